@@ -152,7 +152,6 @@ class AnnotateBackend(Backend):
             "track": self._trackings.track,
             "stop": self._trackings.stop,
             "move": self._trackings.move,
-            "drop": self._trackings.drop,
             "stop_export": self._stop_export,
             "use_prompter": self._use_prompter,
             "download_prompter": self._prompters.download,
@@ -168,7 +167,7 @@ class AnnotateBackend(Backend):
         self.pause = PAUSE
         self._loading = False
         self._loads: asyncio.Task[None] | None = None
-        self._goes_on: asyncio.Task[None] | None = None
+        self._goes_on: asyncio.Task[Any] | None = None
         self._pauses = False  # whether it waits until nobody asks
         self._prepares = False  # whether a frame is prepared for the first click
         self._next: tuple[int, Point | None] | None = None  # frame and place to be prepared after it
@@ -319,8 +318,6 @@ class AnnotateBackend(Backend):
             if jobs == [runner.job for runner in runners]:
                 break
         tracking, exporting = [job and job.progress for job in jobs]
-        if tracking is not None:
-            state["interrupted"] = None
         name, is_guest = self._visitors.name_of(browser, guest=guest)
         visitor = {"user": name, "guest": is_guest}
         return {**state, **visitor, "running": tracking, "exporting": exporting, "loading": self._loading}

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from segue.errors import PromptError, SegueError
-from segue_web.project.memory import TrackingMemory, forget
+from segue_web.project.memory import TrackingMemory, prune_memories
 from segue_web.project.project import MarkedMask, Project, Send
 from segue_web.project.queue import TrackingQueue, way_of
 from segue_web.project.store import acting, actor
@@ -40,6 +40,7 @@ class Trackings:
         self._video, self._project, self._run, self._worker, self._send = video, project, run, worker, send
         self._queue = TrackingQueue(project)
         self.runner = JobRunner("tracking", send, self._keep, self._ended)
+        self._requeue()  # what ran when the program ended
 
     async def track(
         self,
@@ -50,12 +51,15 @@ class Trackings:
         last: messages.Index | None = None,
         objects: messages.Numbers | None = None,
         due: bool = False,
+        whose: messages.ShortText | None = None,
     ) -> dict[str, Any]:
         """Follow unlocked objects from the nearest corrected frame; while another tracking runs, wait for it.
 
         With ``due``, those that were corrected on that frame and not tracked from there yet take part.
-        ``resume`` goes on with the interrupted tracking, or with those that wait.
+        ``resume`` goes on with the held trackings of ``whose``, by default of the person who asks.
         """
+        if resume:
+            return await self._resume(actor() if whose is None else whose)
         plan = partial(planned, self._project, self._video, direction, frame, first, last, objects, due)
 
         def anew() -> Beginning:
@@ -63,9 +67,7 @@ class Trackings:
             return InterruptedTracking(new, new.begin), None
 
         if not self.runner.busy:
-            return await self._begin(self._resumed if resume else anew)
-        if resume:
-            raise SegueError("something is tracked already")
+            return await self._begin(anew)
         job = self.runner.job
 
         def add() -> int:
@@ -80,58 +82,68 @@ class Trackings:
                 raise PromptError(
                     "this is being tracked already" if is_tracked else "this tracking waits already"
                 )
+            self._queue.release(planned.user, replaces_rest=True)
             return self._queue.add(replace(planned, objects=objects))
 
         queued = await self._run(add)
-        await self._begin_waiting()  # where the one that ran has ended before this one was in the queue
+        await self.go_on()  # where the one that ran has ended before this one was in the queue
         await self._tell()
         return {"queued": queued}
 
-    async def _begin_waiting(self) -> None:
-        """Begin the next tracking that waits if none runs, unless a person has stopped the one before."""
-        waits = await self._run(lambda: bool(self._queue.waiting) and not self._queue.paused)
-        if waits and not self.runner.busy:
-            with suppress(SegueError):  # another one has begun, or this one cannot
-                await self._begin(self._next)
+    async def _resume(self, user: str) -> dict[str, Any]:
+        """Have the held trackings of a person begin again."""
+
+        def release() -> int:
+            self._queue.release(user)
+            for one in self._queue.waiting:
+                if one.plan.user == user:
+                    return one.id
+            raise PromptError("there is no interrupted tracking to resume")
+
+        queued = await self._run(release)
+        began = await self.go_on()
+        await self._tell()
+        return began or ({"queued": queued} if self.runner.busy else {})
+
+    async def go_on(self) -> dict[str, Any]:
+        """Begin the next tracking that waits and is not held, if none runs; answers as :meth:`_begin`.
+
+        One that cannot begin waits no more, and all pages hear why.
+        """
+        while not self.runner.busy:
+            try:
+                return await self._begin(self._next)
+            except ClosedError:
+                raise
+            except SegueError as failed:
+                self._send({"event": "failed", "error": f"the next tracking did not begin: {failed}"})
+                if not isinstance(failed, PromptError):
+                    break
+        return {}
 
     async def stop(self, next: bool = False, run: messages.ShortText | None = None) -> None:
-        """Stop the tracking that runs; those that wait go on waiting, unless ``next`` has one begin.
+        """Stop the tracking that runs, and hold those of the same person; the next one of another begins.
 
-        ``run`` identifies the one that a person sees; another one that has begun meanwhile is not stopped.
+        With ``next`` it is over, and nothing is held. ``run`` identifies the one that a person sees; another
+        one that has begun meanwhile is not stopped.
         """
         self.runner.check_run(run)
         await self.runner.stop("next" if next else "stopped")
 
     async def move(self, waiting: messages.Index, place: messages.Index | None = None) -> None:
         """Move a waiting tracking to a place in the queue; None takes it out."""
-        await self._run(lambda: self._queue.move(waiting, place))
-        await self._tell()
 
-    async def drop(self) -> None:
-        """Forget the interrupted tracking; what it has given stays."""
-        if self.runner.busy:
-            raise SegueError("this tracking runs; stop it first (Escape)")
-        await self._run(self._forget)
+        def move() -> None:
+            self._queue.move(waiting, place)
+            self._prune_memories()
+
+        await self._run(move)
         await self._tell()
 
     def known(self) -> dict[str, Any]:
-        """What a page shows besides the tracking that runs: an interrupted one, and those that wait."""
-        tracking = interrupted(self._project)
-        return {
-            "interrupted": None if tracking is None else tracking.as_json(),
-            "queue": [one.as_json() for one in self._queue.waiting],
-        }
-
-    async def go_on(self) -> None:
-        """Go on where the program ended in the midst of a tracking that nobody had stopped."""
-
-        def needs_start() -> bool:
-            left = self._project.noted("tracking") is not None or bool(self._queue.waiting)
-            return left and not self._queue.paused
-
-        if await self._run(needs_start) and not self.runner.busy:
-            with suppress(SegueError):  # then it is offered, as one that was stopped
-                await self._begin(self._resumed)
+        """What a page shows besides the tracking that runs: those that wait."""
+        on_hold = self._queue.on_hold
+        return {"queue": [one.for_page(on_hold) for one in self._queue.waiting]}
 
     def refuse_tracked(self, what: str, *objects: int | None) -> None:
         """Raise SegueError if one of these objects is being tracked."""
@@ -140,39 +152,53 @@ class Trackings:
         if tracked & set(objects):
             raise SegueError(f"cannot {what} while it is tracked; stop the tracking first (Escape)")
 
-    def _resumed(self) -> Beginning:
-        """The interrupted tracking, or the next one that waits; in the project's thread."""
-        return self._next() if self._project.noted("tracking") is None else (resumed(self._project), None)
-
-    def _next(self) -> Beginning:
+    def _next(self) -> Beginning | None:
+        """The next tracking that waits and is not held; in the project's thread."""
         one = self._queue.next()
         if one is None:
-            raise PromptError("there is no interrupted tracking to resume")
-        # One between two corrections starts at the first of them, and lies behind it.
-        frame = one.start + (one.direction == "between")
+            return None
         try:
-            plan = planned(self._project, self._video, one.direction, frame, one.first, one.last, one.objects)
+            make = resumed if one.tracking.has_begun else self._replanned
+            return make(self._project, one.tracking), one.id
         except PromptError:
             self._queue.move(one.id, None)
             raise
-        return InterruptedTracking(replace(plan, user=one.user), plan.begin), one.id
 
-    async def _begin(self, make: Callable[[], Beginning]) -> dict[str, Any]:
-        def begin() -> tuple[InterruptedTracking, Any, Any]:
-            tracking, waited = make()
+    def _replanned(self, project: Project, tracking: InterruptedTracking) -> InterruptedTracking:
+        """A tracking that has waited, from the corrections of now."""
+        plan = tracking.plan
+        # One between two corrections starts at the first of them, and lies behind it.
+        frame = plan.begin + (plan.direction == "between")
+        new = planned(project, self._video, plan.direction, frame, plan.first, plan.last, plan.objects)
+        return InterruptedTracking(replace(new, user=plan.user), new.begin)
+
+    async def _begin(self, make: Callable[[], Beginning | None]) -> dict[str, Any]:
+        """Begin what ``make`` gives; the answer to a page, which is empty if that is nothing."""
+
+        def begin() -> tuple[InterruptedTracking, Any, Any] | None:
+            selected = make()
+            if selected is None:
+                return None
+            tracking, waited = selected
             plan, layers = begun(self._project, tracking)
             tracking = replace(tracking, plan=plan)
             previous = previous_masks(self._project, plan)
-            self._project.note("tracking", tracking.as_json())
-            if waited is not None:
-                self._queue.move(waited, None)
-            self._queue.take_out(plan)
-            self._queue.pause(False)
+            with self._project.noting():
+                self._project.note("tracking", tracking.as_json())
+                if waited is None:
+                    self._queue.release(plan.user, replaces_rest=True)
+                else:
+                    self._queue.move(waited, None)
+                self._queue.take_out(plan)
+            self._prune_memories()
             self._project.hold(plan.objects)
             return tracking, layers, previous
 
         with self.runner.beginning("track"):
-            tracking, layers, previous = await self._run(begin)
+            beginning = await self._run(begin)
+            if beginning is None:
+                return {}
+            tracking, layers, previous = beginning
             plan = tracking.plan
             stored_range = range(plan.first, plan.last + 1)
             memory = TrackingMemory(self._project.folder, plan.run)
@@ -209,52 +235,54 @@ class Trackings:
         job.entry = project.last_entry
 
     async def _ended(self, job: Job, how: str, error: SegueError | None) -> None:
-        """Begin the next tracking, unless a person stopped this one, or something else than it is wrong."""
+        """Begin the next tracking, not of the same person if this one was stopped, or something is wrong."""
         with suppress(ClosedError):  # what could not be noted goes on the next time
             await self._note_end(how, error)
 
     async def _note_end(self, how: str, error: SegueError | None) -> None:
-        goes_on = how in ("done", "next") or isinstance(error, PromptError)
+        is_over = how in ("done", "next") or isinstance(error, PromptError)
 
-        def note() -> bool:
+        def note() -> None:
             self._project.hold(())
-            self._queue.pause(not goes_on)
-            if goes_on:
-                self._forget()
-            return goes_on and bool(self._queue.waiting)
+            if is_over:
+                self._project.note("tracking", None)
+            else:
+                self._requeue(hold=True)
+            self._prune_memories()
 
-        begins = False
         try:
-            begins = await self._run(note)
+            await self._run(note)
         except ClosedError:
             raise
         except SegueError as failed:
             if error is None:
                 self._send({"event": "failed", "error": str(failed)})
-        while begins and not self.runner.busy:
-            try:
-                await self._begin(self._next)
-            except ClosedError:
-                raise
-            except SegueError as failed:
-                self._send({"event": "failed", "error": f"the next tracking did not begin: {failed}"})
-                begins = isinstance(failed, PromptError) and await self._run(
-                    lambda: bool(self._queue.waiting)
-                )
+        else:
+            await self.go_on()
         await self._tell()
 
-    def _forget(self) -> None:
-        """Note that no tracking is left to be resumed."""
-        self._project.note("tracking", None)
-        forget(self._project.folder)
+    def _requeue(self, *, hold: bool = False) -> None:
+        """Have the rest of the tracking that ran wait as the next one."""
+        tracking = interrupted(self._project)
+        if tracking is None:
+            return
+        with self._project.noting():
+            self._queue.put_first(tracking)
+            if hold:
+                self._queue.hold(tracking.plan.user)
+            self._project.note("tracking", None)
+
+    def _prune_memories(self) -> None:
+        """Remove the memories of trackings that neither run nor wait."""
+        trackings = [interrupted(self._project), *(one.tracking for one in self._queue.waiting)]
+        runs = {tracking.plan.run for tracking in trackings if tracking is not None}
+        prune_memories(self._project.folder, runs)
 
     async def _tell(self) -> None:
         """Tell all pages what waits, what can be resumed, and what can be undone."""
 
         def tell() -> None:
             state = {**self.known(), "history": self._project.history()}
-            if self.runner.job is not None:
-                state["interrupted"] = None
             # From the project's thread, as changes are: pages would take an older history for the newest.
             self._project.send({"event": "queue", **state})
 

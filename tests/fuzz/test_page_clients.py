@@ -28,6 +28,7 @@ from starlette.testclient import TestClient
 from segue.masks import encode_rle
 from segue_web.annotate import AnnotateBackend
 from segue_web.project.project import FrameAnnotation, Project
+from segue_web.project.queue import TrackingQueue
 from segue_web.project.tracking import track_job
 from segue_web.server.server import DEFECT, make_app
 from segue_web.video import Video
@@ -173,7 +174,7 @@ class Client:
         if "history" in event:
             self.known["history"] = event["history"]
         if kind == "queue":
-            self.known |= {key: event[key] for key in ("queue", "interrupted")}
+            self.known["queue"] = event["queue"]
         if kind != "changed":
             return
         if event["revision"] <= self.revisions[-1]:
@@ -486,11 +487,6 @@ def move(page: Client) -> tuple[str, Message] | None:
 
 
 @act
-def drop(page: Client) -> tuple[str, Message]:
-    return "drop", {}
-
-
-@act
 def find(page: Client) -> tuple[str, Message]:
     return "find", {"frame": 0, "detector": "motion"}
 
@@ -675,6 +671,7 @@ def on_server(backend: VideoListBackend, http: TestClient, call: Callable[[Proje
 
 def saved_of(project: Project) -> Message:
     """What pages show of a project."""
+    queue = TrackingQueue(project)
     return {
         "revision": project.revision,
         "objects": project.objects(),
@@ -683,7 +680,7 @@ def saved_of(project: Project) -> Message:
         "comments": project.comments(),
         "shapes": project.shapes(),
         "history": project.history(),
-        "queue": (project.noted("queue") or {"waiting": []})["waiting"],
+        "queue": [one.for_page(queue.on_hold) for one in queue.waiting],
         "entries": project.last_entry,
     }
 
@@ -756,7 +753,7 @@ def is_at_rest(backend: VideoListBackend, http: TestClient, pages: list[Client])
         page.ask("people")
     queue = on_server(backend, http, lambda project: project.noted("queue")) or {}
     runners = backend.current._trackings.runner, backend.current._export_runner
-    begins = bool(queue.get("waiting")) and not queue.get("paused")
+    begins = any(one["user"] not in queue["held"] for one in queue.get("waiting", ()))
     return not begins and not any(runner.busy for runner in runners) and not any(page.jobs for page in pages)
 
 

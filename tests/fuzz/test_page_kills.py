@@ -180,8 +180,8 @@ async def run():
     if not known["objects"]:
         path = [(2, 2), (6, 40)]
         await ask("stroke", frame=0, object=None, add=True, path=path, width=9, seen=0)
-    if known["interrupted"] or len(backend.project.timeline()) <= 1:
-        await ask("track", direction="forward", frame=0, resume=bool(known["interrupted"]))
+    if known["queue"] or len(backend.project.timeline()) <= 1:
+        await ask("track", direction="forward", frame=0, resume=bool(known["queue"]))
     while backend._trackings.runner.job is not None:
         await asyncio.sleep(0.02)
     print("done", flush=True)

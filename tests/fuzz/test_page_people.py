@@ -66,9 +66,7 @@ SNAPSHOT = STATE(
 )
 """All that a page shows of a project."""
 
-AT_REST = STATE(
-    "!state.pending && !state.starting && !state.running && !state.interrupted && !state.queue.length"
-)
+AT_REST = STATE("!state.pending && !state.starting && !state.running && !state.queue.length")
 
 
 @dataclass
@@ -208,7 +206,7 @@ class Person:
 
     def track(self) -> None:
         if self.state(f"state.queue.length >= {MAX_WAITING}"):
-            self.go_on()  # a queue that somebody has held stays full
+            self.go_on()  # what this person has held fills the queue
             return
         if not self.objects or not self.choose(self.chance.choice(self.objects)):
             return
@@ -217,7 +215,7 @@ class Person:
             self.does("track", lambda: self.screen.key(self.chance.choice(("t", "t", "Shift+T"))))
 
     def escape(self) -> None:
-        """Stop what this person tracks, now and then, and go on; what the other one tracks goes on anyway."""
+        """Stop what this person tracks, now and then, and go on, perhaps later; the other one goes on anyway."""
         user = self.state("state.running && state.running.user")
         if user is None or (user == self.name and self.chance.random() < 0.5):
             return
@@ -234,7 +232,8 @@ class Person:
             question.get_by_role("button", name="Let it go on").click()
             self.counts["asked whether to stop the other"] += 1
         self.counts["stop"] += len(stopped())
-        self.go_on()
+        if self.chance.random() < 0.5:
+            self.go_on()
 
     def go_on(self) -> None:
         """Begin again what was stopped, or waits behind it."""
@@ -414,7 +413,7 @@ def check_trackings(people: list[Person], project: Project) -> int:
             assert {*job["objects"]} & numbers - undone <= {*project.marks(last)}, job
     for person in people:
         for one in person.wire.requests:
-            if one.op == "track" and one.answer.get("queued"):
+            if one.op == "track" and one.answer.get("queued") and not one.fields.get("resume"):
                 known = {number for job in jobs.values() for number in job["objects"]}
                 assert {*one.fields["objects"]} & numbers <= known, f"it waited and never began: {one}"
     return len(jobs)

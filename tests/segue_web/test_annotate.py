@@ -621,7 +621,7 @@ def test_only_the_frames_of_a_range_are_tracked(
     assert backend._worker.jobs[-1][4] == range(6, 8)  # type: ignore[attr-defined]
     assert ask("hello")["running"]["total"] == frames
     ask("stop")
-    assert ask("hello")["interrupted"]["total"] == frames
+    assert ask("hello")["queue"][0]["total"] == frames
     with pytest.raises(PromptError):
         ask("track", direction="back", frame=8, first=9, last=30)
 

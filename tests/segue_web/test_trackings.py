@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -14,6 +15,7 @@ import pytest
 
 from segue.errors import SegueError
 from segue_web.annotate import AnnotateBackend
+from segue_web.project.migrations import MIGRATIONS, hold_by_person
 from segue_web.project.project import FrameAnnotation
 from segue_web.video import Video
 from tests.segue_web.test_annotate import SEEN, Ask, CircleWorker, ask, backend, click, request
@@ -131,7 +133,7 @@ def test_no_object_is_tracked_twice_over_the_same_frames(three: AnnotateBackend,
         await handle(**forward(2, 3) | {"direction": "back"})
         assert waiting(events) == [[2], [3], [2, 3]], "it is another way"
         await handle("stop")
-        await handle(**forward(3) | {"due": True})  # those that wait are held: it begins at once
+        await handle(**forward(3) | {"due": True})  # in place of the one that was stopped
         assert tracked_objects(three)[-1] == [1, 2, 3]
         assert waiting(events) == [[2, 3]]
 
@@ -169,9 +171,10 @@ def test_a_stop_lets_the_others_wait_until_somebody_goes_on(three: AnnotateBacke
         assert tracked_objects(three) == [[1]]
 
     events = run(three, steps)
-    assert waiting(events) == [[2], [3]]
-    known = ask("hello")
-    assert (known["interrupted"]["objects"], known["interrupted"]["done"]) == ([1], 1)
+    assert waiting(events) == [[1], [2], [3]]
+    queue = ask("hello")["queue"]
+    assert [(one["objects"], one["done"]) for one in queue] == [([1], 1), ([2], None), ([3], None)]
+    assert all(one["held"] for one in queue)
 
     async def go_on(handle: Any) -> None:
         assert (await handle("track", direction="forward", frame=0, resume=True))["start"] == 5
@@ -179,12 +182,145 @@ def test_a_stop_lets_the_others_wait_until_somebody_goes_on(three: AnnotateBacke
         await turns(three)
         assert tracked_objects(three) == [[1], [1], [2]]
         await handle("stop")
-        await handle("drop")
+        [rest, _] = (await handle("hello"))["queue"]
+        await handle("move", waiting=rest["id"])
         await handle("track", direction="forward", frame=0, resume=True)
 
     events = run(three, go_on)
     assert tracked_objects(three) == [[1], [1], [2], [3]]
     assert waiting(events) == []
+
+
+def known(queue: list[dict[str, Any]]) -> list[tuple[str, list[int], int | None, bool]]:
+    """Whose trackings wait, of which objects, how many frames they have given, and whether they are held."""
+    return [(one["user"], one["objects"], one["done"], one["held"]) for one in queue]
+
+
+def memory_of(backend: AnnotateBackend, job: int) -> Path:
+    """The file of the memory of a job, which a worker would write."""
+    memory = backend._worker.jobs[job][-2]  # type: ignore[attr-defined]
+    return Path(memory.file)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_stop_holds_the_trackings_of_one_person_alone(three: AnnotateBackend, restarts: bool) -> None:
+    async def steps(handle: Any) -> None:
+        await handle(**forward(1), user="Ann")
+        await handle(**forward(2), user="Ann")
+        await handle(**forward(3), user="Ben")
+        await give(three, 5, 1)
+        memory_of(three, 0).touch()
+        await handle("stop", user="Ann")
+        assert tracked_objects(three) == [[1], [3]]
+        now = await handle("hello")
+        assert now["running"]["user"] == "Ben"
+        assert known(now["queue"]) == [("Ann", [1], 1, True), ("Ann", [2], None, True)]
+        await give(three, 5, 3)
+        if not restarts:
+            await goes_on(three, handle)
+
+    async def goes_on(backend: AnnotateBackend, handle: Any) -> None:
+        if restarts:
+            backend.open()
+            await turns(backend)
+            assert tracked_objects(backend) == [[3]], "what Ann has stopped stays stopped"
+        await give(backend, 6, 3)
+        answer = await handle("track", direction="forward", frame=0, resume=True, user="Ann")
+        queue = (await handle("hello"))["queue"]
+        assert answer == {"queued": queue[0]["id"]}, "that of Ben goes on"
+        assert known(queue) == [("Ann", [1], 1, False), ("Ann", [2], None, False)]
+        await end(backend)
+        [(_, begin, *_, given)] = [job for job in backend._worker.jobs if job[3] == [1]][-1:]  # type: ignore[attr-defined]
+        assert (begin, given) == (4, 5)
+        assert memory_of(backend, -1) == memory_of(three, 0)
+        assert memory_of(three, 0).exists()
+        assert (await handle("hello"))["running"]["user"] == "Ann"
+        await end(backend)
+        assert not memory_of(three, 0).exists()
+        await end(backend)
+        assert tracked_objects(backend)[-3:] == [[3], [1], [2]]
+        assert (await handle("hello"))["queue"] == []
+
+    run(three, steps)
+    if not restarts:
+        return
+    three.close()
+    video = Video(three.video.path)
+    with closing(AnnotateBackend(video, three.project.folder, worker=EndingWorker(video.size))) as again:
+        run(again, lambda handle: goes_on(again, handle))
+
+
+def test_another_tracking_takes_the_place_of_one_that_the_same_person_has_stopped(
+    three: AnnotateBackend,
+) -> None:
+    async def steps(handle: Any) -> None:
+        for user, number in (("Ann", 1), ("Ben", 2)):
+            await handle(**forward(number), user=user)
+            await give(three, 5, number)
+            memory_of(three, -1).touch()
+            await handle("stop", user=user)
+        await handle(**forward(3), user="Ann")
+        assert tracked_objects(three) == [[1], [2], [3]]
+        assert known((await handle("hello"))["queue"]) == [("Ben", [2], 1, True)]
+        assert [memory_of(three, number).exists() for number in (0, 1)] == [False, True]
+        # While it runs, another one of Ben waits, in place of what he has stopped.
+        await handle(**forward(2), user="Ben")
+        assert known((await handle("hello"))["queue"]) == [("Ben", [2], None, False)]
+        await end(three)
+        assert tracked_objects(three)[-1] == [2]
+        with pytest.raises(SegueError, match="no interrupted tracking"):
+            await handle("track", direction="forward", frame=0, resume=True, user="Ann")
+
+    run(three, steps)
+
+
+def test_somebody_else_can_let_held_trackings_go_on(three: AnnotateBackend) -> None:
+    async def steps(handle: Any) -> None:
+        await handle(**forward(1), user="Ann")
+        await handle(**forward(2), user="Ben")
+        await handle("stop", user="Ben")
+        assert known((await handle("hello"))["queue"]) == [("Ann", [1], 0, True)], "it was the one of Ann"
+        resume = {"op": "track", "direction": "forward", "frame": 0, "resume": True}
+        with pytest.raises(SegueError, match="no interrupted tracking"):
+            await handle(**resume, user="Cem")
+        await handle(**resume, user="Cem", whose="Ann")
+        await end(three)
+        assert tracked_objects(three) == [[1], [2], [1]]
+
+    run(three, steps)
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_what_an_older_segue_held_for_all_is_held_for_each(three: AnnotateBackend, paused: bool) -> None:
+    async def steps(handle: Any) -> None:
+        await handle(**forward(1), user="Ann")
+        await give(three, 5, 1)
+
+    run(three, steps)
+    noted = {"direction": "forward", "start": 4, "first": 0, "last": 11}
+    waiting = [noted | {"id": 7, "objects": [2], "user": "Ben"}, noted | {"id": 5, "objects": [3]}]
+    three.project.note("queue", {"waiting": waiting, "last": 7, "paused": paused})
+    three.close()
+    with closing(sqlite3.connect(three.project.folder / "project.db")) as database:
+        database.execute(f"PRAGMA user_version={MIGRATIONS.index(hold_by_person)}")
+
+    video = Video(three.video.path)
+    with closing(AnnotateBackend(video, three.project.folder, worker=EndingWorker(video.size))) as again:
+
+        async def restarted(handle: Any) -> None:
+            again.open()
+            await turns(again)
+            queue = (await handle("hello"))["queue"]
+            others = [("Ben", [2], None, paused), ("", [3], None, paused)]
+            assert known(queue) == ([("Ann", [1], 1, True)] if paused else []) + others
+            for user in ("Ann", "Ben", ""):
+                if paused:
+                    await handle("track", direction="forward", frame=0, resume=True, whose=user)
+                await end(again)
+            assert tracked_objects(again) == [[1], [2], [3]]
+            assert again._worker.jobs[0][-1] == 5, "after the last frame that it had given"  # type: ignore[attr-defined]
+
+        run(again, restarted)
 
 
 def test_what_cannot_begin_does_not_hold_up_the_rest(three: AnnotateBackend) -> None:
@@ -236,7 +372,8 @@ def test_after_a_kill_what_ran_and_what_waited_goes_on_by_itself(
             last.open()
             await turns(last)
             assert tracked_objects(last) == []
-            assert (await handle("hello"))["interrupted"]["objects"] == [2]
+            [rest] = (await handle("hello"))["queue"]
+            assert (rest["objects"], rest["held"]) == ([2], True)
 
         run(last, stopped)
 

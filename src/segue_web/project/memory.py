@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,10 @@ from segue.sessions.corrections import Layer
 from segue.state import SessionState, blaming_state
 from segue.utils.system import rename
 
-FILE = "tracking.safetensors"
-
 
 @dataclass(frozen=True, slots=True)
 class TrackingMemory:
-    """The file of the layers of a tracking, each after the same frame.
+    """The file of the layers of a tracking, each after the same frame; others that wait have their own.
 
     A state is written beside the file and takes its name once the results up to its frame are in the project.
     """
@@ -33,14 +32,14 @@ class TrackingMemory:
 
     def publish(self) -> None:
         """Let the state that was written last take the place of the one before."""
-        rename(self._next, self.folder / FILE)
+        rename(self._next, self.file)
 
     def restore(self, layers: Sequence[Layer], saved: range) -> int | None:
         """Restore layers, and give the last frame that they have taken; None if there is no state.
 
         ``saved``: the frames whose results are in the project; a state after others does not count.
         """
-        path = self.folder / FILE
+        path = self.file
         if not path.exists():
             return None
         try:
@@ -52,19 +51,26 @@ class TrackingMemory:
                 for number, layer in enumerate(layers):
                     layer.restore(state.part(str(number)))
         except SegueError as error:
-            forget(self.folder)
+            path.unlink(missing_ok=True)
             raise SegueError(f"{error}; the interrupted tracking begins anew if it is resumed") from error
         return index
 
     @property
+    def file(self) -> Path:
+        """The last state that counts."""
+        return self.folder / f"tracking-{self.run}.safetensors"
+
+    @property
     def _next(self) -> Path:
-        return self.folder / f"next-{FILE}"
+        return self.folder / f"next-{self.file.name}"
 
 
-def forget(folder: Path) -> None:
-    """Remove the memory of a tracking that is complete, or of one before another begins."""
-    for name in (FILE, f"next-{FILE}"):
-        (folder / name).unlink(missing_ok=True)
+def prune_memories(folder: Path, runs: Collection[str]) -> None:
+    """Remove the memories of all trackings but those of these runs."""
+    for path in folder.glob("*.safetensors"):
+        match = re.fullmatch(r"(?:next-)?tracking(?:-([0-9a-f]{32}))?", path.stem)
+        if match and match[1] not in runs:  # earlier versions had one for all trackings
+            path.unlink(missing_ok=True)
 
 
 def fingerprint(values: Sequence[Mapping[int, tuple[bytes, Sequence[int], Mapping[int, float]]]]) -> str:

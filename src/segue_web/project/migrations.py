@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -99,6 +100,27 @@ def _add_unsure(database: sqlite3.Connection) -> None:
     _add_columns(database, "marks", unsure=_TEXT)
 
 
+def hold_by_person(database: sqlite3.Connection) -> None:
+    """Note whose waiting trackings are held, where all or none were; one that was stopped waits, too."""
+    rows = database.execute("SELECT key, value FROM meta WHERE key IN ('queue', 'tracking')")
+    noted = {key: json.loads(value) for key, value in rows}
+    queue, tracking = noted["queue"], noted["tracking"]
+    if queue is None:
+        return
+    is_paused, last = queue.pop("paused", False), queue["last"]
+    waiting = [{"stop": one["start"], "total": 0, "done": 0} | one for one in queue["waiting"]]
+    if is_paused and tracking is not None:
+        last += 1
+        waiting.insert(0, {"id": last, **tracking})
+        tracking = None
+    on_hold = sorted({one.get("user", "") for one in waiting}) if is_paused else []
+    for key, value in (
+        ("queue", {"waiting": waiting, "last": last, "held": on_hold}),
+        ("tracking", tracking),
+    ):
+        database.execute("UPDATE meta SET value=? WHERE key=?", (json.dumps(value), key))
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _begin,
     _add_schema_and_review,
@@ -111,6 +133,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _add_shapes,
     _add_places,
     _add_unsure,
+    hold_by_person,
 )
 """What makes tables of version 1, 2 and so on; the number of the last one is the version of today."""
 

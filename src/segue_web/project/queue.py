@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from segue.errors import PromptError
 from segue_web.project.project import Project
-from segue_web.project.tracking import Direction, TrackingPlan
+from segue_web.project.tracking import Direction, InterruptedTracking, TrackingPlan
 
 MAX_WAITING = 200
 """Trackings that may wait at once."""
@@ -16,38 +16,50 @@ MAX_WAITING = 200
 
 @dataclass(frozen=True, slots=True)
 class WaitingTracking:
-    """What is kept of a plan that waits; the rest is planned anew when its turn has come."""
+    """A tracking that has not begun, and is planned anew when its turn has come, or the rest of one."""
 
     id: int
-    direction: Direction
-    start: int
-    first: int
-    last: int
-    objects: tuple[int, ...]
-    user: str = ""  # earlier versions had none
+    tracking: InterruptedTracking
 
     @classmethod
     def of(cls, noted: Mapping[str, Any]) -> WaitingTracking:
         """A noted one."""
-        return cls(**{**noted, "objects": tuple(noted["objects"])})
+        return cls(noted["id"], InterruptedTracking.of(noted))
 
     def as_json(self) -> dict[str, Any]:
         """What is noted of it."""
-        return asdict(self) | {"objects": [*self.objects]}
+        return {"id": self.id, **self.tracking.as_json()}
 
     @property
-    def way(self) -> tuple[Direction, int, int, int]:
-        """What decides which frames it gives."""
-        return self.direction, self.start, self.first, self.last
+    def plan(self) -> TrackingPlan:
+        """What it tracks."""
+        return self.tracking.plan
+
+    def for_page(self, on_hold: Collection[str]) -> dict[str, Any]:
+        """What a page shows of it; ``done`` is None before it has begun."""
+        plan, has_begun = self.plan, self.tracking.has_begun
+        return {
+            "id": self.id,
+            "direction": plan.direction,
+            "start": plan.begin,
+            "objects": [*plan.objects],
+            "user": plan.user,
+            "held": plan.user in on_hold,
+            "done": self.tracking.done if has_begun else None,
+            "total": plan.total,
+        }
 
 
 def way_of(plan: TrackingPlan) -> tuple[Direction, int, int, int]:
-    """As :attr:`WaitingTracking.way`."""
+    """What decides which frames a plan gives."""
     return plan.direction, plan.begin, plan.first, plan.last
 
 
 class TrackingQueue:
-    """The waiting trackings of a project, the next one first; used in the project's thread."""
+    """The waiting trackings of a project, the next one first; used in the project's thread.
+
+    Those of a person who has stopped one are held: none of them begins until that person goes on.
+    """
 
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -57,33 +69,37 @@ class TrackingQueue:
         """The waiting trackings in their order."""
         return [WaitingTracking.of(noted) for noted in self._noted["waiting"]]
 
+    @property
+    def on_hold(self) -> list[str]:
+        """The people whose trackings do not begin."""
+        return list(self._noted["held"])
+
     def objects_on(self, way: tuple[Direction, int, int, int]) -> set[int]:
-        """The objects that waiting trackings give on the frames of a way."""
-        return {number for one in self.waiting if one.way == way for number in one.objects}
+        """The objects that waiting trackings give on the frames of a way, but for those that are held."""
+        on_hold = self.on_hold
+        ready = [one.plan for one in self.waiting if one.plan.user not in on_hold]
+        return {number for plan in ready if way_of(plan) == way for number in plan.objects}
 
     def add(self, plan: TrackingPlan) -> int:
-        """Have a planned tracking wait; returns its id."""
-        waiting = self.waiting
-        if len(waiting) >= MAX_WAITING:
+        """Have a planned tracking wait, in place of held ones of the same frames; returns its id."""
+        if len(self.waiting) >= MAX_WAITING:
             raise PromptError(f"{MAX_WAITING} trackings wait already; let some of them end first")
-        number = int(self._noted["last"]) + 1
-        self._note_waiting(
-            [*waiting, WaitingTracking(number, *way_of(plan), plan.objects, plan.user)], number
-        )
+        self.take_out(plan)
+        number = self._next_id
+        entry = WaitingTracking(number, InterruptedTracking(plan, plan.begin))
+        self._note(waiting=[*self.waiting, entry], last=number)
         return number
 
+    def put_first(self, tracking: InterruptedTracking) -> None:
+        """Have the rest of a tracking wait as the next one."""
+        number = self._next_id
+        self._note(waiting=[WaitingTracking(number, tracking), *self.waiting], last=number)
+
     def take_out(self, plan: TrackingPlan) -> None:
-        """Have the objects of a tracking that begins wait for the same frames no more."""
-        way, before = way_of(plan), self.waiting
-        after = [
-            replace(one, objects=tuple(i for i in one.objects if i not in plan.objects))
-            if one.way == way
-            else one
-            for one in before
-        ]
-        after = [one for one in after if one.objects]
-        if after != before:
-            self._note_waiting(after)
+        """Have the objects of a tracking wait for the same frames no more."""
+        way = way_of(plan)
+        waiting = [_without(one, plan.objects) if way_of(one.plan) == way else one for one in self.waiting]
+        self._note(waiting=[one for one in waiting if one.plan.objects])
 
     def move(self, number: int, place: int | None) -> None:
         """Move a waiting tracking to a place, 0 is the next one; None takes it out."""
@@ -94,30 +110,50 @@ class TrackingQueue:
         waiting.remove(entry)
         if place is not None:
             waiting.insert(place, entry)
-        self._note_waiting(waiting)
+        self._note(waiting=waiting)
 
     def next(self) -> WaitingTracking | None:
-        """The next tracking, with its objects that may change, or None; those without any are taken out."""
+        """The next tracking that is not held, or None; those whose objects are all locked are taken out."""
+        on_hold = self.on_hold
         for one in self.waiting:
-            if objects := self._project.unlocked(one.objects):
-                return replace(one, objects=tuple(objects))
+            if one.plan.user in on_hold:
+                continue
+            if self._project.unlocked(one.plan.objects):
+                return one
             self.move(one.id, None)
         return None
 
+    def hold(self, user: str) -> None:
+        """Have no tracking of a person begin by itself."""
+        if user not in self.on_hold:
+            self._note(held=[*self.on_hold, user])
+
+    def release(self, user: str, *, replaces_rest: bool = False) -> None:
+        """Have the trackings of a person begin again.
+
+        With ``replaces_rest`` another one takes the place of the one that the person has stopped.
+        """
+        if user not in self.on_hold:
+            return
+        waiting = self.waiting
+        if replaces_rest:
+            waiting = [one for one in waiting if one.plan.user != user or not one.tracking.has_begun]
+        self._note(waiting=waiting, held=[name for name in self.on_hold if name != user])
+
     @property
-    def paused(self) -> bool:
-        """Whether a person has stopped the trackings, so that none begins by itself."""
-        return bool(self._noted["paused"])
+    def _next_id(self) -> int:
+        return int(self._noted["last"]) + 1
 
-    def pause(self, paused: bool) -> None:
-        """Have no tracking begin by itself, or have them begin again."""
-        if paused != self.paused:
-            self._project.note("queue", self._noted | {"paused": paused})
-
-    def _note_waiting(self, waiting: Iterable[WaitingTracking], last: int | None = None) -> None:
-        noted = self._noted | {"waiting": [one.as_json() for one in waiting]}
-        self._project.note("queue", noted if last is None else noted | {"last": last})
+    def _note(self, waiting: Iterable[WaitingTracking] | None = None, **values: Any) -> None:
+        if waiting is not None:
+            values["waiting"] = [one.as_json() for one in waiting]
+        self._project.note("queue", self._noted | values)
 
     @property
     def _noted(self) -> dict[str, Any]:
-        return {"waiting": [], "last": 0, "paused": False} | (self._project.noted("queue") or {})
+        return {"waiting": [], "last": 0, "held": []} | (self._project.noted("queue") or {})
+
+
+def _without(entry: WaitingTracking, objects: Collection[int]) -> WaitingTracking:
+    plan = replace(entry.plan, objects=tuple(i for i in entry.plan.objects if i not in objects))
+    return replace(entry, tracking=replace(entry.tracking, plan=plan))

@@ -360,6 +360,12 @@ class Store:
         with self._saving():
             self._set_meta(key, json.dumps(value))
 
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Save all that is noted inside, outside of :meth:`change`, or nothing."""
+        with self._saving(), self._whole():
+            yield
+
     def _prepare(self, video: Row) -> None:
         with self._whole():
             self._bring_tables_up_to_date(video)

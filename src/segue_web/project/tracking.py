@@ -25,7 +25,7 @@ from segue.sessions.corrections import (
 )
 from segue.types import IndexMask
 from segue.utils.arrays import BoolArray
-from segue_web.project.memory import TrackingMemory, fingerprint, forget
+from segue_web.project.memory import TrackingMemory, fingerprint
 from segue_web.project.project import FrameAnnotation, MarkedMask, Project, Side
 from segue_web.server.worker import Tools
 from segue_web.video import Video
@@ -97,11 +97,16 @@ class TrackingPlan:
 
 @dataclass(frozen=True, slots=True)
 class InterruptedTracking:
-    """A plan that was begun, the last frame that it has given, and how many frames those are."""
+    """A plan, the last frame that it has given, and how many frames those are."""
 
     plan: TrackingPlan
     start: int
     done: int = 0
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it runs, or was stopped."""
+        return bool(self.plan.run) or self.done > 0  # earlier versions noted no run
 
     def as_json(self) -> dict[str, Any]:
         """What the project notes of it."""
@@ -203,16 +208,13 @@ def _way(start: int, stop: int) -> range:
 
 
 def interrupted(project: Project) -> InterruptedTracking | None:
-    """The tracking that was interrupted, or that runs, as last noted."""
+    """The tracking that runs, or ran when the program ended, as last noted."""
     noted = project.noted("tracking")
     return None if noted is None else InterruptedTracking.of(noted)
 
 
-def resumed(project: Project) -> InterruptedTracking:
-    """The remaining part of the interrupted tracking."""
-    tracking = interrupted(project)
-    if tracking is None:
-        raise PromptError("there is no interrupted tracking to resume")
+def resumed(project: Project, tracking: InterruptedTracking) -> InterruptedTracking:
+    """The remaining part of an interrupted tracking."""
     plan = tracking.plan
     objects = tuple(project.unlocked(plan.objects))
     if tracking.start == plan.stop or not objects:
@@ -286,7 +288,6 @@ def begun(
     )
     if digest == plan.shown:
         return plan, layers
-    forget(project.folder)
     if tracking.start != plan.begin:
         plan = replace(plan, begin=tracking.start, earlier=None)
         return begun(project, replace(tracking, plan=plan))

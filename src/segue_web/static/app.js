@@ -31,7 +31,7 @@ import { view } from "./view.js";
 /** What is known where the page begins; what is left out is as if there were none of it.
  * @typedef {{mode: string, video: import("./state.js").Video, objects: TrackedObject[], timeline: TimelineRows,
  *   settings: Record<string, unknown>, history?: State["history"], revision?: number, running?: Running | null,
- *   exporting?: Running | null, loading?: boolean, interrupted?: State["interrupted"], queue?: State["queue"],
+ *   exporting?: Running | null, loading?: boolean, queue?: State["queue"],
  *   names?: string[], schema?: SchemaPart, formats?: State["formats"], videos?: string[], second?: boolean, greet?:
  *   boolean,
  *   prompters?: State["prompters"], comments?: State["comments"], shapes?: State["shapes"], user?: string, guest?:
@@ -44,8 +44,8 @@ import { view } from "./view.js";
  *   TrackedObject[], frames?: import("./state.js").FrameData[], timeline?: TimelineRows}} Changed
  * @typedef {{event: "opened"} | {event: "loading", loading: boolean} | {event: "prompters", prompters:
  *   State["prompters"]}} Loaded
- * @typedef {({event: "progress"} & Running) | {event: "queue", queue: State["queue"], interrupted:
- *   State["interrupted"]} | {event: "ended", job: string, error: string | null}} JobEvent
+ * @typedef {({event: "progress"} & Running) | {event: "queue", queue: State["queue"]}
+ *   | {event: "ended", job: string, error: string | null}} JobEvent
  * @typedef {{event: "failed", error: string} | {event: "exported", name: string, path: string}} Told
  * @typedef {{history?: State["history"]} & (Changed | Loaded | JobEvent | Told)} ServerEvent
  */
@@ -83,7 +83,6 @@ function begin(/** @type {Hello} */ known) {
     running = null,
     exporting = null,
     loading = false,
-    interrupted = null,
     queue = [],
     names = [],
     schema,
@@ -104,7 +103,6 @@ function begin(/** @type {Hello} */ known) {
     revision,
     running,
     exporting,
-    interrupted,
     queue,
     loading,
     names,
@@ -171,7 +169,7 @@ function onEvent(/** @type {ServerEvent} */ event) {
   } else if (event.event === "progress") {
     state[event.job === "export" ? "exporting" : "running"] = event;
   } else if (event.event === "queue") {
-    Object.assign(state, { queue: event.queue, interrupted: event.interrupted });
+    state.queue = event.queue;
   } else if (event.event === "ended") {
     state[event.job === "export" ? "exporting" : "running"] = null;
     if (event.error) notice(event.error, "bad");

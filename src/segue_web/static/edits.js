@@ -421,6 +421,16 @@ async function mayStop(/** @type {import("./state.js").Running | null} */ job, /
   return answer === "stop";
 }
 
+/** Let the held trackings of a person begin again, those of somebody else after a question. */
+export async function resume(/** @type {string} */ user) {
+  if (!isOwn(user, state.user, state.guest)) {
+    const text = `${user || "Somebody else"} has stopped this tracking. Let it go on?`;
+    const answer = await question(text, { leave: "Leave it", resume: "Go on" });
+    if (answer !== "resume") return;
+  }
+  await track("forward", { resume: true, whose: user });
+}
+
 /** Move a waiting tracking to a place, the first one is the next; without one it waits no more. */
 export const moveWaiting = (/** @type {number} */ waiting, /** @type {number | null} */ place) =>
   void request("move", { waiting, place }).catch(complain);

@@ -1,76 +1,76 @@
-// What is tracked, what was interrupted, and what waits for its turn.
+// What is tracked, and what waits for its turn, or until a person goes on.
 
 import { commandButton, element, fill, iconButton, make, short, span, swatch } from "./dom.js";
-import { moveWaiting, stop, track } from "./edits.js";
-import { complain, request } from "./link.js";
+import { moveWaiting, resume, stop } from "./edits.js";
+import { isOwn } from "./people.js";
 import { state } from "./state.js";
 
 /** @type {Record<string, string>} */
 const WAYS = { forward: "forwards", back: "backwards", between: "to the next correction" };
 
 export function showQueue() {
-  const { running, interrupted, queue } = state;
-  element("queue").hidden = !running && !interrupted && !queue.length;
+  const { running, queue, user, guest } = state;
+  element("queue").hidden = !running && !queue.length;
   const shown = [
     running?.objects,
     running?.what,
-    running ? null : interrupted,
+    running?.user,
     queue,
+    [user, guest],
     state.objects.map(({ id, name, colour }) => [id, name, colour]),
   ];
   fill(element("waiting"), shown, () => [
     ...(running
       ? [
-          row(running.objects, `tracked ${WAYS[running.what]}`, [
+          row(running.objects, `tracked ${WAYS[running.what]}`, running.user, [
             iconButton("close", "Stop this tracking; the next one begins", () => stop(true)),
           ]),
         ]
       : []),
-    ...(!running && interrupted ? [stopped(interrupted)] : []),
-    ...(!running && !interrupted ? [make("li", {}, [goOn("Begin")])] : []),
     ...queue.map(waiting),
   ]);
-  commandButton("stop").title = queue.length ? "Stop (Escape): those that wait go on waiting" : "Stop (Escape)";
+  commandButton("stop").title = queue.length
+    ? "Stop (Escape): trackings of the same person are held until they go on"
+    : "Stop (Escape)";
 }
 
-const goOn = (/** @type {string} */ textContent) =>
-  make("button", { textContent, onclick: () => void track("forward", { resume: true }) });
-
-function stopped(/** @type {import("./state.js").Interrupted} */ { objects, done, total }) {
-  const forget = iconButton(
-    "close",
-    "Forget this tracking; its masks stay",
-    () => void request("drop").catch(complain),
-  );
-  return row(objects, `stopped: ${done} of ${total} frames`, [goOn("Go on"), forget]);
-}
-
-function waiting(
-  /** @type {import("./state.js").Waiting} */ { id, objects, direction, start },
-  /** @type {number} */ place,
-) {
+function waiting(/** @type {import("./state.js").Waiting} */ entry, /** @type {number} */ place) {
+  const { id, objects, direction, start, user, held, done, total } = entry;
+  const isFirst = state.queue.findIndex((one) => one.user === user) === place;
+  const hasBegun = done !== null;
+  const holding = hasBegun ? "stopped" : "held";
+  const from = hasBegun ? ` at ${Math.floor((100 * done) / total)} %` : `: ${WAYS[direction]} from ${start}`;
   const move = (/** @type {string} */ icon, /** @type {string} */ label, /** @type {number | null} */ to) =>
     iconButton(icon, label, () => moveWaiting(id, to), {
       disabled: to !== null && (to < 0 || to >= state.queue.length),
       "data-focus": `${icon}${id}`,
     });
-  return row(objects, `waits: ${WAYS[direction]} from ${start}`, [
+  return row(objects, (held ? holding : "waits") + from, user, [
+    ...(isFirst && (held || !state.running) ? [goOn(user, hasBegun ? "Go on" : "Begin")] : []),
     move("up", "Earlier", place - 1),
     move("down", "Later", place + 1),
-    move("close", "Take out", null),
+    move("close", hasBegun ? "Forget this tracking; its masks stay" : "Take out", null),
   ]);
 }
+
+/** What lets the trackings of a person begin again; those of somebody else only after a question. */
+const goOn = (/** @type {string} */ user, /** @type {string} */ textContent) =>
+  isOwn(user, state.user, state.guest)
+    ? make("button", { textContent, onclick: () => resume(user) })
+    : iconButton("play", `Let trackings of ${user || "somebody else"} begin again`, () => resume(user));
 
 function row(
   /** @type {number[] | undefined} */ objects = [],
   /** @type {string} */ text,
+  /** @type {string | undefined} */ user = "",
   /** @type {Node[]} */ buttons,
 ) {
   const items = state.objects.filter(({ id }) => objects.includes(id));
   const name = items.length === 1 ? short(items[0].name) : `${items.length} objects`;
-  return make("li", { title: items.map((item) => item.name).join(", ") }, [
+  const by = isOwn(user, state.user, state.guest) ? "" : `, by ${user || "somebody else"}`;
+  return make("li", { title: `${items.map((item) => item.name).join(", ")}${by}; ${text}` }, [
     ...items.slice(0, 1).map(({ colour }) => swatch(colour)),
-    make("span", { className: "said" }, [span(name), span(text, "quiet")]),
+    make("span", { className: "said" }, [span(name + by), span(text, "quiet")]),
     make("span", { className: "group" }, buttons),
   ]);
 }

@@ -28,8 +28,8 @@ import { Store } from "./store.js";
  *   Record<string, [string, number, number, unknown, string?, string?, (number | null)?]>}} FrameData
  * @typedef {{job: string, what: string, done: number, total: number, rate: number, objects?: number[], shown?:
  *   [number, number] | null, passes?: number, user?: string, run?: string}} Running
- * @typedef {{direction: string, start: number, objects: number[], done: number, total: number}} Interrupted
- * @typedef {{id: number, direction: string, start: number, objects: number[]}} Waiting
+ * @typedef {{id: number, direction: string, start: number, objects: number[], user: string, held: boolean, done:
+ *   number | null, total: number}} Waiting  ``done``: null before it has begun
  * @typedef {{counts: string, label: string | null, score: number | null}} Found
  * @typedef {{columns: string[], rows: {object: number | null, here: number[] | null, all: number[] | null}[], done:
  *   number, total: number, truths?: number, left_out?: string, curve?: number[][]}} Score
@@ -102,9 +102,7 @@ class State extends Store {
   running = null;
   /** the export that runs @type {Running | null} */
   exporting = null;
-  /** a tracking that can be gone on with @type {Interrupted | null} */
-  interrupted = null;
-  /** trackings that wait for their turn @type {Waiting[]} */
+  /** trackings that wait for their turn, or until the person goes on who has stopped one @type {Waiting[]} */
   queue = [];
   /** what objects may be, and what is to be said of them; anything where it has no classes @type {LabelSchema} */
   schema = { classes: [], attributes: [] };

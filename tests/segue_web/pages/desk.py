@@ -88,6 +88,7 @@ class Desk:
         self.known: dict[int, Message] = {}
         self.reviewed = False
         self.queue: list[Message] = []
+        self.user = ""
         self.frames = FRAMES
         self.looks: dict[int, Message] = {}
         self.errors: list[str] = []
@@ -143,12 +144,12 @@ class Desk:
             known = {
                 "mode": "annotate", "video": video, "objects": self.about(),
                 "timeline": self.timeline(), "history": {"undo": self.undo, "redo": None}, "settings": {},
-                "detectors": ["motion"], "running": None, "interrupted": None, "folder": "p",
+                "detectors": ["motion"], "running": None, "folder": "p",
                 "schema": self.schema,
                 "formats": [{"id": "coco", "group": "Data sets", "name": "COCO", "text": "one JSON"}],
                 "revision": self.revision,
             }  # fmt: skip
-            known |= {"queue": self.queue}
+            known |= {"queue": self.queue, "user": self.user}
         elif message["op"] == "review":
             known = {"flaws": []}
         elif message["op"] == "look":

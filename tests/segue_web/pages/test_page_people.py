@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segue.video import open_source
+from segue_web.project.project import Project
+from segue_web.video import Video
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.conftest import ServeHere
-from tests.segue_web.pages.page import Page, playwright, png_of
-from tests.segue_web.videos import numbered, write_video
+from tests.segue_web.pages.page import Page, Server, becomes, playwright, png_of
+from tests.segue_web.videos import cut_of_sample, numbered, write_video
 
 pytestmark = needs_chromium
 
@@ -101,6 +105,73 @@ def test_two_people_comment_resolve_and_ask_before_they_undo_each_other(
     ben.page.locator(PEOPLE).click()
     playwright.expect(ben.page.get_by_label("Your name")).to_have_value("Ben")
     assert ann.errors == ben.errors == []
+
+
+def test_what_one_person_stops_waits_while_the_other_tracks_and_goes_on_after_a_restart(
+    browser: Any, serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    video = cut_of_sample(tmp_path / "pond.mp4", 41)
+
+    def open_at(server: Server) -> Page:
+        page = Page(browser, server.address)
+        page.page.locator("#objects li").first.wait_for()
+        return page
+
+    def track(person: Page, number: int) -> None:
+        person.page.locator(f"#objects [data-focus=pick{number}]").click()
+        person.key("t")
+
+    def state(person: Page, condition: str) -> None:
+        becomes(person.page, f"import('./static/state.js').then(({{ state }}) => {condition})")
+
+    def masks(folder: Path) -> list[np.ndarray]:
+        described = Video(video)
+        with closing(Project(folder, described.describe(), described.size)) as project:
+            return [project.plane(index, 1) for index in range(41)]
+
+    words = ("annotate", video, "--user", "Ann", "--project")
+    server = serve(*words, tmp_path / "p")
+    ann = Page(browser, server.address)
+    for number in (1, 2):
+        ann.go(number - 1)  # those that were corrected on one frame are tracked together
+        ann.key("n")
+        ann.key("b")
+        ann.drag((100, 40 + 60 * number), (180, 40 + 60 * number))
+        ann.here(f"Object {number}: corrected by you")
+    ben = open_at(server)
+    track(ann, 1)
+    state(ben, "state.running?.user === 'Ann'")
+    track(ben, 2)
+    state(ann, "state.queue.some(({ user }) => user === 'Person 2') && state.running?.done > 2")
+    ann.key("Escape")
+    state(ben, "state.running?.user === state.user")
+    row = ben.page.locator("#waiting li").last
+    playwright.expect(row).to_contain_text(re.compile(r"by Ann\s*stopped at \d+ %"))
+    state(ann, "!state.running && state.marks.get(2)?.size === 40")
+    state(ann, "state.queue.length === 1 && state.queue[0].held && state.marks.get(1).size < 41")
+    assert ann.errors == ben.errors == []
+    for person in (ann, ben):
+        person.page.context.close()  # the first browser after the restart is the one of Ann
+    server.stop()
+
+    server = serve(*words, tmp_path / "p")
+    ann = open_at(server)
+    state(ann, "!state.running && state.queue.length === 1")
+    ann.page.locator("#waiting").get_by_role("button", name="Go on").click()
+    state(ann, "!state.running && !state.queue.length && state.marks.get(1).size === 41")
+
+    # Another project: what would come of it at once.
+    whole = serve(*words, tmp_path / "whole")
+    page = Page(browser, whole.address)
+    page.key("b")
+    page.drag((100, 100), (180, 100))
+    page.here("Object 1: corrected by you")
+    page.key("t")
+    page.tracked()
+    assert ann.errors == page.errors == []
+    server.stop()
+    whole.stop()
+    np.testing.assert_array_equal(masks(tmp_path / "p"), masks(tmp_path / "whole"))
 
 
 def test_two_people_who_scrub_at_once_end_at_their_frames(

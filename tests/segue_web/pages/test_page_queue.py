@@ -14,8 +14,9 @@ from tests.segue_web.pages.page import playwright
 pytestmark = needs_chromium
 
 
-def waiting(number: int, *objects: int) -> dict[str, Any]:
-    return {"id": number, "direction": "forward", "start": 0, "objects": objects}
+def waiting(number: int, *objects: int, **fields: Any) -> dict[str, Any]:
+    entry = {"id": number, "direction": "forward", "start": 0, "objects": objects, "total": 8}
+    return {**entry, "user": "", "held": False, "done": None, **fields}
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def busy(desk: Desk) -> Desk:
 
 
 def tell_queue(desk: Desk, *rows: dict[str, Any]) -> None:
-    desk.send(json.dumps({"event": "queue", "queue": rows, "interrupted": None}))
+    desk.send(json.dumps({"event": "queue", "queue": rows}))
 
 
 def test_the_queue_is_shown_moved_and_emptied(busy: Desk) -> None:
@@ -87,7 +88,42 @@ def test_what_waits_after_a_start_can_be_begun(desk: Desk) -> None:
     desk.queue = [waiting(2, 1)]
     desk.open()
     desk.page.locator("#waiting").get_by_role("button", name="Begin").click()
-    assert desk.next_asked("track")["resume"] is True
+    asked = desk.next_asked("track")
+    assert (asked["resume"], asked["whose"]) == (True, "")
+
+
+def test_held_trackings_say_whose_they_are_and_begin_again_for_each_person(desk: Desk) -> None:
+    desk.user = "Ann"
+    desk.open()
+    desk.change(0, 1, 2, 3)
+    playwright.expect(desk.page.locator("#objects li")).to_have_count(3)
+    tell_queue(
+        desk,
+        waiting(4, 1, user="Ann", held=True, done=3),
+        waiting(5, 2, user="Ann", held=True),
+        waiting(6, 3, user="Ben", held=True, done=1),
+        waiting(7, 2, user="Cem"),
+    )
+    desk.send(progress("tracking", "forward", [3]))
+    rows = desk.page.locator("#waiting li")
+    playwright.expect(rows).to_have_text(
+        [
+            "Object 3tracked forwards",
+            "Object 1stopped at 37 %Go on",
+            "Object 2held: forwards from 0",
+            "Object 3, by Benstopped at 12 %",
+            "Object 2, by Cemwaits: forwards from 0",
+        ]
+    )
+    desk.page.locator("#waiting").get_by_role("button", name="Go on").click()
+    assert desk.next_asked("track")["whose"] == "Ann"
+    of_ben = desk.page.get_by_role("button", name="Let trackings of Ben begin again")
+    question = desk.page.locator(".question", has_text="Ben has stopped this tracking")
+    of_ben.click()
+    question.get_by_role("button", name="Leave it").click()
+    of_ben.click()
+    question.get_by_role("button", name="Go on").click()
+    assert desk.next_asked("track", 1)["whose"] == "Ben"
 
 
 def test_undo_names_the_object_and_the_frame(busy: Desk) -> None:

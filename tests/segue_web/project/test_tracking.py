@@ -20,7 +20,7 @@ from segue.masks import encode_rle
 from segue.sessions import TrackSession
 from segue.sessions.corrections import ConditioningFrame, Layer, propagate
 from segue.types import Frame, ObjectInfo
-from segue_web.project.memory import FILE, TrackingMemory
+from segue_web.project.memory import TrackingMemory
 from segue_web.project.project import Correction, FrameAnnotation, Project
 from segue_web.project.tracking import (
     ConditioningProgress,
@@ -177,7 +177,7 @@ def test_a_tracking_that_was_killed_goes_on_with_equal_masks(
     begun = dict(itertools.islice(running, break_at))
     next(running)  # computed ahead: the server never saved it
     running.close()
-    assert (tmp_path / FILE).exists() == (every < 0)
+    assert memory.file.exists() == (every < 0)
 
     rest = dict(frames(steps(memory, given=[*begun][-1])))
 
@@ -262,11 +262,17 @@ def test_a_tracking_carries_the_corrections_on_its_way(
             project.put(index, {number: (masks[index] == 1, FrameAnnotation("tracked", 0.5))})
             project.note_tracked(index, [number])
         project.note("tracking", InterruptedTracking(plan, index, 1).as_json())
-        again, (layer,) = begun(project, resumed(project))
+        again, (layer,) = begun(project, resumed(project, noted(project)))
         assert layer[3].changed is not None, "resumed, it carries the same"
         assert again.run == plan.run
     assert begun_now(project, video, "forward", 3)[1][0][3].changed is None
     project.close()
+
+
+def noted(project: Project) -> InterruptedTracking:
+    tracking = interrupted(project)
+    assert tracking is not None
+    return tracking
 
 
 def begun_now(
@@ -290,8 +296,8 @@ def test_a_plan_stays_as_it_is_and_is_noted_with_its_progress(
     with pytest.raises(FrozenInstanceError):
         plan.stop = 2  # type: ignore[misc]
     project.note("tracking", InterruptedTracking(plan, 2, 2).as_json())
-    assert interrupted(project) == InterruptedTracking(plan, 2, 2)
-    assert resumed(project) == InterruptedTracking(replace(plan, total=4), 2)
+    assert noted(project) == InterruptedTracking(plan, 2, 2)
+    assert resumed(project, noted(project)) == InterruptedTracking(replace(plan, total=4), 2)
 
 
 def test_an_interrupted_tracking_that_an_older_segue_noted_goes_on(
@@ -301,9 +307,9 @@ def test_an_interrupted_tracking_that_an_older_segue_noted_goes_on(
     project = Project(tmp_path / "p", video.describe(), video.size)
     with project.change("click"):
         project.put(0, {project.add_object(): (masks[0] == 1, FrameAnnotation("given"))})
-    noted = {"direction": "forward", "start": 2, "stop": 6, "objects": [1], "first": 0, "last": 6}
-    project.note("tracking", noted | {"done": 2, "total": 6})
-    plan, layers = begun(project, resumed(project))
+    older = {"direction": "forward", "start": 2, "stop": 6, "objects": [1], "first": 0, "last": 6}
+    project.note("tracking", older | {"done": 2, "total": 6})
+    plan, layers = begun(project, resumed(project, noted(project)))
     assert (plan.begin, plan.stop, plan.total, plan.objects, plan.user) == (2, 6, 4, (1,), "")
     assert [sorted(layer) for layer in layers] == [[0, 2]]
 
@@ -320,7 +326,7 @@ def test_the_memory_of_another_tracking_or_of_frames_that_are_not_saved_does_not
     assert TrackingMemory(tmp_path, "second").restore([session], range(9)) is None
     assert memory.restore([session], range(4)) is None
     assert memory.restore([session], range(5)) == 4
-    (tmp_path / FILE).write_bytes(b"damaged")
+    memory.file.write_bytes(b"damaged")
     with pytest.raises(SegueError):
         memory.restore([session], range(5))
     assert memory.restore([session], range(5)) is None  # resumed once more it begins anew
@@ -339,13 +345,13 @@ def test_corrections_after_an_interruption_begin_another_tracking(
         project.put(2, {1: (masks[2] == 1, FrameAnnotation("tracked"))})
     project.note("tracking", InterruptedTracking(plan, 2, 2).as_json())
 
-    again, layers = begun(project, resumed(project))
-    assert (again.run, again.begin, resumed(project).start) == (plan.run, 0, 2)
+    again, layers = begun(project, resumed(project, noted(project)))
+    assert (again.run, again.begin, resumed(project, noted(project)).start) == (plan.run, 0, 2)
     assert [sorted(layer) for layer in layers] == [[0]]
 
     with project.change("click"):
         project.put(1, {1: (masks[1] == 2, FrameAnnotation("given"))})
-    changed, layers = begun(project, resumed(project))
+    changed, layers = begun(project, resumed(project, noted(project)))
     assert changed.run != plan.run
     assert changed.begin == 2
     assert [sorted(layer) for layer in layers] == [[0, 1, 2]]
