@@ -143,7 +143,7 @@ def test_a_kill_in_the_midst_of_tracking_is_gone_on_with(
     page.here("tracked, confidence")
     page.key("Escape")
     page.page.locator("#progress").wait_for(state="hidden")
-    stopped = page.page.locator("#waiting li", has_text="stopped:")
+    stopped = page.page.locator("#waiting li", has_text="stopped at")
     stopped.get_by_role("button", name="Go on").click()
     page.page.locator("#progress").wait_for(state="visible")
     page.key("Escape")
