@@ -65,14 +65,9 @@ def run_forked(
     return start_forked(partial(_command, [*map(str, arguments)], folder, site, before))()
 
 
-def run_program(
-    script: Path, *words: str, folder: Path, alone: bool = False
-) -> subprocess.CompletedProcess[str]:
-    """Run a program with these words in a folder; alone or without fork in an interpreter of its own.
-
-    Programs that set the threads of OpenCV run alone: in a fork it waits for threads that are not there.
-    """
-    if alone or not hasattr(os, "fork"):
+def run_program(script: Path, *words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program with these words in a folder; without fork in an interpreter of its own."""
+    if not hasattr(os, "fork"):
         line = [sys.executable, str(script), *words]
         return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
 
@@ -191,6 +186,7 @@ def _ended(act: Callable[[], object], out: int, err: int) -> int:
         sys.stdin, sys.stdout, sys.stderr = open(os.devnull), open(1, "w"), open(2, "w")  # noqa: PTH123, SIM115
         torch.set_num_threads(1)  # its threads are not in the child
         cv2.setNumThreads(0)
+        cv2.setNumThreads = lambda count: None  # it would wait for ever for threads that are not in the child
         act()
         return 0
     except SystemExit as end:
