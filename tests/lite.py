@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import torch
 
 from segue.models.msstsvis.lite import MSSTSVISLite
 from segue.models.stcn import STCNLite
-from segue.weights import load
+from segue.weights import Prepared, load, prepare
 from tests.fill import fill_value
 
+_PREPARED: list[Prepared[STCNLite]] = []
+"""Stays as long as the network does."""
 
+
+@cache
 def lively_lite() -> STCNLite:
-    """A network in evaluation mode, whose masks depend on image, given masks and memory."""
+    """A network in evaluation mode, whose masks depend on image, prompts and memory; do not change it.
+
+    Making it, and arranging its weights in the first frames, takes longer than most sessions of a test.
+    """
     network = STCNLite()
     with torch.no_grad():
         for name, tensor in network.state_dict().items():
@@ -22,7 +31,8 @@ def lively_lite() -> STCNLite:
         network.value_encoder.conv1.weight[:, 3:] *= 8
         network.decoder.pred.weight *= 0.3
         network.decoder.pred.bias -= 1
-    return network.eval()
+    _PREPARED.append(prepare(network.eval(), device="cpu"))
+    return network
 
 
 def lively_instances(parts: str = "") -> MSSTSVISLite:

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import IO, Any
 
 import cv2
 import torch
@@ -64,14 +65,9 @@ def run_forked(
     return start_forked(partial(_command, [*map(str, arguments)], folder, site, before))()
 
 
-def run_program(
-    script: Path, *words: str, folder: Path, alone: bool = False
-) -> subprocess.CompletedProcess[str]:
-    """Run a program with these words in a folder; alone or without fork in an interpreter of its own.
-
-    Programs that set the threads of OpenCV run alone: in a fork it waits for threads that are not there.
-    """
-    if alone or not hasattr(os, "fork"):
+def run_program(script: Path, *words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program with these words in a folder; without fork in an interpreter of its own."""
+    if not hasattr(os, "fork"):
         line = [sys.executable, str(script), *words]
         return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
 
@@ -117,6 +113,50 @@ def _command(
     main(words)
 
 
+class Forked:
+    """A child process that does something, with what tests need of ``Popen``; needs fork.
+
+    Its exit status is 0, 1 after an error, or that of SystemExit.
+
+    Args:
+        act: what it does.
+        out: file for its standard output.
+        err: file for its standard error.
+    """
+
+    def __init__(self, act: Callable[[], object], out: IO[Any], err: IO[Any]) -> None:
+        self._code: int | None = None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which are idle here
+            self.pid = os.fork()
+        if not self.pid:
+            os._exit(_ended(act, out.fileno(), err.fileno()))
+
+    def poll(self) -> int | None:
+        """Exit code, negative for a signal; None while it runs."""
+        if self._code is None:
+            self._code = exit_code(self.pid, 0)
+        return self._code
+
+    def wait(self, seconds: float = SECONDS) -> int:
+        """Exit code; if the process does not end it says where it is, and is ended."""
+        if self._code is None:
+            self._code = exit_code(self.pid, seconds)
+        if self._code is None:
+            self.send_signal(signal.SIGABRT)
+            self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self._code
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+
 def start_forked(act: Callable[[], object]) -> Callable[[], subprocess.CompletedProcess[str]]:
     """Do something in a child process; needs fork.
 
@@ -124,29 +164,16 @@ def start_forked(act: Callable[[], object]) -> Callable[[], subprocess.Completed
         What waits for its end; its exit status is 1 after an error, or that of SystemExit.
     """
     out, err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of threads, which are idle here
-        child = os.fork()
-    if not child:
-        os._exit(_ended(act, out.fileno(), err.fileno()))
+    child = Forked(act, out, err)
 
     def wait() -> subprocess.CompletedProcess[str]:
         with out, err:
-            code = _code_of(child)
+            code = child.wait()
             for file in (out, err):
                 file.seek(0)
             return subprocess.CompletedProcess([], code, out.read(), err.read())
 
     return wait
-
-
-def _code_of(child: int) -> int:
-    """Exit code of a child process; one that does not end says where it is, and is ended."""
-    code = exit_code(child, SECONDS)
-    if code is None:
-        os.kill(child, signal.SIGABRT)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return code
 
 
 def _ended(act: Callable[[], object], out: int, err: int) -> int:
@@ -159,6 +186,7 @@ def _ended(act: Callable[[], object], out: int, err: int) -> int:
         sys.stdin, sys.stdout, sys.stderr = open(os.devnull), open(1, "w"), open(2, "w")  # noqa: PTH123, SIM115
         torch.set_num_threads(1)  # its threads are not in the child
         cv2.setNumThreads(0)
+        cv2.setNumThreads = lambda count: None  # it would wait for ever for threads that are not in the child
         act()
         return 0
     except SystemExit as end:

@@ -64,7 +64,6 @@ def test_a_program_runs_as_its_first_lines_say(script: Path, sample: Path, tmp_p
     assert found is not None
     assert found[1] == script.name
     shutil.copyfile(sample, tmp_path / "my.mp4")
-    alone = "segue_watch" in program
-    done = run_program(script, *shlex.split(found[2]), folder=tmp_path, alone=alone)
+    done = run_program(script, *shlex.split(found[2]), folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr

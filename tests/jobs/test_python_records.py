@@ -6,6 +6,7 @@ import hashlib
 import json
 import signal
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ def test_arrays_functions_and_detectors_are_described(folder: Path, tmp_path: Pa
 
 
 def test_the_digest_of_a_network_is_that_of_the_weights_that_ran(folder: Path, tmp_path: Path) -> None:
-    network = lively_lite()
+    network = deepcopy(lively_lite())
     before = network_digest(network)
     results = segue.track(folder / "clip.mp4", MASKS[0], model=network, device="cpu")
     with torch.no_grad():

@@ -9,7 +9,6 @@ import importlib
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -274,29 +273,6 @@ def test_ctrl_c_saves_and_the_run_goes_on_as_if_nothing_had_been(settings: Any, 
     assert torch.equal(weights(loop.train(LineRecipe(), replace(settings, resume=True))), weights(whole))
 
 
-ENDED_BY_THE_CLUSTER = """
-import os, signal, sys
-from pathlib import Path
-from segue_train.loop import RunSettings, train
-from tests.segue_train.test_loop import LineRecipe
-
-def end_the_group(number):
-    if number == int(sys.argv[2]):
-        os.killpg(0, signal.SIGTERM)
-        if sys.argv[3] == "True":
-            os.kill(os.getppid(), signal.SIGINT)
-
-settings = RunSettings(
-    out=Path(sys.argv[1]), steps=12, seed=3, accelerator="cpu", save_every=50, log_every=50,
-    workers=2, report=lambda text: None,
-)
-try:
-    train(LineRecipe(event=end_the_group), settings)
-except KeyboardInterrupt:
-    sys.exit(130)
-"""
-
-
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no process groups here")
 @pytest.mark.parametrize(("moment", "passed_on"), [pytest.param(0, False, marks=pytest.mark.slow), (9, True)])
 def test_sigterm_to_the_whole_group_saves_and_the_run_goes_on(
@@ -305,8 +281,22 @@ def test_sigterm_to_the_whole_group_saves_and_the_run_goes_on(
     """Whoever started the training may get the signal too, and pass it on as Ctrl-C."""
     settings = replace(settings, steps=12)
     whole = loop.train(LineRecipe(), replace(settings, out=tmp_path / "whole"))
-    child = [sys.executable, "-c", ENDED_BY_THE_CLUSTER, str(settings.out), str(moment), str(passed_on)]
-    ended = subprocess.run(child, capture_output=True, text=True, start_new_session=True, timeout=120)
+
+    def end_the_group(number: int) -> None:
+        if number == moment:
+            os.killpg(0, signal.SIGTERM)
+            if passed_on:
+                os.kill(os.getppid(), signal.SIGINT)
+
+    def train_in_a_group() -> None:
+        os.setpgid(0, 0)
+        without_saves = replace(settings, save_every=50, log_every=50, workers=2)
+        try:
+            loop.train(LineRecipe(event=end_the_group), without_saves)
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+    ended = start_forked(train_in_a_group)()
     assert ended.returncode == 130, ended.stderr
     assert "Traceback" not in ended.stderr
     step = int(read_checkpoint(settings.out / "line.safetensors").metadata["step"])

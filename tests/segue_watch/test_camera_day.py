@@ -6,12 +6,11 @@ import io
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.request import urlopen
@@ -19,6 +18,8 @@ from urllib.request import urlopen
 import av
 import pytest
 
+from segue.cli import main
+from tests.cli.forked import Forked
 from tests.cli.mjpeg import JPEGS
 from tests.cli.test_foreground import IMAGES
 from tests.events.test_notify import Broker, Listener, Subscriber
@@ -101,11 +102,11 @@ def cameras() -> Iterator[Cameras]:
     server.server_close()
 
 
-def watched(file: Path, port: int) -> subprocess.Popen[bytes]:
-    """The command, as a service of the system starts it."""
-    command = [sys.executable, "-m", "segue", "watch", str(file), "--output", str(file.parent / "out")]
-    log = (file.parent / "log").open("ab")
-    return subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL, stderr=log)
+def watched(file: Path, port: int) -> Forked:
+    """The command in a process of its own, as a service of the system runs it."""
+    words = ["watch", file, "--output", file.parent / "out", "--port", port]
+    with (file.parent / "log").open("ab") as log, Path(os.devnull).open("wb") as nothing:
+        return Forked(partial(main, [*map(str, words)]), nothing, log)
 
 
 def states(port: int) -> dict[str, dict[str, float]]:
@@ -119,7 +120,7 @@ def states(port: int) -> dict[str, dict[str, float]]:
     return found
 
 
-def wait_for_events(process: subprocess.Popen[bytes], port: int, number: int) -> None:
+def wait_for_events(process: Forked, port: int, number: int) -> None:
     """Wait until each camera has told so many events."""
 
     def told() -> bool:
@@ -132,7 +133,7 @@ def wait_for_events(process: subprocess.Popen[bytes], port: int, number: int) ->
     wait_for(told, told=lambda: "not every camera has told events")
 
 
-def memory(process: subprocess.Popen[bytes]) -> float:
+def memory(process: Forked) -> float:
     """Resident memory in MiB."""
     text = Path(f"/proc/{process.pid}/status").read_text()
     return int(text.partition("VmRSS:")[2].split()[0]) / 1024

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import os
 import threading
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -13,12 +13,15 @@ import pytest
 pytest.importorskip("starlette")
 
 from segue.events.marks import Marks
+from tests.cli.forked import Forked
 from tests.cli.mjpeg import mjpeg_camera
 from tests.ports import free_port
 from tests.segue_watch.test_camera_day import wait_for_events, watched
 from tests.segue_watch.test_cameras import rows
 from tests.segue_watch.test_restarts import TEXT
 from tests.waiting import wait_for
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 KILLS = 2
 
@@ -74,7 +77,7 @@ def test_marks_and_ids_outlive_kills_while_another_browser_reviews(tmp_path: Pat
     with mjpeg_camera() as address:
         (tmp_path / "cameras.toml").write_text(TEXT.replace("ADDRESS", address))
         reviewer = Reviewer(folder, port)
-        process: subprocess.Popen[bytes] | None = None
+        process: Forked | None = None
         try:
             for _ in range(KILLS + 1):
                 process = watched(tmp_path / "cameras.toml", port)

@@ -11,8 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from torch.utils.data import DataLoader, Dataset
 
+import segue
 from segue.utils.cache import ASSETS
+from tests.cli.forked import start_forked
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes fork on Linux and macOS alone")
 
@@ -54,27 +57,27 @@ assert int(source.frame(7).image.sum()) == seventh
 sys.exit(os.waitstatus_to_exitcode(status))
 """
 
-WORKERS = """
-import sys
-import segue
-from torch.utils.data import DataLoader, Dataset
 
-class Frames(Dataset):
-    def __init__(self, path):
-        self.source = segue.open_source(path)
+class Frames(Dataset[int]):
+    """The sum of each frame of a video."""
 
-    def __len__(self):
+    def __init__(self) -> None:
+        self.source = segue.open_source(VIDEO)
+
+    def __len__(self) -> int:
         return 24
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> int:
         return int(self.source.frame(index).image.sum())
 
-if __name__ == "__main__":
-    frames = Frames(sys.argv[1])
+
+def read_in_workers() -> None:
+    """Read a video, then read it in processes that are forked from this one."""
+    frames = Frames()
     expected = [frames[index] for index in range(len(frames))]
     loader = DataLoader(frames, batch_size=4, num_workers=2, multiprocessing_context="fork")
     assert [number for batch in loader for number in batch.tolist()] == expected
-"""
+
 
 CLOSED = """
 import gc, os, sys
@@ -105,7 +108,8 @@ def test_a_fork_leaves_what_its_parent_has_opened_alone(prefetch: int) -> None:
 
 
 def test_workers_read_frames_after_their_parent_has() -> None:
-    ran(WORKERS, VIDEO)
+    done = start_forked(read_in_workers)()
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted on Linux")
