@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
+import multiprocessing
 import os
 import signal
 import threading
@@ -14,8 +15,6 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
-from multiprocessing import get_context, parent_process
-from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -273,7 +272,7 @@ def _begin(*arguments: Any) -> None:
 
 
 def _end_with_server() -> None:
-    parent_process().join()  # type: ignore[union-attr]
+    multiprocessing.parent_process().join()  # type: ignore[union-attr]
     os._exit(1)
 
 
@@ -303,33 +302,17 @@ class ClosedError(SegueError):
 
 
 class Worker:
-    """The other process, seen from the server; one request at a time, and a new process if it has ended.
+    """The other process, seen from the server; one request at a time, and a new process if it has ended."""
 
-    Args:
-        video: the video of the page.
-        model: network of the tracker.
-        prompter: name of the network that answers clicks.
-        device: where they run.
-        context: how processes begin; threads of the server do not outlive a plain fork.
-    """
-
-    def __init__(
-        self,
-        video: Video,
-        model: Model,
-        prompter: str,
-        device: str | None,
-        context: BaseContext = get_context("spawn"),  # noqa: B008  it has no state
-    ) -> None:
+    def __init__(self, video: Video, model: Model, prompter: str, device: str | None) -> None:
         self._arguments = (video.path, video.index, model, prompter, device)
-        self._context = context
         self._pool = self._new_pool()
         self._asked = self._answered = 0
         self._closed = False
         self.on_replaced: Callable[[], None] = lambda: None  # another process has nothing loaded
 
     def _new_pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(1, self._context, _begin, self._arguments)
+        return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, self._arguments)
 
     def submit(self, method: str, *arguments: Any) -> Future[Any]:
         """Ask the process, which begins with the first request."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import re
 import signal
@@ -11,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import resources
-from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +39,12 @@ INDEXED = 7
 
 
 @pytest.fixture(scope="module")
-def quick() -> BaseContext:
-    """Processes are forked from one that has imported what they need, and has no threads."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["segue_web.server.worker"])
-    return context
-
-
-@pytest.fixture(scope="module")
-def worker(video: Path, quick: BaseContext) -> Iterator[Worker]:
-    """A process that the tests share."""
+def worker(video: Path) -> Iterator[Worker]:
+    """A process that the tests share: it takes seconds to start."""
     known = Video(video)
     assert known.index is not None
     known.index = replace(known.index, stamps=known.index.stamps[:INDEXED], entries=known.index.entries[:1])
-    worker = Worker(known, ("stcn-lite", None), "segue-prompt", "cpu", quick)
+    worker = Worker(known, ("stcn-lite", None), "segue-prompt", "cpu")
     yield worker
     worker.close()
 
