@@ -82,8 +82,9 @@ class Trackings:
                 raise PromptError(
                     "this is being tracked already" if is_tracked else "this tracking waits already"
                 )
+            number = self._queue.add(replace(planned, objects=objects))
             self._queue.release(planned.user, replaces_rest=True)
-            return self._queue.add(replace(planned, objects=objects))
+            return number
 
         queued = await self._run(add)
         await self.go_on()  # where the one that ran has ended before this one was in the queue

@@ -215,7 +215,7 @@ class Person:
             self.does("track", lambda: self.screen.key(self.chance.choice(("t", "t", "Shift+T"))))
 
     def escape(self) -> None:
-        """Stop what this person tracks, now and then, and go on, perhaps later; the other one goes on anyway."""
+        """Stop what this person tracks, now and then, and go on or not; what the other one tracks goes on."""
         user = self.state("state.running && state.running.user")
         if user is None or (user == self.name and self.chance.random() < 0.5):
             return

@@ -150,6 +150,24 @@ def test_people_see_cameras_and_events_mark_them_and_draw_zones(page: Any, folde
     page.get_by_role("button", name="Remove wall").wait_for(state="detached")
 
 
+def test_a_box_that_is_ticked_stays_so_while_its_mark_is_saved(page: Any) -> None:
+    page.get_by_role("link", name="Events", exact=True).click()
+    page.locator(".card img").first.wait_for()
+    page.locator(".card").first.click()
+    page.get_by_label("Keep", exact=True).wait_for()
+    page.evaluate(SLOW)
+    ticked = """import("./static/review_list.js").then(async ({ reviewed, MARKS }) => {
+      const boxes = [...document.querySelectorAll("#dialog label input")];
+      for (const box of boxes) box.click();
+      reviewed.changed(MARKS);
+      for (let n = 0; n < 2; n++) await new Promise((done) => requestAnimationFrame(done));
+      return boxes.map((box) => box.checked);
+    })"""
+    assert page.evaluate(ticked) == [True, True]
+    for text in ("kept", "reviewed"):
+        page.locator(".card .flags", has_text=text).first.wait_for(state="attached")
+
+
 def test_many_visits_are_reviewed_at_once_by_keys_and_by_a_mouse(page: Any, folder: Path) -> None:
     page.get_by_role("link", name="Events", exact=True).click()
     page.locator(".card img").nth(3).wait_for()

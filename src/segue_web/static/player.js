@@ -119,6 +119,7 @@ export function play(visit, others, onClose) {
   box.classList.add("player");
   show(visit.events[0]);
   const showBoxes = () => {
+    if (reviewed.numSaving) return; // what somebody has ticked is not undone meanwhile
     for (const [mark, input] of boxes) input.checked = visit[mark];
   };
   leave();

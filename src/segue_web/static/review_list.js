@@ -36,6 +36,8 @@ class ReviewList extends Store {
   choices = {};
   /** marks that were set here */
   numMarks = 0;
+  /** of these, those that are not saved yet */
+  numSaving = 0;
   /** @type {Promise<unknown>} */
   saving = Promise.resolve();
 
@@ -100,6 +102,7 @@ class ReviewList extends Store {
    * @param {Visit[]} visits @param {Mark} mark @param {boolean} value
    */
   mark(visits, mark, value) {
+    this.numSaving += 1;
     const turn = this.saving.then(async () => {
       /** @type {Map<string, Record<Mark, boolean>>} */
       const marks = new Map();
@@ -121,6 +124,7 @@ class ReviewList extends Store {
       .catch(() => undefined)
       .then(() => {
         this.numMarks += 1;
+        this.numSaving -= 1;
         this.changed(MARKS);
       });
     return turn;
