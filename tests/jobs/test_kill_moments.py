@@ -46,7 +46,7 @@ def test_what_is_resumed_after_a_kill_equals_a_run_that_nothing_disturbed(
     begun, number = tmp_path / "begun", 0
     while not (begun / "masks" / frame_loop.STATE).exists() or not masks(begun):  # killed in the last pass
         shutil.rmtree(begun, ignore_errors=True)
-        number += 3
+        number += 12
         assert dies_at(number, begun, lambda: jobs.run(job(begun)))
     out = tmp_path / "out"
     shutil.copytree(tmp_path / "begun", out)

@@ -6,6 +6,8 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -102,11 +104,22 @@ def cameras() -> Iterator[Cameras]:
     server.server_close()
 
 
-def watched(file: Path, port: int) -> Forked:
-    """The command in a process of its own, as a service of the system runs it."""
-    words = ["watch", file, "--output", file.parent / "out", "--port", port]
+def watched(file: Path, port: int) -> subprocess.Popen[bytes]:
+    """The command, as a service of the system starts it."""
+    with (file.parent / "log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "segue", *words_of(file, port)], stdout=subprocess.DEVNULL, stderr=log
+        )
+
+
+def forked(file: Path, port: int) -> Forked:
+    """The command in a fork of this process, where its memory is not the point."""
     with (file.parent / "log").open("ab") as log, Path(os.devnull).open("wb") as nothing:
-        return Forked(partial(main, [*map(str, words)]), nothing, log)
+        return Forked(partial(main, words_of(file, port)), nothing, log)
+
+
+def words_of(file: Path, port: int) -> list[str]:
+    return ["watch", str(file), "--output", str(file.parent / "out"), "--port", str(port)]
 
 
 def states(port: int) -> dict[str, dict[str, float]]:
@@ -120,7 +133,7 @@ def states(port: int) -> dict[str, dict[str, float]]:
     return found
 
 
-def wait_for_events(process: Forked, port: int, number: int) -> None:
+def wait_for_events(process: subprocess.Popen[bytes] | Forked, port: int, number: int) -> None:
     """Wait until each camera has told so many events."""
 
     def told() -> bool:
@@ -133,7 +146,7 @@ def wait_for_events(process: Forked, port: int, number: int) -> None:
     wait_for(told, told=lambda: "not every camera has told events")
 
 
-def memory(process: Forked) -> float:
+def memory(process: subprocess.Popen[bytes]) -> float:
     """Resident memory in MiB."""
     text = Path(f"/proc/{process.pid}/status").read_text()
     return int(text.partition("VmRSS:")[2].split()[0]) / 1024

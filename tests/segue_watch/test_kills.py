@@ -16,7 +16,7 @@ from segue.events.marks import Marks
 from tests.cli.forked import Forked
 from tests.cli.mjpeg import mjpeg_camera
 from tests.ports import free_port
-from tests.segue_watch.test_camera_day import wait_for_events, watched
+from tests.segue_watch.test_camera_day import forked, wait_for_events
 from tests.segue_watch.test_cameras import rows
 from tests.segue_watch.test_restarts import TEXT
 from tests.waiting import wait_for
@@ -80,7 +80,7 @@ def test_marks_and_ids_outlive_kills_while_another_browser_reviews(tmp_path: Pat
         process: Forked | None = None
         try:
             for _ in range(KILLS + 1):
-                process = watched(tmp_path / "cameras.toml", port)
+                process = forked(tmp_path / "cameras.toml", port)
                 answers, failures = reviewer.answers, reviewer.failures
                 wait_for_events(process, port, 3)
                 wait_for(lambda answers=answers: reviewer.answers >= answers + 20)  # type: ignore[misc]

@@ -16,7 +16,7 @@ pytest.importorskip("paho.mqtt.client")
 from segue.events.archive import EventArchive
 from tests.cli.mjpeg import mjpeg_camera
 from tests.ports import free_port
-from tests.segue_watch.test_camera_day import wait_for_events, watched
+from tests.segue_watch.test_camera_day import forked, wait_for_events
 from tests.segue_watch.test_cameras import rows
 from tests.waiting import wait_for
 
@@ -38,7 +38,7 @@ def test_cameras_end_within_seconds_while_clips_are_made_and_the_broker_is_away(
                 for name in CAMERAS
             )
         )
-        process = watched(file, port)
+        process = forked(file, port)
         try:
             wait_for_events(process, port, 3)
             begun = time.monotonic()
@@ -51,7 +51,7 @@ def test_cameras_end_within_seconds_while_clips_are_made_and_the_broker_is_away(
             clips = {(name, row["clip"]) for name, table in tables.items() for row in table}
             assert clip_states(tmp_path, clips) <= {"pending", "complete"}
 
-            process = watched(file, port)  # finishes them
+            process = forked(file, port)  # finishes them
             wait_for(lambda: clip_states(tmp_path, clips) == {"complete"})
         finally:
             process.kill()

@@ -41,11 +41,8 @@ def clips(tmp_path: Path) -> ClipMaker:
     return ClipMaker(cut_outs_of_stills(stills), scenes_of(stills), (-6, -3, 0), SIZE)
 
 
-def test_samples_are_those_of_a_film_as_its_session_saw_it(
-    clips: ClipMaker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("segue_train.data.foreground.session_samples.LENGTHS", (30, 40))
-    maker, windows = SessionSamples(ArtificialFilms(clips), [SHIPPED], SIZE), set()
+def test_samples_are_those_of_a_film_as_its_session_saw_it(clips: ClipMaker) -> None:
+    maker, windows = SessionSamples(ArtificialFilms(clips, (30, 40)), [SHIPPED], SIZE), set()
     again = maker.samples(np.random.default_rng(0))
     for seed in range(2):
         samples = maker.samples(np.random.default_rng(seed))
@@ -66,11 +63,8 @@ def _height(maker: ClipMaker, seed: int) -> float:
     return mover.cut_out.height * abs(mover.scale)
 
 
-def test_half_of_the_films_have_larger_frames_with_larger_movers(
-    clips: ClipMaker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("segue_train.data.foreground.session_samples.LENGTHS", (1, 5))
-    films = ArtificialFilms(clips)
+def test_half_of_the_films_have_larger_frames_with_larger_movers(clips: ClipMaker) -> None:
+    films = ArtificialFilms(clips, (1, 5))
     sizes: list[tuple[int, ...]] = []
     for seed in range(12):
         film = films.film(np.random.default_rng(seed))

@@ -114,16 +114,22 @@ class Film:
 
 
 class ArtificialFilms:
-    """Films of artificial clips, half of them on larger frames; in some the lens is covered for a while."""
+    """Films of artificial clips, half of them on larger frames; in some the lens is covered for a while.
 
-    def __init__(self, clips: ClipMaker) -> None:
-        self.clips = clips
+    Args:
+        clips: makes the clips.
+        lengths: minimum and maximum number of frames.
+    """
+
+    def __init__(self, clips: ClipMaker, lengths: tuple[int, int] = LENGTHS) -> None:
+        self.clips, self.lengths = clips, lengths
 
     def film(self, rng: Rng) -> Film:
         """Draw a film; one with larger frames has fewer of them."""
         scale = log_uniform(rng, *SCALES) if rng.random() < LARGER else 1.0
         clips = self.clips if scale == 1 else self.clips.scaled(scale)
-        length = int(log_uniform(rng, LENGTHS[0], max(LENGTHS[0], LENGTHS[1] / scale**2)))
+        shortest, longest = self.lengths
+        length = int(log_uniform(rng, shortest, max(shortest, longest / scale**2)))
         step, kind = picked(rng, STEPS), rng.random()
         times = range(-step * length, 1, step)
         clip = clips.clip(rng, list(times), switched=kind < 0.08, empty=0.08 <= kind < 0.16)
