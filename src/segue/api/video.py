@@ -373,8 +373,8 @@ class Video(AbstractContextManager["Video"]):
         to another. Prompted frames on the way, and the 24 nearest others, are memory before the first frame
         is tracked. Where a frame was tracked before, its masks change only in connected regions that touch
         what a correction changed, moved along the optical flow, and where the tracker is not less sure; on
-        frames nearer to another prompted one only where it is surer. Objects that overlap on a prompted
-        frame are tracked separately.
+        frames nearer to another prompted one only where it is surer, and nowhere if the score of the object
+        would fall by more than 0.1. Objects that overlap on a prompted frame are tracked separately.
 
         Args:
             start: index of a frame with prompts; None is the first one.

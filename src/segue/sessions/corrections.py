@@ -31,6 +31,9 @@ MAX_AHEAD = 24
 OVERLAP = 0.05
 """Objects that share more than this part of the smaller one are tracked one over the other."""
 
+MAX_FALL = 0.1
+"""By how much the score of an object may fall on a frame where its mask changes."""
+
 StoredObject = tuple[ObjectInfo, str, str | None, str | None]
 """An object on a frame with three run lengths: of its mask, of its whole mask where a part is behind others,
 and of the pixels where its session was not sure (:mod:`segue.masks.unsure`), if they are known."""
@@ -191,20 +194,21 @@ def _limited(
     """
     empty = replace(result, mask=np.zeros_like(result.mask), objects=())
     earlier = composite(empty, previous)
-    tracked = {item.id for item, *_ in previous}
+    scores = {item.id: item.score for item, *_ in previous}
+    fallen = [item.id for item in result.objects if item.score < scores.get(item.id, 0.0) - MAX_FALL]
+    stays = np.isin(result.mask, fallen) | np.isin(earlier.mask, fallen)
+    new = np.where(stays, earlier.mask, np.where(np.isin(result.mask, [*scores]), result.mask, 0))
     unsure = _unsure_of_both(result, previous)
-    new = np.where(np.isin(result.mask, [*tracked]), result.mask, 0)
     mask = region.limit(earlier.mask, new, unsure, nearest=nearest)
     bits = None
     if unsure is not None:
         is_earlier = resize_nearest(mask == earlier.mask, unsure[0].shape) > 0
         bits = np.packbits(np.where(is_earlier, *unsure))
-    mask = np.where(np.isin(result.mask, [0, *tracked]), mask, result.mask)
-    scores = {item.id: item.score for item, *_ in previous}
+    mask = np.where(np.isin(result.mask, [0, *scores]), mask, result.mask)
     extents, objects = measure(mask), []
     for item in result.objects:
         extent = extents.get(item.id)
-        is_same = item.id in tracked and np.array_equal(mask == item.id, earlier.mask == item.id)
+        is_same = item.id in scores and np.array_equal(mask == item.id, earlier.mask == item.id)
         score = scores[item.id] if is_same else item.score
         if extent is None:
             objects.append(replace(item, score=0.0, box=None, area=0))

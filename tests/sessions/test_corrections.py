@@ -1,0 +1,103 @@
+"""Which masks of an earlier tracking a tracking from a correction replaces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from segue.masks import encode_rle
+from segue.masks.unsure import unsure_bits
+from segue.sessions.corrections import ConditioningFrame, Layer, StoredObject, propagate, to_rle
+from segue.types import Frame, ObjectInfo, Segmentation
+from segue.utils.arrays import BoolArray
+
+SIZE = (96, 160)
+IMAGE = np.random.default_rng(0).integers(0, 256, (24, 40, 3)).astype(np.uint8).repeat(4, 0).repeat(4, 1)
+
+
+def square(left: int) -> BoolArray:
+    mask = np.zeros(SIZE, np.bool_)
+    mask[40:60, left : left + 20] = True
+    return mask
+
+
+def result(
+    index: int, planes: Mapping[int, BoolArray], score: float, unsure: BoolArray | None
+) -> Segmentation:
+    """Objects of one score, of which a tracker is not sure in some pixels."""
+    mask = np.zeros(SIZE, np.uint8)
+    for number, plane in planes.items():
+        mask[plane] = number
+    probability = np.where(np.zeros(SIZE, np.bool_) if unsure is None else unsure, 0.6, 0.9)
+    objects = tuple(ObjectInfo(number, score=score) for number in planes)
+    return Segmentation(index, index / 25, mask, objects, _unsure=unsure_bits(probability.astype(np.float32)))
+
+
+class Scripted:
+    """A session whose results are known."""
+
+    def __init__(self, results: Mapping[int, Segmentation]) -> None:
+        self._results, self.ids = results, (1,)
+
+    def step(self, frame: Frame, *_: object, **__: object) -> Segmentation:
+        return self._results[frame.index]
+
+
+def tracked(
+    earlier: Segmentation, new: Segmentation, *, other: int | None = None, known: bool = True
+) -> Segmentation:
+    """What frame 4 shows after the square of frame 0 was corrected from 50 to 40."""
+    corrected = ConditioningFrame(
+        square(40).astype(np.uint8), frozenset({1}), changed=square(40) ^ square(50)
+    )
+    conditioning = {0: corrected}
+    if other is not None:
+        conditioning[other] = ConditioningFrame(square(50).astype(np.uint8), frozenset({1}))
+    stored: list[StoredObject] = to_rle(earlier, {1, 2})
+    if not known:
+        stored = [(*each[:3], None) for each in stored]
+    results = {index: new if index else result(0, {1: square(40)}, 1.0, None) for index in range(5)}
+    layer = Layer(Scripted(results), conditioning, {4: stored})  # type: ignore[arg-type]
+    frames = [Frame(index, index / 25, IMAGE) for index in range(5)]
+    *_, (last,) = propagate([layer], frames, 0)
+    return last
+
+
+BEFORE, AFTER = result(4, {1: square(50)}, 0.8, None), result(4, {1: square(40)}, 0.8, None)
+
+
+@pytest.mark.parametrize(
+    ("new", "other", "known", "is_new"),
+    [
+        (AFTER, None, True, True),
+        (result(4, {1: square(40)}, 0.6, None), None, True, False),  # the score falls
+        (result(4, {1: square(40)}, 0.8, square(40) | square(50)), None, True, False),  # less sure
+        (AFTER, 7, True, False),  # the other corrected frame is nearer
+        (AFTER, 8, True, True),
+        (AFTER, 7, False, True),  # masks of earlier versions: where it was not sure is not known
+    ],
+)
+def test_a_mask_is_replaced_unless_something_speaks_against_it(
+    new: Segmentation, other: int | None, known: bool, is_new: bool
+) -> None:
+    last = tracked(BEFORE, new, other=other, known=known)
+    np.testing.assert_array_equal(last.mask == 1, square(40 if is_new else 50))
+    assert last.objects[0].score == (new if is_new else BEFORE).objects[0].score
+
+
+def test_where_it_is_not_sure_stays_with_the_part_that_stays() -> None:
+    before = result(4, {1: square(50)}, 0.8, square(50))
+    last = tracked(before, AFTER)
+    np.testing.assert_array_equal(last.mask == 1, square(40))
+    [(*_, unsure)] = to_rle(last, {1})
+    assert unsure == encode_rle(square(50) & square(40))["counts"], "where both masks are the same"
+
+
+def test_an_object_whose_score_falls_keeps_its_pixels_from_others() -> None:
+    earlier = result(4, {1: square(50), 2: square(90)}, 0.8, None)
+    new = result(4, {1: square(40), 2: square(90)}, 0.8, None)
+    objects = (ObjectInfo(1, score=0.5), ObjectInfo(2, score=0.8))
+    last = tracked(earlier, Segmentation(4, 0.16, new.mask, objects, _unsure=new._unsure))
+    np.testing.assert_array_equal(last.mask, earlier.mask)
