@@ -101,9 +101,9 @@ class ChangeRegion(Checkpointable):
         pieces = Pieces.of(previous != new)
         accepted_pieces = pieces.count(self._outside(new.shape)) > TOUCHED * pieces.areas
         if unsure is not None:
-            before, now = (pieces.count(resize_nearest(each, new.shape) > 0) for each in unsure)
-            surer = (before - now) / np.maximum(pieces.areas, 1)
-            accepted_pieces &= surer >= (-LESS_SURE if nearest else SURER)
+            counts = [pieces.count(resize_nearest(each, new.shape) > 0) for each in unsure]
+            gains = (counts[0] - counts[1]) / np.maximum(pieces.areas, 1)
+            accepted_pieces &= gains >= (-LESS_SURE if nearest else SURER)
         accepted = pieces.where(accepted_pieces)
         size = max(3, round(LARGE * min(self._region.shape)))
         reduced = (self._reduced(accepted) > 0.5).astype(np.uint8)
