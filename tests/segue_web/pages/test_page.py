@@ -17,11 +17,10 @@ import numpy as np
 import pytest
 
 import segue
-from segue.masks import encode_rle, read_index_mask, write_index_mask
+from segue.masks import read_index_mask, write_index_mask
 from segue.sessions import TrackSession
-from segue.sessions.corrections import ConditioningFrame, Layer, add_conditioning_frame, propagate
+from segue.sessions.corrections import ConditioningFrame, Layer, add_conditioning_frame, propagate, to_rle
 from segue.sessions.detecting import detector
-from segue.types import ObjectInfo
 from segue_web.video import Video
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.conftest import ServeHere
@@ -34,7 +33,8 @@ pytestmark = needs_chromium
 
 def expected_masks(video: Path, given: dict[int, np.ndarray]) -> list[np.ndarray]:
     """What Python says: both objects from frame 0 on, then the correction of object 2 back from frame 6."""
-    masks = [result.mask for result in segue.track(video, {0: given[0]}, device="cpu")]
+    results = list(segue.track(video, {0: given[0]}, device="cpu"))
+    masks = [result.mask for result in results]
     opened, last = Video(video), max(given)
 
     def only(mask: np.ndarray) -> np.ndarray:
@@ -45,7 +45,7 @@ def expected_masks(video: Path, given: dict[int, np.ndarray]) -> list[np.ndarray
         0: ConditioningFrame(only(given[0]), frozenset({2})),
         last: ConditioningFrame(only(given[last]), frozenset({2}), changed=changed),
     }
-    tracked = {i: [(ObjectInfo(2), encode_rle(mask == 2)["counts"], None)] for i, mask in enumerate(masks)}
+    tracked = {result.index: to_rle(result, {2}) for result in results}
     layer = Layer(TrackSession(segue.load("stcn-lite"), device="cpu"), conditioning, tracked)
     add_conditioning_frame(layer.session, opened.frame(0), conditioning[0])
     masks[last] = given[last]
