@@ -82,7 +82,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
         elif any(name == "golden" or name.endswith("_network") for name in names):
             item.add_marker(pytest.mark.numbers)
-        elif item.nodeid.startswith("tests/segue_isd/"):
+        elif item.path.is_relative_to(ROOT / "tests" / "segue_isd"):
             item.add_marker(pytest.mark.scenes)
 
 

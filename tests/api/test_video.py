@@ -168,10 +168,10 @@ def test_frames_that_come_once_are_refused(lite: STCNLite) -> None:
 
 
 def test_memory_does_not_hold_the_video(lite: STCNLite, tmp_path: Path) -> None:
-    path = write_video(tmp_path / "long.mp4", IMAGES * 4)
+    path = write_video(tmp_path / "long.mp4", IMAGES * 6)
     video = segue.Video(path, model=lite, device="cpu")
     video.add(10, MASKS[0])
-    last = 4 * len(IMAGES) - 1
+    last = 6 * len(IMAGES) - 1
     for result in video.propagate():  # up to the last frame, then back from frame 9
         if result.index == 15:
             tracemalloc.start()

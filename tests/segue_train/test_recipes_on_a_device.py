@@ -114,7 +114,7 @@ RECIPES: dict[str, Callable[[TrainingData], Any]] = {
 }
 
 
-SLOW = {"stcn", "xmem", "cutie", "stm", "mustan1", "stam", "seqformer", "msstsvis", "segue-prompt"}
+SLOW = {"stcn", "xmem", "stm", "mustan1", "stam", "seqformer", "msstsvis", "segue-prompt"}
 """The others prove the steps that these share with them; ``make test-slow`` runs all."""
 
 

@@ -103,8 +103,7 @@ def measure_xmem(prefix: str) -> tuple[Tensor, list[list[float]], dict[str, floa
     return output, rows, gradients(network, total)
 
 
-@pytest.mark.slow  # the clip goes through the pass of Cutie below, and the losses are compared on their own
-@pytest.mark.parametrize("prefix", ["mo", "so"])
+@pytest.mark.parametrize("prefix", ["mo", pytest.param("so", marks=pytest.mark.slow)])
 def test_xmem_gives_the_published_outputs_losses_and_gradients(
     xmem_measured: Callable[[str], Any], golden: GoldenReader, prefix: str
 ) -> None:

@@ -64,7 +64,7 @@ def test_a_student_learns_from_a_teacher_which_stays_as_it_is(material: Material
     module = recipe.network().train()
     optimizer = torch.optim.Adam(module.parameters(), 1e-3)
     known, losses = load("stcn-lite").state_dict(), []
-    for _ in range(4):
+    for _ in range(8):
         optimizer.zero_grad()
         loss, parts = module(batch, 0.0, 0)
         loss.backward()

@@ -43,7 +43,7 @@ def quick_hash(password: str) -> str:
     return ":".join(["scrypt", *(base64.urlsafe_b64encode(part).decode() for part in (bytes(16), key))])
 
 
-ANNA, BERT = User("anna", quick_hash("sesame")), User("bert ö.", quick_hash("open"), "look")
+ANNA, BERT = User("anna", quick_hash("sesame")), User("bert ö.", hash_password("open"), "look")
 ACCESS = Access((ANNA,), TOKEN, LOOK)
 
 Ask = Callable[..., HTTPResponse]
@@ -135,7 +135,7 @@ def test_several_users_have_names_of_their_own(ask: Ask, page: CameraPage, saved
     forged = bert.replace("bert%20%C3%B6.", "anna")
     assert forged != bert
     assert ask("/states", {"Cookie": forged}).status == 401
-    page.authenticator.access = Access((ANNA, replace(BERT, password=quick_hash("shut"))), TOKEN)
+    page.authenticator.access = Access((ANNA, replace(BERT, password=hash_password("shut"))), TOKEN)
     assert ask("/states", {"Cookie": bert}).status == 401, "his password has changed"
     assert ask("/states", {"Cookie": anna}).status == 200, "hers has not"
 
@@ -249,11 +249,11 @@ def test_behind_a_trusted_proxy_tries_are_counted_by_the_addresses_of_people(
     ask: Ask, page: CameraPage
 ) -> None:
     def tries(address: str, number: int) -> list[int]:
-        """Statuses of so many wrong tokens that a proxy passes on."""
-        heads = [{"Token": f"guess-{address}-{each}", "X-Forwarded-For": address} for each in range(number)]
+        """Statuses of so many wrong passwords that a proxy passes on."""
+        heads = [basic("anna", f"{address}-{each}") | {"X-Forwarded-For": address} for each in range(number)]
         return [ask("/states", head).status for head in heads]
 
-    anna = {"Token": TOKEN}
+    anna = basic("anna", "sesame")
     with pytest.warns(CameraWarning, match=r"proxies = \["):
         assert tries("198.51.100.7", MAX_TRIES + 1)[-1] == 429
     assert ask("/states", anna | {"X-Forwarded-For": "203.0.113.9"}).status == 429, "no proxy is trusted"

@@ -182,7 +182,6 @@ def stm_clip2(stm_network: STM) -> Callable[[int], Run]:
     return run
 
 
-@pytest.mark.slow  # tests/segue_train/test_stm_recipe.py compares the first frames, tests/models all parts
 def test_stm_follows_two_objects(stm_clip2: Callable[[int], Run], golden: GoldenReader) -> None:
     expected, run = golden("stm_clip2"), stm_clip2(5)
     expected.check("argmax", run.masks)

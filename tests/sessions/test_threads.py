@@ -42,7 +42,7 @@ def test_flow_of_a_shared_network() -> None:
 
     def work(number: int) -> list[Float32Array]:
         session = ForegroundSession(network, device="cpu", without=["align"])
-        found = [session.step(image) for image in CLIPS[number][:5]]
+        found = [session.step(image) for image in CLIPS[number][:7]]
         return [each.probabilities for each in (*found, *session.finish()) if each is not None]
 
     expected = [work(number) for number in range(THREADS)]
@@ -54,7 +54,7 @@ def test_subtractors_do_not_depend_on_what_ran_before() -> None:
 
     def work(number: int) -> list[IndexMask]:
         subtractor = Subtractor("knn", threshold=16, median=1)
-        return [subtractor.apply(image) for _ in range(2) for image in CLIPS[number]]
+        return [subtractor.apply(image) for _ in range(4) for image in CLIPS[number]]
 
     expected = [work(number) for number in range(THREADS)]
     np.testing.assert_array_equal([work(number) for number in range(THREADS)], expected)
