@@ -112,11 +112,9 @@ class Layer:
 
     def _is_nearest(self, index: int) -> bool:
         """Whether no other corrected frame is nearer than those whose change is propagated."""
-        changed, others = (
-            [abs(i - index) for i, each in self.conditioning.items() if (each.changed is None) is is_known]
-            for is_known in (False, True)
-        )
-        return not others or not changed or min(changed) <= min(others)
+        frames = self.conditioning
+        nearest = min(frames, key=lambda i: (abs(i - index), frames[i].changed is None))
+        return frames[nearest].changed is not None
 
 
 def select_conditioning_frames(corrected: Sequence[int], start: int, stop: int) -> set[int]:
