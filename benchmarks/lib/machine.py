@@ -117,7 +117,9 @@ def busiest(seconds: float = 1.0, most: int = 3) -> list[str]:
 
 def said(cores: float | None) -> str:
     """A load in words."""
-    return "the use by other programs is not known" if cores is None else f"others used {cores:.2f} cores"
+    if cores is None:
+        return "the load of other programs is unknown"
+    return f"other programs used {cores:.2f} cores"
 
 
 def _by_process() -> dict[int, tuple[str, float]]:

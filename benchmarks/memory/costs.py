@@ -67,7 +67,7 @@ AXES = {
     "size": Axis("Image size", _sized, (120, 240, 480, 720, 1080, 2160), "{}p".format, tracking=False),
     "objects": Axis("Objects", lambda case, n: replace(case, objects=n), (1, 3, 10), "{}".format),
     "memory": Axis(  # a small image: twenty frames go through the network before the first that is timed
-        "Memory frames, of 240p",
+        "Memory frames at 240p",
         lambda case, n: replace(_sized(case, 240), memory=n),
         (1, 5, 20),
         "{}".format,
@@ -221,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.keep:
         options.keep.parent.mkdir(parents=True, exist_ok=True)
     kept = Kept(options.keep, machine, Origin.here() if options.keep else None)
-    print(f"Measured on {machine}; a frame of 480x854 pixels, one object, where nothing else is said.")
+    print(f"Measured on {machine}; by default one object in a frame of 480x854 pixels.")
     tables: dict[str, tuple[Sequence[str], Sequence[Sequence[Cost | None]]]] = {}
     for key in options.axes:
         axis = AXES[key]

@@ -174,7 +174,7 @@ def main() -> int:
                 break
             measure(turn, Path(folder), options.frames, seconds)
     ratios = ratios_of(seconds, options.frames)
-    print(describe(1), "", "| face | ms of the processor a frame | times the bare session |", sep="\n")
+    print(describe(1), "", "| interface | CPU ms per frame | times the bare session |", sep="\n")
     print("| --- | --- | --- |")
     for name, ratio in ratios.items():
         value = seconds_of_a_frame(*seconds[name], options.frames)

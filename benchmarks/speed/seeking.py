@@ -106,17 +106,17 @@ def main() -> int:
         at = f"{options.tracked - 1}@{box}"
         reverse = run(video, options.tracked, folder / "reverse", "--box", at, "--reverse")
     rows = [
-        (f"first frame of `--start {last - 99}`, {waited:.1f} s of the clock", start, None),
+        (f"first frame of `--start {last - 99}`, {waited:.1f} s elapsed", start, None),
         ("the last 100 frames", tail, None),
         (f"all {options.frames} frames, forwards", ahead, 1.0),
-        (f"all {options.frames} frames, as `--reverse` reads them", back, back / ahead),
+        (f"all {options.frames} frames, read as by `--reverse`", back, back / ahead),
         (f"`segue track`, {options.tracked} frames", forward, 1.0),
         (f"`segue track --reverse`, {options.tracked} frames", reverse, reverse / forward),
     ]
     print(
         describe(1),
         "",
-        "| what | seconds of the processor | times forwards |",
+        "| step | CPU seconds | times a forward run |",
         "| --- | --- | --- |",
         sep="\n",
     )

@@ -31,7 +31,7 @@ class Start:
     Attributes:
         name: for the table.
         arguments: after the interpreter.
-        budget: seconds of the processor.
+        budget: CPU seconds.
     """
 
     name: str
@@ -72,7 +72,7 @@ def main() -> int:
     )
     parser.add_argument("--repeats", type=int, default=5)
     repeats = parser.parse_args().repeats
-    print(describe(1), "", "| start | seconds of the processor | budget |", "| --- | --- | --- |", sep="\n")
+    print(describe(1), "", "| start | CPU seconds | budget |", "| --- | --- | --- |", sep="\n")
     late = False
     with tempfile.TemporaryDirectory() as folder:
         for start in starts(Path(folder)):

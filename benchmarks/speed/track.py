@@ -391,7 +391,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for device in options.devices:
         print(f"Measured on {describe(options.threads, device)}.")
     height, width = options.size
-    print(f"Images {width}x{height}, random weights (none are published with segue for STCN and STM).\n")
+    print(f"Images have {width}x{height} pixels. STCN and STM have random weights.\n")
     print(HEADER, flush=True)
     rows = []
     for case in cases(options):

@@ -315,7 +315,7 @@ ENTRIES = (
         "hofam",
         "composite images of HOFAM's programs",
         "https://github.com/WeiZongqi/HOFAM",
-        "none is stated",
+        "not stated",
         "*.png of 768x256 pixels: frame, optical flow and labels side by side",
         is_hofam,
         partial(inventories.list_videos_by_name, open_hofam),

@@ -21,7 +21,7 @@ def _dino(name: str, width: int, release: str, **kwargs: Any) -> Entry:
         required_key="blocks.0.attn.qkv.weight",
         shape=(1, 197, width),
         paper="Caron et al., ICCV 2021 (arXiv 2104.14294)",
-        licence="that of the release, https://github.com/facebookresearch/dino",
+        licence="terms of the release, https://github.com/facebookresearch/dino",
         remote=Remote(
             f"https://dl.fbaipublicfiles.com/dino/{release}/{release}.pth", f"{release}.pth", **kwargs
         ),
@@ -77,7 +77,7 @@ ENTRIES = (
         build=LazyCallable("segue.models.detection.pointrend:PointRend"),
         signature="roi_heads.mask_head.point_head.predictor.weight",
         paper="Kirillov et al., CVPR 2020 (arXiv 1912.08193)",
-        licence="that of the release, https://github.com/facebookresearch/detectron2",
+        licence="terms of the release, https://github.com/facebookresearch/detectron2",
         remote=Remote(
             "https://dl.fbaipublicfiles.com/detectron2/PointRend/InstanceSegmentation/"
             "pointrend_rcnn_R_50_FPN_3x_coco/164955410/model_final_edd263.pkl",

@@ -29,7 +29,7 @@ ENTRIES = (
         build=LazyCallable("segue.models.mustan:MUSTAN2"),
         signature="enc_cur.conv1.weight",
         paper=_MUSTAN_PAPER,
-        licence="none are published",
+        licence="not published",
     ),
     Entry(
         name="mustan1",
@@ -37,7 +37,7 @@ ENTRIES = (
         build=LazyCallable("segue.models.mustan:MUSTAN1"),
         signature="fnet.conv1.weight",
         paper=_MUSTAN_PAPER,
-        licence="none are published",
+        licence="not published",
     ),
     Entry(
         name="hofam",
@@ -46,7 +46,7 @@ ENTRIES = (
         build=LazyCallable("segue.models.hofam:HOFAM"),
         signature="enc_flow.1.conv.weight",
         paper="IEEE Transactions on Multimedia 2025 (CrossNet)",
-        licence="none is stated by the release, https://github.com/WeiZongqi/HOFAM",
+        licence="not stated by the release, https://github.com/WeiZongqi/HOFAM",
         source="the release's TensorFlow checkpoint, exported to .npz (see docs/systems/hofam.md)",
     ),
     Entry(
@@ -56,7 +56,7 @@ ENTRIES = (
         build=partial(LazyCallable("segue.models.hofam:HOFAM"), flow_mode="single"),
         signature="enc_flow.1.conv.weight",
         paper="Liang et al., Sensors 2019, 19(23), 5142",
-        licence="none are published",
+        licence="not published",
         trained_by="hofam --flow-mode single",
     ),
     *(
@@ -67,7 +67,7 @@ ENTRIES = (
             signature=signature,
             packages=("segmentation-models-pytorch",),
             paper=paper,
-            licence="none are published",
+            licence="not published",
             trained_by=f"semantic --architecture {name}",
         )
         for name, signature, paper in (
@@ -89,6 +89,6 @@ ENTRIES = (
         build=LazyCallable("segue.models.fgsegnet:FgSegNetV2"),
         signature="fpm.pool_proj.weight",
         paper="Lim and Keles, Pattern Analysis and Applications 2019 (arXiv 1808.01477)",
-        licence="none are published",
+        licence="not published",
     ),
 )

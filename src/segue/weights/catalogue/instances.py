@@ -50,7 +50,7 @@ def _msstsvis(trunk: BackboneName, trained_by: str | None = None) -> Entry:
         required_key=_TRUNKS[trunk],
         trained_by=trained_by,
         paper=_MSSTSVIS_PAPER,
-        licence="none are published",
+        licence="not published",
     )
 
 
@@ -76,7 +76,7 @@ ENTRIES = (
         build=partial(_NETWORK, "msstsvis-released", "r50"),
         signature="detr.transformer.decoder.layers.0.temp_attn_box.qkv.weight",
         paper="code beside Thawakar et al., ECCV 2022 (arXiv 2203.13253)",
-        licence="none is stated by the release, https://github.com/OmkarThawakar/MSSTS-VIS",
+        licence="not stated by the release, https://github.com/OmkarThawakar/MSSTS-VIS",
         source="a training with the released code, https://github.com/OmkarThawakar/MSSTS-VIS",
     ),
     _seqformer("r101", 2, "1bUaMVz5zITzKzqnQC8aM9Ul0KrQ6sKgn"),

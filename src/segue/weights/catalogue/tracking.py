@@ -14,9 +14,9 @@ from segue.weights.catalogue.terms import FREE, SEGUE_TERMS
 from segue.weights.download import drive_address
 
 _XMEM_PAPER = "Cheng and Schwing, ECCV 2022 (arXiv 2207.07115)"
-_XMEM_LICENCE = "code MIT, none is stated for the weights, https://github.com/hkchengrex/XMem"
+_XMEM_LICENCE = "code MIT, weights not stated, https://github.com/hkchengrex/XMem"
 _CUTIE_PAPER = "Cheng et al., CVPR 2024 (arXiv 2310.12982)"
-_CUTIE_LICENCE = "code MIT, none is stated for the weights, https://github.com/hkchengrex/Cutie"
+_CUTIE_LICENCE = "code MIT, weights not stated, https://github.com/hkchengrex/Cutie"
 _CUTIE_QUERIES = "object_transformer.query_init.weight"
 
 
@@ -90,7 +90,7 @@ ENTRIES = (
         required_key="key_comp.weight",
         paper="Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
         rank=1,
-        licence="that of the release, https://github.com/hkchengrex/STCN",
+        licence="terms of the release, https://github.com/hkchengrex/STCN",
         remote=Remote(drive_address("1mRrE0uCI2ktdWlUgapJI_KmgeIiF2eOm"), "stcn.pth"),
     ),
     Entry(
