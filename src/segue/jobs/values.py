@@ -202,31 +202,31 @@ class TrackOptions(OptionModel):
     """Options of tracking; None is the published value of the network."""
 
     mem_every: int | None = option(None, "Model", ge=1)
-    """Interval between memory frames.  [default: that of the network]"""
+    """Interval between memory frames.  [default: set by the network]"""
 
     top_k: Annotated[
         Annotated[int, Field(ge=1)] | Literal["published"] | None,
         BeforeValidator(lambda value: value or None),
     ] = option("published", "Model")
-    """Memory positions that each query reads; 0 reads all.  [default: that of the network]"""
+    """Memory positions that each query reads; 0 reads all.  [default: set by the network]"""
 
     include_last: bool | None = option(None, "Model")
     """Read the previous frame as well.  [default: as published]"""
 
     memory_frames: int | None = option(None, "Model", ge=1)
-    """Maximum number of memory frames.  [default: that of the network]"""
+    """Maximum number of memory frames.  [default: set by the network]"""
 
     memory_policy: MemoryPolicy | None = option(None, "Model")
     """`usage` evicts the least read frame first, `fifo` the oldest; `all` keeps all frames.
-    [default: that of the network]"""
+    [default: set by the network]"""
 
     max_jump: float | None = option(None, "Advanced", "max-jump,reach", ge=0, lt=1)
     """Remove small pieces farther from an object's last mask than this share of the diagonal; 0 keeps them.
-    [default: that of the network]"""
+    [default: set by the network]"""
 
     short_side: int | None = option(None, "Model", ge=0)
     """Resize larger images to this short side for the network; 0 keeps their size.
-    [default: that of the network]"""
+    [default: set by the network]"""
 
     flip_tta: bool = option(False, "Advanced", "flip-tta,careful")
     """Also track in the mirrored image, and average both; doubles the time."""
@@ -254,7 +254,7 @@ class ForegroundOptions(OptionModel):
     """Mark shadow as 2 if the model detects shadow; not with `--objects`."""
 
     threshold: float | None = option(None, "Model", ge=0, le=1)
-    """Pixels with at least this probability are foreground.  [default: that of the model]"""
+    """Pixels with at least this probability are foreground.  [default: set by the model]"""
 
     passes: int | None = option(None, "Model", ge=1, le=2)
     """2 first learns the background of the whole video.  [default: 2 for mustan-lite with files]"""
