@@ -34,7 +34,7 @@ class DetectOptions(OptionModel):
     finding: FrameDetector = FrameDetector()
     outputs: Outputs = Outputs()
     json_file: FilePath | None = option(None, "Output", "json")
-    """Write the objects as JSON into this file."""
+    """JSON file for the objects."""
 
     device: str | None = option(None, "Model")
     """Where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]"""

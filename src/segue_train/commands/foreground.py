@@ -184,7 +184,7 @@ class ListedVideos(VideoData):
     """Labelled videos, or some frames of them."""
 
     frame_list: str | None = option(None)
-    """For real videos, use only the labels of some frames: `published` for those of FgSegNet_v2 in
+    """For real videos, use only the labels of some frames: `published` for FgSegNet_v2's frames in
     CDnet2014, or a JSON file in the same format.  [default: all labelled frames]"""
 
     labelled: Literal[200, 25] = option(200)
