@@ -48,8 +48,8 @@ class EventOptions(OptionModel):
     """Minimum duration of an object in seconds before it causes events."""
 
     min_height: tuple[str, ...] = option((), "Objects and events")
-    """Minimum height of an object in pixels, such as 20. Given twice as ROW:PIXELS, such as 100:12 and
-    460:60, it depends on the image row."""
+    """Minimum height of an object in pixels, such as 20. To let it depend on the image row, give it twice as
+    ROW:PIXELS, such as 100:12 and 460:60."""
 
     loiter: tuple[str, ...] = option((), "Objects and events")
     """ZONE=30s: an event when an object has been in a zone for this time. Repeatable."""
