@@ -1,4 +1,4 @@
-"""Stop a job after some frames, and go on with it later: the files are those of an uninterrupted run.
+"""Stop a job after some frames and resume it later; the files match those of an uninterrupted run.
 
 python cancel_and_resume.py my.mp4 300,80,360,160
 """
@@ -15,7 +15,7 @@ token = CancelToken()
 
 
 class Stop(Observer):
-    """Cancels at frame 2; a server would do so when its user asks."""
+    """Cancels at frame 2; a server would cancel at a user's request."""
 
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         print(frame.index, note)

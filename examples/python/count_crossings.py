@@ -1,4 +1,4 @@
-"""Count what crosses a line, in a file or of a camera.
+"""Count the objects that cross a line, in a file or a camera stream.
 
 python count_crossings.py my.mp4 "middle=50%,0% 50%,100%"
 """

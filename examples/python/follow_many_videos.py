@@ -1,4 +1,4 @@
-"""Follow what is clicked in several videos, one in each thread; the network is loaded once.
+"""Track clicked objects in several videos, one per thread; the network is loaded once.
 
 python follow_many_videos.py my.mp4 my.mp4
 """

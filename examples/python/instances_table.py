@@ -1,4 +1,4 @@
-"""Boxes, classes, scores and ids of everything in a video, as a table.
+"""Print a table with boxes, classes, scores and ids of all objects in a video.
 
 python instances_table.py my.mp4
 """

@@ -1,4 +1,4 @@
-"""A loop of your own over a camera or a file: objects come by a text and by a click, while frames arrive.
+"""Write your own loop over a camera or a file, and add objects by text and by a click while frames arrive.
 
 python live_loop.py my.mp4 330,120
 """
@@ -18,7 +18,7 @@ while True:
     there, image = camera.read()
     if not there:
         break
-    if number == 2:  # a person who saw the frame before clicks
+    if number == 2:  # a person has seen the previous frame and clicks
         session.add(points=[(x, y)], id=7)
     result = session.step(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), text="person" if number == 0 else None)
     drawn = result.plot(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))

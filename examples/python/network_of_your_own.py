@@ -1,4 +1,4 @@
-"""A network of your own follows objects: here by the colours under the first mask.
+"""Track objects with your own network; this one compares the colours under the first mask.
 
 python network_of_your_own.py my.mp4 300,80,360,160
 """

@@ -1,4 +1,4 @@
-"""A detector of your own finds the objects, and segue follows them; here everything orange is one.
+"""Find objects with your own detector and track them; this detector finds orange regions.
 
 python own_detector.py my.mp4
 """
@@ -14,7 +14,7 @@ import segue
 
 
 def orange(image: npt.NDArray[np.uint8]) -> dict[str, Any]:
-    """Masks, scores and labels of an RGB image, as detectron2, torchvision and others give them."""
+    """Masks, scores and labels of an RGB image, in the format of detectron2 and torchvision."""
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
     found = (hsv[..., 0] < 15) & (hsv[..., 1] > 150) & (hsv[..., 2] > 120)
     count, parts = cv2.connectedComponents(found.astype(np.uint8))

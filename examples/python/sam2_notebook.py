@@ -1,4 +1,4 @@
-"""The way of SAM 2's video notebook: clicks, masks in both directions, a correction, masks again, drawn.
+"""Repeat SAM 2's video notebook: clicks, masks in both directions, a correction, new masks, drawings.
 
 python sam2_notebook.py my.mp4 330,120
 """

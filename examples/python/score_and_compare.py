@@ -1,8 +1,8 @@
-"""Run two settings on labelled videos of your own, score both, and compare them.
+"""Run two settings on your own labelled videos, score both, and compare them.
 
 python score_and_compare.py my.mp4
 
-Here the labels are those of a first run; yours lie in JPEGImages/<video> and Annotations/<video>.
+This example uses the masks of a first run as labels. Yours are in JPEGImages/<video> and Annotations/<video>.
 """
 
 import sys

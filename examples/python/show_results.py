@@ -1,4 +1,4 @@
-"""Results as pictures: one frame drawn, all frames as a page with a slider, and a data set for ultralytics.
+"""Save results as images: one frame, a page with a slider, and a data set for ultralytics.
 
 python show_results.py my.mp4 300,80,360,160
 """

@@ -1,4 +1,4 @@
-"""Save a session, and go on with it in another process.
+"""Save a session and continue it in another process.
 
 python state_of_a_session.py my.mp4 300,80,360,160
 """

@@ -1,7 +1,8 @@
-"""Watch cameras from a program: events come from a loop, and a camera that fails begins again.
+"""Watch cameras from a program: iterate over events; a failed camera restarts.
 
-Here a video stands for two cameras. Give yours by name: addresses, numbers of cameras of this machine, or
-options of ``segue foreground`` with a ``source``. For weeks, add ``"keep": ["30d", "50GB"]`` to the defaults.
+This example uses one video as two cameras. Pass your cameras by name, as addresses, numbers of local cameras,
+or options of ``segue foreground`` with a ``source``. For weeks, add ``"keep": ["30d", "50GB"]`` to the
+defaults.
 
     python watch_cameras.py my.mp4
 """
@@ -14,13 +15,13 @@ from segue_watch import Watch
 
 place = sys.argv[1]
 cameras: dict[str, Any] = {
-    "gate": {"source": place, "zone": ["middle=50%,0% 50%,100%"]},  # a line: who crosses it, and how
+    "gate": {"source": place, "zone": ["middle=50%,0% 50%,100%"]},  # a line, with the direction of crossings
     "yard": place,
 }
 folder = Path("cameras")
 with Watch(cameras, defaults={"fps": 5}, output=folder) as watch:
-    for event in watch:  # until both have ended; watch.close() ends them earlier, from any thread
+    for event in watch:  # until both end; any thread may call watch.close() to end them earlier
         print(event.source, event.event, "object", event.object, event.zone or "", f"{event.time:.1f} s")
     for name, state in watch.states().items():
         print(f"{name}: {state['frames']} frames, {state['events']} events")
-        (folder / f"{name}.jpg").write_bytes(watch.image(name))  # its last frame with its objects
+        (folder / f"{name}.jpg").write_bytes(watch.image(name))  # the last frame with its objects

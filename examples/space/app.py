@@ -1,4 +1,4 @@
-"""A Space of Hugging Face: click an object on the first frame of a video, and see it followed."""
+"""A Hugging Face Space: click an object on the first frame of a video, and segue tracks it."""
 
 from __future__ import annotations
 

@@ -23,37 +23,37 @@ app = typer.Typer(
 def isd(
     out: Annotated[Path, typer.Argument(help="Folder for the data set.")],
     frames: Annotated[
-        int | None, typer.Option(min=1, help="Frames in all.  [default: those of the preset]")
+        int | None, typer.Option(min=1, help="Total number of frames.  [default: that of the preset]")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random choices.")] = 0,
     preset: Annotated[
-        PresetName, typer.Option(help="Clip length, size and contents: see below.")
+        PresetName, typer.Option(help="Clip length, size and content; see below.")
     ] = "isd-like",
     clip: Annotated[
-        int | None, typer.Option(min=1, help="Frames of a clip.  [default: those of the preset]")
+        int | None, typer.Option(min=1, help="Frames per clip.  [default: those of the preset]")
     ] = None,
     size: Annotated[
         str | None, typer.Option(help="Width x height, such as 320x240.  [default: that of the preset]")
     ] = None,
     rooms: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of rooms, which clips share in turn.  [default: one for each clip]"),
+        typer.Option(min=1, help="Number of rooms, shared by the clips.  [default: one per clip]"),
     ] = None,
     lights: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=3,
-            help="Conditions of light, which clips share in turn; lamps then stay as they are.  "
-            "[default: one for each clip]",
+            help="Number of lighting conditions, shared by the clips; lamps then keep their state.  "
+            "[default: one per clip]",
         ),
     ] = None,
-    still: Annotated[bool, typer.Option("--still", help="Cameras that stand still, all of them.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 1,
+    still: Annotated[bool, typer.Option("--still", help="Use only fixed cameras.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Number of rendering processes.")] = 1,
     preview: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a contact sheet of images and labels (PNG).")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the data set in the folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the data set in the folder.")] = False,
 ) -> None:
     """Render indoor surveillance scenes with labels, depth, normals, instances and flow.
 
@@ -104,10 +104,10 @@ def isd(
 
 @app.command()
 def davis(
-    root: Annotated[Path, typer.Argument(help="Folder that `segue synth isd` wrote, or one of its splits.")],
+    root: Annotated[Path, typer.Argument(help="Output folder of `segue synth isd`, or one of its splits.")],
     out: Annotated[Path, typer.Argument(help="Folder for JPEGImages and Annotations.")],
 ) -> None:
-    """Write the clips of `segue synth isd` in DAVIS' layout, to train networks that follow objects.
+    """Convert the clips of `segue synth isd` to the layout of DAVIS, to train tracking networks.
 
     Example:
 

@@ -47,16 +47,16 @@ class How(OptionModel):
     """The rows to run and their options."""
 
     data: Annotated[Mapping[str, FilePath], BeforeValidator(_by_name)] = option({})
-    """Where a data set is, NAME=FOLDER; may be given several times."""
+    """Folder of a data set, NAME=FOLDER. Repeatable."""
 
     weights: Annotated[Mapping[str, str], BeforeValidator(_by_name)] = option({})
     """Weight file of a network, a detector or a row, NAME=FILE."""
 
     output: FilePath = option(Path("segue-out"), flags="output,out,o")
-    """Folder.  [default: segue-out/PAPER]"""
+    """Output folder.  [default: segue-out/PAPER]"""
 
     rows: frozenset[str] | None = option(None, flags="row")
-    """Only this row; may be given several times."""
+    """Only this row. Repeatable."""
 
     model: str | None = option(None)
     """Run this network instead of the paper's."""
@@ -65,13 +65,13 @@ class How(OptionModel):
     """Part of the data set, instead of the paper's."""
 
     sequences: list[str] | None = option(None, flags="sequence")
-    """Only this sequence, video or category; may be given several times."""
+    """Only this sequence, video or category. Repeatable."""
 
     run: Annotated[tuple[tuple[str | None, str], ...], BeforeValidator(_by_row)] = option(())
-    """Further options of the command of a row, or NAME=OPTIONS for one row or network."""
+    """Further options for the commands of the rows, or NAME=OPTIONS for one row or network."""
 
     workers: int | None = option(None, ge=1)
-    """Number of workers.  [default: one a core]"""
+    """Number of workers.  [default: one per core]"""
 
     resume: bool = option(False)
     """Continue an interrupted run."""

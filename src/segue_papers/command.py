@@ -38,21 +38,21 @@ def _reproduce(
         bool,
         typer.Option(
             "--list",
-            help="List the tables, one per line; with PAPER also which rows run here and what the others "
-            "lack, with the data and weights that are given.",
+            help="List the tables, one per line; with PAPER also the rows that can run with the given data "
+            "and weights, and missing data or weights of the rest.",
         ),
     ] = False,
     commands: Annotated[
         bool,
-        typer.Option("--commands", help="Print the command of each row that can be run, and run none."),
+        typer.Option("--commands", help="Print the command of each row that can run, without running it."),
     ] = False,
 ) -> None:
-    """Repeat the tables of the papers: one command a table, with the published numbers beside.
+    """Reproduce the tables of the papers, next to the published numbers.
 
-    Without PAPER, all tables are listed. A row whose data, weights or training are not there is left out, and
-    a note has the command that brings them. Of a data set that is there in part, that part is run. Masks, an
-    image a video and a page with the worst frames are kept in the output; --resume goes on after Ctrl-C or a
-    crash.
+    Without PAPER, the command lists all tables. If data, weights or a training are missing, the row is left
+    out, and a note shows the command to get them. Incomplete data sets are evaluated on the available videos.
+    The output has masks, an image per video and a page with the worst frames. --resume continues after Ctrl-C
+    or a crash.
 
     Examples:
 

@@ -143,7 +143,7 @@ class CommonRecipe(Checked):
     falls: ClassVar[tuple[float, ...]] = ()
     fall_factor: ClassVar[float] = 0.1
     rate: Annotated[float, option(gt=0)] = field(kw_only=True)
-    """Learning rate at its highest; parts of the network may have a share of it."""
+    """Maximum learning rate; parts of the network may have a share of it."""
 
     gradient_clip: ClassVar[float | None] = None
     average_decay: ClassVar[float | None] = None
@@ -237,50 +237,50 @@ class RunSettings(Checked):
     """Folder for weights, checkpoints and logs."""
 
     steps: Annotated[int, option(ge=1)]
-    """Steps in all; a resumed run may change it, schedules follow `step / steps`."""
+    """Total number of steps; a resumed run may change it. Schedules depend on `step / steps`."""
 
     seed: int = option(0)
-    """Seed of everything random."""
+    """Seed of all random choices."""
 
     precision: Precision = option("32-true")
-    """Number format, as Fabric calls it; `16-mixed` scales the loss."""
+    """Precision, with Fabric's names; `16-mixed` scales the loss."""
 
     accelerator: Accelerator = option("auto", flags="device")
-    """Where it runs; auto is a GPU where there is one."""
+    """Device type; auto is a GPU if there is one."""
 
     devices: int = option(1, ge=1)
-    """Number of GPUs of this machine, each with its own batches; under torchrun leave it out."""
+    """Number of GPUs of this machine, each with its own batches; do not set it with torchrun."""
 
     accumulate: int = option(1, ge=1)
-    """Batches, per device, whose gradients are averaged for one step, as if they were one batch; for batches
-    that a device has no room for."""
+    """Number of batches per device whose gradients are averaged for one step, if a whole batch does not fit
+    into the memory of a device."""
 
     workers: int = option(0, ge=0)
-    """Processes that prepare batches; 0 prepares them between the steps."""
+    """Number of processes that prepare batches; 0 prepares them between the steps."""
 
     save_every: int = option(500, ge=1)
-    """Steps between two checkpoints."""
+    """Steps between checkpoints."""
 
     log_every: int = option(20, ge=1)
-    """Steps between two lines of the log."""
+    """Steps between lines of the log."""
 
     resume: bool = option(False)
     """Continue the run in the output folder."""
 
     overwrite: bool = option(False)
-    """Throw away the run in the output folder."""
+    """Delete the run in the output folder."""
 
     until: int | None = option(None, ge=1)
-    """Stop after this step, to go on later with `--resume`; schedules stay as they are."""
+    """Stop after this step, to continue later with `--resume`; schedules do not change."""
 
     validate: Callable[[nn.Module], float] | None = None
     """Scores a network in evaluation mode, higher is better; the best one is kept apart."""
 
     validate_every: int = option(1000, ge=1)
-    """Steps between two validations."""
+    """Steps between validations."""
 
     logger: LoggerName | None = option(None)
-    """Log to Weights & Biases or MLflow, too. CSV and TensorBoard are always written."""
+    """Also log to Weights & Biases or MLflow. CSV and TensorBoard are always written."""
 
     callbacks: Annotated[Sequence[Any], UNCHECKED] = ()
     """Objects with some of the methods `on_train_start(run)`, `on_step_end(run, losses)`,

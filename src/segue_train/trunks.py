@@ -36,13 +36,13 @@ class MobileNetRecipe(CommonRecipe):
     frozen: ClassVar[int] = 3
 
     backbone: Path | None = option(None, flags="init", kw_only=True)
-    """MobileNetV2 in torchvision's layout, where there is nothing else to start from."""
+    """MobileNetV2 in torchvision's layout, if the run does not start from other weights."""
 
     scaling: Scaling = option("unit", flags="init-scaling", kw_only=True)
-    """Input that the backbone was trained with: `unit` is [-1, 1], `imagenet` torchvision's."""
+    """Input scaling of the backbone's training: `unit` is [-1, 1], `imagenet` torchvision's."""
 
     start: Path | None = option(None, kw_only=True)
-    """Weights of this network to start from; `shipped` for those that come with segue."""
+    """Weights of this network to start from; `shipped` for those in the package."""
 
     def started(self, name: str, network: N, encoder: MobileNetV2Trunk, new: tuple[str, ...] = ()) -> N:
         """The network ``name`` with its first weights; those called ``new...`` may be missing."""

@@ -47,17 +47,19 @@ def watch(
             min=0,
             max=65535,
             show_default=False,
-            help="Port of this machine for the page of all cameras, /health and /metrics.  [default: none]",
+            help="Port for the page of all cameras, /health and /metrics.  [default: no page]",
         ),
     ] = None,
     log_format: Annotated[
         LogFormat,
-        typer.Option("--log", help="Notices and warnings: lines for people, or JSON, one per line."),
+        typer.Option(
+            "--log", help="Format of notices and warnings: text lines, or JSON, one object per line."
+        ),
     ] = "lines",
     host: Annotated[
         str,
         typer.Option(
-            help="Address of the page; 0.0.0.0 lets other machines look, with a password or token, by HTTPS."
+            help="Address of the page; 0.0.0.0 allows other machines, with a password or token, by HTTPS."
         ),
     ] = "127.0.0.1",
     certfile: CERTFILE = None,
@@ -69,20 +71,20 @@ def watch(
             "--hash-password",
             callback=_ask_for_password,
             is_eager=True,
-            help="Ask for a password, print its hash for `[page]`, and end.",
+            help="Ask for a password, print its hash for `[page]`, and exit.",
         ),
     ] = False,
     check: Annotated[bool, typer.Option("--check", help="Check the file without watching.")] = False,
 ) -> None:
-    """Watch several cameras for weeks in one process: events, images and messages of each.
+    """Watch several cameras for weeks in one process, with events, images and messages.
 
-    The file has a table for each camera, with the options of `segue foreground`; `[defaults]` holds
-    options of all cameras, and `{name}` is the name of the camera. All cameras share one network. A camera
-    that fails is restarted; the others go on. Each event is a line of JSON on the standard output. Zones
-    drawn on the page are saved in the file. Saving the file, or SIGHUP, changes the cameras at once.
+    The file has a table for each camera, with the options of `segue foreground`. `[defaults]` has the options
+    of all cameras, and `{name}` is the name of the camera. All cameras share one network. A failed camera is
+    restarted; the other cameras continue. Each event is a line of JSON on the standard output. Zones drawn on
+    the page are saved in the file. Saving the file, or SIGHUP, changes the cameras immediately.
 
-    The page is for this machine. From others (`--host`) it needs a user and password of `[page.users]` in
-    the file, or a token: of `[page]`, of SEGUE_TOKEN, or a new one, which is printed.
+    Only this machine can open the page. Other machines (`--host`) need a user and password of `[page.users]`
+    in the file, or a token: of `[page]`, of SEGUE_TOKEN, or a new token, which is printed.
 
     Examples:
 

@@ -39,13 +39,13 @@ MAX_CONNECTIONS = 40
 """Tools that may be connected to `segue serve` at once. One more takes the place of one that has not sent its
 request, and gets status 503 if there is none."""
 
-PORT = Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)]
+PORT = Annotated[int, typer.Option(help="Port; 0 selects a free port.", min=0, max=65535)]
 BROWSER = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")]
 PROMPTER = Annotated[
     str | None,
     typer.Option(
-        help="Network that turns clicks into masks: segue-prompt, sam2-tiny ..., or a weight file.  "
-        "[default: chosen by the model]"
+        help="Network that converts clicks to masks: segue-prompt, sam2-tiny ..., or a weight file.  "
+        "[default: depends on the model]"
     ),
 ]
 
@@ -57,21 +57,21 @@ def annotate(
     project: Annotated[
         Path | None,
         typer.Option(
-            help="Project folder, of several videos the folder of their projects.  "
-            "[default: segue-out/NAME.project, of several videos segue-out]"
+            help="Project folder; for several videos the folder of their projects.  "
+            "[default: segue-out/NAME.project; for several videos segue-out]"
         ),
     ] = None,
     import_: Annotated[
         list[Path] | None,
-        typer.Option("--import", help="Masks or annotations of COCO, CVAT, labelme, VIA ... to begin with."),
+        typer.Option("--import", help="Initial masks, or annotations of COCO, CVAT, labelme, VIA ..."),
     ] = None,
     import_again: Annotated[
         bool,
-        typer.Option(help="Import into a project that has objects, too; masks of the files replace its own."),
+        typer.Option(help="Import even if the project has objects; imported masks replace its masks."),
     ] = False,
     model: Annotated[
         str,
-        typer.Option(help="Tracking network: stcn-lite, sam2-tiny ...; `segue weights list` shows all."),
+        typer.Option(help="Tracking network: stcn-lite, sam2-tiny ...; `segue weights list` lists all."),
     ] = "stcn-lite",
     weights: Annotated[Path | None, typer.Option(help="Its weight file.  [default: its own weights]")] = None,
     prompter: PROMPTER = None,
@@ -87,36 +87,34 @@ def annotate(
         str | None, typer.Option(help="cpu, cuda, cuda:1 ...  [default: a GPU if there is one]")
     ] = None,
     user: Annotated[
-        str, typer.Option(help="Your name, stored with every change. The page can change it.")
+        str, typer.Option(help="Your name, stored with every change. You can change it on the page.")
     ] = "",
     adopt: Annotated[
         bool,
-        typer.Option(help="Open the project of another or a changed video, of the same size and length."),
+        typer.Option(help="Open the project with a different or changed video of the same size and length."),
     ] = False,
     copy_to: Annotated[
         Path | None,
-        typer.Option(
-            help="Copy the project as last saved, also while it is open, into this folder, and stop."
-        ),
+        typer.Option(help="Copy the saved project into this folder and exit; the project may be open."),
     ] = None,
     export: Annotated[
         str | None,
         typer.Option(
-            help="Export the project as last saved, also while it is open, and stop: davis, coco, cvat, "
+            help="Export the saved project and exit; the project may be open: davis, coco, cvat, "
             "prores, png16, exr, matte ..."
         ),
     ] = None,
-    each_object: Annotated[bool, typer.Option(help="With --export: each object by itself.")] = False,
+    each_object: Annotated[bool, typer.Option(help="With --export: write each object separately.")] = False,
     premultiplied: Annotated[
-        bool, typer.Option(help="With --export: colours of cut-outs multiplied by their opacity.")
+        bool, typer.Option(help="With --export: multiply the colours of cut-outs by their opacity.")
     ] = False,
     port: PORT = 0,
     browser: BROWSER = True,
 ) -> None:
     """Annotate in the browser: click an object, track it, correct a frame, export.
 
-    Everything is saved as it happens, in the project folder; the same command continues it. Only this
-    machine can open the page, at a secret address.
+    Every change is saved immediately in the project folder, and the same command continues the project. Only
+    this machine can open the page, at a secret address.
 
     Examples:
 
@@ -285,8 +283,8 @@ def _listed_effects(project: Project, path: Path, labels: Labels) -> list[Effect
 
 
 def serve(
-    tool: Annotated[Tool, typer.Argument(help="Which tool asks.")],
-    model: Annotated[str, typer.Option(help="Network; `segue weights list` shows all.")] = "stcn-lite",
+    tool: Annotated[Tool, typer.Argument(help="Annotation tool to serve.")],
+    model: Annotated[str, typer.Option(help="Network; `segue weights list` lists all.")] = "stcn-lite",
     weights: Annotated[Path | None, typer.Option(help="Its weight file.  [default: its own weights]")] = None,
     prompter: PROMPTER = None,
     device: Annotated[
@@ -294,7 +292,7 @@ def serve(
     ] = None,
     host: Annotated[
         str,
-        typer.Option(help="Address to listen on; 0.0.0.0 lets other machines ask, with a token, by HTTPS."),
+        typer.Option(help="Address to listen on; 0.0.0.0 allows other machines, with a token, by HTTPS."),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port.", min=1, max=65535)] = 9090,
     certfile: CERTFILE = None,
@@ -304,17 +302,17 @@ def serve(
         Path | None, typer.Option(help="Label Studio: its folder of local files (document root).")
     ] = None,
     label_studio: Annotated[
-        str | None, typer.Option(help="Label Studio: its address, for files that were uploaded to it.")
+        str | None, typer.Option(help="Label Studio: its address, for uploaded files.")
     ] = None,
     frames: Annotated[
-        int, typer.Option(help="Label Studio: frames that an object is followed at a time.", min=1)
+        int, typer.Option(help="Label Studio: number of frames to track an object at a time.", min=1)
     ] = 50,
 ) -> None:
-    """Answer annotation tools: an ML backend of Label Studio, a remote server of X-AnyLabeling.
+    """Serve annotation tools: as ML backend of Label Studio or remote server of X-AnyLabeling.
 
-    Files that were uploaded to Label Studio are read with the token in LABEL_STUDIO_API_KEY. Beyond this
-    machine (`--host`) requests need the token in SEGUE_TOKEN; without one, a new one is printed. The token
-    must not travel unencrypted: give `--certfile`, or `--plain-http` behind a proxy that encrypts. CVAT
+    Files uploaded to Label Studio are read with the token in LABEL_STUDIO_API_KEY. Requests from other
+    machines (`--host`) need the token in SEGUE_TOKEN; without it, the command prints a new token. The token
+    must be encrypted: use `--certfile`, or `--plain-http` behind a proxy that encrypts. CVAT
     calls `segue_web.services.cvat` through an agent of its cvat-cli.
 
     Examples:
@@ -361,10 +359,10 @@ def serve(
 def view(
     results: Annotated[Path, typer.Argument(help="Folder or .zip of masks, COCO, YouTube-VIS or CVAT file.")],
     video: Annotated[
-        Path | None, typer.Option(help="Video of the results.  [default: the one that they were made of]")
+        Path | None, typer.Option(help="Video of the results.  [default: their original video]")
     ] = None,
     against: Annotated[
-        Path | None, typer.Option(help="A second result, or the truth, to compare with.")
+        Path | None, typer.Option(help="A second result, or the ground truth, to compare with.")
     ] = None,
     measure: Annotated[
         Measure | None,
@@ -376,9 +374,9 @@ def view(
     port: PORT = 0,
     browser: BROWSER = True,
 ) -> None:
-    """Look at results in the browser, or compare two of them, or one with the truth.
+    """View results in the browser, or compare them with other results or the ground truth.
 
-    Results are what `segue track`, `foreground` and `instances` write, and masks of other programs.
+    Results are outputs of `segue track`, `foreground` and `instances`, and masks of other programs.
 
     Examples:
 

@@ -47,7 +47,7 @@ class JobConfig(OptionModel):
     """Job and settings for every video of a batch."""
 
     command: str = option("track", flags="do")
-    """What is done with each video: track, foreground or instances."""
+    """Command to run on each video: track, foreground or instances."""
 
     options: tuple[str, ...] = ()
     """Options of that command, for every video."""
@@ -56,7 +56,7 @@ class JobConfig(OptionModel):
     """Folder or address of the results."""
 
     workers: int | None = option(None, ge=1)
-    """Number of workers.  [default: one a GPU; without GPUs one a core]"""
+    """Number of workers.  [default: one per GPU; without GPUs one per core]"""
 
     threads: int | None = option(None, ge=1)
     """Threads of each worker.  [default: the cores, shared; 1 on a cluster]"""
@@ -68,13 +68,13 @@ class JobConfig(OptionModel):
     """Workers on each GPU."""
 
     address: str | None = option(None)
-    """Ray cluster: auto, ray://HOST:10001, HOST:6379, or local, which starts one of this machine alone."""
+    """Ray cluster: auto, ray://HOST:10001, HOST:6379, or local, which starts a cluster on this machine."""
 
     shard: str | None = option(None)
-    """I/N, the I-th of N parts of the videos, from 1; each process of a job array does one."""
+    """I/N: process the I-th of N parts of the videos, counted from 1, in each process of a job array."""
 
     tries: int = option(3, ge=1)
-    """A video has failed after this many of its workers died."""
+    """A video fails after this many of its workers have died."""
 
     scratch: FilePath | None = option(None)
     """Folder on each machine for unfinished results.  [default: in the output]"""
@@ -83,10 +83,10 @@ class JobConfig(OptionModel):
     """Continue the batch of this output."""
 
     retry_failed: bool = option(False)
-    """Go on, and try again what has failed."""
+    """Continue, and repeat failed videos."""
 
     json_lines: bool = option(False)
-    """Progress as one JSON object a line on standard output."""
+    """Print progress as one JSON object per line on standard output."""
 
     batch: str = ""
     """Identity of the batch, by which it knows its own results."""
@@ -95,7 +95,7 @@ class JobConfig(OptionModel):
     """Folder in which relative paths begin."""
 
     own_process: bool = False
-    """With one worker videos are done in the process of the caller."""
+    """With one worker, process videos in the caller's process."""
 
 
 class ProgressRecorder(Observer):

@@ -98,16 +98,17 @@ def _batch(
         bool, typer.Option("--status", help="Show the progress of the batch in this output.")
     ] = False,
     report: Annotated[
-        bool, typer.Option("--report", help="Write the page of this output, from all parts of --shard.")
+        bool,
+        typer.Option("--report", help="Write the report page of this output, with all parts of --shard."),
     ] = False,
 ) -> None:
-    """Process many videos on all cores, or on a Ray cluster; an interrupted batch can be resumed.
+    """Process many videos on all cores or on a Ray cluster; resumable.
 
-    SOURCES are folders, patterns, videos, or lists: text with a source a line, or CSV with the
+    SOURCES are folders, patterns, videos, or lists: text with one source per line, or CSV with the
     columns `source`, `name`, `mask`, `box`, `point`, `remove`, `auto`, `classes`, `with`, `roi`, `depth`,
-    `flow`, `options`. Options not listed here are passed to the command that is done. Each video gets a
-    folder of its own in the output, which appears when it is complete. A worker that dies is replaced, and
-    its video is resumed; a damaged file costs one line in the report.
+    `flow`, `options`. Options not listed here are passed to the command of `--do`. Each video gets its own
+    folder in the output, which appears when it is complete. A dead worker is replaced, and its video is
+    resumed. A damaged file causes one line in the report.
 
     Examples:
 

@@ -11,24 +11,27 @@ from segue.entries import CommandEntry
 from segue.utils.allocation import permanent_imports
 
 _COMMANDS = {
-    "track": ("segue.cli.running:track", "Follow objects through a video of any length."),
-    "foreground": ("segue.cli.running:foreground", "Find what moves or does not belong to the scene."),
+    "track": ("segue.cli.running:track", "Track objects through a video of any length."),
+    "foreground": (
+        "segue.cli.running:foreground",
+        "Find what moves or does not belong to the background.",
+    ),
     "watch": (
         "segue_watch.command:watch",
-        "Watch several cameras for weeks in one process: events, images and messages of each.",
+        "Watch several cameras for weeks in one process, with events, images and messages.",
     ),
     "instances": (
         "segue.cli.running:instances",
-        "Find, classify and follow every instance of a video.",
+        "Find, classify and track every object in a video.",
     ),
     "batch": (
         "segue.cli.batch:batch",
-        "Process many videos on all cores, or on a Ray cluster; an interrupted batch can be resumed.",
+        "Process many videos on all cores or on a Ray cluster; resumable.",
     ),
-    "run": ("segue.cli.run:run", "Run a model over a whole data set by its protocol, and score it."),
+    "run": ("segue.cli.run:run", "Run a model on a whole data set with its protocol, and score it."),
     "detect": (
         "segue.cli.detect:detect",
-        "Find the objects of an image, or of one frame of a video, and draw them.",
+        "Find and draw the objects in an image or video frame.",
     ),
     "annotate": (
         "segue_web.command:annotate",
@@ -36,36 +39,36 @@ _COMMANDS = {
     ),
     "view": (
         "segue_web.command:view",
-        "Look at results in the browser, or compare two of them, or one with the truth.",
+        "View results in the browser, or compare them with other results or the ground truth.",
     ),
     "serve": (
         "segue_web.command:serve",
-        "Answer annotation tools: an ML backend of Label Studio, a remote server of X-AnyLabeling.",
+        "Serve annotation tools: as ML backend of Label Studio or remote server of X-AnyLabeling.",
     ),
     "demo": (
         "segue.cli.running:demo",
-        "Follow the objects of the bundled sample video; needs no network and no files of yours.",
+        "Track the objects in the bundled sample video, offline.",
     ),
     "compare": (
         "segue.cli.eval:compare",
-        "Score two results under one protocol, and say how much they differ, sequence by sequence.",
+        "Score two results with one protocol, and show their difference for every sequence.",
     ),
     "eval": (
         "segue.cli.eval:app",
-        "Score results of any program; the numbers equal those of the official tools.",
+        "Score results of any program; the numbers match the official tools.",
     ),
-    "data": ("segue.cli.data:app", "Data sets: see what is there and what is missing."),
+    "data": ("segue.cli.data:app", "Data sets: list them, check folders."),
     "train": ("segue_train.commands:app", "Train a network; needs the extra `train`."),
     "synth": ("segue_isd.command:app", "Render labelled videos; needs the extra `synth`."),
     "reproduce": (
         "segue_papers.command:reproduce",
-        "Repeat the tables of the papers: one command a table, with the published numbers beside.",
+        "Reproduce the tables of the papers, next to the published numbers.",
     ),
-    "export": ("segue.cli.weights:export", "Write a network as graphs that run without PyTorch."),
+    "export": ("segue.cli.weights:export", "Export a network as graphs that run without PyTorch."),
     "weights": ("segue.cli.weights:app", "Weight files: list, download, convert and verify."),
     "doctor": (
         "segue.cli.doctor:doctor",
-        "Show what a bug report needs: versions, devices, codecs, extras, layers, and a self-test.",
+        "Print information for a bug report: versions, devices, codecs, extras, layers, and a self-test.",
     ),
 }
 """Where each command is, and the first line of its help."""

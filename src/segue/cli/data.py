@@ -15,7 +15,7 @@ from segue.utils.inputs import printable
 from segue.utils.naming import first_few
 
 app = typer.Typer(
-    help="Data sets: see what is there and what is missing.",
+    help="Data sets: list them, check folders.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -28,13 +28,13 @@ def check(
         str | None, typer.Option(help="Which data set it is.  [default: the one whose layout it has]")
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write what was found as JSON.")
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")
     ] = None,
 ) -> None:
-    """Say what a folder holds of a data set, what is missing, and where the data set comes from.
+    """List the videos in a folder of a data set, missing files, and the address of the data set.
 
-    Images and labels must have readable headers and fit each other. Nothing is downloaded or
-    changed. The exit code is 1 where something is wrong; missing videos are no error.
+    Images and labels must have readable headers and match each other. The command does not download or
+    change files. The exit code is 1 if there is a problem; missing videos do not count as a problem.
 
     Examples:
 
@@ -54,7 +54,7 @@ def check(
 
 @app.command("list")
 def list_sets() -> None:
-    """List the data sets that segue reads, and where they come from."""
+    """List the data sets that segue reads, and their addresses."""
     rows = [(entry.name, (entry.title, entry.address, entry.licence, entry.layout)) for entry in DATASETS]
     print_table(("data set", "name", "address", "terms", "layout"), rows)
 
@@ -66,17 +66,16 @@ def composites(
     kind: Annotated[
         str | None, typer.Option(help="Which data set it is.  [default: the one whose layout it has]")
     ] = None,
-    sequence: Annotated[
-        list[str] | None, typer.Option(help="Only this video; may be given several times.")
-    ] = None,
+    sequence: Annotated[list[str] | None, typer.Option(help="Only this video. Repeatable.")] = None,
     frames: Annotated[
-        int | None, typer.Option(min=1, help="Frames of a video at most, evenly spaced.  [default: all]")
+        int | None,
+        typer.Option(min=1, help="Maximum number of frames per video, evenly spaced.  [default: all]"),
     ] = None,
 ) -> None:
-    """Write composite images as the programs of HOFAM read them: frame, flow and truth side by side.
+    """Write composite images for the programs of HOFAM: frame, flow and ground truth side by side.
 
-    Each is 768 by 256 pixels. The flow is that of DIS to the frames 1, 3 and 5 before. Of CDnet2014, shadow
-    and what is unknown count as background, as in the images of the release.
+    Each image is 768 by 256 pixels. The flow is computed by DIS to the frames 1, 3 and 5 back. Shadow and
+    unknown pixels of CDnet2014 count as background, as in the images of the release.
 
     Examples:
 

@@ -34,16 +34,16 @@ class DetectOptions(OptionModel):
     finding: FrameDetector = FrameDetector()
     outputs: Outputs = Outputs()
     json_file: FilePath | None = option(None, "Output", "json")
-    """Write the objects as JSON into this file."""
+    """JSON file for the objects."""
 
     device: str | None = option(None, "Model")
     """Where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]"""
 
 
 def _detect(fields: Values) -> None:
-    """Find the objects of an image, or of one frame of a video, and draw them.
+    """Find and draw the objects in an image or video frame.
 
-    Prints a table, and writes `mask.png` (an index mask) and `overlay.png`.
+    The command prints a table and writes `mask.png` (an index mask) and `overlay.png`.
 
     Examples:
 
@@ -116,10 +116,10 @@ detect = command(
             "source.place": "Image, video, image folder, glob, camera or address.",
             "outputs.folder": "Output folder.  [default: segue-out/NAME]",
             "source.start": "Frame of a video: 250, 12.5s or 1:30.",
-            "finding.name": f"What finds the objects: {', '.join(DETECTORS.names)}.  [default: motion; with "
-            "`--text` nanodet, or an open-vocabulary detector of the user's cache]",
-            "finding.text": 'Phrases to look for, such as "person, red car".',
-            "finding.refine": "What draws the mask to the edges.  [default: crf, for boxes network]",
+            "finding.name": f"Detector: {', '.join(DETECTORS.names)}.  [default: motion; with "
+            "`--text` nanodet, or an open-vocabulary detector in the user's cache]",
+            "finding.text": 'Phrases to detect, such as "person, red car".',
+            "finding.refine": "Method that refines the mask.  [default: crf; for box detectors network]",
         },
     ),
 )

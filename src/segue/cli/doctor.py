@@ -11,17 +11,19 @@ from segue.utils.inputs import printable
 
 
 def doctor(
-    device: Annotated[str | None, typer.Option(help="Where the self-test runs: cpu, cuda, mps.")] = None,
-    test: Annotated[bool, typer.Option("--test/--no-test", help="Follow the bundled video.")] = True,
+    device: Annotated[str | None, typer.Option(help="Device for the self-test: cpu, cuda, mps.")] = None,
+    test: Annotated[
+        bool, typer.Option("--test/--no-test", help="Track the bundled video as a self-test.")
+    ] = True,
     bench: Annotated[
         bool, typer.Option(help="Time networks on the bundled video and print a table.")
     ] = False,
     tune: Annotated[
         bool,
-        typer.Option(help="Measure which forms of layers are fastest on this machine; it should be idle."),
+        typer.Option(help="Measure the fastest layer algorithms on this machine, which should be idle."),
     ] = False,
 ) -> None:
-    """Show what a bug report needs: versions, devices, codecs, extras, layers, and a self-test.
+    """Print information for a bug report: versions, devices, codecs, extras, layers, and a self-test.
 
     Examples:
 

@@ -21,7 +21,7 @@ from segue.reports.terminal import Files, print_comparison, print_evaluation, pr
 from segue.utils.naming import distinct_ends
 
 app = typer.Typer(
-    help="Score results of any program; the numbers equal those of the official tools.",
+    help="Score results of any program; the numbers match the official tools.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -31,14 +31,14 @@ class ResultArguments(OptionModel):
     """The results that are scored."""
 
     results: FilePath = option(argument=True)
-    """Results, of the kind that the data set has."""
+    """Results in the format of the data set."""
 
 
 _RESULTS: dict[str | None, str] = {
     "masks": "Folder or zip with masks SEQUENCE/FRAME.png.",
     "videos": "Folder or zip with images VIDEO/*000001.png.",
-    "instances": "Result file of the official form, JSON or zip.",
-    None: "Folder or zip with masks, images, or a result file, as its labels are.",
+    "instances": "Result file in the official format, JSON or zip.",
+    None: "Folder or zip with masks or images, or a result file, as required by its labels.",
 }
 """What is scored, by the labels of the data set; None: another package, which is imported when it is used."""
 
@@ -53,7 +53,7 @@ def _help(name: str, about: ScoreHelp) -> str:
 def _command(name: str, entry: DatasetEntry | None) -> Callable[..., None]:
     about = entry and entry.help
     about = about or ScoreHelp(
-        f"{name}, of another package: J and F, AP, or F and its like, by what its labels are."
+        f"{name}, of another package: J and F, AP, or F and related measures, depending on its labels."
     )
 
     def score(values: Values, options: Values, output: Values) -> None:
@@ -99,9 +99,9 @@ def _compare(
     second: Annotated[Path, typer.Argument(help="Results to compare with.", show_default=False)],
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
 ) -> None:
-    """Score two results under one protocol, and say how much they differ, sequence by sequence.
+    """Score two results with one protocol, and show their difference for every sequence.
 
-    The mean difference comes with a paired bootstrap interval over the sequences.
+    The command also prints the mean difference with a paired bootstrap interval over the sequences.
 
     Examples:
 

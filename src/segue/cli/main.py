@@ -42,13 +42,13 @@ VIDEO_NAME = re.compile(r".+\.[A-Za-z][A-Za-z0-9]{1,4}", re.DOTALL)
 PAGE = "annotate"
 """The command for a video without a command."""
 
-HELP = """Video segmentation that carries context through time.
+HELP = """Video segmentation: track objects, find what moves, find and name every object.
 
 \b
   segue my.mp4                              click, find, track in the browser
-  segue track my.mp4 --box 120,80,310,260   an object in every frame
-  segue foreground street.mp4               what moves before a camera
-  segue instances street.mp4                persons, cars ... by class
+  segue track my.mp4 --box 120,80,310,260   track an object in every frame
+  segue foreground street.mp4               find what moves
+  segue instances street.mp4                find people, cars ... with classes
 """
 
 
@@ -194,7 +194,7 @@ def _print_version(requested: bool) -> None:
 def options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop."),
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     """Options of the command itself."""

@@ -34,7 +34,7 @@ PLAIN_HTTP = Annotated[
     bool,
     typer.Option(
         "--plain-http",
-        help="With --host: no HTTPS. Use it behind a proxy that encrypts, or where everybody in the network "
+        help="With --host: disable HTTPS. Use it behind a proxy that encrypts, or if everyone in the network "
         "may read passwords, tokens and images.",
     ),
 ]

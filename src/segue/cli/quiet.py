@@ -25,7 +25,7 @@ def _hush(requested: bool) -> None:
 def _with_quiet(
     quiet: Annotated[
         bool,
-        typer.Option("--quiet", "-q", callback=_hush, expose_value=False, help="No progress and no notices."),
+        typer.Option("--quiet", "-q", callback=_hush, expose_value=False, help="Hide progress and notices."),
     ] = False,
 ) -> None:
     """Has the option that :func:`quiet_option` takes."""

@@ -48,12 +48,12 @@ def _run(
     dataset: Annotated[str, typer.Argument(help="Name of the data set.", show_default=False)],
     root: Annotated[Path, typer.Argument(help="Folder of the data set.", show_default=False)],
 ) -> None:
-    """Run a model over a whole data set by its protocol, and score it.
+    """Run a model on a whole data set with its protocol, and score it.
 
     DATASET is davis, folder (DAVIS's layout), something, ytvos, cdnet, sbi, lasiesta, limu, hofam
-    (composites) or foreground. First masks, late objects and regions of interest are those of the data set.
-    Options not listed here are passed to `segue track`, `segue foreground` or `segue instances`. Videos
-    that are missing are left out, one that fails costs one line, and the others are scored.
+    (composites) or foreground. First masks, late objects and regions of interest come from the data set.
+    Options not listed here are passed to `segue track`, `segue foreground` or `segue instances`. Missing
+    videos are left out, a failed video causes one line, and the remaining videos are scored.
 
     Examples:
 

@@ -81,7 +81,7 @@ class JobForm:
         text = {
             "model.name": model_help,
             "outputs.formats": f"Formats to write, separated by commas: {formats}.  [default: png,overlay; "
-            "of a camera with --events its table and images alone]",
+            "for a camera with --events only its table and images]",
             "finding.name": f"Detector that finds the objects: {detectors}.  [default: motion; with --text "
             "nanodet, or an open-vocabulary detector of the user's cache]",
         }
@@ -123,11 +123,11 @@ class JobForm:
                     min=0,
                     max=65535,
                     rich_help_panel="Output",
-                    help="Port of the page of `--live`; 0 takes a free one.",
+                    help="Port of the page of `--live`; 0 selects a free port.",
                 ),
             ] = 0,
             browser: Annotated[
-                bool, typer.Option(rich_help_panel="Output", help="Open that page in the browser.")
+                bool, typer.Option(rich_help_panel="Output", help="Open the page of `--live` in the browser.")
             ] = True,
         ) -> None:
             job = self._job(*typed)
@@ -272,30 +272,30 @@ class TypedPrompts(OptionModel):
     """Box in pixels. [FRAME@][ID:]x0,y0,x1,y1"""
 
     point: tuple[str, ...] = option((), "Objects and events")
-    """Point on the object, or with - beside it. [FRAME@][ID:][-]x,y"""
+    """Point on the object; with -, a point off the object. [FRAME@][ID:][-]x,y"""
 
     scribble: tuple[str, ...] = option((), "Objects and events")
     """Stroke on the object through several points. [FRAME@][ID:]x,y x,y ..."""
 
     mask: tuple[str, ...] = option((), "Objects and events")
-    """Mask file: indexed, or binary (several: one object each); or a .json or .xml that annotates one image.
-    [FRAME@][ID=]PATH"""
+    """Mask file: an indexed image, a binary image (one object per file), or the annotation of one image
+    (.json, .xml). [FRAME@][ID=]PATH"""
 
     remove: tuple[str, ...] = option((), "Objects and events")
-    """Follow an object no longer. FRAME@ID"""
+    """Stop tracking an object. FRAME@ID"""
 
     auto: bool = option(False, "Objects and events")
-    """Find the objects."""
+    """Find the objects automatically."""
 
     fill: bool = option(False, "Objects and events")
     """Use the filled box as the mask."""
 
 
 def _track(fields: Values, what: Values) -> None:
-    """Follow objects through a video of any length.
+    """Track objects through a video of any length.
 
-    Say what to follow with a mask, a box, points or strokes on any frame, or have the objects found with
-    --text or --auto; the result is an index mask for every frame and an overlay video.
+    Mark the objects with a mask, a box, points or strokes on any frame, or let segue find them with --text or
+    --auto. The result is an index mask for every frame and an overlay video.
 
     Examples:
 
@@ -339,9 +339,9 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Output folder.")] = Path("segue-out/demo"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")] = False,
 ) -> None:
-    """Follow the objects of the bundled sample video; needs no network and no files of yours.
+    """Track the objects in the bundled sample video, offline.
 
-    The sample video and its first mask are copied into the output folder, for further trials.
+    The command also copies the sample video and its first mask into the output folder.
 
     Example:
 
@@ -360,10 +360,9 @@ def demo(
 
 
 def _foreground(fields: Values) -> None:
-    """Find what moves or does not belong to the scene.
+    """Find what moves or does not belong to the background.
 
-    The result is a mask for every frame, 1 where something is in front of the background, and an overlay
-    video.
+    The result is a mask for every frame, with 1 for foreground, and an overlay video.
 
     Examples:
 
@@ -403,10 +402,9 @@ foreground = FOREGROUND.command()
 
 
 def _instances(fields: Values) -> None:
-    """Find, classify and follow every instance of a video.
+    """Find, classify and track every object in a video.
 
-    The result is an index mask for every frame, whose ids stay the same through the video, and an overlay
-    video with the names of the classes.
+    The result is an index mask for every frame, with constant ids, and an overlay video with class names.
 
     Examples:
 
@@ -437,8 +435,8 @@ INSTANCES = JobForm(
     _instances,
     InstancesJob,
     model=None,
-    model_help="seqformer-r50, msstsvis-r101, msstsvis-lite ...; or a detector and a network that tracks its "
-    "objects: nanodet+stcn-lite.  [default: the network of --weights, or the best available one]",
+    model_help="seqformer-r50, msstsvis-r101, msstsvis-lite ...; or a detector with a tracking network, such "
+    "as nanodet+stcn-lite.  [default: the network of --weights, or the best available network]",
 )
 instances = INSTANCES.command()
 

@@ -28,9 +28,9 @@ def list_networks(
         list[str] | None, typer.Argument(help="Networks to show in full.", show_default=False)
     ] = None,
 ) -> None:
-    """List the networks that segue knows, and which weights are there.
+    """List the networks, and whether their weights are installed.
 
-    With names, tell where the weights come from, their checksum, licence, and paper.
+    With names, also print the source of the weights, their checksum, licence and paper.
 
     Examples:
 
@@ -51,17 +51,17 @@ def list_networks(
 def get_weights(
     name: Annotated[str, typer.Argument(help="Network, as `segue weights list` shows it, or hf:OWNER/NAME.")],
     sha256: Annotated[
-        str | None, typer.Option("--sha256", help="Checksum of the file, where its publisher gives none.")
+        str | None, typer.Option("--sha256", help="Checksum of the file, if its publisher states none.")
     ] = None,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Take a file without a published checksum as it comes.")
+        bool, typer.Option("--trust", help="Accept a file without a published checksum.")
     ] = False,
 ) -> None:
     """Download the weights of a network once, check them, and convert them to safetensors.
 
-    They go to the cache folder (SEGUE_HOME), where every command finds them. An interrupted download is
-    continued. SEGUE_MIRROR names a server to try first; SEGUE_OFFLINE=1 forbids all downloads. Where the
-    publisher gives no checksum, the SHA-256 of what came is shown, and you are asked whether you trust it.
+    The weights are stored in the cache folder (SEGUE_HOME), where every command finds them. An interrupted
+    download is continued. SEGUE_MIRROR names a server to try first; SEGUE_OFFLINE=1 forbids all downloads. If
+    the publisher states no checksum, the command shows the SHA-256 of the file and asks whether you trust it.
 
     Examples:
 
@@ -112,15 +112,15 @@ def _get_repository(name: str) -> None:
 def convert_file(
     source: Annotated[Path, typer.Argument(help="Official file, such as stcn.pth or STM_weights.pth.")],
     target: Annotated[
-        Path | None, typer.Argument(help="File to write.  [default: beside it, .safetensors]")
+        Path | None, typer.Argument(help="File to write.  [default: the source with .safetensors]")
     ] = None,
     install: Annotated[
         bool,
-        typer.Option("--install", help="Write it into the cache folder, where commands find it by name."),
+        typer.Option("--install", help="Write into the cache folder, where commands find it by name."),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Convert an official file to safetensors, without ever unpickling foreign objects.
+    """Convert an official file to safetensors, without unpickling foreign objects.
 
     Examples:
 
@@ -171,19 +171,19 @@ def verify(
 def export(
     name: Annotated[str, typer.Argument(help=f"{EXPORTED}.")],
     folder: Annotated[
-        Path | None, typer.Argument(help="Where the files go; it must be empty.", show_default=False)
+        Path | None, typer.Argument(help="Folder for the files; it must be empty.", show_default=False)
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The folder, as other commands call it.")
+        Path | None, typer.Option("--output", "-o", help="The same folder, as an option.")
     ] = None,
     to: Annotated[Literal["onnx"], typer.Option(help="Format.")] = "onnx",
     weights: Annotated[Path | None, typer.Option(help="Weight file.  [default: the installed one]")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files in the folder.")] = False,
 ) -> None:
-    """Write a network as graphs that run without PyTorch.
+    """Export a network as graphs that run without PyTorch.
 
-    stcn-lite and stcn become graphs that encode, read, decode and remember, and `follow.py`, which keeps the
-    memory and runs them with onnxruntime, NumPy and OpenCV. Needs the extra `onnx`.
+    stcn-lite and stcn become graphs that encode, read, decode and memorise, and `follow.py`, which manages
+    the memory and runs the graphs with onnxruntime, NumPy and OpenCV. Needs the extra `onnx`.
 
     Examples:
 

@@ -105,7 +105,7 @@ ENTRIES = (
         options="subset sequences threshold missing workers",
         part="test",
         help=ScoreHelp(
-            "Clips of `segue synth isd`: F and its like, with still and with moving cameras.",
+            "Clips of `segue synth isd`: F and related measures, for fixed and for moving cameras.",
             ("results/ --data ISD --set test",),
             "Split: train, val or test.",
         ),
@@ -148,7 +148,7 @@ ENTRIES = (
         part="valid",
         served=True,
         help=ScoreHelp(
-            "OVIS, scored as YouTube-VIS: AP, AP50, AP75, AR1, AR10.",
+            "OVIS, scored like YouTube-VIS: AP, AP50, AP75, AR1, AR10.",
             ("results.json --data OVIS --set train --report scores.html",),
             _SPLIT,
         ),
@@ -218,7 +218,7 @@ ENTRIES = (
         open=LazyCallable("segue.metrics.data_sets:open_davis"),
         options="sequences task missing workers",
         help=ScoreHelp(
-            "Any folder in the layout of DAVIS, all of its sequences: J, F and their mean.",
+            "All sequences of any folder in the layout of DAVIS: J, F and their mean.",
             (
                 "results/ --data my_videos",
                 "results/ --data my_videos --sequence dog --sequence cat --report scores.html",
@@ -237,7 +237,7 @@ ENTRIES = (
         kind="masks",
         open=LazyCallable("segue.metrics.data_sets:open_something"),
         help=ScoreHelp(
-            "Something-Else: J and F of masks against the boxes of its objects, filled.",
+            "Something-Else: J and F of masks against the filled boxes of its objects.",
             ("results/ --data something_else",),
         ),
     ),
@@ -325,7 +325,7 @@ ENTRIES = (
         ),
         rules=LazyCallable("segue.metrics.foreground.cdnet:hofam_rules"),
         help=ScoreHelp(
-            "Composite images of HOFAM: Mean Dice, recall, precision, F, as its program counts.",
+            "Composite images of HOFAM: mean Dice, recall, precision and F, computed like its program.",
             ("results/ --data demo --report scores.html",),
         ),
     ),
@@ -338,7 +338,7 @@ ENTRIES = (
         is_plain,
         videos=open_plain,
         help=ScoreHelp(
-            "Any videos VIDEO/input/* with labels VIDEO/groundtruth/*: F and its like.",
+            "Any videos VIDEO/input/* with labels VIDEO/groundtruth/*: F and related measures.",
             ("results/ --data my_videos --report scores.html",),
         ),
     ),

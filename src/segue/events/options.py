@@ -34,54 +34,54 @@ class EventOptions(OptionModel):
     """Options of the format ``events``."""
 
     events: FilePath | None = option(None, "Objects and events")
-    """Table of objects that come and go, .csv or .json; sets `--objects`."""
+    """Table of entering and leaving objects, .csv or .json; sets `--objects`."""
 
     zones: tuple[str, ...] = option((), "Objects and events", "zone")
-    """Region or line to watch for events: door=10,20 100,20 100,90 in pixels, or door=5%,10% 50%,10% 50%,45%,
-    or all numbers in shares from 0 to 1; two points are a line; may be given several times."""
+    """Region or line to watch for events, in pixels (door=10,20 100,20 100,90), percent
+    (door=5%,10% 50%,10% 50%,45%) or fractions from 0 to 1. Two points are a line. Repeatable."""
 
     ignore: tuple[str, ...] = option((), "Objects and events")
-    """Region whose pixels belong to no event, such as a tree or a television: tree=0%,0% 30%,0% 30%,40%, with
-    corners as for `--zone`; may be given several times."""
+    """Region whose pixels cause no events, such as a tree or a television: tree=0%,0% 30%,0% 30%,40%, with
+    corners as for `--zone`. Repeatable."""
 
     min_seconds: float = option(0.0, "Objects and events", ge=0)
-    """Least time in seconds that an object is there before it is an event."""
+    """Minimum duration of an object in seconds before it causes events."""
 
     min_height: tuple[str, ...] = option((), "Objects and events")
-    """Least height of an object in pixels for an event, such as 20; given twice as ROW:PIXELS, such as 100:12
-    and 460:60, it follows the perspective."""
+    """Minimum height of an object in pixels, such as 20. To let it depend on the image row, give it twice as
+    ROW:PIXELS, such as 100:12 and 460:60."""
 
     loiter: tuple[str, ...] = option((), "Objects and events")
-    """ZONE=30s: an event when somebody has been in a zone for so long; may be given several times."""
+    """ZONE=30s: an event when an object has been in a zone for this time. Repeatable."""
 
     only: Annotated[tuple[str, ...], BeforeValidator(by_commas)] = option((), "Objects and events")
-    """Classes of objects that are worth an event, such as person,car; unknown is one, too. Needs
-    `--name-events`. An object is reported when a view of it shows such a class."""
+    """Classes of objects that cause events, such as person,car or unknown; needs `--name-events`. An object
+    is reported as soon as a view shows such a class."""
 
     notify: Annotated[tuple[str, ...], BeforeValidator(_listed)] = option((), "Objects and events")
-    """Address that receives each event as it happens, with the event as JSON: http:// and https:// by POST,
-    mqtt:// and mqtts://HOST/TOPIC by MQTT; apprise+ADDRESS sends a text and the image by Apprise. Filters may
-    follow: "mqtt://HOST/TOPIC only=person,car zone=door event=zone-enter"; may be given several times."""
+    """Address that receives each event as JSON: http:// and https:// by POST, mqtt:// and mqtts://HOST/TOPIC
+    by MQTT. apprise+ADDRESS sends a text and the image by Apprise. Append filters as in
+    "mqtt://HOST/TOPIC only=person,car zone=door event=zone-enter". Repeatable."""
 
     home_assistant: bool = option(False, "Objects and events")
-    """With `--notify mqtt://HOST/TOPIC`: zones, and the image of the last event, appear in Home Assistant by
-    themselves (MQTT discovery)."""
+    """With `--notify mqtt://HOST/TOPIC`: create entities for the zones and the image of the last event in
+    Home Assistant (MQTT discovery)."""
 
     name_events: str | None = option(None, "Objects and events")
-    """Detector that classifies each object, such as nanodet, at most once for each event."""
+    """Detector that classifies each object, such as nanodet, at most once per event."""
 
     snapshots: FilePath | None = option(None, "Objects and events")
-    """Folder for an image and a short clip of each event.  [default: none; of a camera or live stream without
-    `--format` the name of the table without its ending]"""
+    """Folder for an image and a short clip of each event.  [default: none; for a camera or live stream
+    without `--format`, the name of the table without its extension]"""
 
     clips: Literal["packets", "overlay"] = option("packets", "Objects and events")
-    """How clips of a camera are made. packets: of the H.264 packets that came, without encoding them, with
-    the outlines beside them, which the page of `segue watch` draws; overlay, and all other streams: encoded
-    with the masks in the images."""
+    """Clips of a camera: packets stores its H.264 packets without re-encoding, and the outlines next to them
+    for the page of `segue watch`; overlay encodes the images with the masks drawn on them. Streams without
+    H.264 are always encoded."""
 
     keep: tuple[str, ...] = option((), "Objects and events")
-    """Delete images and clips of a camera that are older (30d), or the oldest ones if all take more (50GB);
-    may be given once of each kind.  [default: all are kept]"""
+    """Delete images and clips of a camera that are older than this (30d), or the oldest if all exceed this
+    size (50GB). Give each kind at most once.  [default: keep all]"""
 
     def event_settings(self, formats: Collection[str]) -> EventSettings:
         """The zones, each with a name of its own, and the rules; they need events among the outputs.

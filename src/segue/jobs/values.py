@@ -80,14 +80,14 @@ class Model(OptionModel):
     """The network or method of a job."""
 
     name: str = option(..., "Model", "model")
-    """Network or method by name, as for :func:`segue.load`, or for tracking hf:OWNER/NAME of the Hugging Face
-    Hub; of one that a program gave, its class."""
+    """Network or method by name, as for :func:`segue.load`; for tracking also hf:OWNER/NAME of the Hugging
+    Face Hub. For a network of a program, its class."""
 
     weights: FilePath | None = option(None, "Model")
     """Weight file, converted or official."""
 
     network: RuntimeObject | None = None
-    """Network of a program; ``name`` is its class then."""
+    """Network of a program; ``name`` is then its class."""
 
     digest: str | None = None
     """SHA-256 of the weights when the job was planned; None where nobody looked."""
@@ -110,44 +110,44 @@ class DetectorConfig(OptionModel):
 
     name: str | None = option(None, "Objects and events", "with")
     """Detector that finds the objects; `segue detect --help` lists them.  [default: motion; with `--text`
-    nanodet, or an open-vocabulary detector of the user's cache]"""
+    nanodet, or an open-vocabulary detector in the user's cache]"""
 
     text: Names | None = option(None, "Objects and events", text=True)
-    """Phrases to look for every 5 frames (see `--auto-every`), such as "person, red car"."""
+    """Phrases to detect every 5 frames (see `--auto-every`), such as "person, red car"."""
 
     frames: Annotated[tuple[FrameIndex, ...] | None, BeforeValidator(by_commas)] = option(
         None, "Objects and events", "text-at", text=True
     )
-    """Look for the text on these frames only, such as 0,120."""
+    """Detect the text only on these frames, such as 0,120."""
 
     classes: Names | None = option(None, "Objects and events", text=True)
     """Labels to keep, such as person,car."""
 
     score: float | None = option(None, "Objects and events", ge=0, le=1)
-    """Least score of an object, in 0..1.  [default: 0.5; of open-vocabulary detectors their own]"""
+    """Minimum score of an object, in 0..1.  [default: 0.5; open-vocabulary detectors have other defaults]"""
 
     max_objects: int | None = option(None, "Objects and events", ge=1)
-    """Most objects of a frame, at least 1.  [default: 10 with classes or text, else 1]"""
+    """Maximum number of objects on a frame.  [default: 10 with classes or text, otherwise 1]"""
 
     every: int | None = option(None, "Objects and events", "auto-every", ge=1)
-    """Look for new objects every N frames.  [default: never]"""
+    """Detect new objects every N frames.  [default: never]"""
 
     features: FeatureName | None = option(None, "Advanced")
     """For `lost` and `lost-b16`: `keys`, `queries` or `values` of the last attention.  [default: keys]"""
 
     refine: Refinement | None = option(None, "Advanced")
-    """What draws the mask to the edges: network (segue-prompt) or none for boxes, crf or none for lost.
+    """Method that refines the mask: network (segue-prompt) or none for box detectors, crf or none for lost.
     [default: network; for lost crf]"""
 
     tiles: int | None = option(None, "Advanced", ge=1, le=8)
-    """For `nanodet`, 1 to 8: look also at so many overlapping parts a side, for small objects in large
-    images.  [default: the whole alone]"""
+    """For `nanodet`: also run on N x N overlapping tiles, N from 1 to 8, for small objects in large images.
+    [default: only the whole image]"""
 
     weights: FilePath | None = option(None, "Advanced", "detector-weights")
     """Weight file of the detector."""
 
     detector: RuntimeObject | None = None
-    """Detector of a program, in place of one by name."""
+    """Detector of a program, instead of a name."""
 
 
 DEFAULT_FORMATS = ("png", "overlay")
@@ -174,22 +174,22 @@ class Outputs(OptionModel):
     """Output folder, or the file of a single format.  [default: segue-out/NAME]"""
 
     formats: Annotated[tuple[str, ...] | None, BeforeValidator(by_commas)] = option(None, "Output", "format")
-    """What to write, also several with commas.  [default: png and overlay; of a file, what its ending says;
-    of a camera or live stream with `--events` the events alone, with images]"""
+    """Formats to write, separated by commas.  [default: png and overlay; for a file, the format of its
+    extension; for a camera or live stream with `--events`, only the events with images]"""
 
     side_by_side: bool = option(False, "Output")
-    """Put the plain frame beside the overlay."""
+    """Show the original frame next to the overlay."""
 
     whole: bool = option(False, "Output", "whole-masks")
-    """Write the whole mask of each object, also where it is behind others, in coco, coco-polygons, ytvis, mot
-    and yolo; other formats hold what is visible.  [default: what is visible]"""
+    """Write the whole mask of each object, including hidden parts, in coco, coco-polygons, ytvis, mot and
+    yolo. Other formats contain only the visible part.  [default: the visible part]"""
 
     rotate: str | None = option(None, "Output")
     """Start new outputs every 90s, 10min, 2h ...; for live sources."""
 
     append: bool | None = option(None, "Output")
-    """Continue after earlier runs of a camera or live stream: new events and images follow the existing
-    ones, other outputs get a folder named by the start time.  [default: if only `--events` is written]"""
+    """Continue after earlier runs of a camera or live stream: new events and images are appended, and other
+    outputs get a folder named by the start time.  [default: on if only `--events` is written]"""
 
     overwrite: bool = option(False, "Output")
     """Replace existing output."""
@@ -199,110 +199,111 @@ class Outputs(OptionModel):
 
 
 class TrackOptions(OptionModel):
-    """Options of tracking; None is as published for the network."""
+    """Options of tracking; None is the published value of the network."""
 
     mem_every: int | None = option(None, "Model", ge=1)
-    """A frame becomes memory this many frames after the last one did.  [default: that of the network]"""
+    """Interval between memory frames.  [default: set by the network]"""
 
     top_k: Annotated[
         Annotated[int, Field(ge=1)] | Literal["published"] | None,
         BeforeValidator(lambda value: value or None),
     ] = option("published", "Model")
-    """Memory positions read; 0 for all.  [default: that of the network]"""
+    """Memory positions that each query reads; 0 reads all.  [default: set by the network]"""
 
     include_last: bool | None = option(None, "Model")
     """Read the previous frame as well.  [default: as published]"""
 
     memory_frames: int | None = option(None, "Model", ge=1)
-    """Bound on the memory, in frames.  [default: that of the network]"""
+    """Maximum number of memory frames.  [default: set by the network]"""
 
     memory_policy: MemoryPolicy | None = option(None, "Model")
-    """`usage` removes the least read frame first, `fifo` the oldest; `all` keeps everything.
-    [default: that of the network]"""
+    """`usage` evicts the least read frame first, `fifo` the oldest; `all` keeps all frames.
+    [default: set by the network]"""
 
     max_jump: float | None = option(None, "Advanced", "max-jump,reach", ge=0, lt=1)
-    """Remove small pieces farther from an object's last mask than this part of the diagonal; 0 never does.
-    [default: that of the network]"""
+    """Remove small pieces farther from an object's last mask than this share of the diagonal; 0 keeps them.
+    [default: set by the network]"""
 
     short_side: int | None = option(None, "Model", ge=0)
-    """Reduce larger images to this short side for the network; 0 never does.
-    [default: that of the network]"""
+    """Resize larger images to this short side for the network; 0 keeps their size.
+    [default: set by the network]"""
 
     flip_tta: bool = option(False, "Advanced", "flip-tta,careful")
-    """Track in the mirrored image as well, and take the mean of both; takes twice the time."""
+    """Also track in the mirrored image, and average both; doubles the time."""
 
     reverse: bool = option(False, "Objects and events")
-    """Follow each object backwards as well, from its first prompt to the first frame."""
+    """Also track each object backwards, from its first prompt to the first frame."""
 
     settings: Annotated[Mapping[str, SettingValue], BeforeValidator(_settings)] = option(
         None, "Advanced", "setting", default_factory=dict
     )
-    """Further setting of the network; `segue weights list MODEL` shows them. NAME=VALUE"""
+    """Further setting of the network; `segue weights list MODEL` lists the settings. NAME=VALUE"""
 
 
 class ForegroundOptions(OptionModel):
     """Options of foreground segmentation."""
 
     objects: bool = option(False, "Objects and events")
-    """Give every moving object an id that stays the same, from its third frame on; else all is 1."""
+    """Give every moving object a constant id from its third frame on. Without it, all foreground is 1."""
 
     min_area: int | None = option(None, "Objects and events", ge=0)
-    """Connected components with fewer pixels are left out.
+    """Remove connected components with fewer pixels.
     [default: 0; with `--objects` (shorter side / 60)² pixels]"""
 
     shadows: bool = option(False, "Objects and events")
-    """Mark shadow as 2, where the model distinguishes it; not with `--objects`."""
+    """Mark shadow as 2 if the model detects shadow; not with `--objects`."""
 
     threshold: float | None = option(None, "Model", ge=0, le=1)
-    """A pixel is foreground from this probability on.  [default: that of the model]"""
+    """Pixels with at least this probability are foreground.  [default: set by the model]"""
 
     passes: int | None = option(None, "Model", ge=1, le=2)
-    """2 learns the background of all of a video first, as mustan-lite does with files."""
+    """2 first learns the background of the whole video.  [default: 2 for mustan-lite with files]"""
 
     short_side: int | None = option(None, "Model")
-    """Reduce larger frames to this short side, with 0 never.  [default: what suits the model, mostly 240]"""
+    """Resize larger frames to this short side; 0 keeps their size.
+    [default: depends on the model, mostly 240]"""
 
     without: Annotated[tuple[str, ...], BeforeValidator(lambda value: by_commas(value or ""))] = option(
         (), "Advanced", text=True
     )
-    """Rules to leave out, with commas between: align, rain, shadows and others."""
+    """Stages to remove, separated by commas, such as align,rain,shadows."""
 
     stages: Annotated[tuple[str, ...], BeforeValidator(lambda value: by_commas(value or ""))] = option(
         (), "Advanced", text=True
     )
-    """Further rules by name, with commas between, such as those of plug-ins."""
+    """Stages to add, separated by commas, such as those of plug-ins."""
 
     follow_camera: FollowCamera | None = option(None, "Advanced")
-    """For networks; auto: while it pans, as mustan-lite does in one pass."""
+    """For networks: compensate camera motion never, always, or (auto) during pans.
+    [default: auto for mustan-lite in one pass]"""
 
     warm_up: int = option(0, "Advanced", ge=0)
-    """Frames at the beginning of each scene whose masks are empty."""
+    """Number of frames at the start of each scene with empty masks."""
 
     frames: int | None = option(None, "Advanced", ge=3)
-    """Frames of a window of mustan2, where they are not as many as in its training."""
+    """Window length of mustan2 in frames.  [default: as in its training]"""
 
     fps: float | None = option(None, "Source", gt=0)
-    """Take this many frames a second.  [default: all]"""
+    """Process this many frames per second.  [default: all]"""
 
 
 class InstanceOptions(OptionModel):
-    """Options of instance segmentation; None is what suits the network."""
+    """Options of instance segmentation; None is the default of the network."""
 
     score: float | None = option(None, "Objects and events", ge=0, le=1)
-    """Least class score of an object.  [default: 0.3; msstsvis-lite 0.35, detectors 0.5]"""
+    """Minimum class score of an object.  [default: 0.3; msstsvis-lite 0.35, detectors 0.5]"""
 
     top: int = option(10, "Objects and events", ge=1)
-    """Most objects of a window, or of a detection."""
+    """Maximum number of objects in a window or detection."""
 
     window: int | None = option(None, "Model", ge=1)
-    """Frames that are processed together, or from one detection to the next.
-    [default: 10, of detectors 5]"""
+    """Frames in a window, or between detections.  [default: 10; detectors 5]"""
 
     overlap: int = option(3, "Model", ge=0)
-    """Frames that neighbouring windows share; not for detectors."""
+    """Frames shared by neighbouring windows; not for detectors."""
 
     short_side: int | None = option(None, "Model", ge=1)
-    """Resize images to this short side for the network.  [default: 360, for msstsvis-lite 320]"""
+    """Resize images to this short side for the network.  [default: 360; msstsvis-lite 320]"""
 
 
 class VideoJob(OptionModel):
@@ -310,46 +311,46 @@ class VideoJob(OptionModel):
 
     kind: Literal["track", "foreground", "instances"]
     source: VideoSource
-    """Where the frames come from."""
+    """Source of the frames."""
 
     model: Model
-    """What takes them."""
+    """Network or method that processes them."""
 
     outputs: Outputs = Outputs()
-    """What is written."""
+    """Files to write."""
 
     device: str | None = option(None, "Model")
-    """Where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]"""
+    """Device for networks: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]"""
 
     fast: bool = option(False, "Model")
-    """Use half precision or 8-bit integers, where the device is faster with them."""
+    """Use half precision or 8-bit integers if they are faster on the device."""
 
     forms: str | None = None
-    """Digest of the forms of layers on a processor with which it was carried out; None where it was not."""
+    """Digest of the layer algorithms used on a CPU; None before the job has run."""
 
 
 class TrackJob(VideoJob):
-    """Follow objects through a video: ``segue track``, :func:`segue.track`."""
+    """Track objects through a video: ``segue track``, :func:`segue.track`."""
 
     kind: Literal["track"] = "track"
     prompts: tuple[Annotated[AnyPrompt, Field(discriminator="kind")], ...] = ()
-    """What to follow; empty where the objects are found."""
+    """Prompts of the objects; empty if a detector finds them."""
 
     finding: DetectorConfig | None = None
-    """What finds the objects; None where they are given."""
+    """Detector that finds the objects; None if they have prompts."""
 
     prompter: Text | RuntimeObject | None = option(None, "Objects and events")
-    """What makes masks of boxes and points: segue-prompt, sam2-tiny or another name of the registry, or
-    a weight file of one of them.
-    [default: the model, if it takes boxes and points itself, else segue-prompt]"""
+    """Network that segments boxes and points: segue-prompt, sam2-tiny or another name of the registry, or a
+    weight file of such a network.
+    [default: the model if it accepts boxes and points, otherwise segue-prompt]"""
 
     fit: bool = option(False, "Advanced")
-    """Resize masks of another size."""
+    """Resize masks that differ in size from the video."""
 
     required: (
         Annotated[tuple[FrameIndex, ...], AfterValidator(lambda frames: tuple(sorted(frames)))] | None
     ) = None
-    """Indices of the frames whose results are wanted, as in YouTube-VOS; None is all of them."""
+    """Indices of the frames whose results are required, as in YouTube-VOS; None for all frames."""
 
     options: TrackOptions = TrackOptions()
 
@@ -367,32 +368,32 @@ def check_prompts(job: TrackJob) -> None:
 
 
 class ForegroundJob(EventOptions, VideoJob):
-    """Find what moves or does not belong to the scene: ``segue foreground``, :func:`segue.foreground`."""
+    """Find what moves or is not background: ``segue foreground``, :func:`segue.foreground`."""
 
     kind: Literal["foreground"] = "foreground"
     roi: Text | RuntimeObject | None = option(None, "Objects and events")
-    """Mask of where to look: anything but black."""
+    """Mask of the region to process; black pixels are ignored."""
 
     background: FilePath | None = option(None, "Output")
-    """Write the background at the end: its image, .png, or all its statistics for `--scene`, .safetensors."""
+    """Save the background at the end: its image (.png) or all its statistics for `--scene` (.safetensors)."""
 
     explain: FilePath | None = option(None, "Output")
-    """Folder for a strip of images for each frame: the frame, the background with its low and high quantiles,
-    its features of the past at each scale, the probability."""
+    """Folder for a strip of images per frame: the frame, the background with its low and high quantiles, the
+    temporal features at each scale, the probability."""
 
     scene: Text | Literal["median"] | RuntimeObject = option("median", "Model")
-    """Background: median, an image, or what `--background` has written."""
+    """Background: median, an image, or a file saved by `--background`."""
 
     flow: Text | FlowName | None = option(None, "Advanced")
-    """For networks with optical flow: dis, farneback, raft, or a folder of files of another program (.flo,
-    PNG of KITTI, flow images)."""
+    """For networks with optical flow: dis, farneback, raft, or a folder of flow files (.flo, KITTI PNG, flow
+    images)."""
 
     flow_weights: FilePath | None = option(None, "Advanced")
     """File of torchvision's `raft_small`, for `raft`."""
 
     depth: Text | None = option(None, "Advanced")
-    """Folder of depth maps, one for each frame in the order of their names, 8 or 16 bits, 0 where nothing is
-    known; for networks that were trained with `--depth`."""
+    """Folder of depth maps, one per frame in the order of their names, with 8 or 16 bits and 0 for unknown
+    depth; for networks trained with `--depth`."""
 
     options: ForegroundOptions = ForegroundOptions()
 
@@ -411,7 +412,7 @@ def _clip_format(values: Any) -> Any:
 
 
 class InstancesJob(VideoJob):
-    """Find, classify, segment and follow all instances: ``segue instances``, :func:`segue.instances`."""
+    """Find, classify, segment and track all instances: ``segue instances``, :func:`segue.instances`."""
 
     _format = model_validator(mode="before")(_clip_format)
 
@@ -420,12 +421,12 @@ class InstancesJob(VideoJob):
     """Classes to keep, separated by commas.  [default: all]"""
 
     explain: FilePath | None = option(None, "Output")
-    """Folder for an image of each frame with the places where the network looks for each object; not for
+    """Folder for an image of each frame with the network's sampling points for each object; not for
     detectors."""
 
     whole: bool = option(False, "Model")
     """Process the video as one clip, as published, and keep the ten best pairs of query and class. Without
-    `--format` they are written as results of YouTube-VIS; other formats show the sure ones."""
+    `--format`, YouTube-VIS results are written; other formats show the confident results."""
 
     names: Text | Literal["ytvis2019", "ytvis2021"] | RuntimeObject | None = option(None, "Advanced")
     """Class channels: ytvis2019, ytvis2021, or an annotation file.

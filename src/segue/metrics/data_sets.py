@@ -39,13 +39,13 @@ class Request(OptionModel):
     """Folder of the data set."""
 
     dataset: str = option("davis")
-    """Data set whose rules are used; any of segue eval."""
+    """Data set with the scoring rules, as for segue eval."""
 
     subset: str | None = option(None, flags="set")
     """Split, as for segue eval."""
 
     sequences: list[str] | None = option(None, flags="sequence")
-    """Only this sequence, video or category; may be given several times."""
+    """Only this sequence, video or category. Repeatable."""
 
     task: Literal["semi", "unsupervised"] = option("semi")
     """Task of DAVIS."""
@@ -54,23 +54,22 @@ class Request(OptionModel):
     """Edition of DAVIS; 2016 merges all objects into one, 2016-toolkit scores all frames."""
 
     seen: FilePath | None = option(None)
-    """Categories of YouTube-VOS that were trained on: one in a line, or a meta.json.  [default: all]"""
+    """Training categories of YouTube-VOS: one per line, or a meta.json.  [default: all]"""
 
     threshold: int | None = option(None, ge=1, le=255)
-    """Results are foreground from this value on.  [default: 255; hofam 15]"""
+    """Values of at least this number are foreground.  [default: 255; hofam 15]"""
 
     training_frames: str | None = option(None)
     """Leave out the training frames of CDnet2014 in a list, COUNT@FILE."""
 
     missing: foreground.Missing = option("error")
-    """How a labelled frame without a result is scored."""
+    """How to score a labelled frame without a result."""
 
     metrics: list[str] | None = option(None, flags="metric")
-    """Add a measure of masks: dice, precision, recall, or one of another package; may be given several
-    times."""
+    """Add a measure of masks: dice, precision, recall, or a metric of a plug-in. Repeatable."""
 
     workers: int = option(1, ge=1)
-    """Sequences to score side by side."""
+    """Number of sequences to score in parallel."""
 
     def score(self, results: Path, progress: Progress) -> Evaluation:
         """Score results by the rules of the data set."""
@@ -132,7 +131,7 @@ class MaskRequest(Request):
     """What is scored of masks: no labelled frame is left out."""
 
     missing: Literal["error", "empty"] = option("error")
-    """How a labelled frame without a result is scored."""
+    """How to score a labelled frame without a result."""
 
 
 def data_sets() -> tuple[str, ...]:

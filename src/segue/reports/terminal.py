@@ -38,7 +38,7 @@ class Files(OptionModel):
     """Folder for the official result files."""
 
     submission: FilePath | None = option(None)
-    """Zip with all results as the evaluation server takes them."""
+    """Zip with all results in the format of the evaluation server."""
 
     def check(self, *inputs: Path) -> None:
         """See that all of them can be written, before any work is spent, and none is part of the inputs."""

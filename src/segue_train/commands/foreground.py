@@ -45,28 +45,27 @@ class Pooled(Data):
     """Data for artificial clips and the pool of samples."""
 
     data: list[str] = option()
-    """What clips are made of: a folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/
-    (still images). Videos of still cameras: a folder with VIDEO/input and VIDEO/groundtruth, or
-    LAYOUT=FOLDER with LAYOUT one of cdnet, isd, lasiesta, sbi, limu, hofam, foreground. Several may be
-    given."""
+    """Data for synthetic clips: a folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/
+    (still images). Videos of fixed cameras: a folder with VIDEO/input and VIDEO/groundtruth, or
+    LAYOUT=FOLDER with LAYOUT one of cdnet, isd, lasiesta, sbi, limu, hofam, foreground. Repeatable."""
 
     pool: FilePath | None = option(None)
-    """Folder of the samples that are drawn.  [default: OUT/pool]"""
+    """Folder of the generated samples.  [default: OUT/pool]"""
 
     samples: int = option(pool_recipes.SAMPLES, ge=0)
-    """Samples of artificial clips; those of videos come on top."""
+    """Number of samples from synthetic clips; samples from videos are added."""
 
     sessions: list[Path] | None = option(None)
-    """Draw as many samples again from films that sessions of these weights segment, and half as many from
-    videos of moving cameras: `shipped`, or a file. They show what a network does to itself, as where its
-    masks stay. Several take turns."""
+    """Add the same number of samples from videos that sessions with these weights segment (`shipped` or a
+    file), and half that number from videos of moving cameras. They show errors that a network causes itself,
+    such as persistent masks. Several files take turns."""
 
     sway: bool = option(False)
-    """Let parts of videos of moving cameras, brought to rest, sway in most clips, behind what passes and
-    before it: leaves, water, crowds. To find them takes some seconds a video."""
+    """Add swaying leaves, water and crowds to most clips, behind and in front of passing objects. They are
+    stabilised parts of videos from moving cameras; finding them takes some seconds per video."""
 
     validation_data: FilePath | None = option(None, flags="validate")
-    """Folder of videos in CDnet's layout to measure F on while training."""
+    """Folder of videos in CDnet's layout to measure F on during training."""
 
     def prepare(self, make: Callable[..., pool_recipes.MustanLiteRecipe], run: Values) -> RecipeSetup:
         """Draw the pool, unless it is there."""
@@ -119,9 +118,9 @@ class Pooled(Data):
     steps=pool_recipes.STEPS,
 )
 def mustan_lite(pooled: Pooled, options: Values, run: Values) -> RecipeSetup:
-    """Train mustan-lite: what moves, and its shadows.
+    """Train mustan-lite, which segments moving objects and their shadows.
 
-    Objects are cut out of the data and move through its images. torchvision's own MobileNetV2 needs
+    Objects are cut out of the data and move across its images. torchvision's MobileNetV2 needs
     `--init-scaling imagenet`.
 
     Examples:
@@ -142,7 +141,7 @@ class VideoData(OptionModel):
 
     data: list[str] | None = option()
     """Labelled videos: a folder with VIDEO/input and VIDEO/groundtruth, or LAYOUT=FOLDER with LAYOUT one of
-    cdnet, isd, lasiesta, sbi, limu, hofam, foreground; several may be given."""
+    cdnet, isd, lasiesta, sbi, limu, hofam, foreground. Repeatable."""
 
     exclude: str = option("")
     """Scenes or categories to leave out, separated by commas."""
@@ -151,7 +150,7 @@ class VideoData(OptionModel):
     """Leave out the scenes of this fold of CDnet 2014."""
 
     measure: bool = option(False, flags="validate")
-    """Measure F on the scenes that are left out; the best is kept apart."""
+    """Measure F on the scenes that are left out, and also save the best weights."""
 
     def gather(self) -> foreground.ForegroundVideos:
         videos = foreground.gather_videos(self.data or (), exclude=names_in(self.exclude), fold=self.fold)
@@ -185,11 +184,11 @@ class ListedVideos(VideoData):
     """Labelled videos, or some frames of them."""
 
     frame_list: str | None = option(None)
-    """Learn of real videos only from the labels of some frames: `published` for those of FgSegNet_v2 in
-    CDnet2014, or a JSON file in their form.  [default: all labelled frames]"""
+    """For real videos, use only the labels of some frames: `published` for FgSegNet_v2's frames in
+    CDnet2014, or a JSON file in the same format.  [default: all labelled frames]"""
 
     labelled: Literal[200, 25] = option(200)
-    """How many frames of each video the list is to have."""
+    """Number of frames per video in the list."""
 
     def gather(self) -> foreground.ForegroundVideos:
         videos = VideoData.gather(self)
@@ -202,19 +201,19 @@ class MustanOptions(OptionModel):
     """What MUSTAN1 and MUSTAN2 are built with."""
 
     frames: Literal[3, 5, 7] = option(3)
-    """Frames of a window, odd; the paper's next checks are 3, 5 and 7."""
+    """Frames per window, an odd number; the paper's next checks are 3, 5 and 7."""
 
     causal: bool = option(False)
-    """No frame after the current one."""
+    """Do not use frames after the current frame."""
 
     frm: Refinement = option("attention")
-    """How context changes the features; none is the ablation, without encoders of the context."""
+    """How context changes the features; none is the ablation without context encoders."""
 
     background: bool = option(False)
-    """An image of the empty scene joins the context."""
+    """Add an image of the background to the context."""
 
     depth_channels: bool = option(False, flags="depth")
-    """Take the depth map of the frame, too; rendered videos bring some."""
+    """Also use the depth map of the frame; rendered videos include depth maps."""
 
     rlim: bool = option(True)
     """Refine the localisation."""
@@ -223,14 +222,14 @@ class MustanOptions(OptionModel):
     """Factor on all channels; the paper's network is 1."""
 
     normals: bool = option(False)
-    """Learn the normals of the surfaces as a second target; rendered videos bring some."""
+    """Learn surface normals as a second target; rendered videos include normals."""
 
 
 class Mustan1Options(MustanOptions):
     """What MUSTAN1 is built with."""
 
     context: Literal["late", "early"] = option("late")
-    """`late` encodes every frame by itself, which streams; `early` the window as a whole."""
+    """`late` encodes every frame separately, which allows streaming; `early` encodes the whole window."""
 
     scales: int = option(5, ge=1, le=5)
     """Strides at which context changes the features, from the coarsest."""
@@ -240,10 +239,10 @@ class Mustan2Options(MustanOptions):
     """What MUSTAN2 is built with."""
 
     share_encoders: bool = option(False)
-    """One encoder for all frames, so that a stream encodes each frame once."""
+    """Use one encoder for all frames, so a stream encodes each frame once."""
 
     scales: int = option(4, ge=1, le=4)
-    """Strides at which past and future are fused in, from the coarsest; the finest never is."""
+    """Strides at which past and future are fused, from the coarsest; the finest is never fused."""
 
 
 _MUSTAN_RECIPE = Options(mustan_recipe.MustanRecipe, defaults={"size": "240x320"})
@@ -274,7 +273,7 @@ def _mustan(
     save_every=1000,
 )
 def mustan1(data: ListedVideos, network: Values, recipe: Values, run: Values) -> RecipeSetup:
-    """Train MUSTAN1: a context network and a frame network, joined by attention.
+    """Train MUSTAN1: a context network and a frame network, combined by attention.
 
     Examples:
 
@@ -295,9 +294,9 @@ def mustan1(data: ListedVideos, network: Values, recipe: Values, run: Values) ->
     save_every=1000,
 )
 def mustan2(data: ListedVideos, network: Values, recipe: Values, run: Values) -> RecipeSetup:
-    """Train MUSTAN2: encoders for past, present and future, joined by fusion blocks.
+    """Train MUSTAN2: encoders for past, present and future, combined by fusion blocks.
 
-    With videos of several kinds, half of each batch is real and half rendered.
+    If there are real and rendered videos, half of each batch is real and half rendered.
 
     Examples:
 
@@ -333,8 +332,8 @@ class FlowMode(OptionModel):
 def hofam(data: VideoData, mode: Values, options: Values, run: Values) -> RecipeSetup:
     """Train HOFAM, or STAM with a single flow.
 
-    Composite images of the release (`hofam=FOLDER`: frame, flow and labels side by side) bring their flow;
-    that of videos is computed.
+    Composite images of the release (`hofam=FOLDER`: frame, flow and labels side by side) include the flow.
+    For videos, segue computes the flow.
 
     Examples:
 
@@ -371,7 +370,7 @@ class SemanticNetworks(OptionModel):
     save_every=1000,
 )
 def semantic(data: VideoData, network: Values, options: Values, run: Values) -> RecipeSetup:
-    """Train PSPNet or DeepLabV3+ on frames by themselves; needs segmentation-models-pytorch.
+    """Train PSPNet or DeepLabV3+ on single frames; needs segmentation-models-pytorch.
 
     Examples:
 
@@ -391,23 +390,23 @@ class Scenes(VideoData):
     """Frames of scenes."""
 
     data: list[str] | None = option(None)
-    """Further labelled videos, as for the other networks; several may be given."""
+    """Further labelled videos, as for the other networks. Repeatable."""
 
     exclude: str = option("")
     """Scenes or categories of --data to leave out, separated by commas."""
 
     scene: list[Path] | None = option(None, argument=True)
-    """Folders of videos in CDnet's layout; of several one network is made."""
+    """Folders of videos in CDnet's layout; several share one network."""
 
     frames: int = option(fgsegnet_recipe.FRAMES, ge=2)
-    """Labelled frames of each scene to learn from; published are 200 and 25."""
+    """Number of labelled training frames per scene; published are 200 and 25."""
 
     frame_list: str | None = option(None)
-    """Numbers of 200 or 25 frames of each scene: `published` for those of CDnet2014, or a JSON file in their
-    form.  [default: spread evenly]"""
+    """Numbers of 200 or 25 frames per scene: `published` for those of CDnet2014, or a JSON file in the same
+    format.  [default: spread evenly]"""
 
     epochs: int = option(fgsegnet_recipe.EPOCHS, ge=1)
-    """Passes over all frames, unless --steps says how many steps there are."""
+    """Passes over all frames; --steps overrides it."""
 
     def videos(self) -> list[ForegroundSequence]:
         videos = [read_video(folder, folder.resolve().parent.name) for folder in self.scene or ()]
@@ -431,10 +430,10 @@ class Scenes(VideoData):
     save_every=1000,
 )
 def fgsegnet(data: Scenes, options: Values, run: Values) -> RecipeSetup:
-    """Train FgSegNet_v2, from a few frames of each scene.
+    """Train FgSegNet_v2 on a few frames of each scene.
 
-    Published is a network for each scene: its score on these frames means nothing, and it knows no other
-    scene. Of several scenes one network is made.
+    As published, each scene has its own network. Its score on the training frames is meaningless, and it does
+    not work on other scenes. Several scenes share one network.
 
     Examples:
 

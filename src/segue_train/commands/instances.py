@@ -33,11 +33,11 @@ class Tubes(OptionModel):
     """Annotated videos and images."""
 
     data: list[str] = option()
-    """ytvis=ROOT, ovis=ROOT or isd=ROOT (videos), coco=ROOT (images as clips); several may be given. ROOT may
-    also be the annotation file."""
+    """ytvis=ROOT, ovis=ROOT or isd=ROOT (videos), coco=ROOT (images as clips). ROOT may also be the
+    annotation file. Repeatable."""
 
     validation_data: FilePath | None = option(None, flags="validate")
-    """Annotated videos to measure AP on while training: an annotation file, or a folder with a part valid."""
+    """Annotated videos to measure AP on during training: an annotation file or a folder with a part valid."""
 
     def validation(self, sources: list[ClipSource], names: dict[int, str], short_side: int) -> Any:
         """Measure AP on videos that are not trained on."""
@@ -60,7 +60,7 @@ class Trunk(OptionModel):
     """The trunk of a published network."""
 
     backbone: Literal["r50", "r101", "swin-l"] = option("r50")
-    """Its trunk."""
+    """Trunk of the network."""
 
 
 TUBES = Options(Tubes)
@@ -118,9 +118,9 @@ def _published(kind: str, tubes: Tubes, network: Values, recipe: Values, run: Va
     save_every=2000,
 )
 def seqformer(tubes: Tubes, network: Values, recipe: Values, run: Values) -> RecipeSetup:
-    """Train SeqFormer on YouTube-VIS, and COCO beside it, by the published recipe.
+    """Train SeqFormer on YouTube-VIS and COCO with the published recipe.
 
-    As published are 16 clips a step, 2 on each of 8 devices; on fewer devices batches are accumulated.
+    As published, a step has 16 clips, 2 on each of 8 devices. With fewer devices, batches are accumulated.
 
     Examples:
 
@@ -154,10 +154,11 @@ def seqformer(tubes: Tubes, network: Values, recipe: Values, run: Values) -> Rec
     save_every=2000,
 )
 def seqformer_coco(tubes: Tubes, network: Values, recipe: Values, run: Values) -> RecipeSetup:
-    """Train SeqFormer on the still images of COCO, from which the training on videos begins.
+    """Train SeqFormer on the still images of COCO, as a start for the training on videos.
 
-    As its authors did: one frame, all 80 categories by their numbers, 50 epochs of 16 images a step, the
-    rate to a tenth after 40. The result is for `--start`: its class heads are those of COCO.
+    The recipe is that of the authors: one frame, all 80 categories by their numbers, 50 epochs of 16 images
+    per step, and a tenth of the rate after 40. Use the result with `--start`; its class heads are those of
+    COCO.
 
     Examples:
 
@@ -202,7 +203,7 @@ def seqformer_coco(tubes: Tubes, network: Values, recipe: Values, run: Values) -
 def msstsvis(tubes: Tubes, network: Values, parts: Values, recipe: Values, run: Values) -> RecipeSetup:
     """Train MS-STS VIS with its discriminator; it may start from weights of SeqFormer.
 
-    As published are 10 clips a step; on fewer devices batches are accumulated.
+    As published, a step has 10 clips. With fewer devices, batches are accumulated.
 
     Examples:
 
@@ -225,9 +226,9 @@ def msstsvis(tubes: Tubes, network: Values, parts: Values, recipe: Values, run: 
     steps=None,
 )
 def msstsvis_r18(tubes: Tubes, recipe: Values, run: Values) -> RecipeSetup:
-    """Train a small MS-STS VIS on ResNet-18 that a processor can train: half the layers and image sizes.
+    """Train a small MS-STS VIS on ResNet-18, with half the layers and image sizes, even on a CPU.
 
-    The rest is the recipe of `segue train msstsvis`.
+    Everything else is as in the recipe of `segue train msstsvis`.
 
     Examples:
 
@@ -244,11 +245,11 @@ class Classed(LabelledImages):
     data: list[str] = option()
     """Folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), or
     IMAGES:MASKS; or annotation files, coco=ROOT (still images), ytvis=ROOT, ovis=ROOT or isd=ROOT (videos),
-    each a kind of that name. Several may be given."""
+    each a kind of that name. Repeatable."""
 
     names: FilePath | None = option(None)
     """JSON file with COCO's name for the objects of each video, still image or kind of the folders; a list
-    names object 1, 2, ... What has no name is called what the detector takes it for."""
+    names object 1, 2, ... Objects without a name get the class of the detector."""
 
     def classed(self) -> Groups:
         """Footage of each kind with its classes, without what is left out for scores, and its share."""
@@ -273,8 +274,8 @@ class Classed(LabelledImages):
 def msstsvis_lite(classed: Classed, options: Values, run: Values) -> RecipeSetup:
     """Train msstsvis-lite on videos and still images together.
 
-    Its classes are COCO's 80, as the detector that it stands on knows them; the detector is not trained. One
-    still image of the folders in ten, by the hash of its name, is left out, for scores.
+    Its classes are COCO's 80, from its detector, which is not trained. One still image of the folders in ten,
+    selected by the hash of its name, is held out for scores.
 
     Examples:
 

@@ -143,7 +143,7 @@ Config = Annotated[
     typer.Option(
         callback=_take_config,
         is_eager=True,
-        help="TOML file of options by their names, such as the run.toml of a run; the command line wins.",
+        help="TOML file of options by name, such as the run.toml of a run; the command line wins.",
     ),
 ]
 
@@ -304,13 +304,13 @@ class Data(OptionModel):
     """Training data."""
 
     data: list[str] = option()
-    """Training data; several may be given."""
+    """Training data. Repeatable."""
 
     exclude: str = option("")
     """Sequences to leave out, separated by commas."""
 
     include_val: bool = option(False)
-    """Train on sequences of DAVIS val too; they score nothing then."""
+    """Also train on sequences of DAVIS val; scores on them are then meaningless."""
 
     @property
     def choice(self) -> Values:

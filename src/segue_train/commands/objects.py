@@ -40,8 +40,7 @@ class Labelled(Data):
     """Videos and still images with masks."""
 
     subset: list[str] | None = option(None)
-    """FOLDER=FILE takes of a folder of videos only the sequences that a file names, one per line; may be
-    given several times."""
+    """FOLDER=FILE uses only the sequences of a folder that are listed in a file, one per line. Repeatable."""
 
     def material(self) -> Material:
         """All that the folders hold, without what is left out."""
@@ -60,13 +59,13 @@ class Clips(Labelled):
     data: list[str] = option()
     """Folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), COCO, PASCAL
     VOC, DUTS, ECSSD, HRSOD, BIG, FSS-1000 or MSRA10K as published, outlines of Roboflow (COCO), YOLO or
-    labelme, or IMAGES:MASKS; several may be given. 5@FOLDER counts five times."""
+    labelme, or IMAGES:MASKS. 5@FOLDER counts five times. Repeatable."""
 
     validation_data: FilePath | None = option(None, flags="validate")
-    """DAVIS-style folder to measure J&F on while training."""
+    """DAVIS-style folder to measure J&F on during training."""
 
     validate_on: str = option("")
-    """Its sequences, separated by commas.  [default: those of DAVIS val, else all]"""
+    """Sequences of --validate, separated by commas.  [default: those of DAVIS val, otherwise all]"""
 
     def gather(self) -> Material:
         material = self.material()
@@ -138,10 +137,10 @@ STAGES_HELP = {
     **STAGES,
 )
 def stcn(clips: Clips, options: Values, run: Values) -> RecipeSetup:
-    """Train STCN by its published stages.
+    """Train STCN in its published stages.
 
-    Stage 0 turns still images into clips, stages 1 to 3 take videos; 0, 3 or 0, 1, 2 is a whole training.
-    The first stage starts from ImageNet weights, the others from the stage before.
+    Stage 0 uses clips generated from still images, stages 1 to 3 use videos. A full training runs stages 0, 3
+    or 0, 1, 2. The first stage starts from ImageNet weights, later stages from the previous stage.
 
     Examples:
 
@@ -166,10 +165,10 @@ def stcn(clips: Clips, options: Values, run: Values) -> RecipeSetup:
     **STAGES,
 )
 def xmem(clips: Clips, options: Values, run: Values) -> RecipeSetup:
-    """Train XMem by its published stages.
+    """Train XMem in its published stages.
 
-    Stage 0 turns still images into clips, stages 1 to 3 take videos; 0, 3 or 0, 1, 2 is a whole training,
-    which a run with `--finetune` ends.
+    Stage 0 uses clips generated from still images, stages 1 to 3 use videos. A full training runs stages 0, 3
+    or 0, 1, 2, and ends with a run with `--finetune`.
 
     Examples:
 
@@ -194,9 +193,9 @@ def xmem(clips: Clips, options: Values, run: Values) -> RecipeSetup:
     **STAGES,
 )
 def cutie(clips: Clips, options: Values, run: Values) -> RecipeSetup:
-    """Train Cutie by its published stages: 0 and 1, or 0 and 2.
+    """Train Cutie in its published stages: 0 and 1, or 0 and 2.
 
-    Stage 0 turns still images into clips, stages 1 and 2 take videos.
+    Stage 0 uses clips generated from still images, stages 1 and 2 use videos.
 
     Examples:
 
@@ -221,7 +220,7 @@ def cutie(clips: Clips, options: Values, run: Values) -> RecipeSetup:
     save_every=5000,
 )
 def stm(clips: Clips, options: Values, run: Values) -> RecipeSetup:
-    """Train STM as its paper describes: on clips made of still images, then on videos.
+    """Train STM as described in its paper: on clips generated from still images, then on videos.
 
     Examples:
 
@@ -244,7 +243,7 @@ def stm(clips: Clips, options: Values, run: Values) -> RecipeSetup:
 def stcn_lite(clips: Clips, options: Values, run: Values) -> RecipeSetup:
     """Train stcn-lite on videos and still images together.
 
-    torchvision's own MobileNetV2 needs `--init-scaling imagenet`.
+    torchvision's MobileNetV2 needs `--init-scaling imagenet`.
 
     Examples:
 
@@ -278,10 +277,10 @@ class LabelledImages(Labelled):
     data: list[str] = option()
     """Folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), COCO, PASCAL
     VOC, DUTS, ECSSD, HRSOD, BIG, FSS-1000 or MSRA10K as published, outlines of Roboflow (COCO), YOLO or
-    labelme, or IMAGES:MASKS; several may be given. 2@FOLDER counts twice."""
+    labelme, or IMAGES:MASKS. 2@FOLDER counts twice. Repeatable."""
 
     share: str = option("")
-    """How often kinds are drawn, such as videos=2,coco=1.5; others count 1."""
+    """Sampling weights of kinds, such as videos=2,coco=1.5; the default weight is 1."""
 
     def kinds(self) -> dict[str, list[Footage]]:
         """Footage of each kind, without what is left out for scores."""
@@ -314,10 +313,11 @@ class LabelledImages(Labelled):
     steps=prompt_recipe.STEPS,
 )
 def prompt(images: LabelledImages, options: Values, run: Values) -> RecipeSetup:
-    """Train segue-prompt on still images and videos; every labelled image is a still image to it.
+    """Train segue-prompt on still images and videos; every labelled image is used as a still image.
 
-    One still image in ten, by the hash of its name, is left out, for scores. Still images whose names begin
-    alike up to an underscore (coco_1, coco_7) are a kind, all videos another; `--share` weighs the kinds.
+    One still image in ten, selected by the hash of its name, is held out for scores. Still images with the
+    same name up to an underscore (coco_1, coco_7) form a kind, and all videos form another; `--share` weights
+    the kinds.
 
     Examples:
 

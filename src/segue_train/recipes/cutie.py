@@ -67,13 +67,13 @@ class CutieRecipe(StagedRecipe):
     """0 still images, 1 videos, 2 more videos for longer."""
 
     init: Path | None = option(None)
-    """ResNet-50 of torchvision, for small ResNet-18, where nothing else is to start from."""
+    """ResNet-50 of torchvision (ResNet-18 for size small), if the run does not start from other weights."""
 
     init_value: Path | None = option(None)
     """ResNet-18 of torchvision, for the mask encoder."""
 
     batch: int | None = option(16, ge=1)
-    """Clips of a batch, per device."""
+    """Clips per batch and device."""
 
     side: int | None = option(None)
     """Side of the square frames, a multiple of 16. [default: as published]"""

@@ -75,19 +75,19 @@ class FgSegNetRecipe(CommonRecipe):
     """Videos with their frames."""
 
     trunk: Path | None = option(None, flags="init")
-    """VGG-16 of torchvision; with neither it nor weights all layers start at random and learn."""
+    """VGG-16 of torchvision; without it or other weights, all layers start at random and are trained."""
 
     start: Path | None = option(None)
     """Weights of a network for another scene, to start from."""
 
     loss: Kind = option("bce")
-    """As meant, or as the release ran."""
+    """Loss as intended, or as the release ran."""
 
     class_weight: ClassWeight = option("balanced")
-    """As meant, or none as the release ran."""
+    """Class weight as intended, or none as the release ran."""
 
     batch: int = option(1, ge=1)
-    """Frames of a batch, all of one size. Published is one."""
+    """Frames per batch, all of one size; the published number is one."""
 
     name: str = "fgsegnet"
     rate: Annotated[float, option(gt=0)] = field(default=1e-4, kw_only=True)

@@ -64,23 +64,23 @@ class HofamRecipe(CommonRecipe):
     """Width of the network; 16 is for computers without a GPU."""
 
     levels: Literal[6, 8] = option(8)
-    """6 takes other sizes than 256 x 256."""
+    """6 accepts sizes other than 256 x 256."""
 
     train_fusion: bool = option(True)
-    """Let the fusion convolutions learn; the release does not."""
+    """Train the fusion convolutions; the release does not."""
 
     attention: bool = option(True)
-    """Weigh both encoders by attention; without is an ablation."""
+    """Weight both encoders by attention; off is an ablation."""
 
     gamma: float = option(0.0, ge=0)
-    """Exponent of the focal loss; the release has 0, which is none."""
+    """Exponent of the focal loss; the release has 0, which turns it off."""
 
     class_in_scale: ClassInScale = option("gated")
-    """When rare foreground weighs more: as meant, as the release ran, always."""
+    """When rare foreground has a higher weight: as intended, as the release ran, or always."""
 
     flow: str = option("dis")
-    """What computes the flow of videos: dis, farneback or raft; or a folder with the flow files of another
-    program, in a folder for each video that is called after it, such as baseline/highway."""
+    """Method for the flow of videos: dis, farneback or raft; or a folder with flow files, with a subfolder
+    named after each video, such as baseline/highway."""
 
     flow_weights: Path | None = option(None)
     """Weights of torchvision's raft_small."""
@@ -89,7 +89,7 @@ class HofamRecipe(CommonRecipe):
     """Weights of this network to start from."""
 
     batch: int = option(8, ge=1)
-    """Images of a batch, per device."""
+    """Images per batch and device."""
 
     rate: Annotated[float, option(gt=0)] = field(default=5e-4, kw_only=True)
 

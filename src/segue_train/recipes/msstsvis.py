@@ -129,11 +129,11 @@ class LiteRecipe(CommonRecipe):
     """Classed footage of each kind, and how often it is drawn; none of it may be used for scores."""
 
     start: Path | None = option(None)
-    """Weights of this network to start from, `shipped` for those that come with segue; else its detector is
-    the one that comes with segue."""
+    """Weights of this network to start from; `shipped` for those in the package. By default only the detector
+    starts from the weights in the package."""
 
     batch: int | None = option(None, ge=1)
-    """Clips of a batch, per device. [default: 2]"""
+    """Clips per batch and device. [default: 2]"""
 
     split_attention: bool = option(True)
     """Attention over time inside each scale and between scales, in the encoder."""
@@ -210,7 +210,7 @@ class PublishedRecipe(CommonRecipe):
     """Clips to learn from; none of them may be used for scores."""
 
     batch: Annotated[int, option(ge=1)]
-    """Clips of a batch, per device."""
+    """Clips per batch and device."""
 
     separability: Annotated[bool, option()]
     """The discriminator and its adversarial loss."""
@@ -222,7 +222,7 @@ class PublishedRecipe(CommonRecipe):
     """Initial weights, such as from a training on COCO."""
 
     clips: int | None = option(None, ge=1)
-    """Clips of a step on all devices together; batches are accumulated to as many. None takes one batch of
+    """Clips per step on all devices together; batches are accumulated to this number. None uses one batch of
     each device."""
 
     epochs: int = option(EPOCHS)

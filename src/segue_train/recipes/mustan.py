@@ -72,13 +72,13 @@ class MustanRecipe(CommonRecipe):
     """Weights of this network to start from."""
 
     batch: int = option(8, ge=1)
-    """Windows of a batch, per device."""
+    """Windows per batch and device."""
 
     size: Annotated[tuple[Side, Side], BeforeValidator(_size)] = option(SIZE, text=True)
-    """Height and width that a window shows, at least 32."""
+    """Height and width of a window, at least 32."""
 
     rate: Annotated[float, option(gt=0)] = field(default=RATE, kw_only=True)
-    """Learning rate; narrow networks from random weights want 1e-3."""
+    """Learning rate; narrow networks from random weights need 1e-3."""
 
     def __post_init__(self) -> None:
         if not (self.sources and all(self.sources)):

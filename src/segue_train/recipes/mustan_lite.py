@@ -95,35 +95,35 @@ class MustanLiteRecipe(MobileNetRecipe):
     name: str = "mustan-lite"
 
     flow: FlowName | None = option(None)
-    """Look at optical flow too, by HOFAM's attention: dis, farneback or raft computes it."""
+    """Also use optical flow with HOFAM's attention, computed by dis, farneback or raft."""
 
     flow_weights: Path | None = option(None)
     """Weights of torchvision's raft_small."""
 
     flow_attention: bool = option(True)
-    """Weigh what is made of flow by attention; without is an ablation."""
+    """Weight the flow features by attention; off is an ablation."""
 
     recurrence: bool = option(False)
-    """Look at how often the colours of a frame were seen at their places before, which the shipped weights
-    do not."""
+    """Add inputs for how often a frame's colours occurred at their positions before; the shipped weights do
+    not use them."""
 
     class_in_scale: ClassInScale = option("as_run")
-    """When rare foreground weighs more, as in HOFAM: never, as its release ran; once the batch is found well,
-    as it was meant; always."""
+    """When rare foreground has a higher weight, as in HOFAM: never, as its release ran; once the batch is
+    segmented well, as intended; or always."""
 
     shown_size: ClassVar[tuple[int, int]] = SHOWN_SIZE
     gradient_clip: ClassVar[float | None] = 5.0
     frozen: ClassVar[int] = 6
 
     rate: Annotated[float, option(gt=0)] = field(default=2e-3, kw_only=True)
-    """Learning rate at its highest; the encoder has a tenth. A further training wants less."""
+    """Maximum learning rate; the encoder has a tenth. Fine-tuning needs a lower rate."""
 
     batch: Annotated[int, option(ge=1)] = field(default=BATCH, kw_only=True)
-    """Samples of a batch, per device."""
+    """Samples per batch and device."""
 
     keep: Annotated[float, option(ge=0)] = field(default=0.0, kw_only=True)
-    """Weight of staying with the weights of `--start` where these are right, so that a short further training
-    forgets little; batch statistics stay, too. 10 is a good one."""
+    """Weight of a loss that keeps the outputs close to those of `--start` where these are right, so a short
+    fine-tuning forgets little; batch statistics are also kept. 10 is a good value."""
 
     factors: ClassVar[dict[str, float]] = {"network.encoder.": 0.1, "": 1.0}
 

@@ -62,18 +62,17 @@ class PromptRecipe(MobileNetRecipe):
     shapes: ClassVar[Shapes] = SHAPES
     gradient_clip: ClassVar[float | None] = 2.0
     rate: Annotated[float, option(gt=0)] = field(default=1.5e-3, kw_only=True)
-    """Highest learning rate; about a quarter of it where a training goes on from good weights."""
+    """Maximum learning rate; use about a quarter for fine-tuning."""
 
     batch: Annotated[int, option(ge=2)] = field(default=BATCH, kw_only=True)
-    """Samples of a batch of crops of 160x160, per device, new ones and those that stay for a correction; of
-    192x192 three quarters as many."""
+    """Samples per batch and device for crops of 160x160, new samples and samples reused for a correction;
+    crops of 192x192 have three quarters as many."""
 
     corrections: Annotated[list[str], option()] = field(default_factory=list, kw_only=True)
-    """Folder of frames with the errors of a tracker, as `tools/tracked_errors.py` writes them; several may be
-    given."""
+    """Folder of frames with tracking errors, written by `tools/tracked_errors.py`. Repeatable."""
 
     corrected: Annotated[float, option(ge=0, le=1)] = field(default=0.45, kw_only=True)
-    """Share of the samples that correct an error of --corrections."""
+    """Share of samples that correct an error of --corrections."""
 
     factors: ClassVar[dict[str, float]] = {"network.encoder.": 0.2, "": 1.0}
 

@@ -51,10 +51,10 @@ class SemanticRecipe(CommonRecipe):
     """Labelled videos; none of them may be used for scores."""
 
     trunk: Path | None = option(None, flags="init")
-    """ResNet-50 of torchvision to start from; without it all layers start at random."""
+    """ResNet-50 of torchvision to start from; without it, all layers start at random."""
 
     batch: int = option(8, ge=2)
-    """Images of a batch, per device; batch norms need two."""
+    """Images per batch and device; batch norms need at least two."""
 
     rate: Annotated[float, option(gt=0)] = field(default=1e-4, kw_only=True)
     falls: ClassVar[tuple[float, ...]] = (0.6, 0.85)

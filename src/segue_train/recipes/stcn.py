@@ -95,22 +95,22 @@ class StagedRecipe(CommonRecipe):
     growing: ClassVar[Sequence[str]] = (VALUE_STEM,)  # weights with one more input channel for other objects
 
     stage: Annotated[int, option(ge=0, le=3)]
-    """0 still images, 1 BL30K, 2 and 3 videos after 1 and 0."""
+    """0: still images; 1: BL30K; 2: videos after stage 1; 3: videos after stage 0."""
 
     footage: Annotated[Sequence[Footage], UNCHECKED]
     """Still images for stage 0, videos for the others; none of it may be used for scores."""
 
     start: Path | None = option(None)
-    """Weights of a former stage or run of this network."""
+    """Weights of an earlier stage or run of this network."""
 
     init: Path | None = option(None)
-    """ResNet-50 of torchvision, for the key side, where nothing else is to start from."""
+    """ResNet-50 of torchvision, for the key encoder, if the run does not start from other weights."""
 
     init_value: Path | None = option(None)
-    """ResNet-18 of torchvision, for the value side."""
+    """ResNet-18 of torchvision, for the value encoder."""
 
     batch: int | None = option(None, ge=1)
-    """Clips of a batch, per device. [default: as published]"""
+    """Clips per batch and device. [default: as published]"""
 
     side: int | None = option(384)
     """Side of the square frames, a multiple of 16."""

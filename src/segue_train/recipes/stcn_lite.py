@@ -55,35 +55,35 @@ class STCNLiteRecipe(MobileNetRecipe):
     """Labelled footage; none of it may be used for scores."""
 
     reading: Literal["dense", "session"] = option("dense")
-    """How a clip's memory is read: `dense` takes the softmax over all of it, `session` what a session
-    reads by the network's schedule (best positions, penalties, window)."""
+    """How to read a clip's memory: `dense` computes the softmax over the whole memory, `session` reads like a
+    session with the network's schedule (best positions, penalties, window)."""
 
     name: str = "stcn-lite"
 
     conditioning: float = option(0.0, ge=0, le=1)
-    """Share of the batches in which a second frame has its true mask in memory from the beginning, as after
-    a correction."""
+    """Share of batches in which memory contains the true mask of a second frame from the start, as after a
+    correction."""
 
     scales: Literal["narrow", "wide"] = option("narrow")
-    """`wide` shows objects from a tenth to the whole of crops of 192 to 448 pixels, and memory of another
-    scale than the frame that reads it; for further trainings."""
+    """`wide` uses crops of 192 to 448 pixels with objects that fill a tenth to all of the crop, and memory
+    and query frames that differ in scale; for fine-tuning."""
 
     teacher: str | None = option(None)
-    """Tracking network whose soft masks are learnt as well, such as cutie; it must have weights here."""
+    """Tracking network whose soft masks are also learnt, such as cutie; its weights must be installed."""
 
     teacher_weights: Path | None = option(None)
     """Weight file of the teacher."""
 
     teacher_share: float = option(0.5, ge=0)
-    """Weight of the teacher's masks beside the labels."""
+    """Weight of the teacher's masks relative to the labels."""
 
     gradient_clip: ClassVar[float | None] = 3.0
     rate: Annotated[float, option(gt=0)] = field(default=6e-4, kw_only=True)
-    """Highest learning rate; about a quarter of it where a training goes on from good weights."""
+    """Maximum learning rate; use about a quarter for fine-tuning."""
 
     batch: Annotated[int, option(ge=1)] = field(default=BATCH, kw_only=True)
-    """Clips of a batch, per device, of three frames of 192x192 with one object; larger and longer ones are
-    fewer."""
+    """Clips per batch and device, for three frames of 192x192 with one object; batches of larger or longer
+    clips have fewer."""
 
     factors: ClassVar[dict[str, float]] = {
         "network.key_encoder.": 0.2,

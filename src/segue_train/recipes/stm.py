@@ -49,13 +49,13 @@ class STMRecipe(StagedRecipe):
     stages: ClassVar[Sequence[Stage]] = STAGES
 
     stage: Annotated[int, option(ge=0, le=1)]
-    """0 still images, 1 videos."""
+    """0: still images; 1: videos."""
 
     init: Path | None = option(None)
     """ResNet-50 of torchvision, for both encoders."""
 
     batch: int | None = option(4, ge=1)
-    """Clips of a batch, per device."""
+    """Clips per batch and device."""
 
     name: str = "stm"
 

@@ -61,7 +61,7 @@ class XMemRecipe(StagedRecipe):
     stages: ClassVar[Sequence[Stage]] = STAGES
 
     finetune: bool = option(False)
-    """The finetuning after stages 2 and 3: frames are not turned, at the low learning rate."""
+    """Fine-tuning after stages 2 and 3, without rotations and at the low learning rate."""
 
     name: str = "xmem"
 

@@ -59,11 +59,12 @@ class Parts:
     """
 
     intra_mode: IntraMode = option("position", flags="intra")
-    """Inside each scale of the encoder: over time at each place (position), over all places and times of
-    small scales (joint), or none."""
+    """Attention inside each scale of the encoder: over time at each position (position), over all positions
+    and times of small scales (joint), or none."""
 
     inter_mode: InterMode = option("sequence", flags="inter")
-    """Between neighbouring scales: frames of both as one sequence, both joined on the channels, or none."""
+    """Attention between neighbouring scales: frames of both as one sequence, concatenated channels, or
+    none."""
 
     decoder_attention: bool = option(True)
     """Attention of the box queries over the frames."""

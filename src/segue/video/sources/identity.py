@@ -135,15 +135,15 @@ class VideoSource(OptionModel):
     """End this long after the first frame: seconds, or "90s", "10min", "1:30:00"."""
 
     max_size: int | None = option(None, "Source", ge=1)
-    """Bound on the longer side in pixels; larger frames are reduced by averaging."""
+    """Maximum length of the longer side in pixels; larger frames are reduced by averaging."""
 
     fps: float | None = None
     """Frames a second of sources that have no clock."""
 
     on_damage: DamagePolicy | None = option(None, "Source")
-    """If a frame cannot be read: "stop" ends with an error and keeps the earlier frames, "skip" leaves the
-    frame out, "hold" repeats the previous one; the last two warn.  [default: stop; for cameras and live
-    streams skip, counted]"""
+    """If a frame cannot be read: "stop" ends with an error and keeps the earlier frames, "skip" skips the
+    frame, "hold" repeats the previous frame; "skip" and "hold" warn.  [default: stop; for cameras and live
+    streams skip]"""
 
     retry: int | None = option(None, "Source", ge=1)
     """Give up a camera or live stream after this many failures in a row.  [default: 5 before the first frame,
@@ -154,12 +154,12 @@ class VideoSource(OptionModel):
     waiting frames, "all" processes every frame and falls behind."""
 
     hardware: str | None = option(None, "Source")
-    """Have a device decode a camera or stream: cuda, vaapi, qsv, videotoolbox ..., where FFmpeg has it; what
-    it cannot decode is decoded by the processor."""
+    """Device that decodes a camera or stream, if FFmpeg supports it: cuda, vaapi, qsv, videotoolbox ... The
+    CPU decodes streams that the device cannot decode."""
 
     analyse: Text | None = option(None, "Source")
-    """Address of a smaller stream of the same camera, whose frames are taken; clips of events are made of the
-    main one, without decoding it."""
+    """Address of a smaller stream of the same camera to analyse. Clips of events come from the main stream,
+    which is not decoded."""
 
     frames: RuntimeObject | None = None
     """Frames of a program, where there is no ``place``; the job does not hold them."""
