@@ -200,8 +200,8 @@ class DetectorOptions:
         max_objects: most objects of a frame.
         features, refine, tiles: see :func:`segue.detector`.
         text: phrases to look for.
-        device: where it runs; None takes a GPU if there is one.
-        fast: half precision or 8-bit integers, where the device is faster with them; detectors may ignore it.
+        device: where it runs; None selects a GPU if there is one.
+        fast: half precision or 8-bit integers if they are faster on the device; detectors may ignore it.
     """
 
     weights: str | os.PathLike[str] | None = None
@@ -247,8 +247,8 @@ class PrompterOptions:
 
     Attributes:
         weights: weight file, or several separated by commas; None is the prompter's own.
-        device: where it runs; None takes a GPU if there is one.
-        fast: half precision or 8-bit integers, where the device is faster with them; prompters may ignore it.
+        device: where it runs; None selects a GPU if there is one.
+        fast: half precision or 8-bit integers if they are faster on the device; prompters may ignore it.
     """
 
     weights: str | os.PathLike[str] | None = None
@@ -333,7 +333,7 @@ class SinkOptions:
         fps: frames a second, if known.
         pixel_aspect: width of a pixel by its height, for videos that are written.
         settings: all that the masks depend on, as JSON values.
-        side_by_side: put the plain frame beside the drawn one.
+        side_by_side: show the original frame next to the overlay.
         whole: write the whole mask of each object, also behind others, in formats whose objects may overlap.
         overwrite, resume, append: what to do with the output of an earlier run.
         categories: number of each label, for formats that number classes.

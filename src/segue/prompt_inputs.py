@@ -232,15 +232,15 @@ class PromptArguments(TypedDict, total=False):
 
 
 def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
-    """Prompts of a caller for one frame.
+    """Convert a caller's value to the prompts of one frame.
 
     Args:
         value: an index mask (H, W), or masks (N, H, W) whose objects get the ids 1 to N: an array, a tensor,
-            a PIL image, or the path of a mask file, which is read when the frame comes; masks by id,
+            a PIL image, or the path of a mask file, which is read when the frame arrives; masks by id,
             ``{1: mask}``, or in a list for the ids 1 to N; a prompt; prompts; an earlier
-            :class:`segue.Segmentation`; or ``Detections`` of supervision, whose boxes are prompts where there
+            :class:`segue.Segmentation`; or ``Detections`` of supervision, whose boxes are prompts if there
             are no masks.
-        where: the argument that errors name.
+        where: name of the argument for errors.
 
     Returns:
         A prompt for each object. Masks are (H, W), bool; boxes and points are tuples of numbers in pixels.

@@ -281,7 +281,7 @@ class Checkpointable:
         """Clear what the state does not contain, before :meth:`restore` sets what it contains."""
 
     def state(self, *, copy: bool = True) -> SessionState:
-        """All that :meth:`restore` needs to go on identically; see :meth:`Session.state`."""
+        """The complete state for :meth:`restore`; see :meth:`Session.state`."""
         self.check_intact()
         tensors: dict[str, Tensor] = {}
         parts: dict[str, SessionState] = {}

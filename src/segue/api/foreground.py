@@ -56,14 +56,14 @@ def foreground(
     """Segment moving foreground on every frame.
 
     Args:
-        source: anything :func:`segue.open_source` takes, such as a file, a folder, a camera's number or
+        source: any input of :func:`segue.open_source`, such as a file, a folder, a camera's number or
             address, or a list of RGB arrays.
         model: a name for :func:`segue.load`; ``mog2``, ``knn``, ``median`` (difference to the running median)
             or ``difference`` (to the frame before); a network; or a segmenter of :mod:`segue.sessions`.
         weights: weight file for a network by name.
         flow: optical flow for ``hofam``, ``stam`` and networks trained with flow: ``dis``, ``farneback``,
             ``raft``, or a folder of flow files (:class:`segue.flow.FlowFiles`). None is the flow of the
-            training, else ``dis``.
+            training, otherwise ``dis``.
         flow_weights: file of torchvision's ``raft_small``, for ``raft``.
         threshold: probability in [0, 1] from which a pixel is foreground; None is the model's value.
         roi: region of interest (H, W), non-zero inside: an array, a tensor, a PIL image or a file.
@@ -75,8 +75,8 @@ def foreground(
             uint8; or the
             :class:`.video_scenes.VideoScenes` of an earlier run, or their file (.safetensors).
         passes: 2 reads the video twice, first to learn the background of each scene; for models that read a
-            background, not for cameras and streams. None is 2 for files and folders with mustan-lite, unless
-            a scene, depth or ``follow_camera`` is given; else 1.
+            background, not for cameras and streams. None is 2 for files and folders with mustan-lite, except
+            with a scene, depth or ``follow_camera``; otherwise 1.
         depth: folder of depth maps, one per frame in the order of names, 8 or 16 bits, 0 for unknown; for
             networks trained with ``--depth``.
         short_side: resize larger frames to this short side in pixels; 0 never; None is the model's value,
@@ -86,12 +86,12 @@ def foreground(
         stages: further stages by name, such as those of plug-ins.
         follow_camera: for networks with a moving camera: align earlier frames with the current one,
             ``always`` or ``auto`` while the camera pans. None is ``auto`` for mustan-lite in one pass without
-            scene and depth; else ``never``. See :class:`.follow.CameraFollower`.
+            scene and depth; otherwise ``never``. See :class:`.follow.CameraFollower`.
         warm_up: frames at the start of each scene with empty masks.
-        frames: frames of a window of mustan2, odd, where they are not as many as in its training.
+        frames: window length of mustan2 in frames, an odd number; None is the length of its training.
         fps: read this many frames per second; None is all.
-        device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
-        fast: half precision or 8-bit integers, where the device is faster with them.
+        device: for example ``"cpu"`` or ``"cuda:1"``; None selects a GPU if there is one.
+        fast: half precision or 8-bit integers if they are faster on the device.
         colour: order of the channels of arrays and tensors, also of ``scene``; ``bgr`` is that of
             ``cv2.imread``.
         layout: axes of arrays and tensors; ``tchw`` has the channels first.
@@ -99,9 +99,9 @@ def foreground(
             "12.5s", "1:30"). Frames keep the index of the source.
         end: end before this frame, written like ``start``.
         stride: read every ``stride``-th frame.
-        progress: called after each result with the number of results so far and the expected one, or None.
-        keep_images: let each result hold its image; else :attr:`segue.Segmentation.image` reads the frame
-            again, where the source can be.
+        progress: called after each result with the number of results so far and the expected number, or None.
+        keep_images: keep the image of each result in memory; otherwise :attr:`segue.Segmentation.image` reads
+            the frame again if the source allows it.
 
     Returns:
         An iterator of results with its ``session``, see :class:`segue.api.Results`: one result per frame,

@@ -48,7 +48,7 @@ def instances(
     grow with the length of the video.
 
     Args:
-        source: anything :func:`segue.open_source` takes, such as a file, a folder, a camera's number or
+        source: any input of :func:`segue.open_source`, such as a file, a folder, a camera's number or
             address, or a list of RGB arrays.
         model: name for :func:`segue.load`, or a network. ``maskrcnn+stcn-lite`` runs a detector every
             ``window`` frames and tracks its objects with a tracking network. None is
@@ -60,24 +60,24 @@ def instances(
             classes with a name.
         score: lowest class score in [0, 1]; None is 0.3 for the published networks, 0.5 for detectors, or the
             value of the network.
-        top: most objects per window or detection.
+        top: maximum number of objects per window or detection.
         window: frames per window, or between two detections; None is 10, or 5 with detectors.
         overlap: frames shared by neighbouring windows; not for detectors.
         short_side: resize frames to this short side in pixels; None is the network's value; not for
             detectors.
-        whole: look at the video as one clip before the first result, as published; memory grows with its
+        whole: process the video as one clip before the first result, as published; memory grows with its
             length. ``save(formats="ytvis")`` writes the ten best pairs of query and class.
-        device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
-        fast: half precision or 8-bit integers, where the device is faster with them; detectors: float32.
+        device: for example ``"cpu"`` or ``"cuda:1"``; None selects a GPU if there is one.
+        fast: half precision or 8-bit integers if they are faster on the device; detectors: float32.
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
         layout: axes of arrays and tensors; ``tchw`` has the channels first.
         start: first frame that is read: an int counts frames, a float seconds, a string is either ("250",
             "12.5s", "1:30"). Frames keep the index of the source.
         end: end before this frame, written like ``start``.
         stride: read every ``stride``-th frame.
-        progress: called after each result with the number of results so far and the expected one, or None.
-        keep_images: let each result hold its image; else :attr:`segue.Segmentation.image` reads the frame
-            again, where the source can be.
+        progress: called after each result with the number of results so far and the expected number, or None.
+        keep_images: keep the image of each result in memory; otherwise :attr:`segue.Segmentation.image` reads
+            the frame again if the source allows it.
 
     Returns:
         An iterator of results with its ``session``, see :class:`segue.api.Results`: one result per frame,

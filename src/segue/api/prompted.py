@@ -134,7 +134,7 @@ class PromptedVideo:
         return SessionState.joined({"tracker": self._tracker.state()}, {"marks": marks})
 
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""
+        """Continue from a state of :meth:`state`."""
         marks = {
             (int(index), int(i)): (
                 bool(has_box),

@@ -83,11 +83,11 @@ def return_image(image: Image, index: int) -> Image:
 class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Generic[S]):
     """An iterator over the results of a source, in order, each computed on demand.
 
-    Use ``for`` or :meth:`save` once. The source is closed after the last
+    Consume it once, with ``for`` or :meth:`save`. The source is closed after the last
     result, at the end of a ``with`` block, and when the object is garbage-collected.
 
     Attributes:
-        job: record of the run, see :mod:`segue.jobs`; :meth:`save` writes it beside the results.
+        job: record of the run, see :mod:`segue.jobs`; :meth:`save` writes it next to the results.
         source: source of the frames.
 
     Example:
@@ -178,7 +178,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         return True
 
     def to_df(self) -> pandas.DataFrame:
-        """Take all results as a table of pandas; the same as :meth:`to_pandas`.
+        """Convert all results to a pandas table, like :meth:`to_pandas`.
 
         Returns:
             A ``pandas.DataFrame`` with a row for each visible object of each frame.
@@ -189,7 +189,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         return self.to_pandas()
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Take all results as a table of pandas, a row for each visible object of each frame.
+        """Convert all results to a pandas table with a row for each visible object of each frame.
 
         Returns:
             A ``pandas.DataFrame`` with ``frame``, ``time``, ``id``, ``label``, ``score``, ``area``, and the
@@ -201,25 +201,25 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         return table_of(self)
 
     def show(self, *, most: int = MAX_SLIDES, width: int = WIDTH) -> Slides:
-        """Take all results, and show them in a notebook: the frames with their objects, and a slider.
+        """Compute all results and show them in a notebook, with a slider over the frames.
 
         Args:
-            most: frames that are shown at most, evenly spaced.
-            width: largest width of the images, in pixels.
+            most: maximum number of frames, evenly spaced.
+            width: maximum width of the images, in pixels.
 
         Returns:
-            What a notebook shows as the last value of a cell; :meth:`segue.api.Slides.save` writes it as a
-            page.
+            An object that a notebook displays as the last value of a cell; :meth:`segue.api.Slides.save`
+            writes it as a page.
 
         Raises:
-            SegueError: the results have no images, as those of a camera without ``keep_images=True``.
+            SegueError: the results have no images, such as a camera's without ``keep_images=True``.
         """
         return Slides.of(self, most=most, width=width)
 
     def close(self) -> None:
         """Close the source before the last result.
 
-        While another thread takes the results, its loop ends after the frame in work.
+        If another thread iterates over the results, its loop ends after the current frame.
         """
         self._closed = True
         try:
@@ -251,14 +251,15 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
     ) -> dict[str, Path]:
         """Write the results while they are computed, and their job as ``job.json``.
 
-        This runs like the commands. :func:`segue.jobs.run` repeats the job.
+        This works like the commands. :func:`segue.jobs.run` repeats the job.
 
         Args:
             path: as for :func:`segue.save`, like the other arguments.
-            formats: names of output formats; None is what the ending of ``path`` says, for a folder png.
-            overwrite: replace what is there.
-            side_by_side: put the plain frame beside the drawn one.
-            whole: write whole masks, also behind other objects, in formats whose objects may overlap.
+            formats: names of output formats; None is the format of the extension of ``path``, for a folder
+                png.
+            overwrite: replace existing files.
+            side_by_side: show the original frame next to the overlay.
+            whole: write whole masks, including hidden parts, in formats whose objects may overlap.
             resume: continue the interrupted run of this folder.
 
         Returns:
@@ -429,14 +430,14 @@ def save(
             ``.zip``, of such a folder.
         formats: one or several of ``png`` (index masks), ``overlay`` (video), ``coco``, ``ytvis`` (run
             lengths), ``coco-polygons``, ``yolo`` (images, outlines), ``mot``, ``mots``, ``npz``, ``cdnet``,
-            ``events``, ``cutouts`` (PNG), ``prores`` and ``webm`` (videos with transparency), or what other
-            packages add; None is what the ending of ``path`` says, such as ``overlay`` for ``.mp4``, and
-            for a folder or an archive ``png``.
+            ``events``, ``cutouts`` (PNG), ``prores`` and ``webm`` (videos with transparency), or formats of
+            plug-ins; None is the format of the extension of ``path``, such as ``overlay`` for ``.mp4``, and
+            ``png`` for a folder or an archive.
         source: source of the frames; needed for ``overlay``, and for file names and time stamps.
-        overwrite: replace what is there.
-        side_by_side: put the plain frame beside the drawn one.
-        whole: write the whole mask of each object, also behind others, in ``coco``, ``coco-polygons``,
-            ``ytvis``, ``mot`` and ``yolo``; other formats hold what is visible.
+        overwrite: replace existing files.
+        side_by_side: show the original frame next to the overlay.
+        whole: write the whole mask of each object, including hidden parts, in ``coco``, ``coco-polygons``,
+            ``ytvis``, ``mot`` and ``yolo``; other formats contain only the visible part.
 
     Returns:
         The file or folder of each format.

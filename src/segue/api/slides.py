@@ -45,8 +45,8 @@ class Slides:
 
         Args:
             results: results that have images.
-            most: frames that are shown at most.
-            width: largest width of the images, in pixels.
+            most: maximum number of frames.
+            width: maximum width of the images, in pixels.
 
         Returns:
             The frames.

@@ -135,11 +135,11 @@ def track(
 ) -> Results[TrackSession] | Results[DetectionSession]:
     """Track objects from prompts, or objects that a detector finds.
 
-    Unless given, ``mem_every`` to ``memory_policy`` have the published values of the model: STCN keeps every
+    By default, ``mem_every`` to ``memory_policy`` have the published values of the model. STCN keeps every
     fifth frame and reads the best 20 positions; STM reads all positions and also the previous frame.
 
     Args:
-        source: anything :func:`segue.open_source` takes, such as a file, a folder, an array (T, H, W, 3) or a
+        source: any input of :func:`segue.open_source`, such as a file, a folder, an array (T, H, W, 3) or a
             list of RGB images.
         prompts: objects to track: those of the first frame, or a mapping from frame index to prompts.
             Prompts of a frame are an index mask (H, W), masks (N, H, W), the path of a mask file, values
@@ -151,29 +151,29 @@ def track(
         masks: masks of objects on the first frame by id, or (N, H, W) or (N, 1, H, W) for the ids 1 to N.
             Each is an array (H, W), a path, a polygon (N, 2), or polygons or run lengths of COCO.
         points: ``(x, y)`` in pixels on a single object, one or several, alone or with ``box``.
-        labels: for each of ``points`` 1 if it is on the object and 0 if it is beside it, as in SAM 2.
-        negative: points beside the object, together with ``points`` or ``scribble``.
+        labels: for each of ``points`` 1 if it is on the object and 0 if it is off the object, as in SAM 2.
+        negative: points off the object, together with ``points`` or ``scribble``.
         scribble: strokes on a single object, each of several points, as in ``[[(x, y), (x, y)]]``.
-        text: phrases to look for, such as ``"red car"`` or ``["person", "red car"]``; results have them as
+        text: phrases to detect, such as ``"red car"`` or ``["person", "red car"]``; results have them as
             labels, with the score of the match. :class:`segue.Auto` sets the detector, the frames and the
-            lowest score; without it the text is looked for every 5 frames.
+            minimum score; without it, the text is detected every 5 frames.
         model: name for :func:`segue.load`, or a network.
         weights: weight file for a network by name.
-        mem_every: distance in frames between two memory frames; None is the network's value.
+        mem_every: interval between memory frames; None is the network's value.
         top_k: memory positions that each position reads; None reads all.
         include_last: read the previous frame too; None is the network's value.
-        memory_frames: most frames in memory; None is the network's value.
-        memory_policy: frame to evict first: ``usage`` the least read, ``fifo`` the oldest; ``all`` keeps
-            everything, as in the papers; None is the network's value.
+        memory_frames: maximum number of memory frames; None is the network's value.
+        memory_policy: frame to evict first: ``usage`` the least read, ``fifo`` the oldest; ``all`` keeps all
+            frames, as in the papers; None is the network's value.
         max_jump: remove small components farther from an object's last mask than this share of the diagonal;
             0 removes none; None is the network's value.
         short_side: resize larger frames to this short side in pixels; 0 never; None is the network's value.
-        flip_tta: also track in the mirrored video and average both; takes twice the time.
+        flip_tta: also track in the mirrored video and average both; doubles the time.
         reverse: also track each object backwards from its first prompt to the first frame.
         settings: further settings of the network by name, such as ``{"long_term": True}``; `segue weights
             list NAME` lists them, and the page of the network explains them.
-        device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
-        fast: half precision or 8-bit integers, where the device is faster with them.
+        device: for example ``"cpu"`` or ``"cuda:1"``; None selects a GPU if there is one.
+        fast: half precision or 8-bit integers if they are faster on the device.
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``. It also counts
             for masks in colours (H, W, 3).
         layout: axes of arrays and tensors; ``tchw`` has the channels first.
@@ -181,25 +181,25 @@ def track(
             "12.5s", "1:30"). Frames keep the index of the source.
         end: end before this frame, written like ``start``.
         stride: read every ``stride``-th frame.
-        fit: resize given masks of another size instead of refusing them.
+        fit: resize masks that differ in size from the video, instead of refusing them.
         prompter: prompter for boxes and points, its name or its weight file, such as ``sam2-tiny``; None is
-            the model if it takes them directly, else segue-prompt.
-        required: indices of frames that need results, as in YouTube-VOS. Other frames give none and are
+            the model if it accepts them directly, otherwise segue-prompt.
+        required: indices of frames that need results, as in YouTube-VOS. Other frames have no result and are
             skipped unless they become memory.
-        progress: called after each result with the number of results so far and the expected one, or None.
-        keep_images: let each result hold its image; else :attr:`segue.Segmentation.image` reads the frame
-            again, where the source can be.
+        progress: called after each result with the number of results so far and the expected number, or None.
+        keep_images: keep the image of each result in memory; otherwise :attr:`segue.Segmentation.image` reads
+            the frame again if the source allows it.
 
     Returns:
         An iterator of results with its ``session``, see :class:`segue.api.Results`: one result per frame,
-        in order, as soon as it is there. Before the first prompt of an object it is not in the masks, unless
-        ``reverse`` is asked for: then the part of the video before the last of these prompts is read
+        in order, as soon as it is available. An object is not in the masks before its first prompt, unless
+        ``reverse`` is set. In this case, the part of the video before the last of these prompts is read
         backwards before the first result.
 
     Raises:
         SourceError, PromptError, CheckpointError: as described there.
-        ArgumentError: an argument has the wrong type or range, or ``required`` is given where objects are
-            found.
+        ArgumentError: an argument has the wrong type or range, or ``required`` is given although a
+            detector finds the objects.
 
     Example:
         >>> for result in segue.track("dog.mp4", first_mask):

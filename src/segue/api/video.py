@@ -78,26 +78,26 @@ class Video(AbstractContextManager["Video"]):
     """Objects in a video whose frames can be read in any order: a file, a folder of images or arrays.
 
     Add prompts on any frame, propagate the masks forwards and backwards, correct any frame, and propagate
-    again. Each corrected frame counts for the whole way, not only for the frames after it. No copy of the
-    video is held: frames are read when they are needed, and masks are kept as run lengths.
+    again. Each corrected frame affects the frames before and after it. The video is not copied: frames are
+    read on demand, and masks are stored as run lengths.
 
-    A network that takes boxes and points itself (SAM 2.1, EdgeTAM, video models of transformers) gets them as
-    they are, as the predictor of its release does, unless there is a ``prompter``. It also keeps what it
-    remembers of each frame: for an object 0.8 MB with SAM 2.1. A frame that was corrected keeps its mask in
-    later passes; with the ``schedule`` of the release, ``SAM2Schedule()``, they forget it, as its predictor
-    does without ``add_all_frames_to_correct_as_cond``.
+    A network that accepts boxes and points (SAM 2.1, EdgeTAM, video models of transformers) receives them
+    directly, like the predictor of its release, unless there is a ``prompter``. It also stores its memory of
+    each frame, 0.8 MB per object for SAM 2.1. A corrected frame keeps its mask in later passes. With the
+    ``schedule`` of the release, ``SAM2Schedule()``, later passes do not use it, like its predictor without
+    ``add_all_frames_to_correct_as_cond``.
 
     Args:
-        source: file, folder, glob pattern, array (T, H, W, 3) or list of RGB images, as
-            :func:`segue.open_source` takes them, or what it opened.
+        source: file, folder, glob pattern, array (T, H, W, 3) or list of RGB images, as for
+            :func:`segue.open_source`, or an open source.
         model: name for :func:`segue.load`, or a network.
         weights: weight file for a network by name.
-        prompter: what turns boxes and points into masks, its name or its weight file, such as ``sam2-tiny``;
-            None is what goes with the model.
-        schedule: what becomes memory and how it is read; None is the network's own.
-        device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
-        fast: half precision or 8-bit integers, where the device is faster with them.
-        fit: resize given masks of another size instead of refusing them.
+        prompter: prompter for boxes and points, its name or its weight file, such as ``sam2-tiny``; None is
+            the prompter of the model.
+        schedule: rules for storing and reading the memory; None is the network's schedule.
+        device: for example ``"cpu"`` or ``"cuda:1"``; None selects a GPU if there is one.
+        fast: half precision or 8-bit integers if they are faster on the device.
+        fit: resize masks that differ in size from the video, instead of refusing them.
         colour: order of the channels of arrays and tensors, and of masks in colours; ``bgr`` is that of
             ``cv2.imread``.
         layout: axes of arrays and tensors; ``tchw`` has the channels first.
@@ -110,8 +110,8 @@ class Video(AbstractContextManager["Video"]):
         source: the frames.
 
     Raises:
-        SourceError: there is nothing to read, or the frames come once and in order, as those of a camera.
-        CheckpointError: the weights do not fit.
+        SourceError: there are no frames, or they can be read only once and in order, like those of a camera.
+        CheckpointError: the weights do not match the network.
 
     Example:
         >>> video = segue.Video("dog.mp4")
@@ -225,23 +225,22 @@ class Video(AbstractContextManager["Video"]):
     ) -> Segmentation:
         """Add objects on a frame, or correct them there.
 
-        Points and strokes of an object that has a mask on this frame, tracked or given, correct that mask; a
-        box or a mask takes its place. Other frames change with the next :meth:`propagate`.
+        If the object already has a mask on this frame, points and strokes correct it; a box or a mask
+        replaces it. Other frames change with the next :meth:`propagate`.
 
         Args:
             frame: index of the frame.
-            prompts: an index mask (H, W), a path, or prompts, as :func:`segue.track` takes them for its first
-                frame. The others are what they are there.
+            prompts: an index mask (H, W), a path, or prompts, as for the first frame in :func:`segue.track`.
             id: object of ``box``, points and strokes.
-            text: phrases to look for on the frame, such as ``"person, red car"``. What is found and has no
-                mask there becomes an object with the next free id and the phrase as its label.
+            text: phrases to detect on the frame, such as ``"person, red car"``. A detection without a mask
+                becomes an object with the next free id and the phrase as its label.
             arguments: prompts by their kinds, see :class:`segue.prompt_inputs.PromptArguments`.
 
         Returns:
             The result of this frame, with all objects.
 
         Raises:
-            PromptError: a prompt does not fit the frame.
+            PromptError: a prompt does not match the frame.
             SourceError: there is no such frame, or it cannot be read.
         """
         read, id = self.source.frame(self._checked(frame)), check_id(id)
@@ -336,14 +335,14 @@ class Video(AbstractContextManager["Video"]):
 
     @one_thread_at_a_time
     def remove(self, id: int, frame: int | None = None) -> None:
-        """Remove an object, or what was added of it on a frame.
+        """Remove an object, or its prompts on a frame.
 
         Args:
             id: the object.
             frame: index of a frame; None removes the object from all frames.
 
         Raises:
-            PromptError: there is no such object, or nothing was added of it on this frame.
+            PromptError: there is no such object, or it has no prompt on this frame.
         """
         if check_id(id) not in (self.ids if frame is None else self._given.get(frame, ())):
             where = "" if frame is None else f" on frame {frame}"
@@ -367,21 +366,24 @@ class Video(AbstractContextManager["Video"]):
     def propagate(self, start: int | None = None, stop: int | None = None) -> Iterator[Segmentation]:
         """Track the objects through the video, from the frames that have prompts.
 
-        Without ``start`` and ``stop`` each object is tracked from its first prompt to the end of the video,
-        and then backwards to its beginning; one that was corrected since it was tracked, from each corrected
-        frame to the next prompted ones in both directions. With them, all objects are tracked from one frame
-        to another. Prompted frames on the way, and the 24 nearest others, are memory before the first frame
-        is tracked. Where a frame was tracked before, its masks change only in connected regions that touch
-        what a correction changed, moved along the optical flow, and where the tracker is not less sure; on
-        frames nearer to another prompted one only where it is surer, and nowhere if the score of the object
-        would fall by more than 0.1. Objects that overlap on a prompted frame are tracked separately.
+        Without ``start`` and ``stop``, each object is tracked from its first prompt to the end of the video,
+        and then backwards to its beginning. An object that was corrected after it was tracked is tracked from
+        each corrected frame to the next prompted frames in both directions. With ``start`` and ``stop``, all
+        objects are tracked from one frame to another. Prompted frames on the way, and the 24 nearest other
+        prompted frames, are memory before the first frame is tracked.
+
+        On frames that were tracked before, the corrected region moves along the optical flow. Masks change
+        only in connected regions that touch it, if the tracker is at least as confident there. On frames
+        nearer to another prompted frame, it must be more confident. A mask stays unchanged if the score of
+        the object would fall by more than 0.1. Objects that overlap on a prompted frame are tracked
+        separately.
 
         Args:
-            start: index of a frame with prompts; None is the first one.
+            start: index of a frame with prompts; None is the first such frame.
             stop: index of the last frame, before ``start`` to track backwards; None is that of the video.
 
         Returns:
-            An iterator; each step tracks a frame, and gives its result with all objects.
+            An iterator; each step tracks a frame and yields its result with all objects.
 
         Raises:
             PromptError: there is no prompt, or none on ``start``.
@@ -419,10 +421,11 @@ class Video(AbstractContextManager["Video"]):
 
         Args:
             path: folder for all formats, or the file itself for a single one that is a file.
-            formats: names of output formats; None is what the ending of ``path`` says, for a folder png.
-            overwrite: replace what is there.
-            side_by_side: put the plain frame beside the drawn one.
-            whole: write whole masks, also behind other objects, in formats whose objects may overlap.
+            formats: names of output formats; None is the format of the extension of ``path``, for a folder
+                png.
+            overwrite: replace existing files.
+            side_by_side: show the original frame next to the overlay.
+            whole: write whole masks, including hidden parts, in formats whose objects may overlap.
 
         Returns:
             The file or folder of each format.
@@ -439,11 +442,11 @@ class Video(AbstractContextManager["Video"]):
         """Show the results of all tracked frames in a notebook, with a slider.
 
         Args:
-            most: frames that are shown at most, evenly spaced.
-            width: largest width of the images, in pixels.
+            most: maximum number of frames, evenly spaced.
+            width: maximum width of the images, in pixels.
 
         Returns:
-            What a notebook shows as the last value of a cell.
+            An object that a notebook displays as the last value of a cell.
 
         Raises:
             SegueError: nothing is tracked yet.
@@ -452,7 +455,7 @@ class Video(AbstractContextManager["Video"]):
 
     @one_thread_at_a_time
     def reset(self) -> None:
-        """Forget all objects."""
+        """Remove all objects and prompts."""
         self._given: dict[int, dict[int, StoredObject]] = {}
         self._tracked: dict[int, dict[int, StoredObject]] = {}
         # Masks that neighbouring frames agree with, by frame, object and direction, until they are tracked.
@@ -468,10 +471,10 @@ class Video(AbstractContextManager["Video"]):
     def state(self) -> dict[str, Any]:
         """All prompts and results as values for JSON; see :meth:`restore`.
 
-        What a network remembers that takes prompts itself is in the file of :meth:`save_state` alone.
+        The memory of a network that accepts prompts is only in the file of :meth:`save_state`.
 
         Returns:
-            Masks are run lengths as COCO has them.
+            JSON values; masks are COCO run lengths.
         """
         return {
             "format": STATE_FORMAT,
@@ -488,10 +491,10 @@ class Video(AbstractContextManager["Video"]):
         }
 
     def save_state(self, path: str | Path) -> None:
-        """Write all that :meth:`restore` needs to go on identically, in safetensors and JSON.
+        """Write the complete state for :meth:`restore`, in safetensors and JSON.
 
         Args:
-            path: file to write, complete or not at all; an existing one is replaced.
+            path: file to write, completely or not at all; an existing file is replaced.
 
         Raises:
             SinkError: the file cannot be written.
@@ -507,15 +510,15 @@ class Video(AbstractContextManager["Video"]):
 
     @one_thread_at_a_time
     def restore(self, state: Mapping[str, Any] | SessionState | str | Path) -> None:
-        """Take the prompts and results of a state in place of those that are there.
+        """Replace the prompts and results by those of a state.
 
         Args:
-            state: file of :meth:`save_state`, or what :meth:`state` gave, also after JSON, for a video of the
-                same frames. Of the latter a network that takes prompts itself gets the masks of the prompted
-                frames. Nothing of a file is executed.
+            state: file of :meth:`save_state`, or the values of :meth:`state`, also after JSON, for a video of
+                the same frames. From these values, a network that accepts prompts gets the masks of the
+                prompted frames. Code in a file is not executed.
 
         Raises:
-            CheckpointError: it is no such state, or of another video or network.
+            CheckpointError: the state is invalid, or belongs to another video or network.
         """
         if isinstance(state, (str, os.PathLike)):
             state = SessionState.load(state)
@@ -579,7 +582,7 @@ class Video(AbstractContextManager["Video"]):
         self._taken = set()
 
     def close(self) -> None:
-        """Close the source; it is opened again where a frame is needed."""
+        """Close the source; it is opened again when a frame is needed."""
         self.source.close()
 
     def _steps(self, results: Iterator[Segmentation]) -> Iterator[Segmentation]:

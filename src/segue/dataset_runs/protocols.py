@@ -153,8 +153,8 @@ def run(
         options: options of :func:`segue.track`, :func:`segue.foreground` or :func:`segue.instances` by name.
         workers: number of worker processes; None is one for each GPU, without GPUs one for each core.
         resume: continue an interrupted run.
-        device: where networks run; None takes a GPU if there is one.
-        fast: half precision or 8-bit integers, where the device is faster with them.
+        device: where networks run; None selects a GPU if there is one.
+        fast: half precision or 8-bit integers if they are faster on the device.
         observer: receives the progress.
 
     Returns:

@@ -38,14 +38,14 @@ class EventRules:
     """Rules for events.
 
     Attributes:
-        min_seconds: an object is reported when it has been there for so long.
-        loiter: seconds after which somebody in a zone loiters, by the name of the zone.
-        min_heights: row of the image, and the least height in pixels of an object that stands there; two of
-            them follow the perspective. Empty for any height.
-        ignored: regions whose pixels belong to no object.
-        only: classes of objects that are reported; empty for all. ``unknown`` is one.
-        min_frames: frames on which an object is seen, large enough, before it is reported.
-        min_small_frames: the same of very small ones.
+        min_seconds: minimum duration of an object in seconds before it is reported.
+        loiter: seconds after which an object in a zone loiters, by the name of the zone.
+        min_heights: row of the image, and the minimum height in pixels of an object with its lower edge
+            there; two of them describe the perspective. Empty for any height.
+        ignored: regions whose pixels are ignored.
+        only: classes of objects that are reported, such as ``unknown``; empty for all.
+        min_frames: number of frames with an object, large enough, before it is reported.
+        min_small_frames: this number for very small objects.
     """
 
     min_seconds: float = 0.0
@@ -60,10 +60,10 @@ class EventRules:
         """These rules for results of a rate.
 
         Args:
-            fps: frames a second; None if unknown.
+            fps: frames per second; None if unknown.
 
         Returns:
-            Rules that report an object as soon as the session has followed it, where frames are few.
+            Rules that report an object as soon as the session has tracked it, at low rates.
         """
         return replace(self, min_frames=1) if fps is not None and fps <= FEW_FPS else self
 
@@ -77,21 +77,21 @@ class EventRules:
         ignored: Sequence[str] = (),
         only: Sequence[str] = (),
     ) -> EventRules:
-        """Read rules as the command line takes them.
+        """Parse rules in the format of the command line.
 
         Args:
             min_seconds: see :attr:`min_seconds`.
             loiter: as ``door=30s``, with names of zones.
             min_heights: as ``100:12``, row and pixels, twice; or ``20`` for all rows.
-            zones: the zones that there are.
-            ignored: regions, as zones are written.
+            zones: the existing zones.
+            ignored: regions, written like zones.
             only: see :attr:`only`.
 
         Returns:
             The rules.
 
         Raises:
-            SegueError: a text is not understood.
+            SegueError: a text is invalid.
         """
         regions = {zone.name for zone in zones if not zone.is_line}
         seconds = {}
@@ -121,13 +121,13 @@ class EventRules:
         return cls(min_seconds, seconds, tuple(heights), regions_ignored, frozenset(only))
 
     def ignored_pixels(self, size: tuple[int, int]) -> BoolArray | None:
-        """Where the pixels of a frame belong to no object.
+        """The ignored pixels of a frame.
 
         Args:
             size: height and width.
 
         Returns:
-            (H, W), bool; None where all count.
+            (H, W), bool; None if no pixel is ignored.
 
         Raises:
             SegueError: a region lies outside the frame.
@@ -141,7 +141,7 @@ class EventRules:
         return pixels > 0
 
     def tall_enough(self, box: Box) -> bool:
-        """Tell whether an object is tall enough for the place where it stands.
+        """Whether an object is tall enough for its position.
 
         Args:
             box: its box ``(x0, y0, x1, y1)`` in pixels.

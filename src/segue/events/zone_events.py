@@ -48,24 +48,24 @@ class _Visit:
 
 
 class ZoneEvents:
-    """Finds what happens to objects, from one result after the other; writes nothing.
+    """Detects events of objects in a sequence of results; does not write files.
 
-    An object is there as long as it is listed in the results. Its ``enter`` is known on the third frame on
-    which it is large enough, that of a very small one on the tenth, and a zone is entered or left after three
-    frames. :class:`EventSink` writes the same events to a file.
+    An object is present while the results list it. Its ``enter`` event comes on the third frame on which it
+    is large enough, or on the tenth for a very small object. A zone is entered or left after three frames.
+    :class:`EventSink` writes the same events to a file.
 
     Args:
-        zones: regions and lines to watch, also as the texts of :meth:`Zone.parse`; without any, objects come
-            and go.
-        rules: which objects and stays are worth an event.
-        size: height and width for boxes, areas and zones; None takes the size of each mask.
-        fps: frames a second, for results without times, such as those made of detections; None takes the time
-            of each result.
+        zones: regions and lines to watch, also as texts for :meth:`Zone.parse`; without zones, there are only
+            events for entering and leaving objects.
+        rules: rules for the objects that cause events.
+        size: height and width for boxes, areas and zones; None uses the size of each mask.
+        fps: frames per second, for results without times, such as converted detections; None uses the time of
+            each result.
 
     Raises:
         ArgumentError: ``fps`` is not positive.
-        SegueError: a text is no zone, or a zone lies outside the image; where the size is not known yet it is
-            raised with the first result.
+        SegueError: a text is not a valid zone, or a zone is outside the image; if the size is not known yet,
+            this is raised with the first result.
     """
 
     def __init__(
@@ -94,17 +94,17 @@ class ZoneEvents:
 
     @property
     def objects(self) -> Mapping[int, Event]:
-        """The objects that are there by id, each as an event where it was seen last."""
+        """The present objects by id, each as an event at its last position."""
         return {number: visit.last for number, visit in self._visits.items()}
 
     def update(self, result: Segmentation) -> list[Event]:
-        """Take the result of the next frame.
+        """Process the result of the next frame.
 
         Args:
             result: result of any session; results come in order of time.
 
         Returns:
-            What is known now. Some events happened a few frames earlier, as ``frame`` and ``time`` say.
+            New events. Some of them happened a few frames earlier; see their ``frame`` and ``time``.
 
         Raises:
             SegueError: a zone lies outside the image.
@@ -113,17 +113,18 @@ class ZoneEvents:
         return self._classes.take(events, self._labels.get)
 
     def change(self, zones: Iterable[Zone | str], rules: EventRules | None = None) -> list[Event]:
-        """Go on with other zones and rules; the objects and what is known of them stay.
+        """Change the zones and rules; the state of the objects is kept.
 
         Args:
-            zones: all zones from now on; one that has its name already is the same zone with new corners.
+            zones: all zones from now on; a zone with an existing name is the same zone with new corners.
             rules: all rules from now on.
 
         Returns:
-            A ``zone-leave`` of each object in a zone that is no more.
+            A ``zone-leave`` of each object in a removed zone.
 
         Raises:
-            SegueError: a text is no zone. A zone outside the image is an error of the next result.
+            SegueError: a text is not a valid zone. A zone outside the image raises an error with the next
+                result.
         """
         previous = {zone.name: zone.is_line for zone in self._zones}
         self._zones, self._rules, self._zones_fit = _parsed(zones), rules or EventRules(), False
@@ -140,16 +141,16 @@ class ZoneEvents:
     def resume(
         self, first: Event, last: Event, entered: Iterable[Event], loitered: Container[str] = ()
     ) -> list[Event]:
-        """Go on with an object of which an earlier run has told that it came.
+        """Continue with an object whose ``enter`` an earlier run has reported.
 
         Args:
             first: its ``enter``, by the clock of this run.
-            last: it at the beginning of this run.
+            last: the object at the start of this run.
             entered: the ``zone-enter`` of each zone in which it is.
-            loitered: zones of which it has been told that it loiters there.
+            loitered: zones in which its loitering was reported.
 
         Returns:
-            A ``zone-leave`` for each zone that is no more.
+            A ``zone-leave`` for each removed zone.
         """
         names = {zone.name for zone in self._zones}
         places = {event.zone: _Place(event, event.zone in loitered) for event in entered}
@@ -158,13 +159,13 @@ class ZoneEvents:
         return removed
 
     def finish(self, retained: Container[int] = ()) -> list[Event]:
-        """Take the end of the video: objects that are still there have an ``end``.
+        """End the video: objects that are still present get an ``end`` event.
 
         Args:
-            retained: objects that a later run goes on with; they have none.
+            retained: objects that a later run continues; they get no ``end``.
 
         Returns:
-            These events. Results after them begin anew.
+            These events. Later results start from scratch.
         """
         numbers = [number for number in sorted(self._visits) if number not in retained]
         events = [event for number in numbers for event in self._end("end", number)]

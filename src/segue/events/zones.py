@@ -30,7 +30,7 @@ class Zone:
     Attributes:
         name: the name in events.
         points: corners ``(x, y)`` in order, in pixels of the source, or in percent of its width and height.
-        percent: whether they are in percent.
+        percent: whether the points are in percent.
     """
 
     name: str
@@ -39,17 +39,17 @@ class Zone:
 
     @classmethod
     def parse(cls, text: str) -> Zone:
-        """Read a zone as ``--zone`` takes it.
+        """Parse a zone in the format of ``--zone``.
 
         Args:
-            text: a name and at least two points, ``door=10,20 100,20 100,90``: in pixels, as ``5%,10%``, or
-                all in shares from 0 to 1.
+            text: a name and at least two points, ``door=10,20 100,20 100,90``: in pixels, in percent
+                (``5%,10%``), or all in fractions from 0 to 1.
 
         Returns:
             The zone.
 
         Raises:
-            SegueError: it is no zone.
+            SegueError: the text is not a valid zone.
         """
         match = _ZONE.fullmatch(text)
         if match is None:

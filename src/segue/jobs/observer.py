@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Observer:
-    """Receives the progress of a job. This one ignores it; subclasses take what they need.
+    """Receives the progress of a job. This class ignores it; subclasses override methods.
 
     All methods but :meth:`event` and :meth:`connection` are called in the thread that runs the job.
     """
 
     @property
     def goes_on(self) -> bool:
-        """Whether another run with the same outputs follows at once; it sends the messages that wait."""
+        """Whether another run with the same outputs follows immediately; it sends pending messages."""
         return False
 
     def notice(self, text: str) -> None:
@@ -34,30 +34,30 @@ class Observer:
         """
 
     def ready(self, source: Source, zones: Sequence[Zone]) -> None:
-        """Frames of a video are about to be taken.
+        """The job is about to process the frames of a video.
 
         Args:
-            source: where they come from; only to be asked what it is.
-            zones: what is watched for events.
+            source: their source; read only its properties.
+            zones: zones and lines that are watched for events.
         """
 
     def begin(self, what: str, total: int | None) -> None:
-        """Frames begin to be taken, or when all are written, clips of events to be encoded.
+        """The job starts to process frames, or, after all frames, to encode clips of events.
 
         Args:
-            what: what is counted, such as ``frames`` or ``clips``.
+            what: the counted units, such as ``frames`` or ``clips``.
             total: their expected number, or None.
         """
 
     def count(self, done: int) -> None:
-        """Receive the progress of a job that gives no results one by one.
+        """Receive the progress of a job without results for single frames.
 
         Args:
-            done: frames or steps that are done, of the total given to :meth:`begin`.
+            done: finished frames or steps, out of the total of :meth:`begin`.
         """
 
     def looked_at(self, frame: Frame) -> None:
-        """A frame was looked at whose result comes later, as in the first of two passes.
+        """A frame was processed whose result comes later, as in the first of two passes.
 
         Args:
             frame: the frame.
@@ -73,25 +73,25 @@ class Observer:
         """
 
     def event(self, event: Event) -> None:
-        """Something has happened to an object; called in the thread that writes events.
+        """An event of an object was detected; called in the thread that writes events.
 
         Args:
-            event: what, to which object, where and when.
+            event: kind, object, place and time.
         """
 
     def unwritten(self, what: str, problem: str) -> None:
-        """The disk takes nothing of what a live run writes, or takes it again; any thread may call it.
+        """A live run cannot write to the disk, or can write again; any thread may call it.
 
         Args:
             what: ``events`` or ``images``.
-            problem: why it is not written; empty where it is again.
+            problem: the reason; empty if writing works again.
         """
 
     def messages(self, messages: Messages) -> None:
         """Events are sent to receivers.
 
         Args:
-            messages: sends them, and knows how many have not arrived.
+            messages: sender of the messages, with the number of undelivered messages.
         """
 
     def connection(self, change: ConnectionChange) -> None:
@@ -105,8 +105,8 @@ class Observer:
         """Learn how long the networks took, before :meth:`end`.
 
         Args:
-            frames: number of frames that this run took; a run that was resumed took the others earlier.
-            seconds: wall time of all of them, without reading and writing.
+            frames: number of frames in this run, without those before a resume.
+            seconds: wall time of these frames, without reading and writing.
         """
 
     def end(self, frames: int, seconds: float) -> None:
@@ -122,5 +122,5 @@ class Observer:
 
         Args:
             name: name of its format, such as ``masks`` or ``overlay``.
-            path: where it is.
+            path: its path.
         """

@@ -28,11 +28,11 @@ from segue.video.sources.images import write_image
 
 
 class RunInterrupted(KeyboardInterrupt):
-    """Ctrl-C or a signal ended a job; everything before is saved, and the message says how to go on."""
+    """Ctrl-C or a signal ended a job; earlier results are saved, and the message says how to continue."""
 
 
 class RunCancelledError(SegueError):
-    """The program cancelled a job; everything before is saved, and the message says how to go on."""
+    """The program cancelled a job; earlier results are saved, and the message says how to continue."""
 
 
 def run(
@@ -41,25 +41,25 @@ def run(
     cancel: CancelToken | None = None,
     source: Source | None = None,
 ) -> dict[str, Path]:
-    """Carry out a job.
+    """Run a job.
 
-    Results appear under their names when they are complete; a run that is interrupted can be resumed by
-    the same job with ``outputs.resume``. The job itself, with the identity of its source and the digests of
-    its weights, is written beside its results as ``job.json``.
+    Results appear under their names when they are complete. To resume an interrupted run, run the same job
+    with ``outputs.resume``. The job, with the identity of its source and the digests of its weights, is
+    written next to its results as ``job.json``.
 
     Args:
-        job: what is done.
+        job: the job to run.
         observer: receives the progress.
-        cancel: asks the job to stop after the frame in work, from any thread.
-        source: the source of the job, where it is open already; it is closed at the end.
+        cancel: stops the job after the current frame, from any thread.
+        source: the source of the job if it is already open; it is closed at the end.
 
     Returns:
-        The file or folder of each format or kind that it has written.
+        The file or folder of each written format or kind.
 
     Raises:
-        RunCancelledError: ``cancel`` asked it to stop, and everything before is saved.
-        RunInterrupted: Ctrl-C or a signal did.
-        SegueError: it cannot be done; what is complete stays.
+        RunCancelledError: ``cancel`` stopped the job; earlier results are saved.
+        RunInterrupted: Ctrl-C or a signal stopped the job; earlier results are saved.
+        SegueError: the job failed; complete files are kept.
 
     Example:
         >>> source, model = VideoSource(place="dog.mp4"), Model(name="stcn-lite")

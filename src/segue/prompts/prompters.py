@@ -52,8 +52,8 @@ def find_prompter(
     Args:
         name: a name of ``segue.registry.PROMPTERS``, such as ``sam2-tiny``; or a weight file of the network
             of one.
-        device: where it runs; None takes a GPU if there is one.
-        fast: half precision or 8-bit integers, where the device is faster with them.
+        device: where it runs; None selects a GPU if there is one.
+        fast: half precision or 8-bit integers if they are faster on the device.
 
     Returns:
         Makes a prompter for an image, RGB (H, W, 3), uint8; those of segue-prompt load their weights with the

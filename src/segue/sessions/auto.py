@@ -23,17 +23,17 @@ MAX_OBJECTS = 50  # that are followed
 
 @dataclass(frozen=True, slots=True)
 class Auto:
-    """Says that the objects are to be found.
+    """Find the objects automatically, as a prompt.
 
     Attributes:
-        detector: what finds them, made by :func:`segue.detector` or its name; None is the one that comes with
-            segue, which finds what moves.
-        every: look for new objects every so many frames; None looks only until the first objects are found,
-            for a text every 5 frames.
-        text: phrases to look for, such as ``"person, red car"`` or a list; they become the labels. Objects
-            are followed as :func:`segue.instances` does.
-        frames: indices of the only frames on which to look for the text.
-        score: least score of an object of a text, in 0..1; None is the detector's own.
+        detector: a detector of :func:`segue.detector` or its name; None is ``motion``, which finds moving
+            objects.
+        every: interval in frames to detect new objects; None detects until the first objects are found, and a
+            text every 5 frames.
+        text: phrases to detect, such as ``"person, red car"`` or a list; they become the labels. Objects are
+            tracked as in :func:`segue.instances`.
+        frames: indices of the only frames on which to detect the text.
+        score: minimum score of a match for a text, in 0..1; None is the detector's value.
 
     Raises:
         ArgumentError: ``every`` is below 1, or ``frames`` come without ``text``.
@@ -63,20 +63,20 @@ class Auto:
 
 
 class AutoSession(DetectionSession):
-    """Finds objects with any detector, and follows them as long as the tracker sees them.
+    """Finds objects with any detector, and tracks them while they are visible.
 
-    Every frame is looked at until the first objects are found. With ``every``, new objects are looked for
-    that many frames later, and again; what overlaps a known object is that object and changes nothing.
-    Objects that were out of sight on :data:`PATIENCE` runs of the detector are followed no longer, so that
-    neither time nor memory grow with the length of the video; the last ones are remembered, and a new object
-    that looks like one of them gets its id back. Ids are given in order; after 65535 the lowest free ones
-    follow.
+    The detector runs on every frame until it finds the first objects. With ``every``, it then runs at this
+    interval. A detection that overlaps a tracked object does not change it. A track ends if its object is not
+    visible on :data:`PATIENCE` runs of the detector, so time and memory do not grow with the length of the
+    video. The last ended tracks are remembered, and a similar new object gets the old id. Ids are assigned in
+    order; after 65535, the lowest free ids are used.
 
     Args:
-        session: follows the objects; new.
-        detector: finds them. Where it compares frames, results trail by that many frames.
+        session: a new session that tracks the objects.
+        detector: finds the objects. If it compares frames, results are late by this number of frames.
         every: see above.
-        max_objects: objects that are followed; new ones replace those that were not found for longest.
+        max_objects: maximum number of tracked objects; new objects replace those missing for the longest
+            time.
     """
 
     finds = "objects are"

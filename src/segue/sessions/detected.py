@@ -49,11 +49,11 @@ class DetectionOptions:
     """When the detector runs, and what becomes an object.
 
     Attributes:
-        every: frames from one run to the next.
-        score: mean score of an object over the first two runs; beyond it by 0.1, one run is enough.
-        top: most objects that are followed at a time.
-        frames: indices of the only frames on which the detector runs, where one run is enough; None is all
-            that ``every`` says.
+        every: interval between runs of the detector, in frames.
+        score: minimum mean score of an object over the first two runs; with 0.1 more, one run is enough.
+        top: maximum number of tracked objects at a time.
+        frames: indices of the only frames on which the detector runs; one run is then enough. None uses
+            ``every``.
 
     Raises:
         ArgumentError: a number is out of range.
@@ -71,18 +71,18 @@ class DetectionOptions:
 
 
 class DetectionSession(FindingSession):
-    """Finds, names and follows all objects, with a detector and a network for tracking.
+    """Finds, names and tracks all objects, with a detector and a tracking network.
 
-    On every ``every``-th frame detections are matched with the followed objects by overlap, class and
-    appearance. What is left over becomes an object when it is seen again, or at once if its score is high; an
-    object that was lost returns under its id where it can be. Objects that are out of sight or that the
-    detector misses longer than it usually does are lost, and the oldest lost ones are dropped. A mask that
-    disagrees with its detections is made anew.
+    On every ``every``-th frame, detections are matched with the tracked objects by overlap, class and
+    appearance. An unmatched detection becomes an object when it is detected again, or immediately if its
+    score is high. A lost object gets its old id back if possible. An object is lost if it is not visible, or
+    if the detector misses it for longer than usual; the oldest lost objects are dropped. A mask that
+    disagrees with its detections is segmented again.
 
     Args:
-        session: follows the objects; new.
-        detector: finds them.
-        options: see there.
+        session: a new session that tracks the objects.
+        detector: finds the objects.
+        options: options of the detector and the objects.
     """
 
     finds = "instances are"
@@ -107,7 +107,7 @@ class DetectionSession(FindingSession):
 
     @property
     def num_found(self) -> int:
-        """The last id that was given: the number of objects found, as long as there are ids."""
+        """The last assigned id, which is the number of objects found while free ids remain."""
         return self._last_id
 
     @one_thread_at_a_time

@@ -84,8 +84,8 @@ def detector(
             for segue-prompt, or ``none`` for the boxes themselves; None is ``network``.
         tiles: for ``nanodet``, 1 to 8: look also at so many overlapping parts a side, for objects that are
             small in large images; None is the whole alone.
-        device: None takes a GPU if there is one.
-        fast: half precision or 8-bit integers, where the device is faster with them: for ``motion``,
+        device: None selects a GPU if there is one.
+        fast: half precision or 8-bit integers if they are faster on the device: for ``motion``,
             ``nanodet`` and the masks of boxes.
 
     Returns:

@@ -34,11 +34,11 @@ class WindowOptions:
     """Windows of a video and thresholds of instances.
 
     Attributes:
-        window: frames that are processed together.
-        overlap: frames that neighbouring windows share; objects are matched on them.
-        score: least class score of an object, in 0..1.
-        top: most objects of a window.
-        classes: class channels that are wanted; None is all.
+        window: number of frames that are processed together.
+        overlap: number of frames shared by neighbouring windows; objects are matched on them.
+        score: minimum class score of an object, in 0..1.
+        top: maximum number of objects in a window.
+        classes: class channels to keep; None keeps all.
         short_side: images are resized to this short side for the network.
 
     Raises:
@@ -84,23 +84,23 @@ class _ClipResult:
 
 
 class InstanceSession(ExplainedSession):
-    """Follows all instances; frames go in one by one, results come out ``lag`` frames later.
+    """Tracks all instances frame by frame; results are ``lag`` frames late.
 
-    The frames of a window are processed together. The next window shares some frames with it, on which its
-    instances are matched with the known objects by overlap, by the embeddings of their queries and by class.
-    If the encoder does not relate frames (SeqFormer), each frame is encoded once.
+    The frames of a window are processed together. The next window shares some frames with it. On these
+    frames, its instances are matched with the existing objects by overlap, query embeddings and class. If the
+    encoder does not relate frames (SeqFormer), each frame is encoded once.
 
-    With :meth:`explain`, :attr:`explanation` is one strip of images: the frame with its objects, as large as
-    the network sees it, then the frame once for each object that was found in its window, with what the query
-    of the object attends to, in the order of the ids, rimmed in its colour.
+    With :meth:`explain`, :attr:`explanation` is one strip of images at network size. It shows the frame with
+    its objects, and then once for each object of its window, with the sampling points of the object's query
+    and a border in its colour, in the order of the ids.
 
     Args:
         network: name for :func:`segue.load`; a network such as SeqFormer or MS-STS VIS, which is not changed;
-            or one that sessions share, as ``segue.load(name, device="cpu")`` gives it.
+            or a shared network from ``segue.load(name, device="cpu")``.
         options: windows and thresholds.
         names: name of each class channel.
-        device: None takes a GPU if there is one.
-        fast: half precision or 8-bit integers, where the device is faster with them.
+        device: None selects a GPU if there is one.
+        fast: half precision or 8-bit integers if they are faster on the device.
     """
 
     finds = "instances are"

@@ -94,14 +94,14 @@ def whole_clip(
         images: all frames, RGB, (H, W, 3), uint8.
         size: height and width of the masks.
         short_side: images are resized to this short side, in pixels.
-        device: None takes a GPU if there is one.
-        fast: half precision or 8-bit integers, where the device is faster with them.
+        device: None selects a GPU if there is one.
+        fast: half precision or 8-bit integers if they are faster on the device.
 
     Returns:
         At most ten entries with ``video_id`` (1), ``score`` (0..1), ``category_id`` (channel of the class
         output, from 0) and ``segmentations``: for each frame the compressed run lengths of a mask of
-        ``size``, or None where the score is below 0.001. Entries of one query stand together, those of the
-        query with the best score first.
+        ``size``, or None if the score is below 0.001. Entries of one query are adjacent, and the query with
+        the best score comes first.
 
     Raises:
         CheckpointError: a weight of the network is NaN or infinite.
@@ -168,12 +168,12 @@ class WholeVideo(Passes):
 
 
 class WholeVideoSession(FindingSession):
-    """Shows the answers of :class:`WholeVideo` on each frame, the surest on top.
+    """Shows the results of :class:`WholeVideo` on each frame, the most confident on top.
 
     Args:
-        video: its first pass is made before the first frame comes.
+        video: its first pass is run before the first frame.
         names: class names by number.
-        score: answers with at least this score are shown, 0 to 1.
+        score: minimum score of shown results, 0 to 1.
     """
 
     restorable = False

@@ -32,12 +32,12 @@ class Doubt:
 def to_review(
     results: Iterable[Segmentation], *, apart: int = MIN_DISTANCE, most: int = MAX_LISTED
 ) -> list[Doubt]:
-    """The frames of a track to look at first: those with the lowest scores that need attention.
+    """The frames of a track to review first: frames with the lowest scores that need attention.
 
     Args:
-        results: of a tracking, in any order; each is looked at once and not kept.
-        apart: no two listed frames of an object are closer than so many frames and one more.
-        most: number of masks that are listed at most.
+        results: tracking results, in any order; each is read once and not stored.
+        apart: minimum number of frames between two listed frames of an object.
+        most: maximum number of listed masks.
 
     Returns:
         The doubtful masks, the worst first.

@@ -46,9 +46,9 @@ def one_thread_at_a_time(step: Step) -> Step:
 
 
 class Session(Protocol):
-    """Frames in, segmentations out, in order; holds all that time carries, in bounded memory.
+    """Processes frames in order and returns segmentations; keeps the state over time in bounded memory.
 
-    One thread uses a session at a time; a second one is refused.
+    Only one thread may use a session at a time; a second thread gets an error.
     """
 
     lag: int = 0
@@ -67,38 +67,38 @@ class Session(Protocol):
         )
 
     def step(self, frame: Frame, prompts: Any = None) -> Segmentation | None:
-        """Take the next frame, and give the result that is due, if any.
+        """Process the next frame, and return the next available result, if any.
 
         Args:
             frame: the next frame; all frames of a session have one size.
-            prompts: what is known of the objects on this frame, if anything: masks, boxes, points or
-                removals, or an index mask (H, W) in which 0 is background. Sessions that find objects by
-                themselves take none.
+            prompts: prompts of the objects on this frame, if any: masks, boxes, points or removals, or an
+                index mask (H, W) in which 0 is background. Sessions that detect objects do not accept
+                prompts.
 
         Returns:
-            The result of the frame that came ``lag`` frames earlier, None while there is none.
+            The result of the frame ``lag`` frames earlier; None if there is no such frame.
 
         Raises:
-            PromptError: the prompts do not fit the frame or the session.
-            SourceError: the frame has another size than those before.
+            PromptError: the prompts do not match the frame or the session.
+            SourceError: the frame differs in size from the earlier frames.
 
-        Whatever is raised, the session is as it was, and the frame can be given once more; or its state is
-        lost, and it raises SegueError until :meth:`reset` or :meth:`restore`.
+        After an error, the session is unchanged, and you can pass the frame again. If its state is lost, it
+        raises SegueError until :meth:`reset` or :meth:`restore`.
         """
 
     def finish(self) -> Iterator[Segmentation]:
-        """Give the results that are still due after the last frame, if any.
+        """Return the remaining results after the last frame, if any.
 
         Returns:
-            Results of the last ``lag`` frames in order; nothing where ``lag`` is 0.
+            Results of the last ``lag`` frames in order; empty if ``lag`` is 0.
         """
         return iter(())
 
     def reset(self) -> None:
-        """Forget everything but the settings."""
+        """Reset everything except the settings."""
 
     def state(self, *, copy: bool = True) -> SessionState:
-        """All that :meth:`restore` needs to go on identically.
+        """The complete state for :meth:`restore`.
 
         Args:
             copy: False lets tensors share the session's memory, to be used before its next step.
@@ -108,13 +108,13 @@ class Session(Protocol):
         """
 
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called.
+        """Continue from a state of :meth:`state`.
 
         Args:
-            state: what :meth:`state` returned, or :meth:`SessionState.load` read.
+            state: a state from :meth:`state` or :meth:`SessionState.load`.
 
         Raises:
-            CheckpointError: it was saved with another model or other settings, or by another kind of session.
+            CheckpointError: the state belongs to another model, other settings or another kind of session.
         """
 
 
@@ -133,7 +133,7 @@ class FindingSession(Checkpointable, Session):
 
     @one_thread_at_a_time
     def reset(self) -> None:
-        """Forget everything but the settings."""
+        """Reset everything except the settings."""
         self.restart()
         self._explanation: Image | None = None
 
@@ -156,7 +156,7 @@ class FindingSession(Checkpointable, Session):
             The result of the frame that came ``lag`` frames earlier, None while there is none.
 
         Raises:
-            SourceError: the frame has another size than those before.
+            SourceError: the frame differs in size from the earlier frames.
             PromptError: there are prompts.
         """
         frame = as_frame(frame, self._next_index, None if self.resizes else self._size, colour=colour)
@@ -180,7 +180,7 @@ class FindingSession(Checkpointable, Session):
 
     @one_thread_at_a_time
     def state(self, *, copy: bool = True) -> SessionState:
-        """All that :meth:`restore` needs to go on identically; see :meth:`Session.state`."""
+        """The complete state for :meth:`restore`; see :meth:`Session.state`."""
         return super().state(copy=copy)
 
     @one_thread_at_a_time
@@ -217,12 +217,12 @@ class FindingSession(Checkpointable, Session):
 
 
 class ExplainedSession(FindingSession):
-    """A session that shows what its results were made of."""
+    """A session that can show the intermediate values of its results."""
 
     _explains = False
 
     def explain(self) -> None:
-        """Keep with each result from now on what it was made of, for :attr:`explanation`."""
+        """From now on, keep an image of the intermediate values of each result, for :attr:`explanation`."""
         self._explains = True
 
     @property

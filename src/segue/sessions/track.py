@@ -73,25 +73,25 @@ _NO_PROMPTS = FramePrompts(torch.empty(0, dtype=torch.int32), ())
 
 
 class TrackSession(Checkpointable, Session):
-    """Follows objects; frames go in one by one, results come out at once.
+    """Tracks objects frame by frame; each result is available immediately.
 
-    Objects can be added, corrected or removed on any frame. A corrected object takes the new mask from there
-    on; one that is out of sight stays known and may come back. Where more than 64 objects are followed, those
-    that are smaller than 20 pixels for the network keep their shape and follow the optical flow.
+    Objects can be added, corrected or removed on any frame. A corrected object has the new mask from that
+    frame on. An object that is not visible stays in memory and may return. With more than 64 objects, objects
+    smaller than 20 pixels at network size keep their shape and move with the optical flow.
 
     Args:
-        network: name for :func:`segue.load`; a network, which is not changed; or one that sessions share, as
-            ``segue.load(name, device="cpu")`` gives it. Sessions of one name share it, too.
-        schedule: what becomes memory and how it is read; None is the network's own.
-        device: None takes a GPU if there is one.
-        fast: half precision or 8-bit integers, where the device is faster so; a few pixels may differ.
-        fit: resize given masks of another size instead of refusing them.
-        prompter: what turns boxes and points into masks; None is the network, if it takes them itself, else
-            what goes with its name, which is segue-prompt for most networks and for one without a name.
-            Points of an object that is followed correct where it is taken to be.
-        memory_limit: bytes that one pass of value encoder or decoder may take, roughly; more objects than fit
-            are run in several passes.
-        frames: number of frames of the video, if known; SAM 2 looks at it where there are fewer than 16.
+        network: name for :func:`segue.load`; a network, which is not changed; or a shared network from
+            ``segue.load(name, device="cpu")``. Sessions with the same name also share the network.
+        schedule: rules for storing and reading the memory; None is the network's schedule.
+        device: None selects a GPU if there is one.
+        fast: half precision or 8-bit integers if they are faster on the device; a few pixels may differ.
+        fit: resize masks that differ in size from the video, instead of refusing them.
+        prompter: prompter for boxes and points; None is the network if it accepts them, otherwise the
+            prompter of its name, which is segue-prompt for most networks and for a network without a name.
+            Points of a tracked object correct its predicted mask.
+        memory_limit: approximate maximum of bytes for one pass of value encoder or decoder; more objects run
+            in several passes.
+        frames: number of frames of the video, if known; SAM 2 uses it for fewer than 16 frames.
 
     Example:
         >>> session = TrackSession("stcn-lite")
@@ -145,13 +145,13 @@ class TrackSession(Checkpointable, Session):
 
     @one_thread_at_a_time
     def reset(self) -> None:
-        """Forget all objects and frames."""
+        """Remove all objects and frames."""
         self.tracker.reset()
         self.restart()
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """Ids of the objects that are followed, ascending."""
+        """Ids of the tracked objects, ascending."""
         return tuple(sorted((*self.tracker.ids, *self._crowd.places)))
 
     @property
@@ -161,7 +161,7 @@ class TrackSession(Checkpointable, Session):
 
     @one_thread_at_a_time
     def skip(self, frame: Frame) -> None:
-        """Let a frame pass without a result; it counts for the schedule.
+        """Skip a frame without a result; it counts for the schedule.
 
         Args:
             frame: the next frame.
@@ -174,13 +174,13 @@ class TrackSession(Checkpointable, Session):
     @one_thread_at_a_time
     @torch.inference_mode()
     def forget(self, ids: int | Iterable[int]) -> None:
-        """Stop following objects; a prompt for one of them on the next frame begins anew.
+        """Stop tracking objects; a prompt for one of them on the next frame starts a new track.
 
         Args:
-            ids: the object, or several; those that are not followed are ignored.
+            ids: one or several objects; objects that are not tracked are ignored.
 
         Raises:
-            PromptError: an id is no whole number from 1 on; nothing has changed.
+            PromptError: an id is not a whole number from 1 on; the session is unchanged.
         """
         ids = check_ids(ids)
         with self.changing("forgetting objects"):
@@ -204,29 +204,29 @@ class TrackSession(Checkpointable, Session):
 
         Args:
             frame: a :class:`segue.Frame`, or an image (H, W, 3), uint8 (array, tensor or PIL), which gets
-                the index after the last one; all frames of a session have one size.
-            prompts: those of this frame: an index mask (H, W), a path or prompts, see
-                :func:`segue.prompt_inputs.as_prompts`; or what :meth:`resolve` made of them. They may be
-                empty, as where a detector found nothing, and so may ``boxes`` and ``masks``.
-            text: phrases to look for on this frame, such as ``"person, red car"``. What is found and not
-                followed yet becomes an object with the next free id and the phrase as its label.
-            predict: False takes the prompts alone for this frame, and all other objects for hidden; the
-                evaluation of the STCN release does so on annotated frames whose result is not required.
+                the next index; all frames of a session have the same size.
+            prompts: prompts of this frame: an index mask (H, W), a path or prompts, see
+                :func:`segue.prompt_inputs.as_prompts`; or the result of :meth:`resolve`. They may be empty,
+                for example without detections, and so may ``boxes`` and ``masks``.
+            text: phrases to detect on this frame, such as ``"person, red car"``. A detection that is not
+                tracked yet becomes an object with the next free id and the phrase as its label.
+            predict: False uses only the prompts for this frame and treats all other objects as hidden, like
+                the evaluation of the STCN release on annotated frames whose result is not required.
             colour: order of the channels of an image, and of masks in colours; ``bgr`` is that of
                 ``cv2.imread``. A :class:`segue.Frame` is RGB.
             arguments: prompts by their kinds, see :class:`segue.prompt_inputs.PromptArguments`; box, points
                 and strokes are of object 1.
 
         Returns:
-            The result of this frame. Its mask is (H, W), uint8, or uint16 where an object has an id above
-            255; 0 is background. Without followed objects the mask is 0 everywhere.
+            The result of this frame. Its mask is (H, W), uint8, or uint16 if an object has an id above 255; 0
+            is background. Without tracked objects, the mask is 0 everywhere.
 
         Raises:
-            PromptError: a prompt does not fit the frame.
-            SourceError: the frame has another size than those before.
+            PromptError: a prompt does not match the frame.
+            SourceError: the frame differs in size from the earlier frames.
 
-        Whatever is raised, nothing has changed, and the frame can be given once more; or, where memory ran
-        out while the frame was written to the memory, the session refuses to go on.
+        After an error, the session is unchanged, and you can pass the frame again. If memory ran out while
+        the frame was written to the memory, the session refuses to continue.
         """
         frame = as_frame(frame, self._next_index, self._size, colour=colour)
         self.check_intact()
@@ -293,17 +293,17 @@ class TrackSession(Checkpointable, Session):
         text: str | Sequence[str] | None = None,
         **arguments: Unpack[PromptArguments],
     ) -> None:
-        """Give prompts for the next frame, such as the clicks of a person who sees the last one.
+        """Add prompts for the next frame, such as the clicks of a person who sees the last frame.
 
-        The next :meth:`step` takes all prompts that were added before it. Those that do not fit raise there
-        and are dropped.
+        The next :meth:`step` uses all prompts added before it. Invalid prompts raise an error there and are
+        dropped.
 
         Args:
-            prompts: as :meth:`step` takes them, like the others.
+            prompts: prompts as for :meth:`step`.
             id: object of ``box``, points and strokes.
-            text: phrases to look for on the next frame.
-            arguments: prompts by their kinds, see :class:`segue.prompt_inputs.PromptArguments`; points of an
-                object that is followed correct its mask.
+            text: phrases to detect on the next frame.
+            arguments: prompts by their kinds, see :class:`segue.prompt_inputs.PromptArguments`; points of a
+                tracked object correct its mask.
 
         Raises:
             PromptError: a prompt has a wrong form.
@@ -425,7 +425,7 @@ class TrackSession(Checkpointable, Session):
             The result that :meth:`step` without prompts will give.
 
         Raises:
-            PromptError: no object is followed yet.
+            PromptError: no object is tracked yet.
         """
         frame = as_frame(frame, self._next_index, self._size, colour=colour)
         self.check_intact()
@@ -441,13 +441,13 @@ class TrackSession(Checkpointable, Session):
 
     @one_thread_at_a_time
     def state(self, *, copy: bool = True) -> SessionState:
-        """All that :meth:`restore` needs to go on identically; see :meth:`Session.state`."""
+        """The complete state for :meth:`restore`; see :meth:`Session.state`."""
         return super().state(copy=copy)
 
     @torch.inference_mode()
     @one_thread_at_a_time
     def restore(self, state: SessionState) -> None:
-        """Go on from a state of the same network, weights, schedule and precision."""
+        """Continue from a state with the same network, weights, schedule and precision."""
         super().restore(state)
 
     def _reset_transient_state(self) -> None:
@@ -465,7 +465,7 @@ class TrackSession(Checkpointable, Session):
         }
 
     def resolve(self, frame: Frame, value: PromptsLike) -> FramePrompts:
-        """Make masks (H, W), int32, of the prompts for the next frame, for :meth:`step`."""
+        """Convert the prompts for the next frame to masks (H, W), int32, for :meth:`step`."""
         prompts = as_prompts(value, f"prompts of frame {frame.index}")
         if not prompts:  # a detector may have found nothing
             return _NO_PROMPTS

@@ -21,7 +21,7 @@ def write_archive(path: Path, overwrite: bool, write: Callable[[Path], dict[str,
 
     Args:
         path: the archive.
-        overwrite: replace what is there.
+        overwrite: replace existing files.
         write: writes into a folder, and gives the file or folder of each format.
 
     Returns:

@@ -25,14 +25,14 @@ class Cancelled(KeyboardInterrupt):
 
 
 class CancelToken:
-    """Asks the loops of a run to stop, from any thread or handler of signals; it is not taken back.
+    """Stops the loops of a run, from any thread or signal handler; it cannot be undone.
 
-    A loop looks at :attr:`cancelled` after each frame, saves, and ends.
+    A loop checks :attr:`cancelled` after each frame, saves, and ends.
 
     Attributes:
-        cancelled: whether the run is to stop.
-        by_signal: whether Ctrl-C or another signal asked for it, and not the program.
-        cancel_time: when it was asked for, by ``time.monotonic()``; None while it was not.
+        cancelled: whether the run should stop.
+        by_signal: whether Ctrl-C or another signal, not the program, cancelled the run.
+        cancel_time: time of the cancellation by ``time.monotonic()``; None before it.
 
     Example:
         >>> token = segue.jobs.CancelToken()
@@ -48,11 +48,11 @@ class CancelToken:
 
     @property
     def by_program(self) -> bool:
-        """Whether the program asked the run to stop, and no signal."""
+        """Whether the program, not a signal, cancelled the run."""
         return self.cancelled and not self.by_signal
 
     def cancel(self) -> None:
-        """Ask the run to stop after the frame in work."""
+        """Stop the run after the current frame."""
         self.cancel_time = self.cancel_time or time.monotonic()
         self.cancelled = True
         # Taken one by one: a signal may come in the middle of a call, and calls this again.
@@ -61,23 +61,23 @@ class CancelToken:
                 self._callbacks.pop()()
 
     def wait(self, seconds: float) -> bool:
-        """Sleep, until the time is over or the run is to stop."""
+        """Sleep until the time is over or the run should stop."""
         end = time.monotonic() + seconds
         while not self.cancelled and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, LOOK_SECONDS))
         return self.cancelled
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
-        """Call something once when the run is to stop, in the thread that cancels, or at once after that.
+        """Call a function once on cancellation, in the cancelling thread, or immediately after it.
 
-        It must be quick and take no lock, for that thread may be in a handler of signals.
+        It must be quick and must not take a lock, because that thread may be in a signal handler.
         """
         self._callbacks.append(callback)
         if self.cancelled:
             self.cancel()
 
     def forget(self, callback: Callable[[], None]) -> None:
-        """Withdraw what :meth:`on_cancel` was given."""
+        """Remove a function of :meth:`on_cancel`."""
         with suppress(ValueError):
             self._callbacks.remove(callback)
 

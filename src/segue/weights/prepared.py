@@ -198,7 +198,7 @@ def prepare(
             ``torch.compile`` gave are compiled.
         weights: weight file of a name; None is the network's own.
         task: the task that a network with this name must have; None takes any.
-        device: None takes a GPU if there is one.
+        device: None selects a GPU if there is one.
         fast: 8-bit integers, bfloat16 or float16, where the network and the device are faster with them.
         adapt: makes the network of what the name stands for.
 

@@ -268,7 +268,7 @@ class Tracker(Protocol):
         """
 
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called.
+        """Continue from a state of :meth:`state`.
 
         Args:
             state: as :meth:`state` returned it, with tensors on the tracker's device; they are copied.
@@ -324,7 +324,7 @@ class VideoTracker(Protocol):
         """Give all that :meth:`restore` needs."""
 
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""
+        """Continue from a state of :meth:`state`."""
 
 
 class MakeVideoTracker(Protocol):

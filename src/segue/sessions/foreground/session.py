@@ -52,26 +52,25 @@ class ForegroundWarning(UserWarning):
 
 
 class ForegroundSession(ExplainedSession):
-    """Gives the foreground of each frame; frames go in one by one.
+    """Segments the foreground frame by frame.
 
-    Frames are reduced to the working size and pass through the stages of the model, see
-    :mod:`.stage_list`; the background is kept up to date. The first frame of a scene is its
-    first background, so nothing is foreground there.
+    Frames are resized to the working size and pass through the stages of the model, see
+    :mod:`.stage_list`. The session updates the background. The first frame of a scene is its initial
+    background and has no foreground.
 
     Args:
-        model: name for :func:`segue.load`; a foreground network; one that sessions share, as
-            ``segue.load(name, device="cpu")`` gives it; or a classical segmenter.
-        background: what gives the image of the empty scene; by default a :class:`MaskedMedian`. A session
-            needs one of its own.
-        masks: how masks are made of probabilities; a session needs one of its own.
-        short_side: larger frames are reduced to this short side; None never reduces.
-        without: names of stages to leave out, such as ``["align", "rain"]``.
+        model: name for :func:`segue.load`; a foreground network; a shared network from
+            ``segue.load(name, device="cpu")``; or a classical segmenter.
+        background: background model; by default a :class:`MaskedMedian`. Each session needs a separate one.
+        masks: converts probabilities to masks; each session needs a separate one.
+        short_side: larger frames are resized to this short side; None keeps their size.
+        without: names of stages to remove, such as ``["align", "rain"]``.
         stages: further stages by name, such as those of plug-ins.
-        follow_camera: for networks, whether a moving camera is followed: ``always``, ``auto`` while it pans,
-            or ``never``; None is never.
-        warm_up: frames of each scene whose masks are empty while the background is learnt.
-        device: None takes a GPU if there is one; for networks.
-        fast: half precision or 8-bit integers, where the device is faster with them; for networks.
+        follow_camera: for networks, when to compensate camera motion: ``always``, ``auto`` during pans, or
+            ``never``; None is never.
+        warm_up: number of frames of each scene with empty masks while the background is learnt.
+        device: None selects a GPU if there is one; for networks.
+        fast: half precision or 8-bit integers if they are faster on the device; for networks.
 
     Example:
         >>> session = ForegroundSession("mustan-lite")
@@ -138,19 +137,19 @@ class ForegroundSession(ExplainedSession):
 
     @property
     def restorable(self) -> bool:
-        """Whether :meth:`state` can be called; OpenCV's subtractors do not tell what they know."""
+        """Whether :meth:`state` can be called; OpenCV's subtractors do not expose their state."""
         return self._segmenter.restorable
 
     @property
     def background(self) -> Image | None:
-        """The empty scene at the working size, RGB (h, w, 3), uint8; None if there is no such image."""
+        """The background at the working size, RGB (h, w, 3), uint8; None if there is no such image."""
         if isinstance(self._segmenter, Subtractor):
             return self._segmenter.scene
         return self._background.image if self._learns else None
 
     @property
     def scenes(self) -> VideoScenes | None:
-        """All that is known of the empty scene, to be saved; None if there is no such image."""
+        """The background model, to be saved; None if there is no background image."""
         image, background = self.background, self._background
         if image is None:
             return None

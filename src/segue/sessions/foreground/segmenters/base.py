@@ -131,8 +131,8 @@ class NetworkSegmenter(Segmenter):
 
     Args:
         network: in evaluation mode; it is not changed.
-        device: None takes a GPU if there is one.
-        fast: half precision or 8-bit integers, where the device is faster with them.
+        device: None selects a GPU if there is one.
+        fast: half precision or 8-bit integers if they are faster on the device.
     """
 
     def __init__(
