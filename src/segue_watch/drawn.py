@@ -42,7 +42,7 @@ class Change:
             texts = [values["previous"] or "", values["new"] or ""]
             if any(texts) and all(isinstance(text, str) for text in texts):
                 if "${" in texts[1]:  # the page would show it
-                    raise SegueError("what is drawn has no secret in its name; leave out ${")
+                    raise SegueError("a name must not contain a secret; remove ${")
                 return cls(option, *texts)
         raise SegueError(
             'give {"previous": TEXT, "new": TEXT}, such as door=5%,10% 50%,10% 50%,90%; null for nothing'
@@ -77,7 +77,7 @@ def save_change(
     data = read_text(path)
     jobs, _ = parse_file(data, path, output)
     if name not in jobs:
-        raise ConflictError(f"{path}: has no camera {name} any more")
+        raise ConflictError(f"{path}: no longer has a camera {name}")
     text = data.decode()
     content: Any = tomlkit.parse(text)
     table, defaults = content["cameras"][name], content.get("defaults", {})
@@ -95,7 +95,7 @@ def save_change(
     job = parse_file(new.encode(), path, output)[0][name]
     check(job)
     if read_text(path) != data:
-        raise ConflictError(f"{path}: was saved at the same moment; try it again")
+        raise ConflictError(f"{path}: was saved at the same time; try again")
     rewrite(path, new.encode())
     return job
 
@@ -116,14 +116,15 @@ def _apply(change: Change, listed: Any, name: str) -> None:
         previous = _parse(change.option, change.previous)
         if previous not in values:
             raise ConflictError(
-                f"{_label(previous)} was changed or removed by somebody else; look at it, and try it again",
+                f"{_label(previous)} was changed or removed by another person in the meantime; "
+                "check it and try again",
                 current,
             )
         index = values.index(previous)
     if new is not None and _identity(new) in [
         _identity(value) for i, value in enumerate(values) if i != index
     ]:
-        raise ConflictError(f"{_label(new)} is there already; choose another name or place", current)
+        raise ConflictError(f"{_label(new)} already exists; choose another name or place", current)
     if index is None:
         listed.append(change.new)
     elif new is None:

@@ -119,7 +119,7 @@ class Query:
             cursor = max(places, key=lambda place: place.order, default=None)
             place = Cursor.parse(fields["place"][0]) if "place" in fields else None
         except ValueError as error:
-            raise SegueError(f"no such question: {error}") from None
+            raise SegueError(f"invalid query: {error}") from None
         cameras, zones, labels, kinds = (
             frozenset(fields.get(word, ())) for word in ("camera", "zone", "label", "event")
         )

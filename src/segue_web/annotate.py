@@ -239,7 +239,7 @@ class AnnotateBackend(Backend):
     def refuse_while_running(self, what: str) -> None:
         """Raise SegueError while something is computed."""
         if self._trackings.runner.busy or self._export_runner.busy:
-            raise SegueError(f"cannot {what} while something is computed; stop it first (Escape)")
+            raise SegueError(f"cannot {what} during tracking or export; stop it first (Escape)")
 
     def begin_export(self, job: Job, steps: AsyncGenerator[Any, None]) -> None:
         """Begin an export beside those of the page."""
@@ -299,7 +299,7 @@ class AnnotateBackend(Backend):
         """Import an upload into the objects that its own are to be, or only say what would change."""
         uploaded = self._imports.get(upload)
         if uploaded is None:
-            raise PromptError("the file was uploaded too long ago; choose it again")
+            raise PromptError("the upload has expired; choose the file again")
         selected = effects(self.project, uploaded.labels, targets)
         if preview:
             return self._preview(uploaded, selected)
@@ -484,16 +484,16 @@ class AnnotateBackend(Backend):
 
         They are judged as they were at a revision.
         """
-        verb = "accept" if accept else "refuse"
+        verb = "accept" if accept else "reject"
         self._trackings.refuse_tracked(f"{verb} changes of an object", *objects)
         frames = range(first, min(last, self.video.count - 1) + 1)
         self.project.check_objects(objects, seen, frames)
         if set(objects) - set(self.project.unlocked(objects)):
-            raise PromptError(f"unlock the object first, then {verb} what a tracking changed of it")
-        with self.project.change("accepted changes" if accept else "refused changes"):
+            raise PromptError(f"unlock the object first, then {verb} its changes")
+        with self.project.change("accepted changes" if accept else "rejected changes"):
             done = sum(self.project.judge_replaced(number, frames, accept=accept) for number in objects)
             if not done:
-                raise PromptError(f"no tracking has changed a mask of it on frames {first} to {last}")
+                raise PromptError(f"its masks on frames {first} to {last} have no changes by tracking")
         return {"masks": done}
 
     def _remove(self, object: messages.Number, seen: messages.Revision) -> None:
@@ -519,7 +519,7 @@ class AnnotateBackend(Backend):
         """Make an object part of another one, on all frames, both as they were at a revision."""
         self._trackings.refuse_tracked("merge an object", object, into)
         if {object, into} - set(self.project.unlocked((object, into))) or object == into:
-            raise PromptError("choose another unlocked object to merge with")
+            raise PromptError("select another unlocked object to merge with")
         self.project.check_objects((object, into), seen)
         with self.project.change("merge"):
             self._shapes.merge(object, into)
@@ -545,7 +545,7 @@ class AnnotateBackend(Backend):
         done = self.project.undo(redo=redo, entry=entry)
         if done is None:
             exception = (
-                " but what is of an object that is being tracked" if self._trackings.runner.job else ""
+                " except changes to an object that is being tracked" if self._trackings.runner.job else ""
             )
             raise SegueError(f"there is nothing to {'redo' if redo else 'undo'}{exception}")
         label, changed = done
@@ -563,7 +563,7 @@ class AnnotateBackend(Backend):
         """Comment on an object, on a frame or a place of it, or on both."""
         if place is not None:
             if frame is None:
-                raise PromptError("a place is one of a frame; give the frame, too")
+                raise PromptError("a place needs its frame")
             [(x, y, _)] = messages.clicks_within([(*place, True)], *self.video.size)
             place = x, y
         with self.project.change("comment"):

@@ -27,7 +27,7 @@ def choose_key(person: str, name: str, key: str) -> None:
         keys = _read()
         merged = keys.get(person, {}) | {name: key}
         if len(merged) > MAX_KEYS:
-            raise SegueError(f"there is room for {MAX_KEYS} keys of a person")
+            raise SegueError(f"a person can change at most {MAX_KEYS} keys")
         text = json.dumps(keys | {person: merged}, indent=1, ensure_ascii=False)
         write_complete(path, f"{text}\n".encode())
 
@@ -41,5 +41,5 @@ def _read() -> dict[str, dict[str, str]]:
             for person, keys in stored.items()
         }
     except (OSError, ValueError, AttributeError) as error:
-        raise SegueError(f"{path}: the keys cannot be read ({error}); mend or move the file") from None
+        raise SegueError(f"{path}: the keys cannot be read ({error}); repair or move the file") from None
     return people

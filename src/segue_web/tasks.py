@@ -50,12 +50,12 @@ class Tasks:
         try:
             stored = json.loads(self._path.read_text("utf-8"))
         except (OSError, ValueError) as error:
-            raise SegueError(f"{self._path}: cannot be read ({error}); mend or move it") from None
+            raise SegueError(f"{self._path}: cannot be read ({error}); repair or move it") from None
         try:
             return {str(name): _task(value) for name, value in stored.items()}
         except (AttributeError, ValueError, TypeError):
             raise SegueError(
-                f"{self._path}: is no JSON object of a name or a task for each video; mend or move it"
+                f"{self._path}: is no JSON object of a name or a task for each video; repair or move it"
             ) from None
 
     def assign(self, name: str, person: str, role: Role, expected: str | None) -> None:
@@ -67,9 +67,13 @@ class Tasks:
         def change(task: Task) -> Task:
             current = task.person if role == "person" else task.reviewer
             if expected is not None and current != person:
-                check_value(expected, current, f"{name} was given to {current or 'nobody'} meanwhile")
+                check_value(
+                    expected, current, f"{name} was assigned to {current or 'nobody'} in the meantime"
+                )
             if person and person == (task.reviewer if role == "person" else task.person):
-                raise PromptError(f"{person} has {name} already; a second look is that of another person")
+                raise PromptError(
+                    f"{name} is already assigned to {person}; another person must annotate it again"
+                )
             return replace(task, person=person) if role == "person" else replace(task, reviewer=person)
 
         self._change(name, change)
@@ -83,7 +87,7 @@ class Tasks:
                 check_value(expected, current, f"{name} is {STATES[current]} now")
             if state == "done" and task.person and actor() == task.person:
                 raise PromptError(
-                    f"another person than {task.person} says that {name} is done; give it to review first"
+                    f"another person than {task.person} must mark {name} as done; set it to review first"
                 )
             return replace(task, state=state, by=actor())
 

@@ -80,7 +80,7 @@ class Trackings:
             if not objects:
                 is_tracked = not tracked.isdisjoint(planned.objects)
                 raise PromptError(
-                    "this is being tracked already" if is_tracked else "this tracking waits already"
+                    "this is already being tracked" if is_tracked else "this tracking is already queued"
                 )
             number = self._queue.add(replace(planned, objects=objects))
             self._queue.release(planned.user, replaces_rest=True)
@@ -117,7 +117,7 @@ class Trackings:
             except ClosedError:
                 raise
             except SegueError as failed:
-                self._send({"event": "failed", "error": f"the next tracking did not begin: {failed}"})
+                self._send({"event": "failed", "error": f"the next tracking could not start: {failed}"})
                 if not isinstance(failed, PromptError):
                     break
         return {}

@@ -31,7 +31,7 @@ from segue_web.video import Video
 from segue_web.viewing import read_project
 
 SECOND = ".second"
-"""What stands in the names of projects of a second look."""
+"""Suffix of the projects of second annotations."""
 
 Make = Callable[[Path, Path], AnnotateBackend]
 """Opens a video with its project folder."""
@@ -118,7 +118,7 @@ class VideoListBackend(Backend):
     def shown(self, number: int | None) -> Video:
         open_number, backend = self._open_one
         if number is not None and number != open_number:
-            raise SourceError("another video was opened meanwhile")
+            raise SourceError("another video was opened in the meantime")
         return backend.video
 
     def open(self) -> None:
@@ -141,7 +141,7 @@ class VideoListBackend(Backend):
         number, backend = self._open_one
         fields = dict(request.model_extra or {})
         if fields.pop("video", None) != number and request.op != "hello":
-            raise SegueError("another video was opened in another window; load this page again")
+            raise SegueError("another video was opened in another window; reload this page")
         answer = await backend.handle(messages.PageRequest(id=request.id, op=request.op, **fields))
         if request.op == "hello":
             answer["video"] = answer["video"] | {"number": number}
@@ -174,7 +174,7 @@ class VideoListBackend(Backend):
             else:
                 self._errors.pop(number, None)
                 return number, backend
-        raise first or SegueError("there is no further video")
+        raise first or SegueError("there is no next video")
 
     def _progress(self) -> list[Progress | None]:
         return [self._progress_of(number) for number in range(len(self._names))]
@@ -249,14 +249,14 @@ class VideoListBackend(Backend):
     def _agreement(self, number: messages.Index) -> dict[str, Any]:
         """How far the two people agree who annotated a video, in the mean and by object."""
         name, places = self._checked(number), (number, number + len(self._names))
-        for place, whose in zip(places, ("", " of a second look"), strict=True):
+        for place, whose in zip(places, ("", " in the second annotation"), strict=True):
             if not (about := self._progress_of(place)) or not about.annotated:
                 raise PromptError(f"{name} has no masks{whose} yet")
         with closing(Video(self._paths[number])) as video:
             first, second = (read_project(self._project(place), video) for place in places)
         rows = agreement(first, second)
         if not rows:
-            raise PromptError(f"both have annotated no frame of {name} together")
+            raise PromptError(f"no frame of {name} is annotated in both projects")
         mean = sum(row.iou for row in rows) / len(rows)
         self._agreements[number] = mean
         return {"mean": mean, "objects": [asdict(row) for row in rows]}

@@ -44,7 +44,7 @@ class MaskComparison:
     """Two results of one video by J and F of DAVIS, means over the frames that it scores."""
 
     columns: tuple[str, ...] = ("J", "F")
-    left_out = "the first and the last with a truth are left out, as DAVIS does"
+    left_out = "the first and last frame with ground truth are left out, as in DAVIS"
 
     def __init__(self, first: Labels, second: Labels) -> None:
         self.first, self.second = first, second

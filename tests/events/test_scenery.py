@@ -51,7 +51,7 @@ def test_what_comes_and_goes_at_one_place_is_scene_after_four_times_and_said_onc
     [place] = camera.scenery.places
     assert place.box[0] <= 0.1 < 0.2 <= place.box[2]
     assert camera.notices == [camera.notices[0]]
-    assert "it is scene from now on" in camera.notices[0]
+    assert "it is now scene" in camera.notices[0]
 
 
 def test_a_place_that_is_taken_back_is_never_scene_again(camera: Camera) -> None:

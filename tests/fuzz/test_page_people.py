@@ -229,7 +229,7 @@ class Person:
             lambda: bool(stopped() or question.count() or self.state("!state.running")), "Escape is lost"
         )
         if question.count():
-            question.get_by_role("button", name="Let it go on").click()
+            question.get_by_role("button", name="Keep it running").click()
             self.counts["asked whether to stop the other"] += 1
         self.counts["stop"] += len(stopped())
         if self.chance.random() < 0.5:
@@ -238,7 +238,7 @@ class Person:
     def go_on(self) -> None:
         """Begin again what was stopped, or waits behind it."""
         begin = """() => {
-          const names = ["Go on", "Begin"];
+          const names = ["Go on", "Start"];
           const button = [...document.querySelectorAll("#waiting button")].find(({ textContent }) =>
             names.includes(textContent));
           button?.click();
@@ -262,7 +262,7 @@ class Person:
 
         self.waits(lambda: bool(undone() or question.count()), "undo is lost")
         if question.count():
-            question.get_by_role("button", name="Leave it").click()
+            question.get_by_role("button", name="Keep it").click()
             self.counts["asked whether to undo the other's"] += 1
         becomes(self.page, STATE("!state.pending"))
         for one in undone():
@@ -296,7 +296,7 @@ class Person:
         self.page.locator('[data-command="people"]').click()
         written = self.page.get_by_label("Comment", exact=True)
         written.fill(f"{self.name} {len(self.wire.requests)}")
-        self.page.get_by_label("What the comment is on").select_option("frame")
+        self.page.get_by_label("Subject of the comment").select_option("frame")
         self.does("comment", lambda: written.press("Enter"))
         becomes(written, "field => !field.value")
         self.leave_dialog()

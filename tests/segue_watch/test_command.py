@@ -507,7 +507,7 @@ def test_two_people_who_draw_at_the_same_moment_both_have_their_zones(tmp_path: 
         )
         status, text = at_once(address, (moved if latest == other else other, None))[0]
         assert status == 409
-        assert "somebody else" in text
+        assert "another person" in text
     assert {*yard.job.zones} in ({C, D}, {A, C, D})
     assert read_cameras(path, tmp_path)["yard"] == yard.job
 
@@ -774,7 +774,7 @@ def test_regions_and_least_heights_are_saved_beside_zones(tmp_path: Path) -> Non
     assert len(job.zones) == 3
     before = path.read_bytes()
     for change in (Change("ignore", A, "line=0,0 9,9"), Change("min-height", "100:12"), Change("zone", D, A)):
-        with pytest.raises(SegueError, match=r"ignore|minimum height|somebody else"):
+        with pytest.raises(SegueError, match=r"ignore|minimum height|another person"):
             save_change(path, tmp_path, "gate", change)
     assert path.read_bytes() == before
 

@@ -397,7 +397,7 @@ def test_a_place_that_is_scene_is_told_and_taken_back() -> None:
             yard.memory.scenery.see(swaying(10 * number + index, number))
         yard.memory.scenery.see(swaying(10 * number + 5, 0))
     assert len(told) == 1
-    assert "it is scene from now on" in told[0]
+    assert "it is now scene" in told[0]
     with CameraPage([yard], 0) as page:
         [place] = json.loads(fetched(f"{page.address}states")[1])["yard"]["scene"]
         assert place["box"][0] < 0.1 < place["box"][2]

@@ -128,14 +128,14 @@ def test_people_see_cameras_and_events_mark_them_and_draw_zones(page: Any, folde
     page.keyboard.press("Escape")
 
     page.get_by_role("link", name="Counts").click()
-    page.get_by_text("Objects that came").wait_for()
+    page.get_by_text("Objects that entered").wait_for()
     for choice, bars in (("day", 14), ("hour", 24)):
         page.locator("#counts-by").select_option(choice)
         becomes(
             page, f"document.querySelectorAll('.chart')[0]?.querySelectorAll('.bars i').length === {bars}"
         )
     page.get_by_role("link", name="Health").click()
-    page.get_by_text("of a processor core").wait_for()
+    page.get_by_text("of a CPU core").wait_for()
 
     page.get_by_role("link", name="Wall").click()
     page.locator(".tile.online").click()
@@ -209,7 +209,7 @@ def test_many_visits_are_reviewed_at_once_by_keys_and_by_a_mouse(page: Any, fold
     page.locator(".card").first.wait_for()
     page.locator("#by-search").fill("nobody")
     page.keyboard.press("Enter")
-    page.get_by_text("No visit.").wait_for()
+    page.get_by_text("No visits.").wait_for()
 
 
 def test_a_place_that_becomes_scene_is_said_once_and_taken_back(
@@ -219,10 +219,10 @@ def test_a_place_that_becomes_scene_is_said_once_and_taken_back(
         for index in range(3):
             cameras["dead"].memory.scenery.see(swaying(10 * number + index, number))
         cameras["dead"].memory.scenery.see(swaying(10 * number + 5, 0))
-    page.locator(".notice", has_text="dead: something comes and goes at one place").wait_for()
+    page.locator(".notice", has_text="dead: objects appear and disappear repeatedly at one place").wait_for()
     page.evaluate("location.hash = '#camera/dead'")
     page.locator("#zone-list li", has_text="scene 1").wait_for()
-    page.locator(".notice").get_by_role("button", name="Take back").click()
+    page.locator(".notice").get_by_role("button", name="Reject").click()
     page.locator("#zone-list li", has_text="scene 1").wait_for(state="detached")
     assert cameras["dead"].memory.scenery.places == []
     assert page.locator(".notice").count() == 0

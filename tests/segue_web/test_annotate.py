@@ -1130,7 +1130,7 @@ def test_the_order_of_objects_decides_what_is_on_top_in_exports_that_cannot_over
     ask("layer", object=one, below=two, seen=SEEN)
     seen = ask("hello")["revision"]
     ask("layer", object=two, below=one, seen=seen, user="Ann")
-    with pytest.raises(ConflictError, match="the place of Object 2 was changed by Ann meanwhile"):
+    with pytest.raises(ConflictError, match="the order of Object 2 was changed by Ann in the meantime"):
         ask("layer", object=two, seen=seen, user="Ben")
     ask("layer", object=one, seen=seen, user="Ben")  # of another object
 
@@ -1140,7 +1140,7 @@ def test_two_people_work_at_one_project_and_edits_of_the_same_frame_are_refused(
 ) -> None:
     seen = ask("look", frames=[3])["frames"][0]["revision"]
     ask("click", frame=3, object=None, points=[(20, 30, True)], seen=seen, user="Ann")
-    with pytest.raises(ConflictError, match="frame 3 was changed by Ann meanwhile"):
+    with pytest.raises(ConflictError, match="frame 3 was changed by Ann in the meantime"):
         ask("click", frame=3, object=1, points=[(20, 30, True)], seen=seen, user="Ben")
     ask("comment", text="too small", object=1, frame=3, user=" Ben ")
     ask("resolve", comment=1, user="Ann")
@@ -1163,5 +1163,5 @@ def test_two_people_work_at_one_project_and_edits_of_the_same_frame_are_refused(
     comment = backend.project.comments()[-1]
     height = backend.video.size[0]
     assert (comment["frame"], comment["x"], comment["y"]) == (3, 12.5, height - 1), "within the image"
-    with pytest.raises(PromptError, match="give the frame"):
+    with pytest.raises(PromptError, match="needs its frame"):
         ask("comment", text="where?", place=(1, 1))

@@ -91,7 +91,7 @@ def test_refused_masks_are_put_back_as_they_were_and_accepted_ones_stay(
     assert judge(ask, 0, 5) == {"masks": 1}
     assert (pending(changed), columns(changed, 5)) == ([], SECOND)
 
-    for label, left in (("accepted changes", [5]), ("refused changes", [5, 6, 7])):
+    for label, left in (("accepted changes", [5]), ("rejected changes", [5, 6, 7])):
         assert ask("undo")["label"] == label
         assert pending(changed) == left
     assert columns(changed, 6) == SECOND
@@ -122,11 +122,11 @@ def test_where_the_tracker_was_not_sure_stays_with_a_mask(backend: AnnotateBacke
 def test_two_people_judge_what_they_have_seen(changed: AnnotateBackend, ask: Ask) -> None:
     seen = ask("hello")["revision"]
     judge(ask, 6, 6, accept=False, seen=seen, user="Ann")
-    with pytest.raises(ConflictError, match="Object 1 was changed on frame 6 by Ann meanwhile"):
+    with pytest.raises(ConflictError, match="Object 1 was changed on frame 6 by Ann in the meantime"):
         judge(ask, 5, 7, seen=seen, user="Ben")
     assert pending(changed) == [5, 7]
     assert judge(ask, 7, 7, seen=seen, user="Ben") == {"masks": 1}, "frame 7 is as Ben saw it"
-    with pytest.raises(PromptError, match="no tracking has changed a mask of it on frames 6 to 7"):
+    with pytest.raises(PromptError, match="its masks on frames 6 to 7 have no changes by tracking"):
         judge(ask, 6, 7, user="Ben")
     assert changed.project.history()["undo"] == "accepted changes", "nothing is noted where nothing was done"
 
@@ -137,7 +137,7 @@ def test_changes_stay_to_be_judged_after_a_restart(changed: AnnotateBackend, ask
     again = Project(project.folder, changed.video.describe(), project.size)
     with closing(again):
         assert len(again.replaced_masks(6)) == 1
-        with again.change("refused changes"):
+        with again.change("rejected changes"):
             assert again.judge_replaced(1, range(12), accept=False) == 3
         assert again.plane(6, 1)[12, FIRST.start]
     changed.project = Project(project.folder, changed.video.describe(), project.size)  # the fixture closes it
@@ -178,7 +178,7 @@ def test_nothing_is_judged_while_it_is_tracked_or_locked(three: AnnotateBackend)
                 put(three.project, 5, 1, columns)
         wanted = {"objects": [1], "first": 5, "last": 5, "seen": SEEN, "accept": False}
         await handle(**forward(1))
-        with pytest.raises(SegueError, match="cannot refuse changes of an object while it is tracked"):
+        with pytest.raises(SegueError, match="cannot reject changes of an object while it is tracked"):
             await handle("judge", **wanted)
         await end(three)
         await handle("object", object=1, locked=True)

@@ -26,7 +26,7 @@ def classes(*names: str) -> dict[str, Any]:
 def test_a_schema_replaces_only_the_one_that_was_seen(backend: AnnotateBackend, ask: Ask) -> None:
     seen = ask("hello")["revision"]
     ask("schema", schema=classes("car"), seen=seen, user="Ann")
-    with pytest.raises(ConflictError, match="classes and attributes were changed by Ann meanwhile"):
+    with pytest.raises(ConflictError, match="classes and attributes were changed by Ann in the meantime"):
         ask("schema", schema=classes("bus"), seen=seen, user="Ben")
     assert backend.project.schema.names == ("car",)
     click(ask, 3, 20, 30)  # other changes do not count
@@ -67,7 +67,7 @@ def test_undo_takes_back_the_step_that_was_seen_alone(backend: AnnotateBackend, 
     assert ask("undo", entry=history["entries"]["undo"], user="Ann")["user"] == "Ben"
     history = ask("hello")["history"]
     ask("comment", text="mine", user="Ben")
-    with pytest.raises(ConflictError, match="the step to redo is gone"):
+    with pytest.raises(ConflictError, match="the step to redo no longer exists"):
         ask("undo", redo=True, entry=history["entries"]["redo"], user="Ann")
 
 
@@ -93,7 +93,7 @@ def test_an_object_is_changed_as_a_whole_only_as_it_was_seen(
     ask("click", frame=3, object=1, points=[(20, 30, True), (24, 30, True)], seen=seen, user="Ben")
     timeline = backend.project.timeline()
 
-    with pytest.raises(ConflictError, match="Object 1 was changed on frame 3 by Ben meanwhile"):
+    with pytest.raises(ConflictError, match="Object 1 was changed on frame 3 by Ben in the meantime"):
         ask(**change, seen=seen)
     assert backend.project.timeline() == timeline
     ask(**change, seen=seen + 1)

@@ -100,11 +100,11 @@ async def end(backend: AnnotateBackend, how: Exception | None = None) -> None:
 def test_trackings_wait_for_each_other_in_an_order_that_can_be_changed(three: AnnotateBackend) -> None:
     async def steps(handle: Any) -> None:
         assert (await handle(**forward(1)))["start"] == 4
-        with pytest.raises(SegueError, match="tracked already"):
+        with pytest.raises(SegueError, match="already being tracked"):
             await handle(**forward(1))
         second = (await handle(**forward(2)))["queued"]
         third = (await handle(**forward(3)))["queued"]
-        with pytest.raises(SegueError, match="waits already"):
+        with pytest.raises(SegueError, match="already queued"):
             await handle(**forward(3))
         await handle("move", waiting=third, place=0)
         assert waiting(events) == [[3], [2]]
@@ -148,7 +148,7 @@ def test_a_stop_is_of_the_tracking_that_was_seen_alone(three: AnnotateBackend) -
         [mine] = {event["run"] for event in events if event["event"] == "progress"}
         assert {event["user"] for event in events if event["event"] == "progress"} == {"Ann"}
         await end(three)
-        with pytest.raises(SegueError, match="another one of Ben runs; it goes on"):
+        with pytest.raises(SegueError, match="another one of Ben is running and was not stopped"):
             await handle("stop", run=mine, user="Ann")
         running = (await handle("hello"))["running"]
         assert running["user"] == "Ben"
@@ -335,7 +335,7 @@ def test_what_cannot_begin_does_not_hold_up_the_rest(three: AnnotateBackend) -> 
     events = run(three, steps)
     assert tracked_objects(three) == [[1], [3]]
     [error] = [event["error"] for event in events if event["event"] == "failed"]
-    assert "click one here first" in error
+    assert "click on one here first" in error
 
 
 def test_after_a_kill_what_ran_and_what_waited_goes_on_by_itself(

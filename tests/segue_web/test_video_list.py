@@ -193,7 +193,7 @@ def test_a_video_goes_from_open_to_done_by_two_people(videos: VideoListBackend) 
     ask(videos, "set_state", number=0, state="review", seen="work", user="Ann")
     with pytest.raises(PromptError, match="another person than Ann"):
         ask(videos, "set_state", number=0, state="done", user="Ann")
-    with pytest.raises(PromptError, match="Ann has b2 already"):
+    with pytest.raises(PromptError, match="b2 is already assigned to Ann"):
         ask(videos, "assign", number=0, person="Ann", role="reviewer")
     ask(videos, "assign", number=0, person="Ben", role="reviewer")
     with pytest.raises(ConflictError, match="b2 is to review now") as refused:
@@ -243,7 +243,7 @@ def test_a_second_look_has_a_project_of_its_own_and_both_are_compared(videos: Vi
         leaf = np.zeros(first.project.size, np.bool_)
         leaf[40:44, 40:44] = True
         first.project.put(2, {ids[1]: (leaf, FrameAnnotation("given"))})
-    with pytest.raises(PromptError, match="no masks of a second look"):
+    with pytest.raises(PromptError, match="no masks in the second annotation"):
         ask(videos, "agreement", number=0)
     ask(videos, "open", number=0, second=True)
     second = videos.current
@@ -348,7 +348,7 @@ def test_assignments_at_once_are_all_kept_also_by_two_processes(folder: Path, tm
 
 def test_a_video_that_was_given_to_somebody_else_meanwhile_is_told(videos: VideoListBackend) -> None:
     ask(videos, "assign", number=1, person="Ann", seen="")
-    with pytest.raises(ConflictError, match="given to Ann meanwhile"):
+    with pytest.raises(ConflictError, match="assigned to Ann in the meantime"):
         ask(videos, "assign", number=1, person="Ben", seen="")
     ask(videos, "assign", number=1, person="Ann", seen="")
     ask(videos, "assign", number=1, person="Ben", seen="Ann")
@@ -377,7 +377,7 @@ def test_a_click_that_is_computed_while_another_video_is_opened_is_told_so(
         await computing.wait()
         await backend.handle(request(op="open", number=1))
         opened.set()
-        with pytest.raises(SegueError, match="another video was opened meanwhile"):
+        with pytest.raises(SegueError, match="another video was opened in the meantime"):
             await click
 
     def request(**fields: Any) -> messages.PageRequest:

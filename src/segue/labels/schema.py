@@ -150,7 +150,7 @@ class LabelSchema(_Part):
     def check_class(self, category: str) -> None:
         """Raise SegueError unless an object may have a class; the empty one means none."""
         if category and self.classes and category not in self.names:
-            raise SegueError(f"{category} is none of the classes: {', '.join(self.names)}")
+            raise SegueError(f"{category} is not one of the classes: {', '.join(self.names)}")
 
     def check(self, category: str | None, values: Mapping[str, str | None], of: Owner) -> None:
         """Raise PromptError unless objects of a class may have these attributes; others may be anything."""

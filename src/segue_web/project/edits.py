@@ -85,8 +85,8 @@ class Edits:
         has_mask = previous is not None and previous.any()
         if box is None and not has_mask and not any(inside for _, _, inside in clicks):
             raise PromptError(
-                "there is no mask here to remove something from: click on the object first, then right click "
-                "on what does not belong to it"
+                "there is no mask here to correct; click on the object first, then right-click on areas "
+                "outside it"
             )
         adds = previous is None or any(inside for _, _, inside in added)
         if mends:
@@ -103,7 +103,7 @@ class Edits:
         def over(current: BoolArray, paint: Paint) -> tuple[BoolArray, Paint]:
             painted = paint.without(added, answer)
             if not answer.any() and (adds or not painted.on.any()):
-                raise PromptError("nothing is found there; add a point, draw a box, or paint it")
+                raise PromptError("no object was found there; add a click, draw a box or paint the object")
             changed = painted.over(answer)
             if retained and not mends:
                 areas.update(before=int(current.sum()), after=int(changed.sum()))
@@ -175,7 +175,7 @@ class Edits:
             or correction.box is not None
             or correction.mends
         ):
-            raise PromptError("click once on a new object first, then ask for other masks of this click")
+            raise PromptError("only a mask from a single click has alternatives; click once on a new object")
         return correction
 
     def _corrected_by(
@@ -222,7 +222,7 @@ class Edits:
 
         def over(_: BoolArray, paint: Paint) -> tuple[BoolArray, Paint]:
             if not answer.any():
-                raise PromptError("nothing is found under the stroke; draw it anew, or paint the object")
+                raise PromptError("no object was found under the stroke; draw it again or paint the object")
             painted = paint.without(marks.clicks, answer)
             return painted.over(answer), painted
 
@@ -243,14 +243,14 @@ class Edits:
     ) -> dict[str, Any]:
         """Add what a brush covers to an object or take it away; without a width, what the path encloses."""
         if object is None and not add:
-            raise PromptError("choose an object before you erase")
+            raise PromptError("select an object before you erase")
         corners = np.array(path)
         if width is None:
             label, stroke = "polygon", filled(corners, self._video.size)
         else:
             label, stroke = "brush stroke", brushed(corners, width, self._video.size)
         if not stroke.any():
-            raise PromptError(f"the {label} holds no pixel of the video; draw it anew")
+            raise PromptError(f"the {label} covers no pixel of the video; draw it again")
         if add:
             return self._give(
                 frame, object, seen, label, lambda plane, paint: (plane | stroke, paint.add(stroke))
@@ -288,7 +288,7 @@ class Edits:
         old, new = (filled(np.array(corners), self._video.size) for corners in (before, after))
         gained, removed = (old & ~new, new & ~old) if hole else (new & ~old, old & ~new)
         if not gained.any() and not removed.any():
-            raise PromptError("the outline holds the same pixels; move the corner further")
+            raise PromptError("the outline covers the same pixels; move the corner further")
         return self._give(
             frame,
             object,
@@ -334,7 +334,7 @@ class Edits:
         annotated = set(project.frames_of([object]))
         frames = [i for i in range(first, min(last, self._video.count - 1) + 1) if i not in annotated]
         if not frames:
-            raise PromptError(f"there is no frame from {first} to {last} that nobody corrected")
+            raise PromptError(f"all frames from {first} to {last} are already corrected")
         with project.change("copies of a mask"):
             for index in frames:
                 project.put(index, {object: (copied, FrameAnnotation("given"))})

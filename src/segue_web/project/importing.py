@@ -65,7 +65,7 @@ def effects(project: Project, labels: Labels, targets: Targets | None = None) ->
     unlocked = set(project.unlocked())
     selected = [i for i in targets.values() if i is not None]
     if len(set(selected)) < len(selected) or not unlocked.issuperset(selected):
-        raise PromptError("choose another unlocked object for each object of the file, or a new one")
+        raise PromptError("select a different unlocked object, or a new object, for each object of the file")
     masks: dict[int, dict[int, str]] = {number: {} for number in labels.names}
     for index, masks_at in sorted(labels.masks.items()):
         for number, counts in masks_at.items():
@@ -178,4 +178,4 @@ def summary(done: Sequence[Effect]) -> str:
         (replaced, "mask replaced", "masks replaced"),
     )
     parts = [f"{count} {one if count == 1 else several}" for count, one, several in counts if count]
-    return ", ".join(parts) or "nothing that was not here already"
+    return ", ".join(parts) or "nothing new"

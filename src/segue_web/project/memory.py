@@ -52,7 +52,9 @@ class TrackingMemory:
                     layer.restore(state.part(str(number)))
         except SegueError as error:
             path.unlink(missing_ok=True)
-            raise SegueError(f"{error}; the interrupted tracking begins anew if it is resumed") from error
+            raise SegueError(
+                f"{error}; resuming starts the interrupted tracking from the beginning"
+            ) from error
         return index
 
     @property

@@ -196,7 +196,7 @@ class Project(Store):
         """A shape, and before it its object."""
         stored = self._stored_shapes().get(shape)
         if stored is None:
-            raise ConflictError("this shape is gone; it may have been removed in another window")
+            raise ConflictError("this shape no longer exists; it may have been removed in another window")
         return stored
 
     def _stored_shapes(self, number: int | None = None) -> dict[int, tuple[int, KeyedShape]]:
@@ -229,7 +229,7 @@ class Project(Store):
             largest = self._one("SELECT coalesce(max(id), 0), count(*) FROM shapes")
             assert largest is not None
             if largest[1] >= MAX_SHAPES:
-                raise SegueError(f"a project has room for {MAX_SHAPES} shapes")
+                raise SegueError(f"a project can have at most {MAX_SHAPES} shapes")
             shape = int(largest[0]) + 1
         data = None if keyed is None or not keyed.keys else _SHAPE.dump_json(keyed).decode()
         self._set("shapes", (shape,), None if data is None else {"id": shape, "object": number, "data": data})
@@ -394,7 +394,7 @@ class Project(Store):
         """A new object, inside :meth:`change`; its id is 1 more than the largest ever used."""
         number = int(self._meta("last")) + 1
         if number > MAX_ID:
-            raise SegueError(f"a project holds ids up to {MAX_ID}; begin another with --project")
+            raise SegueError(f"a project can have ids up to {MAX_ID}; start another with --project")
         self._set_meta("last", number)
         row = {"id": number, "name": name or f"Object {number}", "colour": colour_of(number)}
         row |= {"visible": 1, "locked": 0, "layer": self._top_layer() + 1}
@@ -468,7 +468,7 @@ class Project(Store):
         nonempty = {name: dict(sorted(values.items())) for name, values in points.items() if values}
         if len(nonempty) > MAX_ATTRIBUTES or any(len(values) > MAX_POINTS for values in nonempty.values()):
             raise SegueError(
-                f"an object has room for {MAX_ATTRIBUTES} attributes of frames, each with "
+                f"an object can have at most {MAX_ATTRIBUTES} frame attributes, each with "
                 f"{MAX_POINTS} changes"
             )
         self._set(
@@ -497,7 +497,7 @@ class Project(Store):
             changed = json.loads(row["attributes"] or "{}") | values.pop("attributes")
             attributes = {name: text for name, text in changed.items() if text is not None}
             if len(attributes) > MAX_ATTRIBUTES:
-                raise SegueError(f"an object has room for {MAX_ATTRIBUTES} attributes; remove one first")
+                raise SegueError(f"an object can have at most {MAX_ATTRIBUTES} attributes; remove one first")
             values["attributes"] = json.dumps(attributes) if attributes else ""
         if "edge" in values:
             edge: Edge = values["edge"]
@@ -543,7 +543,7 @@ class Project(Store):
         row = self._object(number)
         frames = [index for index in self.marks_of(number) if index >= frame]
         if not frames or len(frames) == len(self.marks_of(number)):
-            raise PromptError(f"{row['name']} has masks on one side of frame {frame} only")
+            raise PromptError(f"{row['name']} has masks only on one side of frame {frame}")
         new = self.add_object()
         self._set("objects", (new,), {**self._object(new), **{key: row[key] for key in _OF_BOTH_PARTS}})
         for index in frames:
@@ -673,7 +673,7 @@ class Project(Store):
         totals = self._one("SELECT count(*), coalesce(max(id), 0) FROM comments")
         assert totals is not None
         if totals[0] >= MAX_COMMENTS:
-            raise SegueError(f"a project has room for {MAX_COMMENTS} comments")
+            raise SegueError(f"a project can have at most {MAX_COMMENTS} comments")
         new = int(totals[1]) + 1
         row: Row = {"id": new, "object": number, "frame": frame, "text": text}
         row |= {"user": actor(), "resolved": ""}
@@ -686,7 +686,7 @@ class Project(Store):
         """Resolve a comment, or open it again, inside :meth:`change`."""
         row = self._one("SELECT * FROM comments WHERE id=?", comment)
         if row is None:
-            raise ConflictError("this comment is gone; another window may have undone it")
+            raise ConflictError("this comment no longer exists; another window may have undone it")
         if bool(row["resolved"]) == resolved:  # somebody else was first, whose name stays
             return
         self._set("comments", (comment,), dict(row) | {"resolved": (actor() or "?") if resolved else ""})
@@ -734,7 +734,7 @@ class Project(Store):
     def check_layer(self, number: int, revision: int) -> None:
         """See that nobody has moved an object among the others since a revision."""
         name = self._object(number)["name"]
-        self.last_change("object", number, "layer").check(revision, f"the place of {name} was changed")
+        self.last_change("object", number, "layer").check(revision, f"the order of {name} was changed")
 
     def check_schema(self, revision: int) -> None:
         """See that the label schema is as it was at a revision."""

@@ -83,7 +83,7 @@ class TrackingQueue:
     def add(self, plan: TrackingPlan) -> int:
         """Have a planned tracking wait, in place of held ones of the same frames; returns its id."""
         if len(self.waiting) >= MAX_WAITING:
-            raise PromptError(f"{MAX_WAITING} trackings wait already; let some of them end first")
+            raise PromptError(f"the queue already has {MAX_WAITING} trackings; wait until some have finished")
         self.take_out(plan)
         number = self._next_id
         entry = WaitingTracking(number, InterruptedTracking(plan, plan.begin))
@@ -106,7 +106,7 @@ class TrackingQueue:
         waiting = self.waiting
         entry = next((one for one in waiting if one.id == number), None)
         if entry is None:
-            raise PromptError("this tracking does not wait any more")
+            raise PromptError("this tracking is no longer queued")
         waiting.remove(entry)
         if place is not None:
             waiting.insert(place, entry)

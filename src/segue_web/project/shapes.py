@@ -92,7 +92,7 @@ class ShapeEdits:
             key = replace(key, corners=corners)
         key = replace(key, on=key.on if on is None else on)
         if motion == "plane":
-            raise PromptError("have the surface tracked for corners that go with it")
+            raise PromptError("track the surface to make corners go with it")
         if motion is not None:
             key = replace(key, motion=motion, plane=())
         if keyed.keys.get(frame) != key:
@@ -109,7 +109,7 @@ class ShapeEdits:
         """Add a corner after one, remove it, or bend it, which is round or pointed then, in all keys."""
         number, keyed = self._checked(shape, seen)
         if any(corner >= len(key.corners) for key in keyed.keys.values()):
-            raise PromptError("some keys have other corners than this one; move them instead")
+            raise PromptError("the keys differ in their corners; move the corners instead")
         if change == "remove" and any(len(key.corners) <= 3 for key in keyed.keys.values()):
             raise PromptError("a shape has at least three corners")
         is_bent = any(key.array[corner, 2:].any() for key in keyed.keys.values())
@@ -151,7 +151,7 @@ class ShapeEdits:
 
         stored: dict[int, str] = await self._run(masks)
         if not stored:
-            raise PromptError(f"there are no masks of it on frames {frames.start} to {frames.stop - 1}")
+            raise PromptError(f"the object has no masks on frames {frames.start} to {frames.stop - 1}")
         if len(stored) > MAX_FRAMES:
             raise PromptError(f"choose a range of at most {MAX_FRAMES} frames with masks")
         keyed, fits = await self._worker.ask("fit_shape", stored, size, quality)
@@ -179,14 +179,14 @@ class ShapeEdits:
             following = [index for index in keyed.frames if index > frame]
             end = min([last, self._video.count - 1, frame + MAX_FRAMES, *following[:1]])
             if end <= frame:
-                raise PromptError("choose a frame after this one as the end of the range")
+                raise PromptError("set the end of the range to a later frame")
             return self._key_at(keyed, frame), end
 
         key, end = await self._run(start)
         motions, is_lost = await self._motions(flattened(key.array), frame, end)
         last_frame = frame + len(motions)
         if not motions:
-            raise PromptError("nothing here can be followed; draw the shape around more texture")
+            raise PromptError("nothing here can be tracked; draw the shape around more texture")
         goal = ShapeKey(as_corners(moved(key.array, motions[-1])))
 
         def save() -> None:

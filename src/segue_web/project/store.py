@@ -341,11 +341,11 @@ class Store:
     def _refuse_other_step(row: sqlite3.Row | None, verb: str) -> None:
         if row is None:
             raise ConflictError(
-                f"the step to {verb} is gone: another window has changed the project meanwhile"
+                f"the step to {verb} no longer exists: another window has changed the project"
             )
         whose = f" by {row['user']}" if row["user"] else ""
         raise ConflictError(
-            f"the next step to {verb} is now “{row['label']}”{whose}; {verb} again if you mean it"
+            f"the next step to {verb} is now “{row['label']}”{whose}; {verb} again to confirm"
         )
 
     def noted(self, key: str) -> Any:

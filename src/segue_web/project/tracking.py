@@ -148,7 +148,7 @@ def planned(
             i for i in selected if any(set(s) & sides for s in project.untracked(i).values())
         ] or selected
     if not selected:
-        raise PromptError("there is no unlocked object to track; click one first")
+        raise PromptError("there is no unlocked object to track; click on one first")
     start, stop = _ends(project, video, direction, frame, selected)
     if due:
         # Objects that were corrected elsewhere have ways of their own, and are not tracked over.
@@ -165,7 +165,7 @@ def planned(
     last = video.count - 1 if last is None else min(last, video.count - 1)
     frames = [index for index in _way(start, stop) if first <= index <= last]
     if not frames and (first, last) != (0, video.count - 1):
-        raise PromptError(f"none of the frames from {first} to {last} lies on this way")
+        raise PromptError(f"no frame from {first} to {last} lies in this direction")
     return TrackingPlan(direction, start, frames[-1], first, last, tuple(selected), len(frames))
 
 
@@ -181,12 +181,14 @@ def _ends(
         earlier = [i for i in earlier if i < frame] or earlier
         later = [i for i in later if i > frame]
         if not earlier or not later:
-            raise PromptError("go to a frame between two corrected ones; there is none on one side")
+            raise PromptError(
+                "there is no corrected frame on one side; go to a frame between two corrected frames"
+            )
         return earlier[-1], later[0] - 1
     forward = direction == "forward"
     if not (earlier if forward else later):
         side = "up to here" if forward else "from here on"
-        raise PromptError(f"no frame {side} has a corrected object to start from; click one here first")
+        raise PromptError(f"no frame {side} has a corrected object to start from; click on one here first")
     return (earlier[-1], video.count - 1) if forward else (later[0], 0)
 
 

@@ -42,7 +42,7 @@ class LastChange(NamedTuple):
             ConflictError: it was changed meanwhile.
         """
         if self.revision > revision:
-            raise ConflictError(f"{what} {self.who} meanwhile; look and do it again", current)
+            raise ConflictError(f"{what} {self.who} in the meantime; check and try again", current)
 
 
 def check_value(seen: Any, current: Any, what: str) -> None:
@@ -57,4 +57,4 @@ def check_value(seen: Any, current: Any, what: str) -> None:
         ConflictError: it is another one.
     """
     if seen != current:
-        raise ConflictError(f"{what}; look and do it again", current)
+        raise ConflictError(f"{what}; check and try again", current)

@@ -100,7 +100,9 @@ class JobRunner:
         """See that no other job than one runs; None is any."""
         if run is not None and self.job is not None and self.job.run != run:
             whose = f" of {self.job.user}" if self.job.user else ""
-            raise ConflictError(f"this {self._kind} has ended, and another one{whose} runs; it goes on")
+            raise ConflictError(
+                f"this {self._kind} has ended; another one{whose} is running and was not stopped"
+            )
 
     def begin(self, job: Job, steps: AsyncGenerator[Any, None]) -> None:
         """Begin a job, whose steps are a tracked or an exported frame each."""

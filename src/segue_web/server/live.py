@@ -121,7 +121,7 @@ class LivePage(Observer):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        self._ended = "The run is done." if kind is None else f"The run has ended: {error or 'interrupted'}"
+        self._ended = "The run finished." if kind is None else f"The run has ended: {error or 'interrupted'}"
         until = time.monotonic() + self.farewell
         while self._pages and time.monotonic() < until:
             time.sleep(PAUSE)

@@ -27,7 +27,7 @@ def _printable(text: str) -> str:
 
 def _attributes(values: dict[str, str | None]) -> dict[str, str | None]:
     if values.get("group") is not None:
-        raise ValueError("files have the group of an object under this name; put the object into a group")
+        raise ValueError("this name is reserved for the group; set the object's group instead")
     return values
 
 

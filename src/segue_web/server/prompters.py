@@ -67,7 +67,7 @@ class Prompters:
         """
         name, title = OFFERED
         if self._progress is not None:
-            raise SegueError(f"{title} is being downloaded already")
+            raise SegueError(f"{title} is already being downloaded")
         entry, loop, told = _network(name), asyncio.get_running_loop(), 0.0
         self._progress = {"done": 0, "total": None if entry.remote is None else entry.remote.size}
         self._cancelled = False
@@ -93,9 +93,9 @@ class Prompters:
         except SegueError as error:
             file = cached(entry)
             raise DownloadError(
-                f"{title} could not be downloaded; try again, it goes on where it was. Where this machine "
-                f"has no network, run `segue weights get {name}` on another one, and copy {file.name} from "
-                f"there into {file.parent}. SEGUE_MIRROR names a server to try first. The cause: {error}"
+                f"{title} could not be downloaded; try again to resume. Without a network connection, run "
+                f"`segue weights get {name}` on another machine and copy {file.name} from there into "
+                f"{file.parent}. SEGUE_MIRROR names a server to try first. Cause: {error}"
             ) from error
         finally:
             self._progress = None

@@ -51,7 +51,7 @@ MAX_WAITING = 64 << 20
 FRAMES_AT_ONCE = 8
 """Frames of a film that are asked for at once; others wait, and are left out once nobody waits for them."""
 
-DEFECT = "this failed inside segue; the terminal has the details"
+DEFECT = "internal error in segue; see the terminal for details"
 """Message of the page for errors that are not :class:`SegueError`."""
 
 _USER: TypeAdapter[str] = TypeAdapter(messages.ShortText)
@@ -92,7 +92,7 @@ class Backend:
 
     async def _answer(self, request: messages.PageRequest, fields: dict[str, Any]) -> dict[str, Any]:
         if request.op not in self._requests:
-            raise SegueError(f"the request is not valid: there is nothing to {request.op!r} on this page")
+            raise SegueError(f"the request is not valid: this page has no {request.op!r}")
         frame = fields.get("frame", 0)
         if isinstance(frame, int) and frame >= self.video.count:
             raise SegueError(f"there is no frame {frame}; the last one is {self.video.count - 1}")
@@ -105,7 +105,7 @@ class Backend:
 
     async def import_file(self, name: str, path: Path) -> dict[str, Any]:
         """Read an uploaded file; returns what importing it would change."""
-        raise SegueError("nothing can be imported here")
+        raise SegueError("this page cannot import files")
 
     def shown(self, number: int | None) -> Video:
         """The video that a page shows, by its number in a list."""

@@ -54,10 +54,9 @@ Model = tuple[str, Path | None]
 """Name of the tracker's network, and its weight file, if it is to be another than its own."""
 
 AGAIN = (
-    "nothing that you have made is lost, and the process that computes begins anew; try again, with fewer "
-    "objects, or open a smaller video"
+    "your edits are saved, and the worker process restarts; try again, with fewer objects or a smaller video"
 )
-ENDED = f"the process that computes has ended; {AGAIN}"
+ENDED = f"the worker process has ended; {AGAIN}"
 
 KEPT_BYTES = 48 << 20
 """Decoded frames that are kept, which a page that shows them needs more of."""
@@ -298,7 +297,7 @@ class ClosedError(SegueError):
     """Answer to requests of a project that was closed."""
 
     def __init__(self) -> None:
-        super().__init__("another video was opened meanwhile, or segue ends; do it again")
+        super().__init__("another video was opened in the meantime, or segue is closing; try again")
 
 
 class Worker:
@@ -341,7 +340,7 @@ class Worker:
             self._replace(pool)
             codes = [await _exit_code(process) for process in processes]
             ended = next(filter(None, (killed_by(code, AGAIN) for code in codes)), None)
-            raise SegueError(f"the process that computes {ended}" if ended else ENDED) from None
+            raise SegueError(f"the worker process {ended}" if ended else ENDED) from None
         finally:
             self._answered += 1
 

@@ -107,7 +107,11 @@ function attributeRow(
   let { frame } = state;
   /** @type {number | null} */
   let seen = null;
-  const about = { disabled, "data-focus": name, title: of === "frame" ? "From this frame on, until it changes" : "" };
+  const about = {
+    disabled,
+    "data-focus": name,
+    title: of === "frame" ? "Applies from this frame until you change it" : "",
+  };
   // The field stays as it is while the frames that are gone through have the same value.
   const give = (/** @type {string | null} */ given) => {
     if (of === "frame") changeFrameAttributes(item.id, frame, { [name]: given }, seen);

@@ -69,7 +69,7 @@ export async function loadActivity(asked = reviewed.asked) {
 export async function openLink(/** @type {string} */ place) {
   const [visit] = await Promise.all([visitAt(place).catch(tell), loadActivity()]);
   if (visit) open(visit);
-  else tell("There is no such visit any more.");
+  else tell("This visit no longer exists.");
 }
 
 /** Open a visit; the address is its own meanwhile. @param {Visit} visit */
@@ -138,7 +138,7 @@ function showCards(/** @type {HTMLElement} */ list) {
         : [
             make("button", {
               textContent: "Reviewed",
-              title: "Mark this activity",
+              title: "Mark this activity as reviewed",
               onclick: () => toggleMark(visits, "reviewed"),
             }),
           ]),

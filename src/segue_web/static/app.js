@@ -54,10 +54,10 @@ async function onState(/** @type {boolean} */ online, /** @type {boolean} */ may
   state.online = online;
   element("offline").hidden = online;
   let next = "Start segue again and use the new address.";
-  if (!mayReturn) next = "This address is not used any more: start segue again and use the new one.";
+  if (!mayReturn) next = "This address is no longer used. Start segue again and use the new address.";
   else if (state.mode === "annotate")
-    next = "Start segue annotate again; this page goes on, unless the terminal shows another address.";
-  element("offline").textContent = `The connection to segue is lost. Everything up to here is saved. ${next}`;
+    next = "Start segue annotate again. This page reconnects unless the terminal shows a different address.";
+  element("offline").textContent = `The connection to segue is lost. All earlier changes are saved. ${next}`;
   if (!online) {
     state.changed();
     return;
@@ -124,7 +124,7 @@ function begin(/** @type {Hello} */ known) {
   if (greet) void videosDialog();
   if (first) {
     if (mode === "annotate" && takeName(user, guest)) greetGuest();
-    const name = second ? `${state.video.name} (second look)` : state.video.name;
+    const name = second ? `${state.video.name} (second annotation)` : state.video.name;
     document.title = `${name} – segue`;
     element("video-name").textContent = name;
     element("video-name").title = folder;
@@ -140,8 +140,8 @@ function begin(/** @type {Hello} */ known) {
 
 /** Tell the person at a second browser by which name the first one knows them. */
 function greetGuest() {
-  const button = make("button", { textContent: "Give your name", onclick: () => void peopleDialog() });
-  notice(`Another browser works on this project, too. Your changes stand with the name ${state.user}.`, "", [button]);
+  const button = make("button", { textContent: "Enter your name", onclick: () => void peopleDialog() });
+  notice(`Another browser also works on this project. Your changes are stored as ${state.user}.`, "", [button]);
 }
 
 function onEvent(/** @type {ServerEvent} */ event) {

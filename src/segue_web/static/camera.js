@@ -50,10 +50,10 @@ function saveDrawn(kind, previous, now, done = () => {}) {
 }
 
 const HINTS = {
-  zones: "Click the corners in the image; two points are a line.",
-  ignored: "Click the corners of a region, such as a tree: what moves there is no event.",
+  zones: "Click the corners in the image; two points make a line.",
+  ignored: "Click the corners of a region, such as a tree. Motion inside it causes no events.",
   heights:
-    "Click the feet and the head of the smallest person that counts. Two of them, near and far, follow the perspective.",
+    "Click the feet and the head of the smallest person to detect. Add one near and one far person to follow the perspective.",
 };
 
 /** @param {Kind} kind @param {Zone | null} zone */
@@ -96,7 +96,7 @@ function showCamera() {
     `${state.delay.toFixed(1)} s late`,
     `${state.frames.toLocaleString("en")} frames`,
     ...(state.dropped ? [`${state.dropped.toLocaleString("en")} dropped`] : []),
-    ...(state.undelivered ? [`${state.undelivered} messages wait`] : []),
+    ...(state.undelivered ? [`${state.undelivered} messages pending`] : []),
   ];
   element("camera-about").textContent = [aboutText(state), ...more].join(", ");
   element("camera-error").textContent = [state.status === "online" ? state.error : "", state.disk_problem]
@@ -120,9 +120,9 @@ function showCamera() {
     }),
     ...state.scene.map(({ number }) =>
       make("li", {}, [
-        make("b", { textContent: sceneName(number), title: "Something comes and goes here again and again" }),
+        make("b", { textContent: sceneName(number), title: "Objects appear and disappear here repeatedly" }),
         span("no events", "quiet"),
-        ...(looks ? [] : [make("button", { textContent: "Take back", onclick: () => takeBack(chosen, number) })]),
+        ...(looks ? [] : [make("button", { textContent: "Reject", onclick: () => takeBack(chosen, number) })]),
       ]),
     ),
   ]);

@@ -38,5 +38,5 @@ function sentence(/** @type {import("./state.js").Change[]} */ changes) {
   const who = names.length === 1 ? names[0] : `${names.length} objects`;
   const much = changes.filter(({ agreement }) => agreement < MUCH).length;
   const masks = changes.length === 1 ? "1 mask" : `${changes.length} masks`;
-  return `${who}: ${masks} changed, ${much} much (IoU with the mask before below ${MUCH}).`;
+  return `${who}: ${masks} changed, ${much} much (IoU with the previous mask below ${MUCH}).`;
 }

@@ -25,7 +25,7 @@ let field = null;
 export function commentAtPlace() {
   const at = state.cursor ?? view.pointer;
   if (at) void peopleDialog("", [Math.round(at.x), Math.round(at.y)]);
-  else notice("Move the pointer, or the cross, to the place of the image first.");
+  else notice("First move the pointer or crosshair to a place in the image.");
 }
 
 /** Show people and comments, with a comment that was begun, or one on a place of the image to be written. */
@@ -37,7 +37,7 @@ export async function peopleDialog(begun = "", at = /** @type {number[] | null} 
     type: "search",
     value: state.user,
     maxLength: 80,
-    placeholder: "It stands with every change",
+    placeholder: "Stored with every change",
     autocomplete: "off",
   });
   name.onchange = () => giveName(name.value.trim());
@@ -50,7 +50,7 @@ export async function peopleDialog(begun = "", at = /** @type {number[] | null} 
   ];
   const place = make(
     "select",
-    { "aria-label": "What the comment is on" },
+    { "aria-label": "Subject of the comment" },
     places.map(([value, textContent]) => make("option", { value, textContent })),
   );
   const text = make("input", { className: "grow", maxLength: 1000, placeholder: "Comment", "aria-label": "Comment" });
@@ -116,7 +116,7 @@ function doneBy({ people, changes }) {
       : [];
   return [
     ...part(
-      "Who has done what",
+      "Contributions",
       people.map((person) => [person.user, contribution(person)]),
     ),
     ...part(

@@ -37,7 +37,7 @@ export async function loadCounts() {
       const [what, ...zone] = kind.split(" ");
       /** @type {Record<string, string>} */
       const titles = {
-        enter: "Objects that came",
+        enter: "Objects that entered",
         "zone-enter": `Entered ${zone.join(" ")}`,
         "zone-leave": `Left ${zone.join(" ")}`,
         cross: `Crossed ${zone.join(" ")}`,
@@ -56,7 +56,7 @@ export async function loadCounts() {
         bars,
       );
       return make("section", { className: "chart" }, [
-        make("h2", {}, [title, span(`${total.toLocaleString("en")}, at most ${most.toLocaleString("en")}`)]),
+        make("h2", {}, [title, span(`${total.toLocaleString("en")} in total, maximum ${most.toLocaleString("en")}`)]),
         chart,
         make(
           "div",

@@ -64,7 +64,9 @@ export function goWorst() {
   const worst = worstFrame(curve, visited);
   if (worst === undefined) {
     notice(
-      curve.length ? "All frames were gone to; the next press begins with the worst again." : "No frame is scored yet.",
+      curve.length
+        ? "You have visited all frames. Press again to start with the worst one."
+        : "No frame is scored yet.",
     );
     visited = new Set();
     return;

@@ -27,10 +27,10 @@ export function exportDialog() {
   const limit = (/** @type {string} */ name, /** @type {number} */ value) =>
     make("input", { type: "number", min: 0, max: last, value, "aria-label": name });
   const [from, to] = [limit("First frame", state.wanted[0]), limit("Last frame", state.wanted[1])];
-  const whole = tick("Frames without masks too, as if nothing were there (data sets, Label Studio, labelme)");
-  const soft = tick("Cut-outs of objects without a soft edge: estimate it from the image (slow, some seconds a frame)");
-  const premultiplied = tick("Cut-outs premultiplied: colours times opacity, instead of straight");
-  const each = tick("Each object by itself");
+  const whole = tick("Include frames without masks, as frames without objects (data sets, Label Studio, labelme)");
+  const soft = tick("Cut-outs: estimate the soft edge from the image for objects without one (some seconds per frame)");
+  const premultiplied = tick("Cut-outs: premultiplied (colour times opacity) instead of straight");
+  const each = tick("Export each object separately");
   for (const { label } of [whole, soft, premultiplied, each]) label.className = "tick";
   const choose = (/** @type {string} */ format) => {
     box.close();
@@ -86,7 +86,7 @@ export function spreadDialog() {
   };
   const box = dialog("Copy the mask to other frames", [
     make("p", {
-      textContent: `The mask of ${state.chosenObject?.name} on frame ${state.frame}, for an object that does not move. Frames that you corrected stay.`,
+      textContent: `Copies the mask of ${state.chosenObject?.name} on frame ${state.frame}, for an object that does not move. Corrected frames stay unchanged.`,
     }),
     make("div", { className: "row" }, [make("label", {}, ["Frames from", from]), make("label", {}, ["to", to])]),
     make("button", { className: "primary", textContent: "Copy", onclick: run }),
@@ -108,7 +108,7 @@ export function mergeDialog() {
     void merge(item.id, Number(select.value));
   };
   const box = dialog("Merge two objects", [
-    make("p", { textContent: `${item.name} becomes part of the other object, on all frames. Undo takes it back.` }),
+    make("p", { textContent: `${item.name} becomes part of the other object on all frames. You can undo this.` }),
     make("div", { className: "row" }, [make("label", { className: "grow" }, ["Merge with", select])]),
     make("button", { className: "primary", textContent: "Merge", onclick: run, disabled: !others.length }),
   ]);
@@ -125,7 +125,7 @@ export function importDialog() {
   const box = dialog("Import masks", [
     make("p", {
       textContent:
-        "PNG masks, JSON of COCO, YouTube-VIS, Label Studio, labelme or VIA, XML of CVAT, YOLO labels; alone, or in a zip as other programs export them. A file can also be dropped on the page. The next step lists what is added and what is replaced.",
+        "Choose PNG masks, JSON (COCO, YouTube-VIS, Label Studio, labelme, VIA), CVAT XML or YOLO labels, as a single file or a zip file. You can also drop a file on the page. The next step shows which masks are added and replaced.",
     }),
     input,
   ]);
@@ -139,7 +139,7 @@ async function importFile(/** @type {File} */ file) {
     if (answer.ok) importPreview(reply.upload, reply.objects, reply.left_out, reply.schema);
     else notice(reply.error ?? "The file could not be imported.", "bad");
   } catch {
-    notice("The file could not be sent; the connection was lost.", "bad");
+    notice("The file could not be sent because the connection was lost.", "bad");
   }
 }
 
@@ -173,7 +173,7 @@ addEventListener("drop", (event) => {
   const { files } = event.dataTransfer;
   if (!state.editable) return;
   if (files.length === 1) void importFile(files[0]);
-  else notice("Drop one file at a time; a zip holds several.");
+  else notice("Drop one file at a time, or a zip file.");
 });
 
 /** What an import changes, object by object, before it is done. */
@@ -232,8 +232,8 @@ function importPreview(
   if (objects.length > rows.length)
     rows.push(make("li", { textContent: `and ${objects.length - rows.length} more objects` }));
   const box = dialog("Import masks", [
-    make("p", { textContent: "Masks that are replaced come back with Undo. All other masks stay as they are." }),
-    ...(leftOut ? [make("p", { textContent: `Left out, for they are no areas: ${leftOut}.` })] : []),
+    make("p", { textContent: "Undo restores replaced masks. All other masks stay unchanged." }),
+    ...(leftOut ? [make("p", { textContent: `Skipped because they are not areas: ${leftOut}.` })] : []),
     ...(schema ? [make("p", { textContent: `Added to the classes and attributes: ${schema}.` })] : []),
     make("ul", { className: "imports" }, rows),
     button,
@@ -253,12 +253,12 @@ export function helpDialog(/** @type {Record<string, Command>} */ commands) {
     ...usable.map(([name, item]) => /** @type {[string, string, string]} */ ([name, item.name, item.keys ?? ""])),
   ];
   const fixed = [
-    ["1 – 9", "Choose an object"],
-    ["Shift 1 – 9, 0", "Opacity of the masks: 10 to 90, 100 %"],
-    ["W A S D", "Move the cross (Shift: faster)"],
-    ["Enter", "Use the tool at the cross"],
-    ["Wheel", "Zoom; drag with the middle button to move"],
-    ["Ctrl Wheel", "Zoom of the timeline; a double click shows all of it"],
+    ["1 – 9", "Select an object"],
+    ["Shift 1 – 9, 0", "Set the opacity of the masks: 10 to 90, 100 %"],
+    ["W A S D", "Move the crosshair (Shift: faster)"],
+    ["Enter", "Apply the tool at the crosshair"],
+    ["Wheel", "Zoom; drag with the middle button to move the image"],
+    ["Ctrl Wheel", "Zoom the timeline; double-click to show all of it"],
   ];
   const line = (/** @type {Node} */ key, /** @type {string} */ name) =>
     make("div", {}, [make("dt", {}, [key]), make("dd", { textContent: name })]);
@@ -267,10 +267,10 @@ export function helpDialog(/** @type {Record<string, Command>} */ commands) {
     ...fixed.map(([keys, name]) => line(make("kbd", { textContent: keys }), name)),
   ];
   const steps = [
-    "Go to a frame that shows the object well, and click on it. Click on what is missing, right click on what is too much.",
-    "Press Track. The masks arrive in the timeline; the height of a bar is the confidence.",
-    "Go to a frame from the list “Review next”, correct it, and track on from there. What you corrected is kept for good, and the tracker remembers it.",
-    "Between two corrected frames, press Between: the object is followed from both, and the nearer correction weighs more.",
+    "Go to a frame that shows the object well, and click on it. Click on missing parts; right-click on areas outside the object.",
+    "Press Track. The masks appear in the timeline; the height of a bar is the confidence.",
+    "Go to a frame in “Review next”, correct it, and continue tracking from there. Tracking never replaces a corrected mask and uses it as memory.",
+    "Between two corrected frames, press Between: tracking uses both corrections from the start.",
   ];
   const list = make(
     "ol",
@@ -281,14 +281,13 @@ export function helpDialog(/** @type {Record<string, Command>} */ commands) {
     ...(edits ? [list] : []),
     make("p", {
       className: "quiet",
-      textContent: "Click on a key to choose another one; Delete brings the usual one back.",
+      textContent: "Click on a key to change it; Delete restores the default.",
     }),
     make("div", { className: "keys" }, [make("dl", {}, rows)]),
   ]);
 }
 
-/** Keys as a person reads them. */
-/** Shows a key; a click, and then another key, gives that one, unless it is taken. */
+/** A button that shows a key; a click and then another key sets that key, unless it is already used. */
 function keyButton(
   /** @type {[string, string, string]} */ [name, what, usual],
   /** @type {[string, string, string][]} */ choices,
@@ -309,13 +308,14 @@ function keyButton(
     const given = event.key === "Delete" ? usual : pressed;
     const taken = choices.find(([other, , key]) => other !== name && keysOf(other, key) === given);
     if (event.ctrlKey || event.metaKey || event.altKey || isReserved(given) || taken)
-      notice(`${written(given)} is taken${taken ? `: ${taken[1]}` : ""}.`, "bad");
+      notice(`${written(given)} is already used${taken ? `: ${taken[1]}` : ""}.`, "bad");
     else chooseKey(name, given);
     button.textContent = show();
   };
   return button;
 }
 
+/** Keys as a person reads them. */
 export function written(/** @type {string} */ keys) {
   /** @type {Record<string, string>} */
   const names = { space: "Space", ArrowLeft: "←", ArrowRight: "→", shift: "Shift", ctrl: "Ctrl" };

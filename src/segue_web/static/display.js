@@ -10,8 +10,8 @@ import { state } from "./state.js";
  * @type {["exposure" | "gamma", string, number, number, number, number][]}
  */
 const SLIDERS = [
-  ["exposure", "Exposure of the film, in stops", -4, 4, 0.25, 0],
-  ["gamma", "Gamma of the film: more brightens what is dark", 0.4, 3, 0.1, 1],
+  ["exposure", "Exposure of the video, in stops", -4, 4, 0.25, 0],
+  ["gamma", "Gamma of the video; higher values brighten dark areas", 0.4, 3, 0.1, 1],
 ];
 
 /** Open or close the panel. */
@@ -51,7 +51,7 @@ function ticked(/** @type {string} */ text, /** @type {string} */ id, /** @type 
 }
 
 const palette = make("select", { id: "palette" }, [
-  make("option", { value: "own", textContent: "as chosen" }),
+  make("option", { value: "own", textContent: "as set" }),
   make("option", { value: "safe", textContent: "for the colour-blind" }),
 ]);
 palette.onchange = () => setPalette(palette.value);
@@ -64,16 +64,16 @@ backdrop.onchange = () => remember("backdrop", backdrop.value);
 const behind = make("label", { className: "annotate-only" }, [span("Colour behind the cut-out"), backdrop]);
 const reset = make("button", {
   id: "reset-grade",
-  textContent: "Film as it is",
+  textContent: "Reset exposure and gamma",
   onclick: () => {
     for (const [name, , , , , none] of SLIDERS) remember(name, none);
   },
 });
-const neighbours = ticked("Masks of the frames before and after (Shift G)", "neighbours", toggleNeighbours);
+const neighbours = ticked("Masks of the previous and next frame (Shift G)", "neighbours", toggleNeighbours);
 element("display").append(
   behind,
   make("label", {}, [span("Colours"), palette]),
-  ticked("Hatch the masks, each in its way", "hatched", () => remember("hatched", !state.settings.hatched)),
+  ticked("Hatch each mask differently", "hatched", () => remember("hatched", !state.settings.hatched)),
   neighbours,
   make(
     "p",

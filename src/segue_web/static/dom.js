@@ -240,7 +240,7 @@ export function dialog(/** @type {string} */ title, /** @type {(Node | string)[]
   const leave = async () => {
     if (
       !isTyped ||
-      (await question("Close without what you typed?", { stay: "Go on", discard: "Discard" })) === "discard"
+      (await question("Discard what you typed?", { stay: "Keep editing", discard: "Discard" })) === "discard"
     )
       box.close();
   };

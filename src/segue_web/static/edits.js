@@ -99,7 +99,7 @@ export async function nextCandidate() {
   if (!answer) return;
   const { object, place, scores } = answer;
   if (scores.length < 2) {
-    notice("No other mask is found for this click. Click on what is missing, right click on what is too much.");
+    notice("This click has no alternative mask. Click on missing parts; right-click on areas outside the object.");
     return;
   }
   state.candidate = { frame, object, mask: state.frameData.get(frame)?.masks[object] ?? "", place, scores };
@@ -168,7 +168,7 @@ export function copyMask() {
   pastes = 0;
   state.changed();
   const box = notice(
-    `Copied: the mask of ${item.name} on frame ${state.frame}. Paste it (Ctrl V) on another frame, or into another object.`,
+    `Copied the mask of ${item.name} on frame ${state.frame}. Paste it (Ctrl V) on another frame or for another object.`,
   );
   until(box, () => pastes > 0);
 }
@@ -199,7 +199,9 @@ export async function split() {
   const { object, frame } = state;
   const answer = await change(() => request("split", { object, frame, seen: state.revision }));
   if (answer)
-    notice(`${state.objects.find(({ id }) => id === answer.object)?.name ?? "A new object"} begins on frame ${frame}.`);
+    notice(
+      `${state.objects.find(({ id }) => id === answer.object)?.name ?? "The new object"} starts on frame ${frame}.`,
+    );
 }
 
 /** Of which object, and on which frame, a step was; nothing where it was of many. */
@@ -234,7 +236,7 @@ export const changeCorner = (
 
 /** Remove a shape; the masks that nobody painted go with it. */
 export async function removeShape(/** @type {number} */ shape) {
-  if (await change(() => request("remove_shape", { shape, seen: state.revision }))) undoable("Removed: the shape.");
+  if (await change(() => request("remove_shape", { shape, seen: state.revision }))) undoable("Removed the shape.");
 }
 
 /** Make a shape with few corners and few keys of the masks of the chosen object in the range. */
@@ -244,7 +246,7 @@ export async function shapeOfMasks() {
   const answer = await change(() => request("shape_of_masks", { object, first, last, seen: seenRevision() }));
   if (answer)
     undoable(
-      `A shape with ${answer.keys === 1 ? "1 key" : `${answer.keys} keys`} and ${answer.corners} corners: IoU with the masks ${answer.mean.toFixed(2)} in the mean, ${answer.least.toFixed(2)} at least.`,
+      `Made a shape with ${answer.keys === 1 ? "1 key" : `${answer.keys} keys`} and ${answer.corners} corners. IoU with the masks: mean ${answer.mean.toFixed(2)}, minimum ${answer.least.toFixed(2)}.`,
     );
 }
 
@@ -254,8 +256,8 @@ export async function trackPlane(/** @type {number} */ shape, /** @type {number}
   if (answer)
     undoable(
       answer.lost
-        ? `The surface was followed up to frame ${answer.last} and is lost there.`
-        : `The surface was followed up to frame ${answer.last}.`,
+        ? `The surface was tracked up to frame ${answer.last} and lost there.`
+        : `The surface was tracked up to frame ${answer.last}.`,
     );
 }
 
@@ -289,8 +291,8 @@ async function mayUndo(/** @type {"undo" | "redo"} */ op) {
   const who = state.history.users?.[op] ?? "";
   if (label === null || isOwn(who, state.user, state.guest)) return true;
   const verb = op === "undo" ? "Undo" : "Redo";
-  const answer = await question(`${who || "Somebody else"} made this change: ${label}. ${verb} it?`, {
-    keep: "Leave it",
+  const answer = await question(`${who || "Another person"} made this change: ${label}. ${verb} it?`, {
+    keep: "Keep it",
     take: verb,
   });
   return answer === "take";
@@ -350,7 +352,7 @@ export async function judge(/** @type {number} */ first, /** @type {number} */ l
   if (!objects.length) return;
   const answer = await change(() => request("judge", { objects, first, last, seen: seenRevision(), accept }));
   if (answer)
-    undoable(`${accept ? "Accepted" : "Refused"}: ${answer.masks === 1 ? "1 mask" : `${answer.masks} masks`}.`);
+    undoable(`${accept ? "Accepted" : "Rejected"}: ${answer.masks === 1 ? "1 mask" : `${answer.masks} masks`}.`);
 }
 
 /** Say of the masks of what is chosen, or of all objects, that somebody looked at them; again: that nobody did. */
@@ -361,7 +363,7 @@ export async function review(/** @type {number} */ first, /** @type {number} */ 
   const answer = await change(() => request("reviewed", { objects, first, last, seen: seenRevision(), reviewed }));
   if (answer && first !== last)
     notice(
-      `${reviewed ? "Reviewed" : "To be reviewed again"}: ${answer.masks === 1 ? "1 mask" : `${answer.masks} masks`}.`,
+      `${reviewed ? "Reviewed" : "Marked as not reviewed"}: ${answer.masks === 1 ? "1 mask" : `${answer.masks} masks`}.`,
     );
 }
 
@@ -378,7 +380,7 @@ export const moveLayer = (/** @type {number} */ object, /** @type {number | null
 /** Remove an object; it can be taken back until something else is changed. */
 export async function remove(/** @type {number} */ object) {
   const name = state.objects.find((item) => item.id === object)?.name;
-  if (await change(() => request("remove", { object, seen: state.revision }))) undoable(`Removed: ${name}.`);
+  if (await change(() => request("remove", { object, seen: state.revision }))) undoable(`Removed ${name}.`);
 }
 
 /** Begin a tracking or an export, after the edits that were made before. */
@@ -414,8 +416,8 @@ export function stop(next = false) {
 /** Whether a person wants to stop what somebody else has begun. */
 async function mayStop(/** @type {import("./state.js").Running | null} */ job, /** @type {string} */ what) {
   if (!job || isOwn(job.user ?? "", state.user, state.guest)) return true;
-  const answer = await question(`${job.user || "Somebody else"} began this ${what}. Stop it?`, {
-    keep: "Let it go on",
+  const answer = await question(`${job.user || "Another person"} started this ${what}. Stop it?`, {
+    keep: "Keep it running",
     stop: "Stop",
   });
   return answer === "stop";
@@ -424,8 +426,8 @@ async function mayStop(/** @type {import("./state.js").Running | null} */ job, /
 /** Let the held trackings of a person begin again, those of somebody else after a question. */
 export async function resume(/** @type {string} */ user) {
   if (!isOwn(user, state.user, state.guest)) {
-    const text = `${user || "Somebody else"} has stopped this tracking. Let it go on?`;
-    const answer = await question(text, { leave: "Leave it", resume: "Go on" });
+    const text = `${user || "Another person"} stopped this tracking. Resume it?`;
+    const answer = await question(text, { leave: "Leave it stopped", resume: "Go on" });
     if (answer !== "resume") return;
   }
   await track("forward", { resume: true, whose: user });
@@ -453,7 +455,7 @@ export async function track(/** @type {string} */ direction, fields = {}) {
   asked.add(key);
   const answer = await start("track", wanted);
   asked.delete(key);
-  if (answer?.queued) notice("This tracking waits for its turn. The panel at the side has the order.");
+  if (answer?.queued) notice("This tracking is queued. The side panel shows the order.");
 }
 
 export const trackAll = (/** @type {string} */ direction) => track(direction, { objects: null, due: false });

@@ -17,7 +17,7 @@ export function eventText(event) {
     case "leave":
       return `left after ${seconds} s`;
     case "end":
-      return `is there at the end${where}`;
+      return `was present at the end${where}`;
     case "zone-enter":
       return `entered ${event.zone}`;
     case "zone-leave":

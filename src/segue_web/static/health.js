@@ -14,16 +14,16 @@ let view = "";
 /** name, text and value of each column @type {[string, (state: State) => string][]} */
 const COLUMNS = [
   ["frames/s", (state) => state.fps.toFixed(1)],
-  ["late", (state) => `${state.delay.toFixed(1)} s`],
+  ["delay", (state) => `${state.delay.toFixed(1)} s`],
   ["frames", (state) => state.frames.toLocaleString("en")],
   ["dropped", (state) => state.dropped.toLocaleString("en")],
   ["damaged", (state) => state.damaged.toLocaleString("en")],
-  ["lost and back", (state) => String(state.reconnects)],
+  ["reconnects", (state) => String(state.reconnects)],
   ["failures", (state) => String(state.restarts)],
   ["events", (state) => state.events.toLocaleString("en")],
-  ["messages that wait", (state) => state.undelivered.toLocaleString("en")],
+  ["pending messages", (state) => state.undelivered.toLocaleString("en")],
   ["images and clips", (state) => bytes(state.disk_used)],
-  ["a day", (state) => bytes(state.disk_per_day)],
+  ["per day", (state) => bytes(state.disk_per_day)],
 ];
 
 async function showHealth() {
@@ -54,7 +54,7 @@ async function showHealth() {
   const now = await get("process");
   const used = (now.processor - process.processor) / (now.wall - process.wall);
   const left = Object.values(cameras.states)[0]?.disk_days_left;
-  const words = process.wall ? [`${Math.round(100 * used)} % of a processor core`] : [];
+  const words = process.wall ? [`${Math.round(100 * used)} % of a CPU core`] : [];
   if (now.memory !== null) words.push(`${bytes(now.memory)} of memory`);
   if (left !== null && left !== undefined) words.push(`the disk is full in ${left.toLocaleString("en")} days`);
   else if (Object.values(cameras.states).some((state) => state.disk_used))

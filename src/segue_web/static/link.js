@@ -48,7 +48,7 @@ export function connect(onEvent, onState) {
     waiting.delete(message.id);
   };
   socket.onclose = () => {
-    for (const answer of waiting.values()) answer({ error: "the connection was lost; do it again" });
+    for (const answer of waiting.values()) answer({ error: "the connection was lost; try again" });
     waiting.clear();
     onState(false, true);
     const again = () =>
@@ -89,7 +89,7 @@ async function isSegue() {
 /** The answer to a request; an error where it is refused. @returns {Promise<any>} */
 export async function request(/** @type {string} */ op, fields = {}) {
   const open = socket;
-  if (open?.readyState !== WebSocket.OPEN) throw new Refused("there is no connection to segue at the moment");
+  if (open?.readyState !== WebSocket.OPEN) throw new Refused("not connected to segue");
   const id = ++number;
   const answer = await new Promise((resolve) => {
     waiting.set(id, resolve);

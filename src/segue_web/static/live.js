@@ -110,7 +110,7 @@ function hear(/** @type {News} */ news) {
     element("events").replaceChildren();
     element("events-empty").replaceChildren(
       "Nothing yet.",
-      ...(about.events ? [] : [" Events come with ", make("code", { textContent: "--events FILE" }), "."]),
+      ...(about.events ? [] : [" To see events, use ", make("code", { textContent: "--events FILE" }), "."]),
     );
   }
   element("hint").textContent = news.image || image ? "" : "Waiting for the first frame …";
@@ -220,7 +220,7 @@ function toggle(/** @type {Switch} */ what) {
 }
 
 const showPause = () =>
-  headerButton("pause", shown.pause ? "play" : "pause", shown.pause ? "Go on" : "Hold", () => toggle("pause"));
+  headerButton("pause", shown.pause ? "play" : "pause", shown.pause ? "Resume" : "Pause", () => toggle("pause"));
 
 showPause();
 headerButton("masks", "eye", "Masks", () => toggle("masks"));

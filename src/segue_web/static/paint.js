@@ -127,8 +127,8 @@ export const CHANGE = [
 
 /** The outlines of masks on neighbouring frames: how far away these are. */
 export const NEIGHBOURS = [
-  { name: "before", colour: "#3a86ff", step: -1 },
-  { name: "after", colour: "#ff9f1c", step: 1 },
+  { name: "previous", colour: "#3a86ff", step: -1 },
+  { name: "next", colour: "#ff9f1c", step: 1 },
 ];
 
 /** Begin a path along corners. */

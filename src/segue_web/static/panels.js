@@ -23,7 +23,7 @@ import { tools } from "./tools.js";
 const KINDS = {
   tracked: "tracked",
   imported: "imported",
-  interpolated: "between two keys of its shape",
+  interpolated: "interpolated between two keys of its shape",
 };
 
 /** when the list of what to look at next was made */
@@ -84,7 +84,7 @@ function showObjects() {
   element("tab-objects").textContent = state.objects.length ? `Objects ${state.objects.length}` : "Objects";
   empty.hidden = shown.length > 0 || (!state.objects.length && state.mode !== "annotate");
   empty.textContent = state.objects.length
-    ? `No object has “${state.filter.trim()}”.`
+    ? `No object matches “${state.filter.trim()}”.`
     : "Click on an object in the image, or draw a box around it. Or let segue suggest objects:";
   element("jobs").hidden = state.objects.length > 0;
   if (list.querySelector("input[type=color]:focus")) return;
@@ -187,7 +187,7 @@ function groupRow(/** @type {string} */ name) {
     "button",
     {
       className: "pick",
-      title: "Choose the group: Track and Export take its objects alone",
+      title: "Select the group: Track and Export use only its objects",
       "aria-pressed": state.group === name,
       "data-focus": `group${name}`,
       onclick: () => state.chooseGroup(name),
@@ -226,9 +226,9 @@ function toggles(
 function showHere() {
   const item = state.chosenObject;
   const mark = item && state.marksOf(item.id).get(state.frame);
-  let text = item ? `${short(item.name)} has no mask here.` : "Choose an object to see what is known of it.";
+  let text = item ? `${short(item.name)} has no mask here.` : "Select an object to see its properties.";
   if (state.group !== null)
-    text = `The group ${state.group}: ${state.chosenIds.length === 1 ? "one object" : `${state.chosenIds.length} objects`}. Track and Export take nothing else.`;
+    text = `Group ${state.group}: ${state.chosenIds.length === 1 ? "one object" : `${state.chosenIds.length} objects`}. Track and Export use only these.`;
   if (item && mark) {
     text = `${short(item.name)}: ${mark.area ? kindOf(mark) : "not visible"}`;
     if (mark.kind === "tracked" || (mark.kind === "imported" && mark.score < 1))
@@ -262,10 +262,10 @@ function showDoubt(/** @type {import("./state.js").FrameAnnotation | undefined} 
   const doubtful = state.mode === "annotate" && Boolean(mark && isDoubtful(mark, Number(state.settings.threshold)));
   element("doubtful").hidden = !doubtful;
   const readings = state.clickedOnce
-    ? [make("button", { textContent: "Other reading (Shift M)", onclick: () => void nextCandidate() })]
+    ? [make("button", { textContent: "Next alternative (Shift M)", onclick: () => void nextCandidate() })]
     : [];
   fill(element("doubtful"), [doubtful, readings.length], () => [
-    span("Likely to fit badly.", "warn grow"),
+    span("This mask probably fits badly.", "warn grow"),
     ...readings,
     make("button", { textContent: "Brush (B)", onclick: () => tools.use("brush") }),
   ]);
@@ -306,7 +306,7 @@ function showNext() {
   element("tab-next").textContent = items.length ? `Review next ${items.length}` : "Review next";
   element("next-empty").hidden = items.length > 0;
   element("next-empty").textContent =
-    `No frame has a confidence below ${state.settings.threshold}. Frames on which the tracker is unsure are listed here, and those on which an object jumps or falls apart.`;
+    `No frame has a confidence below ${state.settings.threshold}. This list shows frames with low confidence and frames where an object jumps or splits.`;
   /** @type {[number, number, string, string, string][]} */
   const shown = items.map(({ frame, object, text }) => [frame, object.id, object.name, object.colour, text]);
   fill(element("next"), shown, () =>

@@ -13,7 +13,7 @@
 export const isOwn = (name, me, guest) => name === me || (!name && !guest);
 
 /** Whose work it is, for somebody. @param {string} name @param {string} me @param {boolean} guest */
-export const whose = (name, me, guest) => (isOwn(name, me, guest) ? "you" : name || "somebody else");
+export const whose = (name, me, guest) => (isOwn(name, me, guest) ? "you" : name || "another person");
 
 /** @param {number} count @param {string} what */
 const counted = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;

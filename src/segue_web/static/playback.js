@@ -83,11 +83,11 @@ function play(/** @type {number} */ now) {
 
 /** what the frames of each kind are @type {Record<string, string>} */
 const SOUGHT = {
-  given: "corrected",
-  missing: "without a mask",
-  unreviewed: "without a review",
-  review: "doubtful",
-  changed: "changed by tracking",
+  given: "is corrected",
+  missing: "lacks a mask",
+  unreviewed: "needs a review",
+  review: "is doubtful",
+  changed: "was changed by tracking",
 };
 
 /** To the next frame of the kind that is chosen. */
@@ -96,7 +96,7 @@ export function goSought(/** @type {number} */ direction) {
   const next =
     direction > 0 ? frames.find((frame) => frame > state.frame) : frames.reverse().find((frame) => frame < state.frame);
   if (next !== undefined) go(next);
-  else notice(`No frame ${direction > 0 ? "after" : "before"} this one is ${SOUGHT[state.settings.seek]}.`);
+  else notice(`No ${direction > 0 ? "later" : "earlier"} frame ${SOUGHT[state.settings.seek]}.`);
 }
 
 /** To the least sure frame but this one. */

@@ -30,7 +30,7 @@ let leave = () => {};
 
 /** The image of an event. @param {Visit} visit @param {VisitEvent | undefined} event @returns {HTMLElement} */
 function stillOf(visit, event) {
-  if (!event) return make("p", { className: "quiet gone", textContent: "Its images are deleted." });
+  if (!event) return make("p", { className: "quiet gone", textContent: "Its images were deleted." });
   return make("img", { src: addressOf(visit.camera, event.part, event.snapshot), alt: textOf(visit, event) });
 }
 
@@ -40,9 +40,9 @@ function stillOf(visit, event) {
  */
 function filmOf(visit, event, others, say) {
   const image = isFile(event.snapshot) ? event : bestView(visit);
-  if (event.clip_state === "lost") say("its clip is lost");
+  if (event.clip_state === "lost") say("the clip is lost");
   else if (event.clip_state === "pending") say("the clip is not complete yet");
-  else if (event.clip === DELETED) say("its clip is deleted");
+  else if (event.clip === DELETED) say("the clip was deleted");
   if (event.clip_state !== "complete") return stillOf(visit, image);
   const clip = make("video", {
     src: addressOf(visit.camera, event.part, event.clip),
@@ -102,7 +102,7 @@ export function play(visit, others, onClose) {
     make("button", { textContent: text, title, disabled: place < 0 || !others[place + by], onclick: () => goTo(by) });
   const copy = iconButton("copy", "Copy the address of this visit", () => {
     void navigator.clipboard.writeText(new URL(linkOf(visit), location.href).href);
-    notice("The address is copied.");
+    notice("Address copied.");
   });
   const box = dialog(`${subjectOfVisit(visit)}, ${lengthText(visit)}`, [
     screen,

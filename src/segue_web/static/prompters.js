@@ -50,7 +50,7 @@ function parts() {
       className: "quiet",
       textContent: state.loading
         ? "The network is being loaded …"
-        : `It is used until segue ends. To begin with it: segue annotate … --prompter ${used}`,
+        : `Used until segue ends. To start with it: segue annotate … --prompter ${used}`,
     }),
     ...(offer
       ? [
@@ -84,7 +84,7 @@ function meter(/** @type {Offer} */ { title }, /** @type {Progress} */ { done, t
 }
 
 async function use(/** @type {string} */ prompter) {
-  if (await ask("use_prompter", { name: prompter })) notice(`Clicks are answered by ${prompter} from now on.`, "good");
+  if (await ask("use_prompter", { name: prompter })) notice(`${prompter} now answers clicks.`, "good");
   else state.changed();
 }
 
@@ -93,7 +93,7 @@ async function download(/** @type {string} */ name, /** @type {string} */ title)
   try {
     const answer = await request("download_prompter");
     if (answer.there === false) {
-      notice(`The download of ${title} was cancelled; the next one goes on where it was.`);
+      notice(`The download of ${title} was cancelled; the next download resumes it.`);
       return;
     }
   } catch (error) {
@@ -103,5 +103,5 @@ async function download(/** @type {string} */ name, /** @type {string} */ title)
     return;
   }
   const more = make("button", { textContent: "Use it", onclick: () => void use(name) });
-  notice(`${title} is there.`, "good", [more]);
+  notice(`${title} is ready.`, "good", [more]);
 }

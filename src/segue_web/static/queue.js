@@ -23,14 +23,14 @@ export function showQueue() {
     ...(running
       ? [
           row(running.objects, `tracked ${WAYS[running.what]}`, running.user, [
-            iconButton("close", "Stop this tracking; the next one begins", () => stop(true)),
+            iconButton("close", "Stop this tracking and start the next one", () => stop(true)),
           ]),
         ]
       : []),
     ...queue.map(waiting),
   ]);
   commandButton("stop").title = queue.length
-    ? "Stop (Escape): trackings of the same person are held until they go on"
+    ? "Stop (Escape); the other trackings of this person then wait"
     : "Stop (Escape)";
 }
 
@@ -38,18 +38,18 @@ function waiting(/** @type {import("./state.js").Waiting} */ entry, /** @type {n
   const { id, objects, direction, start, user, held, done, total } = entry;
   const isFirst = state.queue.findIndex((one) => one.user === user) === place;
   const hasBegun = done !== null;
-  const holding = hasBegun ? "stopped" : "held";
+  const holding = hasBegun ? "stopped" : "paused";
   const from = hasBegun ? ` at ${Math.floor((100 * done) / total)} %` : `: ${WAYS[direction]} from ${start}`;
   const move = (/** @type {string} */ icon, /** @type {string} */ label, /** @type {number | null} */ to) =>
     iconButton(icon, label, () => moveWaiting(id, to), {
       disabled: to !== null && (to < 0 || to >= state.queue.length),
       "data-focus": `${icon}${id}`,
     });
-  return row(objects, (held ? holding : "waits") + from, user, [
-    ...(isFirst && (held || !state.running) ? [goOn(user, hasBegun ? "Go on" : "Begin")] : []),
-    move("up", "Earlier", place - 1),
-    move("down", "Later", place + 1),
-    move("close", hasBegun ? "Forget this tracking; its masks stay" : "Take out", null),
+  return row(objects, (held ? holding : "queued") + from, user, [
+    ...(isFirst && (held || !state.running) ? [goOn(user, hasBegun ? "Go on" : "Start")] : []),
+    move("up", "Move up", place - 1),
+    move("down", "Move down", place + 1),
+    move("close", hasBegun ? "Discard this tracking; its masks stay" : "Remove from the queue", null),
   ]);
 }
 
@@ -57,7 +57,7 @@ function waiting(/** @type {import("./state.js").Waiting} */ entry, /** @type {n
 const goOn = (/** @type {string} */ user, /** @type {string} */ textContent) =>
   isOwn(user, state.user, state.guest)
     ? make("button", { textContent, onclick: () => resume(user) })
-    : iconButton("play", `Let trackings of ${user || "somebody else"} begin again`, () => resume(user));
+    : iconButton("play", `Resume the trackings of ${user || "another person"}`, () => resume(user));
 
 function row(
   /** @type {number[] | undefined} */ objects = [],
@@ -67,7 +67,7 @@ function row(
 ) {
   const items = state.objects.filter(({ id }) => objects.includes(id));
   const name = items.length === 1 ? short(items[0].name) : `${items.length} objects`;
-  const by = isOwn(user, state.user, state.guest) ? "" : `, by ${user || "somebody else"}`;
+  const by = isOwn(user, state.user, state.guest) ? "" : `, by ${user || "another person"}`;
   return make("li", { title: `${items.map((item) => item.name).join(", ")}${by}; ${text}` }, [
     ...items.slice(0, 1).map(({ colour }) => swatch(colour)),
     make("span", { className: "said" }, [span(name + by), span(text, "quiet")]),

@@ -99,10 +99,10 @@ export function scoreNote({ done, total, truths, left_out: leftOut = "" }, frame
   const without = frames - given;
   const reasons = [
     total < given ? leftOut : "",
-    without > 0 ? `${without} ${without === 1 ? "has" : "have"} no truth` : "",
+    without > 0 ? `${without} ${without === 1 ? "has" : "have"} no ground truth` : "",
   ].filter(Boolean);
   const why = reasons.length ? `: ${reasons.join("; ")}` : "";
-  if (total === 0) return `no frame counts${why}`;
+  if (total === 0) return `no frame is scored${why}`;
   if (done < total) return `over ${done} of ${total} frames so far${why}`;
   return `over ${total}${total < frames ? ` of ${frames}` : ""} frames${why}`;
 }

@@ -40,9 +40,9 @@ export function sayScene(before, now) {
     const known = new Set(before[camera]?.scene.map(({ number }) => number));
     for (const { number } of before[camera] ? scene.filter((place) => !known.has(place.number)) : [])
       notice(
-        `${camera}: something comes and goes at one place; it is scene from now on, and no event.`,
+        `${camera}: objects appear and disappear repeatedly at one place. It is now scene and causes no events.`,
         "",
-        looks ? [] : [make("button", { textContent: "Take back", onclick: () => void takeBack(camera, number) })],
+        looks ? [] : [make("button", { textContent: "Reject", onclick: () => void takeBack(camera, number) })],
       );
   }
 }

@@ -64,7 +64,7 @@ export function schemaDialog(/** @type {Draft | null} */ begun = null) {
     const isOpen = box.closest("dialog")?.open && JSON.stringify(draft) !== JSON.stringify(base);
     return isOpen ? { base, draft, seen } : null;
   };
-  const byClass = tick("Objects have the colour of their class in the image", { checked: state.settings.classColours });
+  const byClass = tick("Show objects in the colour of their class", { checked: state.settings.classColours });
   byClass.label.className = "tick";
   byClass.box.onchange = () => {
     remember("classColours", byClass.box.checked);
@@ -92,7 +92,7 @@ export function schemaDialog(/** @type {Draft | null} */ begun = null) {
       ...(item.type === "choice"
         ? [
             field(
-              "Values, with commas",
+              "Values, separated by commas",
               item.values.join(", "),
               (text) => {
                 item.values = text
@@ -174,13 +174,13 @@ export function schemaDialog(/** @type {Draft | null} */ begun = null) {
       make("h3", { textContent: "Classes" }),
       make("ul", { className: "classes" }, draft.classes.map(classRow)),
       make("div", { className: "row" }, [make("button", { textContent: "New class", onclick: addClass })]),
-      make("h3", { textContent: "Attributes of every class" }),
+      make("h3", { textContent: "Attributes of all classes" }),
       make(
         "ul",
         {},
         draft.attributes.map((one) => attributeRow(draft.attributes, one)),
       ),
-      make("div", { className: "row" }, [adder(draft.attributes, "New attribute of every class")]),
+      make("div", { className: "row" }, [adder(draft.attributes, "New attribute of all classes")]),
     );
   const file = make("input", { type: "file", accept: ".json", "aria-label": "File of a label schema" });
   file.onchange = async () => {
@@ -188,7 +188,7 @@ export function schemaDialog(/** @type {Draft | null} */ begun = null) {
       draft = wholeSchema(JSON.parse((await file.files?.[0].text()) ?? ""));
       show();
     } catch {
-      notice("This file is no label schema in JSON.", "bad");
+      notice("This file is not a label schema in JSON.", "bad");
     }
   };
   const isCurrent = () => JSON.stringify(state.schema) === JSON.stringify(base);
@@ -202,14 +202,14 @@ export function schemaDialog(/** @type {Draft | null} */ begun = null) {
     draft = structuredClone(mergeSchemas(base, draft, state.schema));
     [base, seen] = [state.schema, state.revision];
     show();
-    notice("Their changes and yours stand in the dialog now. Look, and save again.");
+    notice("The dialog now shows their changes and yours. Check them and save again.");
   };
   show();
   const whole = dialog("Classes and attributes", [
     make("p", {
       className: "quiet",
       textContent:
-        "Without classes, objects may be anything. A value of a frame holds until you change it on a later one. K and the key give the chosen object a class.",
+        "Without classes, any class name is allowed. A frame value applies until you change it on a later frame. K and the key set the class of the selected object.",
     }),
     box,
     byClass.label,
@@ -284,7 +284,7 @@ export function classDialog() {
           make("div", { className: "row" }, [
             other,
             make("button", {
-              textContent: "Give this class",
+              textContent: "Set this class",
               onclick: () => {
                 if (other.value.trim()) give(other.value.trim());
               },

@@ -24,7 +24,7 @@ const RUNS = {
 
 /** the hint of clicks while they do not mend */
 const WHOLE =
-  "A click asks for the whole object anew and replaces its mask. Shift C: mend what is under a click, and nothing else.";
+  "Clicks segment the whole object again and replace its mask. Press Shift C to correct only the region under a click.";
 
 state.listen(() => {
   if (state.mode === "loading") return;
@@ -80,7 +80,7 @@ function viewHint() {
   const { view } = state.settings;
   const name = VIEWS.find(([id]) => id === view)?.[1];
   if (view === "masks" || !name) return "";
-  return `${name} (${written(keysOf(`${view}View`, commands[`${view}View`].keys))} goes back). `;
+  return `${name} (press ${written(keysOf(`${view}View`, commands[`${view}View`].keys))} to return to the masks). `;
 }
 
 /**
@@ -97,7 +97,7 @@ function candidateHint() {
     return "";
   const { place, scores } = candidate;
   const others = scores.map((score, i) => (i === place ? `[${score.toFixed(2)}]` : score.toFixed(2))).join(", ");
-  return `Mask ${place + 1} of ${scores.length} of this click, each with its estimated IoU: ${others}. Shift M: the next one. Z: back.`;
+  return `Mask ${place + 1} of ${scores.length} for this click; estimated IoU of each: ${others}. Shift M shows the next one; Z undoes.`;
 }
 
 function showToolKey(/** @type {HTMLButtonElement} */ item) {
@@ -126,16 +126,16 @@ function showProgress() {
   if (!running) {
     element("progress-what").textContent = loading
       ? "Loading the network …"
-      : `Looking for objects with ${finding}; the first look also loads it`;
+      : `Finding objects with ${finding}; the first time also loads it`;
     element("progress-rate").textContent = "";
     bar.removeAttribute("value");
   }
   if (running) {
     const { passes = 1 } = running;
     const beside = [
-      passes > 1 ? `${passes} passes, for objects overlap` : "",
+      passes > 1 ? `${passes} passes because objects overlap` : "",
       state.running && state.exporting ? `exporting ${state.exporting.done} of ${state.exporting.total}` : "",
-      queue.length ? `${queue.length} more ${queue.length === 1 ? "waits" : "wait"}` : "",
+      queue.length ? `${queue.length} more queued` : "",
     ].filter(Boolean);
     element("progress-what").textContent = [
       `${RUNS[running.what] ?? running.what}: ${running.done} of ${running.total} frames`,
@@ -145,7 +145,7 @@ function showProgress() {
       ? `${running.rate.toFixed(1)} frames/s, ${durationText((running.total - running.done) / running.rate)} left`
       : beginning(running);
     element("progress-rate").title =
-      passes > 1 ? `Objects that overlap are tracked apart: each frame is gone through ${passes} times.` : "";
+      passes > 1 ? `Overlapping objects are tracked separately: each frame is processed ${passes} times.` : "";
     bar.max = Math.max(1, running.total);
     bar.value = running.done;
   }
@@ -171,7 +171,7 @@ function showSettings() {
 function beginning({ what, done, shown = null }) {
   if (done) return "";
   if (what === "export") return "starting …";
-  if (shown) return `the tracker looks at your corrections: ${shown[0] + 1} of ${shown[1]} …`;
+  if (shown) return `the tracker reads your corrections: ${shown[0] + 1} of ${shown[1]} …`;
   return "loading the network …";
 }
 

@@ -33,8 +33,10 @@ export async function find(name = "") {
     chosen: new Set(answer.found.keys()),
   });
   const lines = [
-    ...(answer.detector === detector ? [] : [`${detector} takes no text: ${answer.detector} looked for “${wanted}”.`]),
-    ...(answer.found.length ? [] : [`${answer.detector} finds ${wanted ? `no ${wanted}` : "nothing"} on this frame.`]),
+    ...(answer.detector === detector
+      ? []
+      : [`${detector} accepts no text; ${answer.detector} searched for “${wanted}”.`]),
+    ...(answer.found.length ? [] : [`${answer.detector} found ${wanted ? `no ${wanted}` : "nothing"} on this frame.`]),
   ];
   if (lines.length) notice(lines.join(" "));
 }

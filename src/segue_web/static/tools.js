@@ -26,15 +26,15 @@ export const TOOLS = [
     icon: "click",
     label: "Include",
     name: "Include: click on the object",
-    hint: "Click on the object; right click, or hold Alt, on what does not belong to it. A click on another object chooses it; Shift clicks it all the same.",
+    hint: "Click on the object. Right-click or Alt-click areas outside it. Clicking another object selects it; hold Shift to click inside it instead.",
   },
   {
     id: "minus",
     key: "x",
     icon: "minus",
     label: "Exclude",
-    name: "Exclude: click on what does not belong to the object",
-    hint: "Click on what does not belong to the object.",
+    name: "Exclude: click on areas outside the object",
+    hint: "Click on areas that do not belong to the object.",
   },
   { id: "box", key: "r", icon: "box", label: "Box", name: "Box", hint: "Draw a box around the object." },
   {
@@ -43,7 +43,7 @@ export const TOOLS = [
     icon: "scribble",
     label: "Scribble",
     name: "Scribble: draw a line along the object",
-    hint: "Draw a line along the object, over each of its parts. On a mask, draw it over what is missing.",
+    hint: "Draw a line over all parts of the object. On a mask, draw it over the missing parts.",
   },
   {
     id: "brush",
@@ -59,7 +59,7 @@ export const TOOLS = [
     icon: "eraser",
     label: "Eraser",
     name: "Eraser",
-    hint: "Erase what does not belong to the object. [ and ] change the size.",
+    hint: "Erase areas that do not belong to the object. [ and ] change the size.",
   },
   {
     id: "polygon",
@@ -67,7 +67,7 @@ export const TOOLS = [
     icon: "polygon",
     label: "Polygon",
     name: "Polygon",
-    hint: "Click corner after corner; the first one again, or Enter, closes. Escape gives up, which can be taken back. Drag a corner of the mask to move it.",
+    hint: "Click the corners; the first corner or Enter closes the polygon. Escape cancels. Drag a corner of the mask to move it.",
   },
   {
     id: "shape",
@@ -75,7 +75,7 @@ export const TOOLS = [
     icon: "shape",
     label: "Shape",
     name: "Shape: corners that move from key to key",
-    hint: "Click corner after corner; the first one again, or Enter, closes. Drag a corner or the shape: a key here. Right click: no corner. Double click: round, or on a line one more.",
+    hint: "Click the corners; the first corner or Enter closes the shape. Drag to set a key. Right-click removes a corner; double-click rounds or adds one.",
   },
   {
     id: "hand",
@@ -83,7 +83,7 @@ export const TOOLS = [
     icon: "hand",
     label: "Move",
     name: "Move the image",
-    hint: "Drag to move, turn the wheel to zoom, click on an object to choose it.",
+    hint: "Drag to move the image, turn the wheel to zoom, click on an object to select it.",
   },
 ];
 
@@ -251,13 +251,13 @@ class Tools {
     const busy = this.cancel();
     if (corners.length > 1) {
       const again = make("button", {
-        textContent: "Draw on",
+        textContent: "Continue",
         onclick: () => {
           this.use(name);
           tool.resume(corners);
         },
       });
-      until(notice(`The ${name} was given up.`, "", [again]), () => tool.path.length > 0);
+      until(notice(`The ${name} was cancelled.`, "", [again]), () => tool.path.length > 0);
     }
     return busy;
   }

@@ -107,7 +107,7 @@ function taskOf(
 ) {
   const states = make(
     "select",
-    { "aria-label": `State of ${item.name}`, title: item.by ? `said by ${item.by}` : "" },
+    { "aria-label": `State of ${item.name}`, title: item.by ? `set by ${item.by}` : "" },
     STATES.map(([value, textContent]) => make("option", { value, textContent })),
   );
   states.value = item.state;
@@ -117,8 +117,8 @@ function taskOf(
   };
   const second = number + videos.length;
   const look = make("button", {
-    textContent: item.second ? `Second look: ${item.second.annotated} frames` : "Second look",
-    title: "Annotate the video once more, in a project of its own that shows nothing of the first one",
+    textContent: item.second ? `Second annotation: ${item.second.annotated} frames` : "Second annotation",
+    title: "Annotate the video again in a separate project that hides the first",
     "aria-current": second === open,
     onclick: () => {
       close();
@@ -127,7 +127,7 @@ function taskOf(
   });
   const agreed = make("button", {
     textContent: item.agreement === undefined ? "Agreement" : `Agreement ${item.agreement.toFixed(2)}`,
-    title: "Mean IoU of the objects of both, on the frames that both have annotated",
+    title: "Mean IoU of the objects on the frames annotated in both projects",
     disabled: !item.second?.annotated || !item.annotated,
     onclick: async () => {
       const answer = await ask("agreement", { number });
@@ -154,7 +154,7 @@ function personField(
     type: "search",
     value: seen,
     maxLength: 80,
-    placeholder: role === "person" ? "nobody has it" : "no second look",
+    placeholder: role === "person" ? "not assigned" : "no second annotator",
     "aria-label": `${role === "person" ? "Person" : "Reviewer"} of ${item.name}`,
     autocomplete: "off",
   });
@@ -180,10 +180,10 @@ function agreementDialog(name, { mean, objects }) {
   dialog(`Agreement on ${name}: ${mean.toFixed(3)}`, [
     make("p", {
       className: "quiet",
-      textContent: "IoU by object, on the frames that both have annotated; 0 where one alone has the object.",
+      textContent: "IoU per object on the frames annotated in both; 0 if only one has the object.",
     }),
     make("table", { className: "scores" }, [
-      make("thead", {}, [make("tr", {}, cells(["First", "Second look", "IoU", "Frames"], "th"))]),
+      make("thead", {}, [make("tr", {}, cells(["First", "Second", "IoU", "Frames"], "th"))]),
       make("tbody", {}, rows),
     ]),
   ]);
@@ -204,6 +204,6 @@ const progressOf = (/** @type {VideoRow} */ item) =>
   ]);
 
 function said(/** @type {VideoRow} */ { frames, annotated = 0, reviewed = 0, objects = 0 }) {
-  if (frames === undefined) return "not begun";
+  if (frames === undefined) return "not started";
   return `${annotated} of ${frames} frames, ${reviewed} reviewed, ${objects === 1 ? "1 object" : `${objects} objects`}`;
 }

@@ -63,7 +63,7 @@ const plural = (/** @type {string} */ name) => (name === "person" ? "people" : `
 
 /** How long it was there. @param {Visit} visit */
 export function lengthText({ moment, end, events }) {
-  if (end === null) return events.length ? "still there" : "";
+  if (end === null) return events.length ? "still present" : "";
   return durationText(Math.round(end - moment));
 }
 

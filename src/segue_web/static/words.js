@@ -14,7 +14,7 @@ function sinceText(/** @type {string} */ since) {
 export const bytes = (/** @type {number} */ count) =>
   count >= 1e9 ? `${(count / 1e9).toFixed(1)} GB` : `${Math.round(count / 1e6)} MB`;
 const rate = (/** @type {State} */ state) => `${state.fps.toFixed(state.fps < NARROW ? 1 : 0)} frames/s`;
-const disk = (/** @type {State} */ state) => (state.disk_problem.includes("full") ? "disk full" : "disk fails");
+const disk = (/** @type {State} */ state) => (state.disk_problem.includes("full") ? "disk full" : "disk error");
 export const word = (/** @type {State} */ state) =>
   (state.status === "online" ? "online" : `${state.status} for ${sinceText(state.since)}`) +
   (state.disk_problem ? `, ${disk(state)}` : "");

@@ -147,7 +147,7 @@ def test_a_kill_in_the_midst_of_tracking_is_gone_on_with(
     stopped.get_by_role("button", name="Go on").click()
     page.page.locator("#progress").wait_for(state="visible")
     page.key("Escape")
-    stopped.get_by_role("button", name="Forget").click()
+    stopped.get_by_role("button", name="Discard").click()
     page.page.locator("#queue").wait_for(state="hidden")
     assert page.errors == []
 
@@ -159,7 +159,7 @@ def test_two_tabs_do_not_destroy_each_others_work(
     one, two = Page(browser, address), Page(browser, address)
     one.key("b")
     one.drag((100, 60), (140, 60))
-    two.here("corrected by somebody else")
+    two.here("corrected by another person")
     two.key("p")
     for corner in ((100, 150), (160, 150), (160, 190), (100, 190), (100, 150)):
         two.page.mouse.click(*two.at(*corner))
@@ -230,7 +230,7 @@ def test_what_is_found_becomes_objects(
     page.page.locator("#detector").select_option("nanodet")
     page.key("f")
     playwright.expect(
-        page.page.locator(".notice", has_text="nanodet finds nothing on this frame")
+        page.page.locator(".notice", has_text="nanodet found nothing on this frame")
     ).to_be_visible()
     assert page.errors == []
 
@@ -278,7 +278,7 @@ def test_classes_a_range_to_track_and_opacity_by_keys(
     page.key("k")
     page.page.keyboard.type("bird")
     page.key("Enter")
-    refusal = page.page.locator(".notice.bad", has_text="bird is none of the classes: fish, leaf")
+    refusal = page.page.locator(".notice.bad", has_text="bird is not one of the classes: fish, leaf")
     playwright.expect(refusal).to_be_visible()
     playwright.expect(page.page.locator("#category")).to_have_value("")
     page.key("k")
@@ -299,7 +299,7 @@ def test_classes_a_range_to_track_and_opacity_by_keys(
     page.here("Object 2: corrected by you")
     page.key("2")  # those of a group come after the others
     page.key("u")
-    page.here("The group left: one object. Track and Export take nothing else.")
+    page.here("Group left: one object. Track and Export use only these.")
     page.key("l")
     playwright.expect(page.page.locator('[data-command="trackForward"]')).to_be_disabled()
     page.key("l")
@@ -415,7 +415,8 @@ def test_results_are_compared_with_the_truth(
     overlap = (one & two).sum() / (one | two).sum()
     playwright.expect(page.page.locator("#score tbody tr").first).to_contain_text(f"{overlap:.3f}")
     playwright.expect(page.page.locator("#score")).to_contain_text(
-        "over 3 of 9 frames: the first and the last with a truth are left out, as DAVIS does; 4 have no truth"
+        "over 3 of 9 frames: the first and last frame with ground truth are left out, as in DAVIS; "
+        "4 have no ground truth"
     )
     page.image("view-slider")
     page.key("c")
@@ -445,7 +446,7 @@ def test_results_are_compared_with_the_truth(
       node.getContext("2d").getImageData(0, 0, node.width, node.height).data.buffer)).size > 3"""
     becomes(curve, tones)  # J, F, and lines of their scale
     page.key("w")
-    playwright.expect(page.page.locator(".notice", has_text="All frames were gone to")).to_be_visible()
+    playwright.expect(page.page.locator(".notice", has_text="You have visited all frames")).to_be_visible()
     assert page.errors == []
 
 

@@ -148,15 +148,15 @@ def test_a_mask_that_is_likely_to_fit_badly_says_so_and_offers_what_mends_it(des
     playwright.expect(doubt).to_be_hidden()
     plain = [colour_at(desk, x, 40.2) for x in range(42, 58)]
     give(0.4, prompts=prompts)
-    playwright.expect(doubt).to_contain_text("Likely to fit badly.")
+    playwright.expect(doubt).to_contain_text("This mask probably fits badly.")
     dashed = [colour_at(desk, x, 40.2) for x in range(42, 58)]
     assert plain != dashed, "its outline is marked on the image, too"
     desk.held = {"candidate"}
-    doubt.get_by_role("button", name="Other reading").click()
+    doubt.get_by_role("button", name="Next alternative").click()
     asked = desk.next("candidate")
     assert asked["object"] == 1
     desk.answer(asked, object=1, place=1, scores=[0.4, 0.6])
     give(0.4)  # painted: there is no click with other readings
-    playwright.expect(doubt.get_by_role("button", name="Other reading")).to_have_count(0)
+    playwright.expect(doubt.get_by_role("button", name="Next alternative")).to_have_count(0)
     doubt.get_by_role("button", name="Brush").click()
     playwright.expect(desk.page.locator("[data-tool=brush]")).to_have_attribute("aria-checked", "true")

@@ -57,7 +57,7 @@ def test_colours_for_the_colour_blind_are_shown_by_choice(shown: Desk) -> None:
     playwright.expect(swatch).to_have_value("#eb8900")
     playwright.expect(swatch).to_be_disabled()
     assert {"palette": "safe"} in [message["values"] for message in shown.asked("settings")]
-    shown.page.locator("#palette").select_option("as chosen")
+    shown.page.locator("#palette").select_option("as set")
     assert pixel(shown, 50, 50) == before
     playwright.expect(swatch).to_have_value("#f2495c")
 
@@ -68,9 +68,9 @@ def test_masks_are_hatched_by_choice(shown: Desk) -> None:
         return max(reds) - min(reds)
 
     assert contrast() == 0
-    shown.page.get_by_label("Hatch the masks").check()
+    shown.page.get_by_label("Hatch each mask").check()
     assert contrast() > 40
-    shown.page.get_by_label("Hatch the masks").uncheck()
+    shown.page.get_by_label("Hatch each mask").uncheck()
     assert contrast() == 0
 
 
@@ -81,9 +81,9 @@ def test_exposure_and_gamma_change_the_film_on_the_screen_alone(shown: Desk) -> 
     assert brighter == [123, 123, 123], "255 * (2 * (90 / 255) ** 2.2) ** (1 / 2.2)"
     shown.page.locator("#set-gamma").fill("2")
     assert pixel(shown, 300, 200)[0] > 150
-    shown.page.get_by_role("button", name="Film as it is").click()
+    shown.page.get_by_role("button", name="Reset exposure and gamma").click()
     assert pixel(shown, 300, 200) == [90, 90, 90]
-    playwright.expect(shown.page.get_by_role("button", name="Film as it is")).to_be_disabled()
+    playwright.expect(shown.page.get_by_role("button", name="Reset exposure and gamma")).to_be_disabled()
     assert shown.ops("click", "stroke") == []
 
 
@@ -185,13 +185,13 @@ def test_what_is_pressed_has_24_pixels(desk: Desk, command: str) -> None:
 
 def test_keys_are_chosen_in_the_help_and_saved(one: Desk) -> None:
     one.page.locator('[data-command="help"]').click()
-    key = one.page.get_by_role("button", name="Key: Names and numbers on the masks")
+    key = one.page.get_by_role("button", name="Key: Show names and numbers on the masks")
     playwright.expect(key).to_have_text("I")
     key.click()
     playwright.expect(key).to_have_text("press a key")
     for taken in ("t", "7"):
         one.page.keyboard.press(taken)
-        playwright.expect(one.page.locator(".notice.bad").last).to_contain_text("is taken")
+        playwright.expect(one.page.locator(".notice.bad").last).to_contain_text("is already used")
         playwright.expect(key).to_have_text("I")
         key.click()
     one.page.keyboard.press("$")
@@ -199,7 +199,7 @@ def test_keys_are_chosen_in_the_help_and_saved(one: Desk) -> None:
     assert ("labels", "$") in [(message.get("name"), message.get("key")) for message in one.asked("keys")]
     one.page.keyboard.press("Escape")
     labels = one.page.locator('[data-command="labels"]')
-    playwright.expect(labels).to_have_attribute("title", "Names and numbers on the masks ($)")
+    playwright.expect(labels).to_have_attribute("title", "Show names and numbers on the masks ($)")
     one.page.keyboard.press("i")
     one.settle()
     playwright.expect(labels).to_have_attribute("aria-pressed", "false")
@@ -229,7 +229,7 @@ def test_keys_are_those_of_the_person_whatever_the_project_has(desk: Desk) -> No
     assert asked["user"] == "Ann"
     desk.answer(asked, keys={"labels": "("})
     labels = desk.page.locator('[data-command="labels"]')
-    playwright.expect(labels).to_have_attribute("title", "Names and numbers on the masks (()")
+    playwright.expect(labels).to_have_attribute("title", "Show names and numbers on the masks (()")
     desk.page.keyboard.press("(")
     playwright.expect(labels).to_have_attribute("aria-pressed", "true")
     desk.page.keyboard.press("%")  # of the project, from before keys were saved by person
@@ -241,7 +241,7 @@ def test_keys_are_those_of_the_person_whatever_the_project_has(desk: Desk) -> No
     asked = desk.next("keys")
     assert asked["user"] == "Ben"
     desk.answer(asked, keys={"labels": ")"})
-    playwright.expect(labels).to_have_attribute("title", "Names and numbers on the masks ())")
+    playwright.expect(labels).to_have_attribute("title", "Show names and numbers on the masks ())")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -153,7 +153,7 @@ def test_a_camera_is_watched_in_the_browser(
     becomes(page, "document.documentElement.scrollWidth <= 390")
     end()
     camera.allowed.release()
-    expect(page.locator("#hint")).to_have_text("The run is done.", timeout=limit)
+    expect(page.locator("#hint")).to_have_text("The run finished.", timeout=limit)
     assert problems == []
     assert "zone-enter" in (tmp_path / "events.csv").read_text()
 
@@ -197,5 +197,5 @@ def test_the_first_of_two_passes_shows_its_frames_and_how_far_it_is(
     expect(page.locator("#clock")).to_have_text("00:01.90", timeout=limit)
     expect(page.locator("#events-empty")).to_contain_text("--events FILE", timeout=limit)
     go_on.set()
-    expect(page.locator("#hint")).to_have_text("The run is done.", timeout=limit)
+    expect(page.locator("#hint")).to_have_text("The run finished.", timeout=limit)
     thread.join(WAIT)

@@ -59,7 +59,7 @@ def test_a_filter_holds_for_the_list_and_the_timeline(forty: Desk) -> None:
     forty.page.locator("#timeline").click(position={"x": 40, "y": HEAD + ROW * 1.5})
     playwright.expect(forty.page.locator("#name")).to_have_value("Object 30")
     forty.page.locator("#filter").fill("nothing of that kind")
-    playwright.expect(forty.page.locator("#objects-empty")).to_contain_text("No object has")
+    playwright.expect(forty.page.locator("#objects-empty")).to_contain_text("No object matches")
 
 
 def test_the_timeline_has_a_row_with_a_name_for_each_object(forty: Desk) -> None:

@@ -24,7 +24,7 @@ def test_keys_show_the_matte_the_cut_out_and_the_outlines(one: Desk) -> None:
     masks = pixel(one, *INSIDE)
     one.page.keyboard.press("Shift+Q")
     assert [pixel(one, *INSIDE), pixel(one, *OUTSIDE)] == [WHITE, BLACK]
-    playwright.expect(one.page.locator("#hint")).to_contain_text("Matte (Shift Q goes back)")
+    playwright.expect(one.page.locator("#hint")).to_contain_text("Matte (press Shift Q to return")
     one.page.keyboard.press("Shift+E")
     assert [pixel(one, *INSIDE), pixel(one, *OUTSIDE)] == [FILM, GREEN]
     one.page.keyboard.press("Shift+J")
@@ -38,7 +38,7 @@ def test_keys_show_the_matte_the_cut_out_and_the_outlines(one: Desk) -> None:
 
 def test_the_colour_behind_the_cut_out_can_be_chosen(one: Desk) -> None:
     one.page.locator('[data-command="display"]').click()
-    one.page.locator("#display").get_by_role("button", name="View of the cut-out").click()
+    one.page.locator("#display").get_by_role("button", name="View the cut-out").click()
     one.page.locator("#backdrop").fill("#123456")
     assert pixel(one, *OUTSIDE) == [0x12, 0x34, 0x56]
     assert {"backdrop": "#123456"} in [message["values"] for message in one.asked("settings")]
@@ -79,14 +79,14 @@ def test_a_soft_edge_is_seen_while_somebody_works_on_it(soft: Desk) -> None:
 
 
 def test_hair_has_a_width_in_which_it_is_looked_for(soft: Desk) -> None:
-    soft.page.get_by_label("Hair: estimate it from the image").click()
+    soft.page.get_by_label("Hair: estimate from the image").click()
     assert soft.next_asked("object")["edge"] == {"grow": 0, "width": 6, "feather": 0, "detail": True}
 
 
 def test_an_export_says_how_cut_outs_are_written(one: Desk) -> None:
     one.page.locator('[data-command="exportDialog"]').click()
-    one.page.get_by_label("Cut-outs premultiplied").check()
-    one.page.get_by_label("Each object by itself").check()
+    one.page.get_by_label("Cut-outs: premultiplied").check()
+    one.page.get_by_label("Export each object separately").check()
     one.page.locator('[data-format="coco"]').click()
     asked = one.next_asked("export")
     assert (asked["premultiplied"], asked["each"], asked["soft"]) == (True, True, False)

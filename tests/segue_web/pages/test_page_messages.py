@@ -73,7 +73,7 @@ def test_short_messages_are_seen(desk: Desk, count: int) -> None:
         is_seen(desk.page, "Click on the new object")
 
 
-LONG = "frame 3 was changed by Ann meanwhile; look, and do it again."
+LONG = "frame 3 was changed by Ann in the meantime; check and try again."
 
 
 @pytest.mark.parametrize("width", [1360, 1200, 1000, 700])
@@ -130,7 +130,7 @@ def test_messages_are_seen_while_a_dialog_is_open_and_after_it(desk: Desk) -> No
 def test_a_removed_object_can_be_taken_back_until_something_else_is_changed(desk: Desk) -> None:
     desk.objects = [1, 2]
     desk.open()
-    notice = desk.page.locator(".notice", has_text="Removed: Object 2.")
+    notice = desk.page.locator(".notice", has_text="Removed Object 2.")
     desk.page.get_by_role("button", name="Remove Object 2").click()
     notice.get_by_role("button", name="Undo").click()
     desk.next_asked("undo")
@@ -289,7 +289,7 @@ def test_a_search_says_which_detector_took_the_text(desk: Desk) -> None:
     assert (asked["detector"], asked["text"]) == ("motion", "person")
     desk.answer(asked, detector="nanodet", found=[])
 
-    for text in ("motion takes no text: nanodet looked for “person”", "nanodet finds no person"):
+    for text in ("motion accepts no text; nanodet searched for “person”", "nanodet found no person"):
         playwright.expect(desk.page.locator(".notice")).to_contain_text(text)
 
 
@@ -426,7 +426,7 @@ def test_the_page_tells_its_secret_to_no_other_program_at_its_port(
     parts = urlsplit(address)
     with ThreadingHTTPServer(("127.0.0.1", int(parts.port or 0)), Other) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
-        playwright.expect(page.page.locator("#offline")).to_contain_text("start segue again and use the new")
+        playwright.expect(page.page.locator("#offline")).to_contain_text("Start segue again and use the new")
         page.key("End")
         playwright.expect(page.page.locator("#frame")).to_have_value("8")
         page.page.close()
@@ -440,7 +440,7 @@ def test_the_page_tells_its_secret_to_no_other_program_at_its_port(
 def test_a_refusal_goes_when_the_next_change_is_made(desk: Desk) -> None:
     desk.objects, desk.held = [1], {"click"}
     desk.open()
-    for place, error in enumerate(("there is no mask here to remove something from", None)):
+    for place, error in enumerate(("there is no mask here to correct", None)):
         desk.page.mouse.click(*desk.at(100 + place, 100))
         asked = desk.next("click")
         desk.answer(asked, **({"object": 1} if error is None else {"error": error, "stale": False}))

@@ -230,7 +230,7 @@ def test_groups_may_be_called_anything(desk: Desk) -> None:
     row = desk.page.locator("#objects li.members")
     playwright.expect(row).to_contain_text(name)
     row.locator("button.pick").click()
-    playwright.expect(desk.page.locator("#here-text")).to_contain_text(f"The group {name}: 2 objects")
+    playwright.expect(desk.page.locator("#here-text")).to_contain_text(f"Group {name}: 2 objects")
     becomes(desk.page, "document.activeElement.className === 'pick'")  # the focus stays in the list
 
 
@@ -241,8 +241,8 @@ def test_loading_is_shown_and_is_no_part_of_the_time_left(desk: Desk) -> None:
     desk.send(json.dumps(progress))
     playwright.expect(rate).to_have_text("loading the network …")
     desk.send(json.dumps(progress | {"shown": [3, 25], "passes": 2}))
-    playwright.expect(rate).to_have_text("the tracker looks at your corrections: 4 of 25 …")
-    playwright.expect(desk.page.locator("#progress-what")).to_contain_text("2 passes, for objects overlap")
+    playwright.expect(rate).to_have_text("the tracker reads your corrections: 4 of 25 …")
+    playwright.expect(desk.page.locator("#progress-what")).to_contain_text("2 passes because objects overlap")
     desk.send(json.dumps(progress | {"done": 2, "rate": 2.0}))
     playwright.expect(rate).to_have_text("2.0 frames/s, 4 s left")
 

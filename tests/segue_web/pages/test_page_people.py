@@ -63,7 +63,7 @@ def test_two_people_comment_resolve_and_ask_before_they_undo_each_other(
 
     ben = Page(browser, address)  # a context, and so a browser, of its own
     ben.here("Object 1: corrected by Ann")
-    playwright.expect(ben.page.locator(".notice", has_text="with the name Person 2")).to_be_visible()
+    playwright.expect(ben.page.locator(".notice", has_text="stored as Person 2")).to_be_visible()
     ben.page.locator(PEOPLE).click()
     ben.page.get_by_label("Your name").fill("Ben")
     ben.page.get_by_label("Your name").press("Enter")

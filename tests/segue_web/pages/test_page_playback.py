@@ -219,9 +219,7 @@ def test_keys_go_to_frames_of_the_kind_that_is_chosen(desk: Desk) -> None:
             playwright.expect(desk.page.locator("#frame")).to_have_value(str(number))
         if kind != "missing":
             desk.page.keyboard.press(".")
-            playwright.expect(
-                desk.page.locator(".notice", has_text="No frame after this one")
-            ).to_be_visible()
+            playwright.expect(desk.page.locator(".notice", has_text="No later frame")).to_be_visible()
         for number in expected[-2::-1]:
             desk.page.keyboard.press(",")
             playwright.expect(desk.page.locator("#frame")).to_have_value(str(number))

@@ -40,15 +40,15 @@ def tell_queue(desk: Desk, *rows: dict[str, Any]) -> None:
 def test_the_queue_is_shown_moved_and_emptied(busy: Desk) -> None:
     rows = busy.page.locator("#waiting li")
     playwright.expect(rows.nth(0)).to_contain_text("Object 1tracked forwards")
-    playwright.expect(rows.nth(1)).to_contain_text("Object 2waits: forwards from 0")
-    playwright.expect(busy.page.locator("#progress-what")).to_contain_text("1 of 8 frames; 2 more wait")
-    rows.nth(2).get_by_role("button", name="Earlier").click()
+    playwright.expect(rows.nth(1)).to_contain_text("Object 2queued: forwards from 0")
+    playwright.expect(busy.page.locator("#progress-what")).to_contain_text("1 of 8 frames; 2 more queued")
+    rows.nth(2).get_by_role("button", name="Move up").click()
     moved = busy.next_asked("move")
     assert (moved["waiting"], moved["place"]) == (5, 0)
     tell_queue(busy, waiting(5, 3), waiting(4, 2))
     playwright.expect(rows.nth(1)).to_contain_text("Object 3")
-    playwright.expect(rows.nth(1).get_by_role("button", name="Earlier")).to_be_disabled()
-    rows.nth(1).get_by_role("button", name="Take out").click()
+    playwright.expect(rows.nth(1).get_by_role("button", name="Move up")).to_be_disabled()
+    rows.nth(1).get_by_role("button", name="Remove from the queue").click()
     taken = busy.next_asked("move", 1)
     assert (taken["waiting"], taken["place"]) == (5, None)
     rows.nth(0).get_by_role("button", name="Stop this tracking").click()
@@ -87,7 +87,7 @@ def test_what_waits_after_a_start_can_be_begun(desk: Desk) -> None:
     desk.objects = [1]
     desk.queue = [waiting(2, 1)]
     desk.open()
-    desk.page.locator("#waiting").get_by_role("button", name="Begin").click()
+    desk.page.locator("#waiting").get_by_role("button", name="Start").click()
     asked = desk.next_asked("track")
     assert (asked["resume"], asked["whose"]) == (True, "")
 
@@ -110,17 +110,17 @@ def test_held_trackings_say_whose_they_are_and_begin_again_for_each_person(desk:
         [
             "Object 3tracked forwards",
             "Object 1stopped at 37 %Go on",
-            "Object 2held: forwards from 0",
+            "Object 2paused: forwards from 0",
             "Object 3, by Benstopped at 12 %",
-            "Object 2, by Cemwaits: forwards from 0",
+            "Object 2, by Cemqueued: forwards from 0",
         ]
     )
     desk.page.locator("#waiting").get_by_role("button", name="Go on").click()
     assert desk.next_asked("track")["whose"] == "Ann"
-    of_ben = desk.page.get_by_role("button", name="Let trackings of Ben begin again")
-    question = desk.page.locator(".question", has_text="Ben has stopped this tracking")
+    of_ben = desk.page.get_by_role("button", name="Resume the trackings of Ben")
+    question = desk.page.locator(".question", has_text="Ben stopped this tracking")
     of_ben.click()
-    question.get_by_role("button", name="Leave it").click()
+    question.get_by_role("button", name="Leave it stopped").click()
     of_ben.click()
     question.get_by_role("button", name="Go on").click()
     assert desk.next_asked("track", 1)["whose"] == "Ben"

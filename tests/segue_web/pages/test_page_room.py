@@ -53,8 +53,8 @@ CUT = """() => {
 
 
 OFFER = """import("./static/dom.js").then(({ make, notice }) => {
-  const offer = make("button", { textContent: "Give your name" });
-  notice("Another browser works on this, too. Your changes stand with the name Person 2.", "", [offer]);
+  const offer = make("button", { textContent: "Enter your name" });
+  notice("Another browser also works on this project. Your changes are stored as Person 2.", "", [offer]);
 })"""
 
 
@@ -240,7 +240,7 @@ def test_a_dialog_with_something_typed_asks_before_it_closes(one: Desk) -> None:
     one.page.keyboard.type("car")
     for _ in range(2):
         one.page.keyboard.press("Escape")
-        ask.get_by_role("button", name="Go on").click()
+        ask.get_by_role("button", name="Keep editing").click()
         playwright.expect(one.page.get_by_label("Class", exact=True).last).to_have_value("car")
     one.page.keyboard.press("Escape")
     ask.get_by_role("button", name="Discard").click()
@@ -254,7 +254,7 @@ def test_a_polygon_that_was_given_up_can_be_gone_on_with(one: Desk) -> None:
     for x, y in ((0.2, 0.2), (0.3, 0.2), (0.3, 0.3)):
         one.click(x, y)
     one.page.keyboard.press("Escape")
-    one.page.locator(".notice").get_by_role("button", name="Draw on").click()
+    one.page.locator(".notice").get_by_role("button", name="Continue").click()
     one.click(0.2, 0.3)
     one.page.keyboard.press("Enter")
     assert len(one.next_asked("stroke")["path"]) == 4

@@ -108,7 +108,7 @@ def test_masks_become_a_shape_and_the_page_says_how_well(one: Desk) -> None:
     assert (asked["object"], asked["first"], asked["last"]) == (1, 0, one.frames - 1)
     one.answer(asked, keys=3, corners=5, mean=0.934, least=0.901)
     notice = one.page.locator(".notice", has_text="3 keys and 5 corners")
-    playwright.expect(notice).to_contain_text("0.93 in the mean, 0.90 at least")
+    playwright.expect(notice).to_contain_text("mean 0.93, minimum 0.90")
 
 
 def test_a_shape_is_moved_without_a_pointer(shaped: Desk) -> None:

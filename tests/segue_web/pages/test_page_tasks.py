@@ -61,7 +61,7 @@ def test_the_list_has_a_state_two_people_and_their_agreement(listed: Desk) -> No
 
 
 def test_a_second_look_is_opened(listed: Desk) -> None:
-    listed.page.locator("#dialog").get_by_role("button", name="Second look: 3 frames").click()
+    listed.page.locator("#dialog").get_by_role("button", name="Second annotation: 3 frames").click()
     asked = listed.next_asked("open")
     assert (asked["number"], asked["second"]) == (0, True)
 

@@ -108,7 +108,7 @@ def test_a_key_that_is_removed_or_moved_changes_the_frames_around(
     assert kinds(backend) == {2: "given"}
     square("remove_key", shape=1, frame=2)
     assert (backend.project.shapes(), kinds(backend)) == ([], {})
-    with pytest.raises(ConflictError, match="shape is gone"):
+    with pytest.raises(ConflictError, match="shape no longer exists"):
         square("remove_key", shape=1, frame=2)
 
 

@@ -27,7 +27,7 @@ test("work without a name is one's own", () => {
 });
 
 test("work without a name is not that of a guest, who always has one", () => {
-  assert.deepEqual([whose("", "Person 2", true), whose("Person 2", "Person 2", true)], ["somebody else", "you"]);
+  assert.deepEqual([whose("", "Person 2", true), whose("Person 2", "Person 2", true)], ["another person", "you"]);
   assert.ok(!isOwn("", "Person 2", true));
 });
 

@@ -69,10 +69,10 @@ test("the nearest mask is not an empty one", () => {
 });
 
 test("a score says over which frames it is, and why not over all", () => {
-  const leftOut = "the first and the last with a truth are left out, as DAVIS does";
+  const leftOut = "the first and last frame with ground truth are left out, as in DAVIS";
   const score = { done: 58, total: 58, truths: 60, left_out: leftOut };
   assert.equal(scoreNote(score, 60), `over 58 of 60 frames: ${leftOut}`);
-  assert.equal(scoreNote({ ...score, done: 7 }, 61), `over 7 of 58 frames so far: ${leftOut}; 1 has no truth`);
+  assert.equal(scoreNote({ ...score, done: 7 }, 61), `over 7 of 58 frames so far: ${leftOut}; 1 has no ground truth`);
   assert.equal(scoreNote({ done: 60, total: 60, truths: 60, left_out: "" }, 60), "over 60 frames");
-  assert.equal(scoreNote({ done: 0, total: 0, truths: 2, left_out: leftOut }, 2), `no frame counts: ${leftOut}`);
+  assert.equal(scoreNote({ done: 0, total: 0, truths: 2, left_out: leftOut }, 2), `no frame is scored: ${leftOut}`);
 });

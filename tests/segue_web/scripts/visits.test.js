@@ -76,7 +76,7 @@ test("they are counted by class, and say how long they were and what they did", 
   );
   assert.deepEqual(
     [visit("gate", 0, 75), visit("gate", 0, 600), visit("gate", 0, 9000), visit("gate", 0, null)].map(lengthText),
-    ["75 s", "10 min", "2.5 h", "still there"],
+    ["75 s", "10 min", "2.5 h", "still present"],
   );
   const events = [
     event("enter", 0),

@@ -142,7 +142,7 @@ def test_a_page_gets_each_event_once_and_a_new_page_the_last_ones(page: LivePage
 
 @pytest.mark.parametrize(
     ("error", "message"),
-    [(None, "The run is done."), (SegueError("camera 0: lost"), "The run has ended: camera 0: lost")],
+    [(None, "The run finished."), (SegueError("camera 0: lost"), "The run has ended: camera 0: lost")],
 )
 def test_pages_hear_how_the_run_has_ended_with_its_last_frame(
     page: LivePage,

@@ -217,7 +217,7 @@ def test_errors_of_the_user_and_defects_are_told_apart(
         socket.send_text('{"id": 1, "op": "stop_export"}')
         assert json.loads(socket.receive_text()) == {"id": 1, "error": "nothing is computed", "stale": False}
         socket.send_text('{"id": 2, "op": "remove", "object": 1}')
-        assert json.loads(socket.receive_text())["error"].startswith("this failed inside segue;")
+        assert json.loads(socket.receive_text())["error"].startswith("internal error in segue;")
     assert "a defect" in capsys.readouterr().err
 
 

@@ -139,7 +139,7 @@ async def fails(worker: Worker, job: Any, said: str) -> None:
     first = worker._pool
     with pytest.raises(SegueError, match=said) as caught:
         _ = [value async for value in worker.steps(job)]
-    assert "nothing that you have made is lost" in str(caught.value)
+    assert "your edits are saved" in str(caught.value)
     assert worker._pool is not first
 
 
@@ -167,7 +167,7 @@ def test_a_process_that_is_killed_again_and_again_is_replaced(worker: Worker) ->
             os.kill(next(iter(first._processes)), signal.SIGKILL)
             with pytest.raises(SegueError, match="probably out of memory") as caught:
                 await job
-            assert "nothing that you have made is lost" in str(caught.value)
+            assert "your edits are saved" in str(caught.value)
             assert worker._pool is not first
         assert await count(5) == 5
 
@@ -183,7 +183,7 @@ def test_requests_that_wait_when_a_project_is_closed_are_answered(video: Path) -
         await asyncio.sleep(0)
         worker.close()
         for request in [*waiting, worker.ask("find", 0, "motion")]:
-            with pytest.raises(SegueError, match="another video was opened meanwhile"):
+            with pytest.raises(SegueError, match="another video was opened in the meantime"):
                 await request
 
     asyncio.run(asyncio.wait_for(run(), 60))

@@ -235,7 +235,7 @@ class Scenery:
         self._departures = deque(each for each in self._departures if each[1] not in boxes)
         where = ", ".join(f"{100 * side:.0f}%" for side in box[:2])
         self._on_new(
-            f"something comes and goes again and again at {where}: it is scene from now on, and no event"
+            f"objects appear and disappear repeatedly at {where}: it is now scene and causes no events"
         )
 
 
