@@ -48,8 +48,8 @@ from segue_web.video import Video
 
 STEPS = {
     "category": "class",
-    "visible": "hiding or showing",
-    "locked": "locking",
+    "visible": "visibility",
+    "locked": "lock",
     "attributes": "attribute",
     "edge": "soft edge",
 }
@@ -448,7 +448,7 @@ class AnnotateBackend(Backend):
         self.project.schema.check(self._class_of(object), attributes, "frame")
         if seen is not None:
             self.project.check_properties(object, seen, attributes, "frame_attributes")
-        with self.project.change("attribute of a frame"):
+        with self.project.change("frame attribute"):
             self.project.set_frame_attributes(object, frame, attributes)
 
     def _schema(self, schema: LabelSchema, seen: messages.Revision) -> None:
@@ -468,7 +468,7 @@ class AnnotateBackend(Backend):
         """Say of masks of objects on some frames that a person looked at them, as they were at a revision."""
         frames = range(first, min(last, self.video.count - 1) + 1)
         self.project.check_objects(objects, seen, frames)
-        with self.project.change("review" if reviewed else "no review"):
+        with self.project.change("review" if reviewed else "removed review"):
             done = sum(self.project.set_reviewed(number, frames, reviewed) for number in objects)
         return {"masks": done}
 
@@ -500,7 +500,7 @@ class AnnotateBackend(Backend):
         """Remove an object everywhere, as it was at a revision."""
         self._trackings.refuse_tracked("remove an object", object)
         self.project.check_objects([object], seen)
-        with self.project.change("removal of an object"):
+        with self.project.change("removed object"):
             self.project.remove_object(object)
 
     def _layer(
@@ -508,7 +508,7 @@ class AnnotateBackend(Backend):
     ) -> None:
         """Put an object right below another one, or on top of all; its place is as it was at a revision."""
         self.project.check_layer(object, seen)
-        with self.project.change("order of objects"):
+        with self.project.change("object order"):
             self.project.move_object(object, below)
 
     async def _review(self) -> dict[str, Any]:

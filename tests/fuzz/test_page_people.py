@@ -46,7 +46,7 @@ LABELS = {
     "stroke": "brush stroke",
     "click": "click",
     "object": "name",
-    "layer": "order of objects",
+    "layer": "object order",
     "comment": "comment",
     "schema": "label schema",
 }

@@ -53,35 +53,35 @@ _SETS, _TOOLS, _VIDEOS = "Data sets", "Annotation tools", "Videos"
 
 FORMATS = {
     "davis": Format(
-        "", data_sets.davis, _SETS, "DAVIS folder", "indexed PNG, JPEG and lists", known_only=True
+        "", data_sets.davis, _SETS, "DAVIS folder", "indexed PNG, JPEG and image sets", known_only=True
     ),
     "coco": Format(
-        ".json", data_sets.coco, _SETS, "COCO", "one JSON, run lengths for each frame", known_only=True
+        ".json", data_sets.coco, _SETS, "COCO", "one JSON file with masks per frame", known_only=True
     ),
     "coco_images": Format(
         "",
         data_sets.coco_images,
         _SETS,
         "COCO with images",
-        "the same, and the frames as JPEG",
+        "the JSON file and the frames as JPEG",
         known_only=True,
     ),
-    "ytvis": Format(".json", data_sets.ytvis, _SETS, "YouTube-VIS", "one JSON, a track for each object"),
+    "ytvis": Format(".json", data_sets.ytvis, _SETS, "YouTube-VIS", "one JSON file with a track per object"),
     "yolo": Format(
         "",
         data_sets.yolo,
         _SETS,
         "YOLO segmentation",
-        "images and outlines, for ultralytics",
+        "images and outlines for Ultralytics",
         known_only=True,
     ),
-    "cvat": Format(".xml", annotation_tools.cvat, _TOOLS, "CVAT for video 1.1", "one XML of masks"),
+    "cvat": Format(".xml", annotation_tools.cvat, _TOOLS, "CVAT for video 1.1", "one XML file with masks"),
     "labelstudio": Format(
         "",
         annotation_tools.label_studio,
         _TOOLS,
         "Label Studio",
-        "brush labels, images, set-up",
+        "brush labels, images and configuration",
         known_only=True,
     ),
     "labelme": Format(
@@ -89,19 +89,21 @@ FORMATS = {
         annotation_tools.labelme,
         _TOOLS,
         "labelme, X-AnyLabeling",
-        "images, and polygons of each",
+        "images and polygons",
         known_only=True,
     ),
-    "overlay": Format(".mp4", videos.overlay, _VIDEOS, "Overlay video", "mp4 with the masks drawn over it"),
+    "overlay": Format(
+        ".mp4", videos.overlay, _VIDEOS, "Overlay video", "MP4 with the masks drawn on the frames"
+    ),
     "prores": Format(
         ".mov",
         partial(videos.cut_outs, encoding=PRORES),
         _VIDEOS,
         "Cut-out, ProRes 4444",
-        "mov with transparency",
+        "MOV with transparency",
     ),
     "vp9": Format(
-        ".webm", partial(videos.cut_outs, encoding=VP9), _VIDEOS, "Cut-out, VP9", "webm with transparency"
+        ".webm", partial(videos.cut_outs, encoding=VP9), _VIDEOS, "Cut-out, VP9", "WebM with transparency"
     ),
     "png": Format(
         "",
@@ -114,11 +116,11 @@ FORMATS = {
         "",
         partial(videos.images, depth=np.uint16),
         _VIDEOS,
-        "Cut-out, PNG of 16 bits",
+        "Cut-out, 16-bit PNG",
         "images with transparency",
     ),
-    "exr": Format("", videos.exr, _VIDEOS, "Cut-out, OpenEXR", "half float, linear, a layer per object"),
-    "matte": Format("", videos.mattes, _VIDEOS, "Matte, PNG of 16 bits", "grey images of the opacity"),
+    "exr": Format("", videos.exr, _VIDEOS, "Cut-out, OpenEXR", "half float, linear, one layer per object"),
+    "matte": Format("", videos.mattes, _VIDEOS, "Matte, 16-bit PNG", "opacity as grey images"),
 }
 
 

@@ -145,7 +145,7 @@ class Edits:
                 frame,
                 object,
                 seen,
-                "another mask of a click",
+                "alternative mask",
                 lambda _, paint: (paint.over(plane), paint),
                 prompts,
                 score,
@@ -335,7 +335,7 @@ class Edits:
         frames = [i for i in range(first, min(last, self._video.count - 1) + 1) if i not in annotated]
         if not frames:
             raise PromptError(f"all frames from {first} to {last} are already corrected")
-        with project.change("copies of a mask"):
+        with project.change("copied mask"):
             for index in frames:
                 project.put(index, {object: (copied, FrameAnnotation("given"))})
                 project.correct(index, object, Correction(on=_runs(copied), mends=True))

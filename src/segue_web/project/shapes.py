@@ -96,7 +96,7 @@ class ShapeEdits:
         if motion is not None:
             key = replace(key, motion=motion, plane=())
         if keyed.keys.get(frame) != key:
-            self._save("key of a shape", shape, number, keyed.with_key(frame, key), frame)
+            self._save("shape key", shape, number, keyed.with_key(frame, key), frame)
 
     def remove_key(self, shape: Index, frame: Index, seen: Revision) -> None:
         """Remove the key of a shape on a frame; with the last one goes the shape."""
@@ -117,7 +117,7 @@ class ShapeEdits:
             frame: replace(key, corners=_changed(key.array, corner, change, is_bent))
             for frame, key in keyed.keys.items()
         }
-        labels = {"add": "added corner", "remove": "removed corner", "bend": "bent corner"}
+        labels = {"add": "added corner", "remove": "removed corner", "bend": "rounded or sharpened corner"}
         with self._project.change(labels[change]):
             self._project.set_shape(shape, number, replace(keyed, keys=keys))
             self._render(number, keyed.span)
@@ -125,7 +125,7 @@ class ShapeEdits:
     def remove(self, shape: Index, seen: Revision) -> None:
         """Remove a shape; the masks that it made stay without what it covered alone."""
         number, keyed = self._checked(shape, seen)
-        with self._project.change("removal of a shape"):
+        with self._project.change("removed shape"):
             self._project.set_shape(shape, number, None)
             self._render(number, keyed.span)
 
@@ -159,7 +159,7 @@ class ShapeEdits:
         def save() -> None:
             project.check_objects([object], seen, frames)
             self._check_free(object)
-            with project.change("shape of masks"):
+            with project.change("shape from masks"):
                 project.set_shape(None, object, keyed)
                 self._render(object, frames, frames)
 
@@ -195,7 +195,7 @@ class ShapeEdits:
             changed = keyed.with_key(frame, planar)
             if last_frame not in keyed.keys:
                 changed = changed.with_key(last_frame, goal)
-            with project.change("tracking of a surface"):
+            with project.change("surface tracking"):
                 project.set_shape(shape, number, changed)
                 self._render(number, [*keyed.touched(frame), *range(frame, last_frame + 1)])
 

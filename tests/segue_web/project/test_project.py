@@ -576,7 +576,7 @@ def test_comments_are_resolved_undone_and_follow_their_object(project: Project) 
     project.undo()
     project = reopened(project)
     assert [row["text"] for row in project.comments()] == ["too large", "is this a dog?", "blurred"]
-    with pytest.raises(ConflictError, match="gone"), project.change("resolved comment"):
+    with pytest.raises(ConflictError, match="no longer exists"), project.change("resolved comment"):
         project.resolve_comment(77, True)
 
 

@@ -90,7 +90,7 @@ def test_masks_between_keys_follow_the_corners(backend: AnnotateBackend, square:
     assert backend.project.shapes() == [
         {"id": 1, "object": 1, "hole": False, "keys": [[2, "linear", True], [6, "linear", True]]}
     ]
-    assert square("undo")["label"] == "key of a shape"
+    assert square("undo")["label"] == "shape key"
     assert kinds(backend) == {2: "given"}
     square("undo", redo=True)
     assert left(backend, 4) == 24
