@@ -1,4 +1,4 @@
-// What is known of the chosen object: its name, its class, its group and its attributes.
+// The properties of the selected object: name, class, group and attributes.
 
 import { element, fill, iconButton, make } from "./dom.js";
 import { changeFrameAttributes, changeObjects, seenNow } from "./edits.js";
@@ -21,7 +21,7 @@ more.onkeydown = (/** @type {KeyboardEvent} */ event) => {
   if (event.key === "Enter") giveTyped();
 };
 
-/** Give the chosen object the attribute that was typed. */
+/** Set the typed attribute of the selected object. */
 function giveTyped() {
   const [name, ...rest] = more.value.split(":");
   if (!state.chosenObject || !name.trim()) return;
@@ -33,7 +33,7 @@ function changeAttribute(/** @type {string} */ name, /** @type {string | null} *
   if (state.chosenObject) changeObjects([state.chosenObject.id], { attributes: { [name]: value } });
 }
 
-/** Tie a field to the object that is chosen when somebody goes into it: another one may be by the time it is left. */
+/** Bind a field to the object that is selected on focus: another one may be selected on blur. */
 function tie(/** @type {HTMLInputElement} */ field, /** @type {Field} */ name) {
   /** @type {TrackedObject | undefined} */
   let item;
@@ -76,7 +76,7 @@ export function showAbout() {
   element("legend-attribute").hidden = !state.objects.some((one) => Object.keys(one.frame_attributes ?? {}).length);
 }
 
-/** What is known of an object here: attributes of its class, whether given or not, then others. */
+/** Attributes of an object on this frame: those of its class, set or not, then others. */
 function attributeRows(/** @type {TrackedObject} */ item) {
   const defined = state.attributesOf(item);
   const free = (/** @type {string[]} */ names, /** @type {string} */ of) =>
@@ -112,7 +112,7 @@ function attributeRow(
     "data-focus": name,
     title: of === "frame" ? "Applies from this frame until you change it" : "",
   };
-  // The field stays as it is while the frames that are gone through have the same value.
+  // The field stays unchanged while the displayed frames have the same value.
   const give = (/** @type {string | null} */ given) => {
     if (of === "frame") changeFrameAttributes(item.id, frame, { [name]: given }, seen);
     else changeObjects([item.id], { attributes: { [name]: given === "" && !free ? null : given } }, seen);
@@ -145,7 +145,7 @@ function attributeRow(
     field.onfocus = () => {
       ({ frame } = state);
       seen = seenNow();
-    }; // what is typed is of the frame that was shown
+    }; // typed text belongs to the frame that was displayed
     field.onchange = () => give(field.value.trim());
   }
   const back = here ? "on this frame" : "";

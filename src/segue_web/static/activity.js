@@ -51,7 +51,7 @@ function showQuestion(/** @type {URLSearchParams} */ asked) {
   element("by-search").value = asked.get("search") ?? "";
 }
 
-/** A moment as a field of a form has it, by the clock of whoever looks. */
+/** A time as the value of a form field, in the browser's time zone. */
 function localText(/** @type {number} */ moment) {
   const date = new Date(1000 * moment);
   return new Date(date.getTime() - 60000 * date.getTimezoneOffset()).toISOString().slice(0, 16);
@@ -72,7 +72,7 @@ export async function openLink(/** @type {string} */ place) {
   else tell("This visit no longer exists.");
 }
 
-/** Open a visit; the address is its own meanwhile. @param {Visit} visit */
+/** Open a visit; the page has its address while it is open. @param {Visit} visit */
 function open(visit) {
   const listed = reviewed.visits.find(({ place }) => place === visit.place) ?? visit;
   play(listed, reviewed.visits, () => history.replaceState(null, "", addressOfList()));
@@ -176,7 +176,7 @@ function showSelection() {
   element("mark-all").disabled = !remaining;
 }
 
-/** Whether newer events would disturb: somebody reads older ones, or is selecting. */
+/** Whether newer events would disturb: a person reads older ones or selects visits. */
 const isBusy = () => isOpen() || reviewed.selected.size > 0 || element("events").scrollTop >= 40;
 
 /** Show newer events, or say that there are some where they would disturb. */

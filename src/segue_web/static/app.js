@@ -69,7 +69,7 @@ async function onState(/** @type {boolean} */ online, /** @type {boolean} */ may
 function begin(/** @type {Hello} */ known) {
   const first = state.mode === "loading";
   if (!first && known.video.number !== state.video.number) {
-    location.reload(); // another one was opened meanwhile
+    location.reload(); // another one was opened in the meantime
     return;
   }
   const {
@@ -138,7 +138,7 @@ function begin(/** @type {Hello} */ known) {
   if (first && mode === "annotate") resumeDrafts();
 }
 
-/** Tell the person at a second browser by which name the first one knows them. */
+/** Tell the person at a second browser under which name changes are stored. */
 function greetGuest() {
   const button = make("button", { textContent: "Enter your name", onclick: () => void peopleDialog() });
   notice(`Another browser also works on this project. Your changes are stored as ${state.user}.`, "", [button]);

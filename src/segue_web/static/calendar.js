@@ -1,4 +1,4 @@
-// Hours and days by the clock of whoever looks: the server counts between the moments that are made here.
+// Hours and days in the browser's time zone: the server counts between these times.
 
 const HOUR = 3600;
 

@@ -29,7 +29,7 @@ let saving = Promise.resolve();
 
 /**
  * Add, replace or remove one thing that is drawn on a camera, one after the other. The server refuses to change what
- * somebody else has changed since it was shown.
+ * another person has changed since it was displayed.
  * @param {Kind} kind @param {string | null} previous as it was shown, null for a new one
  * @param {string | null} now null removes it @param {() => void} done
  */

@@ -18,7 +18,7 @@ import { Store } from "./store.js";
 /** the part of a change that only what draws images hears of */
 export const IMAGE = "image";
 
-/** whether who looks may change nothing */
+/** whether the page is read-only */
 export const looks = "look" in document.body.dataset;
 
 class Cameras extends Store {
@@ -32,7 +32,7 @@ class Cameras extends Store {
   chosen = "";
   zonesShown = true;
 
-  /** how the chosen camera is @returns {State | undefined} */
+  /** state of the selected camera @returns {State | undefined} */
   get state() {
     return this.states[this.chosen];
   }

@@ -26,7 +26,7 @@ class Clicks {
   resting = 0;
   restingLong = 0;
 
-  /** A button is pressed; with ``anyway`` a click on another object does not choose that one. */
+  /** A button is pressed; with ``anyway`` a click on another object does not select it. */
   press(/** @type {Point} */ at, /** @type {boolean} */ opposite, /** @type {boolean} */ anyway) {
     const include = (state.tool === "click") !== opposite;
     const other = include && !anyway ? this.otherAt(at) : undefined;
@@ -34,13 +34,13 @@ class Clicks {
     else if (isOn(at, state.video)) this.click(at, include);
   }
 
-  /** The object that a click at a place chooses, where the click is no prompt. */
+  /** The object that a click at a place selects; undefined if the click is a prompt. */
   otherAt(/** @type {Point} */ at) {
     const item = state.tool === "click" && !state.target.fresh ? masks.objectAt(at) : undefined;
     return item?.id === state.object ? undefined : item;
   }
 
-  /** Wait until the pointer rests at a place, null for none; what it waited for before is given up. */
+  /** Wait until the pointer rests at a place, null for none; earlier waits are cancelled. */
   rest(/** @type {Point | null} */ at, /** @type {boolean} */ anyway) {
     this.stopResting();
     clearTimeout(this.restingLong);

@@ -584,14 +584,14 @@ export const commands = {
   },
 };
 
-/** Begin or end the frames to track here, or take that back. */
+/** Set the first or last frame to track, or remove the limit. */
 function setRange(/** @type {"from" | "to"} */ end) {
   remember(end, Number(state.settings[end]) === state.frame ? -1 : state.frame);
   const [first, last] = state.wanted;
   if (first > last) remember(end === "from" ? "to" : "from", -1);
 }
 
-/** Give the chosen shape a key on this frame, or remove the one that is there. */
+/** Set a key of the selected shape on this frame, or remove it. */
 function toggleKey() {
   const { chosen } = shapes;
   if (!chosen) return;
@@ -599,19 +599,19 @@ function toggleKey() {
   else setShapeKey(chosen.id, {});
 }
 
-/** Look at the masks in another way; again: as they are. */
+/** Show the masks in another view, or in the usual view again. */
 function setView(/** @type {string} */ way) {
   state.settings.view = state.settings.view === way ? "masks" : way;
   state.changed();
 }
 
-/** Show the side or put it away. */
+/** Show or hide the side panels. */
 function toggleSide() {
   if (isNarrow()) openSide(!element("side").classList.contains("open"));
   else fold("side");
 }
 
-/** Open or close the side where the window is too narrow to show it always. */
+/** Open or close the side panels in windows that are too narrow to show them always. */
 function openSide(/** @type {boolean} */ open) {
   if (open) fold("side", false);
   element("side").classList.toggle("open", open);
@@ -619,7 +619,7 @@ function openSide(/** @type {boolean} */ open) {
   commandButton("drawer").setAttribute("aria-expanded", String(open));
 }
 
-/** Type into a field of the chosen object. */
+/** Focus a field of the selected object. */
 function goInto(/** @type {"name" | "category" | "group" | "attribute"} */ field) {
   openSide(true);
   element(field).focus();

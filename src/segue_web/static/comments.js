@@ -1,4 +1,4 @@
-// The dialog of people: one's own name, comments, who has done what, and the newest changes.
+// The dialog of people: your name, comments, contributions and the newest changes.
 
 import { commandButton, dialog, element, make, noteTyped, notice, renew, span, tick } from "./dom.js";
 import { keepDrafts } from "./drafts.js";
@@ -99,7 +99,7 @@ export async function peopleDialog(begun = "", at = /** @type {number[] | null} 
   (state.user ? text : name).focus();
 }
 
-/** Who has done what, and the newest changes. @param {{people: Person[], changes: Change[]}} answer */
+/** Contributions and the newest changes. @param {{people: Person[], changes: Change[]}} answer */
 function doneBy({ people, changes }) {
   const part = (/** @type {string} */ title, /** @type {[string, string][]} */ rows) =>
     rows.length
@@ -162,7 +162,7 @@ function noteRead() {
   state.changed();
 }
 
-/** Say how many comments of others are new, and how many open ones there are on what is shown. */
+/** Show the number of new comments by other people, and of open comments on the selection. */
 export function showRemarks() {
   const news = unread(state.comments, lastRead()[state.folder] ?? 0, state.user, state.guest).length;
   element("news").hidden = !news;

@@ -29,5 +29,5 @@ export function runKey(/** @type {KeyboardEvent} */ event, /** @type {Keys} */ k
 /** Have keys do something on a page, but in its fields. @param {() => Keys} keys what they do at a moment */
 export const listenKeys = (keys) => addEventListener("keydown", (event) => !isForeign(event) && runKey(event, keys()));
 
-/** Play a film or hold it, unless the key is that of a button. @param {() => unknown} toggle */
+/** Play or pause a video, unless the key is that of a button. @param {() => unknown} toggle */
 export const playKey = (toggle) => (document.activeElement?.matches("button, video") ? false : toggle());

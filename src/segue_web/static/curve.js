@@ -16,7 +16,7 @@ const frameAt = (/** @type {PointerEvent} */ event) =>
   Math.round((event.offsetX / canvas.clientWidth) * (state.video.frames - 1));
 listenDrags(canvas, (event, isDragging) => go(frameAt(event), isDragging));
 
-/** The curve of what is known so far, with a key. @param {{columns: string[]}} score */
+/** The curve of the scores so far, with a key. @param {{columns: string[]}} score */
 export function curvePart({ columns }) {
   const key = columns.map((name, i) => {
     const sign = make("i", { className: "swatch" });
@@ -55,10 +55,10 @@ export function drawCurve() {
   context.fillRect(x(state.frame) - 0.5, 0, 1, HEIGHT);
 }
 
-/** frames that were gone to, so that the next one is another */
+/** visited frames, which are not visited again */
 let visited = new Set();
 
-/** To the frame with the lowest mean of the measures; again: to the next one, ten frames away at least. */
+/** Go to the frame with the lowest mean of the measures, then to the next one at least ten frames away. */
 export function goWorst() {
   const curve = state.score?.curve ?? [];
   const worst = worstFrame(curve, visited);

@@ -73,7 +73,7 @@ export function exportDialog() {
   ]);
 }
 
-/** Asks to which frames the mask of the chosen object is copied. */
+/** Ask to which frames the mask of the selected object is copied. */
 export function spreadDialog() {
   const last = state.video.frames - 1;
   const limit = (/** @type {string} */ name, /** @type {number} */ value) =>
@@ -93,7 +93,7 @@ export function spreadDialog() {
   ]);
 }
 
-/** Asks of which object the chosen one becomes a part. */
+/** Ask into which object the selected one is merged. */
 export function mergeDialog() {
   const item = state.chosenObject;
   if (!item) return;
@@ -245,7 +245,7 @@ export function helpDialog(/** @type {Record<string, Command>} */ commands) {
   const usable = Object.entries(commands).filter(
     ([, item]) => item.keys && (item.mode ? item.mode === state.mode : edits || !item.can),
   );
-  /** what has a key that can be chosen: its name in the settings, what it does, and its usual key
+  /** commands with a key that can be changed: name in the settings, description and default key
    * @type {[string, string, string][]}
    */
   const choices = [

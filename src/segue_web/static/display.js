@@ -1,4 +1,4 @@
-// How film and masks are shown: colours, hatching, neighbours, exposure and gamma, beside the image.
+// Display settings: colours, hatching, neighbours, exposure and gamma.
 
 import { element, make, span, tick } from "./dom.js";
 import { remember } from "./link.js";
@@ -25,7 +25,7 @@ export const isDisplayOpen = () => element("display").matches(":popover-open");
 /** Show the masks of the frames before and after, or not. */
 export function toggleNeighbours() {
   remember("neighbours", !state.settings.neighbours);
-  go(state.frame); // what is missing of them is loaded
+  go(state.frame); // loads those that are missing
 }
 
 function setPalette(/** @type {string} */ palette) {

@@ -105,7 +105,7 @@ export const isForeign = (/** @type {KeyboardEvent} */ event) =>
 /** Whether a field has the focus; a box that is ticked is none. */
 export const isTyping = () => document.activeElement?.matches("input:not([type=checkbox]), select, textarea") ?? false;
 
-/** what makes lists anew that are pressed @type {Map<HTMLElement, () => void>} */
+/** callbacks that rebuild lists after a press @type {Map<HTMLElement, () => void>} */
 const postponed = new Map();
 
 const RELEASES = ["pointerup", "pointercancel", "dragend", "keyup"];
@@ -131,7 +131,7 @@ export function renew(list, update) {
   update();
 }
 
-/** Make the parts of a list anew where what it shows has changed; the focus stays at its ``data-focus``. */
+/** Rebuild a list if its content has changed; the focus stays at its ``data-focus``. */
 export function fill(
   /** @type {HTMLElement} */ list,
   /** @type {unknown} */ shown,

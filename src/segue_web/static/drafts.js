@@ -1,4 +1,4 @@
-// Unfinished work outlives a reload of the page, in its window and with its video.
+// Unfinished work survives a reload of the page, in its window and for its video.
 
 import { go } from "./playback.js";
 import { state } from "./state.js";
@@ -39,14 +39,14 @@ export function keepPath(
   );
 }
 
-/** Save what is unfinished. */
+/** Save unfinished work. */
 export function saveDrafts() {
   if (state.mode !== "annotate") return;
   const drafts = [...parts].map(([name, { read }]) => [name, read()]).filter(([, draft]) => draft !== null);
   if (drafts.length) sessionStorage.setItem(place(), JSON.stringify(Object.fromEntries(drafts)));
 }
 
-/** Take up what was unfinished when the page was left. */
+/** Resume the unfinished work of the previous page. */
 export function resumeDrafts() {
   const saved = sessionStorage.getItem(place());
   sessionStorage.removeItem(place());

@@ -1,4 +1,4 @@
-// The soft edge of the chosen object: how far it is moved, how wide it is, how much it is blurred.
+// The soft edge of the selected object: offset, width and blur.
 
 import { element } from "./dom.js";
 import { changeObjects, seenNow } from "./edits.js";
@@ -46,7 +46,7 @@ for (const name of LENGTHS) {
 }
 element("edge-detail").onchange = () => give({ detail: element("edge-detail").checked });
 
-/** Show the edge of the chosen object. */
+/** Show the edge of the selected object. */
 export function showEdge() {
   const edge = edgeOf();
   const disabled = Boolean(state.chosenObject?.locked);

@@ -1,4 +1,4 @@
-// What a person says of an object on a frame goes to the server, one change after the other.
+// Edits are sent to the server, one after the other.
 
 import { make, notice, question } from "./dom.js";
 import { complain, loadFrames, request, tell } from "./link.js";
@@ -14,7 +14,7 @@ import { IMAGE, state } from "./state.js";
 
 /** what was asked for last @type {Promise<any>} */
 let queue = Promise.resolve();
-/** messages that say why changes were refused; they go when one is made @type {any[]} */
+/** messages of refused changes; they disappear after the next change @type {any[]} */
 let refusals = [];
 /** whether it has made a step */
 let lastMade = Promise.resolve(true);
@@ -39,13 +39,13 @@ function change(/** @type {() => Promise<any>} */ ask) {
       return answer;
     },
     (error) => {
-      state.saved = ""; // it would stand beside what says the opposite
+      state.saved = ""; // it would contradict the message
       refusals.push(complain(error));
     },
   );
 }
 
-/** A change of what is chosen now, on the frame that is shown now, whatever is chosen and shown in its turn. */
+/** An edit of the current selection and frame, even if both have changed when it is its turn. */
 function edit(/** @type {(about: About, known: FrameData | undefined) => Promise<any>} */ ask) {
   const { frame, target } = state;
   return change(async () => {
@@ -57,7 +57,7 @@ function edit(/** @type {(about: About, known: FrameData | undefined) => Promise
   });
 }
 
-/** Take a message away when what it asks for is done. */
+/** Remove a message when its request is done. */
 export function until(/** @type {Element} */ box, /** @type {() => boolean} */ isDone) {
   const look = () => {
     if (box.isConnected && !isDone()) return;
@@ -67,7 +67,7 @@ export function until(/** @type {Element} */ box, /** @type {() => boolean} */ i
   state.listen(look, IMAGE);
 }
 
-/** Say what was done, with a button that takes it back until something else is changed. */
+/** Report a change, with a button that undoes it until the next change. */
 function undoable(/** @type {string} */ text) {
   const { revision } = state;
   const button = make("button", { textContent: "Undo", onclick: () => void undo("undo") });
@@ -92,7 +92,7 @@ export async function click(/** @type {Click[]} */ points, /** @type {number[] |
     );
 }
 
-/** Give the chosen object the next mask that its one click may mean. */
+/** Give the selected object the next alternative mask of its click. */
 export async function nextCandidate() {
   const { frame } = state;
   const answer = await edit((about) => request("candidate", about));
@@ -106,7 +106,7 @@ export async function nextCandidate() {
   state.changed();
 }
 
-/** The pointer rests: have the other masks outlined that the one click of the chosen object may mean. */
+/** The pointer rests: outline the alternative masks of the selected object's click. */
 export async function outlineCandidates() {
   const { frame, object, current } = state;
   if (object === null) return;
@@ -121,7 +121,7 @@ export async function outlineCandidates() {
   state.changed();
 }
 
-/** The pointer rests: have the mask of a first click there computed. */
+/** The pointer rests: compute the mask of a first click there. */
 export function rest(/** @type {number[]} */ at) {
   if (!state.editable || state.running || (state.object !== null && state.marksOf(state.object).has(state.frame)))
     return;
@@ -143,12 +143,12 @@ export function forget(/** @type {boolean} */ hidden) {
   if (state.object !== null) void edit((about) => request("forget", { ...about, hidden }));
 }
 
-/** Fill the holes of the chosen object's mask here, or remove its specks. */
+/** Fill the holes of the selected object's mask on this frame, or remove its specks. */
 export function clean(/** @type {"holes" | "specks"} */ what) {
   if (state.object !== null) void edit((about) => request("clean", { ...about, what }));
 }
 
-/** Move a corner of an outline of the chosen object. */
+/** Move a corner of an outline of the selected object. */
 export const reshape = (
   /** @type {number[][]} */ before,
   /** @type {number[][]} */ after,
@@ -180,11 +180,11 @@ export function pasteMask() {
   else until(notice("Copy a mask first (Ctrl C)."), () => copied !== null);
 }
 
-/** Give the chosen object here the mask that it has on another frame. */
+/** Copy the selected object's mask from another frame to this frame. */
 export const pasteOf = (/** @type {number} */ frame, /** @type {number} */ object) =>
   void edit((about) => request("paste", { ...about, of_frame: frame, of_object: object }));
 
-/** Copy the mask of the chosen object to frames that nobody corrected. */
+/** Copy the mask of the selected object to frames without a correction. */
 export async function spread(/** @type {number} */ first, /** @type {number} */ last) {
   const answer = await edit((about) => request("spread", { ...about, first, last }));
   if (answer) notice(`Copied to ${answer.frames} frames.`);
@@ -194,7 +194,7 @@ export async function merge(/** @type {number} */ object, /** @type {number} */ 
   if (await change(() => request("merge", { object, into, seen: state.revision }))) state.choose(into);
 }
 
-/** Make a new object of the chosen one from this frame on. */
+/** Split the selected object: a new object starts on this frame. */
 export async function split() {
   const { object, frame } = state;
   const answer = await change(() => request("split", { object, frame, seen: state.revision }));
@@ -210,7 +210,7 @@ function placeOf(/** @type {{frames: number[], objects?: string[]}} */ { frames,
   return parts.length ? ` (${parts.join(", ")})` : "";
 }
 
-/** Give the chosen object a shape with a key on this frame. */
+/** Give the selected object a shape with a key on this frame. */
 export const drawShape = (/** @type {number[][]} */ points, /** @type {boolean} */ hole) =>
   edit((about) => request("draw_shape", { ...about, points, hole }));
 
@@ -234,12 +234,12 @@ export const changeCorner = (
   /** @type {"add" | "remove" | "bend"} */ how,
 ) => void change(() => request("shape_corner", { shape, corner, change: how, seen: state.revision }));
 
-/** Remove a shape; the masks that nobody painted go with it. */
+/** Remove a shape and its masks, except painted pixels. */
 export async function removeShape(/** @type {number} */ shape) {
   if (await change(() => request("remove_shape", { shape, seen: state.revision }))) undoable("Removed the shape.");
 }
 
-/** Make a shape with few corners and few keys of the masks of the chosen object in the range. */
+/** Convert the selected object's masks in the range to a shape with few corners and keys. */
 export async function shapeOfMasks() {
   const { object } = state;
   const [first, last] = state.wanted;
@@ -285,7 +285,7 @@ export const assign = (
 export const setState = (/** @type {number} */ number, /** @type {string} */ name, /** @type {string} */ seen) =>
   change(() => request("set_state", { number, state: name, seen }));
 
-/** Whether a person wants to undo or redo what somebody else has done. */
+/** Ask before undoing or redoing another person's change. */
 async function mayUndo(/** @type {"undo" | "redo"} */ op) {
   const label = state.history[op];
   const who = state.history.users?.[op] ?? "";
@@ -298,7 +298,7 @@ async function mayUndo(/** @type {"undo" | "redo"} */ op) {
   return answer === "take";
 }
 
-/** Takes back what was asked for last; a change that is refused meanwhile leaves nothing to take back. */
+/** Undo the last change; a change that is refused in the meantime leaves nothing to undo. */
 export async function undo(/** @type {"undo" | "redo"} */ op) {
   const before = state.pending && op === "undo" ? lastMade : true;
   const answer = await change(async () => {
@@ -313,7 +313,7 @@ export async function undo(/** @type {"undo" | "redo"} */ op) {
 }
 
 /**
- * Change objects in one step. What somebody else has changed since a revision is not replaced.
+ * Change objects in one step. Changes of another person since a revision are not replaced.
  * @param {number[]} ids @param {Record<string, unknown>} values
  * @param {number | null} seen the revision, null for that of the page when the change has its turn
  */
@@ -345,7 +345,7 @@ export const setSchema = (/** @type {import("./state.js").LabelSchema} */ schema
 /** The revision of what is known of this frame and all others. */
 const seenRevision = () => (state.isFresh(state.frame) ? state.revision : (state.current?.revision ?? 0));
 
-/** Accept what trackings changed on some frames, or refuse it: the masks before are put back. */
+/** Accept the changes on some frames, or reject them and restore the previous masks. */
 export async function judge(/** @type {number} */ first, /** @type {number} */ last, /** @type {boolean} */ accept) {
   const changes = state.changes.filter(({ frame }) => frame >= first && frame <= last);
   const objects = [...new Set(changes.map(({ object }) => object))];
@@ -355,7 +355,7 @@ export async function judge(/** @type {number} */ first, /** @type {number} */ l
     undoable(`${accept ? "Accepted" : "Rejected"}: ${answer.masks === 1 ? "1 mask" : `${answer.masks} masks`}.`);
 }
 
-/** Say of the masks of what is chosen, or of all objects, that somebody looked at them; again: that nobody did. */
+/** Mark the masks of the selection, or of all objects, as reviewed, or remove the marks. */
 export async function review(/** @type {number} */ first, /** @type {number} */ last) {
   const objects = state.chosenIds.length ? state.chosenIds : state.objects.map(({ id }) => id);
   const marks = objects.flatMap((id) => [...state.marksOf(id)].filter(([frame]) => frame >= first && frame <= last));
@@ -367,7 +367,7 @@ export async function review(/** @type {number} */ first, /** @type {number} */ 
     );
 }
 
-/** Hide or show, lock or unlock what is chosen: an object, or all of a group. */
+/** Hide or show, lock or unlock the selection: an object or a group. */
 export function toggleChosen(/** @type {"visible" | "locked"} */ what) {
   const chosen = state.objects.filter((item) => state.chosenIds.includes(item.id));
   if (chosen.length) changeObjects(state.chosenIds, { [what]: !chosen.some((item) => item[what]) });
@@ -413,7 +413,7 @@ export function stop(next = false) {
   else ask().catch(complain);
 }
 
-/** Whether a person wants to stop what somebody else has begun. */
+/** Ask before stopping another person's tracking or export. */
 async function mayStop(/** @type {import("./state.js").Running | null} */ job, /** @type {string} */ what) {
   if (!job || isOwn(job.user ?? "", state.user, state.guest)) return true;
   const answer = await question(`${job.user || "Another person"} started this ${what}. Stop it?`, {
@@ -423,7 +423,7 @@ async function mayStop(/** @type {import("./state.js").Running | null} */ job, /
   return answer === "stop";
 }
 
-/** Let the held trackings of a person begin again, those of somebody else after a question. */
+/** Resume the paused trackings of a person; ask first if it is another person. */
 export async function resume(/** @type {string} */ user) {
   if (!isOwn(user, state.user, state.guest)) {
     const text = `${user || "Another person"} stopped this tracking. Resume it?`;
@@ -437,10 +437,10 @@ export async function resume(/** @type {string} */ user) {
 export const moveWaiting = (/** @type {number} */ waiting, /** @type {number | null} */ place) =>
   void request("move", { waiting, place }).catch(complain);
 
-/** trackings that were asked for and are not answered yet: once is enough */
+/** requested trackings without an answer yet, which are not requested twice */
 const asked = new Set();
 
-/** Track what is chosen, with what was corrected on the same frame and not tracked since; or all objects. */
+/** Track the selection, with objects corrected on the same frame and not tracked since; or all objects. */
 export async function track(/** @type {string} */ direction, fields = {}) {
   hold();
   const {

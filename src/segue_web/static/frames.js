@@ -26,7 +26,7 @@ class Frames {
   widths = new Map();
   /** pixels of the screen over which a frame is shown */
   shownWidth = 0;
-  /** what is asked for and not answered yet @type {Map<number, AbortController>} */
+  /** pending requests @type {Map<number, AbortController>} */
   loading = new Map();
   /** frames that are needed, the first one first @type {number[]} */
   needed = [];
@@ -65,7 +65,7 @@ class Frames {
     if (!this.rest && !this.isHere(state.frame)) this.fill();
   }
 
-  /** Load what is needed around the current frame, and give up what is not; while it is dragged, what is near. */
+  /** Load the frames around the current frame and cancel others; while dragging, load near ones. */
   load(/** @type {boolean} */ dragging, /** @type {number} */ ahead) {
     clearTimeout(this.rest);
     this.rest = 0;

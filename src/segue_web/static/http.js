@@ -1,6 +1,6 @@
 // What the page of cameras asks of its server.
 
-const CONFLICT = 409; // somebody else has changed what was to be changed
+const CONFLICT = 409; // another person has changed the value in the meantime
 
 /** An answer of the server; what it refuses is an error with its reason. */
 export async function get(/** @type {string} */ path) {

@@ -1,4 +1,4 @@
-// The panel of the chosen object's shapes: keys, how corners go on from them, and where it is off.
+// The panel of the selected object's shapes: keys, motion of the corners, and where it is off.
 
 import { commandButton, element, span } from "./dom.js";
 import { setShapeKey, trackPlane } from "./edits.js";
@@ -22,7 +22,7 @@ element("shape-motion").onchange = () => {
   else setShapeKey(chosen.id, { motion }, null, before[0]);
 };
 
-/** Show the keys of the chosen object's shape. */
+/** Show the keys of the selected object's shape. */
 export function showShape() {
   const { chosen } = shapes;
   const { at, before } = keyHere();

@@ -75,7 +75,7 @@ export function layOut() {
   shown = text;
   const before = chosen;
   chosen = JSON.stringify([innerWidth, innerHeight, ...Object.values(EDGES).map(choiceOf)]);
-  // A row more or less moves no image: somebody is about to click on it.
+  // A changed number of rows does not move the image, which a person may be about to click on.
   view.resize(chosen !== before);
 }
 

@@ -181,7 +181,7 @@ export function giveName(/** @type {string} */ name) {
   state.changed();
 }
 
-/** Ask for the keys that the person has chosen. */
+/** Load the person's keys. */
 export async function loadKeys() {
   const { user } = state;
   const answer = await ask("keys");

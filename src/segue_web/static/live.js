@@ -81,7 +81,7 @@ function connect() {
     overlay = null;
     draw();
     asking = false;
-    requestAnimationFrame(ask); // a page that nobody sees asks for nothing
+    requestAnimationFrame(ask); // a hidden page sends no requests
   };
   socket.onclose = (event) => {
     if (ended) return;

@@ -1,4 +1,4 @@
-// Asks how the cameras are, and for their newest images, as long as somebody sees the page.
+// Polls the states of the cameras and their newest images while the page is visible.
 
 import { hearOfEvents, showLast } from "./activity.js";
 import { cameras, IMAGE } from "./cameras.js";
@@ -19,7 +19,7 @@ async function loadImage(/** @type {string} */ name, after = "") {
 /** the camera whose frames are shown as they come @type {{name: string} | null} */
 let following = null;
 
-/** Show each frame of the chosen camera, at its own rate. */
+/** Show each frame of the selected camera, at its rate. */
 export async function follow() {
   if (cameras.view !== "camera" || following?.name === cameras.chosen) return;
   const mine = { name: cameras.chosen };
@@ -61,13 +61,13 @@ export async function look() {
   cameras.changed();
 }
 
-/** Ask now, and say where nobody answers. */
+/** Poll now, and report missing answers. */
 export const tryLook = () =>
   look().catch(() => {
     element("offline").hidden = false;
   });
 
-/** Go on asking; a page that nobody sees asks for nothing. */
+/** Continue polling; a hidden page sends no requests. */
 export function goOn() {
   setTimeout(async () => {
     if (!document.hidden) await tryLook();

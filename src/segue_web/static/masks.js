@@ -189,7 +189,7 @@ class Masks {
     });
   }
 
-  /** The object on top whose mask is seen at a place of the frame; the chosen one comes first. */
+  /** The topmost object at a place of the frame; the selected one comes first. */
   objectAt(/** @type {Point} */ { x, y }) {
     const shown = state.settings.hidden ? {} : (state.current?.masks ?? {});
     const hit = (/** @type {TrackedObject} */ { id, visible }) => {
@@ -286,7 +286,7 @@ class Masks {
     }
   }
 
-  /** Outline the other masks that the one click of the chosen object may mean. */
+  /** Outline the alternative masks of the selected object's click. */
   drawOthers(/** @type {Pane} */ view, /** @type {FrameData} */ data, /** @type {number} */ pixel) {
     const { others } = state;
     if (
@@ -299,7 +299,7 @@ class Masks {
     this.drawDashed(view, others.masks, pixel, "#fff");
   }
 
-  /** Outline masks of the frames before and after: of the chosen object, or of all. */
+  /** Outline masks of the previous and next frame: of the selected object, or of all. */
   drawNeighbours(/** @type {Pane} */ view, /** @type {number} */ pixel) {
     for (const { colour, step } of NEIGHBOURS) {
       const { masks = {} } = state.frameData.get(state.frame + step) ?? {};

@@ -1,4 +1,4 @@
-// The keys of commands and tools, as the person has chosen them; they are saved by person, for all projects.
+// The person's keys of commands and tools, which are saved by person for all projects.
 
 import { state } from "./state.js";
 

@@ -1,4 +1,4 @@
-// The panels at the side: objects, what is known of the chosen one, this frame, suggestions, what to look at next.
+// The side panels: objects, the selected object, this frame, suggestions, frames to review.
 
 import { showChanges } from "./changes.js";
 import { curvePart, drawCurve, goWorst } from "./curve.js";
@@ -67,7 +67,7 @@ export function showPanels() {
 /** whether it is looked for, and the last change that it was looked for after */
 let [reviews, reviewed] = [false, -1];
 
-/** Have jumps of objects looked for after a change, while somebody wants to know. */
+/** Look for jumps of objects after a change while the list or “Go to” needs them. */
 async function review() {
   const wanted = state.editable && !state.running && (state.list === "next" || state.settings.seek === "review");
   if (!wanted || reviews || reviewed === state.revision) return;
@@ -257,7 +257,7 @@ function showHere() {
   );
 }
 
-/** Say of a mask that it is likely to fit badly, and offer what mends it. */
+/** Warn that a mask probably fits badly, and offer corrections. */
 function showDoubt(/** @type {import("./state.js").FrameAnnotation | undefined} */ mark) {
   const doubtful = state.mode === "annotate" && Boolean(mark && isDoubtful(mark, Number(state.settings.threshold)));
   element("doubtful").hidden = !doubtful;

@@ -12,7 +12,7 @@
  */
 export const isOwn = (name, me, guest) => name === me || (!name && !guest);
 
-/** Whose work it is, for somebody. @param {string} name @param {string} me @param {boolean} guest */
+/** Name of an author as shown to a person. @param {string} name @param {string} me @param {boolean} guest */
 export const whose = (name, me, guest) => (isOwn(name, me, guest) ? "you" : name || "another person");
 
 /** @param {number} count @param {string} what */
@@ -36,7 +36,7 @@ export function placeOf({ object, frame, x = null, y = null }, objects) {
 }
 
 /**
- * Open comments before resolved ones, those of the chosen object and of this frame first.
+ * Open comments before resolved ones, those of the selected object and of this frame first.
  * @param {Remark[]} remarks @param {number | null} object @param {number} frame @returns {Remark[]}
  */
 export function ordered(remarks, object, frame) {

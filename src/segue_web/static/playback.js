@@ -35,7 +35,7 @@ function settle() {
   tell("settings", { values: { frame } });
 }
 
-/** Stay on this frame, for somebody works on it. */
+/** Stay on this frame while a person edits it. */
 export const hold = () => {
   if (state.playing) togglePlay();
 };
@@ -51,7 +51,7 @@ export function togglePlay() {
 /** a frame that is shown for less is left out, in milliseconds */
 const SHORTEST = 15;
 
-/** Milliseconds from one frame to another at the speed that is chosen. */
+/** Milliseconds between frames at the selected speed. */
 const between = (/** @type {number} */ one, /** @type {number} */ other) =>
   (1000 * (state.time(other) - state.time(one))) / Number(state.settings.speed);
 
@@ -81,7 +81,7 @@ function play(/** @type {number} */ now) {
   requestAnimationFrame(play);
 }
 
-/** what the frames of each kind are @type {Record<string, string>} */
+/** predicate of the frames of each kind @type {Record<string, string>} */
 const SOUGHT = {
   given: "is corrected",
   missing: "lacks a mask",
@@ -90,7 +90,7 @@ const SOUGHT = {
   changed: "was changed by tracking",
 };
 
-/** To the next frame of the kind that is chosen. */
+/** Go to the next frame of the selected kind. */
 export function goSought(/** @type {number} */ direction) {
   const frames = state.sought;
   const next =

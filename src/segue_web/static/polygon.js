@@ -14,7 +14,7 @@ import { view } from "./view.js";
 class Polygon extends Corners {
   colour = "#ffffff22";
   /**
-   * outlines of the chosen object's mask, while the polygon is the tool
+   * outlines of the selected object's mask while the polygon tool is active
    * @type {{counts: string, polygons: {points: number[][], hole: boolean}[]}}
    */
   outline = { counts: "", polygons: [] };
@@ -26,7 +26,7 @@ class Polygon extends Corners {
     state.listen(() => this.followOutline());
   }
 
-  /** Have the corners of the chosen object's mask shown while the polygon is the tool. */
+  /** Show the corners of the selected object's mask while the polygon tool is active. */
   followOutline() {
     const counts =
       state.usedTool === "polygon" && !this.path.length && state.editable && state.object !== null

@@ -5,7 +5,7 @@ import { disk, outline, point, write } from "./paint.js";
 import { pinsOn } from "./people.js";
 import { state } from "./state.js";
 
-/** Clicks and boxes of a frame; those of other objects than the chosen one are faint. */
+/** Clicks and boxes of a frame; those of unselected objects are faint. */
 export function drawPrompts(
   /** @type {CanvasRenderingContext2D} */ context,
   /** @type {import("./state.js").FrameData} */ data,

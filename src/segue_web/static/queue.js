@@ -53,7 +53,7 @@ function waiting(/** @type {import("./state.js").Waiting} */ entry, /** @type {n
   ]);
 }
 
-/** What lets the trackings of a person begin again; those of somebody else only after a question. */
+/** The button that resumes a person's trackings; it asks first if it is another person. */
 const goOn = (/** @type {string} */ user, /** @type {string} */ textContent) =>
   isOwn(user, state.user, state.guest)
     ? make("button", { textContent, onclick: () => resume(user) })

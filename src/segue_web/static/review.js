@@ -56,7 +56,7 @@ function unsureOf(object, marks, flaws, limit) {
 }
 
 /**
- * Whether a mask is likely to fit badly, and nobody has looked at it.
+ * Whether a mask probably fits badly and is not reviewed.
  * @param {FrameAnnotation} mark @param {number} limit
  */
 export const isDoubtful = (mark, limit) => mark.area > 0 && !mark.reviewed && mark.score < limitOf(mark, limit);

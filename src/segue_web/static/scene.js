@@ -1,4 +1,4 @@
-// Places of a camera where something comes and goes again and again: they are scene until somebody takes them back.
+// Places of a camera where objects appear and disappear repeatedly: they are scene until a person rejects them.
 
 import { looks } from "./cameras.js";
 import { make, notice, tell } from "./dom.js";

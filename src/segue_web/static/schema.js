@@ -1,4 +1,4 @@
-// What objects may be, and what is to be said of them: the dialog of the label schema, and the choice of a class.
+// The dialog of the label schema, and the choice of a class.
 
 import { dialog, iconButton, make, notice, within, span, tick } from "./dom.js";
 import { keepDrafts } from "./drafts.js";
@@ -197,7 +197,7 @@ export function schemaDialog(/** @type {Draft | null} */ begun = null) {
     if (await setSchema(draft, seen)) whole.close();
     else if (!isCurrent()) mergeIn();
   };
-  /** Somebody else has changed the schema meanwhile: show both changes. */
+  /** Another person has changed the schema in the meantime: show both changes. */
   const mergeIn = () => {
     draft = structuredClone(mergeSchemas(base, draft, state.schema));
     [base, seen] = [state.schema, state.revision];
@@ -243,7 +243,7 @@ function download(/** @type {LabelSchema} */ schema) {
   setTimeout(() => URL.revokeObjectURL(address), 10000);
 }
 
-/** Choose the class of the chosen object, by a click or by its key: one of the schema, or one that others have. */
+/** Choose the class of the selected object by a click or its key: a class of the schema or of other objects. */
 export function classDialog() {
   const item = state.chosenObject;
   if (!item) return;

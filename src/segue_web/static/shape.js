@@ -33,13 +33,13 @@ class ShapeTool extends Corners {
     view.shapes = () => (state.usedTool === "shape" && !this.grabbed ? this.here : []);
   }
 
-  /** the shapes of the chosen object, as they are on this frame @returns {Shape[]} */
+  /** the shapes of the selected object on this frame @returns {Shape[]} */
   get here() {
     const corners = state.current?.shapes ?? {};
     return this.known.flatMap(({ id }) => (corners[id] ? [{ id, ...corners[id] }] : []));
   }
 
-  /** all shapes of the chosen object */
+  /** all shapes of the selected object */
   get known() {
     return state.shapes.filter(({ object }) => object === state.object);
   }

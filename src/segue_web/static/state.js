@@ -12,7 +12,7 @@ import { Store } from "./store.js";
  *   string,
  *   attributes?: Record<string, string>, frame_attributes?: Record<string, Record<string, string>>, fixed?: string,
  *   edge?: Partial<Edge>}}
- *   TrackedObject  ``fixed``: why the colour cannot be chosen here
+ *   TrackedObject  ``fixed``: why the colour cannot be changed here
  * @typedef {{name: string, type: string, of: string, values: string[]}} AttributeDefinition
  * @typedef {{classes: {name: string, colour: string | null, key: string | null, attributes:
  *   AttributeDefinition[]}[], attributes: AttributeDefinition[]}} LabelSchema
@@ -88,7 +88,7 @@ class State extends Store {
   history = { undo: null, redo: null };
   /** name of the person at this page, which stands with every change */
   user = "";
-  /** keys that the person has chosen, by commands and tools @type {Record<string, string>} */
+  /** the person's keys, by commands and tools @type {Record<string, string>} */
   ownKeys = {};
   /** whether another browser has the name that segue was started with */
   guest = false;
@@ -139,7 +139,7 @@ class State extends Store {
   list = "objects";
   /** text that objects must have to be listed */
   filter = "";
-  /** the group that is chosen instead of an object @type {string | null} */
+  /** the group that is selected instead of an object @type {string | null} */
   group = null;
   tool = "click";
   /**
@@ -152,7 +152,7 @@ class State extends Store {
    * @type {{frame: number, object: number, mask: string, masks: string[]} | null}
    */
   others = null;
-  /** whether clicks on a mask ask for the whole object anew, instead of mending it */
+  /** whether clicks on a mask segment the whole object again instead of correcting it */
   whole = false;
   playing = false;
   online = false;
@@ -372,7 +372,7 @@ class State extends Store {
       .filter(([, item]) => texts(item).some((text) => text.toLowerCase().includes(wanted)));
   }
 
-  /** the object that is chosen */
+  /** the selected object */
   get object() {
     return this.target.id;
   }
@@ -389,7 +389,7 @@ class State extends Store {
     this.target.fresh = true;
   }
 
-  /** The server has made the object of an edit; what was chosen meanwhile stays. */
+  /** The server has created the object of an edit; a selection made in the meantime stays. */
   made(/** @type {{id: number | null, fresh: boolean}} */ target, /** @type {number} */ id) {
     Object.assign(target, { id, fresh: false });
     if (this.target === target) this.group = null;
@@ -401,7 +401,7 @@ class State extends Store {
     this.group = name;
   }
 
-  /** Take the objects that there are; where the chosen one is gone, the last is. */
+  /** Replace the objects; if the selected one was removed, the last one is selected. */
   setObjects(/** @type {TrackedObject[]} */ objects) {
     this.known = objects;
     this.objects = objects.map((item) => ({ ...item, ...this.colourOf(item) }));
@@ -410,7 +410,7 @@ class State extends Store {
       this.choose(objects[objects.length - 1]?.id ?? null);
   }
 
-  /** The colour in which an object is shown, and why it cannot be chosen, if it cannot. */
+  /** The colour of an object, and the reason if it cannot be changed. */
   colourOf(/** @type {TrackedObject} */ { id, colour, category = "" }) {
     const isSafe = this.settings.palette === "safe";
     const place = this.settings.classColours ? this.schema.classes.findIndex(({ name }) => name === category) : -1;
@@ -419,7 +419,7 @@ class State extends Store {
     return isSafe ? { colour: safeColour(id - 1), fixed: "Colour for the colour-blind" } : { colour, fixed: "" };
   }
 
-  /** whether one click, and nothing else, has made the mask of the chosen object here */
+  /** whether the selected object's mask on this frame comes from a single click */
   get clickedOnce() {
     const { points, box } = (this.object === null ? null : this.current?.prompts[this.object]) ?? {
       points: [],
@@ -428,7 +428,7 @@ class State extends Store {
     return points.length === 1 && points[0][2] && !box;
   }
 
-  /** the objects that are chosen: one, or those of a group */
+  /** the selected objects: one, or those of a group */
   get chosenIds() {
     if (this.group !== null) return this.objects.filter((item) => item.group === this.group).map((item) => item.id);
     return this.object === null ? [] : [this.object];
@@ -438,7 +438,7 @@ class State extends Store {
     return this.objects.find((item) => item.id === this.object);
   }
 
-  /** What is to be said of an object. @returns {AttributeDefinition[]} */
+  /** The attributes of an object. @returns {AttributeDefinition[]} */
   attributesOf(/** @type {TrackedObject} */ item) {
     return [
       ...this.schema.attributes,

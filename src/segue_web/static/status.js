@@ -75,7 +75,7 @@ function showCommands() {
       : "";
 }
 
-/** Say how masks are shown where it is another way than usual. */
+/** The view of the masks, if it is not the usual one. */
 function viewHint() {
   const { view } = state.settings;
   const name = VIEWS.find(([id]) => id === view)?.[1];
@@ -84,7 +84,7 @@ function viewHint() {
 }
 
 /**
- * Which of the masks of a click is shown, and how well each is likely to fit; empty where it is another mask by now.
+ * The displayed alternative of a click and the estimated IoU of each; empty if the mask has changed since.
  */
 function candidateHint() {
   const { candidate, current, frame, object } = state;

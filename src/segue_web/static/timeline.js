@@ -70,7 +70,7 @@ class Timeline {
       : state.listed[Math.floor((event.offsetY - HEAD + this.box.scrollTop) / ROW)]?.[1];
   }
 
-  /** What the mark of an attribute under the pointer says. */
+  /** The attribute values whose mark is under the pointer. */
   attributesAt(/** @type {MouseEvent} */ event) {
     const item = event.offsetX < this.names ? undefined : this.objectAt(event);
     const near = (/** @type {string} */ frame) => Math.abs(this.x(Number(frame)) - event.offsetX) <= 6;
@@ -83,7 +83,7 @@ class Timeline {
       .join("\n");
   }
 
-  /** What open comments say whose mark is under the pointer. */
+  /** The open comments whose mark is under the pointer. */
   remarksAt(/** @type {MouseEvent} */ event) {
     const object = this.objectAt(event)?.id ?? null;
     if (object === null && event.offsetY >= HEAD) return "";

@@ -235,7 +235,7 @@ class Tools {
     else strokes.hover(at);
   }
 
-  /** Give up what is being drawn. */
+  /** Cancel drawing. */
   cancel() {
     const busy = [strokes.cancel(), polygon.cancel(), shapes.cancel()].includes(true);
     this.doing = null;
@@ -244,7 +244,7 @@ class Tools {
     return busy;
   }
 
-  /** Give up what is being drawn; a polygon of several corners can be gone on with. */
+  /** Cancel drawing; a polygon of several corners can be continued. */
   giveUp() {
     const [tool, name] = shapes.path.length ? [shapes, "shape"] : [polygon, "polygon"];
     const corners = tool.path;

@@ -98,7 +98,7 @@ export async function videosDialog() {
   within(box, "[aria-current=true]")?.focus();
 }
 
-/** What is said of a video: how far it is, who has it, who has a second look, and how far both agree. */
+/** The task of a video: state, person, second annotator and agreement. */
 function taskOf(
   /** @type {VideoRow} */ item,
   /** @type {number} */ number,

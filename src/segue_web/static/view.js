@@ -204,7 +204,7 @@ class View {
     if (state.cursor) drawCross(context, pixel);
   }
 
-  /** Draw masks, faintly under the brush: what lies there is what somebody looks at. */
+  /** Draw masks, faintly under the brush so that the image stays visible. */
   drawAroundBrush(/** @type {() => void} */ draw) {
     if (!this.brush) {
       draw();

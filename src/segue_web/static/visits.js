@@ -88,7 +88,7 @@ export const isFile = (/** @type {string} */ file) => Boolean(file) && file !== 
 /** Where a file of an event is. @param {string} camera @param {string} part @param {string} file */
 export const addressOf = (camera, part, file) => `files/${camera}/${part ? `${part}/` : ""}${file}`;
 
-/** The image that shows it best: that of its first event, or of the next one that has one. @param {Visit} visit */
+/** The best image of a visit: that of its first event that has one. @param {Visit} visit */
 export const bestView = ({ events }) => events.find(({ snapshot }) => isFile(snapshot));
 
 /**

@@ -45,7 +45,7 @@ function navigate() {
   cameras.changed();
 }
 
-/** Fill the screen with what is shown, zones and all, or end it. */
+/** Enter or leave full screen, with the zones. */
 const toggleScreen = () =>
   void (document.fullscreenElement ? document.exitFullscreen() : element("view").requestFullscreen()).catch(tell);
 
