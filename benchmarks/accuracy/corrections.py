@@ -13,7 +13,8 @@ click is ideal: the deepest pixel of the largest error against the truth. Ways t
 which is :func:`segue.prompts.correct` and what :class:`segue.PointPrompt` does; ``saved``, the same without
 the probability of the tracker, as in the page; ``anew``, the whole answer of the prompter. A mask is worse
 where its J is more than .005 below that before the clicks. Kinds of errors: a ``border`` is thin beside the
-object; what is deeper is a part ``lost``, or a neighbour ``taken``.
+object; what is deeper is a part ``lost``, or a neighbour ``taken``. With ``--every N`` the tracker sees every
+Nth frame alone, and loses more.
 
 ``--after`` gives one ideal click, tracks from there, and compares J of that many frames with the masks
 without the click: ``on`` in the session that was clicked, ``forward`` and ``back`` by :class:`segue.Video`,
@@ -107,6 +108,7 @@ def main() -> int:
     parser.add_argument("--prompter", default="segue-prompt", help="its name, or a file of weights")
     parser.add_argument("--network", default="stcn-lite", help="that tracks")
     parser.add_argument("--frames", type=int, default=8, help="most frames of an object")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="track every Nth frame alone")
     parser.add_argument("--cache", type=Path, help="folder where tracked masks are kept for the next run")
     parser.add_argument("--after", type=int, metavar="N", help="track on for so many frames after one click")
     parser.add_argument("--truth", action="store_true", help="true masks instead of clicks")
@@ -150,7 +152,9 @@ def main() -> int:
     cases = [
         case
         for folder in arguments.data
-        for case in tracked_cases(Path(folder), wanted, arguments.network, arguments.frames, arguments.cache)
+        for case in tracked_cases(
+            Path(folder), wanted, arguments.network, arguments.frames, arguments.cache, arguments.every
+        )
     ]
     make = find_prompter(arguments.prompter, device="cpu")
     for name in arguments.ways.split(","):
@@ -164,12 +168,14 @@ def main() -> int:
 
 
 def tracked_cases(
-    folder: Path, wanted: Sequence[str] | None, network: str, most: int, cache: Path | None
+    folder: Path, wanted: Sequence[str] | None, network: str, most: int, cache: Path | None, every: int = 1
 ) -> Iterator[Case]:
     """The frames of the videos of a folder that are worth a correction."""
     davis = DavisFolder(folder)
     for name, group, kept in videos(folder, wanted, network, cache):
-        yield from cases_of(davis[name], f"{folder.name}/{name}", group, network, most, kept)
+        if kept is not None and every > 1:
+            kept = kept.with_stem(f"{kept.stem}-{every}")
+        yield from cases_of(davis[name], f"{folder.name}/{name}", group, network, most, kept, every)
 
 
 def videos(
@@ -187,11 +193,11 @@ def videos(
 
 
 def cases_of(
-    video: Video, name: str, group: str, network: str, most: int, kept: Path | None
+    video: Video, name: str, group: str, network: str, most: int, kept: Path | None, every: int = 1
 ) -> Iterator[Case]:
     """The chosen frames of a video, from the file that keeps them if there is one."""
     if kept is None or not kept.is_file():
-        found = tracked(video, network, most)
+        found = tracked(video, network, most, every)
         if kept is not None:
             kept.parent.mkdir(parents=True, exist_ok=True)
             np.savez_compressed(kept, allow_pickle=False, **found)
@@ -204,13 +210,16 @@ def cases_of(
         yield Case(f"{name}/{frame}/{number}", group, video.read_image(frame), truth, probability)
 
 
-def tracked(video: Video, network: str, most: int) -> dict[str, UInt8Array]:
-    """Probability, 0 to 255, of the objects on the frames that are worth a correction, by frame and id."""
+def tracked(video: Video, network: str, most: int, every: int = 1) -> dict[str, UInt8Array]:
+    """Probability, 0 to 255, of the objects on the frames that are worth a correction, by frame and id.
+
+    Only every so many frames are tracked.
+    """
     session = TrackSession(prepare(network, task="track", device="cpu"))
     session.step(video.read_image(0), first_mask(video))
     found: dict[int, dict[str, UInt8Array]] = {number: {} for number in session.ids}
     annotated = set(video.annotations)
-    for frame in range(1, len(video)):
+    for frame in range(every, len(video), every):
         result = session.step(video.read_image(frame))
         if frame not in annotated:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -22,7 +23,7 @@ from segue.prompts import (
     resolve_prompts,
 )
 from segue.prompts.answers import covering
-from segue.types import Frame, MaskPrompt, PointPrompt
+from segue.types import Frame, MaskPrompt, Point, PointPrompt
 from segue.utils.arrays import BoolArray, Float32Array
 
 SIZE = (60, 80)
@@ -60,6 +61,25 @@ def region(mask: BoolArray, x: int, y: int) -> BoolArray:
     return np.asarray((labels == labels[y, x]) & mask)
 
 
+class Detecting(Fixed):
+    """Knows objects of a detector, too."""
+
+    def __init__(self, answer: Float32Array | BoolArray, *objects: BoolArray) -> None:
+        super().__init__(answer)
+        self._objects = [Fixed(each) for each in objects]
+        self.detections = 0
+
+    def objects_at(self, point: Point) -> Iterator[MaskPrediction]:
+        self.detections += 1
+        return (each.answer(ImagePrompts(points=[point])) for each in self._objects)
+
+
+def block(x0: int, y0: int, x1: int, y1: int) -> BoolArray:
+    plane = np.zeros(SIZE, np.bool_)
+    plane[y0:y1, x0:x1] = True
+    return plane
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     before=st.integers(0, 50),
@@ -74,7 +94,8 @@ def test_a_click_gets_its_label_and_changes_one_region_in_its_direction(
     mask = blobs(before)
     was = mask > 0.5
     x, y = place
-    found = correct(Fixed(blobs(answer + 100)), mask if soft else was, [(x, y, inside)])
+    detected = [blobs(seed) > 0.5 for seed in (answer + 200, answer + 300)]
+    found = correct(Detecting(blobs(answer + 100), *detected), mask if soft else was, [(x, y, inside)])
     changed = found.mask != was
     assert found.mask[y, x] == inside
     assert (found.mask[changed] == inside).all()
@@ -111,6 +132,48 @@ def test_a_click_that_the_answer_denies_changes_a_few_pixels_around_it() -> None
     found = correct(Fixed(body), body, [(40, 30, False)])
     assert not found.mask[30, 40]
     assert 1 <= (found.mask != body).sum() <= 21
+
+
+def test_a_click_in_the_middle_of_what_is_lost_adds_the_rest_of_a_detected_object() -> None:
+    whole, kept = block(10, 10, 70, 50), block(10, 10, 30, 50)
+    near = block(10, 10, 36, 50)  # what the answer knows of it
+    for click, expected in (((50, 30), whole), ((32, 30), near)):  # in the middle; beside the outline
+        mask = correct(Detecting(near, block(60, 0, 80, 60), whole), kept, [(*click, True)]).mask
+        assert mask[30, click[0]]
+        assert np.array_equal(mask, expected)
+    others = (
+        block(40, 10, 70, 50),
+        block(0, 0, 80, 60) & ~block(10, 10, 20, 50),
+    )  # no or little of the mask in them
+    assert not correct(Detecting(near, *others), kept, [(50, 30, True)]).mask[12, 68]
+
+
+def test_a_click_on_what_belongs_to_another_detected_object_removes_that() -> None:
+    body, head, other = (
+        block(10, 20, 60, 50),
+        block(30, 5, 44, 20),
+        block(26, 0, 48, 20) | block(48, 0, 80, 60),
+    )
+    other &= ~body
+    mask = body | head
+    found = correct(Detecting(mask, other), mask, [(37, 10, False)]).mask
+    assert np.array_equal(found, body)
+    for detected in (
+        mask,
+        block(0, 0, 80, 60),
+        head,
+    ):  # the object itself; with its surroundings; a part of it
+        found = correct(Detecting(mask, detected), mask, [(37, 10, False)]).mask
+        assert found[25, 20]
+        assert found[6, 31]
+
+
+def test_a_click_near_the_outline_asks_no_detector() -> None:
+    prompter = Detecting(disk(40, 30, 18), block(0, 0, 80, 60))
+    assert correct(prompter, disk(40, 30, 15), [(56, 30, True)]).mask[30, 56]
+    assert not prompter.detections
+    wrapped = MotionPrompter(prompter, prompter.image, lambda: None)
+    assert next(wrapped.objects_at((3, 3))).mask.all()
 
 
 def test_the_whole_answer_is_taken_where_it_is_asked_for_or_nothing_was_known() -> None:

@@ -177,3 +177,16 @@ def test_free_weights_use_no_detector_unless_they_are_asked_to(looks: list[Boxes
     assert not looks
     Prompter(IMAGE, "segue-prompt-free", device="cpu", objects=True)(points=CLICK)
     assert looks
+
+
+def test_objects_at_a_point_are_those_of_sure_boxes_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    x0, y0, x1, y1 = OBJECT
+    part = (140, 110, 170, 130)
+    monkeypatch.setattr(
+        "segue.prompts.prompter.detected_boxes", lambda *_: found(OBJECT, part, scores=(0.7, 0.2))
+    )
+    (only,) = literal().objects_at(CLICK[0])
+    assert only.mask[y0 + 3 : y1 - 3, x0 + 3 : x1 - 3].all()
+    assert only.mask.sum() < 1.2 * (x1 - x0) * (y1 - y0)
+    assert not list(literal().objects_at((310, 230)))
+    assert not list(literal(objects=False).objects_at(CLICK[0]))

@@ -399,5 +399,5 @@ def test_every_operation_that_names_what_its_sender_has_seen_is_driven(backend: 
     (handlers,) = (
         each for each in vars(backend).values() if isinstance(each, dict) and {"click", "object"} <= {*each}
     )
-    named = {name for name, (call, *_) in handlers.items() if "seen" in inspect.signature(call).parameters}
+    named = {name for name, call in handlers.items() if "seen" in inspect.signature(call).parameters}
     assert named == {*OF_ONE_PLACE, *ELSEWHERE}

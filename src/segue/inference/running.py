@@ -20,7 +20,7 @@ from segue.inference.cpu.int8 import use_int8
 from segue.inference.cpu.linear import use_fused_linear
 from segue.inference.cpu.onednn import can_fuse
 from segue.inference.folding import fold_batch_norms
-from segue.utils.allocation import apart_from_heap
+from segue.utils.allocation import apart_from_heap, release_freed_memory
 
 Network = TypeVar("Network")
 
@@ -169,6 +169,7 @@ def inference_copy(
         if not all(bool(extreme.isfinite()) for extreme in extremes):
             raise CheckpointError(f"weight {name} of {type(network).__name__} holds NaN or infinity")
     compilation = requested_compilation(device, compiled=compiled)
+    release_freed_memory()  # what is held back takes no memory
     with apart_from_heap():
         if not getattr(module, "fuses", True):
             return cast(Network, deepcopy(module).to(device, dtype).eval().requires_grad_(False))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -350,6 +350,17 @@ class ImagePrompter(ABC):
         """
         return [self.answer(prompts)]
 
+    def objects_at(self, point: Point) -> Iterator[MaskPrediction]:
+        """Masks of the objects that a detector finds around a point, the likeliest first; none here.
+
+        Args:
+            point: in the image, ``(x, y)``.
+
+        Returns:
+            One mask of each object, segmented when it is asked for.
+        """
+        return iter(())
+
     @abstractmethod
     def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
         """The answer to prompts that are checked."""
@@ -374,10 +385,7 @@ class AnswerPrompter(ImagePrompter):
 
 def as_image_prompter(prompter: Any, image: Image) -> ImagePrompter:
     """A prompter as it is, or with all that prompters do where it only answers."""
-    is_complete = isinstance(prompter, ImagePrompter) or all(
-        hasattr(prompter, name) for name in ("image", "size", "candidates", "near")
-    )
-    return prompter if is_complete else AnswerPrompter(prompter, image)
+    return prompter if isinstance(prompter, ImagePrompter) else AnswerPrompter(prompter, image)
 
 
 MakePrompter = Callable[[Image], ImagePrompter]

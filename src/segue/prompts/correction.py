@@ -5,11 +5,15 @@ nobody clicked. So a click may only add or only take away, and only the connecte
 Near the click the mask is known to be wrong, and the answer decides; with the distance, the log-odds of the
 mask count more. How far a click reaches follows from its distance to the outline: one on a border that
 slipped is meant for a strip, one in the middle of a lost limb for the limb.
+
+Where half of an object is lost, its outline is too far away. A detector knows whole objects: if the mask is a
+part of one, and the click lies in the middle of the rest, the rest is added. If the click lies in the middle
+of what the mask has of another object, that is removed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -32,6 +36,14 @@ MIN_PROBABILITY = 0.002  # probabilities are taken for no surer than this and 1 
 SOFT = 0.02  # probability outside of a mask of which only booleans are known; inside it is 1 minus this
 OUTSIDE = np.float32(127 / 255)  # the largest level outside of a mask
 MIN_DISK = 2.0  # pixels around a click that change where the answer changes nothing there, at most
+
+MIN_DEPTH = 0.1
+"""Distance of a click to the outline, in roots of the mask's area, from which on objects are detected."""
+
+MIN_COVERED = 0.9  # share of a mask that lies in a detected object, so that it is a part of it
+MAX_SHARED, MAX_INSIDE = 0.3, 0.5  # shares of the mask in another object, and of that in the mask, at most
+MIN_CENTRAL = 0.8
+"""Distance of a click to the outline of a region, as a share of the largest one, in the middle of it."""
 
 
 def correct(
@@ -74,16 +86,27 @@ def correct(
         x, y, inside = clicks[count - 1]
         if (current[int(y), int(x)] > 0.5) == inside:
             continue
-        image_prompts = _prompts(clicks[:count], current)
-        if not (current > 0.5).any():  # the clicks before took all of it away
-            answer = prompter.answer(image_prompts)
-            current, iou = answer.probability, answer.iou[0]
-            continue
-        predictions = prompter.predict_near(image_prompts, (x, y), depth_at(current > 0.5, (x, y)))
-        current = mended(current, predictions, clicks[count - 1], minimum)
-        iou = predictions[0].iou[0]
+        current, iou = _after_click(
+            prompter, _prompts(clicks[:count], current), current, clicks[count - 1], minimum
+        )
     height, width = prompter.size
     return MaskPrediction(prompter.size, (0, 0, width, height), np.array([iou], np.float32), current[None])
+
+
+def _after_click(
+    prompter: ImagePrompter, prompts: ImagePrompts, current: Float32Array, click: Click, minimum: float
+) -> tuple[Float32Array, np.float32]:
+    """The probability, (H, W), after a click that does not agree with the mask, and its predicted IoU."""
+    mask = current > 0.5
+    if not mask.any():  # the clicks before took all of it away
+        answer = prompter.answer(prompts)
+        return answer.probability, answer.iou[0]
+    depth = depth_at(mask, click[:2])
+    predictions = prompter.predict_near(prompts, click[:2], depth)
+    probability = mended(current, predictions, click, minimum)
+    if depth >= MIN_DEPTH * np.sqrt(np.count_nonzero(mask)):
+        probability = by_object(probability, mask, prompter.objects_at(click[:2]), click)
+    return probability, predictions[0].iou[0]
 
 
 def as_levels(probability: Float32Array) -> UInt8Array:
@@ -284,12 +307,53 @@ def mended(
     changes = agrees & is_covered & (mask != inside)
     if not changes[y, x]:
         changes = (distance <= min(MIN_DISK, depth / 2)) & (mask != inside)
-    labels = cv2.connectedComponents(changes.astype(np.uint8), connectivity=4)[1]
-    region = (labels == labels[y, x]) & changes
+    region = _component(changes, (x, y))
     signed_odds = np.abs(odds) if inside else -np.abs(odds)
     return np.where(
         region, np.clip(1 / (1 + np.exp(-signed_odds)), MIN_PROBABILITY, 1 - MIN_PROBABILITY), current
     ).astype(np.float32)
+
+
+def by_object(
+    current: Float32Array, mask: BoolArray, objects: Iterable[MaskPrediction], click: Click
+) -> Float32Array:
+    """Add the rest of a detected object to its mask, or remove what the mask has of another one.
+
+    Args:
+        current: probability after the click, (H, W).
+        mask: the mask before the click, (H, W).
+        objects: detected around the click; the first that fits is used.
+        click: one that does not agree with the mask.
+
+    Returns:
+        Probability, (H, W): as of the object in the region around the click, else as given.
+    """
+    x, y, inside = int(click[0]), int(click[1]), click[2]
+    area = np.count_nonzero(mask)
+    for instance in objects:
+        shared = np.count_nonzero(instance.mask & mask)
+        if inside:
+            fits = shared >= MIN_COVERED * area
+        else:
+            fits = shared <= min(MAX_SHARED * area, MAX_INSIDE * np.count_nonzero(instance.mask))
+        changes = instance.mask & (mask != inside)
+        if not fits or not changes[y, x]:
+            continue
+        region = _component(changes, (x, y))
+        distances = cv2.distanceTransform(
+            np.pad(region.view(np.uint8), 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
+        )
+        if distances[y + 1, x + 1] >= MIN_CENTRAL * distances.max():
+            probability = instance.probability
+            changed = np.maximum(current, probability) if inside else np.minimum(current, 1 - probability)
+            return np.where(region, changed, current)
+    return current
+
+
+def _component(plane: BoolArray, place: tuple[int, int]) -> BoolArray:
+    """The connected region of a plane, (H, W), at a place (x, y) of it."""
+    labels = cv2.connectedComponents(plane.astype(np.uint8), connectivity=4)[1]
+    return np.asarray((labels == labels[place[1], place[0]]) & plane)
 
 
 def _mean(predictions: Sequence[MaskPrediction], size: tuple[int, ...]) -> tuple[Float32Array, BoolArray]:

@@ -7,7 +7,7 @@ says how much is meant; the prompter that found the first mask draws it anew wit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
 
@@ -79,6 +79,10 @@ class MotionPrompter(ImagePrompter):
     def predict_near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
         """The looks of the prompter itself: a mask says how much is meant."""
         return self._prompter.predict_near(prompts, click, reach)
+
+    def objects_at(self, point: Point) -> Iterator[MaskPrediction]:
+        """The objects of the prompter."""
+        return self._prompter.objects_at(point)
 
     def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
         if prompts.box is not None or prompts.mask is not None:

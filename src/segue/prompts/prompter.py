@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -253,6 +253,14 @@ class Prompter(ImagePrompter):
         windows = [box_window(window, self.size) for window in (grown(enclosing, NEAR_MARGIN), *squares)]
         first, *more = self._ask(prompts, "around", *windows)
         return [first.calibrated("mask"), *more]
+
+    def objects_at(self, point: Point) -> Iterator[MaskPrediction]:
+        """Masks of the objects that NanoDet-Plus finds around a point; see the base class."""
+        if not self._objects:
+            return
+        for score, box in boxes_with_clicks(self._detected, ImagePrompts(points=[point]), self.size):
+            if score >= SURE_SCORE:
+                yield self.answer(ImagePrompts(box))
 
     def _closer(self, prompts: ImagePrompts, prediction: MaskPrediction) -> MaskPrediction:
         """Look once more at what was found, in a crop that shows little else, after each click."""

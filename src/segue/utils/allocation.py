@@ -122,7 +122,6 @@ def apart_from_heap() -> Iterator[None]:
         yield
         return
     library = _heap
-    library.malloc_trim(0)  # what is held back takes no memory
     library.mallopt(_MMAP_THRESHOLD, MMAP_THRESHOLD)
     try:
         yield

@@ -157,7 +157,8 @@ class Prepared(Generic[Network]):
             with self._lock, apart_from_heap():
                 yield
                 self._passes_left = max(0, self._passes_left - 1)
-            release_freed_memory()
+            if not self._passes_left:
+                release_freed_memory()
 
 
 _LOCK = RLock()

@@ -9,11 +9,12 @@ import traceback
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from secrets import token_hex
 from shutil import rmtree
 from tempfile import TemporaryDirectory
+from types import MethodType
 from typing import Any
 
 from pydantic import TypeAdapter, validate_call
@@ -62,13 +63,13 @@ Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 class Backend:
     """The backend of a page, by itself one that imports and exports nothing; ``send`` reaches all pages.
 
-    ``requests`` are the calls that answer requests, by name; what is no coroutine runs by :meth:`run`.
+    ``requests`` are the methods that answer requests, by name; what is no coroutine runs by :meth:`run`.
     """
 
     def __init__(self, video: Video, requests: Mapping[str, Callable[..., Any]]) -> None:
         self.video = video
         self.send: Send = lambda _: None
-        self._requests = {name: (call, validate_call(call)) for name, call in requests.items()}
+        self._requests = requests
 
     def open(self) -> None:
         """Called in the running event loop before the first request."""
@@ -95,7 +96,8 @@ class Backend:
         frame = fields.get("frame", 0)
         if isinstance(frame, int) and frame >= self.video.count:
             raise SegueError(f"there is no frame {frame}; the last one is {self.video.count - 1}")
-        call, checked = self._requests[request.op]
+        call: Any = self._requests[request.op]
+        checked = MethodType(_checked(call.__func__), call.__self__)
         with messages.checked():
             if inspect.iscoroutinefunction(call):
                 return await checked(**fields) or {}
@@ -111,6 +113,12 @@ class Backend:
 
     def export_file(self, name: str) -> Path | None:
         """File or folder of an export by its name."""
+
+
+@cache
+def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that refuses what its annotations do not allow; Pydantic takes milliseconds to make one."""
+    return validate_call(function)
 
 
 def make_app(
