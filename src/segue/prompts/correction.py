@@ -6,9 +6,9 @@ Near the click the mask is known to be wrong, and the answer decides; with the d
 mask count more. How far a click reaches follows from its distance to the outline: one on a border that
 slipped is meant for a strip, one in the middle of a lost limb for the limb.
 
-If half of an object is lost, its outline is too far away for this. A detector shows how far the object extends:
-if a detected object contains the mask, and the click is near the centre of the rest, the rest is added. If the
-click is near the centre of an area that belongs to another detected object, this area is removed.
+If half of an object is lost, its outline is too far away for this. A detector shows how far the object
+extends: if a detected object contains the mask, and the click is near the centre of the rest, the rest is
+added. If the click is near the centre of an area of another detected object, this area is removed.
 """
 
 from __future__ import annotations
