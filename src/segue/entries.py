@@ -49,7 +49,7 @@ class Remote:
 
     @property
     def has_checksum(self) -> bool:
-        """Whether the publisher gives one."""
+        """Whether the publisher states a checksum."""
         return self.sha256 is not None or self.md5 is not None
 
 
@@ -58,8 +58,8 @@ class WeightFile:
     """One of several weight files of a network; see ``tags`` of :class:`Entry`.
 
     Attributes:
-        bundled, sha256, source, remote, licence, threshold: as those of :class:`Entry`.
-        trained_on: what it was trained on, in words.
+        bundled, sha256, source, remote, licence, threshold: as for :class:`Entry`.
+        trained_on: description of its training data.
     """
 
     bundled: str | None = None
@@ -76,38 +76,38 @@ class Entry:
     """A network, or a method without weights.
 
     Attributes:
-        name: the name that users give.
-        task: what it is for. The network shows the interface of its task: ``track``
+        name: name for users.
+        task: its task. The network has the interface of its task: ``track``
             :class:`segue.models.base.TrackNetwork`, ``foreground``
             :class:`segue.models.base.ForegroundNetwork` or, without weights,
             :class:`segue.sessions.foreground.segmenters.base.Segmenter`, ``instances``
             :class:`segue.models.base.InstanceNetwork`, ``prompt`` that of
             :class:`segue.models.segue_prompt.SeguePrompt`; ``detect`` and ``features`` serve detectors.
-        build: makes it with fresh weights; its options, by name, are those that training varies.
-        paper: where it was published, or what it derives from.
+        build: creates it with random weights; its options are those that training varies.
+        paper: its publication, or the publication it derives from.
         licence: terms of the weights.
-        signature: a tensor name that files of this network have and files of no other; None for a method
-            that has no weights.
-        required_key: a further name that its files have, where the signature alone is not enough.
-        shape: shape of the signature, where names alone are not enough.
-        rename: gives the tensors of the official file, or of a converted one, the names of the network.
-        bundled: weight file that comes with the package, relative to ``assets`` of segue or absolute; None
-            where the weights are not ours to ship.
-        sha256: checksum of the bundled file, or None where it is not pinned.
-        source: where the official file comes from, or None where nobody published any.
-        remote: the official file, where `segue weights get` can download it.
-        trained_by: what to give to ``segue train``, where that is not the name.
+        signature: a tensor name that only files of this network have; None for a method without weights.
+        required_key: a further name in its files, if the signature is not unique.
+        shape: shape of the signature, if the names are not unique.
+        rename: renames the tensors of the official file, or of a converted file, to the names of the network.
+        bundled: weight file in the package, relative to ``assets`` of segue or absolute; None if the weights
+            are not included.
+        sha256: checksum of the bundled file; None if it is not pinned.
+        source: source of the official file; None if none is published.
+        remote: the official file, if `segue weights get` can download it.
+        trained_by: argument for ``segue train``, if it is not the name.
         threshold: ``threshold`` of a foreground network, or ``score`` of an instance network, with these
-            weights, in 0..1; None is that of its class.
-        prompts: kinds of prompts that go into the network as they are; others become masks before. Masks
-            always do.
-        prompter: the network that makes masks of the other kinds, by its name.
-        needs_flow: it looks at optical flow, and shows the interface of :class:`segue.models.hofam.HOFAM`.
-        rank: of those whose weights are available, the one of the lowest rank is the default; segue's own
-            begin at 1. None never is.
+            weights, in 0..1; None is the value of its class.
+        prompts: kinds of prompts that the network accepts directly, always including masks; other prompts are
+            converted to masks.
+        prompter: name of the network that converts the other kinds to masks.
+        needs_flow: whether it needs optical flow; it then has the interface of
+            :class:`segue.models.hofam.HOFAM`.
+        rank: among networks with available weights, the lowest rank is the default; segue's own start at 1.
+            None: never.
         tags: further weight files by their tags; ``NAME.TAG`` is the network with that file.
-        packages: other packages that ``build`` needs, beside those of segue.
-        folder: finds the folder of another library from which ``build`` makes the network with its weights,
+        packages: further packages that ``build`` needs.
+        folder: finds the folder of another library from which ``build`` creates the network with its weights,
             or raises CheckpointError; None for networks of segue.
     """
 
@@ -135,7 +135,7 @@ class Entry:
     folder: Callable[[], Path] | None = None
 
     def tagged(self, tag: str) -> Entry:
-        """The entry of one of the network's further weight files, called ``name.tag``."""
+        """The entry of one of the network's further weight files, with the name ``name.tag``."""
         file = self.tags[tag]
         return replace(
             self,
@@ -157,7 +157,7 @@ class Entry:
 
     @property
     def download_command(self) -> str:
-        """The command that downloads its weights, where there is one."""
+        """The command that downloads its weights, if any."""
         return f"segue weights get {self.name}"
 
     def renamed(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -180,10 +180,10 @@ class Detector(Protocol):
     """Finds objects in a frame."""
 
     names: Mapping[int, str]
-    """Labels that it gives, by class number; empty where it knows none."""
+    """Its labels by class number; empty for a detector without labels."""
 
     lookahead: int
-    """Frames after a frame that it looks at as well."""
+    """Number of later frames that it needs for a frame."""
 
     def __call__(self, frame: Frame, *following: Frame) -> Segmentation:
         """The objects of a frame, best first; ``lookahead`` frames follow, fewer at the end of a video."""
@@ -191,15 +191,15 @@ class Detector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DetectorOptions:
-    """What a user asks of a detector; None and empty are what suits the detector.
+    """Options of a user for a detector; None and empty are the detector's defaults.
 
     Attributes:
         weights: weight file.
-        classes: labels that are wanted.
-        score: least score, in 0..1.
-        max_objects: most objects of a frame.
+        classes: labels to keep.
+        score: minimum score, in 0..1.
+        max_objects: maximum number of objects on a frame.
         features, refine, tiles: see :func:`segue.detector`.
-        text: phrases to look for.
+        text: phrases to detect.
         device: where it runs; None selects a GPU if there is one.
         fast: half precision or 8-bit integers if they are faster on the device; detectors may ignore it.
     """
@@ -221,16 +221,15 @@ class DetectorEntry:
     """A detector.
 
     Attributes:
-        name: the name that users give.
-        build: makes it.
-        supported_options: the options of :class:`DetectorOptions` that it understands, in addition to
-            ``max_objects`` and ``device``; others are refused. One with ``classes`` alone answers ``text`` by
-            its classes.
-        network: the entry of its network in the registry of networks, if it has one.
-        categories: class names by the numbers that files of results have for them; None are the detector's
-            own numbers.
-        rank: of those whose weights are available, the one of the lowest rank is the default; segue's own
-            begin at 1. None never is.
+        name: name for users.
+        build: creates it.
+        supported_options: its options of :class:`DetectorOptions`, in addition to ``max_objects`` and
+            ``device``; other options are refused. A detector with ``classes`` but without ``text`` maps a
+            text to its classes.
+        network: the entry of its network in the registry of networks, if any.
+        categories: class names by their numbers in result files; None uses the detector's numbers.
+        rank: among detectors with available weights, the lowest rank is the default; segue's own start at 1.
+            None: never.
     """
 
     name: str
@@ -243,10 +242,10 @@ class DetectorEntry:
 
 @dataclass(frozen=True, slots=True)
 class PrompterOptions:
-    """What a user asks of a prompter.
+    """Options of a user for a prompter.
 
     Attributes:
-        weights: weight file, or several separated by commas; None is the prompter's own.
+        weights: weight file, or several separated by commas; None uses the prompter's default.
         device: where it runs; None selects a GPU if there is one.
         fast: half precision or 8-bit integers if they are faster on the device; prompters may ignore it.
     """
@@ -258,14 +257,14 @@ class PrompterOptions:
 
 @dataclass(frozen=True, slots=True)
 class PrompterEntry:
-    """What makes masks of boxes, clicks and earlier masks on one image.
+    """Converts boxes, clicks and earlier masks on one image to masks.
 
     Attributes:
-        name: the name that users give to ``--prompter``.
-        build: makes it, with its network loaded; what it gives makes a ``segue.prompts.ImagePrompter`` of an
+        name: name for ``--prompter``.
+        build: loads its network and returns a function that creates a ``segue.prompts.ImagePrompter`` for an
             image.
-        network: the entry of its network in the registry of networks, if it has one; a weight file of that
-            network, given in place of a name, is run by this prompter.
+        network: the entry of its network in the registry of networks, if any; a weight file of that network
+            instead of a name selects this prompter.
     """
 
     name: str
@@ -279,27 +278,28 @@ SQUARE = Fraction(1)
 
 @dataclass(frozen=True, slots=True)
 class EventSettings:
-    """What a run tells the format ``events``.
+    """Settings of a run for the format ``events``.
 
     Attributes:
-        zones: regions and lines of the image that are watched, each a ``segue.events.zones.Zone``.
-        rules: which objects and stays are worth an event, a ``segue.events.rules.EventRules``.
-        name_object: says what is in a box of an image, label and score, or None.
-        notify: address that receives each event, or several, as ``--notify`` takes them.
+        zones: watched regions and lines of the image, each a ``segue.events.zones.Zone``.
+        rules: rules for the objects that cause events, a ``segue.events.rules.EventRules``.
+        name_object: classifies a box of an image and returns label and score, or None.
+        notify: one or several addresses that receive each event, as for ``--notify``.
         snapshots: folder for an image and a clip of each event.
-        keep: how long images are kept, a ``segue.events.retention.Retention``; None for ever.
-        archive: all parts, a ``segue.events.archive.EventArchive``; None where a run has no other.
-        stop_time: says when the run was asked to stop, by ``time.monotonic()``; None while it was not. The
-            next one finishes clips that are not complete then, and goes on with objects that stand.
-        packets: those of the stream, a ``segue.video.decoding.packets.PacketBuffer``; None has clips encoded.
-        memory: what the camera knows of its scene, a ``segue.events.scene.memory.SceneMemory``; None begins
-            anew.
+        keep: limits for stored images, a ``segue.events.retention.Retention``; None keeps all.
+        archive: all parts, a ``segue.events.archive.EventArchive``; None if a run has no other part.
+        stop_time: time of the request to stop by ``time.monotonic()``, or None. The next run finishes
+            incomplete clips and continues with stationary objects.
+        packets: packets of the stream, a ``segue.video.decoding.packets.PacketBuffer``; with None, clips are
+            encoded.
+        memory: the camera's memory of its scene, a ``segue.events.scene.memory.SceneMemory``; None starts
+            from scratch.
         earlier: tables of events of earlier runs, whose objects have left if these runs were killed.
-        on_resumed: called with the ``zone-enter`` of objects of an earlier run that go on.
-        on_event: called with each :class:`segue.events.sink.Event` as it becomes known.
-        on_disk: called with what the disk does not take, ``events`` or ``images``, and why; or an empty text
-            where it does again.
-        on_clip: called while clips of events are left to encode when all frames are written, see
+        on_resumed: called with the ``zone-enter`` of continued objects of an earlier run.
+        on_event: called with each new :class:`segue.events.sink.Event`.
+        on_disk: called with ``events`` or ``images`` and the reason if the disk cannot be written, and with
+            an empty text when it can be written again.
+        on_clip: called while clips of events are still encoded after all frames, see
             :class:`segue.events.images.snapshots.Snapshots`.
     """
 
@@ -322,27 +322,29 @@ class EventSettings:
 
 @dataclass(frozen=True, slots=True)
 class SinkOptions:
-    """What a run passes to the sinks that it opens.
+    """Options of a run for its sinks.
 
     Attributes:
-        size: height and width of the source, before its images are reduced; None where it is not known yet,
-            as of a camera before its first frame.
-        source_size: tells the same when it is called, from the first frame on for every source.
-        names: name of each frame of the source without ending, if it has them.
-        images: file name of each frame of the source, where these are files.
-        fps: frames a second, if known.
-        pixel_aspect: width of a pixel by its height, for videos that are written.
-        settings: all that the masks depend on, as JSON values.
+        size: height and width of the source, before its images are resized; None if it is not known yet, as
+            for a camera before its first frame.
+        source_size: returns this size when called; it is known from the first frame on.
+        names: name of each frame of the source without extension, if any.
+        images: file name of each frame of the source, if frames are files.
+        fps: frames per second, if known.
+        pixel_aspect: width of a pixel divided by its height, for written videos.
+        settings: all settings that affect the masks, as JSON values.
         side_by_side: show the original frame next to the overlay.
-        whole: write the whole mask of each object, also behind others, in formats whose objects may overlap.
-        overwrite, resume, append: what to do with the output of an earlier run.
-        categories: number of each label, for formats that number classes.
-        begin: time in seconds of the source at which videos that are written begin.
+        whole: write the whole mask of each object, including hidden parts, in formats whose objects may
+            overlap.
+        overwrite, resume, append: how to handle the output of an earlier run.
+        categories: number of each label, for formats with numbered classes.
+        begin: start time of written videos in seconds of the source.
         source: name of the source.
-        at: tells the date and time of day of a moment of a camera or live stream in seconds; None of others.
-        live: the source has no end: what can be written at once is.
-        records: gives the entries of a result file of YouTube-VIS, where they are not made of the results.
-        events: what concerns the format ``events`` alone.
+        at: returns the date and time of a moment of a camera or live stream in seconds; None for other
+            sources.
+        live: whether the source is endless; outputs are then written immediately if possible.
+        records: returns the entries of a YouTube-VIS result file, if they do not come from the results.
+        events: settings for the format ``events``.
     """
 
     size: tuple[int, int] | None = None
@@ -366,7 +368,7 @@ class SinkOptions:
     events: EventSettings = EventSettings()
 
     def __getattr__(self, name: str) -> Any:
-        """What concerns events, by the names that version 0.1.0 documented here."""
+        """Settings of events, by the names that version 0.1.0 documented here."""
         if name not in EventSettings.__dataclass_fields__:
             raise AttributeError(f"{type(self).__name__} has no {name}")
         return getattr(self.events, name)
@@ -377,12 +379,12 @@ class SinkEntry:
     """A format of results.
 
     Attributes:
-        name: the name that users give to ``--format``.
-        file: its file or folder inside the output folder; the ending of a file tells it from others.
-        open: makes the sink that writes to a path, a ``segue.sinks.Sink``.
+        name: name for ``--format``.
+        file: its file or folder inside the output folder; the extension of a file identifies the format.
+        open: creates the sink that writes to a path, a ``segue.sinks.Sink``.
         needs_frames: whether it draws on the images.
-        appends: whether it can go on after what an earlier run of a camera wrote.
-        only_shows: whether it only shows results: its failure ends no run of a camera.
+        appends: whether it can append to the output of an earlier run of a camera.
+        only_shows: whether it only displays results; its failure does not end a camera's run.
     """
 
     name: str
@@ -394,12 +396,12 @@ class SinkEntry:
 
     @property
     def suffix(self) -> str:
-        """Ending of its file, or nothing for a folder."""
+        """Extension of its file; empty for a folder."""
         return Path(self.file).suffix
 
 
 LabelKind = Literal["masks", "instances", "videos", "stills"]
-"""Kinds of labels: index masks, instances, foreground of still cameras, and masks of still images."""
+"""Kinds of labels: index masks, instances, foreground of fixed cameras, and masks of still images."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The values that flow through segue: frames in, segmentations out, prompts beside them."""
+"""The values that flow through segue: frames, segmentations and prompts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Image = arrays.Image
 """RGB image, (H, W, 3), uint8."""
 
 IndexMask = arrays.IndexMask
-"""Index mask, (H, W), any integer type: 0 is background, every other value the id of an object."""
+"""Index mask, (H, W), any integer type: 0 is background, every other value is an object id."""
 
 Box = arrays.Box
 """``(x0, y0, x1, y1)`` in pixels; ``x1`` and ``y1`` are exclusive."""
@@ -38,13 +38,13 @@ Point = arrays.Point
 SupportsArray = arrays.SupportsArray
 
 BoxLike = arrays.BoxLike
-"""A box as callers have it: four numbers in a sequence, an array or a tensor."""
+"""A box as an argument: four numbers in a sequence, an array or a tensor."""
 
 BoxesLike = arrays.BoxesLike
 """Boxes of several objects: by id, or in a sequence, an array or a tensor (N, 4) for the ids 1 to N."""
 
 PointLike = arrays.PointLike
-"""A point as callers have it: two numbers in a sequence, an array or a tensor."""
+"""A point as an argument: two numbers in a sequence, an array or a tensor."""
 
 PointsLike = arrays.PointsLike
 """One point or several, in a sequence, an array or a tensor (N, 2)."""
@@ -57,14 +57,14 @@ DamagePolicy = Literal["stop", "skip", "hold"]
 
 
 WhenLate = Literal["newest", "all"]
-"""Handling of a live source that is faster than its reader: take the newest frames, or all."""
+"""Handling of a live source that is faster than its reader: process the newest frames, or all."""
 
 MAX_OBJECTS = 1000
-"""Objects that one session can follow."""
+"""Maximum number of objects in one session."""
 
 
 def check_count(objects: int) -> None:
-    """Refuse more objects than one session can follow, before anything is made of each."""
+    """Refuse more objects than one session can track, before they are processed."""
     if objects > MAX_OBJECTS:
         raise PromptError(
             f"{objects} objects are more than the {MAX_OBJECTS} that one session can follow; "
@@ -73,19 +73,19 @@ def check_count(objects: int) -> None:
 
 
 FeatureName = Literal["keys", "queries", "values"]
-"""What of the last attention of a vision transformer is its dense feature."""
+"""Part of the last attention of a vision transformer that is used as dense feature."""
 
 MemoryPolicy = Literal["usage", "fifo", "all"]
-"""Which memory frames go first where a memory is full: the least used, the oldest, or none."""
+"""Frames to evict first from a full memory: the least used, the oldest, or none."""
 
 Refinement = Literal["crf", "network", "none"]
-"""What draws the mask of an object to the edges of the image; ``network`` is segue-prompt."""
+"""Method that refines the mask of an object; ``network`` is segue-prompt."""
 
 FlowName = Literal["dis", "farneback", "raft"]
 """Optical flow that segue computes."""
 
 FollowCamera = Literal["never", "auto", "always"]
-"""How a foreground session follows a camera: ``never``; ``auto``, only while it pans; ``always``."""
+"""When a foreground session compensates camera motion: ``never``; ``auto``, during pans; ``always``."""
 
 
 def same_values(self: Any, other: Any) -> Any:
@@ -110,10 +110,10 @@ class Frame:
         index: position in the source, from 0; a stride leaves gaps.
         time: presentation time in seconds from the start of the source.
         image: RGB, (H, W, 3), uint8.
-        depth: distance from the camera, (H, W), in any unit, 0 where it is not known; None where there is
-            none, as in most videos.
-        flow: flow image as :class:`segue.flow.FlowFiles` gives it, (H, W, gaps), uint8, where the optical
-            flow is known beforehand; None where there is none.
+        depth: distance from the camera, (H, W), in any unit, 0 if unknown; None without a depth map, as in
+            most videos.
+        flow: flow image of :class:`segue.flow.FlowFiles`, (H, W, gaps), uint8, if the optical flow is known
+            in advance; otherwise None.
     """
 
     index: int
@@ -136,20 +136,20 @@ class Frame:
 
 
 ATTENTION_BELOW = 0.7
-"""Expected IoU of a tracked mask below which a person should look at it; docs/formats.md has the figures."""
+"""Expected IoU of a tracked mask below which a person should review it; docs/formats.md has the figures."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What is known of one object on one frame.
+    """Properties of one object on one frame.
 
     Attributes:
-        id: value of the object in the index mask; the same through the whole video.
-        label: class or name, if anybody gave one.
-        score: how good the mask is likely to be, in [0, 1]; 0 when the object is not visible. From tracking
-            it is what the network predicts (SAM 2), else the expected IoU with the truth, see
+        id: value of the object in the index mask; constant throughout the video.
+        label: class or name, if any.
+        score: quality of the mask, in [0, 1]; 0 if the object is not visible. In tracking, it is the
+            network's prediction (SAM 2) or the expected IoU with the ground truth, see
             :func:`segue.sessions.track.expected_overlap`.
-        box: tight ``(x0, y0, x1, y1)`` around the mask, or None when the object is not visible.
+        box: tight ``(x0, y0, x1, y1)`` around the mask, or None if the object is not visible.
         area: number of pixels.
     """
 
@@ -161,7 +161,7 @@ class ObjectInfo:
 
     @property
     def needs_attention(self) -> bool:
-        """Whether a person should look at this mask of a track: it is visible, and its score is low."""
+        """Whether a person should review this mask of a track: it is visible, and its score is low."""
         return 0 < self.score < ATTENTION_BELOW
 
 
@@ -174,11 +174,12 @@ MIN_PROBABILITY = 1e-7
 
 @dataclass(frozen=True, slots=True)
 class ObjectMaps:
-    """Maps of the objects of a result, computed when they are asked for; it can be pickled.
+    """Maps of the objects of a result, computed on access; it can be pickled.
 
     Attributes:
-        logits: gives the log-odds of each object by itself, (K, H, W), float32, in which objects overlap.
-        probabilities: gives those of background and objects, (K+1, H, W), float32; None takes the mask.
+        logits: computes the independent log-odds of each object, (K, H, W), float32; objects may overlap.
+        probabilities: computes the probabilities of background and objects, (K+1, H, W), float32; None uses
+            the mask.
     """
 
     logits: Callable[[], npt.NDArray[np.float32]]
@@ -193,17 +194,17 @@ def log_odds(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segmentation:
-    """The result for one frame, the one result type of every session.
+    """The result for one frame, of every kind of session.
 
-    Two are equal if index, time, objects and masks are; probabilities do not count. It can be pickled, and
-    holds nothing of a GPU.
+    Two results are equal if index, time, objects and masks are equal; probabilities are not compared. A
+    result can be pickled and has no data on a GPU.
 
     Attributes:
         index: index of the frame.
         time: time stamp of the frame in seconds.
         mask: index mask, (H, W), uint8 or uint16; 0 is background.
-        objects: all objects that are followed on this frame, visible or not, in the order of the
-            probability channels. Their boxes and areas are of what is visible, as ``mask``.
+        objects: all objects tracked on this frame, visible or not, in the order of the probability channels.
+            Like ``mask``, their boxes and areas describe the visible part.
     """
 
     index: int
@@ -234,11 +235,11 @@ class Segmentation:
     def image(self) -> Image:
         """The image of the frame, RGB (H, W, 3), uint8.
 
-        It is read again where the source is a file, a folder or arrays. Results of cameras and iterators
-        have it with ``keep_images=True``, and so have those that shall have it after pickling.
+        It is read again if the source is a file, a folder or arrays. For cameras and iterators, and to keep
+        it after pickling, use ``keep_images=True``.
 
         Raises:
-            SegueError: this result has none.
+            SegueError: this result has no image.
         """
         if self._image is None:
             raise SegueError(
@@ -250,20 +251,20 @@ class Segmentation:
     def plot(
         self, image: Any = None, *, boxes: bool = True, alpha: float = 0.5, line_width: int | None = None
     ) -> Image:
-        """Draw the objects over the image of the frame: masks, outlines, boxes, ids, names and scores.
+        """Draw masks, outlines, boxes, ids, names and scores of the objects on the image of the frame.
 
         Args:
-            image: image (H, W, 3) to draw on, of the size of the mask; None is that of the frame.
+            image: image (H, W, 3) to draw on, with the size of the mask; None is the image of the frame.
             boxes: draw a box around each object.
-            alpha: weight of the colours of the masks in [0, 1]; 0 leaves outlines alone.
-            line_width: pixels of outlines and boxes, at least 1; None goes with the size of the image.
+            alpha: weight of the colours of the masks in [0, 1]; 0 draws only outlines.
+            line_width: width of outlines and boxes in pixels, at least 1; None depends on the image size.
 
         Returns:
             A new image, RGB (H, W, 3), uint8.
 
         Raises:
-            SegueError: this result has no image, and none is given.
-            ArgumentError: the image has another size than the mask, or the line has no width.
+            SegueError: this result has no image, and ``image`` is None.
+            ArgumentError: the image and the mask differ in size, or the line has no width.
         """
         from segue.masks.drawing import overlay
 
@@ -283,12 +284,12 @@ class Segmentation:
         return overlay(under, self.mask, alpha=alpha, captions=captions, boxes=boxes, line_width=line_width)
 
     def _numbers(self) -> MutableMapping[str, int]:
-        """Class numbers by name: those of the run, else of this result alone."""
+        """Class numbers by name: those of the run, otherwise of this result."""
         return {} if self._class_numbers is None else self._class_numbers
 
     @property
     def names(self) -> dict[int, str]:
-        """Class names by number, as files of results number them; what has no label is an "object"."""
+        """Class names by number, as in result files; an object without a label is an "object"."""
         from segue.conversions.ultralytics import names_of
 
         return names_of(self, self._numbers())
@@ -311,16 +312,16 @@ class Segmentation:
         ]
 
     def save_txt(self, path: str | os.PathLike[str], *, scores: bool = False) -> None:
-        """Write a line for each visible object as ultralytics reads it: its class, and its outline.
+        """Write a line with class and outline of each visible object, in the format of ultralytics.
 
         Classes are counted from 0 in the order of ``names``. The format ``yolo`` writes a whole data set.
 
         Args:
-            path: file to write; one that is there is replaced.
+            path: file to write; an existing file is replaced.
             scores: write the score at the end of each line.
 
         Raises:
-            SinkError: it cannot be written.
+            SinkError: the file cannot be written.
         """
         from segue.conversions.ultralytics import yolo_text
         from segue.utils.files import write_complete, writing
@@ -334,17 +335,17 @@ class Segmentation:
 
         Returns:
             ``index`` and ``objects``, each with ``id``, ``label``, ``class``, ``score``, ``box`` and
-            ``polygons`` (COCO's, of what is visible).
+            ``polygons`` (COCO's, of the visible part).
         """
         from segue.conversions.ultralytics import json_text
 
         return json_text(self, self._numbers())
 
     def to_df(self) -> pandas.DataFrame:
-        """The visible objects as a table of pandas; see :meth:`segue.api.Results.to_df`.
+        """The visible objects as a pandas table; see :meth:`segue.api.Results.to_df`.
 
         Returns:
-            A ``pandas.DataFrame`` with a row for each.
+            A ``pandas.DataFrame`` with a row for each object.
 
         Raises:
             SegueError: pandas is not installed.
@@ -357,8 +358,8 @@ class Segmentation:
     def probabilities(self) -> npt.NDArray[np.float32]:
         """Class probabilities, (K+1, H, W), float32, background first, then ``objects`` in order.
 
-        Computed when asked for, from a compact form, so that keeping results costs little.
-        A result that was read from a file has only its mask: then these are its one-hot maps.
+        They are computed on access from a compact form, so results need little memory. A result that was read
+        from a file has only a mask; its one-hot maps are then returned.
         """
         maps = self._probabilities
         compute = maps.probabilities if isinstance(maps, ObjectMaps) else maps
@@ -370,10 +371,10 @@ class Segmentation:
 
     @property
     def logits(self) -> npt.NDArray[np.float32]:
-        """Log-odds of each object by itself, (K, H, W), float32, in the order of ``objects``.
+        """Independent log-odds of each object, (K, H, W), float32, in the order of ``objects``.
 
-        Objects may overlap: what is behind another one can be above 0, too. Computed when asked for. Where
-        nothing follows the objects apart, as in foreground, these are the log-odds of ``probabilities``.
+        Objects may overlap: log-odds can also be above 0 behind another object. Computed on access. If
+        objects are not tracked separately, as in foreground, these are the log-odds of ``probabilities``.
         """
         if isinstance(self._probabilities, ObjectMaps):
             return self._probabilities.logits()
@@ -383,8 +384,8 @@ class Segmentation:
     def masks(self) -> npt.NDArray[np.bool_]:
         """The whole mask of each object, (K, H, W), bool, in the order of ``objects``; they may overlap.
 
-        It has the pixels that are the object's in ``mask``, and those behind other objects whose log-odds are
-        above 0. Computed when asked for. Where nothing follows the objects apart, it has the first alone.
+        A mask has the object's pixels in ``mask``, and pixels behind other objects with log-odds above 0.
+        Computed on access. If objects are not tracked separately, it has only the pixels in ``mask``.
         """
         ids = np.array(self.ids)
         visible = np.asarray(self.mask[None] == ids[:, None, None])
@@ -399,12 +400,12 @@ class Segmentation:
 
     @property
     def needs_attention(self) -> bool:
-        """Whether a person should look at this frame of a track; see :attr:`ObjectInfo.needs_attention`."""
+        """Whether a person should review this frame of a track; see :attr:`ObjectInfo.needs_attention`."""
         return any(item.needs_attention for item in self.objects)
 
     @property
     def prompts(self) -> list[MaskPrompt]:
-        """The visible objects as prompts, to follow them from this frame on."""
+        """The visible objects as prompts, to track them from this frame on."""
         return [
             MaskPrompt(item.id, self.mask == item.id, label=item.label) for item in self.objects if item.area
         ]
@@ -424,13 +425,13 @@ class Segmentation:
         index: int = 0,
         time: float = 0.0,
     ) -> Segmentation:
-        """Results or annotations of one image in COCO's form, such as the output of any detector.
+        """Convert results or annotations of one image in COCO format, such as the output of a detector.
 
         Args:
-            records: each with ``segmentation`` (run lengths, polygons or an array), or else ``bbox``;
-                ``category_id``, ``score`` (or SAM's ``predicted_iou``) and ``track_id`` where there are any.
+            records: each with ``segmentation`` (run lengths, polygons or an array) or ``bbox``, and
+                optionally ``category_id``, ``score`` (or SAM's ``predicted_iou``) and ``track_id``.
             size: height and width of the image.
-            names: class names by number; others are called by their number.
+            names: class names by number; classes without a name are called by their number.
             index: index of the frame in its source.
             time: its time stamp in seconds.
 
@@ -454,11 +455,11 @@ class Segmentation:
     def from_supervision(
         cls, detections: Any, size: tuple[int, int] | None = None, *, index: int = 0, time: float = 0.0
     ) -> Segmentation:
-        """The ``Detections`` of the package supervision, which has them of most detectors there are.
+        """Convert ``Detections`` of supervision, which supports most detectors.
 
         Args:
-            detections: of one image; ids are those of its ``tracker_id``, labels its ``class_name``.
-            size: height and width, which detections without masks do not tell.
+            detections: detections of one image; ``tracker_id`` gives the ids, ``class_name`` the labels.
+            size: height and width, required for detections without masks.
             index: index of the frame in its source.
             time: its time stamp in seconds.
 
@@ -476,14 +477,14 @@ class Segmentation:
     def from_fiftyone(
         cls, labels: Any, size: tuple[int, int], *, index: int = 0, time: float = 0.0
     ) -> Segmentation:
-        """Labels of FiftyOne, from anybody or any network.
+        """Convert labels of FiftyOne.
 
         Args:
             labels: its ``Detections`` of one image, with or without masks, or a ``Segmentation``. Ids are
                 the ``index`` of the detections, or count from 1 where one has none.
             size: height and width of the image.
-            index: of the frame.
-            time: of the frame, in seconds.
+            index: index of the frame.
+            time: time stamp of the frame, in seconds.
 
         Returns:
             The objects, with their labels and scores.
@@ -500,7 +501,7 @@ class Segmentation:
         return cls._of(from_fiftyone(labels, size), index, time)
 
     def to_fiftyone(self) -> Any:
-        """``fiftyone.Detections`` of what is visible, with masks; ``index`` is the id of the object.
+        """``fiftyone.Detections`` of the visible objects, with masks; ``index`` is the id of the object.
 
         Returns:
             Labels for a field of a sample or a frame.
@@ -515,13 +516,13 @@ class Segmentation:
     def to_supervision(
         self, classes: MutableMapping[str, int] | None = None, *, whole: bool = False
     ) -> Detections:
-        """``supervision.Detections`` of what is visible, for its annotators, zones and counters.
+        """``supervision.Detections`` of the visible objects, for its annotators, zones and counters.
 
         Args:
-            classes: numbers of the classes by name; a new class gets the next one. Give the same dictionary
-                for all results of a session. None takes the numbers of files of results, which what
-                :func:`segue.track` and its like give knows for its whole run.
-            whole: give the whole mask of each object, see :attr:`masks`, and its box.
+            classes: numbers of the classes by name; a new class gets the next number. Pass the same
+                dictionary for all results of a session. None uses the numbers of result files; results of
+                :func:`segue.track` and similar functions share them for the whole run.
+            whole: return the whole mask of each object, see :attr:`masks`, and its box.
 
         Returns:
             One detection for each visible object: ``xyxy`` (N, 4) in pixels, ``mask`` (N, H, W) bool,
@@ -537,13 +538,13 @@ class Segmentation:
 
 @dataclass(frozen=True)
 class ImageMarks:
-    """What all prompts of one object say of an image, in pixels.
+    """All prompts of one object on an image, in pixels.
 
     Attributes:
-        box: ``(x0, y0, x1, y1)`` around it, ends exclusive.
-        points: clicks on it, ``(x, y)`` each.
-        negative: clicks beside it.
-        scribble: strokes on it, each a sequence of points.
+        box: ``(x0, y0, x1, y1)`` around the object, ends exclusive.
+        points: clicks on the object, each ``(x, y)``.
+        negative: clicks off the object.
+        scribble: strokes on the object, each a sequence of points.
     """
 
     box: Box | None = None
@@ -557,14 +558,14 @@ Marks = TypeVar("Marks", bound=ImageMarks)
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a person or a detector says of one object on a frame; use one of the subclasses.
+    """A prompt by a person or a detector for one object on a frame; use one of the subclasses.
 
-    The same value stands in Python, in the JSON of a job, and in what networks receive.
+    Python, the JSON of a job and the networks use the same value.
 
     Attributes:
-        id: id of the object, 1 to 65535. A known id is corrected, a new one is added.
-        label: class or name, carried through to the results.
-        frame: index of its frame; None is the frame that it is given with, in a job the first of the source.
+        id: id of the object, 1 to 65535. An existing id is corrected, a new id adds an object.
+        label: class or name, copied to the results.
+        frame: index of its frame; None is the frame of the call, in a job the first frame of the source.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {
@@ -578,21 +579,21 @@ class Prompt:
     frame: Annotated[int, Ge(0)] | None = field(default=None, kw_only=True)
 
     corrects: ClassVar[bool] = False
-    """Whether it corrects the mask that its object has, instead of taking the place of it."""
+    """Whether it corrects the existing mask of its object instead of replacing it."""
 
     @property
     def replaces(self) -> bool:
-        """Whether all of the mask that its object has may change; else regions of it, where it corrects."""
+        """Whether the whole existing mask of its object may change; otherwise only the corrected regions."""
         return True
 
     def to_image(self, marks: Marks) -> Marks:
-        """Add what the prompt says of its object to what others say.
+        """Add the prompt to the marks of its object.
 
         Args:
-            marks: what other prompts of the object say, in the same pixels.
+            marks: marks from other prompts of the object, in the same pixels.
 
         Returns:
-            All of it; the same marks for a prompt that a prompter does not answer, such as a mask.
+            All marks; the same marks for a prompt that a prompter does not process, such as a mask.
 
         Raises:
             PromptError: the prompts contradict each other.
@@ -634,9 +635,9 @@ class MaskPrompt(Prompt):
     """The object covers the pixels where ``mask`` is true or non-zero.
 
     Attributes:
-        id: id of the object; 0 says that the values of a mask file are the ids of its objects.
+        id: id of the object; with 0, the values of a mask file are the ids of its objects.
         mask: (H, W), or the path of a mask file; in a job also COCO's compressed run lengths.
-        iou: what a prompter that made the mask expects of it, in [0, 1]; None where a person gave it.
+        iou: IoU expected by the prompter that predicted the mask, in [0, 1]; None for a person's mask.
         digest: SHA-256 of the file when the job was planned; None where nobody looked.
     """
 
@@ -655,7 +656,7 @@ class MaskPrompt(Prompt):
 
     @property
     def path(self) -> str | None:
-        """The mask file; None where the mask itself is there."""
+        """The mask file; None if the prompt contains the mask."""
         return self.mask if isinstance(self.mask, str) else None
 
     @classmethod
@@ -664,13 +665,13 @@ class MaskPrompt(Prompt):
 
         Args:
             mask: index mask (H, W).
-            frame: index of the frame that they are for; None is the first one.
+            frame: index of their frame; None is the first frame.
 
         Returns:
             Prompts by ascending id.
 
         Raises:
-            PromptError: it has more objects than one session can follow.
+            PromptError: it has more objects than one session can track.
         """
         ids = np.unique(mask)
         ids = ids[ids != 0]
@@ -692,7 +693,7 @@ def _has_items(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class BoxPrompt(Prompt):
-    """The object is inside ``box``; ``fill`` takes the whole box instead of looking for the object."""
+    """The object is inside ``box``; ``fill`` uses the whole box as the mask."""
 
     box: Box
     fill: bool = False
@@ -728,8 +729,8 @@ class BoxPrompt(Prompt):
 class PointPrompt(Prompt):
     """The object is under every point of ``positive`` and under none of ``negative``.
 
-    Points of an object that is followed, or that has a mask, correct that: each changes the region under it
-    alone. With ``whole`` the prompter segments the whole object anew.
+    Points of a tracked object, or of an object with a mask, correct the mask: each point changes only the
+    region under it. With ``whole``, the prompter segments the whole object again.
     """
 
     positive: tuple[Point, ...] = ()
@@ -779,7 +780,7 @@ class PointPrompt(Prompt):
 class ScribblePrompt(Prompt):
     """The object is under every stroke of ``strokes``, each of several points.
 
-    Strokes on an object that is followed, or that has a mask, correct that as clicks on their points do.
+    Strokes on a tracked object, or on an object with a mask, correct the mask like clicks on their points.
     """
 
     strokes: tuple[tuple[Point, ...], ...] = ()
@@ -818,7 +819,7 @@ class ScribblePrompt(Prompt):
 
 @dataclass(frozen=True, slots=True)
 class RemovePrompt(Prompt):
-    """The object with this id is followed no longer, from this frame on."""
+    """From this frame on, the object with this id is no longer tracked."""
 
     kind: Literal["remove"] = field(default="remove", kw_only=True, repr=False)
 

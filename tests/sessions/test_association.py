@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -15,6 +16,7 @@ from segue.sessions.association import (
     TENTATIVE_OVERLAP,
     DetectionTrack,
     appearance_of,
+    assign,
     match,
     match_tentative,
     new_objects,
@@ -60,6 +62,19 @@ def test_a_track_is_confirmed_by_certainty_or_by_being_seen_twice() -> None:
 
 def matched(tracks: list[DetectionTrack], boxes: list[Box], label: str = "dog") -> dict[int, int]:
     return match(tracks, boxes, [label] * len(boxes), [LOOKS[3]] * len(boxes))
+
+
+def test_the_largest_sum_is_assigned_whether_or_not_rows_compete() -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(500):
+        shape = tuple(generator.integers(1, 5, 2))
+        value, possible = generator.uniform(0.1, 1.0, shape), generator.random(shape) < generator.random()
+        pairs = assign(value, possible)
+        assert len({*pairs.values()}) == len(pairs)
+        assert all(possible[pair] for pair in pairs.items())
+        gains = np.pad(np.where(possible, value, 0.0), [(0, 4 - side) for side in shape])
+        best = max(gains[range(4), columns].sum() for columns in itertools.permutations(range(4)))
+        assert sum(value[pair] for pair in pairs.items()) == pytest.approx(best)
 
 
 def test_detections_belong_to_the_tracks_that_they_overlap() -> None:

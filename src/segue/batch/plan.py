@@ -82,27 +82,27 @@ class OptionRow:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One video of a batch: what is to be done, and what came of it.
+    """One video of a batch: its job and its outcome.
 
     Attributes:
         name: name of its results, a relative path without a suffix.
         source: file, folder or address.
-        arguments: options that are its own, such as prompts, as a list has them; with the source they tell it
-            from the other videos.
-        identity: what the source was known by when the video was planned; None where that is not known.
-        job: what is done with it, whatever its source says; None where only the list was read.
+        arguments: options of this video, such as prompts, as written in a list; together with the source,
+            they identify the video.
+        identity: identity of the source when the video was planned; None if it is not known.
+        job: job of the video; None if only the list was read.
         state: queued, running, done or failed.
-        worker: host and process that did it.
-        tries: how often it was begun.
-        error: why it failed, one line.
-        frames: frames with results.
-        seconds: time that its last try took, with fetching and uploading.
-        pace: seconds that the networks took for a frame, without reading and writing.
+        worker: host and process that processed it.
+        tries: number of tries.
+        error: reason for its failure, one line.
+        frames: number of frames with results.
+        seconds: duration of its last try, including downloads and uploads.
+        pace: seconds per frame of the networks, without reading and writing.
         digest: SHA-256 over names and contents of its results.
         stamp: SHA-256 over names, sizes and times of its results, None at an address.
-        image: JPEG of one frame with its objects, as long as the report lacks it.
-        refused: whether it failed because the store did not take its results; the ledger does not keep it.
-        row: what ``arguments`` was made of, in a video of a list; the ledger does not keep it.
+        image: JPEG of one frame with its objects, until the report has it.
+        refused: whether it failed because the store refused its results; not stored in the ledger.
+        row: origin of ``arguments`` for a video of a list; not stored in the ledger.
     """
 
     name: str
@@ -135,14 +135,14 @@ class Task:
 
 
 def read_tasks(sources: Sequence[str]) -> list[Task]:
-    """The videos that folders, patterns, lists and single videos name, without duplicates.
+    """Read the videos of folders, patterns, lists and single videos, without duplicates.
 
-    A folder stands for the videos below it; where there are none, each folder of images in it is a video. A
-    text file has one source a line (empty lines and those that begin with # do not count); CSV has the column
+    A folder stands for the videos below it; without videos, each folder of images in it is a video. A text
+    file has one source per line (empty lines and lines that begin with # are ignored). CSV has the column
     ``source`` and may have ``name``, ``mask``, ``box``, ``point``, ``remove``, ``auto``, ``classes``,
-    ``with``, ``roi``, ``depth``, ``flow`` and ``options``. Relative paths in a list begin at the list. What
-    segue wrote is no source: folders and patterns leave it out, and hidden files. A notice counts the other
-    files below a folder by their endings.
+    ``with``, ``roi``, ``depth``, ``flow`` and ``options``. Paths in a list are relative to the list. Folders
+    and patterns skip results of segue and hidden files. A notice counts other files below a folder by their
+    extensions.
 
     Args:
         sources: paths of videos and folders, patterns with ``*``, ``?`` and ``[]``, addresses of remote
@@ -154,8 +154,8 @@ def read_tasks(sources: Sequence[str]) -> list[Task]:
         None.
 
     Raises:
-        SourceError: nothing is there, a list cannot be read or has a wrong row, or a source is a result of
-            segue or a stream without an end.
+        SourceError: there is no video, a list cannot be read or has a wrong row, or a source is a result of
+            segue or an endless stream.
     """
     tasks = {(task.source, task.arguments): task for text in sources for task in _expanded(text)}
     if not tasks:

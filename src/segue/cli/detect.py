@@ -37,7 +37,7 @@ class DetectOptions(OptionModel):
     """JSON file for the objects."""
 
     device: str | None = option(None, "Model")
-    """Where networks run: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]"""
+    """Device for networks: cpu, cuda, cuda:1 ...  [default: a GPU if there is one]"""
 
 
 def _detect(fields: Values) -> None:

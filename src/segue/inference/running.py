@@ -21,6 +21,7 @@ from segue.inference.cpu.linear import use_fused_linear
 from segue.inference.cpu.onednn import can_fuse
 from segue.inference.folding import fold_batch_norms
 from segue.utils.allocation import apart_from_heap, release_freed_memory
+from segue.utils.devices import is_finite
 
 Network = TypeVar("Network")
 
@@ -164,9 +165,7 @@ def inference_copy(
     """
     module, dtype = cast(nn.Module, network), dtype_of_maps(precision)
     for name, value in module.state_dict().items():
-        # NaN and infinity pass into the extremes, which need no map of the size of the weight.
-        extremes = value.aminmax() if value.is_floating_point() and value.numel() else ()
-        if not all(bool(extreme.isfinite()) for extreme in extremes):
+        if not is_finite(value):
             raise CheckpointError(f"weight {name} of {type(network).__name__} holds NaN or infinity")
     compilation = requested_compilation(device, compiled=compiled)
     release_freed_memory()  # what is held back takes no memory

@@ -49,6 +49,8 @@ def measure(mask: IndexMask, origin: tuple[int, int] = (0, 0)) -> dict[int, Obje
     Returns:
         Area in pixels and box of every id but 0, in ascending order of id.
     """
+    if not mask.any():  # most frames of a camera
+        return {}
     last = np.ones(mask.shape, np.bool_)  # of a run
     np.not_equal(mask[:, 1:], mask[:, :-1], out=last[:, :-1])
     ends = np.flatnonzero(last)

@@ -55,17 +55,17 @@ def resolve_prompts(
     previous_masks: Mapping[int, npt.NDArray[np.generic]] | None = None,
     clicked: Mapping[int, ClickHistory] | None = None,
 ) -> FramePrompts:
-    """Turn a list of prompts into the form that trackers take.
+    """Convert a list of prompts to the format of trackers.
 
-    Several prompts of one id describe one object: its points are joined, and points correct its box or its
-    mask. Where objects overlap, the later one wins.
+    Several prompts with the same id describe one object: its points are combined, and points correct its box
+    or its mask. If objects overlap, the later one wins.
 
     Args:
         frame: the frame of the prompts, whose image is (H, W, 3), uint8.
-        prompts: at least one; :meth:`MaskPrompt.each` makes them of an index mask.
+        prompts: at least one; :meth:`MaskPrompt.each` converts an index mask.
         fit: resize masks of another size (nearest neighbour) instead of refusing them.
-        native: kinds of prompts that the network understands itself: objects without other prompts
-            get no mask here.
+        native: kinds of prompts that the network accepts directly; objects with only these prompts get no
+            mask here.
         prompter: what turns boxes and points into masks; None is segue-prompt.
         previous_masks: masks of this frame so far, by id, (H, W): probability in [0, 1], or booleans;
             points of such an id, without a box or mask, correct that.
@@ -78,8 +78,8 @@ def resolve_prompts(
         ``prompts``.
 
     Raises:
-        PromptError: a mask is empty or of the wrong size, a box or point lies outside the image, nothing
-            is found there, prompts contradict each other, or an id is not in 1..65535.
+        PromptError:             a mask is empty or of the wrong size, a box or point is outside the image, no
+            object is found there, prompts contradict each other, or an id is not in 1..65535.
 
     Example:
         >>> frame = Frame(0, 0.0, np.zeros((4, 6, 3), np.uint8))

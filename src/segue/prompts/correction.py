@@ -6,9 +6,9 @@ Near the click the mask is known to be wrong, and the answer decides; with the d
 mask count more. How far a click reaches follows from its distance to the outline: one on a border that
 slipped is meant for a strip, one in the middle of a lost limb for the limb.
 
-Where half of an object is lost, its outline is too far away. A detector knows whole objects: if the mask is a
-part of one, and the click lies in the middle of the rest, the rest is added. If the click lies in the middle
-of what the mask has of another object, that is removed.
+If half of an object is lost, its outline is too far away for this. A detector shows how far the object
+extends: if a detected object contains the mask, and the click is near the centre of the rest, the rest is
+added. If the click is near the centre of an area of another detected object, this area is removed.
 """
 
 from __future__ import annotations
@@ -326,7 +326,7 @@ def by_object(
         click: one that does not agree with the mask.
 
     Returns:
-        Probability, (H, W): as of the object in the region around the click, else as given.
+        Probability, (H, W): that of the object in the region around the click, unchanged elsewhere.
     """
     x, y, inside = int(click[0]), int(click[1]), click[2]
     area = np.count_nonzero(mask)

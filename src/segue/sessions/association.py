@@ -158,7 +158,10 @@ def assign(value: FloatingArray, possible: BoolArray) -> dict[int, int]:
     """The column of each row that has a ``possible`` one, for the largest sum of values, (N, M)."""
     if not possible.any():
         return {}
-    from scipy.optimize import linear_sum_assignment  # late, for a quick start
+    rows, columns = (indices.tolist() for indices in np.nonzero(possible))
+    if len({*rows}) == len({*columns}) == len(rows) and (value[possible] > 0).all():  # no two compete
+        return dict(zip(rows, columns, strict=True))
+    from scipy.optimize import linear_sum_assignment  # .3 s and 50 MB
 
     pairs = np.stack(linear_sum_assignment(np.where(possible, value, 0.0), maximize=True), 1).tolist()
     return {row: column for row, column in pairs if possible[row, column]}

@@ -1,4 +1,4 @@
-"""Tensors to a device and back, without needless waits."""
+"""Tensors to a device and back, without needless waits, and whether their values are finite."""
 
 from __future__ import annotations
 
@@ -22,3 +22,11 @@ def to_cpu(*tensors: Tensor) -> list[Tensor]:
         waits = number == len(tensors) or tensor.is_mps
         copies.append(tensor.to("cpu", non_blocking=not waits))
     return copies
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether a tensor holds neither NaN nor infinity."""
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    # Both pass into the extremes, which need no map of the size of the tensor.
+    return all(bool(extreme.isfinite()) for extreme in tensor.aminmax())

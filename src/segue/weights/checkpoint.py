@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from segue.errors import CheckpointError
+from segue.utils.devices import is_finite
 from segue.utils.files import PartialFile, reason_of
 from segue.utils.inputs import check_file, parse_json, user_path
 from segue.utils.naming import first_few
@@ -223,7 +224,7 @@ def match(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tens
     _require_equal_layout(path, matched, expected)
     for name, target in expected.items():
         matched[name] = matched[name].to(target.dtype)
-        if target.is_floating_point() and not torch.isfinite(matched[name]).all():
+        if not is_finite(matched[name]):
             raise CheckpointError(f"{path}: tensor {name} holds NaN or infinite values; get the file anew")
     return matched
 

@@ -6,7 +6,15 @@ import cv2
 import numpy as np
 
 from segue.models.geometry import reduced_to
-from segue.sessions.foreground.camera.changes import BRIGHT, DARK, LONG_SIDE, TOUCH, farthest, medians
+from segue.sessions.foreground.camera.changes import (
+    BRIGHT,
+    DARK,
+    LONG_SIDE,
+    TOUCH,
+    farthest,
+    medians,
+    share_of,
+)
 from segue.state import Checkpointable, checkpointed
 from segue.types import Image
 from segue.utils.arrays import BoolArray, Float32Array
@@ -60,10 +68,10 @@ def row_gains(now: Float32Array, before: Float32Array) -> Float32Array | None:
     lit: BoolArray = np.asarray(in_range.all(2))
     logs = np.log(np.maximum(now, 1).sum(2) / np.maximum(before, 1).sum(2))
     logs[~lit] = np.nan
-    if lit.mean() < 0.5:
+    if share_of(lit) < 0.5:
         return None
     median_log = float(medians(logs.reshape(-1), 0)[0])
-    altered = float((farthest(now, before * np.float32(np.exp(median_log))) > TOUCH).mean())
+    altered = share_of(farthest(now, before * np.float32(np.exp(median_log))) > TOUCH)
     if altered < ALTERED:
         return None
     for axis in (1, 0):
@@ -71,7 +79,7 @@ def row_gains(now: Float32Array, before: Float32Array) -> Float32Array | None:
             continue
         along = medians(logs, axis)
         gains = np.broadcast_to(np.exp(along), logs.shape).astype(np.float32)
-        left = float((farthest(now, before * gains[..., None]) > TOUCH).mean())
+        left = share_of(farthest(now, before * gains[..., None]) > TOUCH)
         if np.abs(along - median_log).max() > UNEVEN and left < LEFT * altered:
             return gains
     return None

@@ -17,6 +17,7 @@ from segue.sessions.foreground.camera.changes import (
     farthest,
     gains_between,
     seen_share,
+    share_of,
     structure,
 )
 from segue.sessions.foreground.camera.registration import normalised, shift, to_reference
@@ -136,7 +137,7 @@ class Views(Checkpointable):
 
 def _has_colours(image: Image, median: Image) -> bool:
     """Whether half of an image has the colours of a view: a crowd on a plain square hides its structure."""
-    return float((farthest(image, median) <= TOUCH).mean()) >= 1 - DIFFERS
+    return share_of(farthest(image, median) <= TOUCH) >= 1 - DIFFERS
 
 
 def _likeness(image: Image, other: Image) -> float:

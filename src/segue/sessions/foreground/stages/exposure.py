@@ -7,7 +7,7 @@ import numpy as np
 from segue.models.geometry import reduced_to
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.quantiles import Scene, once_per_scene
-from segue.sessions.foreground.camera.changes import ALTERED, LONG_SIDE, gains_between, structure
+from segue.sessions.foreground.camera.changes import ALTERED, LONG_SIDE, gains_between, share_of, structure
 from segue.sessions.foreground.stages.base import Stage, WorkFrame
 from segue.types import Image
 from segue.utils.arrays import BoolArray
@@ -57,10 +57,10 @@ def exposure(
             nothing, if others do.
     """
     _, altered = structure(frame, empty)
-    if altered.mean() > ALTERED:
+    if share_of(altered) > ALTERED:
         return None
     visible = ~altered
-    if hidden is not None and (visible & ~hidden).mean() > MIN_VISIBLE:
+    if hidden is not None and share_of(visible & ~hidden) > MIN_VISIBLE:
         visible &= ~hidden
     gains = gains_between(frame, empty, visible)
     image, scene = frame[visible].astype(np.float32), empty[visible].astype(np.float32)
