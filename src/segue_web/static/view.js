@@ -96,7 +96,8 @@ class View {
     const margin = MARGIN * devicePixelRatio;
     this.scale = Math.min((this.paneWidth - 2 * margin) / width, (this.canvas.height - 2 * margin) / height);
     this.scale = Math.max(this.scale, 0.01);
-    this.offset = { x: (this.paneWidth - width * this.scale) / 2, y: (this.canvas.height - height * this.scale) / 2 };
+    // Room is left below, where the timeline grows with its rows: the image need not move then.
+    this.offset = { x: (this.paneWidth - width * this.scale) / 2, y: margin };
     this.fitted = true;
   }
 

@@ -333,3 +333,11 @@ def test_nothing_is_cut_off_in_windows_of_all_sizes(one: Desk, window: tuple[int
     playwright.expect(one.page.locator("#side")).to_be_hidden()
     one.settle()
     assert one.page.evaluate(CUT) == []
+
+
+def test_no_window_is_too_narrow_for_the_rows_of_buttons(one: Desk) -> None:
+    beyond = "[document.documentElement, ...document.querySelectorAll('.bar, .transport')]"
+    for width in range(340, 1500, 20):
+        one.page.set_viewport_size({"width": width, "height": 760})
+        wide = one.page.evaluate(f"{beyond}.filter(part => part.scrollWidth > innerWidth).length")
+        assert not wide, f"at {width} pixels"
