@@ -40,8 +40,9 @@ def zoom(desk: Desk, times: int) -> None:
 @pytest.mark.parametrize("times", [0, 4, 9])
 def test_outlines_are_thin_at_any_zoom(one: Desk, times: int) -> None:
     one.page.evaluate(
-        "import('./static/view.js').then(({ view }) => { view.offset.x = view.paneWidth / 2 - 50 * view.scale; "
-        "view.offset.y = view.canvas.height / 2 - 50 * view.scale; view.draw(); })"  # zoom is around the middle
+        # To the middle, around which keys zoom.
+        "import('./static/view.js').then(({ view }) => { view.offset.x = view.paneWidth / 2 - 50 * view.scale;"
+        " view.offset.y = view.canvas.height / 2 - 50 * view.scale; view.draw(); })"
     )
     zoom(one, times)
     image = canvas(one)
