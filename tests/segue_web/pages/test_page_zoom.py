@@ -41,7 +41,8 @@ def zoom(desk: Desk, times: int) -> None:
 def test_outlines_are_thin_at_any_zoom(one: Desk, times: int) -> None:
     one.page.evaluate(
         # To the middle, around which keys zoom.
-        "import('./static/view.js').then(({ view }) => { view.offset.x = view.paneWidth / 2 - 50 * view.scale;"
+        "import('./static/view.js').then(({ view }) => {"
+        " view.offset.x = view.paneWidth / 2 - 50 * view.scale;"
         " view.offset.y = view.canvas.height / 2 - 50 * view.scale; view.draw(); })"
     )
     zoom(one, times)
