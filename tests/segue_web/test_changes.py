@@ -108,15 +108,15 @@ def test_where_the_tracker_was_not_sure_stays_with_a_mask(backend: AnnotateBacke
     for columns, unsure in zip((FIRST, SECOND), runs, strict=True):
         with project.change("tracking"):
             put(project, 5, 1, columns, unsure=unsure)
-    assert project.tracked_masks(1)[5][3] == runs[1]
+    assert project.uncorrected_masks(1)[5][3] == runs[1]
     judge(ask, 5, 5, accept=False)
-    assert project.tracked_masks(1)[5][3] == runs[0]
+    assert project.uncorrected_masks(1)[5][3] == runs[0]
     ask("undo")
-    assert project.tracked_masks(1)[5][3] == runs[1]
+    assert project.uncorrected_masks(1)[5][3] == runs[1]
     with closing(sqlite3.connect(project.folder / "project.db")) as database, database:
         database.execute("UPDATE marks SET unsure='0' WHERE frame=5")
     with pytest.raises(SourceError, match="frame 5: a mask is damaged"):
-        project.tracked_masks(1)
+        project.uncorrected_masks(1)
 
 
 def test_two_people_judge_what_they_have_seen(changed: AnnotateBackend, ask: Ask) -> None:

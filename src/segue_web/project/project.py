@@ -377,16 +377,19 @@ class Project(Store):
         rows = self._db.execute("SELECT frame, object FROM marks WHERE reviewed")
         return sorted({row["frame"] for row in rows if row["object"] in requested})
 
-    def tracked_masks(self, number: int) -> dict[int, StoredObject]:
-        """The tracked masks of an object by frame."""
-        sql = "SELECT frame, score, mask, unsure FROM marks WHERE object=? AND kind='tracked'"
+    def uncorrected_masks(self, number: int) -> dict[int, StoredObject]:
+        """The tracked and imported masks of an object by frame; of the latter no tracker gave the score."""
+        sql = (
+            "SELECT frame, kind, score, mask, unsure FROM marks "
+            "WHERE object=? AND kind IN ('tracked', 'imported')"
+        )
         empty = encode_rle(np.zeros(self.size, np.bool_))["counts"]
         masks: dict[int, StoredObject] = {}
         for row in self._db.execute(sql, (number,)):
             counts = row["mask"] or empty
             self._checked({number: counts}, row["frame"])
             self._check_unsure(row)
-            info = ObjectInfo(number, score=row["score"])
+            info = ObjectInfo(number, score=row["score"] if row["kind"] == "tracked" else 0.0)
             masks[row["frame"]] = info, counts, None, row["unsure"] or None
         return masks
 
@@ -620,7 +623,7 @@ class Project(Store):
             area = int(np.count_nonzero(plane))
             counts = encode_rle(plane)["counts"] if area else ""
             if previous is not None and mark.kind == "tracked":
-                is_same = previous.kind == "tracked" and counts == masks.get(number, "")
+                is_same = previous.kind in ("tracked", "imported") and counts == masks.get(number, "")
                 if previous.reviewed or is_same:
                     continue
                 replaced = self.decoded(frame, masks.get(number, ""))

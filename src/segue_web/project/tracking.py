@@ -258,11 +258,11 @@ def _earlier_masks(project: Project, plan: TrackingPlan) -> dict[str, dict[str, 
 
 
 def previous_masks(project: Project, plan: TrackingPlan) -> dict[int, list[StoredObject]]:
-    """Tracked masks by frame that a tracking changes only near corrections, if there are any."""
+    """Tracked and imported masks by frame that a tracking changes only near corrections, if there are any."""
     previous: dict[int, list[StoredObject]] = {}
     if plan.earlier:
         for number in plan.objects:
-            for index, stored in project.tracked_masks(number).items():
+            for index, stored in project.uncorrected_masks(number).items():
                 previous.setdefault(index, []).append(stored)
     return previous
 

@@ -269,6 +269,32 @@ def test_a_tracking_carries_the_corrections_on_its_way(
     project.close()
 
 
+def test_imported_masks_change_near_corrections_alone(made: tuple[Video, np.ndarray], tmp_path: Path) -> None:
+    video, masks = made
+    project = Project(tmp_path / "p", video.describe(), video.size)
+    with project.change("import"):
+        number = project.add_object()
+        for index in range(7):
+            project.put(index, {number: (masks[index] == 1, FrameAnnotation("imported", 0.9))})
+    better = (masks[3] == 1) | (masks[3] == 2)
+    with project.change("click"):
+        project.put(3, {number: (better, FrameAnnotation("given"))})
+        project.correct(3, number, Correction())
+    plan, (layer,) = begun_now(project, video, "forward", 3)
+    changed = layer[3].changed
+    assert changed is not None
+    np.testing.assert_array_equal(changed, better != (masks[3] == 1))
+    previous = previous_masks(project, plan)
+    assert sorted(previous) == [0, 1, 2, 4, 5, 6]
+    assert previous[4][0][0].score == 0, "a tracker may be less sure than a file"
+    with project.change("tracking"):
+        project.put(4, {number: (masks[4] == 1, FrameAnnotation("tracked", 0.5))})
+        project.put(5, {number: (masks[5] == 2, FrameAnnotation("tracked", 0.5))})
+    assert [project.marks(index)[number].kind for index in (4, 5)] == ["imported", "tracked"]
+    assert [project.marks(index)[number].agreement is None for index in (4, 5)] == [True, False]
+    project.close()
+
+
 def noted(project: Project) -> InterruptedTracking:
     tracking = interrupted(project)
     assert tracking is not None
