@@ -103,7 +103,7 @@ def _after_click(
         return answer.probability, answer.iou[0]
     depth = depth_at(mask, click[:2])
     predictions = prompter.predict_near(prompts, click[:2], depth)
-    probability = mended(current, predictions, click, minimum)
+    probability = mended(current, predictions, click, depth, minimum)
     if depth >= MIN_DEPTH * np.sqrt(np.count_nonzero(mask)):
         probability = by_object(probability, mask, prompter.objects_at(click[:2]), click)
     return probability, predictions[0].iou[0]
@@ -281,6 +281,7 @@ def mended(
     current: Float32Array,
     predictions: Sequence[MaskPrediction],
     click: Click,
+    depth: float,
     minimum: float = MIN_PROBABILITY,
 ) -> Float32Array:
     """Change a mask where the answers to a click say so.
@@ -289,6 +290,7 @@ def mended(
         current: probability of the mask so far, (H, W).
         predictions: answers to the click, each in a window of its own.
         click: one that does not agree with the mask.
+        depth: its distance to the outline of the mask, in pixels; see :func:`depth_at`.
         minimum: the mask is taken for no surer than this and 1 minus this.
 
     Returns:
@@ -299,7 +301,6 @@ def mended(
     answer, is_covered = _mean(predictions, current.shape)
     rows, columns = np.ogrid[: current.shape[0], : current.shape[1]]
     distance = np.hypot(rows - y, columns - x).astype(np.float32)
-    depth = depth_at(mask, click[:2])
     share = np.minimum(1, distance / max(MIN_REACH, REACH * depth))
     trust = MIN_TRUST + (1 - MIN_TRUST) * share
     odds = answer + trust * _log_odds(current, minimum)
