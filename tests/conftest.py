@@ -141,6 +141,18 @@ def shared() -> Path:
 
 
 @pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Takes features of the processor away, such as ``avx512``, beside those that the environment does."""
+
+    def take(*names: str) -> None:
+        from segue.inference.cpu.features import WITHOUT
+
+        monkeypatch.setenv(WITHOUT, ",".join([*names, os.environ.get(WITHOUT, "")]))
+
+    return take
+
+
+@pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs ``segue`` in an empty folder, inside the test's process."""
     from tests.cli.running import command_in
