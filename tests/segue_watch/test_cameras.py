@@ -108,7 +108,7 @@ def test_an_object_that_was_there_at_a_crash_leaves_once_in_the_parts_of_the_nex
 
     rotated = ("--rotate", "0.1s", "--format", "npz")
     assert watch(*rotated).code == 0
-    written = [table for table in tables() if rows(table)][-1]  # on a busy machine the last part may have no row
+    written = [table for table in tables() if rows(table)][-1]  # the last part may have none
     text, last = written.read_text(), rows(written)[-1]
     assert last["event"] in ("leave", "end")
     written.write_text("".join(text.splitlines(keepends=True)[:-1]))  # as a crash leaves it
