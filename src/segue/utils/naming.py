@@ -25,9 +25,23 @@ _MAX_NAME_BYTES = 255
 """Characters of the name of a file; more are cut off at its front."""
 
 
-def natural_key(name: str) -> tuple[tuple[int, int, str, str], ...]:
-    """Sorting key under which ``frame10`` comes after ``frame9``; different names have different keys."""
-    return tuple(map(_part_key, re.findall(r"[0-9]+|[^0-9]+", name)))
+_Parts = tuple[tuple[int, int, str, str], ...]
+
+
+def natural_key(name: str) -> tuple[tuple[_Parts, _Parts], ...]:
+    """Sorting key under which ``frame10`` comes after ``frame9``, and ``a (1).png`` after ``a.png``.
+
+    Different names have different keys. Folders of a path are compared before what is in them.
+    """
+    keys = []
+    for part in name.split("/"):
+        stem, dot, ending = part.rpartition(".")
+        keys.append((_parts_key(stem), _parts_key(dot + ending)) if stem else (_parts_key(part), ()))
+    return tuple(keys)
+
+
+def _parts_key(text: str) -> _Parts:
+    return tuple(map(_part_key, re.findall(r"[0-9]+|[^0-9]+", text)))
 
 
 def _part_key(part: str) -> tuple[int, int, str, str]:
