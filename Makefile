@@ -42,7 +42,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt 
 # Bytecode is made of what is used, when it is first used: compiling all of PyTorch takes twenty seconds.
 export PIP_COMPILE = 0
 DEV_PARTS := --editable '.[mqtt,synth,web]' --group dev
-ALL_PARTS := --editable '.[apprise,cluster,exr,matting,mqtt,onnx,synth,train,web]' \
+ALL_PARTS := --editable '.[apprise,cluster,dicom,exr,matting,mqtt,onnx,synth,train,web]' \
 	--group dev --group browser --group hub --group storage --group types --group docs --group release
 UV := $(shell command -v uv 2>/dev/null)
 SHOWN_INSTALL = $(if $(UV),$(UV) pip install --python $(BIN)/python --index-strategy unsafe-best-match,$\
@@ -173,7 +173,7 @@ $(VENV)/.installed-docs: $(VENV)/.installed-dev
 	@touch $@
 
 $(VENV)/.installed-extras: $(VENV)/.installed-all
-	$(PIP_INSTALL) --editable '.[apprise,cluster,hf,matting,mqtt,notebooks,onnx,synth,train,web]'
+	$(PIP_INSTALL) --editable '.[apprise,cluster,dicom,hf,matting,mqtt,notebooks,onnx,synth,train,web]'
 	@touch $@
 
 $(VENV)/.installed-mutate: $(VENV)/.installed-all

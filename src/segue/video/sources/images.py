@@ -8,6 +8,7 @@ import itertools
 import os
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, partial
@@ -33,10 +34,14 @@ from segue.utils.notices import notice
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.levels import SAMPLES, Range
 from segue.video.decoding.readers import DEFAULT_FPS, Reader, SourceImage, as_rgb
+from segue.video.sources.dicom import DICOM_SUFFIXES, DicomReader, is_dicom
 from segue.video.sources.kinds import IMAGE_SUFFIXES, is_image, is_video, one_kind
 
 _ORIENTATION, _WRITTEN, _EXIF, _TAKEN = 0x0112, 0x0132, 0x8769, 0x9003
 """Tags of EXIF: the orientation, when the file was written, further tags, and when the image was taken."""
+
+_READ = ", ".join(sorted({*IMAGE_SUFFIXES, *DICOM_SUFFIXES}))
+"""Endings of images that are read, for messages."""
 
 _COUNTER = re.compile(r"[0-9]{3,6}\Z")
 """The counter of a camera at the end of a name; that of DCF has four digits."""
@@ -57,6 +62,10 @@ def _images_and_rest(source: Path) -> tuple[list[Path], list[Path], str]:
     if not images:
         _refuse_videos(source, paths)
         _refuse_folders(source, paths)
+        images = [path for path in paths if path.is_file() and is_dicom(path)]
+    if not images and (suffixes := Counter(path.suffix.lower() for path in paths if path.is_file())):
+        counts = [f"{count} {suffix or 'without an ending'}" for suffix, count in suffixes.most_common()]
+        raise SourceError(f"{source}: no images here but {first_few(counts, 3)}; segue reads {_READ}")
     frames, rest = _of_one_kind(source, sorted(images, key=lambda path: natural_key(path.name)))
     frames, order = _in_order_of_counter(frames)
     return frames, rest, order
@@ -98,10 +107,12 @@ def _of_one_kind(source: Path | str, images: list[Path]) -> tuple[list[Path], li
         ) from None
 
 
-def open_folder(folder: Path, fps: float | None) -> ImageReader:
-    """The images of a folder; says which files beside them are left out."""
+def open_folder(folder: Path, fps: float | None) -> Reader:
+    """The images of a folder, or its DICOM files; says which files beside them are left out."""
     images, left, order = _images_and_rest(folder)
     _report(folder, images, left, order)
+    if images and not is_image(images[0]):
+        return DicomReader(images, name_of_source(folder), str(folder), fps)
     return ImageReader(images, name_of_source(folder), str(folder), fps)
 
 
@@ -197,7 +208,7 @@ def _written_time(path: Path) -> str:
 
 
 def _exif_time(path: Path) -> str:
-    """When a camera took an image by its EXIF data, as text in the order of time; empty where they lack it."""
+    """When a camera took an image by its EXIF data, as text in the order of time; empty if unknown."""
     with suppress(DamageError, *IMAGE_ERRORS), _opened(path) as image:
         exif = image.getexif()
         time = exif.get_ifd(_EXIF).get(_TAKEN) or exif.get(_WRITTEN)
@@ -323,7 +334,7 @@ class ImageReader(Reader):
 
     def __init__(self, files: list[Path], name: str, where: str, fps: float | None) -> None:
         if not files:
-            raise SourceError(f"{where}: no images here ({', '.join(sorted(IMAGE_SUFFIXES))})")
+            raise SourceError(f"{where}: no images here ({_READ})")
         self.name = name
         self.where = where
         self.files = tuple(files)
