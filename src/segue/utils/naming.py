@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,9 @@ _ENDINGS = re.compile(
 )
 _QUERY = re.compile(rf"({_IMAGE_ENDING})\?.*", re.IGNORECASE | re.DOTALL)
 """What follows an image in an address."""
+
+MAX_STEM_BYTES = 180
+"""Bytes of a name to which segue adds endings; file systems take 255 in all."""
 
 _MAX_NAME_BYTES = 255
 """Characters of the name of a file; more are cut off at its front."""
@@ -50,6 +54,15 @@ def _part_key(part: str) -> tuple[int, int, str, str]:
     # Compared as text of known length: int() refuses the thousands of digits that a hostile name can have.
     digits = part.lstrip("0")
     return (0, len(digits), digits, part)
+
+
+def short_name(name: str, max_bytes: int = MAX_STEM_BYTES) -> str:
+    """A name for a file that leaves room for an ending; a longer one is cut and has a digest of the whole."""
+    encoded = name.encode("utf-8", "surrogateescape")
+    if len(encoded) <= max_bytes:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:12]
+    return f"{encoded[: max_bytes - 13].decode('utf-8', 'ignore')}-{digest}"
 
 
 def first_few(names: Iterable[str], few: int = 5) -> str:
