@@ -93,10 +93,15 @@ def is_hidden(name: str) -> bool:
     )
 
 
+def composed(name: str) -> str:
+    """A name in which letters and their accents are one sign; a Mac writes them apart."""
+    return unicodedata.normalize("NFC", name)
+
+
 def frame_stem(name: str) -> str:
     """The name of an image or mask without folders, endings and the parts that Roboflow adds."""
     last = re.split(r"[/\\]", _QUERY.sub(r"\1", name))[-1][-_MAX_NAME_BYTES:]
-    last = unicodedata.normalize("NFC", last)  # a Mac writes letters and their accents apart
+    last = composed(last)
     return _ENDINGS.sub("", last) or last
 
 
