@@ -396,6 +396,7 @@ class TrackSession(Checkpointable, Session):
         maps = ObjectMaps(
             partial(_logits_with_crowd, result, visible, ids),
             partial(_planes_with_crowd, result, visible, ids),
+            partial(_rows_with_crowd, result, visible, ids),
         )
         return Segmentation(result.index, result.time, mask, tuple(objects), maps, _unsure=result._unsure)
 
@@ -552,8 +553,11 @@ def segmentation_of(
                     score = expected.get(i, score ** (1 - FIRST_WEIGHT) * first**FIRST_WEIGHT)
             objects.append(ObjectInfo(i, label, score, extent.box, extent.area))
     get_probabilities = partial(expanded, compact, tracked.expand)
+    rows = None
     if tracked.logits is not None:
         logits = partial(expanded, compact, tracked.logits)
+        if tracked.by_object:
+            rows = partial(_expanded_rows, compact, tracked.logits)
     elif tracked.predicted is not None:
         (low,) = to_cpu(tracked.predicted.compact)
         logits = partial(
@@ -562,9 +566,11 @@ def segmentation_of(
             tracked.ids,
             replace(tracked.predicted, compact=low),
         )
+        if tracked.by_object:
+            rows = partial(_rows_with_predicted, mask, tracked.ids, replace(tracked.predicted, compact=low))
     else:
         logits = partial(_logits_of, get_probabilities)
-    maps = ObjectMaps(logits, get_probabilities)
+    maps = ObjectMaps(logits, get_probabilities, rows)
     return Segmentation(index, time, mask, tuple(objects), maps, _unsure=unsure_bits(best.numpy()))
 
 
@@ -594,6 +600,38 @@ def _logits_with_crowd(
     planes = [
         log_odds((crowd_mask == i).astype(np.float32)) if i in ids else tracked[i]
         for i in sorted((*tracked, *ids))
+    ]
+    return np.stack(planes)
+
+
+def _rows_with_crowd(
+    result: Segmentation, crowd_mask: npt.NDArray[np.integer], ids: Sequence[int], rows: Sequence[int]
+) -> Float32Array:
+    """Log-odds of :func:`_logits_with_crowd` of the objects at some places."""
+    numbers = sorted((*result.ids, *ids))
+    tracked = [result.ids.index(numbers[row]) for row in rows if numbers[row] not in ids]
+    of_result = iter(result._logits_of(tracked) if tracked else ())
+    planes = [
+        log_odds((crowd_mask == numbers[row]).astype(np.float32)) if numbers[row] in ids else next(of_result)
+        for row in rows
+    ]
+    return np.stack(planes)
+
+
+def _expanded_rows(compact: Tensor, logits: Callable[[Tensor], Tensor], rows: Sequence[int]) -> Float32Array:
+    """Log-odds of the objects at some places, (k, H, W)."""
+    return expanded(compact[list(rows)], logits)
+
+
+def _rows_with_predicted(
+    mask: IndexMask, ids: Sequence[int], predicted: PredictedObjects, rows: Sequence[int]
+) -> Float32Array:
+    """Log-odds of objects at some places: as predicted, or as they are in an index mask, (H, W)."""
+    places = [predicted.ids.index(ids[row]) for row in rows if ids[row] in predicted.ids]
+    of_predicted = iter(expanded(predicted.compact[places], predicted.expand) if places else ())
+    planes = [
+        next(of_predicted) if ids[row] in predicted.ids else log_odds((mask == ids[row]).astype(np.float32))
+        for row in rows
     ]
     return np.stack(planes)
 

@@ -188,6 +188,7 @@ class TrackOutput:
         scores: (K,), how good the mask of each object is likely to be, in [0, 1], where the network says so
             itself; None leaves it to the session.
         highest: what is highest at each pixel; None leaves it to the session.
+        by_object: whether rows of ``compact`` are objects, of which ``logits`` and ``predicted`` take some.
     """
 
     ids: tuple[int, ...]
@@ -198,6 +199,7 @@ class TrackOutput:
     highest: Highest | None = None
     logits: Callable[[Tensor], Tensor] | None = None
     predicted: PredictedObjects | None = None
+    by_object: bool = False
 
 
 class Tracker(Protocol):
