@@ -1,7 +1,7 @@
 """A tracking network whose masks are known in closed form: those of the nearest prompted frame.
 
-Where an object was prompted on several frames, a mask also has a cell for no reason, as those of real networks
-change in places that a correction was not about.
+Where an object was prompted on several frames, a mask also has a cell for no reason, as those of real
+networks change in places that a correction was not about.
 
 An object is a set of cells of an image, which lie so far apart that each is a connected region of its own.
 Images stand still, and their first pixel tells the index of the frame.
@@ -86,7 +86,9 @@ class NearestTracker(Checkpointable):
         index = int(image[0, 0, 0])
         if given is not None:
             for number in given.masked:
-                plane = torch.from_numpy(given.whole[number]) if number in given.whole else given.mask == number
+                plane = (
+                    torch.from_numpy(given.whole[number]) if number in given.whole else given.mask == number
+                )
                 self._memory = {**self._memory, number: {**self._memory.get(number, {}), index: plane.cpu()}}
         return self._at(index)
 

@@ -1,4 +1,4 @@
-"""Corrections in ``segue.Video``, in any number and order: each changes what was made from it, and nothing else."""
+"""Corrections in ``segue.Video``, in any number and order: each changes what was made from it alone."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def test_two_corrections_before_one_tracking_change_each_what_is_near(video: seg
     assert cells(video) == ["03", "03", "01", "01", "01", "023", "023", "023", "023"]
 
 
-def test_a_correction_that_waits_is_still_one_after_a_tracking_from_an_earlier_one(video: segue.Video) -> None:
+def test_a_correction_waits_while_another_one_is_tracked(
+    video: segue.Video,
+) -> None:
     """What changes behind the later one is near its change, and not anywhere."""
     give(video, 0, "03")
     track(video)

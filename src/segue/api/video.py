@@ -682,7 +682,9 @@ class Video(AbstractContextManager["Video"]):
             of_group = {i: objects[i] for i in group}
             conditioning = {index: self._conditioning_frame(each, index, of_group) for index in frames}
             if any(frame.mask.any() for frame in conditioning.values()):
-                layers.append(Layer(self._session(), conditioning, PreviousMasks(each, of_group)))
+                corrected = frozenset(each.carries or ()) & {*group}
+                previous = PreviousMasks(each, of_group)
+                layers.append(Layer(self._session(), conditioning, previous, corrected=corrected))
         return layers
 
     def _conditioning_frame(self, each: Pass, index: int, objects: Mapping[int, Shown]) -> ConditioningFrame:

@@ -72,12 +72,15 @@ class Layer:
         previous: their masks from an earlier tracking, by frame; where there are some, only what is connected
             with a change on a corrected frame takes their place.
         region: what corrections changed, on the last frame; None before the first change.
+        corrected: objects whose corrections are propagated; None are all. Corrected frames of others are
+            not nearer to a frame than theirs.
     """
 
     session: TrackSession
     conditioning: Mapping[int, ConditioningFrame]
     previous: Mapping[int, Sequence[StoredObject]] = field(default_factory=dict)
     region: ChangeRegion | None = None
+    corrected: frozenset[int] | None = None
 
     def state(self) -> SessionState:
         """What :meth:`restore` needs to go on identically; it shares tensors with the session."""
@@ -120,7 +123,11 @@ class Layer:
 
     def _is_nearest(self, index: int) -> bool:
         """Whether no other corrected frame is nearer than those whose change is propagated."""
-        frames = self.conditioning
+        frames = {
+            i: frame
+            for i, frame in self.conditioning.items()
+            if self.corrected is None or frame.known & self.corrected
+        }
         nearest = min(frames, key=lambda i: (abs(i - index), frames[i].changed is None))
         return frames[nearest].changed is not None
 

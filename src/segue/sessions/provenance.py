@@ -54,7 +54,7 @@ class Sources(NamedTuple):
                 after = source
         return cls(before, after)
 
-    def behind(self, direction: Direction) -> Source | None:
+    def behind(self, direction: int) -> Source | None:
         """The prompted frame from which a tracking in a direction comes."""
         return self.before if direction == 1 else self.after
 
@@ -129,10 +129,22 @@ class ObjectMasks:
 
     def forget_unused_versions(self) -> None:
         """Drop earlier versions of prompts that no tracked mask was made from."""
-        used = {source for masks in self.tracked.values() for mask in masks for source in mask.made_from}
-        used |= {(frame, prompted.revision) for frame, prompted in self.prompts.items()}
+        used = self._used()
         for frame, versions in self.versions.items():
-            self.versions[frame] = {n: counts for n, counts in versions.items() if (frame, n) in used}
+            current = self.prompts[frame].revision
+            self.versions[frame] = {
+                n: counts for n, counts in versions.items() if n == current or (frame, n) in used
+            }
+
+    def earlier_versions(self) -> Iterator[tuple[int, Revision, str]]:
+        """Frame, revision and run lengths of earlier versions of prompts that masks were made from."""
+        for frame, revision in sorted(self._used()):
+            versions = self.versions.get(frame, {})
+            if revision in versions and revision != self.prompts[frame].revision:
+                yield frame, revision, versions[revision]
+
+    def _used(self) -> set[Source]:
+        return {source for masks in self.tracked.values() for mask in masks for source in mask.made_from}
 
     def at(self, frame: int) -> StoredObject | None:
         """The mask of a frame; None where none is known, and where the object is absent."""
@@ -269,6 +281,10 @@ class Pass:
 _Frames = dict[int, MadeFrom]
 """Frames of an object, ascending, with what their masks will be made from."""
 
+_Changes = dict[tuple[int, Direction, int | None], dict[int, dict[Source | None, _Frames]]]
+"""Masks to change, by the prompted frame and the direction from which the change comes, the next prompted
+frame, the object, and the source of its masks so far."""
+
 
 def plan(
     objects: Mapping[int, ObjectMasks], frames: Sequence[int], part: tuple[int, int] | None = None
@@ -289,7 +305,7 @@ def plan(
         selected = frames[bisect_left(frames, low) : bisect_right(frames, high)]
         frames = [index for index in selected if index != part[0]]
     anew: list[tuple[int, int, _Frames]] = []  # start, object
-    changes: dict[tuple[int, Direction, int], dict[Source | None, _Frames]] = {}  # start, direction, object
+    changes: _Changes = {}
     for number, masks in objects.items():
         for segment, sources in masks.segments(frames):
             missing: _Frames = {}
@@ -307,7 +323,9 @@ def plan(
                     assert source is not None
                     made_from = (*made_from, source)
                     earlier = Sources.of(mask.made_from, frame).behind(direction)
-                    by_source = changes.setdefault((source[0], direction, number), {})
+                    ahead = sources.behind(-direction)
+                    way = source[0], direction, None if ahead is None else ahead[0]
+                    by_source = changes.setdefault(way, {}).setdefault(number, {})
                     by_source.setdefault(earlier, {})[frame] = made_from
             if missing:
                 start = sources.before or sources.after
@@ -354,15 +372,11 @@ def _by_object(ways: Iterable[tuple[int, int, _Frames]]) -> dict[int, _Frames]:
     return by_object
 
 
-def _carrying(
-    changes: Mapping[tuple[int, Direction, int], Mapping[Source | None, _Frames]],
-) -> Iterator[Pass]:
-    """Passes that carry the changes of prompted frames, each those of one frame in one direction."""
-    for start, backwards in sorted({(start, -direction) for start, direction, _ in changes}):
-        way = start, -backwards
-        of_way = {i: each for (*other, i), each in changes.items() if (*other,) == way}
-        for count in range(max(map(len, of_way.values()))):
-            several = {i: [*each.items()][count] for i, each in of_way.items() if count < len(each)}
+def _carrying(changes: _Changes) -> Iterator[Pass]:
+    """Passes that carry the changes of prompted frames; objects with one range are together."""
+    for (start, _, _), objects in sorted(changes.items(), key=lambda item: (item[0][0], -item[0][1])):
+        for count in range(max(map(len, objects.values()))):
+            several = {i: [*each.items()][count] for i, each in objects.items() if count < len(each)}
             made_from = {i: frames for i, (_, frames) in several.items()}
             last = max((f for frames in made_from.values() for f in frames), key=lambda f: abs(f - start))
             yield Pass(start, last, made_from, {i: source for i, (source, _) in several.items()})
@@ -423,8 +437,7 @@ def as_json(objects: Mapping[int, ObjectMasks]) -> dict[str, Any]:
         for frame, (*earlier, last) in masks.tracked.items():
             tracked.setdefault(str(frame), {})[str(i)] = [*_row(last.stored), list(map(list, last.made_from))]
             replaced += [[frame, i, *_row(each.stored), list(map(list, each.made_from))] for each in earlier]
-        for frame, of_frame in masks.versions.items():
-            versions += [[frame, i, revision, counts] for revision, counts in of_frame.items()]
+        versions += [[frame, i, *version] for frame, *version in masks.earlier_versions()]
         removed += [[frame, i] for frame in sorted(masks.removed)]
         clicks += [
             [frame, i, list(map(list, each.clicks)), each.box and list(each.box), each.mends]
