@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from pathlib import Path
+
 import pytest
 
 import segue
@@ -11,6 +13,8 @@ from segue.types import RemovePrompt
 from tests.nearest_mask import NearestMask, cells_of, images, mask_of, whole_masks
 
 COUNT = 9
+SAVED = Path(__file__).parents[1] / "saved/video.json"
+"""Two objects, tracked from frame 0 and then corrected on frames 6 and 3, as an earlier version saved them."""
 
 
 @pytest.fixture
@@ -190,3 +194,15 @@ def test_an_object_that_is_removed_before_it_is_tracked(video: segue.Video) -> N
     track(video)
     assert cells(video) == ["01"] * 5 + ["-"] * 4
     assert cells(video, 2) == ["2"] * COUNT
+
+
+def test_a_state_of_an_earlier_version_goes_on(video: segue.Video) -> None:
+    """Its masks were made from all prompts before them, but for the corrections that wait."""
+    video.restore(json.loads(SAVED.read_text()))
+    assert (cells(video)[:6], cells(video, 2)[:3]) == (["03"] * 6, ["2"] * 3)
+    track(video)
+    assert cells(video) == [*["03"] * 4, *["01"] * 5]
+    assert cells(video, 2) == ["2", "2", *["23"] * 7]
+    steps = NearestMask.steps
+    track(video)
+    assert NearestMask.steps == steps

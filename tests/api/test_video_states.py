@@ -1,4 +1,4 @@
-"""``segue.Video`` in the hands of people who add, correct, withdraw, track, stop, save and restore in any order.
+"""``segue.Video`` where people add, correct, withdraw, track, stop, save and restore in any order.
 
 The network gives masks in closed form, and one cell more for no reason where an object was prompted twice.
 """
