@@ -559,12 +559,15 @@ class ImageMarks:
         points: clicks on the object, each ``(x, y)``.
         negative: clicks off the object.
         scribble: strokes on the object, each a sequence of points.
+        order: for each click, in the order in which they were given, whether it is on the object. Clicks
+            without an order come last, those on the object first.
     """
 
     box: Box | None = None
     points: Sequence[Point] = ()
     negative: Sequence[Point] = ()
     scribble: Sequence[Sequence[Point]] = ()
+    order: Sequence[bool] = field(default=(), kw_only=True)
 
 
 Marks = TypeVar("Marks", bound=ImageMarks)
@@ -780,7 +783,8 @@ class PointPrompt(Prompt):
 
     def to_image(self, marks: Marks) -> Marks:
         positive, negative = [*marks.points, *self.positive], [*marks.negative, *self.negative]
-        return replace(marks, points=positive, negative=negative)
+        order = [*marks.order, *(True for _ in self.positive), *(False for _ in self.negative)]
+        return replace(marks, points=positive, negative=negative, order=order)
 
     def scaled(self, across: float, down: float) -> PointPrompt:
         on, off = (

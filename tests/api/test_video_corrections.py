@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from tests.nearest_mask import NearestMask, cells_of, images, mask_of, whole_mas
 
 COUNT = 9
 SAVED = Path(__file__).parents[1] / "saved/video.json"
-"""Two objects, tracked from frame 0 and then corrected on frames 6 and 3, as an earlier version saved them."""
+"""Two objects, tracked from frame 0 and then corrected on frames 6 and 3, as saved by an earlier version."""
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ def test_a_withdrawn_prompt_makes_stale_what_came_from_it(masks: ObjectMasks) ->
     assert masks.at(3) == masks.at(8) == stored([0]), "those before it are known"
     passes = plan({1: masks}, FRAMES)
     assert ways(passes) == [(7, 9, False), (7, 3, False)]
-    assert passes[1].made_from[1] == {frame: ((2, 1), (7, 3)) for frame in (3, 4, 5, 6)}
+    assert passes[1].made_from[1] == dict.fromkeys((3, 4, 5, 6), ((2, 1), (7, 3)))
     masks.withdraw(7)
     assert plan({1: masks}, FRAMES) == []
 

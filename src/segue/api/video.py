@@ -20,7 +20,7 @@ from segue.api.slides import MAX_SLIDES, WIDTH, Slides
 from segue.errors import CheckpointError, PromptError, SegueError, SourceError
 from segue.masks import encode_rle
 from segue.models.base import FramePrompts, Schedule, TrackNetwork
-from segue.prompt_inputs import PromptArguments, PromptsLike, check_id, collect_prompts
+from segue.prompt_inputs import PromptArguments, PromptsLike, check_frame, check_id, collect_prompts
 from segue.prompts import ImagePrompter, MakePrompter, find_prompter, resolve_prompts
 from segue.prompts.annotation import extended_history
 from segue.prompts.correction import ClickHistory
@@ -269,6 +269,7 @@ class Video(AbstractContextManager["Video"]):
                 return self._result(read.index)
         else:
             added = collect_prompts(prompts, **arguments, size=read.size, id=id, corrects=id in previous)
+        check_frame(added, read.index)
         if self._native is not None:
             return self._add_to(self._native, read, added)
         pointed = {item.id for item in added if item.corrects} & previous.keys()

@@ -145,14 +145,8 @@ class Highest:
         Returns:
             The highest value of each pixel, its channel, and the sums.
         """
-        best, place = (
-            planes[0].clone(),
-            torch.zeros(planes.shape[1:], dtype=torch.int16, device=planes.device),
-        )
-        for number, plane in enumerate(planes[1:], 1):
-            place.masked_fill_(plane > best, number)
-            torch.maximum(best, plane, out=best)
-        return cls(best, place, planes.sum((1, 2)))
+        best, place = planes.max(0)
+        return cls(best, place.to(torch.int16), planes.sum((1, 2)))
 
 
 @dataclass(frozen=True, slots=True)
