@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import segue
-from segue.types import RemovePrompt
+from segue.errors import PromptError
+from segue.types import MaskPrompt, RemovePrompt
 from tests.nearest_mask import NearestMask, cells_of, images, mask_of, whole_masks
 
 COUNT = 9
@@ -205,3 +206,11 @@ def test_a_state_of_an_earlier_version_goes_on(video: segue.Video) -> None:
     steps = NearestMask.steps
     track(video)
     assert NearestMask.steps == steps
+
+
+def test_a_prompt_for_another_frame_is_refused(video: segue.Video) -> None:
+    with pytest.raises(PromptError, match="for frame 3, but was given on frame 0"):
+        video.add(0, [MaskPrompt(1, mask_of([0], 0), frame=3)])
+    assert video.ids == ()
+    video.add(3, [MaskPrompt(1, mask_of([0], 0), frame=3)])
+    assert video.prompted == (3,)

@@ -367,6 +367,8 @@ class Video(AbstractContextManager["Video"]):
     def remove(self, id: int, frame: int | None = None) -> None:
         """Remove an object, or its prompts on a frame.
 
+        A :class:`segue.RemovePrompt` for :meth:`add` removes an object from its frame on.
+
         Args:
             id: the object.
             frame: index of a frame; None removes the object from all frames.
@@ -396,15 +398,19 @@ class Video(AbstractContextManager["Video"]):
 
         Without ``start`` and ``stop``, each object is tracked from its first prompt to the end of the video,
         and then backwards to its beginning. An object that was corrected after it was tracked is tracked from
-        each corrected frame to the next prompted frames in both directions. With ``start`` and ``stop``, all
-        objects are tracked from one frame to another. Prompted frames on the way, and the 24 nearest other
-        prompted frames, are memory before the first frame is tracked.
+        each corrected frame to the next prompted frames in both directions. Masks whose prompts have not
+        changed stay as they are and take no time. With ``start`` and ``stop``, only frames between them
+        change. Prompted frames on the way, and the 24 nearest other prompted frames, are memory before the
+        first frame is tracked.
 
         On frames that were tracked before, the corrected region moves along the optical flow. Masks change
         only in connected regions that touch it, if the tracker is at least as confident there. On frames
-        nearer to another prompted frame, it must be more confident. A mask stays unchanged if the score of
-        the object would fall by more than 0.1. Objects that overlap on a prompted frame are tracked
-        separately.
+        nearer to another prompted frame of the object, it must be more confident. A mask stays unchanged if
+        the score of the object would fall by more than 0.1. If a prompt is withdrawn, the masks before it
+        count again; where there are none, the object is tracked anew. Objects that overlap on a prompted
+        frame are tracked separately.
+
+        Prompts that are added while results are taken count from the next call on.
 
         Args:
             start: index of a frame with prompts; None is the first such frame.
