@@ -40,7 +40,9 @@ from segue.sessions.corrections import (
 )
 from segue.sessions.detecting import detector
 from segue.sessions.networks import track_network
-from segue.sessions.provenance import (
+from segue.sessions.session import one_thread_at_a_time
+from segue.sessions.track import TrackSession
+from segue.sessions.videos.provenance import (
     ObjectMasks,
     Pass,
     PreviousMasks,
@@ -52,8 +54,6 @@ from segue.sessions.provenance import (
     from_json,
     plan,
 )
-from segue.sessions.session import one_thread_at_a_time
-from segue.sessions.track import TrackSession
 from segue.state import SessionState, blaming_state
 from segue.types import (
     Frame,

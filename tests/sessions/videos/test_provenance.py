@@ -9,7 +9,7 @@ import pytest
 
 from segue.masks import encode_rle
 from segue.sessions.corrections import StoredObject
-from segue.sessions.provenance import MadeFrom, ObjectMasks, Pass, Sources, StoredMask, plan
+from segue.sessions.videos.provenance import MadeFrom, ObjectMasks, Pass, Sources, StoredMask, plan
 from segue.types import ObjectInfo
 
 FRAMES = range(10)
