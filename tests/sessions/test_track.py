@@ -848,3 +848,34 @@ def test_a_text_adds_the_objects_that_it_finds(monkeypatch: pytest.MonkeyPatch) 
     assert asked == ["dog"], "made once"
     session.step(FRAMES[0], text=["dog", "cat"])
     assert asked == ["dog", ["dog", "cat"]]
+
+
+def test_prompts_that_were_added_wait_until_a_frame_is_taken() -> None:
+    session = TrackSession(lively_lite(), device="cpu")
+    session.step(FRAMES[0], MASKS[0])
+    assert not session.requires_update or session.tracker.requires_update
+    session.add([MaskPrompt(7, MASKS[1] == 1)])
+    assert session.requires_update, "the next frame must not be skipped"
+    failing = session.tracker.step
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError("the device is gone")
+
+    session.tracker.step = fails  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="gone"):
+        session.step(FRAMES[1])
+    session.tracker.step = failing  # type: ignore[method-assign]
+    with pytest.raises(PromptError, match="outside"):
+        session.step(FRAMES[1], [PointPrompt(1, (1000, 1000))])
+    assert 7 in session.step(FRAMES[1]).ids
+    session.add([MaskPrompt(8, np.zeros_like(MASKS[1]))])
+    with pytest.raises(PromptError, match="empty"):
+        session.step(FRAMES[2])
+    assert 8 not in session.step(FRAMES[2]).ids, "what is invalid is dropped"
+
+
+def test_a_prompt_for_another_frame_is_refused() -> None:
+    session = TrackSession(lively_lite(), device="cpu")
+    with pytest.raises(PromptError, match="for frame 3, but was given on frame 0"):
+        session.step(FRAMES[0], MaskPrompt.each(MASKS[0], frame=3))
+    assert session.step(FRAMES[0], MaskPrompt.each(MASKS[0], frame=0)).ids

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import cv2
 import numpy as np
@@ -378,10 +379,8 @@ class AnimationReader(Reader):
         self.where = str(path)
         self._fps = fps or DEFAULT_FPS
         self.files = (path,)
-        self._lock = threading.Lock()
-        self._shelf = ExitStack()
-        self._open: PillowImage.Image | None = None
-        self._at = 0
+        self._restart()
+        _ANIMATIONS.add(self)
         try:
             with _opened(path) as image:
                 self._pages = self._pages_of_frames(image)
@@ -391,6 +390,13 @@ class AnimationReader(Reader):
                 self.fps = 1 / self._duration(image)
         except DamageError as error:
             raise SourceError(str(error)) from error
+
+    def _restart(self) -> None:
+        """Have no open file; a fork leaves that of its parent alone, with which it shares the position."""
+        self._lock = threading.Lock()
+        self._shelf = ExitStack()
+        self._open: PillowImage.Image | None = None
+        self._at = 0
 
     @property
     def count(self) -> int:
@@ -472,3 +478,15 @@ class AnimationReader(Reader):
                 image.load()
         duration = image.info.get("duration", 0)  # milliseconds
         return duration / 1000 if isinstance(duration, (int, float)) and 0 < duration < 1e7 else 1 / self._fps
+
+
+_ANIMATIONS: WeakSet[AnimationReader] = WeakSet()
+
+
+def _begin_anew_in_fork() -> None:
+    for reader in _ANIMATIONS:
+        reader._restart()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew_in_fork)
