@@ -14,7 +14,7 @@ from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.stages.base import Stage, WorkFrame
 from segue.state import checkpointed
 from segue.types import Image
-from segue.utils.arrays import BoolArray
+from segue.utils.arrays import UInt8Array
 
 # Chosen on a made recording of four views and on SBI2015, CDnet highway and office, which have no such part.
 MIN_SHARE = 0.04  # of the image that the part takes
@@ -46,7 +46,7 @@ class Panels(Stage):
             self._box, self._since = _changed_part(image, previous), frame.time
             return
         part = _window(self._box)
-        if _changes(image[part], previous[part]).mean() > FEW:
+        if _share(_changes(image[part], previous[part])) > FEW:
             self._box = None if frame.time - self._since > SETTLES else self._box
             return
         foreground = frame.foreground.copy()
@@ -62,11 +62,9 @@ class Panels(Stage):
 def _changed_part(image: Image, previous: Image) -> tuple[int, int, int, int] | None:
     """The box of a large part of an image that has changed as a whole since the frame before."""
     changed = _changes(image, previous)
-    if changed.mean() < MIN_SHARE:
+    if _share(changed) < MIN_SHARE:
         return None
-    pieces = Pieces.of(
-        cv2.morphologyEx(changed.view(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0
-    )
+    pieces = Pieces.of(cv2.morphologyEx(changed, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0)
     number = int(np.argmax(pieces.areas))
     left, top, width, height = (int(side) for side in pieces.boxes[number])
     if pieces.areas[number] < max(FILLED * width * height, MIN_SHARE * changed.size):
@@ -75,9 +73,14 @@ def _changed_part(image: Image, previous: Image) -> tuple[int, int, int, int] | 
     return top, top + height, left, left + width
 
 
-def _changes(image: Image, previous: Image) -> BoolArray:
-    """Pixels that have changed since the frame before, (h, w)."""
-    return np.asarray(cv2.absdiff(image, previous).max(axis=2) > CHANGED)
+def _changes(image: Image, previous: Image) -> UInt8Array:
+    """Pixels that have changed since the frame before, (h, w): 255, others 0."""
+    same = cv2.inRange(cv2.absdiff(image, previous), (0, 0, 0), (CHANGED,) * 3)
+    return np.asarray(cv2.bitwise_not(same), np.uint8)
+
+
+def _share(changed: UInt8Array) -> float:
+    return cv2.countNonZero(changed) / max(1, changed.size)
 
 
 def _window(box: tuple[int, int, int, int]) -> Window:
