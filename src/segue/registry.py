@@ -1,6 +1,6 @@
 """What segue knows by name, and how other packages add to it.
 
-There is one registry for each kind of thing: networks, detectors, prompters, sinks, data sets, metrics,
+There is one registry for each kind of thing: networks, detectors, prompters, formats, data sets, metrics,
 stages and commands.
 An entry says of one thing what is needed to choose and to run it; nothing outside the thing's own module asks
 for its class. Entries come from three places, which differ in nothing else:
@@ -31,6 +31,8 @@ from segue.entries import DetectorEntry as DetectorEntry
 from segue.entries import DetectorOptions as DetectorOptions
 from segue.entries import Entry as Entry
 from segue.entries import EventSettings as EventSettings
+from segue.entries import Format as Format
+from segue.entries import Holds as Holds
 from segue.entries import MetricEntry as MetricEntry
 from segue.entries import NetworkTask as NetworkTask
 from segue.entries import PrompterEntry as PrompterEntry
@@ -60,6 +62,7 @@ class Registry(Generic[T]):
         noun: what an entry is, for messages.
         modules: those of segue that hold ``ENTRIES``.
         error: raised for names that are unknown.
+        older_group: entry point group of before, whose entries are taken as well.
         wrap: makes an entry of what an entry point holds, where that is not an entry.
         describe: makes an entry of a name that says itself what it stands for, or gives None.
         registered: names that :meth:`register` added, which other processes do not know.
@@ -70,6 +73,7 @@ class Registry(Generic[T]):
     noun: str
     modules: tuple[str, ...]
     error: type[SegueError] = SegueError
+    older_group: str | None = None
     wrap: Callable[[EntryPoint], T] | None = None
     describe: Callable[[str], T | None] = lambda _: None
     registered: set[str] = field(default_factory=set)
@@ -176,7 +180,9 @@ class Registry(Generic[T]):
     def _points(self) -> dict[str, EntryPoint]:
         """Entry points of installed packages by name; a name that is taken keeps its first owner."""
         points: dict[str, EntryPoint] = {}
-        for point in _installed(tuple(sys.path)).select(group=self.group):
+        groups = [group for group in (self.group, self.older_group) if group]
+        installed = _installed(tuple(sys.path))
+        for point in (point for group in groups for point in installed.select(group=group)):
             if point.name in self._entries or point.name in points:
                 duplicate = f"{_package(point)}: there is a {self.noun} called {point.name!r} already"
                 warnings.warn(duplicate, stacklevel=2)
@@ -238,9 +244,23 @@ MODELS = Registry(
 )
 DETECTORS = Registry(DetectorEntry, "segue.detectors", "detector", ("segue.prompts.catalogue",), PromptError)
 PROMPTERS = Registry(PrompterEntry, "segue.prompters", "prompter", ("segue.prompts.prompters",), PromptError)
-SINKS = Registry(
-    SinkEntry, "segue.sinks", "format", ("segue.sinks.outputs", "segue.events.entries"), SinkError
+_FORMATS = (
+    *("png", "overlay", "davis", "coco", "mot", "cutouts", "yolo", "npz", "cdnet", "cvat", "label_studio"),
+    *("labelme", "via", "exr", "mattes"),
 )
+"""Modules of formats, in the order of lists."""
+
+FORMATS = Registry(
+    SinkEntry,
+    "segue.formats",
+    "format",
+    (*(f"segue.formats.{name}" for name in _FORMATS), "segue.events.entries"),
+    SinkError,
+    older_group="segue.sinks",
+)
+SINKS = FORMATS
+"""The same registry under its earlier name."""
+
 DATASETS = Registry(DatasetEntry, "segue.datasets", "data set", ("segue.datasets.catalogue",), DatasetError)
 METRICS = Registry(MetricEntry, "segue.metrics", "metric", ("segue.metrics.further",), DatasetError)
 STAGES = Registry(
@@ -252,7 +272,7 @@ _REGISTRIES: tuple[Registry[Any], ...] = (
     MODELS,
     DETECTORS,
     PROMPTERS,
-    SINKS,
+    FORMATS,
     DATASETS,
     METRICS,
     STAGES,

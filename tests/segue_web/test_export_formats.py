@@ -18,13 +18,13 @@ import yaml
 from pycocotools.coco import COCO
 
 from segue.errors import SegueError
-from segue.labels.reading import read_labels
-from segue.labels.schema import schema_of
+from segue.formats.reading import read_labels
+from segue.formats.schema import schema_of
 from segue.masks import Edge, opacity
 from segue.masks.edges import detailed_edge
 from segue.masks.outlines import parts_of, single_outline
 from segue_web.annotate import AnnotateBackend
-from segue_web.exports import FORMATS, Snapshot, export_job, snapshot, steps
+from segue_web.exports import Snapshot, export_job, snapshot, steps, export_formats
 from segue_web.project.importing import additions, effects, store
 from segue_web.project.project import FrameAnnotation, Project
 from segue_web.video import Video
@@ -32,6 +32,7 @@ from tests.needs import needs
 from tests.segue_web.videos import numbered, write_video
 from tests.sinks.test_exr import read as read_exr
 
+FORMATS = export_formats()
 COUNT, SIZE = 6, (48, 64)
 FRAMES = (1, 2, 4)
 

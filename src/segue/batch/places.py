@@ -17,7 +17,7 @@ from typing import Any, cast
 from pydantic import TypeAdapter, ValidationError
 
 from segue.errors import SegueError, SinkError, SourceError
-from segue.sinks.masks import MARKER, RECORDS
+from segue.formats.png import MARKER, RECORDS
 from segue.utils.extras import install_command
 from segue.utils.files import replacing
 from segue.utils.naming import is_hidden

@@ -424,8 +424,8 @@ ENTRIES = (
         "yours",
         "yours",
         "images/[train/]<name>.*, labels/[train/]<name>.txt; or <name>.*, <name>.json of labelme",
-        LazyCallable("segue.labels.stills:is_outlined"),
-        LazyCallable("segue.labels.stills:list_outlined"),
+        LazyCallable("segue.datasets.outlined:is_outlined"),
+        LazyCallable("segue.datasets.outlined:list_outlined"),
         kind="stills",
     ),
 )
