@@ -468,6 +468,8 @@ class Format(SinkEntry):
         export: its name for ``--export`` and the page; that for ``--format`` by default.
         known_only: whether frames without annotation can be left out.
         premultiplied: whether colours are multiplied by their opacity by default.
+        in_place: whether files appear in its folder as they are written, so that a run can be resumed; else
+            the folder appears when it is complete.
     """
 
     holds: Holds | None = None
@@ -479,6 +481,7 @@ class Format(SinkEntry):
     export: str = ""
     known_only: bool = False
     premultiplied: bool = False
+    in_place: bool = False
 
     @property
     def export_name(self) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 from segue.entries import Format
 from segue.errors import SegueError
 from segue.formats.base import Writer
-from segue.formats.folders import complete_folder
+from segue.formats.folders import ANNOTATION_TOOLS, DATA_SETS, VIDEOS, complete_folder
 from segue.registry import FORMATS
 from segue.utils.files import Claim, claim, remove_abandoned, remove_partial
 from segue.utils.naming import plain_name, unique_names
@@ -36,8 +37,9 @@ __all__ = [
 def export_formats() -> dict[str, Format]:
     """The formats of exports by their names there; those that the page offers come first, by group."""
     entries = [entry for entry in FORMATS if isinstance(entry, Format) and entry.open is not None]
-    groups = {entry.group: None for entry in entries if entry.group}
-    ordered = [entry for group in (*groups, "") for entry in entries if entry.group == group]
+    groups = dict.fromkeys((DATA_SETS, ANNOTATION_TOOLS, VIDEOS, *(entry.group for entry in entries)))
+    groups[""] = groups.pop("", None)  # last
+    ordered = [entry for group in groups for entry in entries if entry.group == group]
     return {entry.export_name: entry for entry in ordered}
 
 
@@ -102,6 +104,10 @@ def write_export(video: Video, annotations: Snapshot, form: str, target: Path) -
 
 def _write(video: Video, annotations: Snapshot, entry: Format, target: Path) -> Iterator[int]:
     assert entry.open is not None
+    if entry.in_place:
+        with complete_folder(target) as folder:
+            yield from _write(video, annotations, replace(entry, in_place=False), folder)
+        return
     writer: Writer = entry.open(target, annotations.options(video))
     with writer:
         for index in annotations.frames if entry.known_only else annotations.span:

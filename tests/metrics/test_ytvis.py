@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from segue.sinks import CocoSink
 
 from segue.datasets.instances import DetectedInstance, Instance
 from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.errors import DatasetError
 from segue.metrics.average_precision import TrackScores
 from segue.metrics.ytvis import YTVISAccumulator, evaluate_ytvis
+from segue.sinks import CocoSink
 from segue.types import Frame, ObjectInfo, Segmentation
 from tests.metrics.tracks import (
     CATEGORIES,

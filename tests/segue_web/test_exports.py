@@ -31,7 +31,7 @@ from segue.formats.reading import read_labels
 from segue.masks import encode_rle, write_index_mask
 from segue.utils.files import PartialFile
 from segue_web.annotate import AnnotateBackend
-from segue_web.exports import Snapshot, export_job, remove_unfinished, snapshot, export_formats
+from segue_web.exports import Snapshot, export_formats, export_job, remove_unfinished, snapshot
 from segue_web.project.importing import effects
 from segue_web.project.project import FrameAnnotation, Project
 from segue_web.video import Video
@@ -216,12 +216,13 @@ def test_what_a_killed_process_left_of_an_export_is_removed(tmp_path: Path) -> N
     for path in (partial.path, PartialFile(other).path, tmp_path / "video-coco.json"):
         path.touch()
     mine = tmp_path / "mine.partial"
-    for path in (tmp_path / ".video-davis.segue.partial", mine):
+    folder = PartialFile(other).path
+    for path in (folder, mine):
         path.mkdir()
 
     remove_unfinished(tmp_path, target)
     assert not partial.path.exists()
-    assert (tmp_path / ".video-davis.segue.partial").exists()
+    assert folder.exists()
     remove_unfinished(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.partial", "video-coco.json"]
 

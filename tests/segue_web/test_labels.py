@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.labels.test_tools_of_images import via_3
 
 from segue.errors import SegueError
 from segue.formats.png import PngSink
@@ -18,6 +17,7 @@ from segue.formats.reading import read_labels
 from segue.masks import encode_rle
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue_web.video import Video
+from tests.formats.test_tools_of_images import via_3
 from tests.video.making import drawn_image, write_video
 
 SIZE = (6, 9)

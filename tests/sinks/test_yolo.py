@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from segue.errors import SinkError
-from segue.formats.yolo import YoloSink
 from segue.formats import folders
+from segue.formats.yolo import YoloSink
 from segue.types import Frame, ObjectInfo, Segmentation
 
 

@@ -68,5 +68,6 @@ ENTRIES = (
         lambda path, run: CdnetSink(path, size=run.source_size, names=run.names),
         title="CDnet2014",
         about="black and white PNG files of the foreground",
+        in_place=True,
     ),
 )

@@ -202,7 +202,7 @@ ENTRIES = (
         "mot",
         "mot.txt",
         lambda path, run: MotSink(path, size=run.source_size, whole=run.whole),
-        holds=Holds(masks="boxes", max_id=65535),
+        holds=Holds(masks="boxes", max_id=65535, scores=True),
         sniff=lambda files: 0.6 if not files.selected and _files_of(files, _MOT_LINE) else 0.0,
         read=_read_mot,
         title="MOT Challenge",

@@ -526,5 +526,6 @@ ENTRIES = (
         title="index masks",
         about="one PNG per frame with the DAVIS palette",
         export="masks",
+        in_place=True,
     ),
 )

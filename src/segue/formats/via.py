@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,8 +136,10 @@ class _ViaRegion:
 
     @property
     def track(self) -> str | int | None:
-        """The id of the object."""
-        return next((value for key, value in self.texts.items() if key.lower() in _TRACKS), None)
+        """The id of the object; one that is a number in words is that number."""
+        track = next((value for key, value in self.texts.items() if key.lower() in _TRACKS), None)
+        is_whole = isinstance(track, str) and re.fullmatch("[1-9][0-9]{0,8}", track)
+        return int(track) if is_whole and track is not None else track
 
     @property
     def category(self) -> str | None:
