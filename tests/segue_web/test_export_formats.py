@@ -232,6 +232,23 @@ def test_openexr_has_a_layer_for_each_object_in_linear_light(
         assert np.allclose(image[..., :3], light * alpha[..., None], atol=1e-3), name
 
 
+def test_openexr_is_premultiplied_unless_it_is_said(video: Video, soft: Snapshot, tmp_path: Path) -> None:
+    needs("OpenEXR")
+    light = np.where(
+        (values := video.frame(2).image / 255) <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4
+    )
+    alpha = over(*alphas(2))
+    assert ((alpha > 0.1) & (alpha < 0.9)).any()
+    for premultiplied, factor in ((None, alpha), (True, alpha), (False, alpha > 0)):
+        place = tmp_path / str(premultiplied)
+        place.mkdir()
+        folder = exported(video, replace(soft, premultiplied=premultiplied), "exr", place)
+        image = read_exr(folder / "00002.exr", "")
+        assert np.allclose(image[..., :3], light * factor[..., None], atol=1e-3), premultiplied
+    for form in ("png16", "png"):
+        assert not FORMATS[form].premultiplied
+
+
 def test_prores_has_the_soft_edge_and_the_frame_numbers(video: Video, soft: Snapshot, tmp_path: Path) -> None:
     target = exported(video, soft, "prores", tmp_path)
     with av.open(str(target)) as container:

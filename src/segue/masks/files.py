@@ -177,12 +177,15 @@ def index_values(
     return values if void is None else without_void(values, where, palette=palette, say=void)
 
 
-def read_stored_mask(file: str | Path | IO[bytes], where: str) -> StoredMask:
+def read_stored_mask(
+    file: str | Path | IO[bytes], where: str, size: tuple[int, int] | None = None
+) -> StoredMask:
     """Read a mask file as :func:`read_index_mask`, but leave 255 as it is, which can be void.
 
     Args:
         file: path or open file.
         where: name of the file in messages.
+        size: height and width that it must have; one of another size is not decoded. None is any.
 
     Returns:
         Index mask (H, W), uint8 or (16-bit files) uint16; one white object is 255.
@@ -190,7 +193,7 @@ def read_stored_mask(file: str | Path | IO[bytes], where: str) -> StoredMask:
     Raises:
         SourceError: as :func:`read_index_mask`, and for colours that are not of :data:`DAVIS_PALETTE`.
     """
-    with _opened(file, where) as image:
+    with _opened(file, where, size=size) as image:
         return _mask_values(image, where, None)[0]
 
 
@@ -254,12 +257,25 @@ def check_pixels(height: int, width: int, where: str, max_pixels: int = MAX_PIXE
         )
 
 
+class OtherSizeError(SourceError):
+    """A mask has another size than its video; it was not decoded.
+
+    Attributes:
+        size: height and width of the mask.
+    """
+
+    def __init__(self, message: str, size: tuple[int, int]) -> None:
+        super().__init__(message)
+        self.size = size
+
+
 def check_image_size(image: Image.Image, size: tuple[int, int] | None) -> None:
     """Refuse a mask, which need not be decoded, of another height and width than its video."""
     if size is None or (image.height, image.width) == size:
         return
     turned = "; turn it as the video is" if (image.width, image.height) == size else ""
-    raise SourceError(f"a mask is {image.width}x{image.height}, the video {size[1]}x{size[0]}{turned}")
+    found = f"a mask is {image.width}x{image.height}, the video {size[1]}x{size[0]}{turned}"
+    raise OtherSizeError(found, (image.height, image.width))
 
 
 @contextmanager
