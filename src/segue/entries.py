@@ -462,6 +462,7 @@ class Format(SinkEntry):
         read: reads files of a video, a ``segue.formats.labels.Frames``: gives the objects of each frame as
             ``segue.formats.frames.FrameObjects``, or all together as a ``segue.formats.labels.Labels``; None
             of a format that is only written.
+        endings: endings of single files that it reads; folders and zip archives are found out by ``sniff``.
         title: its name for people.
         about: what it consists of, in a few words.
         group: heading on the page; empty: the page does not offer it.
@@ -475,6 +476,7 @@ class Format(SinkEntry):
     holds: Holds | None = None
     sniff: Callable[[Any], float] | None = None
     read: Callable[[Any, Any], Iterable[Any]] | None = None
+    endings: tuple[str, ...] = ()
     title: str = ""
     about: str = ""
     group: str = ""

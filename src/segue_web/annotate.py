@@ -26,6 +26,7 @@ from segue_web.exports import (
     export_formats,
     export_job,
     find_export,
+    import_endings,
     remove_unfinished,
     snapshot,
     steps,
@@ -358,6 +359,7 @@ class AnnotateBackend(Backend):
                 for form, about in export_formats().items()
                 if about.group
             ],
+            "imports": import_endings(),
         }
 
     async def _look(self, frames: messages.Indices) -> dict[str, Any]:

@@ -26,6 +26,7 @@ __all__ = [
     "export_formats",
     "export_job",
     "find_export",
+    "import_endings",
     "remove_unfinished",
     "snapshot",
     "steps",
@@ -41,6 +42,12 @@ def export_formats() -> dict[str, Format]:
     groups[""] = groups.pop("", None)  # last
     ordered = [entry for group in groups for entry in entries if entry.group == group]
     return {entry.export_name: entry for entry in ordered}
+
+
+def import_endings() -> list[str]:
+    """The endings of files that can be imported."""
+    formats = (entry for entry in FORMATS if isinstance(entry, Format) and entry.read is not None)
+    return sorted({".zip", *(ending for entry in formats for ending in entry.endings)})
 
 
 def find_export(form: str) -> Format:

@@ -144,6 +144,24 @@ class FileSink(Writer):
         raise NotImplementedError
 
 
+class TextSink(FileSink):
+    """A writer of one text file.
+
+    Attributes:
+        stream: the text, UTF-8.
+    """
+
+    def __init__(self, path: str | Path, *, size: Size = None) -> None:
+        super().__init__(path, size)
+        self.stream = self._file.path.open("w", encoding="utf-8")
+
+    def _complete(self) -> None:
+        self.stream.close()
+
+    def _release(self) -> None:
+        self.stream.close()
+
+
 class SpooledSink(FileSink):
     """A sink whose results wait in a file until all are known: memory stays flat for long videos."""
 

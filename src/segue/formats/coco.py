@@ -714,6 +714,7 @@ ENTRIES = (
         holds=_HOLDS,
         sniff=_sniff,
         read=_read,
+        endings=(".json",),
         title="COCO",
         about="one JSON file with masks per frame",
         group=DATA_SETS,

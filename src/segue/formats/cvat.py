@@ -668,6 +668,7 @@ ENTRIES = (
         ),
         sniff=lambda files: 0.9 if files.annotation_ending(".xml") else 0.0,
         read=_read,
+        endings=(".xml",),
         title="CVAT for video 1.1",
         about="one XML file with masks",
         group=ANNOTATION_TOOLS,

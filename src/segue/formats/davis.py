@@ -26,6 +26,9 @@ from segue.utils.naming import frame_stem
 
 Colour: TypeAlias = "tuple[int, int, int]"
 
+IMAGES = (".png", ".tif", ".tiff", ".bmp", ".webp")
+"""Endings of image files that hold masks without loss."""
+
 RESOLUTION = "Full-Resolution"
 """The folder of DAVIS between ``JPEGImages`` and the sequences, for images of any size."""
 
@@ -222,6 +225,7 @@ ENTRIES = (
         holds=Holds(masks="visible", max_id=65535, void_ids=(255, 65535), empty=True),
         sniff=lambda files: 0.3 if files.masks else 0.0,
         read=_read,
+        endings=IMAGES,
         title="DAVIS folder",
         about="indexed PNG, JPEG and image sets",
         group=DATA_SETS,

@@ -558,6 +558,7 @@ ENTRIES = (
         ),
         sniff=lambda files: 0.7 if _is_export(files) else 0.0,
         read=_read,
+        endings=(".json",),
         title="Label Studio",
         about="brush labels, images and configuration",
         group=ANNOTATION_TOOLS,

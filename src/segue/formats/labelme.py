@@ -232,6 +232,7 @@ ENTRIES = (
         holds=Holds(layers=True, max_id=65535, classes=True, attributes=True, empty=True),
         sniff=_sniff,
         read=_read,
+        endings=(".json",),
         title="labelme, X-AnyLabeling",
         about="images and polygons",
         group=ANNOTATION_TOOLS,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -27,9 +28,12 @@ from segue.formats.schema import (
 )
 from segue.formats.text import without_controls
 from segue.masks import Rle, decode_rle, encode_objects, measure, rle_area
+from segue.masks.shapes import Canvas
 from segue.masks.splines import KeyedShape
 from segue.types import Frame, IndexMask
 from segue.utils.arrays import BoolArray, id_type
+from segue.utils.inputs import user_path
+from segue.utils.lazy import LazyCallable
 from segue.utils.naming import frame_stem, match_frames
 
 MAX_OBJECTS = 10_000
@@ -49,6 +53,9 @@ CLOCK = 1e-3
 """Seconds to which programs round times."""
 
 T = TypeVar("T")
+
+_SAVE = LazyCallable("segue.formats.conversion:save")
+"""By its name: it stands above labels."""
 
 
 class Frames(Protocol):
@@ -107,19 +114,20 @@ class Labels:
     objects: Sequence[Mapping[str, Any]] = ()  # id, name, category and colour of each that is written
 
     @classmethod
-    def of_frames(cls, frames: Iterable[FrameObjects], size: tuple[int, int]) -> Labels:
-        """Collect frames of objects, which may come in any order; ids and labels are those of the frames."""
-        labels = cls(size)
+    def of_frames(cls, frames: Iterable[FrameObjects], video: Frames) -> Labels:
+        """Collect frames of objects of a video, in any order; their run lengths are checked."""
+        labels, canvas = cls(video.size), Canvas.of(video.size)
         for objects in frames:
+            if not 0 <= objects.index < video.count:
+                raise DatasetError(f"frame {objects.index} is none of the video, which has {video.count}")
             labels.masks.setdefault(objects.index, {})
             for item in objects.objects:
-                about = objects.attributes.get(item.id)
+                about, lengths = objects.attributes.get(item.id), objects.lengths[item.id]
+                if tuple(lengths["size"]) != video.size:
+                    (height, width), (rows, columns) = lengths["size"], video.size
+                    raise DatasetError(f"a mask is {width}x{height}, the video {columns}x{rows}")
                 labels.add_object(item.id, item.label, item.id, about, category=item.label)
-                if (lengths := objects.lengths.get(item.id)) is not None:
-                    if tuple(lengths["size"]) != size:
-                        height, width = lengths["size"]
-                        raise DatasetError(f"a mask is {width}x{height}, the video {size[1]}x{size[0]}")
-                    labels.add_mask(objects.index, item.id, lengths["counts"].encode(), item.score)
+                labels.add_mask(objects.index, item.id, canvas.segmentation(dict(lengths)), item.score)
         labels.order_layers({number: place for place, number in enumerate(labels.names)})
         return labels
 
@@ -143,6 +151,34 @@ class Labels:
             frame=frame,
             jpeg=jpeg,
         )
+
+    def save(
+        self,
+        target: str | os.PathLike[str],
+        video: str | os.PathLike[str],
+        *,
+        format: str | None = None,
+        all_frames: bool = False,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write the labels in a format.
+
+        Args:
+            target: file or folder to write.
+            video: the video or folder of images that they belong to.
+            format: name of the format; by default that of the ending of ``target``.
+            all_frames: write frames without annotation, too, as frames without objects.
+            overwrite: replace an existing file; folders are never replaced.
+
+        Returns:
+            The file or folder.
+
+        Raises:
+            SegueError: it cannot be written.
+        """
+        about = {"format": format, "all_frames": all_frames, "overwrite": overwrite}
+        _SAVE(self, target, video, **about)
+        return user_path(target)
 
     def __iter__(self) -> Iterator[FrameObjects]:
         """The annotated frames, in order."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from segue.entries import Format, Holds
 from segue.errors import DatasetError, SinkError
-from segue.formats.base import FileSink
+from segue.formats.base import TextSink
 from segue.formats.files import Files, is_label
 from segue.formats.frames import FrameObjects, Size
 from segue.formats.labels import Frames, Labels
@@ -32,21 +32,7 @@ MOTS_OBJECTS = 1000
 """MOTS writes an object as this number times its class, plus its own id, which is smaller."""
 
 
-class ChallengeSink(FileSink):
-    """Writes lines of text; frames are counted from 1."""
-
-    def __init__(self, path: str | Path, *, size: Size = None) -> None:
-        super().__init__(path, size)
-        self._stream = self._file.path.open("w", encoding="ascii")
-
-    def _complete(self) -> None:
-        self._stream.close()
-
-    def _release(self) -> None:
-        self._stream.close()
-
-
-class MotSink(ChallengeSink):
+class MotSink(TextSink):
     """Writes results of the MOT Challenge: ``frame, id, left, top, width, height, score, -1, -1, -1``.
 
     Pixels are counted from 1, as there. An object has a line on each frame on which it is visible.
@@ -67,7 +53,7 @@ class MotSink(ChallengeSink):
             if item.id in boxes:
                 x0, y0, x1, y1 = (int(side) for side in boxes[item.id])
                 place = f"{x0 + 1},{y0 + 1},{x1 - x0},{y1 - y0}"
-                self._stream.write(f"{objects.index + 1},{item.id},{place},{item.score:g},-1,-1,-1\n")
+                self.stream.write(f"{objects.index + 1},{item.id},{place},{item.score:g},-1,-1,-1\n")
 
     def _boxes(self, objects: FrameObjects) -> dict[int, Box]:
         """Boxes of the objects by id."""
@@ -77,7 +63,7 @@ class MotSink(ChallengeSink):
         return {number: measure(plane.view(np.uint8))[1].box for number, plane in planes if plane.any()}
 
 
-class MotsSink(ChallengeSink):
+class MotsSink(TextSink):
     """Writes MOTS: ``frame 1000*class+id class height width run-lengths``.
 
     Class 1 is a car and 2 a pedestrian; other labels get the next free numbers, objects without a label 2.
@@ -103,7 +89,7 @@ class MotsSink(ChallengeSink):
             if number >= MOTS_OBJECTS:
                 raise SinkError(f"frame {objects.index}: MOTS has no room for object {number}, only to 999")
             kind = kinds[number]
-            self._stream.write(
+            self.stream.write(
                 f"{objects.index + 1} {MOTS_OBJECTS * kind + number} {kind} {height} {width} "
                 f"{rle['counts']}\n"
             )
@@ -205,6 +191,7 @@ ENTRIES = (
         holds=Holds(masks="boxes", max_id=65535, scores=True),
         sniff=lambda files: 0.6 if not files.selected and _files_of(files, _MOT_LINE) else 0.0,
         read=_read_mot,
+        endings=(".txt",),
         title="MOT Challenge",
         about="boxes, one line per object and frame",
     ),
@@ -215,6 +202,7 @@ ENTRIES = (
         holds=Holds(masks="visible", max_id=999),
         sniff=lambda files: 0.6 if not files.selected and _files_of(files, _MOTS_LINE) else 0.0,
         read=_read_mots,
+        endings=(".txt",),
         title="MOTS",
         about="run lengths, one line per object and frame",
     ),

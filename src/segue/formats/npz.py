@@ -132,6 +132,7 @@ ENTRIES = (
         holds=Holds(masks="visible", max_id=65535, empty=True),
         sniff=_sniff,
         read=_read,
+        endings=(".npz",),
         title="numpy archive",
         about="all masks, ids and times",
     ),

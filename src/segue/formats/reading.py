@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import xml.etree.ElementTree as ET
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,20 +17,24 @@ from segue.formats.files import DAMAGED, Files
 from segue.formats.labels import Frames, Labels
 from segue.formats.others import name_program
 from segue.formats.text import first_problem
+from segue.formats.videos import LabelledVideo
 from segue.registry import FORMATS, Format
-from segue.utils.inputs import first_line
+from segue.utils.inputs import first_line, user_path
 from segue.utils.naming import first_few
 
 RESULT_FORMATS = ("masks", "cdnet", "ytvis.json", "coco.json")
 """Results of segue in the folder of a video, in the order of search."""
 
 
-def read_labels(path: Path, video: Frames, name: str | None = None) -> Labels:
+def read_labels(
+    path: str | os.PathLike[str], video: Frames | str | os.PathLike[str], name: str | None = None
+) -> Labels:
     """Read labels in any of the formats of :data:`segue.registry.FORMATS` that is read.
 
     Args:
         path: a folder, an archive or an image of masks, a matte, a JSON, XML or text file.
-        video: the video that the labels belong to; it decides size, frame numbers and times.
+        video: the video that the labels belong to, a file, a folder of images, or what is known of one; it
+            decides size, frame numbers and times.
         name: what errors call the file; by default its path.
 
     Returns:
@@ -37,7 +42,15 @@ def read_labels(path: Path, video: Frames, name: str | None = None) -> Labels:
 
     Raises:
         SegueError: if the file is of no known kind, cannot be read, or does not fit the video.
+
+    Example:
+        >>> labels = segue.read_labels("cvat.zip", "street.mp4")
+        >>> labels.names, labels.mask(0).shape
     """
+    if isinstance(video, str | os.PathLike):
+        with closing(LabelledVideo(video)) as opened:
+            return read_labels(path, opened, name)
+    path = user_path(path)
     where = name or str(path)
     with _with_location(where, path):
         if path.is_dir():
@@ -70,7 +83,7 @@ def _labels_of(entry: Format, files: Files, video: Frames) -> Labels:
     """What a format reads of files; where frames alone come, they are collected."""
     assert entry.read is not None
     read = entry.read(files, video)
-    labels = read if isinstance(read, Labels) else Labels.of_frames(read, video.size)
+    labels = read if isinstance(read, Labels) else Labels.of_frames(read, video)
     if labels.left_out and not labels.names:
         raise DatasetError(f"holds no areas, only {left_out(labels)}")
     labels.settle_layers()

@@ -389,6 +389,7 @@ ENTRIES = (
         holds=Holds(layers=True, max_id=65535, classes=True, empty=True),
         sniff=_sniff,
         read=_read,
+        endings=(".json",),
         title="VIA",
         about="a project of the VGG Image Annotator with polygons",
         group=ANNOTATION_TOOLS,

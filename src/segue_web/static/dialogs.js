@@ -119,7 +119,7 @@ export function mergeDialog() {
 }
 
 export function importDialog() {
-  const input = make("input", { type: "file", accept: ".png,.zip,.json,.xml", "aria-label": "File to import" });
+  const input = make("input", { type: "file", accept: state.imports.join(","), "aria-label": "File to import" });
   input.onchange = () => {
     const file = input.files?.[0];
     if (!file) return;
