@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from importlib import import_module
@@ -244,17 +244,83 @@ MODELS = Registry(
 )
 DETECTORS = Registry(DetectorEntry, "segue.detectors", "detector", ("segue.prompts.catalogue",), PromptError)
 PROMPTERS = Registry(PrompterEntry, "segue.prompters", "prompter", ("segue.prompts.prompters",), PromptError)
-_FORMATS = (
-    *("png", "overlay", "davis", "coco", "mot", "cutouts", "yolo", "npz", "cdnet", "cvat", "label_studio"),
-    *("labelme", "via", "exr", "mattes"),
-)
-"""Modules of formats, in the order of lists."""
+_FORMAT_FILES = {
+    "png": ("segue.formats.png", "masks"),
+    "overlay": ("segue.formats.overlay", "overlay.mp4"),
+    "davis": ("segue.formats.davis", "davis"),
+    "coco": ("segue.formats.coco", "coco.json"),
+    "coco-images": ("segue.formats.coco", "coco"),
+    "ytvis": ("segue.formats.coco", "ytvis.json"),
+    "coco-polygons": ("segue.formats.coco", "coco-polygons.json"),
+    "mot": ("segue.formats.mot", "mot.txt"),
+    "mots": ("segue.formats.mot", "mots.txt"),
+    "prores": ("segue.formats.cutouts", "cutout.mov"),
+    "webm": ("segue.formats.cutouts", "cutout.webm"),
+    "cutouts": ("segue.formats.cutouts", "cutouts"),
+    "png16": ("segue.formats.cutouts", "cutouts16"),
+    "yolo": ("segue.formats.yolo", "yolo"),
+    "npz": ("segue.formats.npz", "masks.npz"),
+    "cdnet": ("segue.formats.cdnet", "cdnet"),
+    "cvat": ("segue.formats.cvat", "cvat.xml"),
+    "labelstudio": ("segue.formats.label_studio", "labelstudio"),
+    "labelme": ("segue.formats.labelme", "labelme"),
+    "via": ("segue.formats.via", "via.json"),
+    "exr": ("segue.formats.exr", "exr"),
+    "matte": ("segue.formats.mattes", "matte"),
+    "events": ("segue.events.entries", "events.csv"),
+}
+"""Module of each format, which is imported when the format is used, and its file in an output folder."""
 
-FORMATS = Registry(
+
+class _ImportedEntries(dict[str, T]):
+    """Entries by name; those of segue are imported from their modules when they are asked for."""
+
+    def __init__(self, modules: Mapping[str, str]) -> None:
+        super().__init__()
+        self._modules = dict(modules)
+        self.update(dict.fromkeys(modules))  # type: ignore[arg-type]  # None until it is imported
+
+    def __getitem__(self, name: str) -> T:
+        if super().__getitem__(name) is None:
+            for entry in import_module(self._modules[name]).ENTRIES:
+                if super().get(entry.name, entry) is None:
+                    self[entry.name] = entry
+        return super().__getitem__(name)
+
+    def values(self) -> Any:
+        return [self[name] for name in self]
+
+
+class FormatRegistry(Registry[SinkEntry]):
+    """Formats by name; a format of segue is imported when it is used."""
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """Name of each format, and its file or folder in an output folder."""
+        for name in self.names:
+            if name in _FORMAT_FILES:
+                yield name, _FORMAT_FILES[name][1]
+        others = [entry for name, entry in self._entries.items() if name not in _FORMAT_FILES]
+        others += [entry for name in self._points if (entry := self._importable(name)) is not None]
+        yield from ((entry.name, entry.file) for entry in others)
+
+    def _importable(self, name: str) -> SinkEntry | None:
+        """A format of another package; None with a warning where it cannot be imported."""
+        try:
+            return self.find(name)
+        except SegueError as error:
+            warnings.warn(str(error), stacklevel=3)
+            return None
+
+    @cached_property
+    def _entries(self) -> dict[str, SinkEntry]:
+        return _ImportedEntries({name: module for name, (module, _) in _FORMAT_FILES.items()})
+
+
+FORMATS = FormatRegistry(
     SinkEntry,
     "segue.formats",
     "format",
-    (*(f"segue.formats.{name}" for name in _FORMATS), "segue.events.entries"),
+    tuple(dict.fromkeys(module for module, _ in _FORMAT_FILES.values())),
     SinkError,
     older_group="segue.sinks",
 )

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 import segue
+from segue.datasets.davis import DavisFolder
 from segue.entries import Format
 from segue.errors import SegueError
 from segue.formats.conversion import to_write
 from segue.formats.labels import Labels
 from segue.masks import encode_rle
+from segue.metrics import evaluate_davis
 from segue.registry import FORMATS
 from tests.cli.running import Command, command_in
 
@@ -112,6 +114,22 @@ def test_the_command_finds_format_and_images(
     assert [image["file_name"] for image in again["images"]] == ["00000.jpg", "00001.jpg", "00003.jpg"]
 
 
+@pytest.mark.parametrize("form", ["coco", "cvat", "mots", "npz", "labelme"])
+def test_results_in_any_format_are_scored(form: str, coco: Path, video: Path, tmp_path: Path) -> None:
+    data = segue.convert(coco, tmp_path / "street", video=video, format="davis", all_frames=True).path
+    entry = next(one for one in FORMATS if one.name == form)
+    results = tmp_path / "results"
+    results.mkdir()
+    segue.convert(coco, results / f"street{entry.suffix}", video=video, format=form)
+    scores = evaluate_davis(results, DavisFolder(data, "val"), workers=1)
+    assert scores.overall["J&F-Mean"] == 1.0
+    if entry.suffix:
+        file = results / f"street{entry.suffix}"
+        assert evaluate_davis(file, DavisFolder(data, "val")).overall["J&F-Mean"] == 1.0
+    with pytest.raises(SegueError):
+        evaluate_davis(tmp_path / "nothing", DavisFolder(data, "val"))
+
+
 def test_what_cannot_be_is_one_sentence(command: Command, coco: Path, video: Path, tmp_path: Path) -> None:
     (tmp_path / "there.json").touch()
     for arguments, message in (
@@ -142,6 +160,7 @@ def test_objects_without_ids_of_their_own_are_numbered() -> None:
 
 
 def test_a_file_that_is_of_another_video_is_refused(coco: Path, tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "00000.jpg"), np.zeros((10, 70, 3), np.uint8))
+    for index in range(COUNT):
+        cv2.imwrite(str(tmp_path / f"{index:05d}.jpg"), np.zeros((10, 70, 3), np.uint8))
     with pytest.raises(SegueError, match="70x10"):
         segue.read_labels(coco, tmp_path)

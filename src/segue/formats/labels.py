@@ -12,7 +12,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from segue.errors import DatasetError
 from segue.formats.frames import FrameObjects, layer_order
@@ -329,6 +328,8 @@ class Labels:
             raise DatasetError(f"has more than {MAX_MASKS} masks; import it in parts")
         masks = self.masks.setdefault(frame, {})
         if counts:
+            from pycocotools import mask as coco_mask  # late: it takes long to import
+
             masks_to_merge = [each for each in (masks.get(number), counts) if each]
             united = coco_mask.merge([{"size": self.size, "counts": each} for each in masks_to_merge])
             if coco_mask.area(united):

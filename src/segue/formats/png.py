@@ -9,16 +9,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from segue.entries import Format, Holds, SinkOptions
 from segue.errors import ResumeError, SinkError, SourceError
 from segue.formats.base import Writer
-from segue.formats.files import Files
 from segue.formats.frames import FrameObjects, Size, frame_name
-from segue.formats.labels import Frames, Labels
 from segue.masks import Rle, StoredMask, decode_rle, encode_rle, measure
 from segue.masks.files import encode_index_mask, read_levels
 from segue.masks.rle import stored_mask
@@ -29,6 +27,10 @@ from segue.utils.files import make_folder, remove_partial, write_complete, writi
 from segue.utils.inputs import is_number, parse_json, whole_number
 from segue.utils.system import sync_folder, sync_open_file
 from segue.video.sources.identity import SourceIdentity
+
+if TYPE_CHECKING:
+    from segue.formats.files import Files
+    from segue.formats.labels import Frames, Labels
 
 MARKER = ".segue.json"
 """File in the folder that says with which settings it was made and whether it is complete."""
@@ -496,6 +498,8 @@ def _open(path: Path, run: SinkOptions) -> PngSink:
 
 def _read(files: Files, video: Frames) -> Labels:
     """The masks of a run, with ids, labels and scores of their records."""
+    from segue.formats.labels import Labels  # late: runs that write masks read none
+
     labels, folder = Labels(video.size), files.path
     records = read_records(folder)
     items = [(index, item) for index, record in records.items() for item in record.objects]

@@ -66,7 +66,7 @@ def output_paths(output: str | Path, formats: Sequence[str]) -> dict[str, Path]:
     suffix = output.suffix.lower()
     if suffix in _file_endings() and not output.is_dir():
         if format_of(output) is None:
-            suffixes = ", ".join(sorted({entry.suffix for entry in FORMATS} - {""}))
+            suffixes = ", ".join(sorted(_suffixes()))
             raise SinkError(f"{output}: no format ends in {suffix}; give a folder, or a file of {suffixes}")
         if len(entries) > 1 or entries[formats[0]].suffix != suffix:
             raise SinkError(
@@ -92,13 +92,18 @@ def default_folder(name: str) -> Path:
 
 def _file_endings() -> frozenset[str]:
     """Endings by which an output is a file, that of a format or one that segue does not write."""
-    return VIDEO_SUFFIXES | IMAGE_SUFFIXES | {ZIP} | {entry.suffix for entry in FORMATS} - {""}
+    return VIDEO_SUFFIXES | IMAGE_SUFFIXES | {ZIP} | _suffixes()
+
+
+def _suffixes() -> set[str]:
+    """The endings of files that formats write."""
+    return {Path(file).suffix for _, file in FORMATS.files()} - {""}
 
 
 def format_of(output: str | os.PathLike[str]) -> str | None:
     """The first format whose file has the ending of ``output``; None for a folder."""
     suffix = Path(output).suffix.lower()
-    return next((entry.name for entry in FORMATS if suffix and entry.suffix == suffix), None)
+    return next((name for name, file in FORMATS.files() if suffix and Path(file).suffix == suffix), None)
 
 
 class _Existing(Protocol):

@@ -113,7 +113,8 @@ def parts_of(output: Path) -> list[Path]:
 
 
 def _is_file(output: Path) -> bool:
-    return output.suffix != "" and any(output.suffix.lower() == entry.suffix for entry in FORMATS)
+    suffix = output.suffix.lower()
+    return suffix != "" and any(suffix == Path(file).suffix for _, file in FORMATS.files())
 
 
 def part_path(output: Path, part: str) -> Path:
