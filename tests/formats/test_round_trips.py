@@ -21,6 +21,7 @@ from segue.formats.reading import read_labels
 from segue.formats.schema import CHECKED, LabelSchema, schema_of
 from segue.masks import encode_rle, measure
 from segue.masks.outlines import single_outline
+from segue.masks.splines import KeyedShape, ShapeKey, shape_runs
 from segue.registry import FORMATS
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.utils.arrays import BoolArray
@@ -382,6 +383,49 @@ def test_results_of_a_run_come_back_as_the_format_holds_them(entry: Format) -> N
     @given(cases(entry.holds, known=False))
     def holds(case: Case) -> None:
         round_trip(entry, case, known=False)
+
+    holds()
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> tuple[KeyedShape, range, int]:
+    """A shape with keys, the frames that are written, and the length of the video."""
+    count = draw(st.integers(2, 9))
+    frames = draw(st.lists(st.integers(0, count - 1), min_size=1, max_size=3, unique=True))
+    keys = {}
+    for index in sorted(frames):
+        x, y = draw(st.integers(1, 12)), draw(st.integers(1, 8))
+        corners = ((x, y), (x + 9, y), (x + 9, y + 7), (x, y + 7))
+        keys[index] = ShapeKey(tuple((float(a), float(b), 0.0, 0.0, 0.0, 0.0) for a, b in corners))
+    first = draw(st.integers(0, count - 1))
+    return KeyedShape(keys), range(first, draw(st.integers(first, count - 1)) + 1), count
+
+
+@pytest.mark.parametrize(
+    "entry", [entry for entry in BOTH_WAYS if entry.holds and entry.holds.keys], ids=lambda entry: entry.name
+)
+def test_shapes_with_keys_come_back_on_the_frames_that_were_written(entry: Format) -> None:
+    @RELAXED
+    @given(shapes())
+    def holds(drawn: tuple[KeyedShape, range, int]) -> None:
+        shape, span, count = drawn
+        labels = Labels(SIZE, {3: "cat"}, shapes={3: [shape]}, colours={"cat": "#00ff00"})
+        shown = [index for index in shape.span if index in span and shape.is_on(index)]
+        for index in shown:
+            labels.masks[index] = {3: shape_runs([shape], index, SIZE)}
+        video = SimpleNamespace(size=SIZE, count=count, names=None, name="film", fps=10.0, time=float)
+        case = Case(labels, tuple(span), video)
+        for folder in folders():
+            target = written(entry, case, folder)
+            found = read_labels(target, video)
+            assert sorted(index for index, masks in found.masks.items() if masks) == shown
+            for number, index in ((number, index) for number in found.names for index in shown):
+                assert np.array_equal(found.planes(index)[number], labels.planes(index)[3]), index
+                corners = found.shapes[number][0].corners_at(index)
+                expected = shape.corners_at(index)
+                assert corners is not None
+                assert expected is not None
+                assert np.allclose(corners[:, :2], expected[:, :2], atol=0.01)
 
     holds()
 

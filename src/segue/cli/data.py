@@ -15,7 +15,7 @@ from segue.utils.inputs import printable
 from segue.utils.naming import first_few
 
 app = typer.Typer(
-    help="Data sets: list them, check folders, convert annotations.",
+    help="Data sets and formats: list them, check folders, convert annotations.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -100,6 +100,17 @@ def composites(
             count += sum(1 for _ in write_composites(video, output, flow, frames))
             show(done, len(selected), video.key)
     typer.echo(f"{count} images of {len(selected)} videos: {output}")
+
+
+@app.command("formats")
+def list_formats() -> None:
+    """List the formats that segue reads and writes, and what comes back of a video that is written.
+
+    A name in parentheses is the one of `segue annotate --export`.
+    """
+    from segue.formats import table
+
+    print_table(table.HEADER, [(row[0], row[1:]) for row in table.rows()])
 
 
 @app.command("convert")
