@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from segue.entries import Format, Holds, SinkOptions
@@ -411,6 +411,7 @@ def test_shapes_with_keys_come_back_on_the_frames_that_were_written(entry: Forma
         shape, span, count = drawn
         labels = Labels(SIZE, {3: "cat"}, shapes={3: [shape]}, colours={"cat": "#00ff00"})
         shown = [index for index in shape.span if index in span and shape.is_on(index)]
+        assume(shown)
         for index in shown:
             labels.masks[index] = {3: shape_runs([shape], index, SIZE)}
         video = SimpleNamespace(size=SIZE, count=count, names=None, name="film", fps=10.0, time=float)

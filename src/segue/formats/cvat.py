@@ -531,7 +531,9 @@ class CvatWriter(SpooledSink):
             for i, shapes in labels.shapes.items():
                 for keyed in shapes:
                     about = frames, length or frames.stop, self._levels[i]
-                    self._append_element(_track(labels, i, keyed, next(self._numbers), *about))
+                    track = _track(labels, i, keyed, next(self._numbers), *about)
+                    if len(track):  # it is on some of the frames
+                        self._append_element(track)
 
     def add(self, objects: FrameObjects) -> None:
         labels, self._last = self._labels, objects.index
@@ -606,7 +608,7 @@ def _track(
 
 def _is_key(shape: KeyedShape, index: int, span: range) -> bool:
     """Whether CVAT, which goes in straight lines, needs a key on a frame."""
-    if index in shape.keys or index == span.start:
+    if index in shape.keys or index in (span.start, span.stop - 1):
         return True
     before = max((frame for frame in shape.keys if frame < index), default=None)
     return before is not None and shape.keys[before].motion != "linear"
