@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count, zip_longest
@@ -533,7 +533,7 @@ class CvatWriter(SpooledSink):
                     about = frames, length or frames.stop, self._levels[i]
                     track = _track(labels, i, keyed, next(self._numbers), *about)
                     if len(track):  # it is on some of the frames
-                        self._append_element(track)
+                        self._append_tracks([track])
 
     def add(self, objects: FrameObjects) -> None:
         labels, self._last = self._labels, objects.index
@@ -543,6 +543,7 @@ class CvatWriter(SpooledSink):
                 labels.names.setdefault(item.id, item.label or UNNAMED)
         # What is on top on this frame has the highest level, and as its level its id where ids grow upwards.
         levels = self._levels or dict(zip(objects.ids, sorted(objects.ids), strict=True))
+        tracks: list[ET.Element] = []
         for i, plane in objects.planes():
             if i in labels.shapes or not plane.any():
                 continue
@@ -558,11 +559,17 @@ class CvatWriter(SpooledSink):
             shape = ET.SubElement(track, "mask", {name: str(value) for name, value in about.items()})
             for attribute, text in attributes.items():
                 ET.SubElement(shape, "attribute", name=attribute).text = text
-            self._append_element(track)
+            tracks.append(track)
+        if tracks:
+            self._append_tracks(tracks)
 
-    def _append_element(self, element: ET.Element) -> None:
-        ET.indent(element, level=1)
-        self._append_entry(ET.tostring(element, encoding="utf-8"))
+    def _append_tracks(self, tracks: Iterable[ET.Element]) -> None:
+        """Keep the text of tracks as it stands in the file, with the line break before each."""
+        root = ET.Element("annotations")
+        root.extend(tracks)
+        ET.indent(root)
+        text = ET.tostring(root, encoding="utf-8")
+        self._append_entry(text.removeprefix(b"<annotations>").removesuffix(b"\n</annotations>"))
 
     def _complete(self) -> None:
         length = self._last + 1 if self._length is None else self._length
@@ -575,8 +582,8 @@ class CvatWriter(SpooledSink):
         head, end = ET.tostring(root, encoding="utf-8", xml_declaration=True).rsplit(b"\n", 1)
         with self._file.path.open("wb") as stream:
             stream.write(head)
-            for element in self._entries():
-                stream.write(b"\n  " + element)
+            for tracks in self._entries():
+                stream.write(tracks)
             stream.write(b"\n" + end)
 
 
