@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from pycocotools.coco import COCO
 
 from segue.entries import Format, Holds, SinkOptions
 from segue.formats.labels import Labels
@@ -27,6 +28,8 @@ from segue.types import Frame, ObjectInfo, Segmentation
 from segue.utils.arrays import BoolArray
 
 SIZE = (24, 32)
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 BOTH_WAYS = [entry for entry in FORMATS if isinstance(entry, Format) and entry.holds is not None]
 
@@ -445,3 +448,22 @@ def test_many_videos_come_back(entry: Format, known: bool) -> None:
         round_trip(entry, case, known=known)
 
     holds()
+
+
+@RELAXED
+@given(cases(next(entry.holds for entry in BOTH_WAYS if entry.name == "coco" and entry.holds)))
+def test_pycocotools_reads_the_same_masks_areas_and_boxes(case: Case) -> None:
+    entry = next(entry for entry in BOTH_WAYS if entry.name == "coco")
+    for folder in folders():
+        coco = COCO(str(written(entry, case, folder)))
+        held = as_held(case, Holds(), known=True)
+        for index in case.frames:
+            found = coco.loadAnns(coco.getAnnIds([index + 1]))
+            assert [item["track_id"] for item in found] == [*held[index]], "from below"
+            for item in found:
+                mask = held[index][item["track_id"]]
+                assert np.array_equal(coco.annToMask(item) > 0, mask)
+                assert item["area"] == mask.sum()
+                x0, y0, x1, y1 = measure(mask.astype(np.uint8))[1].box
+                assert item["bbox"] == [x0, y0, x1 - x0, y1 - y0]
+                assert coco.loadCats(item["category_id"])[0]["name"] == case.labels.names[item["track_id"]]
