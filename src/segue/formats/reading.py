@@ -22,6 +22,9 @@ from segue.registry import FORMATS, Format
 from segue.utils.inputs import first_line, user_path
 from segue.utils.naming import first_few
 
+RECORD = "job.json"
+"""Record of a run in its output folder, beside the files of its formats."""
+
 RESULT_FORMATS = ("masks", "cdnet", "ytvis.json", "coco.json")
 """Results of segue in the folder of a video, in the order of search."""
 
@@ -54,7 +57,8 @@ def read_labels(
     where = name or str(path)
     with _with_location(where, path):
         if path.is_dir():
-            path = next((path / name for name in RESULT_FORMATS if (path / name).exists()), path)
+            names = (*RESULT_FORMATS, *(_files_of_runs() if (path / RECORD).is_file() else ()))
+            path = next((path / name for name in names if (path / name).exists()), path)
         files = Files(path, video)
         entry = format_of_files(files)
         if entry is not None and entry.read is not None:
@@ -66,6 +70,13 @@ def read_labels(
         "YouTube-VIS, Label Studio, labelme, X-AnyLabeling or VIA, a CVAT .xml, a .txt of MOT or MOTS, or a "
         "folder or .zip of these or of YOLO labels"
     )
+
+
+def _files_of_runs() -> Iterator[str]:
+    """The files of formats that come back, in an output folder."""
+    for entry in FORMATS:
+        if isinstance(entry, Format) and entry.holds is not None and entry.file:
+            yield entry.file
 
 
 def format_of_files(files: Files) -> Format | None:
