@@ -45,7 +45,7 @@ def test_the_output_folder_of_a_run_is_read_by_the_first_file_that_comes_back(tm
     (tmp_path / "out").mkdir()
     labels.save(tmp_path / "out" / "cvat.xml", images)
     labels.save(tmp_path / "out" / "overlay.mp4", images)
-    labels.save(tmp_path / "out" / "mots.txt", images)
+    labels.save(tmp_path / "out" / "mots.txt", images, format="mots")
     (tmp_path / "out" / "job.json").write_text("{}")
     found = read_labels(tmp_path / "out", images)
     assert found.names == {3: "class 3"}, "of several the first: run lengths of MOTS"
