@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import product
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 import segue
 from segue.datasets.davis import DavisFolder
+from segue.datasets.labelled import open_labelled
 from segue.entries import Format
 from segue.errors import SegueError
 from segue.formats.conversion import to_write
@@ -19,6 +21,7 @@ from segue.formats.labels import Labels
 from segue.masks import encode_rle
 from segue.metrics import evaluate_davis
 from segue.registry import FORMATS
+from segue_train.data.footage import gather
 from tests.cli.running import Command, command_in
 
 SIZE = (48, 64)
@@ -128,6 +131,26 @@ def test_results_in_any_format_are_scored(form: str, coco: Path, video: Path, tm
         assert evaluate_davis(file, DavisFolder(data, "val")).overall["J&F-Mean"] == 1.0
     with pytest.raises(SegueError):
         evaluate_davis(tmp_path / "nothing", DavisFolder(data, "val"))
+
+
+@pytest.mark.parametrize("form", ["coco", "cvat", "via", "npz"])
+def test_videos_with_annotations_in_any_format_are_scored_and_trained_on(
+    form: str, command: Command, coco: Path, video: Path, tmp_path: Path
+) -> None:
+    data, entry = tmp_path / "data", next(one for one in FORMATS if one.name == form)
+    shutil.copytree(video, data / "street")
+    segue.convert(coco, data / f"street{entry.suffix}", video=video, format=form)
+    checked = command("data", "check", data, "--kind", "labelled")
+    assert checked.code == 0, checked.err
+    results = segue.convert(coco, tmp_path / "street.xml", video=video).path
+    scores = evaluate_davis(results, open_labelled(data))
+    assert scores.sequences["street"]["J&F-Mean"] == 1.0
+    (footage,) = gather([f"labelled={data}"], report=lambda _: None).videos
+    image, mask = footage.read(0)
+    assert image.shape[:2] == mask.shape == SIZE
+    assert {*np.unique(mask)} == {0, 3, 7}
+    shutil.copy(data / f"street{entry.suffix}", data / "street.other")
+    assert "keep one" in command("data", "check", data, "--kind", "labelled").err
 
 
 def test_what_cannot_be_is_one_sentence(command: Command, coco: Path, video: Path, tmp_path: Path) -> None:

@@ -428,5 +428,14 @@ ENTRIES = (
         LazyCallable("segue.datasets.outlined:list_outlined"),
         kind="stills",
     ),
+    DatasetEntry(
+        "labelled",
+        "videos with annotations in any format",
+        "yours",
+        "yours",
+        "<video>/<frame>.jpg, <video>.json or another format that segue reads",
+        list=LazyCallable("segue.datasets.labelled:list_labelled"),
+        masks=LazyCallable("segue.datasets.labelled:open_labelled"),
+    ),
 )
 """The data sets of segue, for the registry."""

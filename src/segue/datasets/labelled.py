@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from segue.datasets.files import image_size
+import numpy as np
+
+from segue.datasets.davis import Sequence as DavisSequence
+from segue.datasets.files import IMAGE_SUFFIXES, ByName, files_in, image_size, subfolders
+from segue.datasets.inventories import CheckedVideo, Inventory, check_headers
 from segue.datasets.results import Results, open_results
 from segue.errors import DatasetError, SegueError
 from segue.formats.frames import FrameObjects
@@ -14,8 +19,12 @@ from segue.formats.labels import Labels
 from segue.formats.reading import read_labels
 from segue.masks import StoredMask
 from segue.masks.files import OtherSizeError
+from segue.utils.arrays import UInt8Array
 from segue.utils.inputs import user_path
 from segue.utils.naming import natural_key
+
+MAX_OBJECTS = 254
+"""Objects of a video in index masks, which have 255 for void."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +109,62 @@ def _own_ids(labels: Labels) -> dict[int, int]:
     return ids if distinct else {number: number for number in labels.names}
 
 
+class AnnotatedSequence(DavisSequence):
+    """A folder of images with annotations in any format that is read."""
+
+    def __init__(self, video: FrameFiles, place: Path) -> None:
+        try:
+            labels = read_labels(place, video)
+        except SegueError as error:
+            raise DatasetError(str(error)) from error
+        if len(labels.names) > MAX_OBJECTS:
+            raise DatasetError(f"{place}: has {len(labels.names)} objects; at most {MAX_OBJECTS} are taken")
+        super().__init__(video.name, video.files, dict.fromkeys(sorted(labels.masks), place))
+        object.__setattr__(self, "_labels", labels)
+
+    @property
+    def binary(self) -> bool:
+        """Whether masks are 0/255: objects have numbers here."""
+        return False
+
+    def read_mask(self, i: int) -> UInt8Array:
+        """Index mask (H, W), uint8, of a frame: by the ids of the file, else numbered from below."""
+        if i not in self.annotations:
+            raise DatasetError(f"sequence {self.name}: frame {i} has no annotation")
+        labels: Labels = self.__dict__["_labels"]
+        places = _own_ids(labels)
+        if max(places.values(), default=0) > MAX_OBJECTS:
+            places = {number: place for place, number in enumerate(labels.names, 1)}
+        planes = {places[number]: plane for number, plane in labels.planes(i).items()}
+        return np.asarray(FrameObjects(i, planes, labels.size).mask, np.uint8)
+
+
+def open_labelled(root: Path | str) -> ByName[DavisSequence]:
+    """Open folders of images with annotations of the same names beside them, in any format that is read.
+
+    Args:
+        root: folder with ``<video>/`` and ``<video>.json``, ``<video>.xml``, ``<video>.zip`` ...
+
+    Returns:
+        The videos by name; run lengths of all are held.
+
+    Raises:
+        DatasetError: there is no such video, or annotations cannot be read.
+    """
+    folder = user_path(root)
+    videos: dict[str, DavisSequence] = {}
+    for images in subfolders(folder):
+        files = sorted(files_in(images, IMAGE_SUFFIXES), key=lambda path: natural_key(path.name))
+        places = [path for path in sorted(folder.iterdir()) if path.is_file() and path.stem == images.name]
+        if files and len(places) > 1:
+            raise DatasetError(f"{folder}: has {places[0].name} and {places[1].name}; keep one")
+        if files and places:
+            videos[images.name] = AnnotatedSequence(FrameFiles(images.name, tuple(files)), places[0])
+    if not videos:
+        raise DatasetError(f"{folder}: no folder of images has a file of annotations of its name beside it")
+    return ByName.of(folder, videos)
+
+
 def open_any_results(path: Results | Path | str, videos: Mapping[str, Sequence[Path]]) -> Results:
     """Open results of videos in any format that is read.
 
@@ -138,3 +203,17 @@ def _place_of(folder: Path, video: str) -> Path | None:
         return folder / video
     files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.stem == video]
     return files[0] if files else None
+
+
+def list_labelled(root: Path) -> Inventory:
+    """The videos of a folder, to be checked."""
+    try:
+        videos = [*open_labelled(root)]
+    except DatasetError as error:
+        return Inventory({}, problems=(str(error),))
+    return Inventory({video.name: partial(_check, video) for video in videos})
+
+
+def _check(video: DavisSequence) -> CheckedVideo:
+    _, problems = check_headers(video.frames, "images", None)
+    return CheckedVideo(video.name, len(video.frames), len(video.annotations), tuple(problems))
