@@ -13,7 +13,7 @@ from segue.errors import DatasetError, SinkError
 from segue.formats.base import TextSink
 from segue.formats.files import Files, is_label
 from segue.formats.frames import FrameObjects, Size
-from segue.formats.labels import Frames, Labels
+from segue.formats.labels import MAX_MASKS, Frames, Labels
 from segue.masks import encode_objects, measure
 from segue.masks.shapes import Canvas
 from segue.types import Box
@@ -131,6 +131,8 @@ def _lines(files: Files, video: Frames, line: re.Pattern[str]) -> Iterator[tuple
             raise DatasetError(f"holds files of several videos, {listed}; give the one of this video")
         names = same
     for number, text in enumerate(files.text(names[0]).splitlines(), 1):
+        if number > MAX_MASKS:
+            raise DatasetError(f"has more than {MAX_MASKS} lines; import it in parts")
         if text.strip():
             if not line.fullmatch(text.strip()):
                 raise DatasetError(f"line {number}: {text.strip()[:40]!r} is none of this format")

@@ -16,7 +16,7 @@ from segue.errors import DatasetError
 from segue.formats.base import SpooledSink
 from segue.formats.files import Files
 from segue.formats.frames import FrameObjects, Size, known_size
-from segue.formats.labels import Frames
+from segue.formats.labels import Frames, check_images
 from segue.masks import encode_objects, measure
 from segue.utils.inputs import check_file
 
@@ -87,6 +87,7 @@ def _read(files: Files, video: Frames) -> Iterator[FrameObjects]:
         if tuple(size) != video.size:
             height, width = (*size, 0, 0)[:2]
             raise DatasetError(f"its masks are {width}x{height}, the video {video.size[1]}x{video.size[0]}")
+        check_images(count, video)
         indices = _indices(archive, count)
         length = int(np.prod(size)) * kind.itemsize
         for index in indices:
