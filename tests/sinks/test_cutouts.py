@@ -13,11 +13,11 @@ from PIL import Image
 
 import segue
 from segue.errors import SinkError
+from segue.formats.cutouts import CutOutSink, CutOutVideoSink
+from segue.formats.mot import MotSink, MotsSink
 from segue.masks import decode_rle
 from segue.masks.outlines import coco_polygons
 from segue.masks.rle import fill_polygons
-from segue.sinks.challenges import MotSink, MotsSink
-from segue.sinks.cutouts import CutOutSink, CutOutVideoSink
 from segue.types import Frame, ObjectInfo, Segmentation
 
 SIZE = (48, 64)
