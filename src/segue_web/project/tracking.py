@@ -298,7 +298,7 @@ def begun(
         plan = replace(plan, begin=tracking.start, earlier=None)
         return begun(project, replace(tracking, plan=plan))
     frames = {index for layer in layers for index in layer}
-    sources = {str(i): [s for s in project.sources(i) if s[0] in frames] for i in plan.objects}
+    sources = {str(i): [[*s] for s in project.sources(i) if s[0] in frames] for i in plan.objects}
     return replace(plan, shown=digest, run=uuid4().hex, passes=len(layers), sources=sources), layers
 
 
