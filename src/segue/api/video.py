@@ -53,6 +53,7 @@ from segue.sessions.videos.provenance import (
     decode,
     from_json,
     plan,
+    present,
 )
 from segue.state import SessionState, blaming_state
 from segue.types import (
@@ -348,8 +349,7 @@ class Video(AbstractContextManager["Video"]):
                 masks.prompt(index, stored, self._new_revision())
             else:
                 masks.withdraw(index)
-                made_from = tuple(source for source in masks.sources(index) if source is not None)
-                masks.tracked[index] = [StoredMask(stored, made_from)]
+                masks.tracked[index] = [StoredMask(stored, present(masks.sources(index)))]
 
     def _history(self, index: int, number: int) -> ClickHistory:
         """The clicks on an object that has a mask."""
