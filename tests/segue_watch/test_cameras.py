@@ -108,9 +108,10 @@ def test_an_object_that_was_there_at_a_crash_leaves_once_in_the_parts_of_the_nex
 
     rotated = ("--rotate", "0.1s", "--format", "npz")
     assert watch(*rotated).code == 0
-    text, last = tables()[-1].read_text(), rows(tables()[-1])[-1]
+    written = [table for table in tables() if rows(table)][-1]  # the last part may have none
+    text, last = written.read_text(), rows(written)[-1]
     assert last["event"] in ("leave", "end")
-    tables()[-1].write_text("".join(text.splitlines(keepends=True)[:-1]))  # as a crash leaves it
+    written.write_text("".join(text.splitlines(keepends=True)[:-1]))  # as a crash leaves it
     crashed = tables()
     for _ in range(2):
         assert watch(*rotated).code == 0
