@@ -47,6 +47,13 @@ _CLOCK = 90_000
 _BT709 = 1
 """Code of BT.709 for primaries, transfer and matrix (ITU-T H.273)."""
 
+_TO_BT709: dict[str, Any] = {
+    "dst_colorspace": Colorspace.ITU709,
+    "dst_color_range": ColorRange.MPEG,
+    **ONE_THREAD,
+}
+"""How RGB becomes YUV in every video that segue writes: players and editors take HD for BT.709."""
+
 
 class OverlayVideoSink(FileSink):
     """Draws the objects over their frames and encodes the result; frames keep their true time stamps.
@@ -108,9 +115,7 @@ class OverlayVideoSink(FileSink):
             raw = VideoFrame.from_ndarray(image, format="rgb24").reformat(
                 *(self._stream.width, self._stream.height),  # a source may change its size
                 format="yuv420p",
-                dst_colorspace=Colorspace.ITU709,
-                dst_color_range=ColorRange.MPEG,
-                **ONE_THREAD,
+                **_TO_BT709,
             )
             # The format wants rising time stamps, a camera may give two frames the same.
             self._last_tick = max(round((frame.time - self._begin) * _CLOCK), self._last_tick + 1)
@@ -160,10 +165,15 @@ def _add_stream(container: OutputContainer, fps: float, like: Image, aspect: Fra
     # The same images give the same bytes: x264 without its approximations for a processor, in one thread.
     stream.codec_context.options = {"preset": "veryfast", "crf": "20", "x264-params": "cpu-independent=1"}
     stream.codec_context.thread_count = 1
+    _tag_colours(stream)
+    return stream
+
+
+def _tag_colours(stream: Any) -> None:
+    """Say that the colours are those of BT.709, by whose matrix :data:`_TO_BT709` converts them."""
     stream.codec_context.colorspace = stream.codec_context.color_primaries = _BT709
     stream.codec_context.color_trc = _BT709
     stream.codec_context.color_range = ColorRange.MPEG
-    return stream
 
 
 def _set_aspect(stream: VideoStream, aspect: Fraction) -> None:
@@ -227,6 +237,7 @@ def transparent_video(
         stream.pix_fmt, stream.options = encoding_as.pixels, dict(encoding_as.options)
         stream.codec_context.time_base = Fraction(1, _CLOCK)
         _set_aspect(stream, pixel_aspect)
+        _tag_colours(stream)
         begin: float | None = None
         last = -1
 
@@ -236,7 +247,7 @@ def transparent_video(
             last = max(round((time - begin) * _CLOCK), last + 1)
             even = even_sides(image, cv2.BORDER_CONSTANT)
             raw = VideoFrame.from_ndarray(even, format=_RGBA_FORMATS[image.dtype])
-            raw = raw.reformat(format=encoding_as.pixels, **ONE_THREAD)
+            raw = raw.reformat(format=encoding_as.pixels, **_TO_BT709)
             raw.pts, raw.time_base = last, Fraction(1, _CLOCK)
             container.mux(stream.encode(raw))
 
