@@ -1087,3 +1087,38 @@ def test_files_that_hold_no_areas_say_why(tmp_path: Path, name: str, text: str, 
     (tmp_path / name).write_text(text)
     with pytest.raises(SegueError, match=message):
         read_labels(tmp_path / name, VIDEO)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_folder_for_each_frame_of_a_video_file_has_the_objects(tmp_path: Path, first: int) -> None:
+    video = SimpleNamespace(**{**vars(VIDEO), "names": None})
+    for frame in range(video.count):
+        folder = tmp_path / "masks" / f"{frame + first:05d}"
+        folder.mkdir(parents=True)
+        for number in (1, 2):
+            write_index_mask(folder / f"{number}.png", filled(frame, 5 * number, frame + 9, 5 * number + 4))
+    labels = read_labels(tmp_path / "masks", video)
+    assert [*labels.names.values()] == ["1", "2"]
+    assert sorted(labels.masks) == [*range(video.count)]
+    assert np.array_equal(shown(labels, 3), filled(3, 5, 12, 9) | filled(3, 10, 12, 14))
+
+
+def test_folders_of_objects_stay_objects(tmp_path: Path) -> None:
+    video = SimpleNamespace(**{**vars(VIDEO), "names": None})
+    for number in range(video.count):
+        (tmp_path / "masks" / f"{number:03d}").mkdir(parents=True)
+        for frame in range(video.count):
+            path = tmp_path / "masks" / f"{number:03d}" / f"{frame:05d}.png"
+            write_index_mask(path, filled(number, 5, number + 9, 9))
+    assert len(read_labels(tmp_path / "masks", video).names) == video.count
+
+
+@pytest.mark.parametrize(("numbers", "said"), [((1, 2, 3), True), ((0, 1, 2), False), ((2, 3), False)])
+def test_masks_of_a_part_that_are_numbered_from_one_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], numbers: tuple[int, ...], said: bool
+) -> None:
+    video = SimpleNamespace(**{**vars(VIDEO), "names": None})
+    for number in numbers:
+        write_index_mask(tmp_path / f"matte_{number:04d}.png", filled(5, 5, 15, 9))
+    assert sorted(read_labels(tmp_path, video).masks) == [*numbers]
+    assert ("masks are numbered from 1" in capsys.readouterr().err) == said

@@ -22,7 +22,8 @@ from segue.masks.files import MaskStack, check_image_size, open_image, stack_tex
 from segue.masks.shapes import Canvas
 from segue.masks.values import ColourIds
 from segue.types import Frame, Segmentation
-from segue.utils.naming import frame_stem
+from segue.utils.naming import frame_stem, last_number
+from segue.utils.notices import notice
 
 Colour: TypeAlias = "tuple[int, int, int]"
 
@@ -99,6 +100,12 @@ def _read_mask_files(files: Files, video: Frames) -> Labels:
     labels = Labels(video.size)
     ids: ColourIds = {}
     by_index = by_frame({name: name for name in files.masks}, video)
+    numbers = [last_number(name) for name in files.masks]
+    if video.names is None and 0 < len(numbers) < video.count and numbers == [*range(1, len(numbers) + 1)]:
+        notice(
+            f"masks are numbered from 1, and none is 0: {files.masks[0]} is taken for frame 1, the second "
+            "one of the video. Number them from 0 if it is the first"
+        )
     labels.add_files(
         {
             index: partial(files.mask, name, ids, labels.leave_void_out, video.size)
@@ -207,6 +214,7 @@ def _of_objects(files: list[str], video: Frames) -> dict[str, list[tuple[str, st
     images = {*map(frame_stem, video.names or ())}
     by_image = {frame_stem(PurePosixPath(name).parent.name) for name in files} <= images
     by_image = by_image and not {*map(frame_stem, files)} <= images
+    by_image = by_image or _have_a_folder_each(files, video)
     for name in files:
         path = PurePosixPath(name)
         number, frame = (frame_stem(name), path.parent.name) if by_image else (str(path.parent), name)
@@ -214,6 +222,22 @@ def _of_objects(files: list[str], video: Frames) -> dict[str, list[tuple[str, st
     frames = [{frame_stem(frame) for frame, _ in each} for each in objects.values()]
     shared = len(objects) > 1 and len(set.union(*frames)) < len(files)
     return objects if by_image or shared else {}
+
+
+def _have_a_folder_each(files: list[str], video: Frames) -> bool:
+    """Whether the folders of files are the numbers of all frames of a video, each with the same few files."""
+    folders: dict[str, set[str]] = {}
+    for name in files:
+        path = PurePosixPath(name)
+        folders.setdefault(path.parent.name, set()).add(path.name)
+    numbers = {last_number(folder) for folder in folders if folder}
+    return (
+        video.names is None
+        and len(folders) == video.count
+        and numbers in ({*range(video.count)}, {*range(1, video.count + 1)})
+        and max(map(len, folders.values())) < video.count
+        and len(set.union(*folders.values())) == max(map(len, folders.values()))
+    )
 
 
 ENTRIES = (
