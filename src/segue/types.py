@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas
     from supervision import Detections
 
-    from segue.masks.results import Boxes, Composed
+    from segue.masks.measure import Boxes, Composed
 
 _FROM_COCO = LazyCallable("segue.formats.coco:from_coco")
 _FROM_FIFTYONE = LazyCallable("segue.formats.fiftyone:from_fiftyone")
@@ -302,14 +302,14 @@ class Segmentation:
     @property
     def names(self) -> dict[int, str]:
         """Class names by number, as in result files; an object without a label is an "object"."""
-        from segue.masks.results import names_of
+        from segue.masks.measure import names_of
 
         return names_of(self, self._numbers())
 
     @property
     def boxes(self) -> Boxes:
         """The visible objects as arrays: ``xyxy``, ``xywh``, ``ids``, ``scores``, ``classes``."""
-        from segue.masks.results import boxes_of
+        from segue.masks.measure import boxes_of
 
         return boxes_of(self, self._numbers())
 
@@ -348,7 +348,7 @@ class Segmentation:
             ``index`` and ``objects``, each with ``id``, ``label``, ``class``, ``score``, ``box`` and
             ``polygons`` (COCO's, of the visible part).
         """
-        from segue.masks.results import json_text
+        from segue.masks.measure import json_text
 
         return json_text(self, self._numbers())
 

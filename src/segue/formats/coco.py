@@ -24,8 +24,8 @@ from segue.formats.labels import Frames, Labels, by_frame, check_images
 from segue.formats.others import name_program
 from segue.formats.schema import OCCLUDED, LabelSchema, schema_of
 from segue.masks import Rle, decode_rle, rle_area, rle_box
+from segue.masks.measure import Composed, class_number, composed
 from segue.masks.outlines import coco_polygons
-from segue.masks.results import Composed, class_number, composed
 from segue.masks.shapes import Canvas
 from segue.masks.tracks import RleTrack
 from segue.utils.arrays import BoolArray

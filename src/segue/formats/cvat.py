@@ -37,8 +37,8 @@ from segue.formats.schema import (
     texts_of,
 )
 from segue.formats.text import refuse_entities, without_controls
+from segue.masks.measure import UNNAMED
 from segue.masks.outlines import outline_between
-from segue.masks.results import UNNAMED
 from segue.masks.shapes import Canvas
 from segue.masks.splines import KeyedShape, ShapeKey, flattened
 from segue.utils.arrays import Float64Array

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from segue.errors import PromptError, SegueError
-from segue.masks.measure import measure, resize_mask
-from segue.masks.results import Composed, ResultLike, composed
+from segue.masks.measure import Composed, ResultLike, composed, measure, resize_mask
 from segue.utils.arrays import BoolArray
 from segue.utils.inputs import is_number, kind_of
 

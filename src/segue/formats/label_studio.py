@@ -31,7 +31,7 @@ from segue.formats.schema import (
     texts_of,
 )
 from segue.formats.text import refuse_entities
-from segue.masks.results import UNNAMED
+from segue.masks.measure import UNNAMED
 from segue.masks.rle import check_size
 from segue.masks.shapes import Canvas
 from segue.utils.files import writing

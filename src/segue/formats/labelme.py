@@ -22,8 +22,8 @@ from segue.formats.folders import ANNOTATION_TOOLS, FolderWriter
 from segue.formats.frames import FrameObjects, frame_name
 from segue.formats.labels import Frames, Labels, Numbering, by_frame
 from segue.masks.files import read_levels
+from segue.masks.measure import UNNAMED
 from segue.masks.outlines import coco_polygons
-from segue.masks.results import UNNAMED
 from segue.masks.shapes import Canvas
 from segue.utils.json_files import Record, validated
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segue.errors import PromptError, SegueError
-from segue.masks.measure import fill_boxes, measure
-from segue.masks.results import Composed, ResultLike, class_number, composed
+from segue.masks.measure import Composed, ResultLike, class_number, composed, fill_boxes, measure
 
 if TYPE_CHECKING:
     from supervision import Detections

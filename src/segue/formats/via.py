@@ -20,8 +20,8 @@ from segue.formats.files import VIA_2, Files, is_via, json_entries
 from segue.formats.folders import ANNOTATION_TOOLS
 from segue.formats.frames import FrameObjects, frame_name
 from segue.formats.labels import Frames, Labels, Numbering, by_frame, frame_at, other_videos
+from segue.masks.measure import UNNAMED
 from segue.masks.outlines import coco_polygons
-from segue.masks.results import UNNAMED
 from segue.masks.shapes import Canvas
 from segue.utils.inputs import is_number
 from segue.utils.json_files import Record, validated

@@ -21,8 +21,8 @@ from segue.formats.files import MAX_LINES, NUMBER, Files, Tree
 from segue.formats.folders import DATA_SETS, FolderWriter
 from segue.formats.frames import FrameObjects, frame_name
 from segue.formats.labels import Frames, Labels, Numbering, by_frame
+from segue.masks.measure import UNNAMED, ResultLike, visible_objects
 from segue.masks.outlines import single_outline
-from segue.masks.results import UNNAMED, ResultLike, visible_objects
 from segue.masks.shapes import Canvas
 from segue.types import Frame, Segmentation
 from segue.utils.inputs import first_line
