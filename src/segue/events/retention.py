@@ -1,38 +1,31 @@
-"""How long images and clips of events are kept, what tables say of deleted ones, and how long disks last."""
+"""How long images and clips of events are kept, and how long disks last."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from segue.errors import SegueError, SinkError
-from segue.events.marks import CHANGING, EVENT_FILE, NAME, Marks, MarksError
-from segue.utils.files import rewriting, writing
+from segue.events.archive import EventArchive
+from segue.events.store.importing import import_marks_again, unread_parts
+from segue.events.store.store import EventStore
+from segue.utils.files import writing
 from segue.utils.notices import warn_caller
-
-DELETED = "deleted"
-"""What a table says in place of the name of a file that is gone."""
 
 ROOM = 0.95
 """Share of the limit in bytes down to which files are deleted, so that it does not happen all the time."""
 
-LOST = "lost"
-"""What a table says in place of the name of a clip that was never completed."""
-
-JOURNAL = ".deleted"
-"""File beside the images that lists what is deleted or lost until the table of events says so."""
-
-MARK_RATE = 1000.0
-"""Bytes a second that writing a table anew may take in the mean: for 66 MB once in 18 hours."""
-
 MIN_TENTHS = 5
 """Tenths of a limit in bytes from which on it is reported how much kept files take of it."""
+
+AT_ONCE = 50
+"""Files that are deleted while nobody can mark a visit."""
 
 Report = Callable[[str, str], object]
 """Receives a topic, and what a person should know of it; an empty text where all is well."""
@@ -41,20 +34,10 @@ _DAY = 86400.0
 _TIMES = {"h": 3600.0, "d": _DAY, "w": 7 * _DAY}
 _SIZES = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 _LIMIT = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(h|d|w|MB|GB|TB)")
-_NAMES = re.compile(NAME.encode())
 
 
 class RetentionWarning(UserWarning):
     """Images and clips of events are not deleted as they should be, or there is no room for new ones."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An image or a clip on the disk."""
-
-    path: Path
-    size: int
-    time: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,243 +80,120 @@ class Retention:
             return None
         return cls(limits.get("seconds"), int(limits["size"]) if "size" in limits else None)
 
-    def expired(self, files: Iterable[Stored], retained: Collection[Path], now: float) -> list[Stored]:
-        """The files that are to go, oldest first.
 
-        Args:
-            files: all files that there are.
-            retained: files that stay whatever happens; their bytes count.
-            now: seconds of the epoch.
-
-        Returns:
-            Those that are too old, and the oldest ones until the others have room.
-        """
-        ordered = sorted(files, key=lambda each: (each.time, each.path.name))
-        total = sum(each.size for each in ordered)
-        full = self.size is not None and total > self.size
-        expired = []
-        for each in (each for each in ordered if each.path not in retained):
-            old = self.seconds is not None and each.time < now - self.seconds
-            if old or (full and self.size is not None and total > ROOM * self.size):
-                expired.append(each)
-                total -= each.size
-        return expired
-
-
-def stored(folder: Path) -> list[Stored]:
-    """The images and clips in a folder; none where there is no folder."""
-    try:
-        with os.scandir(folder) as entries:
-            names = [entry for entry in entries if EVENT_FILE.fullmatch(entry.name)]
-    except OSError:
-        return []
-    files = []
-    for entry in names:
-        try:
-            about = entry.stat(follow_symlinks=False)
-        except OSError:  # deleted meanwhile
-            continue
-        files.append(Stored(folder / entry.name, about.st_size, about.st_mtime))
-    return files
-
-
-def stored_in(folders: Iterable[Path]) -> list[Stored]:
-    """The images and clips in folders, each once, however often its folder is named."""
-    return [each for folder in dict.fromkeys(folders) for each in stored(folder)]
+_KEPT = """
+    select part, snapshot from events where visit in (select id from visits where kept = 1) and snapshot != ''
+    union
+    select part, clip from events where visit in (select id from visits where kept = 1) and clip != ''
+"""
+"""Images and clips of visits that are kept, whenever they were marked."""
 
 
 def delete_expired(
-    folders: Sequence[Path],
-    retention: Retention,
-    now: float | None = None,
-    report: Report = lambda *_: None,
-) -> dict[Path, set[str]]:
-    """Delete what is not to be kept of the images and clips in folders, unless somebody keeps it meanwhile.
+    store: EventStore, archive: EventArchive, retention: Retention, report: Report = lambda *_: None
+) -> int:
+    """Delete images and clips of a camera that are not to be kept, the oldest first.
 
-    Nothing is deleted from a folder whose marks cannot be read; then the others are not made to pay for its
-    bytes either.
+    Nothing of a kept visit is deleted, also where somebody keeps it meanwhile. Their age is that of the clock of
+    the store, which a wrong clock of the machine does not change.
 
     Args:
-        folders: all of a camera.
-        retention: the limits of all of them together.
-        now: seconds of the epoch; None is this moment.
-        report: receives what a person should know of a file or folder; an empty text where all is well.
+        store: what there is.
+        archive: where it is.
+        retention: the limits of all of it together.
+        report: receives what a person should know; an empty text where all is well.
 
     Returns:
-        The names of the files that are gone, by their folders; they also stand in the journals of these.
+        The number of files that are gone.
+
+    Raises:
+        SinkError: the store cannot be read or written.
     """
-    files, now = stored_in(folders), time.time() if now is None else now
-    marks = _read_marks({file.path.parent for file in files}, report)
-    readable = [file for file in files if file.path.parent in marks]
-    retained = {folder / name for folder, each in marks.items() for name in each.retained}
-    if len(readable) < len(files):
-        retention = replace(retention, size=None)
-    elif retention.size is not None and folders:
-        used = sum(file.size for file in files if file.path in retained)
-        report(f"kept in {folders[0]}", _kept_text(folders[0], used, retention.size))
-    expired: dict[Path, set[str]] = {}
-    failures: dict[Path, str] = {}
-    for each in retention.expired(readable, retained, now):
-        folder = each.path.parent
-        try:
-            if _delete(each.path, marks[folder]):
-                expired.setdefault(folder, set()).add(each.path.name)
-        except SinkError as error:
-            failures.setdefault(folder, f"{folder}: images and clips stay that are to be deleted: {error}")
-    for folder, folder_marks in marks.items():
-        report(f"deleted in {folder}", failures.get(folder, ""))
-        if folder in expired:
-            with suppress(SinkError):  # on a full disk; no file has such a name again
-                folder_marks.forget(expired[folder])
-    return expired
+    images = archive.images
+    if images is None:
+        return 0
+    report(f"marks of {archive.store}", import_marks_again(store, archive))
+    store.flush()
+    report(f"clock of {archive.store}", store.clock.problem if retention.seconds is not None else "")
+    gone, problem, tried = 0, "", set[tuple[int, str]]()
+    while True:
+        with store.changing() as base:  # nobody marks a visit meanwhile
+            candidates = (each for each in _expired(base, retention, store) if each[:2] not in tried)
+            expired = [*islice(candidates, AT_ONCE)]
+            for number, name, part in expired:
+                tried.add((number, name))
+                path = archive.part(part).file(name)
+                try:
+                    if path is not None:
+                        with writing(path):
+                            path.unlink(missing_ok=True)
+                except SinkError as error:
+                    problem = f"{images}: images and clips stay that are to be deleted: {error}"
+                    continue
+                base.execute("update media set state = 'deleted' where part = ? and name = ?", (number, name))
+                gone += 1
+        if len(expired) < AT_ONCE:
+            break
+    report(f"deleted in {images}", problem)
+    if retention.size is not None:
+        report(f"kept in {images}", _kept_text(images, store, retention.size))
+    return gone
 
 
-def _read_marks(folders: Iterable[Path], report: Report) -> dict[Path, Marks]:
-    """The marks of folders; which cannot be read is reported."""
-    marks = {}
-    for folder in folders:
-        text = ""
-        try:
-            marks[folder] = Marks(folder)
-        except MarksError as error:
-            text = f"{error}; nothing is deleted there, and no event can be marked"
-        report(f"marks in {folder}", text)
-    return marks
+def _expired(
+    base: sqlite3.Connection, retention: Retention, store: EventStore
+) -> Iterator[tuple[int, str, str]]:
+    """The files that are to go, oldest first: those that are too old, and then until the others have room."""
+    unread = unread_parts(store)
+    over = 0.0
+    # Whose room is taken by images that cannot be deleted is not known: others do not pay for it.
+    if retention.size is not None and not unread:
+        used = base.execute("select coalesce(sum(bytes), 0) from media where state = 'complete'").fetchone()[
+            0
+        ]
+        over = used - ROOM * retention.size if used > retention.size else 0.0
+    oldest = None if retention.seconds is None else store.clock.now() - retention.seconds
+    if over <= 0 and oldest is None:
+        return
+    rows = base.execute(
+        "select part, media.name, parts.name, created, bytes from media join parts on parts.id = part"
+        f" where state = 'complete' and (part, media.name) not in ({_KEPT}) order by created, media.name"
+    )
+    for number, name, part, created, size in rows:
+        if over <= 0 and (oldest is None or created >= oldest):
+            return
+        if part not in unread:
+            over -= size
+            yield number, name, part
 
 
-def _kept_text(folder: Path, used: int, limit: int) -> str:
+def _kept_text(images: Path, store: EventStore, limit: int) -> str:
     """What to say of files that are kept, by the bytes that they take, in tenths of the limit."""
-    tenths = min(10, 10 * used // limit)
+    rows = store.read(
+        f"select coalesce(sum(bytes), 0) from media where state = 'complete' and (part, name) in ({_KEPT})"
+    )
+    tenths = min(10, 10 * rows[0][0] // limit)
     if tenths < MIN_TENTHS:
         return ""
     return (
-        f"{folder}: images and clips that are marked as kept take {10 * tenths} % or more of the "
+        f"{images}: images and clips that are marked as kept take {10 * tenths} % or more of the "
         f"{in_bytes(limit)} of --keep; all others have the rest, and the oldest of them are deleted: raise "
         "the limit, or keep fewer"
     )
 
 
-def _delete(path: Path, marks: Marks) -> bool:
-    """Delete a file, unless somebody has marked it as kept since it was chosen."""
-    with CHANGING:
-        marks.refresh()
-        if path.name in marks.retained:
-            return False
-        with writing(path):
-            path.unlink(missing_ok=True)
-        DeletionJournal(path.parent).add([path.name])
-    return True
+_lock = threading.Lock()
+_warned: dict[str, str] = {}
 
 
 def warn_once(topic: str, text: str) -> None:
     """Warn of a topic unless the last warning of it said the same; an empty text ends that."""
-    with CHANGING:
+    with _lock:
         previous = _warned.pop(topic, "")
         if text:
             _warned[topic] = text
     if text and text != previous:
         warn_caller(text, RetentionWarning)
-
-
-_warned: dict[str, str] = {}
-
-
-_unwritten: dict[Path, dict[str, str]] = {}
-"""Names that wait for room on the disk, and what is to be said of them, by the file of their journal."""
-
-
-class DeletionJournal:
-    """Names of images and clips of a folder that are gone, of which the table does not say so yet.
-
-    They are in a hidden file.
-
-    Args:
-        folder: folder of the images.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / JOURNAL
-
-    def add(self, names: Iterable[str], word: str = DELETED) -> None:
-        """Note names; where the disk is full they wait in memory for the next time.
-
-        The file begins with the moment of the first one.
-
-        Args:
-            names: names of files.
-            word: what the table is to say in place of them.
-        """
-        with CHANGING:
-            words = _unwritten.pop(self._path, {}) | dict.fromkeys(names, word)
-            # A line that a crash has cut off stays apart.
-            lines = "".join(
-                f"\n{name}{'' if each == DELETED else f' {each}'}" for name, each in sorted(words.items())
-            )
-            try:
-                with self._path.open("ab", buffering=0) as stream:
-                    start = "" if stream.tell() else f"{time.time():.0f}"
-                    is_complete = stream.write((start + lines).encode()) == len(start + lines)
-            except OSError:
-                is_complete = False
-            if not is_complete:
-                _unwritten[self._path] = words
-
-    def words(self) -> dict[str, str]:
-        """What the table is to say in place of each name in it."""
-        with CHANGING:
-            parts = (line.partition(" ") for line in self._lines()[1:])
-            words = {name: word or DELETED for name, _, word in parts if EVENT_FILE.fullmatch(name)}
-            return {name: word for name, word in words.items() if word in (DELETED, LOST)} | _unwritten.get(
-                self._path, {}
-            )
-
-    def names(self) -> set[str]:
-        """All names in it."""
-        return {*self.words()}
-
-    def needs_update(self, table: Path, now: float | None = None) -> bool:
-        """Whether the table is to be written anew, now or at a time; a large one is so less often."""
-        lines = self._lines()
-        if not lines:
-            return False
-        first = float(lines[0]) if lines[0].isdecimal() else 0.0
-        size = table.stat().st_size if table.exists() else 0
-        return abs((time.time() if now is None else now) - first) >= size / MARK_RATE
-
-    def remove(self, names: Collection[str]) -> None:
-        """Names are marked in the table."""
-        with CHANGING:
-            remaining = {name: word for name, word in self.words().items() if name not in names}
-            _unwritten.pop(self._path, None)
-            self._path.unlink(missing_ok=True)
-            for word in {*remaining.values()}:
-                self.add((name for name, each in remaining.items() if each == word), word)
-
-    def _lines(self) -> list[str]:
-        try:
-            return self._path.read_text("utf-8", "replace").split("\n")
-        except FileNotFoundError:
-            return []
-
-
-def _journal_line(name: str, word: str) -> str:
-    return name if word == DELETED else f"{name} {word}"
-
-
-def note_deleted(table: Path, names: Collection[str] | Mapping[str, str]) -> None:
-    """Let a table of events that nobody has open say that images and clips are gone.
-
-    It stays where a link leads, with its mode.
-
-    Args:
-        table: the file.
-        names: names of files that are deleted; or what is said in place of each.
-    """
-    words = names if isinstance(names, Mapping) else dict.fromkeys(names, DELETED)
-    codes = {name.encode(): word.encode() for name, word in words.items()}
-    with rewriting(table) as new, table.open("rb") as old:
-        for line in old:
-            new.write(_NAMES.sub(lambda match: codes.get(match[0], match[0]), line))
 
 
 MIN_SPAN = 120.0
@@ -357,26 +217,28 @@ class DiskUse:
     limit: float | None
 
 
-def disk_use(
-    folders: Sequence[Path], retention: Retention | None, now: float | None = None
-) -> DiskUse | None:
-    """Look at the folders of a camera; None where there is none yet."""
-    now = time.time() if now is None else now
-    existing = next((folder for folder in folders if folder.is_dir()), None)
-    if existing is None:
+def disk_use(store: EventStore, archive: EventArchive, retention: Retention | None) -> DiskUse | None:
+    """What the images and clips of a camera take; None where there is no folder for them yet."""
+    images = archive.images
+    if images is None or not images.is_dir():
         return None
-    files = stored_in(folders)
-    recent = [each for each in files if each.time > now - _DAY]
+    now = store.clock.now()
+    rows = store.read(
+        "select coalesce(sum(bytes), 0), min(created), coalesce(sum(iif(created > ?, bytes, 0)), 0)"
+        " from media where state = 'complete'",
+        now - _DAY,
+    )
+    used, first, recent = rows[0]
     # With less than a day, as after the first start, the rate is that of the time that there is.
-    span = min(_DAY, max(now - min((each.time for each in files), default=now), MIN_SPAN))
-    per_day = sum(each.size for each in recent) * _DAY / span
+    span = min(_DAY, max(now - (now if first is None else first), MIN_SPAN))
+    per_day = recent * _DAY / span
     limits = (
         []
         if retention is None
         else [retention.size, retention.seconds and per_day * retention.seconds / _DAY]
     )
     limit = min((float(each) for each in limits if each is not None), default=None)
-    return DiskUse(sum(each.size for each in files), per_day, shutil.disk_usage(existing).free, limit)
+    return DiskUse(used, per_day, shutil.disk_usage(images).free, limit)
 
 
 def in_bytes(size: float) -> str:

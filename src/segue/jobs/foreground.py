@@ -96,10 +96,11 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict:
     total = source.frame_count
     if total is not None and options.fps is not None and source.fps is not None:
         total = round(total * min(1, options.fps / source.fps))
-    if job.name_events is not None:
-        events = replace(events, name_object=object_namer(job.name_events, job.device, job.fast))
     events = replace(events, rules=events.rules.at_rate(options.fps or source.fps))
-    return ForegroundRun(job, source, session, given=frames, total=total, events=events)
+    run = ForegroundRun(job, source, session, given=frames, total=total, events=events)
+    if job.name_events is not None:
+        run.name_object = object_namer(job.name_events, job.device, job.fast)
+    return run
 
 
 def _check_passes(job: ForegroundJob, source: Source) -> None:

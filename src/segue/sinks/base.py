@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segue.entries import EventSettings
 from segue.errors import SinkError
 from segue.masks import resize_mask
 from segue.types import Frame, IndexMask, Segmentation
@@ -25,6 +24,8 @@ from segue.video.decoding.readers import ConnectionChange
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from segue.events.table import Event
 
 Size = tuple[int, int] | Callable[[], tuple[int, int] | None] | None
 """Output height and width of a sink, or a function that gives them at the first result; None keeps the
@@ -59,21 +60,15 @@ class Sink:
             change: which, when and why.
         """
 
-    def change_events(self, settings: EventSettings) -> None:
-        """Go on with other zones and rules for events; objects stay the same.
+    def events(self, events: Sequence[Event], objects: Mapping[int, Event]) -> None:
+        """Take what has happened up to the newest frame, after :meth:`write` of it, or between two frames.
 
         Args:
-            settings: the new ones; only its zones and rules count.
+            events: new events, in order.
+            objects: the objects of the newest frame, each as an event there.
 
         Raises:
-            SinkError: what follows from it cannot be written.
-        """
-
-    def hand_over(self, successor: Sink) -> None:
-        """Give what goes on at the end of a part to the sink of the next part, before this one is closed.
-
-        Args:
-            successor: the same kind of sink, which has not written yet.
+            SinkError: they cannot be written.
         """
 
     def close(self) -> None:
@@ -173,14 +168,9 @@ class MultiSink(Sink):
         for sink in self._sinks:
             sink.connection(change)
 
-    def change_events(self, settings: EventSettings) -> None:
+    def events(self, events: Sequence[Event], objects: Mapping[int, Event]) -> None:
         for sink in self._sinks:
-            sink.change_events(settings)
-
-    def hand_over(self, successor: Sink) -> None:
-        if isinstance(successor, MultiSink):
-            for sink, other in zip(self._sinks, successor._sinks, strict=True):
-                sink.hand_over(other)
+            sink.events(events, objects)
 
     def close(self) -> None:
         self._end(Sink.close.__name__)
@@ -228,12 +218,8 @@ class LenientSink(Sink):
     def connection(self, change: ConnectionChange) -> None:
         self._sink.connection(change)
 
-    def change_events(self, settings: EventSettings) -> None:
-        self._sink.change_events(settings)
-
-    def hand_over(self, successor: Sink) -> None:
-        if isinstance(successor, LenientSink):
-            self._sink.hand_over(successor._sink)
+    def events(self, events: Sequence[Event], objects: Mapping[int, Event]) -> None:
+        self._sink.events(events, objects)
 
     def close(self) -> None:
         if self._missing > 1:
@@ -286,9 +272,9 @@ class BackgroundSink(Sink):
         """Queue a change of the connection; any thread may call it."""
         self._jobs.put(partial(self._sink.connection, change))
 
-    def change_events(self, settings: EventSettings) -> None:
-        """Queue other zones and rules; any thread may call it."""
-        self._jobs.put(partial(self._sink.change_events, settings))
+    def events(self, events: Sequence[Event], objects: Mapping[int, Event]) -> None:
+        """Queue what has happened; any thread may call it."""
+        self._jobs.put(partial(self._sink.events, events, objects))
 
     def flush(self) -> None:
         """Wait until everything queued is written."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from segue.entries import EventSettings
 from segue.registry import SINKS
 from segue.sinks.base import Sink
 from segue.types import Frame, Segmentation
 from segue.video.decoding.readers import ConnectionChange
+
+if TYPE_CHECKING:
+    from segue.events.table import Event
 
 
 class RotatingSink(Sink):
@@ -50,7 +53,6 @@ class RotatingSink(Sink):
                 raise
             after_failure.callback(following.abort)
             if complete is not None:
-                complete.hand_over(following)
                 complete.close()
             after_failure.pop_all()
         self._part = following
@@ -63,9 +65,9 @@ class RotatingSink(Sink):
         if self._part is not None:
             self._part.connection(change)
 
-    def change_events(self, settings: EventSettings) -> None:
+    def events(self, events: Sequence[Event], objects: Mapping[int, Event]) -> None:
         if self._part is not None:
-            self._part.change_events(settings)
+            self._part.events(events, objects)
 
     def close(self) -> None:
         if self._part is not None:

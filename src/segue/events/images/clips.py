@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from contextvars import copy_context
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import cv2
 import numpy as np
 
 from segue.errors import SinkError
-from segue.events.archive import PENDING, pending_path
+from segue.events.archive import pending_path
 from segue.events.images.outlines import Outline, append_outlines, outline_track, outlines_of
-from segue.events.marks import NAME
 from segue.sinks.overlay import OverlayVideoSink
 from segue.types import Frame, Image, ObjectInfo, Segmentation
 from segue.utils.files import replacing, writing
@@ -41,7 +38,6 @@ END_SECONDS = 1.0
 
 QUALITY = 90  # of JPEG, in percent
 
-_PENDING = re.compile(rf"\.(?P<clip>{NAME}){re.escape(PENDING)}")
 _LOOK_SECONDS = 0.1  # how often one that waits for its turn looks whether the run ends
 
 _ENCODERS = threading.BoundedSemaphore(num_cores())
@@ -113,7 +109,7 @@ class ClipWriter:
         live: drop clips rather than wait for the encoder, and keep those that are not complete when a run is
             to stop.
         waiting: clips that may wait.
-        report: called with what became of a clip: nothing where it is complete, else why it was left out.
+        report: called with a clip and what became of it: nothing where it is complete, else why it was left out.
         packets: those of the stream; None has all clips encoded.
     """
 
@@ -124,7 +120,7 @@ class ClipWriter:
         *,
         live: bool,
         waiting: int,
-        report: Callable[[str], None],
+        report: Callable[[Path, str], None],
         packets: PacketBuffer | None = None,
     ) -> None:
         self._fps, self._pixel_aspect, self._live, self._waiting = fps, pixel_aspect, live, waiting
@@ -134,16 +130,10 @@ class ClipWriter:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-snapshots")
         self._finishing: threading.Thread | None = None
 
-    def submit(self, call: Callable[..., None], *arguments: Any) -> Future[None]:
-        """Have something else done in the thread of the clips."""
-        return self._thread.submit(copy_context().run, call, *arguments)  # its warnings name the camera
-
     def begin(self, path: Path, first: float, until: float, moments: Iterable[Moment]) -> Clip:
-        """Begin a clip, which has a hidden file until it is complete."""
+        """Begin a clip; writes nothing."""
         if self._live:
             _in_work.add(path)
-            with suppress(OSError):  # on a full disk
-                pending_path(path).touch()
         clip = Clip(path, first, until, [*moments])
         if self.copies:
             clip.packets = self._packets
@@ -165,22 +155,24 @@ class ClipWriter:
             self._take(*self._work.pop(0))
         self._submit(clip)
 
-    def finish(self, folders: Iterable[Path], lost: Callable[[Path], None]) -> None:
-        """Have clips encoded that earlier runs have left in folders, beside those of this run.
+    def finish(
+        self, clips: Iterable[Path], note: Callable[[Path, Literal["complete", "lost"]], None]
+    ) -> None:
+        """Have clips encoded that earlier runs have left, beside those of this run.
 
         Args:
-            folders: where hidden files of clips may be.
-            lost: called with clips that cannot be made any more.
+            clips: those that are not complete.
+            note: called with each that is made, or cannot be made any more.
         """
-        paths = [path for folder in folders for path in pending_clips(folder) if path not in _in_work]
+        paths = [path for path in clips if path not in _in_work]
         if not paths:
             return
         _in_work.update(paths)
 
         def finish() -> None:
             for path in paths:
-                if not self._ends.is_set() and not finish_clip(path, self._ends):
-                    lost(path)
+                if not self._ends.is_set() and (state := finish_clip(path, self._ends)) is not None:
+                    note(path, state)
             _in_work.difference_update(paths)
 
         self._finishing = context_thread(finish, "segue-clips")
@@ -224,7 +216,7 @@ class ClipWriter:
         """Have a clip encoded, unless it is of a live source and too many wait."""
         if drop and self._live and len(self._work) >= self._waiting:
             self._forget(clip)
-            self._report("they came faster than they are encoded")
+            self._report(clip.path, "they came faster than they are encoded")
             return
         self._work.append((self._thread.submit(self._write, clip), clip))
 
@@ -255,7 +247,7 @@ class ClipWriter:
         self._forget(clip)
         if isinstance(outcome, SinkError) and not self._live:
             raise outcome
-        self._report(str(outcome) if isinstance(outcome, SinkError) else "")
+        self._report(clip.path, str(outcome) if isinstance(outcome, SinkError) else "")
 
     def _keep(self, clip: Clip) -> bool:
         """Write the packets of a clip for the next run; gives whether there was room for them."""
@@ -268,7 +260,7 @@ class ClipWriter:
         try:
             write_packets(clip, self._fps, self._pixel_aspect)
         except SinkError as error:
-            self._report(str(error))
+            self._report(clip.path, str(error))
             return False
         return True
 
@@ -284,14 +276,6 @@ class ClipWriter:
 def _outcome(work: Future[bool | SinkError]) -> bool | SinkError:
     """What became of a clip that has been waited for: False where it was not written."""
     return False if work.cancelled() or not work.done() else work.result()
-
-
-def pending_clips(folder: Path) -> list[Path]:
-    """The clips of a folder that are not complete, in order of their numbers."""
-    with suppress(OSError):
-        names = sorted(entry.name for entry in os.scandir(folder))
-        return [folder / match["clip"] for name in names if (match := _PENDING.fullmatch(name))]
-    return []
 
 
 @contextmanager
@@ -393,19 +377,19 @@ def read_packets(clip: Path) -> tuple[Clip, float | None, Fraction]:
     return Clip(clip, times[0], times[-1], read), None if fps is None else float(fps), aspect
 
 
-def finish_clip(path: Path, ends: threading.Event) -> bool:
-    """Encode a clip that an earlier run has left; gives False where there is nothing of which to make it."""
+def finish_clip(path: Path, ends: threading.Event) -> Literal["complete", "lost"] | None:
+    """Encode a clip that an earlier run has left; None where a later run is to do it."""
+    state: Literal["complete", "lost"] = "complete"
     try:
         if not path.exists() and not write_clip(*read_packets(path), ends):
-            return True  # the next run does it
-        is_made = True
-    except SinkError:  # on a full disk; the next run tries it again
-        return True
+            return None
+    except SinkError:  # on a full disk
+        return None
     except Exception:  # whatever is in the file
-        is_made = False
+        state = "lost"
     with suppress(OSError):
         pending_path(path).unlink(missing_ok=True)
-    return is_made
+    return state
 
 
 def to_jpeg(image: object) -> bytes:
