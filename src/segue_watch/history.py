@@ -40,7 +40,7 @@ class Place(NamedTuple):
     def parse(cls, text: str) -> Place:
         """Read the ``place`` of an event or visit; raises ValueError."""
         camera, number = text.split("/")
-        return cls(camera, int(number[:18]))
+        return cls(camera, _number(number))
 
     def __str__(self) -> str:
         return f"{self.camera}/{self.number}"
@@ -115,6 +115,12 @@ class Query:
         return not self.cameras or camera in self.cameras
 
 
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
+        raise ValueError(f"{text[:20]!r} is no number of an event")
+    return int(text)
+
+
 def _moment(text: str) -> float:
     moment = float(text)
     if math.isnan(moment) or moment == -math.inf:
@@ -124,8 +130,10 @@ def _moment(text: str) -> float:
 
 def _cursor(text: str) -> dict[str, int]:
     """What an answer gave as ``next``."""
-    pairs = (each.rpartition(":") for each in text.split(","))
-    return {camera: int(number[:18]) for camera, _, number in pairs}
+    pairs = [each.rpartition(":") for each in text.split(",")]
+    if not all(camera for camera, _, _ in pairs):
+        raise ValueError("the cursor is none of an answer")
+    return {camera: _number(number) for camera, _, number in pairs}
 
 
 def _place(text: str) -> tuple[Place | None, tuple[float, str] | None]:

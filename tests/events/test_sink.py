@@ -18,9 +18,9 @@ import pytest
 from segue.entries import EventSettings, SinkOptions
 from segue.errors import SegueError, SinkError
 from segue.events import EventSink
-from segue.events.rules import EventRules
 from segue.events.monitor import EventMonitor
 from segue.events.publisher import EventFiles, EventPublisher, TableWarning
+from segue.events.rules import EventRules
 from segue.events.store.store import EventStore
 from segue.events.table import Event, read_events
 from segue.events.zone_events import ZoneEvents

@@ -15,7 +15,7 @@ from segue.events.deliveries import Notifiers
 from segue.events.images.snapshots import Snapshots
 from segue.events.receivers.base import EventReceiver, FileReceiver, ReceiverContext
 from segue.events.receivers.table import TableReceiver
-from segue.events.store.store import MAX_WAITING, RETRY_SECONDS, EventStore
+from segue.events.store.store import MAX_WAITING, RETRY_SECONDS, EventStore, RecordedEvent
 from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.registry import EVENT_SINKS
@@ -40,6 +40,7 @@ class EventPublisher:
         home_assistant: whether ``--home-assistant`` is given.
         archive: where all parts are.
         images: folder of the images of all parts.
+        is_full: whether events wait for room on the disk.
         files: those of the parts that are open.
         tell, report, count_clips, stop_time: as for :class:`.receivers.base.ReceiverContext`.
     """
@@ -55,6 +56,7 @@ class EventPublisher:
     report: Callable[[str, str], None] = lambda *_: None
     count_clips: Callable[[int, int], None] | None = None
     stop_time: Callable[[], float | None] = lambda: None
+    is_full: bool = False
     files: list[EventFiles] = field(default_factory=list)
     _alarms: list[EventReceiver] = field(default_factory=list)
 
@@ -93,8 +95,19 @@ class EventPublisher:
         if self.notifiers is not None:
             self.notifiers.announce(online)
 
-    def publish(self, events: Iterable[Event], part: str, files: Sequence[FileReceiver]) -> None:
-        """Tell of events, by the files of a part of the run; raises SinkError as :meth:`.EventStore.put`."""
+    def publish(
+        self, events: Iterable[Event], part: str, files: Sequence[FileReceiver]
+    ) -> list[RecordedEvent]:
+        """Give events their numbers, and let alarms leave; raises SinkError as :meth:`.EventStore.put`.
+
+        Args:
+            events: the events.
+            part: name of the part of the run, or nothing.
+            files: what is to be written of them after that, which may say more of them.
+
+        Returns:
+            What is to be written.
+        """
         recorded = []
         for event in events:
             each = self.store.record(event, part)
@@ -106,9 +119,7 @@ class EventPublisher:
             recorded.append(each)
         if recorded and self.notifiers is not None:
             self.notifiers.wake()
-        for each in (each for each in recorded if each.is_event):
-            for receiver in files:
-                receiver.send(each, 0.0)
+        return [each for each in recorded if each.is_event]
 
 
 class EventFiles(Sink):
@@ -126,7 +137,7 @@ class EventFiles(Sink):
     ) -> None:
         settings: EventSettings = options.events
         self._publisher, self._part, self._live = publisher, settings.part, options.live
-        self._is_full, self._tried = False, 0.0
+        self._tried = 0.0
         publisher.store.begin_part(self._part, path.name)
         context = replace(publisher.context(), table=path, part=self._part, options=options)
         self._files: list[FileReceiver] = []
@@ -149,7 +160,7 @@ class EventFiles(Sink):
             self._table.begin()
         for each in self._files:
             each.see(frame, segmentation)
-        if not self._is_full or time.monotonic() - self._tried >= RETRY_SECONDS:
+        if not self._publisher.is_full or time.monotonic() - self._tried >= RETRY_SECONDS:
             self._flush()
 
     def events(self, events: Sequence[Event], objects: Mapping[int, Event]) -> None:
@@ -158,8 +169,7 @@ class EventFiles(Sink):
             if isinstance(each, Snapshots):
                 each.know(objects)
         if events:
-            self._publisher.publish(events, self._part, self._files)
-            self._flush()
+            self._flush(self._publisher.publish(events, self._part, self._files))
         for each in self._files:
             each.improve(objects)
 
@@ -176,8 +186,6 @@ class EventFiles(Sink):
         with ExitStack() as rest:  # each also where another one fails
             for each in reversed(self._files):
                 rest.callback(each.close)
-            if self._live:
-                rest.callback(self._note_lost)
 
     def abort(self) -> None:
         self._leave()
@@ -189,16 +197,16 @@ class EventFiles(Sink):
         if self in self._publisher.files:
             self._publisher.files.remove(self)
 
-    def _note_lost(self) -> None:
-        """A run that ends owes nothing more to a disk that was full."""
-        if self._is_full:
-            self._publisher.report("events", "")
+    def _flush(self, events: Sequence[RecordedEvent] = ()) -> None:
+        """Write events, and what waits; of a live run a full disk keeps it waiting.
 
-    def _flush(self) -> None:
-        """Write what waits; of a live run a full disk keeps it waiting."""
+        Whoever hears of an event finds its row and its image, unless the disk is full.
+        """
         self._tried = time.monotonic()
         problem: SinkError | None = None
         for each in self._files:
+            for event in events:
+                each.send(event, 0.0)
             try:
                 each.flush()
             except SinkError as error:
@@ -208,9 +216,9 @@ class EventFiles(Sink):
         waiting = self._table.num_waiting if self._table is not None else 0
         if problem is not None and waiting > MAX_WAITING:
             raise problem
-        if problem is not None and not self._is_full:
+        if problem is not None and not self._publisher.is_full:
             warn_caller(f"{problem}; its events wait, messages are sent", TableWarning)
             self._publisher.report("events", str(problem))
-        elif problem is None and self._is_full:
+        elif problem is None and self._publisher.is_full:
             self._publisher.report("events", "")
-        self._is_full = problem is not None
+        self._publisher.is_full = problem is not None

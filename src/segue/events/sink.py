@@ -22,6 +22,7 @@ from segue.events.scene.memory import SceneMemory
 from segue.events.store.importing import import_archive
 from segue.events.store.store import EventStore
 from segue.events.table import Event as Event
+from segue.events.upkeep import UPKEEP
 from segue.events.zones import Zone
 from segue.sinks.base import Sink, Size
 from segue.types import Frame, Segmentation
@@ -86,7 +87,7 @@ class EventSink(Sink):
     ) -> None:
         path = Path(path)
         check_table_path(path)
-        archive = EventArchive(path, None)
+        archive = EventArchive(path, None if snapshots is None else snapshots.folder)
         targets = [notify] if isinstance(notify, str) else [*(notify or ())]
         with ExitStack() as opened:
             self._store = EventStore.open(archive.store if live and append else None)
@@ -116,6 +117,10 @@ class EventSink(Sink):
             options = SinkOptions(live=live, append=append, source=source, events=EventSettings(tuple(zones)))
             self._files = EventFiles(path, options, publisher, snapshots)
             self._publisher = publisher
+            self._kept: EventArchive | None = None
+            if live and snapshots is not None and snapshots.retention is not None:
+                self._kept = archive
+                UPKEEP.care(self._store, archive, snapshots.retention)
             opened.pop_all()
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
@@ -142,15 +147,23 @@ class EventSink(Sink):
             self._files.events(self._monitor.finish(goes_on=self._stop_time() is not None), {})
 
     def _end(self) -> None:
+        self._leave(look=self._stop_time() is None)
         self._store.end_run()
         notifiers, self._notifiers = self._notifiers, None
         if notifiers is not None and (left := notifiers.close()):
             warn_caller(f"{left} of {notifiers.total} events not delivered", NotifyWarning)
         self._store.close()
 
+    def _leave(self, *, look: bool = False) -> None:
+        """Care no more for what is kept of images."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            UPKEEP.leave(kept, look=look)
+
     def abort(self) -> None:
         """Remove what is half-written; what a live run has written stays, in a complete file."""
         self._files.abort()
+        self._leave()
         if self._notifiers is not None:
             self._notifiers.stop()
         with suppress(SinkError):

@@ -113,7 +113,7 @@ class EventTable:
     def __init__(self, path: Path, suffix: str | None = None, *, append: bool = False) -> None:
         self._path = path
         self._as_json = (suffix or path.suffix).lower() == ".json"
-        begin = b"[" if self._as_json else _csv_line(COLUMNS)
+        self._begin = begin = b"[" if self._as_json else _csv_line(COLUMNS)
         self._is_first, self._is_torn = True, False  # the last line has no end
         self._waiting = deque[bytes]()
         if append and path.exists() and path.stat().st_size:
@@ -176,12 +176,15 @@ class EventTable:
             events: in their order.
             position: that of the first of them.
         """
+        position = max(position, len(self._begin))
+        self._is_first = position == len(self._begin)
         data = b"".join([self._encoded(event) for event in events])
+        self._is_first = self.position <= len(self._begin) and not data
         with self._path.open("rb") as file:
             file.seek(position)
             tail = file.read(len(data) + 1)
         if data.startswith(tail):
-            self._is_torn = False
+            self._is_torn = self._is_torn and not tail
             data = data[len(tail) :]
         elif tail.startswith(data):
             data = b""
@@ -284,6 +287,7 @@ def event_of(row: Row) -> Event:
 
 
 def _json_rows(stream: IO[bytes], path: Path) -> Iterator[tuple[int, Row | None]]:
+    is_first = True
     for number, line in enumerate(stream, 1):
         text = line.strip()
         if number == 1 and not text.startswith(b"["):
@@ -295,7 +299,11 @@ def _json_rows(stream: IO[bytes], path: Path) -> Iterator[tuple[int, Row | None]
             row = json.loads(text)
         except (ValueError, RecursionError):
             row = None
-        yield number, row if isinstance(row, dict) and {*row} == {*COLUMNS} else None
+        is_event = isinstance(row, dict) and {*row} == {*COLUMNS}
+        if is_first and row is not None and not is_event:
+            raise SinkError(_no_table(path))
+        is_first = False
+        yield number, row if is_event else None
 
 
 def _csv_rows(stream: IO[bytes], path: Path) -> Iterator[tuple[int, Row | None]]:

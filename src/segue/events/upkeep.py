@@ -18,6 +18,9 @@ from segue.utils.system import lower_thread_priority
 KEEP_SECONDS = 60.0
 """How often it is looked for images and clips that are no longer kept, and for events that wait."""
 
+END_SECONDS = 2.0
+"""Seconds that the end of the last camera waits for a look at it."""
+
 
 @dataclass
 class _Kept:
@@ -88,8 +91,11 @@ class Upkeep:
                 return
             self._users.pop(path)
             self._kept.pop(path, None)
-            if not self._kept:
+            ending = self._thread if not self._kept else None
+            if ending is not None:
                 self._changed.set()
+        if ending is not None and ending is not threading.current_thread():
+            ending.join(END_SECONDS)
         kept.store.close()
 
     def knows(self, path: Path) -> bool:

@@ -148,7 +148,8 @@ class ForegroundRun(Run):
 def _last_object(job: ForegroundJob, source: Source) -> int:
     """The last id of the runs of a camera after which this one goes on."""
     # Whether an address has an end is known from its first frame on; if so, a table there is an error.
-    outputs = with_defaults(job, endless=source.once).outputs
+    job = cast(ForegroundJob, with_defaults(job, endless=source.once))
+    outputs = job.outputs
     if outputs.overwrite or not (outputs.append or outputs.rotate):
         return 0
     return OutputPlaces.of(job, source.name).last_object(outputs.formats or ())

@@ -55,7 +55,7 @@ class JobOutputs:
         self._opened, self._observer = opened, observer
         self._places = OutputPlaces.of(opened.job, opened.source.name)
         self.paths: dict[str, Path] = {}
-        self.counts = ""
+        self.counts = counts_text(opened.events.zones, {})
         self.messages: Notifiers | None = None
         self._store: EventStore | None = None
         self._kept: EventArchive | None = None  # cared for as long as the run lasts
@@ -172,6 +172,9 @@ class JobOutputs:
         self._opened.change_events = None
         if self.messages is not None:
             self.messages.stop()
+        # They know this run, which would stay in memory.
+        self._monitor = self._publisher = None
+        self._inner = self.sink = Sink()
         kept, self._kept = self._kept, None
         if kept is not None:
             UPKEEP.leave(kept, look=self._stop_time() is None)
@@ -188,9 +191,9 @@ class JobOutputs:
         if source.endless:
             if outputs.overwrite:
                 EventStore.remove(archive.store)
-                store = EventStore.open(archive.store)
-            else:
-                store = self._places.open_store(formats) or EventStore.open(None)
+            goes_on = (outputs.append or outputs.rotate) and not outputs.overwrite
+            found = self._places.open_store(formats) if goes_on else None
+            store = found or EventStore.open(archive.store)
         else:
             store = EventStore.open(None)
         self._store = store
@@ -248,7 +251,12 @@ class JobOutputs:
         outputs = self._opened.job.outputs
         if outputs.rotate is not None:
             seconds = parse_duration(outputs.rotate, "--rotate")
-            part = RotatingSink(lambda begin: self._open_part(self._places.part(part_name()), begin), seconds)
+            monitor = self._monitor
+            part = RotatingSink(
+                lambda begin: self._open_part(self._places.part(part_name()), begin),
+                seconds,
+                final=lambda: [] if monitor is None else monitor.finish(),
+            )
             return BackgroundSink(part)
         if outputs.append:
             return self._open_part(self._places.next_run(part_name(), outputs.formats or ()))

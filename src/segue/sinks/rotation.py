@@ -22,11 +22,17 @@ if TYPE_CHECKING:
 class RotatingSink(Sink):
     """Writes to one sink after another, each for ``seconds`` by the times of the frames.
 
-    ``open_part`` opens the sink of the part that begins at a time; the first one is opened now.
+    ``open_part`` opens the sink of the part that begins at a time; the first one is opened now. ``final`` gives
+    the last events, where no further part can be opened.
     """
 
-    def __init__(self, open_part: Callable[[float], Sink], seconds: float) -> None:
-        self._open_part, self._seconds = open_part, seconds
+    def __init__(
+        self,
+        open_part: Callable[[float], Sink],
+        seconds: float,
+        final: Callable[[], Sequence[Event]] = lambda: (),
+    ) -> None:
+        self._open_part, self._seconds, self._final = open_part, seconds, final
         self._part: Sink | None = open_part(0.0)
         self._begin = 0.0
 
@@ -48,6 +54,7 @@ class RotatingSink(Sink):
                 following = self._open_part(self._begin)
             except BaseException:
                 if complete is not None:
+                    complete.events(self._final(), {})
                     complete.close()
                     after_failure.pop_all()
                 raise

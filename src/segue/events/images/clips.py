@@ -204,13 +204,20 @@ class ClipWriter:
                 on_clip(done, len(left))
             wait([work], timeout=None if limit is None else max(0.0, limit - time.monotonic()))
         self._end(waits=limit is None)
-        return sum(self._take(*each) for each in self._work)
+        kept = sum(self._take(*each) for each in self._work)
+        self._forget_run()
+        return kept
 
     def abort(self, clips: Iterable[Clip]) -> None:
         """End without the clips that are not complete; a live source keeps them for the next run."""
         self._end()
         for clip in (*(clip for work, clip in self._work if _outcome(work) is False), *clips):
             self._keep(clip)
+        self._forget_run()
+
+    def _forget_run(self) -> None:
+        """Whoever hears of clips knows this writer: the run that has ended would stay in memory."""
+        self._work, self._report = [], lambda *_: None
 
     def _submit(self, clip: Clip, *, drop: bool = True) -> None:
         """Have a clip encoded, unless it is of a live source and too many wait."""

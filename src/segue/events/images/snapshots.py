@@ -140,7 +140,7 @@ class Snapshots(FileReceiver):
         self._store: EventStore | None = None
         self._part = ""
         self._size_of: Size = None
-        self._folder, self._live, self._on_clip = folder, live, on_clip
+        self.folder, self._live, self._on_clip = folder, live, on_clip
         self._size = (0, 0)
         self._waiting: list[tuple[Path, bytes]] = []  # images of events that are to be written
         self._past: deque[Moment] = deque(maxlen=MAX_FRAMES)
@@ -167,7 +167,7 @@ class Snapshots(FileReceiver):
         self._store, self._part, self._size_of = store, part, size
         store.reserve(self.last)
         if self._live:
-            self._finish_clips(store, images or self._folder)
+            self._finish_clips(store, images or self.folder)
 
     def _finish_clips(self, store: EventStore, images: Path) -> None:
         try:
@@ -205,7 +205,7 @@ class Snapshots(FileReceiver):
             return event
         happened = event.event
         name = f"{event.seq:05d}-{happened.event}-{happened.object}"
-        path, now = self._folder / f"{name}.jpg", self._past[-1]
+        path, now = self.folder / f"{name}.jpg", self._past[-1]
         shown = self._best_view(happened)
         image = self._image_of(shown)
         if happened.event == "enter":
@@ -294,10 +294,10 @@ class Snapshots(FileReceiver):
         kept = self._clips.close(clips, stop_time=stop_time, on_clip=self._on_clip)
         if self._left_out.count:
             reason = self._left_out.reason
-            message = f"{self._folder}: {self._left_out.count} images or clips left out ({reason})"
+            message = f"{self.folder}: {self._left_out.count} images or clips left out ({reason})"
             warn_caller(message, SnapshotWarning)
         if kept:
-            warn_caller(f"{self._folder}: the next run finishes {kept} clips", SnapshotWarning)
+            warn_caller(f"{self.folder}: the next run finishes {kept} clips", SnapshotWarning)
 
     def abort(self) -> None:
         """End without the clips that are not complete; those that are stay."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from segue.entries import EventSinkEntry
+from segue.errors import SinkError
 from segue.events.receivers.base import SENT, Delivery, FileReceiver, ReceiverContext
 from segue.events.store.store import EventStore, RecordedEvent
 from segue.events.zones import Zone
@@ -69,7 +70,10 @@ class CountsReceiver(FileReceiver):
     def close(self) -> None:
         if not self._zones:
             return
-        counts = counts_of(self._store, "parts.name = ?", self._part)
+        try:
+            counts = counts_of(self._store, "parts.name = ?", self._part)
+        except SinkError:  # the store says why
+            return
         text = io.StringIO(newline="")
         rows = csv.writer(text)
         rows.writerow(("zone", "event", "direction", "count"))

@@ -54,7 +54,12 @@ def import_archive(store: EventStore, archive: EventArchive) -> None:
     Raises:
         SinkError: a file cannot be read, or is no table of events.
     """
-    settings = store.settings()
+    try:
+        settings = store.settings()
+    except SinkError as error:  # as on a full disk, where alarms are to leave all the same
+        if not store.last and any(part.table.exists() for part in archive.parts()):
+            warn_caller(f"{error}; events of before are in their tables alone", ImportWarning)
+        return
     done = set(json.loads(settings.get(_DONE, "[]")))
     parts = [part for part in archive.parts() if part.name not in done]
     known = {name for (name,) in store.read("select name from parts")}
