@@ -312,10 +312,10 @@ class EventSinkEntry:
 
     Attributes:
         name: its name.
-        open: opens it with a ``segue.events.receivers.base.ReceiverContext``; None where the run has none. What
-            it gives is a ``segue.events.receivers.base.EventReceiver``.
-        schemes: how addresses of ``--notify`` begin that it takes, such as ``http``; it then has a thread of its
-            own, and gets what it missed in the next run.
+        open: opens a ``segue.events.EventReceiver`` with a ``segue.events.receivers.base.ReceiverContext``;
+            None if the run has none.
+        schemes: how addresses of ``--notify`` begin that it takes, such as ``http``; it then has its own
+            thread, and gets what it missed in the next run.
         part: whether each part of a run has one of its own, which writes files.
         rank: of those without addresses lower ranks come first.
         check: refuses an address by SinkError, before the run.

@@ -90,9 +90,6 @@ class Ledger(AbstractContextManager["Ledger"]):
                         f"{path}: the ledger of another version of segue; choose another output"
                     ) from None
                 raise
-            except BaseException:
-                self._base.close()
-                raise
 
     def close(self) -> None:
         """Save and close."""

@@ -58,8 +58,8 @@ class StoreClock:
             return ""
         hours = (self._wall() - self._elapsed() - self._offset) / 3600
         return (
-            f"the clock was set by {hours:+.0f} hours: until it is right again, or says so for a day, the age "
-            "of images is counted from before"
+            f"the clock was set by {hours:+.0f} hours: until it is right again, or says so for a day, images "
+            "become older as if it was not"
         )
 
     def state(self) -> dict[str, str]:

@@ -322,7 +322,7 @@ def begin_receivers(store: EventStore, targets: Sequence[NotifyTarget]) -> None:
 
 
 class Notifier:
-    """Sends messages to a receiver, in a thread and in order, each until it has arrived; nobody waits for that.
+    """Sends messages to a receiver, in a thread and in order, each until it has arrived; nobody waits for it.
 
     The address is ``http(s)://``, ``mqtt://HOST/TOPIC`` or ``mqtts://``, with ``USER:PASSWORD@`` where
     needed, ``apprise+`` and an address of Apprise, whose services get a text and the image, or that of an

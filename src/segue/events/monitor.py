@@ -196,7 +196,7 @@ class EventMonitor:
         return (self._views.name(number) or (None,))[0]
 
     def _named(self) -> list[Event]:
-        """Classes that have become known since the last event, of objects for which that decides something."""
+        """Classes that have become known since the last event, where they decide who is told."""
         events = []
         for number, told in self._told.items() if self._filters else ():
             object_event = self._events.objects.get(number)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,10 +12,11 @@ from pathlib import Path
 
 from segue.errors import SegueError, SinkError
 from segue.events.archive import EventArchive
+from segue.events.notices import RetentionWarning as RetentionWarning
+from segue.events.notices import warn_once as warn_once
 from segue.events.store.importing import import_marks_again, unread_parts
 from segue.events.store.store import EventStore
 from segue.utils.files import writing
-from segue.utils.notices import warn_caller
 
 ROOM = 0.95
 """Share of the limit in bytes down to which files are deleted, so that it does not happen all the time."""
@@ -34,10 +34,6 @@ _DAY = 86400.0
 _TIMES = {"h": 3600.0, "d": _DAY, "w": 7 * _DAY}
 _SIZES = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 _LIMIT = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(h|d|w|MB|GB|TB)")
-
-
-class RetentionWarning(UserWarning):
-    """Images and clips of events are not deleted as they should be, or there is no room for new ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +90,8 @@ def delete_expired(
 ) -> int:
     """Delete images and clips of a camera that are not to be kept, the oldest first.
 
-    Nothing of a kept visit is deleted, also where somebody keeps it meanwhile. Their age is that of the clock of
-    the store, which a wrong clock of the machine does not change.
+    Nothing of a kept visit is deleted, also where somebody keeps it meanwhile. Their age is that of the clock
+    of the store, which a wrong clock of the machine does not change.
 
     Args:
         store: what there is.
@@ -112,7 +108,7 @@ def delete_expired(
     images = archive.images
     if images is None:
         return 0
-    report(f"marks of {archive.store}", import_marks_again(store, archive))
+    report(f"marks of {store.path}", import_marks_again(store, archive))
     store.flush()
     report(f"clock of {archive.store}", store.clock.problem if retention.seconds is not None else "")
     gone, problem, tried = 0, "", set[tuple[int, str]]()
@@ -180,20 +176,6 @@ def _kept_text(images: Path, store: EventStore, limit: int) -> str:
         f"{in_bytes(limit)} of --keep; all others have the rest, and the oldest of them are deleted: raise "
         "the limit, or keep fewer"
     )
-
-
-_lock = threading.Lock()
-_warned: dict[str, str] = {}
-
-
-def warn_once(topic: str, text: str) -> None:
-    """Warn of a topic unless the last warning of it said the same; an empty text ends that."""
-    with _lock:
-        previous = _warned.pop(topic, "")
-        if text:
-            _warned[topic] = text
-    if text and text != previous:
-        warn_caller(text, RetentionWarning)
 
 
 MIN_SPAN = 120.0

@@ -46,8 +46,8 @@ class EventSink(Sink):
             :class:`segue.events.Notifier`.
         rules: which objects and stays are worth an event.
         live: write each event to the file as soon as it is known; else the file appears when it is complete.
-        append: go on after the events that a live file has already. They are in ``NAME.db``, too: objects that
-            were there when a run was killed leave in this one, and messages that wait are sent.
+        append: go on after the events that a live file has already. They are in ``NAME.db``, too: objects
+            that were there when a run was killed leave in this one, and messages that wait are sent.
         snapshots: takes an image and a clip of each event.
         on_event: called with each event as soon as it is written, also while the disk is full.
         on_disk: called with ``events`` and why the table of a live run cannot be written, or nothing where it

@@ -170,7 +170,7 @@ class EventTable:
         self._waiting.append(data)
 
     def add_missing(self, events: Iterable[Row], position: int) -> None:
-        """Take events of which some may be in the file already, from a position in bytes on, as after a crash.
+        """Take events of which some may be in the file from a position in bytes on, as after a crash.
 
         Args:
             events: in their order.

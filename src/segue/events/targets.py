@@ -93,7 +93,7 @@ class NotifyTarget:
         return not self.zone or any(name in self.zone for name in zone.split(";"))
 
     def admits(self, recorded: RecordedEvent) -> bool:
-        """Whether the object of an event is meant: that is decided once, as soon as its class is a listed one."""
+        """Whether the object of an event is meant: decided once, as soon as its class is a listed one."""
         event = recorded.event
         if not (self.only and event.object):
             return True
@@ -116,7 +116,7 @@ class NotifyTarget:
     def due(
         self, recorded: RecordedEvent, events_of: Callable[[RecordedEvent], Iterable[RecordedEvent]]
     ) -> list[RecordedEvent]:
-        """What is to be sent when something is recorded: it, with all before it of an object that is now meant.
+        """What is to be sent when something is recorded: with it all before it of an object now meant.
 
         Args:
             recorded: an event, or a class that has become known.
@@ -174,6 +174,7 @@ def entry_of(address: str) -> EventSinkEntry:
         schemes = sorted({scheme for each in EVENT_SINKS for scheme in each.schemes})
         raise SinkError(
             "notify: events are sent to an address http://HOST/..., https://HOST/..., mqtt://HOST/TOPIC, "
-            f"mqtts://HOST/TOPIC, or apprise+ and an address of Apprise; addresses begin with {', '.join(schemes)}"
+            "mqtts://HOST/TOPIC, or apprise+ and an address of Apprise; addresses begin with "
+            f"{', '.join(schemes)}"
         )
     return entries[-1]

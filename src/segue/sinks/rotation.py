@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class RotatingSink(Sink):
     """Writes to one sink after another, each for ``seconds`` by the times of the frames.
 
-    ``open_part`` opens the sink of the part that begins at a time; the first one is opened now. ``final`` gives
-    the last events, where no further part can be opened.
+    ``open_part`` opens the sink of the part that begins at a time; the first one is opened now. ``final``
+    gives the last events, where no further part can be opened.
     """
 
     def __init__(

@@ -11,7 +11,6 @@ from segue.errors import SegueError
 from segue.utils.files import make_private
 from segue.utils.system import sync_folder
 
-
 PAGE = 4096
 """Bytes of a page."""
 

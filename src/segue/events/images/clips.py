@@ -109,7 +109,7 @@ class ClipWriter:
         live: drop clips rather than wait for the encoder, and keep those that are not complete when a run is
             to stop.
         waiting: clips that may wait.
-        report: called with a clip and what became of it: nothing where it is complete, else why it was left out.
+        report: called with a clip, and with nothing where it is complete, else why it was left out.
         packets: those of the stream; None has all clips encoded.
     """
 

@@ -45,8 +45,8 @@ class ServiceReceiver(EventReceiver):
     """Sends each event as a text with its image to the address of a service.
 
     The image is looked for in the folder of images, and in those of parts. A service that does not take it
-    gets the text alone. The time limit is that of the address of Apprise (``?rto=`` and ``?cto=``), by default
-    four seconds.
+    gets the text alone. The time limit is that of the address of Apprise (``?rto=`` and ``?cto=``), four
+    seconds by default.
     """
 
     def __init__(self, context: ReceiverContext) -> None:

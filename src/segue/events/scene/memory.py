@@ -111,7 +111,7 @@ class SceneMemory:
         return result
 
     def save(self, *, now: bool = True) -> set[int]:
-        """Store what is known, unless the disk is full; gives the objects that stand, which the next run has."""
+        """Store what is known, unless the disk is full; gives the objects that the next run has."""
         if self._storage is None or self._source is None:
             return set()
         summary = self._summary()

@@ -15,6 +15,7 @@ from typing import Any
 from segue.errors import SinkError
 from segue.events.archive import PENDING, EventArchive, EventPart
 from segue.events.images.names import EVENT_FILE
+from segue.events.notices import warn_once
 from segue.events.store.store import (
     FIRST,
     LAST,
@@ -130,8 +131,8 @@ def _import_tables(store: EventStore, parts: list[EventPart]) -> None:
     for table, lines in odd.items():
         listed = ", ".join(map(str, lines[:5])) + (", ..." if len(lines) > 5 else "")
         warn_caller(
-            f"{table}: {len(lines)} lines are no events (line {listed}); they stay in the file, and the others "
-            "are known",
+            f"{table}: {len(lines)} lines are no events (line {listed}); they stay in the file, and the "
+            "others are known",
             ImportWarning,
         )
 
@@ -216,7 +217,7 @@ def _import_marks(store: EventStore, part: EventPart) -> bool:
     try:
         _read_marks(store, part)
     except (OSError, ValueError) as error:
-        warn_caller(_problem_of(part, error), ImportWarning)
+        warn_once(f"marks of {store.path}", _problem_of(part, error))
         return False
     return True
 
@@ -225,8 +226,8 @@ def _problem_of(part: EventPart, error: Exception) -> str:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     path = (part.folder or Path()) / _OLD_MARKS
     return (
-        f"{path}: cannot be read ({reason}); mend or remove the file; until then nothing is deleted there, and "
-        "no event can be marked"
+        f"{path}: cannot be read ({reason}); mend or remove the file; until then nothing is deleted there, "
+        "and no event can be marked"
     )
 
 

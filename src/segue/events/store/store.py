@@ -174,10 +174,13 @@ class EventStore:
 
     @classmethod
     def open(cls, path: Path | None) -> EventStore:
-        """The store of a file, which other users of this process may have open, too; each closes it.
+        """Open the store of a file, which other users of this process may have open, too; each closes it.
 
         Args:
             path: the SQLite file; None keeps all in memory.
+
+        Returns:
+            The store.
 
         Raises:
             SinkError: there is another file in the place of that file.
@@ -199,9 +202,10 @@ class EventStore:
         return self
 
     def close(self) -> int:
-        """End a use; the last one closes the file. Gives the events that had no room in it.
+        """End a use; the last one closes the file.
 
-        These wait in memory for the next user of this process.
+        Returns:
+            The number of events that had no room in it; they wait in memory for the next user in the process.
         """
         with _OPEN_LOCK:
             self._num_users -= 1
