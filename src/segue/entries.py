@@ -285,7 +285,7 @@ class EventSettings:
         rules: rules for the objects that cause events, a ``segue.events.rules.EventRules``.
         notify: one or several addresses that receive each event, as for ``--notify``.
         snapshots: folder for an image and a clip of each event.
-        keep: limits for stored images, a ``segue.events.retention.Retention``; None keeps all.
+        keep: limits for stored images, a ``segue.events.store.retention.Retention``; None keeps all.
         packets: packets of the stream, a ``segue.video.decoding.packets.PacketBuffer``; with None, clips are
             encoded.
         memory: the camera's memory of its scene, a ``segue.events.scene.memory.SceneMemory``; None starts

@@ -234,7 +234,7 @@ def _package(point: EntryPoint) -> str:
     return point.dist.name if point.dist is not None else point.value
 
 
-def modules_of(package: str) -> list[str]:
+def _modules_of(package: str) -> list[str]:
     """Names of the modules of a package of segue, which is not imported."""
     folder = Path(__file__).parent.joinpath(*package.split(".")[1:])
     return sorted(each.name for each in iter_modules([str(folder)]))
@@ -262,7 +262,7 @@ EVENT_SINKS = Registry(
     EventSinkEntry,
     "segue.event_sinks",
     "receiver of events",
-    tuple(f"{_RECEIVERS}.{name}" for name in modules_of(_RECEIVERS) if name != "base"),
+    tuple(f"{_RECEIVERS}.{name}" for name in _modules_of(_RECEIVERS) if name != "base"),
     SinkError,
 )
 DATASETS = Registry(DatasetEntry, "segue.datasets", "data set", ("segue.datasets.catalogue",), DatasetError)

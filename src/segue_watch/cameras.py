@@ -25,11 +25,11 @@ from segue.errors import SegueError, SourceError, UndeliveredError, memory_error
 from segue.events.archive import EventArchive
 from segue.events.deliveries import Notifiers
 from segue.events.options import RULES
-from segue.events.retention import DiskUse, Retention, days_left, disk_use
 from segue.events.scene.memory import SceneMemory
+from segue.events.store.retention import DiskUse, Retention, days_left, disk_use
 from segue.events.store.store import EventStore
+from segue.events.store.upkeep import KEEP_SECONDS, UPKEEP
 from segue.events.table import Event
-from segue.events.upkeep import KEEP_SECONDS, UPKEEP
 from segue.events.zones import Zone
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Run, open_video

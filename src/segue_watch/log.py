@@ -13,8 +13,8 @@ from typing import Literal
 from segue.events.deliveries import NotifyWarning
 from segue.events.images.snapshots import SnapshotWarning
 from segue.events.publisher import TableWarning
-from segue.events.retention import RetentionWarning
 from segue.events.store.importing import ImportWarning
+from segue.events.store.retention import RetentionWarning
 from segue.utils.inputs import printable
 from segue.utils.notices import LineWriter, is_quiet
 from segue.utils.redaction import redact

@@ -12,9 +12,9 @@ import pytest
 
 from segue.events.archive import EventArchive, pending_path
 from segue.events.deliveries import Notifiers, with_id
-from segue.events.notices import RetentionWarning
-from segue.events.retention import Retention, delete_expired
 from segue.events.store.importing import import_archive, unread_parts
+from segue.events.store.notices import RetentionWarning
+from segue.events.store.retention import Retention, delete_expired
 from segue.events.store.store import EventStore
 from segue.events.table import Event, EventTable, Kind
 from segue.events.targets import NotifyTarget

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from segue.errors import SegueError, SinkError
-from segue.events import retention
 from segue.events.archive import EventArchive
-from segue.events.clock import MAX_PAUSE, TRUST_SECONDS, StoreClock
-from segue.events.retention import (
+from segue.events.store import retention
+from segue.events.store.clock import MAX_PAUSE, TRUST_SECONDS, StoreClock
+from segue.events.store.retention import (
     DiskUse,
     Retention,
     RetentionWarning,
@@ -25,8 +25,8 @@ from segue.events.retention import (
     warn_once,
 )
 from segue.events.store.store import EventStore
+from segue.events.store.upkeep import Upkeep
 from segue.events.table import Event
-from segue.events.upkeep import Upkeep
 from tests.waiting import wait_for
 
 DAY = 86400.0

@@ -34,13 +34,13 @@ from hypothesis.stateful import (
 from segue.entries import EventSettings, SinkOptions
 from segue.errors import SinkError
 from segue.events.archive import EventArchive
-from segue.events.clock import StoreClock
 from segue.events.deliveries import StoreQueue, begin_receivers
 from segue.events.monitor import EventMonitor
 from segue.events.publisher import EventFiles, EventPublisher
-from segue.events.retention import Retention, delete_expired
 from segue.events.rules import EventRules
+from segue.events.store.clock import StoreClock
 from segue.events.store.importing import import_archive
+from segue.events.store.retention import Retention, delete_expired
 from segue.events.store.store import CLASS, EventStore, source_key
 from segue.events.table import read_events
 from segue.events.targets import NotifyTarget

@@ -27,8 +27,8 @@ from urllib.parse import quote, urlsplit
 import pytest
 from segue.events.marks import MARK_NAMES, Mark, Marks
 
-from segue.events import retention
-from segue.events.retention import DELETED, DeletionJournal, Retention, delete_expired, stored
+from segue.events.store import retention
+from segue.events.store.retention import DELETED, DeletionJournal, Retention, delete_expired, stored
 from segue.events.table import Event, EventTable, read_events
 from segue.jobs.values import ForegroundJob
 from segue_watch.cameras import Camera

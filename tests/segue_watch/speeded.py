@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from segue.cli.main import main
-from segue.events import upkeep
+from segue.events.store import upkeep
 from segue.video.sources import source
 
 FILE = Path(sys.argv.pop(1))

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from segue.errors import SinkError
-from segue.events import upkeep
+from segue.events.store import upkeep
 from segue.jobs import writing
 from segue.sinks.rotation import part_names, part_path, parts_of
 from tests.cli.mjpeg import JPEGS, mjpeg_camera

@@ -51,22 +51,10 @@ class NotifyWarning(UserWarning):
     """A receiver of events cannot be reached, or did not get all; the events are in their store."""
 
 
-@dataclass(frozen=True)
-class PlainMessage:
-    """Values that are sent."""
-
-    values: Mapping[str, Any]
-
-    @property
-    def body(self) -> bytes:
-        """The values as JSON."""
-        return json.dumps(self.values).encode()
-
-
-def with_id(values: Mapping[str, Any]) -> PlainMessage:
+def with_id(values: Mapping[str, Any]) -> Message:
     """A message of values, with an id that follows from them."""
     id = hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]
-    return PlainMessage({"id": id, **values})
+    return Message({"id": id, **values})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +66,7 @@ class Waiting:
     refused: int = 0
 
 
-class Queue(Protocol):
+class _Queue(Protocol):
     """What is to be sent to a receiver, in order; those that were refused come last."""
 
     problem: str
@@ -281,7 +269,7 @@ class StoreQueue:
         self._store.close()
 
 
-def _message(recorded: RecordedEvent) -> PlainMessage:
+def _message(recorded: RecordedEvent) -> Message:
     return with_id(recorded.values)
 
 
@@ -342,7 +330,7 @@ class Notifier:
     def __init__(
         self,
         address: str,
-        queue: Queue | None = None,
+        queue: _Queue | None = None,
         patience: Reconnect | None = None,
         images: Path | None = None,
     ) -> None:
@@ -350,7 +338,7 @@ class Notifier:
         self.receiver = open_receiver(address, self._patience, images)
         self._public_address = public_address(address)
         self._memory = MemoryQueue() if queue is None else None
-        self._queue: Queue = queue or self._memory  # type: ignore[assignment]
+        self._queue: _Queue = queue or self._memory  # type: ignore[assignment]
         self._delivered = 0
         self._failures = self._refusals = 0  # in a row
         self._refused_until = 0.0  # refused messages are not tried before

@@ -21,8 +21,8 @@ from segue.events.rules import EventRules
 from segue.events.scene.memory import SceneMemory
 from segue.events.store.importing import import_archive
 from segue.events.store.store import EventStore
+from segue.events.store.upkeep import UPKEEP
 from segue.events.table import Event as Event
-from segue.events.upkeep import UPKEEP
 from segue.events.zones import Zone
 from segue.sinks.base import Sink, Size
 from segue.types import Frame, Segmentation

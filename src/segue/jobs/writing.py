@@ -19,8 +19,8 @@ from segue.events.publisher import EventPublisher, TableWarning
 from segue.events.receivers.counts import counts_of, counts_text
 from segue.events.scene.memory import SceneMemory
 from segue.events.store.store import EventStore, source_key
+from segue.events.store.upkeep import UPKEEP
 from segue.events.table import Event
-from segue.events.upkeep import UPKEEP
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Run
 from segue.jobs.places import EVENTS, OutputPlaces

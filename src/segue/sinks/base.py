@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,8 +24,6 @@ from segue.video.decoding.readers import ConnectionChange
 
 if TYPE_CHECKING:
     from typing import Self
-
-    from segue.events.table import Event
 
 Size = tuple[int, int] | Callable[[], tuple[int, int] | None] | None
 """Output height and width of a sink, or a function that gives them at the first result; None keeps the
@@ -60,11 +58,11 @@ class Sink:
             change: which, when and why.
         """
 
-    def events(self, events: Sequence[Event], objects: Mapping[int, Event]) -> None:
+    def events(self, events: Sequence[Any], objects: Mapping[int, Any]) -> None:
         """Take what has happened up to the newest frame, after :meth:`write` of it, or between two frames.
 
         Args:
-            events: new events, in order.
+            events: new events in order, each a ``segue.events.Event``.
             objects: the objects of the newest frame, each as an event there.
 
         Raises:
@@ -168,7 +166,7 @@ class MultiSink(Sink):
         for sink in self._sinks:
             sink.connection(change)
 
-    def events(self, events: Sequence[Event], objects: Mapping[int, Event]) -> None:
+    def events(self, events: Sequence[Any], objects: Mapping[int, Any]) -> None:
         for sink in self._sinks:
             sink.events(events, objects)
 
@@ -218,7 +216,7 @@ class LenientSink(Sink):
     def connection(self, change: ConnectionChange) -> None:
         self._sink.connection(change)
 
-    def events(self, events: Sequence[Event], objects: Mapping[int, Event]) -> None:
+    def events(self, events: Sequence[Any], objects: Mapping[int, Any]) -> None:
         self._sink.events(events, objects)
 
     def close(self) -> None:
@@ -272,7 +270,7 @@ class BackgroundSink(Sink):
         """Queue a change of the connection; any thread may call it."""
         self._jobs.put(partial(self._sink.connection, change))
 
-    def events(self, events: Sequence[Event], objects: Mapping[int, Event]) -> None:
+    def events(self, events: Sequence[Any], objects: Mapping[int, Any]) -> None:
         """Queue what has happened; any thread may call it."""
         self._jobs.put(partial(self._sink.events, events, objects))
 

@@ -8,15 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from segue.registry import SINKS
 from segue.sinks.base import Sink
 from segue.types import Frame, Segmentation
 from segue.video.decoding.readers import ConnectionChange
-
-if TYPE_CHECKING:
-    from segue.events.table import Event
 
 
 class RotatingSink(Sink):
@@ -30,7 +27,7 @@ class RotatingSink(Sink):
         self,
         open_part: Callable[[float], Sink],
         seconds: float,
-        final: Callable[[], Sequence[Event]] = lambda: (),
+        final: Callable[[], Sequence[Any]] = lambda: (),
     ) -> None:
         self._open_part, self._seconds, self._final = open_part, seconds, final
         self._part: Sink | None = open_part(0.0)
@@ -72,7 +69,7 @@ class RotatingSink(Sink):
         if self._part is not None:
             self._part.connection(change)
 
-    def events(self, events: Sequence[Event], objects: Mapping[int, Event]) -> None:
+    def events(self, events: Sequence[Any], objects: Mapping[int, Any]) -> None:
         if self._part is not None:
             self._part.events(events, objects)
 

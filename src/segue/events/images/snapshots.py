@@ -21,7 +21,7 @@ from segue.events.images.best_views import view_score
 from segue.events.images.clips import MAX_FRAMES, Clip, ClipWriter, Moment, to_jpeg
 from segue.events.images.names import NAME
 from segue.events.receivers.base import SENT, Delivery, FileReceiver
-from segue.events.retention import Retention
+from segue.events.store.retention import Retention
 from segue.events.store.store import EventStore, MediaState, RecordedEvent
 from segue.events.table import Event
 from segue.sinks.base import Size, known_size

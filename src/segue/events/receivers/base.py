@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from segue.entries import SinkOptions
 from segue.types import Frame, Segmentation
@@ -34,19 +35,20 @@ class Delivery(NamedTuple):
 SENT = Delivery("sent")
 
 
-class Message(Protocol):
+@dataclass(frozen=True)
+class Message:
     """What is sent.
 
     Attributes:
         values: by their names, with an ``id`` that stays when it is sent again.
-        body: the values as JSON.
     """
 
-    @property
-    def values(self) -> Mapping[str, Any]: ...
+    values: Mapping[str, Any]
 
     @property
-    def body(self) -> bytes: ...
+    def body(self) -> bytes:
+        """The values as JSON."""
+        return json.dumps(self.values).encode()
 
 
 class EventReceiver:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Container
-from typing import Literal, Protocol
+from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,6 +12,7 @@ from segue.errors import SinkError
 from segue.events.scene.light import LightFilter
 from segue.events.scene.scenery import Scenery, SceneryRecord
 from segue.events.scene.standing import ObjectsRecord, StandingObjects
+from segue.events.store.store import EventStore
 from segue.types import Frame, Segmentation
 from segue.utils.inputs import first_line
 
@@ -23,16 +24,6 @@ SAVE_SECONDS = 10.0
 
 REFRESH_SECONDS = 600.0
 """How often it is written although nothing is new: what stands looks otherwise in another light."""
-
-
-class SceneStorage(Protocol):
-    """Where scenes are, each by the key of its source, such as :class:`segue.events.EventStore`."""
-
-    def scene(self, source: str) -> str | None:
-        """What is known of the scene of a source; None where nothing is."""
-
-    def save_scene(self, source: str, text: str, *, now: bool) -> None:
-        """Take what is known of it, to be written with the next events or ``now``; raises SinkError."""
 
 
 class SceneRecord(BaseModel, frozen=True, extra="forbid"):
@@ -68,13 +59,13 @@ class SceneMemory:
         self._notice = notice
         self.scenery, self.standing = Scenery(notice), StandingObjects()
         self._light = LightFilter() if without_light else None
-        self._storage: SceneStorage | None = None
+        self._storage: EventStore | None = None
         self._source: str | None = None
         self._saved: object = None  # what was written last
         self._saved_time = self._checked_time = -float("inf")
         self._problem = ""
 
-    def begin(self, storage: SceneStorage | None, source: str) -> None:
+    def begin(self, storage: EventStore | None, source: str) -> None:
         """Begin a run, with another clock than the one before.
 
         What is known of a scene belongs to its source: that of another one begins with what was known of it.
@@ -132,7 +123,7 @@ class SceneMemory:
         """What is new if it is another one."""
         return self.standing.ids, self.scenery.record()
 
-    def _load(self, storage: SceneStorage, source: str) -> None:
+    def _load(self, storage: EventStore, source: str) -> None:
         try:
             text = storage.scene(source)
             if text is None:

@@ -15,7 +15,7 @@ from typing import Any
 from segue.errors import SinkError
 from segue.events.archive import PENDING, EventArchive, EventPart
 from segue.events.images.names import EVENT_FILE
-from segue.events.notices import warn_once
+from segue.events.store.notices import warn_once
 from segue.events.store.store import (
     FIRST,
     LAST,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 from segue.errors import SinkError
-from segue.events.clock import StoreClock
+from segue.events.store.clock import StoreClock
 from segue.events.store.schema import MIGRATIONS, SPAN
 from segue.events.table import UNKNOWN, Event, Kind
 from segue.masks.values import MAX_ID

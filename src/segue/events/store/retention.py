@@ -12,9 +12,9 @@ from pathlib import Path
 
 from segue.errors import SegueError, SinkError
 from segue.events.archive import EventArchive
-from segue.events.notices import RetentionWarning as RetentionWarning
-from segue.events.notices import warn_once as warn_once
 from segue.events.store.importing import import_marks_again, unread_parts
+from segue.events.store.notices import RetentionWarning as RetentionWarning
+from segue.events.store.notices import warn_once as warn_once
 from segue.events.store.store import EventStore
 from segue.utils.files import writing
 

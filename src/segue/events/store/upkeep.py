@@ -11,7 +11,7 @@ from pathlib import Path
 
 from segue.errors import SegueError, SinkError
 from segue.events.archive import EventArchive
-from segue.events.retention import Retention, delete_expired, warn_once
+from segue.events.store.retention import Retention, delete_expired, warn_once
 from segue.events.store.store import EventStore
 from segue.utils.system import lower_thread_priority
 
