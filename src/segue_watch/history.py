@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -276,6 +277,11 @@ class _Where:
         if texts := sorted(names):
             self.add(f"{column} in ({', '.join('?' * len(texts))})", *texts)
 
+    def classes(self, names: Iterable[str]) -> None:
+        """The class is one of some names, if there are any; of none an object is unknown."""
+        column = f"coalesce(label, iif(object, '{UNKNOWN}', ''))" if UNKNOWN in names else "label"
+        self.among(column, names)  # the plain column has an index
+
     def zones(self, column: str, names: Iterable[str]) -> None:
         """A column of zones between ``;`` has one of some names, if there are any."""
         if texts := sorted(names):
@@ -315,8 +321,7 @@ class _Where:
 def _visits_matching(base: sqlite3.Connection, camera: str, query: Query) -> list[_Found]:
     where = _Where()
     where.place(camera, query, "id", "moment", "visits")
-    if query.labels:
-        where.among(f"coalesce(label, iif(object, '{UNKNOWN}', ''))", query.labels)
+    where.classes(query.labels)
     if query.unreviewed:
         where.add("reviewed = 0")
     where.zones("zones", query.zones)
@@ -327,12 +332,16 @@ def _visits_matching(base: sqlite3.Connection, camera: str, query: Query) -> lis
         inner.among("kind", query.kinds)
         inner.zones("';' || zone || ';'", query.zones)
         where.add(f"exists (select 1 from events where visit = visits.id and {inner})", *inner.values)
-    text = f"object || ' ' || coalesce(label, iif(object, '{UNKNOWN}', '')) || zones || kinds"
+    label = f"coalesce(label, iif(object, '{UNKNOWN}', ''))"
+    text = f"object || ' ' || {label} || zones || kinds"
     for word in query.words:
         if word in camera.casefold():
             continue
         if word.isascii():
-            where.add(f"instr(lower({text}), ?)", word)
+            escaped = re.sub(r"([\\%_])", r"\\\1", word)
+            columns = ("object", label, "zones", "kinds")
+            each = " or ".join(f"{column} like ? escape '\\'" for column in columns)
+            where.add(f"({each})", *[f"%{escaped}%"] * len(columns))
         else:
             base.create_function("folded", 1, lambda value: str(value).casefold(), deterministic=True)
             where.add(f"instr(folded({text}), ?)", word)
@@ -417,8 +426,7 @@ def _events_matching(base: sqlite3.Connection, camera: str, query: Query) -> lis
     where.place(camera, query, "seq", "moment", "events")
     where.add(f"kind != '{CLASS}'")
     where.among("kind", query.kinds)
-    if query.labels:
-        where.among(f"coalesce(label, iif(object, '{UNKNOWN}', ''))", query.labels)
+    where.classes(query.labels)
     if query.zones:
         names = ", ".join("?" * len(query.zones))
         where.add(

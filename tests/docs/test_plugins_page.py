@@ -146,7 +146,9 @@ def test_the_recipe_of_the_page_is_imported_without_a_warning_and_has_the_option
     }
 
 
-@pytest.mark.parametrize(("name", "most"), [("network", 40), ("detector", 13), ("sink", 12), ("data", 12), ("receiver", 12)])
+@pytest.mark.parametrize(
+    ("name", "most"), [("network", 40), ("detector", 13), ("sink", 12), ("data", 12), ("receiver", 12)]
+)
 def test_a_plug_in_stays_small(site: Path, name: str, most: int) -> None:
     """Lines of code of the class or function and what it calls, without imports and the entry."""
     text = (site / "segue_bright" / f"{name}.py").read_text()

@@ -251,8 +251,6 @@ class CameraMachine(RuleBasedStateMachine):
             store._pending.clear()
             store._unsaved.clear()
             store._cursors, store._latest = {}, {}
-        for target in self.sent:
-            self.sent[target] = [number for number in self.sent[target] if number not in lost]
         self.is_full = False
         self.lost = getattr(self, "lost", 0) + len(lost)
 
@@ -264,7 +262,24 @@ class CameraMachine(RuleBasedStateMachine):
             self.source = "rtsp://camera/two" if self.source.endswith("one") else "rtsp://camera/one"
         self.there = {} if killed else self.there
         self.begin()
+        self._forget_what_comes_again()
         self._frame()
+
+    def _forget_what_comes_again(self) -> None:
+        """What a receiver got while the disk was full comes again after a kill, with its id."""
+        for name, target in TARGETS.items():
+            queue, everything = self.queues[name], self.store.after(0, 10_000)
+            visits = defaultdict(list)
+            for each in everything:
+                visits[each.visit].append(each)
+            pending = set(queue._deferred)
+            for each in everything:
+                if each.seq > queue._delivered:
+                    due = target.due(each, lambda one, visits=visits: visits[one.visit])
+                    pending |= {one.seq for one in due if one.seq > queue._within}
+            there = {each.seq for each in everything}
+            self.sent[name] = [n for n in self.sent[name] if n in there and n not in pending]
+            self.refused[name] = {n for n in self.refused[name] if n in there}
 
     @rule()
     @precondition(lambda self: not self.is_full)

@@ -53,7 +53,7 @@ class TableReceiver(FileReceiver):
             self._table.add_missing(rows, state.position)
 
     def flush(self) -> None:
-        if self._table is None:
+        if self._table is None or self._store.num_unsaved:  # no row is in the table that the store may lose
             return
         for each in self._waiting:
             self._table.add(asdict(each.event))
