@@ -11,13 +11,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from segue.events.store.store import EventStore, RecordedEvent, insert_event
-from segue.events.table import Event
+from segue.events.table import Event, Kind
 from segue_watch.history import Query, Stores, choices_of, counts_of, events_of, visits_of
 
-KINDS = ("enter", "zone-enter", "zone-leave", "leave")
+KINDS: tuple[Kind, ...] = ("enter", "zone-enter", "zone-leave", "leave")
 
 
 def fill(store: EventStore, events: int, days: int) -> None:
@@ -76,7 +77,7 @@ def main() -> None:
             "visits, not reviewed": "unreviewed=1",
         }
         for name, text in questions.items():
-            print(f"{name}\t{milliseconds(lambda text=text: visits_of(stores, Query.parse(text))):.1f} ms")
+            print(f"{name}\t{milliseconds(partial(visits_of, stores, Query.parse(text))):.1f} ms")
         page = visits_of(stores, Query())
         for _ in range(5):
             page = visits_of(stores, Query.parse(f"cursor={page.next}"))
@@ -90,7 +91,7 @@ def main() -> None:
             "counts, 14 days": [quarter - 86400 * each for each in range(14, 0, -1)],
             "counts, 366 days": [quarter - 86400 * each for each in range(options.days, 0, -1)],
         }.items():
-            print(f"{name}\t{milliseconds(lambda edges=edges: counts_of(stores, Query(), edges)):.1f} ms")
+            print(f"{name}\t{milliseconds(partial(counts_of, stores, Query(), edges)):.1f} ms")
         store.close()
 
 
