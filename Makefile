@@ -1,7 +1,8 @@
 # make demo    install segue and follow the objects of the bundled sample
 # make dev     install what most tests and lint need; tests of other parts skip and name the line that installs them
 # make test    install what all tests need and run the fast ones; further jobs: make test-browser (Chromium),
-#              make test-scenes (rendered scenes), make test-slow (takes an hour), make test-week (cameras), make test-all
+#              make test-scenes (rendered scenes), make test-processors (as on older processors), make test-slow (takes
+#              an hour), make test-week (cameras), make test-all
 # make coverage    run the tests and report the lines that they reach, into htmlcov/
 # make fuzz    feed damaged files to all readers, interrupt all commands and kill batches at random, for hours
 # make mutate  mutation tests with mutmut (hours; see MUTATE)
@@ -41,7 +42,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt 
 # Bytecode is made of what is used, when it is first used: compiling all of PyTorch takes twenty seconds.
 export PIP_COMPILE = 0
 DEV_PARTS := --editable '.[mqtt,synth,web]' --group dev
-ALL_PARTS := --editable '.[apprise,cluster,exr,matting,mqtt,onnx,synth,train,web]' \
+ALL_PARTS := --editable '.[apprise,cluster,dicom,exr,matting,mqtt,onnx,synth,train,web]' \
 	--group dev --group browser --group hub --group storage --group types --group docs --group release
 UV := $(shell command -v uv 2>/dev/null)
 SHOWN_INSTALL = $(if $(UV),$(UV) pip install --python $(BIN)/python --index-strategy unsafe-best-match,$\
@@ -51,11 +52,11 @@ INSTALL = $(SHOWN_INSTALL) $(1) $(if $(UV),|| $(PIP_INSTALL) $(1)) || { echo $(F
 FAILED = "segue is not installed; docs/install.md, 'When the installation fails', names causes and remedies"
 
 .DELETE_ON_ERROR:
-.PHONY: help demo dev test test-browser test-scenes test-slow test-week test-all coverage fuzz mutate lint types javascript \
+.PHONY: help demo dev test test-browser test-scenes test-processors test-slow test-week test-all coverage fuzz mutate lint types javascript \
 	format-javascript docs notebooks bench verify-release dist image clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,24p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,25p'
 
 demo: $(VENV)/.installed
 	PYTHONDONTWRITEBYTECODE= $(BIN)/segue demo --output out/demo --overwrite
@@ -83,7 +84,13 @@ test-browser: $(VENV)/.installed-all
 test-scenes: $(VENV)/.installed-all
 	$(call TWICE,"scenes and not slow",tests/segue_isd)
 
-test-all: test test-browser test-scenes test-slow
+# Once without the features that segue asks for, and once with libraries that use AVX2 alone.
+PROCESSOR_TESTS := tests/inference tests/sessions tests/weights
+test-processors: $(VENV)/.installed-all
+	export SEGUE_CPU_WITHOUT=fma,avx512,vnni,bfloat16,amx; $(call TWICE,"not slow",$(PROCESSOR_TESTS))
+	export ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2; $(call TWICE,"not slow",$(PROCESSOR_TESTS))
+
+test-all: test test-browser test-scenes test-processors test-slow
 
 coverage: $(VENV)/.installed-all
 	$(PYTEST) --cov --cov-report=html --cov-report=xml --cov-report=term:skip-covered $(PYTEST_ARGS)
@@ -166,7 +173,7 @@ $(VENV)/.installed-docs: $(VENV)/.installed-dev
 	@touch $@
 
 $(VENV)/.installed-extras: $(VENV)/.installed-all
-	$(PIP_INSTALL) --editable '.[apprise,cluster,hf,matting,mqtt,notebooks,onnx,synth,train,web]'
+	$(PIP_INSTALL) --editable '.[apprise,cluster,dicom,hf,matting,mqtt,notebooks,onnx,synth,train,web]'
 	@touch $@
 
 $(VENV)/.installed-mutate: $(VENV)/.installed-all

@@ -97,6 +97,15 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name the tests that `make test` runs again and that pass then: they wait for less than they should."""
+    passed = terminalreporter.stats.get("passed", ())
+    if config.getoption("lf") and passed:
+        terminalreporter.section("failed in the first run, passed in the second")
+        for report in passed:
+            terminalreporter.write_line(f"FLAKY {report.nodeid}")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Generator[None, bool, bool]:
     """Give back the threads of PyTorch and OpenCV: with more of them all later tests would take longer."""
@@ -138,6 +147,18 @@ def shared() -> Path:
     if not (folder / "golden").is_dir():
         pytest.skip(f"no shared data at {folder} (set SEGUE_SHARED)")
     return folder
+
+
+@pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Takes features of the processor away, such as ``avx512``, beside those that the environment does."""
+
+    def take(*names: str) -> None:
+        from segue.inference.cpu.features import WITHOUT
+
+        monkeypatch.setenv(WITHOUT, ",".join([*names, os.environ.get(WITHOUT, "")]))
+
+    return take
 
 
 @pytest.fixture

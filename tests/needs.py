@@ -13,6 +13,7 @@ HOW = {
     "lightning_fabric": "'.[train]'",
     "moto": "--group storage",
     "OpenEXR": "'.[exr]'",
+    "pydicom": "'.[dicom]'",
     "onnx": "'.[onnx]'",
     "onnxruntime": "'.[onnx]'",
     "playwright": "--group browser",

@@ -133,9 +133,9 @@ from segue.inference import tuning
 from segue.inference.cpu.forms import family_row
 found = []
 for threads, width, least in tuning.measure((1, 2)):
-    print(f"{tuning.instruction_set()}, {threads} threads, {width} channels: {least} positions", flush=True)
+    print(f"{instruction_set()}, {threads} threads, {width} channels: {least} positions", flush=True)
     found.append((threads, width, least))
-tuning.write(Path(PATH), found, family_row(tuning.instruction_set()))
+tuning.write(Path(PATH), found, family_row(instruction_set()))
 """
 
 

@@ -66,7 +66,7 @@ def row(threads: int) -> str:
     import torch
 
     from benchmarks.speed.track import Case, compare
-    from segue.inference.cpu.forms import instruction_set
+    from segue.inference.cpu.features import instruction_set
     from segue.utils.system import processor
 
     torch.set_num_threads(threads)

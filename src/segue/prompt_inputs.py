@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from numbers import Real
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol, SupportsFloat, TypeAlias, TypedDict
 
@@ -379,7 +380,7 @@ def collect_prompts(
         first.append(ScribblePrompt(check_id(id), as_strokes(scribble, "scribble")))
         corrects = True
     if points is not None or (corrects and negative is not None):
-        first.append(_point_prompt(points, labels, negative, check_id(id), corrects))
+        first += _point_prompts(points, labels, negative, check_id(id), corrects)
     elif negative is not None or labels is not None:
         raise PromptError(f"{'labels' if negative is None else 'negative'} goes with points; give points")
     if prompts is not None and first:
@@ -399,20 +400,25 @@ def collect_prompts(
     return collected
 
 
-def _point_prompt(points: Any, labels: Any, negative: Any, id: int, corrects: bool) -> PointPrompt:
-    """Points of an object; labels are 1 on the object and 0 beside it."""
+def _point_prompts(points: Any, labels: Any, negative: Any, id: int, corrects: bool) -> list[PointPrompt]:
+    """Points of an object in their order; labels are 1 on the object and 0 beside it."""
     places = () if points is None else as_points(points, "points")
     if labels is None:
-        return PointPrompt(id, places, points_of(negative, "negative"))
+        return [PointPrompt(id, places, points_of(negative, "negative"))]
     if negative is not None:
         raise PromptError("labels say which points are beside the object; leave out negative")
     kinds = np.asarray(as_array(labels)).reshape(-1)
     if len(kinds) != len(places) or not np.isin(kinds, (0, 1)).all():
         raise PromptError(f"labels: give 1 (on the object) or 0 (beside it) for each of {len(places)} points")
-    on, off = (tuple(at for at, label in zip(places, kinds, strict=True) if label == kind) for kind in (1, 0))
-    if not on and not corrects:
+    if not kinds.any() and not corrects:
         raise PromptError("labels: all points are beside the object; give one on it as well")
-    return PointPrompt(id, on, off)
+    prompts: list[PointPrompt] = []
+    for label, group in itertools.groupby(zip(kinds.tolist(), places, strict=True), itemgetter(0)):
+        at = tuple(place for _, place in group)
+        prompts.append(PointPrompt(id, at) if label else PointPrompt(id, (), at))
+    if len(prompts) == 2 and prompts[0].positive:  # those on the object first, as in one prompt
+        return [PointPrompt(id, prompts[0].positive, prompts[1].negative)]
+    return prompts
 
 
 def _by_id(value: Any, where: str) -> Iterator[tuple[int, Any]]:
@@ -678,6 +684,15 @@ def _annotated(path: Path, size: tuple[int, int]) -> list[MaskPrompt]:
     except SegueError as error:
         raise PromptError(str(error).removeprefix(f"{path}: ")) from None
     return [MaskPrompt(id, mask, label=labels.names[id]) for id, mask in labels.planes(0).items()]
+
+
+def check_frame(prompts: Iterable[Prompt], index: int) -> None:
+    """Refuse prompts that name another frame."""
+    for prompt in prompts:
+        if prompt.frame not in (None, index):
+            raise PromptError(
+                f"object {prompt.id}: the prompt is for frame {prompt.frame}, but was given on frame {index}"
+            )
 
 
 @contextmanager

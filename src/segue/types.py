@@ -180,10 +180,13 @@ class ObjectMaps:
         logits: computes the independent log-odds of each object, (K, H, W), float32; objects may overlap.
         probabilities: computes the probabilities of background and objects, (K+1, H, W), float32; None uses
             the mask.
+        rows: computes values for the objects at some places, (k, H, W), that are above 0 where the log-odds
+            are; None computes the log-odds of all objects.
     """
 
     logits: Callable[[], npt.NDArray[np.float32]]
     probabilities: Callable[[], npt.NDArray[np.float32]] | None = None
+    rows: Callable[[Sequence[int]], npt.NDArray[np.float32]] | None = None
 
 
 def log_odds(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -387,11 +390,22 @@ class Segmentation:
         A mask has the object's pixels in ``mask``, and pixels behind other objects with log-odds above 0.
         Computed on access. If objects are not tracked separately, it has only the pixels in ``mask``.
         """
-        ids = np.array(self.ids)
+        return self._masks_of(range(len(self.objects)))
+
+    def _masks_of(self, places: Sequence[int]) -> npt.NDArray[np.bool_]:
+        """The masks of :attr:`masks` of the objects at some places, (k, H, W)."""
+        ids = np.array([self.objects[place].id for place in places], np.int64)
         visible = np.asarray(self.mask[None] == ids[:, None, None])
         if isinstance(self._probabilities, ObjectMaps):
-            visible |= self._probabilities.logits() > 0
+            visible |= self._logits_of(places) > 0
         return visible
+
+    def _logits_of(self, places: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Log-odds of the objects at some places, (k, H, W), which have the signs of :attr:`logits`."""
+        maps = self._probabilities
+        if isinstance(maps, ObjectMaps) and maps.rows is not None and len(places) < len(self.objects):
+            return maps.rows(places)
+        return self.logits[list(places)]
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -545,12 +559,15 @@ class ImageMarks:
         points: clicks on the object, each ``(x, y)``.
         negative: clicks off the object.
         scribble: strokes on the object, each a sequence of points.
+        order: for each click, in the order in which they were given, whether it is on the object. Clicks
+            without an order come last, those on the object first.
     """
 
     box: Box | None = None
     points: Sequence[Point] = ()
     negative: Sequence[Point] = ()
     scribble: Sequence[Sequence[Point]] = ()
+    order: Sequence[bool] = field(default=(), kw_only=True)
 
 
 Marks = TypeVar("Marks", bound=ImageMarks)
@@ -766,7 +783,8 @@ class PointPrompt(Prompt):
 
     def to_image(self, marks: Marks) -> Marks:
         positive, negative = [*marks.points, *self.positive], [*marks.negative, *self.negative]
-        return replace(marks, points=positive, negative=negative)
+        order = [*marks.order, *(True for _ in self.positive), *(False for _ in self.negative)]
+        return replace(marks, points=positive, negative=negative, order=order)
 
     def scaled(self, across: float, down: float) -> PointPrompt:
         on, off = (

@@ -31,6 +31,7 @@ from segue.events.store.store import EventStore
 from segue.events.store.upkeep import KEEP_SECONDS, UPKEEP
 from segue.events.table import Event
 from segue.events.zones import Zone
+from segue.inference.threads import set_process_threads
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Run, open_video
 from segue.jobs.places import OutputPlaces, with_defaults
@@ -668,7 +669,7 @@ def sharing_cores(cameras: int) -> Iterator[None]:
     threads = _threads_each(num_cores(), cameras)
     with _LOCK:
         _PREVIOUS_THREADS.append((torch.get_num_threads(), cv2.getNumThreads()))
-        torch.set_num_threads(threads)
+        set_process_threads(threads)
         set_opencv_threads(threads)
     share_heap()
     try:
@@ -678,7 +679,7 @@ def sharing_cores(cameras: int) -> Iterator[None]:
             previous_threads, opencv = (
                 _PREVIOUS_THREADS.pop()
             )  # the first entry comes last, in whatever order they end
-            torch.set_num_threads(previous_threads)
+            set_process_threads(previous_threads)
             set_opencv_threads(opencv)
 
 

@@ -17,7 +17,7 @@ from segue.events.targets import NotifyTarget
 from segue.jobs.plan import check_needs
 from segue.jobs.values import ForegroundJob
 from segue.sinks.outputs import default_folder
-from segue.utils.inputs import check_file
+from segue.utils.inputs import check_file, text_of
 from segue.utils.redaction import redact
 from segue.video.sources.addresses import is_address
 from segue_watch.service import with_secrets
@@ -96,7 +96,7 @@ def _options(options: Options) -> dict[str, Any]:
 def parse_file(text: bytes, path: Path, output: Path) -> tuple[dict[str, ForegroundJob], Access]:
     """As :func:`read_file`, of the content of a file."""
     try:
-        content = tomllib.loads(text.decode())
+        content = tomllib.loads(text_of(text))
     except (ValueError, RecursionError) as error:
         raise SegueError(f"{path}: no TOML ({error})") from None
     access = _access_of(content, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from segue.events.rules import EventRules
 from segue.events.zones import Zone
 from segue.jobs.values import ForegroundJob
 from segue.utils.files import rewrite
+from segue.utils.inputs import encoding_of
 from segue_watch.configuration import for_camera, parse_file, read_text
 from segue_web.server.conflicts import ConflictError
 
@@ -78,7 +80,10 @@ def save_change(
     jobs, _ = parse_file(data, path, output)
     if name not in jobs:
         raise ConflictError(f"{path}: no longer has a camera {name}")
-    text = data.decode()
+    encoding = encoding_of(data)
+    if encoding == "utf-8-sig" and not data.startswith(codecs.BOM_UTF8):
+        encoding = "utf-8"
+    text = data.decode(encoding)
     content: Any = tomlkit.parse(text)
     table, defaults = content["cameras"][name], content.get("defaults", {})
     key = _key_in(table, change.option)
@@ -92,11 +97,12 @@ def save_change(
     new = tomlkit.dumps(content)
     if "\r\n" in text and not re.search(r"(?<!\r)\n", text):
         new = re.sub(r"(?<!\r)\n", "\r\n", new)
-    job = parse_file(new.encode(), path, output)[0][name]
+    encoded = new.encode(encoding)
+    job = parse_file(encoded, path, output)[0][name]
     check(job)
     if read_text(path) != data:
         raise ConflictError(f"{path}: was saved at the same time; try again")
-    rewrite(path, new.encode())
+    rewrite(path, encoded)
     return job
 
 

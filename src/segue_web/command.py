@@ -14,6 +14,7 @@ from segue.errors import SegueError, SourceError
 from segue.reports.terminal import interruptible
 from segue.utils.extras import missing_packages
 from segue.utils.inputs import missing_message, printable
+from segue.utils.naming import short_name
 from segue_web.access.addresses import LOOPBACK, page_host
 from segue_web.access.encryption import encryption
 from segue_web.access.passwords import own_token
@@ -144,7 +145,7 @@ def annotate(
 
     name = name_of_source(video)
     videos = _videos_of(video)
-    folder = project or Path("segue-out") / (f"{name}.project" if videos is None else "")
+    folder = project or Path("segue-out") / (f"{short_name(name)}.project" if videos is None else "")
     if videos is not None and (import_ or adopt or copy_to is not None or export is not None):
         raise SegueError(
             f"{video}: holds several videos; give one of them for --import, --adopt, --copy-to and --export"

@@ -31,6 +31,7 @@ class Task:
     reviewer: str = ""  # another person, who has a second look
     state: State | None = None  # None: as far as its masks say
     by: str = ""  # who said so
+    video: str = ""  # path of the video, whose name may be that of another one later
 
     def state_of(self, annotated: bool) -> State:
         """The state of a video, of which frames are annotated or not."""
@@ -58,10 +59,10 @@ class Tasks:
                 f"{self._path}: is no JSON object of a name or a task for each video; repair or move it"
             ) from None
 
-    def assign(self, name: str, person: str, role: Role, expected: str | None) -> None:
+    def assign(self, name: str, person: str, role: Role, expected: str | None, *, video: Path) -> None:
         """Give a video to a person; an empty name takes that back.
 
-        ``seen``: the person whose it was, as the page shows it; None does not matter.
+        ``expected``: the person whose it was, as the page shows it; None does not matter.
         """
 
         def change(task: Task) -> Task:
@@ -76,9 +77,11 @@ class Tasks:
                 )
             return replace(task, person=person) if role == "person" else replace(task, reviewer=person)
 
-        self._change(name, change)
+        self._change(name, change, video)
 
-    def set_state(self, name: str, state: State, annotated: bool, expected: State | None) -> None:
+    def set_state(
+        self, name: str, state: State, annotated: bool, expected: State | None, *, video: Path
+    ) -> None:
         """Say how far a video is; that it is done is said by another person than the one who has it."""
 
         def change(task: Task) -> Task:
@@ -91,12 +94,13 @@ class Tasks:
                 )
             return replace(task, state=state, by=actor())
 
-        self._change(name, change)
+        self._change(name, change, video)
 
-    def _change(self, name: str, change: Callable[[Task], Task]) -> None:
+    def _change(self, name: str, change: Callable[[Task], Task], video: Path) -> None:
         with changing(self._path):
             tasks = self.read()
-            tasks[name] = change(tasks.get(name, Task()))
+            changed = replace(change(tasks.get(name, Task())), video="")
+            tasks[name] = changed if changed == Task() else replace(changed, video=str(video.absolute()))
             stored = {one: _stored(task) for one, task in tasks.items() if task != Task()}
             write_complete(self._path, f"{json.dumps(stored, indent=1, ensure_ascii=False)}\n".encode())
 
@@ -110,7 +114,7 @@ def _stored(task: Task) -> str | dict[str, Any]:
 def _task(value: Any) -> Task:
     """A task of the file; ValueError or TypeError if it is none."""
     task = Task(value) if isinstance(value, str) else Task(**value)
-    if not all(isinstance(text, str) for text in (task.person, task.reviewer, task.by)):
+    if not all(isinstance(text, str) for text in (task.person, task.reviewer, task.by, task.video)):
         raise TypeError
     if task.state is not None and task.state not in STATES:
         raise ValueError

@@ -15,7 +15,7 @@ from segue.batch.places import is_result
 from segue.batch.plan import read_tasks
 from segue.errors import PromptError, SegueError, SourceError
 from segue.metrics.agreement import agreement
-from segue.utils.naming import is_hidden, natural_key
+from segue.utils.naming import is_hidden, natural_key, short_name
 from segue.video.sources.kinds import is_image, is_video
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, complete_folder, free_path, snapshot, write_export
@@ -65,6 +65,37 @@ def videos_of(place: Path) -> dict[str, Path] | None:
     return videos
 
 
+def named_by_projects(videos: Mapping[str, Path], folder: Path) -> dict[str, Path]:
+    """Videos by their names, where a project or a task of a folder that is of one of them keeps its name.
+
+    A new video beside it, such as ``cam1.mov`` beside ``cam1.mp4``, takes another one.
+    """
+    tasks = Tasks(folder).read()
+    names: dict[Path, str] = {}
+    for name in {**videos, **{f"{name}{path.suffix}": path for name, path in videos.items()}}:
+        recorded = None
+        with suppress(SegueError):  # one that is damaged is reported where it is opened
+            recorded = Store.video_of(project_folder(folder, name))
+        if recorded is None and name in tasks and tasks[name].video:
+            recorded = Path(tasks[name].video)
+        if recorded is not None:
+            names.setdefault(recorded.resolve(), name)
+    owned = {path: names[path.resolve()] for path in videos.values() if path.resolve() in names}
+    used, named = {*owned.values()}, dict[str, Path]()
+    for name, path in videos.items():
+        free = (each for each in (name, f"{name}{path.suffix}", str(path)) if each not in used)
+        unique_name = owned.get(path) or next(free)
+        used.add(unique_name)
+        named[unique_name] = path
+    return named
+
+
+def project_folder(folder: Path, name: str, *, second: bool = False) -> Path:
+    """The project of a video in a folder of projects, also of one whose name is as long as names may be."""
+    path = folder / name
+    return path.with_name(f"{short_name(path.name)}{SECOND if second else ''}.project")
+
+
 def _image_folders(place: Path) -> list[Path]:
     """Folders below a place that hold images, but for those that segue wrote."""
     folders = []
@@ -83,6 +114,7 @@ class VideoListBackend(Backend):
         self, name: str, videos: Mapping[str, Path], folder: Path, make: Make, user: str = ""
     ) -> None:
         self._name, self._folder, self._make = name, folder, make
+        videos = named_by_projects(videos, folder)
         self._names, self._paths = [*videos], [*videos.values()]
         self._tasks = Tasks(folder)
         self._agreements: dict[int, float] = {}  # that were asked for
@@ -156,8 +188,8 @@ class VideoListBackend(Backend):
         return self._paths[number % len(self._paths)]
 
     def _project(self, number: int) -> Path:
-        end = ".project" if number < len(self._names) else f"{SECOND}.project"
-        return self._folder / f"{self._names[number % len(self._names)]}{end}"
+        name, second = self._names[number % len(self._names)], number >= len(self._names)
+        return project_folder(self._folder, name, second=second)
 
     def _opened(self, number: int) -> AnnotateBackend:
         return self._make(self._path(number), self._project(number))
@@ -239,12 +271,14 @@ class VideoListBackend(Backend):
 
         ``seen``: the person whose it was, as the page shows it; None does not matter.
         """
-        self._tasks.assign(self._checked(number), person.strip(), role, seen)
+        name = self._checked(number)
+        self._tasks.assign(name, person.strip(), role, seen, video=self._paths[number])
 
     def _set_state(self, number: messages.Index, state: State, seen: State | None = None) -> None:
         """Say how far a video is; ``seen`` is its state as the page shows it."""
         name, about = self._checked(number), self._progress_of(number)
-        self._tasks.set_state(name, state, bool(about and about.annotated), seen)
+        annotated = bool(about and about.annotated)
+        self._tasks.set_state(name, state, annotated, seen, video=self._paths[number])
 
     def _agreement(self, number: messages.Index) -> dict[str, Any]:
         """How far the two people agree who annotated a video, in the mean and by object."""

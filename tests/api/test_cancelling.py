@@ -223,3 +223,14 @@ def test_a_camera_that_gives_nothing_is_cancelled(tmp_path: Path, saves: bool) -
     with pytest.raises(RunCancelledError):
         results.save(tmp_path / "out") if saves else next(results)
     thread.join()
+
+
+def test_results_may_be_closed_by_their_own_callback() -> None:
+    def progress(done: int, total: int | None) -> None:
+        if done == 2:
+            results.close()
+
+    results = segue.foreground(FRAMES, model="median", progress=progress)
+    assert len(list(results)) == 2
+    with pytest.raises(segue.SegueError, match="closed"):
+        list(results)

@@ -226,6 +226,35 @@ def test_a_video_goes_on_after_a_restart_with_all_that_the_network_remembers(
     assert other.state() == before, "what was there stays"
 
 
+def test_a_click_after_a_restart_from_json_keeps_all_other_objects(
+    video: segue.Video, network: Prepared[SAM2], tmp_path: Path
+) -> None:
+    video.add(2, masks={1: MASKS[2] == 1, 2: MASKS[2] == 2})
+    list(video.propagate())
+    other = segue.Video(IMAGES, model=network, schedule=SAM2Schedule(short_side=SIDE, keep_corrections=True))
+    other.restore(json.loads(json.dumps(video.state())))
+    result = other.add(3, id=1, points=[ON])
+    assert result.ids == (1, 2)
+    np.testing.assert_array_equal(result.masks[1], video[3].masks[1])
+    written = other.save(tmp_path / "video.json", formats="coco")
+    tracks = {row["track_id"] for row in json.loads(written["coco"].read_text())["annotations"]}
+    assert tracks == {1, 2}
+    other.remove(1, 3)
+    assert 2 in other[3].ids
+
+
+def test_a_correction_alone_is_nothing_to_start_from_with_the_schedule_of_the_release(
+    network: Prepared[SAM2],
+) -> None:
+    video = segue.Video(IMAGES, model=network, schedule=SAM2Schedule(short_side=SIDE))
+    video.add(2, points=[ON])
+    list(video.propagate())
+    video.add(1, points=[(60.0, 40.0)])
+    video.remove(1, 2)
+    with pytest.raises(PromptError, match="prompted frames are 1"):
+        video.propagate()
+
+
 def test_a_prompter_makes_masks_of_clicks(network: Prepared[SAM2]) -> None:
     schedule = SAM2Schedule(short_side=SIDE)
     video = segue.Video(IMAGES, model=network, schedule=schedule, prompter=segue.Prompter)

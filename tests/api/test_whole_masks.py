@@ -203,6 +203,45 @@ def test_a_video_and_its_files_have_whole_masks(images: Path, lite: STCNLite, tm
     assert areas[0] - areas[1] == hidden(wanted)
 
 
+def test_parts_behind_others_stay_after_a_correction(images: Path, lite: STCNLite) -> None:
+    video = segue.Video(images, model=lite, device="cpu")
+    video.add(0, MASKS[0])
+    list(video.propagate())
+    before = {result.index: result for result in video}
+    assert hidden([before[index] for index in (1, 2, 4)])
+    visible = before[3].mask == 1
+    corrected = visible.copy()
+    corrected[:, visible.any(0).argmax()] = False  # one column
+    video.add(3, masks={1: corrected})
+    list(video.propagate())
+    stays = 0
+    for index in (1, 2, 4):
+        result, other = video[index], before[index]
+        for number, mask, earlier in zip(result.ids, result.masks, other.masks, strict=True):
+            same = (result.mask == number) == (other.mask == number)
+            unchanged = same & (result.mask == other.mask)
+            np.testing.assert_array_equal(mask[unchanged], earlier[unchanged])
+            stays += int((mask & (result.mask != number)).sum())
+    assert stays
+
+
+def test_a_corrected_mask_keeps_its_part_behind_others(images: Path, lite: STCNLite) -> None:
+    video = segue.Video(images, model=lite, device="cpu")
+    video.add(0, MASKS[0])
+    list(video.propagate())
+    for index in range(1, COUNT):
+        before = video[index]
+        for place, number in enumerate(before.ids):
+            behind = before.masks[place] & (before.mask != number)
+            if behind.any():
+                y, x = np.argwhere(before.mask == number)[0]
+                after = video.add(index, id=number, points=[(float(x), float(y))], labels=[0])
+                assert not after.masks[place][y, x]
+                np.testing.assert_array_equal(after.masks[place] & behind, behind)
+                return
+    pytest.fail("no object is behind another one")
+
+
 def test_a_state_with_a_damaged_whole_mask_is_refused(images: Path, lite: STCNLite) -> None:
     video = segue.Video(images, model=lite, device="cpu")
     video.add(0, MASKS[0])

@@ -413,3 +413,34 @@ def test_lists_that_windows_writes_are_read(tmp_path: Path, encoding: str) -> No
     path = tmp_path / "list.txt"
     path.write_text("# videos\nä.mp4\n", encoding)
     assert [row["source"] for row in _rows(str(path))] == ["ä.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("semi.csv", "source;box\na.mp4;1,2,3,4\n"),
+        ("tabs.csv", "source\tbox\na.mp4\t1,2,3,4\n"),
+        ("usual.csv", 'source,box\na.mp4,"1,2,3,4"\n'),
+        ("commas.tsv", 'source,box\na.mp4,"1,2,3,4"\n'),
+    ],
+)
+def test_tables_of_spreadsheets_of_other_countries_are_read(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, "utf-16" if "tabs" in name else "utf-8-sig")
+    [task] = read_tasks([str(tmp_path / name)])
+    assert (task.source, task.arguments) == (str(tmp_path / "a.mp4"), ("--box", "1,2,3,4"))
+
+
+def test_paths_as_the_explorer_of_windows_copies_them(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos/a b.mp4").touch()
+    (tmp_path / "list.txt").write_text('"videos/a b.mp4"\n')
+    assert [task.source for task in read_tasks([str(tmp_path / "list.txt")])] == [
+        f"{tmp_path}/videos/a b.mp4"
+    ]
+    (tmp_path / "list.txt").write_text("videos\\a b.mp4\n")
+    assert [task.source for task in read_tasks([str(tmp_path / "list.txt")])] == [
+        f"{tmp_path}/videos/a b.mp4"
+    ]
+    (tmp_path / "list.txt").write_text("videos\\gone.mp4\n")
+    with pytest.raises(SourceError, match=r"row 1: .*backslashes separate no folders here"):
+        read_tasks([str(tmp_path / "list.txt")])

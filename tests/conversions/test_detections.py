@@ -172,3 +172,9 @@ def test_what_sam_generates_is_taken_without_a_class() -> None:
 def test_a_record_without_a_shape_is_named() -> None:
     with pytest.raises(DatasetError, match=r"record 2: .*bbox"):
         Segmentation.from_coco([{"bbox": [0, 1, 4, 4]}, {"category_id": 1}], SIZE)
+
+
+def test_a_score_may_be_null() -> None:
+    record = {"bbox": [1, 1, 3, 3], "score": None}
+    result = segue.Segmentation.from_coco([record, {"bbox": [5, 5, 2, 2], "score": 0.5}], (10, 10))
+    assert sorted(item.score for item in result.objects) == [0.5, 1.0]

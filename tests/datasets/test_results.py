@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import struct
+import unicodedata
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from PIL import Image
 from segue.datasets import results as module
 from segue.datasets.results import Results, open_results
 from segue.errors import DatasetError
+from segue.masks import write_index_mask
 
 SQUARE = np.zeros((8, 10), np.uint8)
 SQUARE[2:6, 3:7] = 255
@@ -185,3 +187,17 @@ def test_the_only_folder_of_masks_can_be_that_of_any_sequence(tmp_path: Path) ->
     assert alone.names("baseline/highway") == ("0",)
     several = open_results(write(tmp_path / "b", {"a/0.png": png(), "b/0.png": png()}, "folder"))
     assert several.alone_as("bear") is None
+
+
+def test_accents_of_a_mac_name_the_same_sequence(tmp_path: Path) -> None:
+    """A Mac writes a letter and its accent apart, in folders and in archives."""
+    apart = unicodedata.normalize("NFD", "Müller/café.png")
+    together = unicodedata.normalize("NFC", apart)
+    path = tmp_path / "results" / apart
+    path.parent.mkdir(parents=True)
+    write_index_mask(path, np.ones((4, 5), np.uint8))
+    results = open_results(tmp_path / "results")
+    for sequence, name in (apart[:-4].split("/"), together[:-4].split("/")):
+        assert sequence in results
+        assert results.read(sequence, name).any()
+        assert results.besides([sequence]) == ()

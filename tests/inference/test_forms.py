@@ -7,7 +7,6 @@ import warnings
 from pathlib import Path
 
 import pytest
-import torch
 from torch import nn
 
 import segue
@@ -16,6 +15,7 @@ from segue.cli.timing import tune_machine
 from segue.errors import CheckpointError, DownloadError, SinkError
 from segue.inference import tuning
 from segue.inference.cpu import forms
+from segue.inference.cpu.features import can_fuse, instruction_set
 from segue.inference.cpu.forms import Forms
 from segue.inference.threads import own_threads
 from segue.registry import MODELS
@@ -46,7 +46,7 @@ def test_the_package_has_rows_for_both_instruction_sets_and_for_one_and_two_thre
     assert all(rows["winograd"].keys() == {"1", "2"} for rows in table.values())
 
 
-@pytest.mark.skipif(forms.instruction_set() == "other", reason="there is one form of a layer here")
+@pytest.mark.skipif(instruction_set() == "other", reason="there is one form of a layer here")
 def test_a_processor_that_no_table_has_is_told_once_on_a_machine(home: Path) -> None:
     with pytest.warns(forms.ProcessorWarning, match=r"AuthenticAMD 23.*doctor --tune"):
         forms.note_new_processor("AuthenticAMD 23")
@@ -71,20 +71,10 @@ def test_more_threads_follow_the_row_of_the_most_that_are_measured(home: Path) -
     assert two.digest != three.digest
 
 
-@pytest.mark.parametrize(
-    ("limit", "expected"),
-    [("AVX2", "AVX2"), ("AVX2_VNNI", "AVX2"), ("AVX512_CORE", "AVX512"), ("ALL", "AVX512")],
-)
-def test_limits_of_the_environment_count(limit: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
-    assert forms.instruction_set() == expected
-
-
 def test_a_table_of_this_machine_takes_the_place_of_the_packaged_rows(home: Path) -> None:
     tuning.write(forms.tuned_file(), [(1, 64, None), (1, 128, 77)])
     with own_threads(1):
-        assert forms.current() == Forms(forms.instruction_set(), 1, ((128, 77),))
+        assert forms.current() == Forms(instruction_set(), 1, ((128, 77),))
 
 
 @pytest.mark.parametrize("text", ['{"AVX2": 3}', "{", "[]", '{"AVX2": {"winograd": {"one": []}}}', "\udc80"])
@@ -97,7 +87,7 @@ def test_a_damaged_table_stops_nothing_and_is_measured_anew(home: Path, text: st
     assert len(told) == 1
     tuning.write(forms.tuned_file(), [(1, 128, 77)])
     with own_threads(1):
-        assert forms.current() == Forms(forms.instruction_set(), 1, ((128, 77),))
+        assert forms.current() == Forms(instruction_set(), 1, ((128, 77),))
 
 
 @pytest.mark.parametrize("name", ["name" * 100, "file/folder"])
@@ -105,6 +95,7 @@ def test_a_cache_folder_that_cannot_be_read_stops_nothing(
     home: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packaged = forms.current()
+    forms.note_new_processor.cache_clear()  # a processor that was not measured has a warning of its own
     (home / "file").touch()
     monkeypatch.setenv("SEGUE_HOME", str(home / name))
     warn_of_cache.cache_clear()
@@ -116,18 +107,20 @@ def test_a_cache_folder_that_cannot_be_read_stops_nothing(
         assert details_of(MODELS.find("stcn"))["installed"] is None
         with pytest.raises(CheckpointError, match="no weights of stcn are available"):
             segue.load("stcn")
-    assert len(told) == (len(name) > 255), "said once, where there may be something"
-    assert all(issubclass(each.category, CacheWarning) for each in told)
+    of_cache = [each for each in told if issubclass(each.category, CacheWarning)]
+    assert len(of_cache) == (len(name) > 255), "said once, where there may be something"
+    assert {each.category for each in told} <= {CacheWarning, forms.ProcessorWarning}
     with pytest.raises(DownloadError, match="cannot be written"):
         get(MODELS.find("stcn"), checksum="0" * 64)
-    with pytest.raises(SinkError, match="cannot be written"):
-        next(tune_machine())
+    if can_fuse():
+        with pytest.raises(SinkError, match="cannot be written"):
+            next(tune_machine())
     assert dict(facts())["cache folder"]
 
 
 def test_what_is_prepared_has_the_recorded_forms(home: Path) -> None:
     network = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1))
-    earlier = Forms(forms.instruction_set(), 7, ((64, 5),))
+    earlier = Forms(instruction_set(), 7, ((64, 5),))
     with forms.recorded(Forms.of_json(json.loads(json.dumps(earlier.as_json())))):
         assert prepare(network, device="cpu").forms == earlier
     assert prepare(network, device="cpu").forms == forms.current()

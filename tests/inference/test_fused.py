@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from segue.inference.cpu.features import can_fuse
 from segue.inference.cpu.fused import FusedConv2d
-from segue.inference.cpu.onednn import can_fuse
-from segue.inference.running import has_bfloat16, inference_copy
+from segue.inference.running import inference_copy
 from segue.layers.activated import Activation
 from segue.layers.mobilenet import MobileNetV2Trunk
 from segue.layers.residual import joint_conv
@@ -109,7 +109,6 @@ def test_a_trunk_runs_fused_and_is_itself_left_as_it_is() -> None:
     assert all(torch.equal(before[name], value) for name, value in trunk.state_dict().items())
 
 
-@pytest.mark.skipif(not has_bfloat16(CPU), reason="this processor has no bfloat16")
 @torch.inference_mode()
 def test_bfloat16_differs_by_its_precision_only() -> None:
     torch.manual_seed(0)

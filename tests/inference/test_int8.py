@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from segue.errors import SegueError
+from segue.inference.cpu.features import has_int8
 from segue.inference.cpu.fused import FusedConv2d
 from segue.inference.cpu.int8 import RELU6_SCALE, FineInt8Conv2d, Int8Conv2d, quantize, use_int8
-from segue.inference.running import choose_precision, has_int8, inference_copy
+from segue.inference.running import choose_precision, inference_copy
 from segue.layers.activated import Activation
 from segue.layers.mobilenet import InvertedResidual, MobileNetV2Trunk
 from segue.models.xmem import XMem

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from segue.inference.cpu.features import can_fuse
 from segue.inference.cpu.linear import FusedLinear
-from segue.inference.cpu.onednn import can_fuse
 from segue.layers.linear import ActivatedLinear, LinearActivation
 
 pytestmark = pytest.mark.skipif(not can_fuse(), reason="PyTorch has no fused layers on this processor")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from segue.errors import ArgumentError
-from segue.inference.cpu.onednn import can_fuse
+from segue.inference.cpu.features import can_fuse
 from segue.inference.running import choose_device, has_bfloat16, inference_copy, own_precision
 from segue.layers.linear import ActivatedLinear
 from segue.models.segue_prompt import SeguePrompt
@@ -130,6 +130,7 @@ def test_threads_share_a_copy() -> None:
             assert all(map(torch.equal, pool.map(run, inputs), alone))
 
 
+@pytest.mark.skipif(not can_fuse(torch.bfloat16), reason="this processor computes nothing in bfloat16")
 @pytest.mark.parametrize("has", [True, False])
 def test_a_processor_without_matrix_units_needs_products_in_bfloat16(
     has: bool, monkeypatch: pytest.MonkeyPatch

@@ -6,11 +6,18 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
-from segue.inference.threads import OtherProcessLoad, limit_threads_to_idle_cores, own_threads, run_each
+from segue.inference.threads import (
+    OtherProcessLoad,
+    limit_threads_to_idle_cores,
+    own_threads,
+    run_each,
+    set_own_threads,
+)
 
 CORES = os.cpu_count() or 1
 
@@ -83,6 +90,28 @@ def test_a_thread_that_begins_meanwhile_has_the_number_of_the_process() -> None:
     finally:
         torch.set_num_threads(before)
     assert found == [2]
+
+
+def test_a_thread_with_a_number_of_its_own_leaves_that_of_the_process_as_it_is() -> None:
+    before = torch.get_num_threads()
+
+    def of_new_thread() -> int:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(torch.get_num_threads).result()
+
+    def work() -> tuple[int, int, int]:
+        set_own_threads(2)
+        with own_threads(1):
+            inside = of_new_thread()
+        return inside, of_new_thread(), torch.get_num_threads()
+
+    try:
+        torch.set_num_threads(3)
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(work).result() == (3, 3, 2)
+        assert (of_new_thread(), torch.get_num_threads()) == (3, 3)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_more_threads_than_the_caller_wants_are_never_taken() -> None:

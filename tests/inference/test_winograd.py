@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from segue.inference.cpu import winograd
+from segue.inference.cpu.features import can_fuse
 from segue.inference.cpu.forms import DIRECT, Forms
 from segue.inference.cpu.fused import FusedConv2d
-from segue.inference.cpu.onednn import can_fuse
 
 pytestmark = pytest.mark.skipif(not can_fuse(), reason="this processor has no fused layers")
 

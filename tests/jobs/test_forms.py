@@ -14,7 +14,7 @@ import segue
 from segue.api.results import Progress, Results
 from segue.inference import tuning
 from segue.inference.cpu import forms
-from segue.inference.cpu.onednn import can_fuse
+from segue.inference.cpu.features import can_fuse
 from segue.inference.running import inference_copy
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Run

@@ -9,17 +9,21 @@ import numpy as np
 import pytest
 
 import segue
+from segue.entries import PrompterEntry
 from segue.errors import ArgumentError, PromptError
 from segue.jobs.observer import Observer
 from segue.jobs.running import RunCancelledError, run
 from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.models.stcn import STCNLite
+from segue.prompt_inputs import PromptWarning
+from segue.registry import PROMPTERS
 from segue.sessions.reverse import first_prompts
 from segue.types import Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
 from segue.utils.cancel import CancelToken
 from segue.video import Source
 from tests.cli.running import FRAMES, MASKS, Command, command_in
 from tests.lite import lively_lite
+from tests.prompts.test_motion import SHIRT, Stub, filled, scene
 from tests.video.making import write_video
 
 LAST = len(FRAMES) - 1
@@ -183,3 +187,33 @@ def test_a_camera_cannot_be_followed_backwards(command: Command) -> None:
     )
     assert refused.code == 2
     assert "only once, and nothing is followed backwards" in refused.err
+
+
+def test_a_click_means_the_same_object_with_reverse_and_without() -> None:
+    """The prompter sees in both cases what moves with the click to the next frame."""
+    frames = [scene(shift) for shift in (0, 5, 10)]
+    PROMPTERS.register(PrompterEntry("stub", lambda _: lambda _: Stub()))
+    try:
+        for index in (0, 1):
+            click = PointPrompt(1, ((160 + 5 * index, 60),))
+            one, other = (
+                [*segue.track(frames, {index: [click]}, prompter="stub", device="cpu", reverse=reverse)][
+                    index
+                ]
+                for reverse in (False, True)
+            )
+            assert one.objects[0].area > 1.5 * filled(SHIRT).sum()
+            np.testing.assert_array_equal(one.mask, other.mask)
+    finally:
+        PROMPTERS.unregister("stub")
+
+
+def test_an_object_that_vanishes_in_reduced_frames_is_named(lite: STCNLite) -> None:
+    frames = [np.zeros((400, 600, 3), np.uint8)] * 2
+    large, speck = np.zeros((2, 400, 600), np.bool_)
+    large[100:300, 100:300] = True
+    speck[3, 4] = True
+    source = segue.open_source(frames, max_size=60)
+    with pytest.warns(PromptWarning, match="object 2 is left out: it has no pixel in frames of 60x40"):
+        results = tracked(source, [MaskPrompt(1, large), MaskPrompt(2, speck)], lite)
+    assert results[0].ids == (1,)

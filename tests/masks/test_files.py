@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from segue.errors import SinkError, SourceError
 from segue.masks import DAVIS_PALETTE, read_index_mask, write_index_mask
@@ -156,3 +158,21 @@ def test_slices_and_times_of_a_stack_are_told(tmp_path: Path, text: str) -> None
     path = stack_of(tmp_path / "a.tif", *(np.ones((4, 6), np.uint8) for _ in range(6)), description=text)
     with pytest.raises(SourceError, match=r"6 pages.*2 slices.*3 times"):
         read_index_mask(path)
+
+
+def white_is_zero(path: Path, values: npt.NDArray[np.uint8]) -> Path:
+    """A grey TIFF whose values are shown inverted, as Fiji saves binary images by default."""
+    Image.fromarray(np.invert(values)).save(path, tiffinfo={262: 0})  # Pillow stores the inverse
+    with Image.open(path) as image:
+        assert isinstance(image, TiffImageFile)
+        assert image.tag_v2[262] == 0
+    return path
+
+
+@pytest.mark.parametrize("inside", [255, 7])
+def test_an_inverting_table_leaves_the_stored_values(tmp_path: Path, inside: int) -> None:
+    values = np.zeros((8, 10), np.uint8)
+    values[2:4, 3:6] = inside
+    mask = read_index_mask(white_is_zero(tmp_path / "a.tif", values))
+    assert np.array_equal(mask > 0, values > 0)
+    assert mask.max() == (1 if inside == 255 else inside)

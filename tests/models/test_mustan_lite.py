@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from segue.inference.cpu.features import has_int8
 from segue.inference.folding import fold_batch_norms
-from segue.inference.running import has_int8, inference_copy
+from segue.inference.running import inference_copy
 from segue.models.base import Features
 from segue.models.mustan_lite import MustanLite
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from segue.inference.running import has_int8
+from segue.inference.cpu.features import has_int8
 from segue.models.memory import MemoryTable
 from segue.models.memory.rounded import RoundedKeys
 from segue.models.memory.similarity import key_rows, query_rows

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segue.errors import PromptError
+from segue.prompt_inputs import collect_prompts
 from segue.prompts import ImagePrompter, ImagePrompts, MaskPrediction, resolve_prompts
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, Prompt, RemovePrompt
 
@@ -173,3 +174,18 @@ def test_prompts_that_the_network_understands_stay_and_the_rest_becomes_masks() 
     found = resolve_prompts(plain_frame(), [point, RemovePrompt(9), box], native={"point", "box"})
     assert (found.masked, found.prompts, found.removed, found.labels) == ((1,), (point,), (9,), {2: "dog"})
     assert int((found.mask == 1).sum()) == 12
+
+
+def test_clicks_keep_their_order() -> None:
+    places = [(1.0, 1.0), (2.0, 1.0), (3.0, 1.0), (4.0, 1.0)]
+    prompts = collect_prompts(points=places, labels=[1, 0, 1, 0], id=3)
+    marks = ImagePrompts()
+    for prompt in prompts:
+        assert prompt.id == 3
+        marks = prompt.to_image(marks)
+    expected = [(*at, bool(label)) for at, label in zip(places, [1, 0, 1, 0], strict=True)]
+    assert marks.clicks == expected
+    assert marks.checked((8, 8)).clicks == expected
+    [one] = collect_prompts(points=places, labels=[1, 1, 0, 0])
+    assert isinstance(one, PointPrompt)
+    assert ImagePrompts(points=places[:1], negative=places[1:2]).clicks == expected[:2]

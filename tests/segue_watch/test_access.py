@@ -205,6 +205,59 @@ def test_tokens_cannot_be_tried_out_either_not_even_by_those_who_may_look(ask: A
     assert ask(f"/?token={TOKEN}").status == 303, "others are not locked out"
 
 
+@pytest.mark.parametrize("others", ['prefs={"theme":"dark"}', "name=José", "flag", "a=b c; d", "=;;"])
+def test_cookies_of_other_programs_of_the_host_take_no_session_away(ask: Ask, others: str) -> None:
+    cookie = cookies_of(ask(f"/?token={TOKEN}"))
+    headers = {"Cookie": f"{others}; {cookie}; z=1".encode().decode("latin-1")}
+    assert ask("/states", headers).status == 200
+
+
+def test_servers_of_one_host_have_sessions_of_their_own(ask: Ask, page: CameraPage) -> None:
+    """Browsers send the cookies of a host to all its ports."""
+    cookie = cookies_of(ask(f"/?token={TOKEN}"))
+    port = urlsplit(page.address).port
+    assert cookie.startswith(f"{SESSION}-{port}=")
+    other = cookie.replace(f"-{port}=", "-1=")[:-3] + "000"
+    assert may(ask, f"{other}; {cookie}") == "change"
+
+
+def test_who_has_a_link_for_looking_signs_in_with_a_password_and_out(ask: Ask) -> None:
+    looking = cookies_of(ask(f"/?token={LOOK}"))
+    assert may(ask, looking) == "look"
+    for name in ("/login", "/login.js", "/login.css"):
+        assert ask(name).status == 200
+    wrong = ask("/login", {"Cookie": looking}, {"user": "anna", "password": "Sesame"})
+    assert (wrong.status, cookies_of(wrong)) == (401, "")
+    right = ask("/login", {"Cookie": looking}, {"user": "anna", "password": "sesame"})
+    assert right.status == 204
+    session = cookies_of(right, looking)
+    assert may(ask, session) == "change"
+    assert "max-age" not in (right.headers["Set-Cookie"] or "").lower(), "a closed browser forgets it"
+    gone = ask("/logout", {"Cookie": session}, {})
+    assert gone.status == 204
+    assert all("Max-Age=0" in each for each in gone.headers.get_all("Set-Cookie") or [""])
+    assert ask("/states").status == 401
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"user": "anna"}, {"user": 1, "password": "x"}, [], {"user": "x" * 20_000}]
+)
+def test_what_is_no_user_and_password_signs_nobody_in(ask: Ask, body: object) -> None:
+    answer = ask("/login", None, body)
+    assert (answer.status, cookies_of(answer)) == (400, "")
+
+
+def test_wrong_passwords_of_the_page_to_sign_in_are_counted(ask: Ask) -> None:
+    tries = [ask("/login", None, {"user": "anna", "password": f"{n}"}).status for n in range(MAX_TRIES + 1)]
+    assert tries == [401] * MAX_TRIES + [429]
+
+
+def test_a_foreign_page_signs_nobody_in(ask: Ask) -> None:
+    foreign = {"Host": "elsewhere.example"}
+    assert ask("/login", foreign, {"user": "anna", "password": "sesame"}).status == 403
+    assert ask("/logout", foreign, {}).status == 403
+
+
 def test_a_wrong_link_leaves_a_session_as_it_is(ask: Ask) -> None:
     cookie = cookies_of(ask(f"/?token={TOKEN}"))
     for link in ("wrong-token-of-somebody", LOOK):

@@ -111,7 +111,7 @@ def test_an_object_that_was_there_at_a_crash_leaves_once_in_the_parts_of_the_nex
 
     rotated = ("--rotate", "0.1s", "--format", "npz")
     assert watch(*rotated).code == 0
-    last = rows(tables()[-1])[-1]
+    last = rows([table for table in tables() if rows(table)][-1])[-1]  # the last part may have none
     assert last["event"] in ("leave", "end")
     with closing(sqlite3.connect(tmp_path / "events.db")) as base, base:  # as a crash leaves it
         [(seq, visit)] = base.execute("select seq, visit from events order by seq desc limit 1")

@@ -895,3 +895,13 @@ def test_two_cameras_and_the_page_do_not_listen_at_one_port(command: Command, tm
     with socket.create_server(("127.0.0.1", port)):
         assert str(port) in command("watch", file, "--check", "--port", str(port)).complaint
     assert command("watch", file, "--check", "--port", str(port)).code == 0
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_of_cameras_that_windows_wrote_is_read_and_changed(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "cameras.toml"
+    path.write_text('[cameras.yard]\nsource = "rtsp://127.0.0.1/s"\nzone = ["Tür=0,0 9,9"]\n', encoding)
+    assert [*read_cameras(path, tmp_path)] == ["yard"]
+    save_change(path, tmp_path, "yard", Change("zone", "", "Café=1,1 5,5"), lambda job: None)
+    assert path.read_text(encoding).count("Café") == 1
+    assert path.read_bytes()[:2] == "[cameras".encode(encoding)[:2]

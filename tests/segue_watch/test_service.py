@@ -77,6 +77,7 @@ def test_a_secret_in_a_path_stands_in_no_text_that_leaves_the_process(
             f"""
             [defaults]
             end = 60
+            when-late = "all"
             model = "median"
             device = "cpu"
             format = "png"

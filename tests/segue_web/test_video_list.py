@@ -387,3 +387,53 @@ def test_a_click_that_is_computed_while_another_video_is_opened_is_told_so(
     videos = {name: folder / f"{name}.mp4" for name in ("b2", "b10")}
     with closing(VideoListBackend("videos", videos, tmp_path / "out", make)) as backend:
         asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def opened_list(folder: Path, projects: Path) -> VideoListBackend:
+    def make(path: Path, place: Path) -> AnnotateBackend:
+        video = Video(path)
+        return AnnotateBackend(video, place, worker=ExportWorker(video.size))
+
+    return VideoListBackend("videos", videos_of(folder) or {}, projects, make)
+
+
+def named_paths(backend: VideoListBackend) -> dict[str, str]:
+    return {name: path.name for name, path in zip(backend._names, backend._paths, strict=True)}
+
+
+def test_a_video_of_the_same_name_that_comes_later_takes_no_project_and_no_task(tmp_path: Path) -> None:
+    folder, projects = tmp_path / "videos", tmp_path / "out"
+    folder.mkdir()
+    write_video(folder / "cam1.mp4", numbered(5))
+    write_video(folder / "cam2.mp4", numbered(6))
+    with closing(opened_list(folder, projects)) as backend:  # the first one has a project, the other a task
+        give(backend.current.project, 1)
+        ask(backend, "assign", number=1, person="Bert")
+    for name in ("cam1", "cam2"):
+        write_video(folder / f"{name}.mov", numbered(7))
+    with closing(opened_list(folder, projects)) as backend:
+        assert named_paths(backend) == {
+            "cam1.mov": "cam1.mov",
+            "cam1": "cam1.mp4",
+            "cam2.mov": "cam2.mov",
+            "cam2": "cam2.mp4",
+        }
+        rows = {row["name"]: row for row in ask(backend, "videos")["videos"]}
+    assert rows["cam1"]["annotated"] == 1
+    assert rows["cam2"]["assigned"] == "Bert"
+    assert "annotated" not in rows["cam1.mov"] or not rows["cam1.mov"]["annotated"]
+    assert "assigned" not in rows["cam2.mov"]
+
+
+@pytest.mark.parametrize("length", [241, 248, 251])
+def test_a_name_may_be_as_long_as_file_systems_allow(tmp_path: Path, length: int) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    names = ["a" * length, "a" * (length - 1) + "b"]
+    for name in names:
+        write_video(folder / f"{name}.mp4", numbered(5))
+    with closing(opened_list(folder, tmp_path / "out")) as backend:
+        ask(backend, "open", number=1)
+        assert [row["name"] for row in ask(backend, "videos")["videos"]] == names
+        assert not any("error" in row for row in ask(backend, "videos")["videos"])
+    assert len([*(tmp_path / "out").glob("*.project")]) == 2

@@ -95,7 +95,6 @@ def test_a_detector_gives_the_same_scores_in_half_precision(precision: torch.dty
         assert (one.sigmoid() - other.sigmoid()).abs().mean() < 0.005
 
 
-@pytest.mark.skipif(not has_bfloat16(CPU), reason="bfloat16 is not faster here")
 def test_fast_sessions_and_detectors_make_masks_in_half_precision() -> None:
     box = segue.BoxPrompt(1, (10.0, 10.0, 60.0, 50.0))
     session = TrackSession("stcn-lite", device="cpu", fast=True)
@@ -105,7 +104,7 @@ def test_fast_sessions_and_detectors_make_masks_in_half_precision() -> None:
         return find_prompter("segue-prompt", device="cpu", fast=fast)(FRAMES[0])(box=box.box)
 
     assert np.array_equal(first.mask == 1, answer(fast=True).mask)
-    assert not np.array_equal(answer(fast=True).planes, answer(fast=False).planes)
+    assert np.array_equal(answer(fast=True).planes, answer(fast=False).planes) != has_bfloat16(CPU)
     boxes = np.array([box.box])
     for fast in (False, True):
         found = segue.detector(lambda _: boxes, device="cpu", fast=fast)(FRAMES[0])

@@ -66,3 +66,28 @@ def test_objects_that_are_always_there_or_have_not_come_yet_are_not_named() -> N
     for index in range(5):
         absences.add(seen_on(index, 9, 9 * (index > 2), 0))
     assert absences.describe(str) == ""
+
+
+def areas(*values: int) -> AbsenceList:
+    """The frames of an object with these areas."""
+    absences = AbsenceList()
+    for index, area in enumerate(values):
+        absences.add(Segmentation(index, index / 25, np.zeros((2, 2), np.uint8), (ObjectInfo(1, area=area),)))
+    return absences
+
+
+def test_frames_on_which_a_part_of_an_object_is_visible_are_named() -> None:
+    behind_a_post = [100] * 5 + [70, 40, 30, 20, 45, 80] + [100] * 3
+    assert areas(*behind_a_post).describe(str) == (
+        "below half their size: object 1 on 4 frames between others (frame 6)"
+    )
+    both = areas(100, 100, 40, 0, 0, 30, 100).describe(str).splitlines()
+    assert both == [
+        "not visible: object 1 on 2 frames between others (frame 3)",
+        "below half their size: object 1 on 2 frames between others (frame 2)",
+    ]
+
+
+def test_an_object_that_goes_away_slowly_or_does_not_come_back_is_no_part() -> None:
+    assert areas(*[round(1000 * 0.93**n) for n in range(60)]).describe(str) == ""
+    assert areas(*[1000] * 9, 300, 200, 100).describe(str) == ""

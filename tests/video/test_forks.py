@@ -10,7 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 import segue
@@ -116,3 +118,60 @@ def test_workers_read_frames_after_their_parent_has() -> None:
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core decodes in one thread")
 def test_a_source_that_nobody_has_any_more_is_closed() -> None:
     ran(CLOSED, VIDEO)
+
+
+STACK = """
+import os, sys
+import segue
+
+source = segue.open_source(sys.argv[1])
+expected = [source.frame(index).image[0, 0].tolist() for index in range(60)]
+source.frame(30)
+file = source._reader._open._fp.fileno()
+position = os.lseek(file, 0, os.SEEK_CUR)
+child = os.fork()
+if not child:
+    os._exit([source.frame(index).image[0, 0].tolist() for index in range(40, 50)] != expected[40:50])
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert os.lseek(file, 0, os.SEEK_CUR) == position, "the child reads a file of its own"
+"""
+
+HELD = """
+import os, threading
+import numpy as np
+import segue
+from tests.nearest_mask import NearestMask, images, mask_of
+
+video = segue.Video(images(4), model=NearestMask(), device="cpu")
+video.add(0, masks={1: mask_of([0], 0)})
+reading, going_on = threading.Event(), threading.Event()
+walk = video.source.walk
+
+def waiting(start, stop):
+    reading.set()
+    assert going_on.wait(60)
+    return walk(start, stop)
+
+video.source.walk = waiting
+thread = threading.Thread(target=lambda: list(video.propagate()))
+thread.start()
+assert reading.wait(60)
+child = os.fork()  # while another thread tracks
+if not child:
+    video.source.walk = walk
+    os._exit(0 if [result.index for result in video.propagate()] == [1, 2, 3] else 1)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+going_on.set()
+thread.join()
+assert code == 0, code
+"""
+
+
+def test_forks_read_the_pages_of_a_stack_apart(tmp_path: Path) -> None:
+    pages = [Image.fromarray(np.full((64, 64), number * 4, np.uint8)) for number in range(60)]
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    ran(STACK, tmp_path / "stack.tif")
+
+
+def test_a_fork_may_use_what_another_thread_of_its_parent_uses() -> None:
+    ran(HELD)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from segue.errors import SourceError
-from segue.video.sources.identity import SourceIdentity
+from segue.video.sources.identity import SourceIdentity, content_digest, has_content
 
 
 def write(path: Path, data: bytes, time: float = 1e9) -> Path:
@@ -99,3 +100,24 @@ def test_what_is_not_there_is_an_error(tmp_path: Path) -> None:
 def test_damaged_values_are_refused(values: Any) -> None:
     with pytest.raises(SourceError):
         SourceIdentity.from_json(values)
+
+
+def test_files_that_differ_in_the_middle_alone_have_other_content(tmp_path: Path) -> None:
+    """Images between black bars are the same at both ends; a large file is sampled everywhere."""
+    bars = bytes(1 << 19)
+    one, other = (write(tmp_path / f"{name}.bmp", bars + name.encode() * 9 + bars) for name in "ab")
+    assert content_digest(one) != content_digest(other)
+    large = [
+        write(tmp_path / f"{name}.raw", bars * 20 + name.encode() * (1 << 20) + bars * 20) for name in "ab"
+    ]
+    assert content_digest(large[0]) != content_digest(large[1])
+
+
+def test_a_digest_of_an_earlier_version_still_names_its_video(tmp_path: Path) -> None:
+    one = write(tmp_path / "a.bmp", bytes(1 << 19) + b"a" + bytes(1 << 19))
+    ends = hashlib.sha256(bytes(1 << 19)).hexdigest()
+    earlier = hashlib.sha256(f"file {[(1 << 20) + 1]}".encode() + ends.encode()).hexdigest()
+    assert has_content(one, earlier)
+    assert has_content(one, content_digest(one))
+    assert not has_content(write(tmp_path / "b.bmp", bytes(9)), earlier)
+    assert not has_content(write(tmp_path / "c.bmp", bytes(9)), content_digest(one))

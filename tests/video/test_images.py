@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from segue.types import DamagePolicy
 from segue.utils import allocation
 from segue.video import DamageWarning, open_source
 from segue.video.decoding.levels import Range
-from segue.video.sources.images import decode_image, read_image
+from segue.video.sources.images import decode_image, list_images, read_image
 from segue.video.sources.source import open_reader
 from tests.video.making import corners, drawn_image, level
 
@@ -339,3 +340,113 @@ def test_one_image_on_its_side_is_passed_over_as_a_damaged_one(
     assert [frame.index for frame in frames] == indices
     assert {frame.image.shape for frame in frames} == {(48, 64, 3)}
     assert source.damaged == 1
+
+
+def numbered_images(folder: Path, names: list[str], *, exif: bool) -> None:
+    """Images of rising levels that a camera took ten seconds apart."""
+    folder.mkdir()
+    for number, name in enumerate(names):
+        image = Image.new("L", (16, 8), 10 * number)
+        data = image.getexif()
+        if exif:
+            data.get_ifd(0x8769)[0x9003] = f"2026:05:01 10:00:{10 * number:02d}"
+        image.save(folder / name, exif=data)
+        time = 1e9 + 10 * number * (not exif)
+        os.utime(folder / name, (time, time))
+
+
+def values_of(source: Path | str) -> list[int]:
+    return levels(open_source(source))
+
+
+COUNTED = ["DSC_9998.jpg", "DSC_9999.jpg", "DSC_0001.jpg", "DSC_0002.jpg"]
+
+
+@pytest.mark.parametrize("exif", [True, False])
+def test_a_counter_that_ran_over_follows_the_times(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], exif: bool
+) -> None:
+    numbered_images(tmp_path / "card", COUNTED, exif=exif)
+    for source in (tmp_path / "card", str(tmp_path / "card" / "*.jpg")):
+        assert values_of(source) == pytest.approx([0, 10, 20, 30], abs=2)
+        assert "from DSC_9999.jpg on to DSC_0001.jpg, as their times say" in capsys.readouterr().err
+    assert [path.name for path in list_images(tmp_path / "card")] == COUNTED
+    assert not capsys.readouterr().err
+
+
+def test_a_counter_that_ran_over_without_times_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbered_images(tmp_path / "card", COUNTED, exif=False)
+    for name in COUNTED:
+        os.utime(tmp_path / "card" / name, (1e9, 1e9))
+    assert values_of(tmp_path / "card") == pytest.approx([20, 30, 0, 10], abs=2)
+    assert "no times say so; DSC_0001.jpg is the first frame" in capsys.readouterr().err
+
+
+def test_a_whole_run_of_numbers_did_not_run_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    numbered_images(tmp_path / "card", [f"a{n}.jpg" for n in range(10)], exif=False)
+    numbered_images(tmp_path / "steps", ["a000.jpg", "a333.jpg", "a666.jpg"], exif=False)
+    assert values_of(tmp_path / "card") == pytest.approx([10 * n for n in range(10)], abs=2)
+    assert values_of(tmp_path / "steps") == pytest.approx([0, 10, 20], abs=2)
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("copy", ["a {} (1).png", "a {}-1.png", "a {}_1.png", "a {} copy.png"])
+def test_the_second_image_of_a_second_follows_the_first(tmp_path: Path, copy: str) -> None:
+    names = [name for n in range(3) for name in (f"a {n}.png", copy.format(n))]
+    numbered_images(tmp_path / "card", names, exif=False)
+    assert values_of(tmp_path / "card") == [10 * n for n in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("{}.tif", "{}_cp_masks.png"),
+        ("{}.png", "{}_mask.png"),
+        ("{}.jpg", "{}-gt.jpg"),
+        ("{}.bmp", "{} alpha.tif"),
+    ],
+)
+def test_masks_with_a_suffix_are_no_frames(
+    tmp_path: Path, image: str, mask: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [form.format(f"a{n}") for n in range(3) for form in (image, mask)]
+    numbered_images(tmp_path / "both", names, exif=False)
+    assert values_of(tmp_path / "both") == pytest.approx([0, 20, 40], abs=2)
+    assert "3 files of the same names are left out" in capsys.readouterr().err
+
+
+def test_images_that_are_called_masks_alone_are_frames(tmp_path: Path) -> None:
+    numbered_images(tmp_path / "masks", ["a0_mask.png", "a1_mask.png"], exif=False)
+    assert values_of(tmp_path / "masks") == [0, 10]
+
+
+def stack(path: Path, values: list[int], description: str) -> Path:
+    pages = [Image.new("L", (16, 8), value) for value in values]
+    pages[0].save(path, save_all=True, append_images=pages[1:], tiffinfo={270: description})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("values", "description", "expected", "text"),
+    [
+        ([1, 90, 2, 91, 3, 92], "ImageJ=1\nchannels=2\nframes=3\n", [1, 2, 3], "of the first channel"),
+        ([1, 9, 5, 2, 9, 6], "ImageJ=1\nslices=3\nframes=2\n", [9, 9], "the brightest of 3 slices"),
+        ([1, 3, 2, 4], '<OME DimensionOrder="XYTCZ" SizeC="2" SizeT="2" SizeZ="1">', [1, 3], "first channel"),
+        ([1, 2, 3], "ImageJ=1\nslices=3\n", [1, 2, 3], ""),
+        ([1, 2, 3], "ImageJ=1\nchannels=2\nframes=7\n", [1, 2, 3], ""),
+    ],
+)
+def test_channels_and_slices_of_a_stack_are_no_frames(
+    tmp_path: Path,
+    values: list[int],
+    description: str,
+    expected: list[int],
+    text: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert values_of(stack(tmp_path / "a.tif", values, description)) == expected
+    said = capsys.readouterr().err
+    assert text in said
+    assert bool(text) == bool(said)

@@ -219,9 +219,13 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
     def close(self) -> None:
         """Close the source before the last result.
 
-        If another thread iterates over the results, its loop ends after the current frame.
+        If another thread iterates over the results, or a callback closes them, the loop ends after the
+        current frame.
         """
         self._closed = True
+        if inspect.getgeneratorstate(self._pairs) == inspect.GEN_RUNNING:  # in a callback of its own
+            self._stop.cancel()
+            return
         try:
             self._end()
         except SecondThreadError:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import lru_cache, partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -20,18 +18,9 @@ from segue.api.prompted import PromptedVideo
 from segue.api.results import Colour, Layout, Position, ReadAgain, opened_source, save
 from segue.api.slides import MAX_SLIDES, WIDTH, Slides
 from segue.errors import CheckpointError, PromptError, SegueError, SourceError
-from segue.masks import Rle, decode_rle, encode_rle
-from segue.masks.rle import check_runs
-from segue.masks.unsure import check_unsure
-from segue.models.base import Schedule, TrackNetwork
-from segue.prompt_inputs import (
-    PromptArguments,
-    PromptsLike,
-    as_box,
-    check_id,
-    check_points,
-    collect_prompts,
-)
+from segue.masks import encode_rle
+from segue.models.base import FramePrompts, Schedule, TrackNetwork
+from segue.prompt_inputs import PromptArguments, PromptsLike, check_frame, check_id, collect_prompts
 from segue.prompts import ImagePrompter, MakePrompter, find_prompter, resolve_prompts
 from segue.prompts.annotation import extended_history
 from segue.prompts.correction import ClickHistory
@@ -53,6 +42,18 @@ from segue.sessions.detecting import detector
 from segue.sessions.networks import track_network
 from segue.sessions.session import one_thread_at_a_time
 from segue.sessions.track import TrackSession
+from segue.sessions.videos.provenance import (
+    ObjectMasks,
+    Pass,
+    PreviousMasks,
+    Revision,
+    Shown,
+    StoredMask,
+    as_json,
+    decode,
+    from_json,
+    plan,
+)
 from segue.state import SessionState, blaming_state
 from segue.types import (
     Frame,
@@ -185,7 +186,7 @@ class Video(AbstractContextManager["Video"]):
         objects = f"{len(self.ids)} object{'' if len(self.ids) == 1 else 's'}"
         return (
             f"<segue.Video {self.source.name}: {len(self)} frames, {objects}, "
-            f"{len(self._given)} prompted and {len(self._tracked)} tracked frames>"
+            f"{len(self.prompted)} prompted and {len(self._tracked)} tracked frames>"
         )
 
     def __len__(self) -> int:
@@ -194,9 +195,10 @@ class Video(AbstractContextManager["Video"]):
 
     def __iter__(self) -> Iterator[Segmentation]:
         """The results of all frames that are prompted or tracked, in order."""
-        if self._given and not self._tracked and len(self) > 1:
+        prompted, tracked = {*self.prompted}, self._tracked
+        if prompted and not tracked and len(self) > 1:
             raise SegueError("nothing is tracked yet; take the results of propagate() first")
-        return (self[index] for index in self._frames if index in self._given or index in self._tracked)
+        return (self[index] for index in self._frames if index in prompted or index in tracked)
 
     @one_thread_at_a_time
     def __getitem__(self, index: int) -> Segmentation:
@@ -206,12 +208,17 @@ class Video(AbstractContextManager["Video"]):
     @property
     def ids(self) -> tuple[int, ...]:
         """Ids of the objects, ascending."""
-        return tuple(sorted({number for masks in self._given.values() for number in masks}))
+        return tuple(sorted(self._objects))
 
     @property
     def prompted(self) -> tuple[int, ...]:
         """Indices of the frames that have prompts, ascending."""
-        return tuple(sorted(self._given))
+        return tuple(sorted({index for masks in self._objects.values() for index in masks.prompts}))
+
+    @property
+    def _tracked(self) -> set[int]:
+        """Indices of the frames with tracked masks."""
+        return {index for masks in self._objects.values() for index in masks.tracked}
 
     @one_thread_at_a_time
     def add(
@@ -249,7 +256,7 @@ class Video(AbstractContextManager["Video"]):
         if self._colour == "bgr":
             prompts = in_rgb(prompts)
             arguments["masks"] = in_rgb(arguments.get("masks"))
-        previous = self._tracked.get(read.index, {}) | self._given.get(read.index, {})
+        previous = self._stored_at(read.index)
         if text is not None:
             if any(each is not None for each in (prompts, *arguments.values())):
                 raise PromptError("text says what to look for; leave out the other prompts")
@@ -262,6 +269,7 @@ class Video(AbstractContextManager["Video"]):
                 return self._result(read.index)
         else:
             added = collect_prompts(prompts, **arguments, size=read.size, id=id, corrects=id in previous)
+        check_frame(added, read.index)
         if self._native is not None:
             return self._add_to(self._native, read, added)
         pointed = {item.id for item in added if item.corrects} & previous.keys()
@@ -270,28 +278,50 @@ class Video(AbstractContextManager["Video"]):
             added,
             fit=self._fit,
             prompter=lambda image: self._prompter_on(read.index),
-            previous_masks={i: _decoded(previous[i][1], self._size) for i in pointed},
+            previous_masks={i: decode(previous[i][1], self._size) for i in pointed},
             clicked={i: self._history(read.index, i) for i in pointed},
         )
         self._note_clicks(read.index, added, previous.keys())
         for number in resolved.removed:
-            self._remove(number)
+            self._remove_from(number, read.index)
         mask = resolved.mask.numpy()
         for number in resolved.masked:
-            self._labels[number] = resolved.labels.get(number, self._labels.get(number))
-            self._objects.setdefault(number, object())
+            masks = self._object(number, resolved)
             inside = mask == number
             score = previous[number][0].score if number in resolved.corrected else 1.0
             if number not in resolved.corrected or not np.array_equal(
-                inside, _decoded(previous[number][1], read.size)
+                inside, decode(previous[number][1], read.size)
             ):
                 score = resolved.expected.get(number, score)
-            item = ObjectInfo(number, self._labels[number], score)
-            if number in previous:
-                for direction in (1, -1):
-                    self._earlier.setdefault((read.index, number, direction), previous[number][1])
-            self._given.setdefault(read.index, {})[number] = item, encode_rle(inside)["counts"], None, None
+            item = ObjectInfo(number, score=score)
+            whole = self._corrected_whole(previous[number], inside) if number in resolved.corrected else None
+            stored = item, encode_rle(inside)["counts"], whole, None
+            masks.prompt(read.index, stored, self._new_revision())
         return self._result(read.index)
+
+    def _corrected_whole(self, previous: StoredObject, inside: BoolArray) -> str | None:
+        """Run lengths of a whole mask with the changes of its visible part; None where no part is hidden."""
+        _, counts, whole, _ = previous
+        if whole is None:
+            return None
+        plane = decode(whole, self._size)
+        np.copyto(plane, inside, where=inside != decode(counts, self._size))
+        return encode_rle(plane)["counts"]
+
+    def _object(self, number: int, resolved: FramePrompts) -> ObjectMasks:
+        """The masks of an object that has prompts."""
+        masks = self._objects.setdefault(number, ObjectMasks())
+        masks.label = resolved.labels.get(number, masks.label)
+        return masks
+
+    def _new_revision(self) -> Revision:
+        self._revision += 1
+        return self._revision
+
+    def _stored_at(self, index: int) -> dict[int, StoredObject]:
+        """The masks of a frame by object, ascending."""
+        by_id = {i: masks.at(index) for i, masks in sorted(self._objects.items())}
+        return {i: stored for i, stored in by_id.items() if stored is not None}
 
     def _add_to(self, native: PromptedVideo, frame: Frame, added: Sequence[Prompt]) -> Segmentation:
         """Give prompts to a network that takes them itself."""
@@ -300,42 +330,44 @@ class Video(AbstractContextManager["Video"]):
         )
         native.add(frame, resolved)
         for number in resolved.removed:
-            self._remove(number)
+            self._remove_from(number, frame.index)
         for number in resolved.ids:
-            self._labels[number] = resolved.labels.get(number, self._labels.get(number))
-            self._objects.setdefault(number, object())
-        self._take_over(native, frame.index, {*resolved.ids, *self._given.get(frame.index, {})})
+            self._object(number, resolved)
+        prompted = {i for i, masks in self._objects.items() if frame.index in masks.prompts}
+        self._take_over(native, frame.index, {*resolved.ids, *prompted})
         return self._result(frame.index)
 
     def _take_over(self, native: PromptedVideo, index: int, prompted: Collection[int]) -> None:
-        """Keep what a network has of a frame: masks of prompted objects, and tracked ones."""
+        """Store what a network has of a frame: masks of prompted objects, and tracked ones."""
         self._taken.add(index)
         result = native.result(index)
-        stored = {} if result is None else {each[0].id: each for each in to_rle(result, self._labels.keys())}
-        for by_frame, of_prompts in ((self._given, True), (self._tracked, False)):
-            objects: dict[int, StoredObject] = {
-                i: (replace(each[0], box=None, area=0), *each[1:])
-                for i, each in stored.items()
-                if (i in prompted) is of_prompts
-            }
-            by_frame.pop(index, None)
-            if objects:
-                by_frame[index] = objects
+        for item, counts, whole, unsure in () if result is None else to_rle(result, self._objects.keys()):
+            stored = replace(item, label=None, box=None, area=0), counts, whole, unsure
+            masks = self._objects[item.id]
+            if item.id in prompted:
+                masks.prompt(index, stored, self._new_revision())
+            else:
+                masks.withdraw(index)
+                made_from = tuple(source for source in masks.sources(index) if source is not None)
+                masks.tracked[index] = [StoredMask(stored, made_from)]
 
     def _history(self, index: int, number: int) -> ClickHistory:
         """The clicks on an object that has a mask."""
-        return self._clicks.get((index, number), ClickHistory(mends=True))
+        return self._objects[number].clicks.get(index, ClickHistory(mends=True))
 
     def _note_clicks(self, index: int, prompts: Sequence[Prompt], present: Collection[int]) -> None:
         """Keep the clicks on objects, and how their masks were made."""
         for number in {item.id for item in prompts if not isinstance(item, RemovePrompt)}:
             history = self._history(index, number) if number in present else ClickHistory()
             group = [item for item in prompts if item.id == number]
-            self._clicks[index, number] = extended_history(history, group)
+            masks = self._objects.setdefault(number, ObjectMasks())
+            masks.clicks[index] = extended_history(history, group)
 
     @one_thread_at_a_time
     def remove(self, id: int, frame: int | None = None) -> None:
         """Remove an object, or its prompts on a frame.
+
+        A :class:`segue.RemovePrompt` for :meth:`add` removes an object from its frame on.
 
         Args:
             id: the object.
@@ -344,22 +376,20 @@ class Video(AbstractContextManager["Video"]):
         Raises:
             PromptError: there is no such object, or it has no prompt on this frame.
         """
-        if check_id(id) not in (self.ids if frame is None else self._given.get(frame, ())):
+        masks = self._objects.get(check_id(id))
+        if masks is None or (frame is not None and frame not in masks.prompts | dict.fromkeys(masks.removed)):
             where = "" if frame is None else f" on frame {frame}"
             raise PromptError(f"object {id} has no prompt{where}; {self._known()}")
         if frame is None:
             self._remove(id)
             return
-        self._given[frame].pop(id)
-        if self._native is not None:
+        is_prompted = frame in masks.prompts
+        masks.withdraw(frame)
+        if self._native is not None and is_prompted:
             self._native.unprompt(frame, id)
-            self._take_over(self._native, frame, self._given[frame].keys())
-        self._clicks.pop((frame, id), None)
-        for direction in (1, -1):
-            self._earlier.pop((frame, id, direction), None)
-        if not self._given.get(frame, True):
-            del self._given[frame]
-        if id not in self.ids:
+            prompted = {i for i, each in self._objects.items() if frame in each.prompts}
+            self._take_over(self._native, frame, prompted)
+        if not masks.prompts:
             self._remove(id)
 
     @one_thread_at_a_time
@@ -368,15 +398,19 @@ class Video(AbstractContextManager["Video"]):
 
         Without ``start`` and ``stop``, each object is tracked from its first prompt to the end of the video,
         and then backwards to its beginning. An object that was corrected after it was tracked is tracked from
-        each corrected frame to the next prompted frames in both directions. With ``start`` and ``stop``, all
-        objects are tracked from one frame to another. Prompted frames on the way, and the 24 nearest other
-        prompted frames, are memory before the first frame is tracked.
+        each corrected frame to the next prompted frames in both directions. Masks whose prompts have not
+        changed stay as they are and take no time. With ``start`` and ``stop``, only frames between them
+        change. Prompted frames on the way, and the 24 nearest other prompted frames, are memory before the
+        first frame is tracked.
 
         On frames that were tracked before, the corrected region moves along the optical flow. Masks change
         only in connected regions that touch it, if the tracker is at least as confident there. On frames
-        nearer to another prompted frame, it must be more confident. A mask stays unchanged if the score of
-        the object would fall by more than 0.1. Objects that overlap on a prompted frame are tracked
-        separately.
+        nearer to another prompted frame of the object, it must be more confident. A mask stays unchanged if
+        the score of the object would fall by more than 0.1. If a prompt is withdrawn, the masks before it
+        count again; where there are none, the object is tracked anew. Objects that overlap on a prompted
+        frame are tracked separately.
+
+        Prompts that are added while results are taken count from the next call on.
 
         Args:
             start: index of a frame with prompts; None is the first such frame.
@@ -389,24 +423,22 @@ class Video(AbstractContextManager["Video"]):
             PromptError: there is no prompt, or none on ``start``.
             SourceError: a frame cannot be read.
         """
-        first = self._first_prompts(self._objects)
-        if not first:
+        if not self._objects:
             raise PromptError("there is no prompt; add one first, such as add(0, box=(x0, y0, x1, y1))")
         if self._native is not None:
             begin = self._checked(self._first_kept(self._native) if start is None else start)
             end = None if start is None and stop is None else self._frames[-1] if stop is None else stop
             return self._steps(self._passes(self._native, begin, end))
-        begin = self._checked(min(first.values()) if start is None else start)
-        if begin not in self._given:
+        begin = self._checked(self.prompted[0] if start is None else start)
+        if begin not in self.prompted:
             raise PromptError(f"frame {begin} has no prompt to start from; {self._known()}")
-        end, objects = self._frames[-1] if stop is None else self._checked(stop), dict(self._objects)
-        if start is not None or stop is not None:
-            return self._steps(self._track(objects, begin, end, lambda number, index: True))
-        tracked = {number for each in self._tracked.values() for number in each}
-        corrected = {(index, number) for index, number, _ in self._earlier if number in tracked}
-        if corrected:
-            return self._steps(self._corrections(objects, tracked, corrected))
-        return self._steps(self._both_ways(objects, objects.keys()))
+        end = self._frames[-1] if stop is None else self._checked(stop)
+        part = None if start is None and stop is None else (begin, end)
+        for masks in self._objects.values():
+            masks.forget_unused_versions()
+        passes = plan(self._objects, self._frames, part)
+        shown = {i: Shown(masks, dict(masks.prompts)) for i, masks in sorted(self._objects.items())}
+        return self._steps(self._run(passes, shown, part))
 
     def save(
         self,
@@ -456,16 +488,11 @@ class Video(AbstractContextManager["Video"]):
     @one_thread_at_a_time
     def reset(self) -> None:
         """Remove all objects and prompts."""
-        self._given: dict[int, dict[int, StoredObject]] = {}
-        self._tracked: dict[int, dict[int, StoredObject]] = {}
-        # Masks that neighbouring frames agree with, by frame, object and direction, until they are tracked.
-        self._earlier: dict[tuple[int, int, int], str] = {}
-        self._clicks: dict[tuple[int, int], ClickHistory] = {}  # by frame and object
-        self._labels: dict[int, str | None] = {}
+        self._objects: dict[int, ObjectMasks] = {}
+        self._revision: Revision = 0  # the last one that was given
         self._taken: set[int] = set()  # frames whose masks are those that the network has
         if self._native is not None:
             self._native.reset()
-        self._objects: dict[int, object] = {}  # by id, which another object may have later
 
     @one_thread_at_a_time
     def state(self) -> dict[str, Any]:
@@ -480,14 +507,8 @@ class Video(AbstractContextManager["Video"]):
             "format": STATE_FORMAT,
             "frames": [self._frames[0], self._frames[-1], len(self)],
             "size": list(self._size),
-            "labels": {str(i): label for i, label in self._labels.items()},
-            "prompted": _as_json(self._given),
-            "tracked": _as_json(self._tracked),
-            "earlier": [[*key, counts] for key, counts in self._earlier.items()],
-            "clicks": [
-                [*key, list(map(list, each.clicks)), each.box and list(each.box), each.mends]
-                for key, each in self._clicks.items()
-            ],
+            "revision": self._revision,
+            **as_json(self._objects),
         }
 
     def save_state(self, path: str | Path) -> None:
@@ -528,9 +549,11 @@ class Video(AbstractContextManager["Video"]):
         self._restore_values(state)
         if self._native is not None:
             self._native.reset()
-            for index, objects in self._given.items():
+            for index in self.prompted:
                 masks = {
-                    i: _decoded(whole or counts, self._size) for i, (_, counts, whole, _) in objects.items()
+                    i: decode(whole or counts, self._size)
+                    for i, (_, counts, whole, _) in self._stored_at(index).items()
+                    if index in self._objects[i].prompts
                 }
                 self._native.add_masks(self.source.frame(index), masks)
 
@@ -560,26 +583,10 @@ class Video(AbstractContextManager["Video"]):
                 value_of_state = state.get(name) if isinstance(state, Mapping) else state
                 raise CheckpointError(f"the state's {name} is {value_of_state!r}, this video's is {value!r}")
         try:
-            labels = {int(i): label if label is None else str(label) for i, label in state["labels"].items()}
-            prompted, tracked = (_from_json(state[name], labels) for name in ("prompted", "tracked"))
-            earlier = {
-                (int(index), int(i), int(direction)): str(counts)
-                for index, i, direction, counts in state["earlier"]
-            }
-            clicked = {
-                (int(index), int(i)): _history_of(clicks, box, mends, self._size)
-                for index, i, clicks, box, mends in state["clicks"]
-            }
-            objects = [each for by_id in (*prompted.values(), *tracked.values()) for each in by_id.values()]
-            masks = [runs for _, *both, _ in objects for runs in both if runs is not None]
-            check_runs([counts.encode() for counts in (*masks, *earlier.values())], math.prod(self._size))
-            check_unsure((unsure for *_, unsure in objects if unsure is not None), self._size)
+            objects, revision = from_json(state, self._frames, self._size)
         except (AttributeError, KeyError, TypeError, ValueError, SegueError) as error:
             raise CheckpointError(f"this is no state of a video: {error!r}") from error
-        self._given, self._tracked, self._labels = prompted, tracked, labels
-        self._earlier, self._clicks = earlier, clicked
-        self._objects = {i: object() for i in labels}
-        self._taken = set()
+        self._objects, self._revision, self._taken = objects, revision, set()
 
     def close(self) -> None:
         """Close the source; it is opened again when a frame is needed."""
@@ -606,137 +613,116 @@ class Video(AbstractContextManager["Video"]):
 
     def _first_kept(self, native: PromptedVideo) -> int:
         """The first frame whose prompts hold in later passes."""
-        return min(i for i, each in self._given.items() if any(native.is_prompted(i, id) for id in each))
+        kept = [i for i in self.prompted if any(native.is_prompted(i, id) for id in self._objects)]
+        if not kept:
+            raise PromptError(f"no frame is prompted to start from, only corrected; {self._known()}")
+        return kept[0]
 
     def _pass(self, native: PromptedVideo, begin: int, end: int) -> Iterator[Segmentation]:
         for index in native.propagate(begin, end):
-            self._take_over(native, index, {i for i in self._labels if native.is_prompted(index, i)})
+            self._take_over(native, index, {i for i in self._objects if native.is_prompted(index, i)})
             yield self._result(index)
 
-    def _remaining(self, objects: Mapping[int, object]) -> list[int]:
-        """The ids of those objects that have not been removed, ascending."""
-        return [i for i in self.ids if self._objects[i] is objects.get(i)]
-
-    def _first_prompts(self, objects: Mapping[int, object]) -> dict[int, int]:
-        """The first frame with a prompt for each of the objects that have not been removed."""
-        return {i: min(f for f, masks in self._given.items() if i in masks) for i in self._remaining(objects)}
-
-    def _both_ways(self, objects: Mapping[int, object], ids: Collection[int]) -> Iterator[Segmentation]:
-        """Track some objects from their first prompts to the end, then from there to the beginning."""
-
-        def first_prompts() -> dict[int, int]:  # prompts may change meanwhile
-            return {i: index for i, index in self._first_prompts(objects).items() if i in ids}
-
-        if first := first_prompts():
-            begin, end = min(first.values()), self._frames[-1]
-            yield from self._track(objects, begin, end, lambda i, index: i in first and index > first[i])
-        if start := first_prompts():
-            begin, end = max(start.values()), self._frames[0]
-            yield from self._track(objects, begin, end, lambda i, index: i in start and index < start[i])
-
-    def _corrections(
-        self, objects: Mapping[int, object], tracked: Collection[int], corrected: Collection[tuple[int, int]]
+    def _run(
+        self, passes: Sequence[Pass], shown: Mapping[int, Shown], part: tuple[int, int] | None
     ) -> Iterator[Segmentation]:
-        """Track objects that are new, then from each corrected frame; then give the other results."""
-        passes = [self._both_ways(objects, objects.keys() - tracked)]
-        for start in sorted({index for index, _ in corrected}):
-            passes.append(self._around(objects, start, {i for index, i in corrected if index == start}))
-        indices = set()
-        for result in chain.from_iterable(passes):
-            indices.add(result.index)
-            yield result
-        yield from (result for result in self if result.index not in indices)
-
-    def _around(
-        self, objects: Mapping[int, object], start: int, ids: Collection[int]
-    ) -> Iterator[Segmentation]:
-        """Track objects from a corrected frame to their next prompted ones, in both directions."""
-        if start not in self._given:  # removed meanwhile
+        """Run passes, then give the results that stay: of a part, or after corrections."""
+        low, high = (self._frames[0], self._frames[-1]) if part is None else sorted(part)
+        indices = set[int]() if part is None else {part[0]}
+        for each in passes:
+            for index in self._track(each, shown):
+                if low <= index <= high and (part is None or index != part[0]):
+                    indices.add(index)
+                    yield self._result(index)
+        if part is None and passes and all(each.carries is None for each in passes):
             return
-        yield self._result(start)
-        prompted = {i: [index for index, each in self._given.items() if i in each] for i in ids}
-        last_frame = {i: min((k for k in prompted[i] if k > start), default=self._frames[-1]) for i in ids}
-        first_frame = {i: max((k for k in prompted[i] if k < start), default=self._frames[0]) for i in ids}
-        end = max(last_frame.values())
-        yield from self._track(
-            objects, start, end, lambda i, index: i in last_frame and index <= last_frame[i]
+        tracked = self._tracked
+        given = {*self.prompted, *tracked} if part is None and tracked else tracked
+        order = self._frames if part is None or part[0] < part[1] else self._frames[::-1]
+        yield from (self._result(i) for i in order if low <= i <= high and i in given and i not in indices)
+
+    def _track(self, each: Pass, shown: Mapping[int, Shown]) -> Iterator[int]:
+        """Track objects through a pass and store their masks; gives the indices of its frames."""
+        objects = {i: s.current() for i, s in shown.items() if self._objects.get(i) is s.masks}
+        targets = {
+            i
+            for i in each.made_from.keys() & objects.keys()
+            if each.carries is None or each.start in objects[i].prompts
+        }
+        if not targets or not any(each.start in s.prompts for s in objects.values()):
+            return
+        layers = self._layers(
+            each, {i: s for i, s in objects.items() if i in targets or s.is_there(each.start)}, targets
         )
-        if start in self._given:
-            end = min(first_frame.values())
-            yield from self._track(
-                objects, start, end, lambda i, index: i in first_frame and index >= first_frame[i]
-            )
-        for number in ids:  # at an end of the video there is nothing to track in one direction
-            for direction in (1, -1):
-                self._earlier.pop((start, number, direction), None)
-
-    def _track(
-        self, objects: Mapping[int, object], start: int, stop: int, kept: Callable[[int, int], bool]
-    ) -> Iterator[Segmentation]:
-        """Track objects from one frame to another; ``kept`` says which results count, by id and index."""
-        ids = self._remaining(objects)
-        if start == stop or not ids:
-            return
-        if start not in self._given:
-            raise PromptError(f"frame {start} has no prompt to start from any more; {self._known()}")
-        frames = select_conditioning_frames(self.prompted, start, stop)
-        masks = [{i: counts for i, (_, counts, *_) in self._given[index].items()} for index in frames]
-        direction = 1 if start < stop else -1
-        layers = [
-            self._layer(group, frames, direction) for group in split_overlapping(ids, masks, self._size)
-        ]
         for layer in layers:
-            for index in conditioning_before(layer.conditioning, start):
+            for index in conditioning_before(layer.conditioning, each.start):
                 add_conditioning_frame(layer.session, self.source.frame(index), layer.conditioning[index])
-        for results in propagate(layers, self.source.walk(start, stop), start):
+        for results in propagate(layers, self.source.walk(each.start, each.stop), each.start):
             index = results[0].index
-            tracked = self._tracked.setdefault(index, {})
-            current = [i for i in self._remaining(objects) if kept(i, index)]
+            current = [
+                i for i in targets if index in each.made_from[i] and self._objects.get(i) is objects[i].masks
+            ]
             for result in results:
-                for each in to_rle(result, current):
-                    tracked[each[0].id] = replace(each[0], box=None, area=0), *each[1:]
-            yield self._result(index)
-        low, high = sorted((start, stop))
-        for key in [key for key in self._earlier if low <= key[0] <= high and key[2] == direction]:
-            if kept(key[1], key[0]) or key[0] == start:
-                del self._earlier[key]
+                for item, counts, whole, unsure in to_rle(result, current):
+                    stored = replace(item, label=None, box=None, area=0), counts, whole, unsure
+                    made_from = each.made_from[item.id][index]
+                    self._objects[item.id].store(index, StoredMask(stored, made_from))
+            yield index
 
-    def _layer(self, objects: Sequence[int], frames: Collection[int], direction: int) -> Layer:
-        """Objects of one session, with what it is shown and what was tracked of them before."""
-        conditioning = {index: self._conditioning_frame(index, objects, direction) for index in frames}
-        previous = _TrackedObjects(self._tracked, frozenset(objects))
-        return Layer(self._session(), conditioning, previous)
+    def _layers(self, each: Pass, objects: Mapping[int, Shown], targets: set[int]) -> list[Layer]:
+        """Objects that sessions track apart, with the frames that they are shown and their masks before."""
+        prompted = sorted({index for shown in objects.values() for index in shown.prompts})
+        frames = select_conditioning_frames(prompted, each.start, each.stop)
+        masks = [
+            {i: s.prompts[index].stored[1] for i, s in objects.items() if index in s.prompts}
+            for index in frames
+        ]
+        if each.direction == 1:
+            on_way = range(each.start + 1, each.stop + 1)
+            frames |= {
+                index for shown in objects.values() for index in shown.masks.removed if index in on_way
+            }
+        layers = []
+        for group in split_overlapping([*objects], masks, self._size):
+            if not targets & {*group}:
+                continue
+            of_group = {i: objects[i] for i in group}
+            conditioning = {index: self._conditioning_frame(each, index, of_group) for index in frames}
+            if any(frame.mask.any() for frame in conditioning.values()):
+                corrected = frozenset(each.carries or ()) & {*group}
+                previous = PreviousMasks(each, of_group)
+                layers.append(Layer(self._session(), conditioning, previous, corrected=corrected))
+        return layers
 
-    def _conditioning_frame(self, index: int, objects: Sequence[int], direction: int) -> ConditioningFrame:
-        """What a session of some objects is shown of a prompted frame."""
-        prompted = {i: each for i, each in self._given[index].items() if i in objects}
+    def _conditioning_frame(self, each: Pass, index: int, objects: Mapping[int, Shown]) -> ConditioningFrame:
+        """What a session of some objects is shown of a frame."""
+        prompted = {i: shown.prompts[index] for i, shown in objects.items() if index in shown.prompts}
         mask = np.zeros(self._size, np.uint16)
         changed: BoolArray | None = None
-        for i, (_, counts, *_) in prompted.items():
-            inside = _decoded(counts, self._size)
-            mask[inside] = i
-            earlier = self._earlier.get((index, i, direction))
-            if earlier is not None:
-                differs = inside != _decoded(earlier, self._size)
+        for i, (stored, revision) in prompted.items():
+            mask[decode(stored[1], self._size)] = i
+            if each.carries is not None and i in each.carries and index == each.start:
+                differs = objects[i].masks.difference(
+                    each.direction, each.carries[i], (index, revision), self._size
+                )
                 changed = differs if changed is None else changed | differs
-        expected = {i: item.score for i, (item, *_) in prompted.items() if item.score < 1}
-        return ConditioningFrame(mask, frozenset(prompted), expected, changed)
+        expected = {i: stored[0].score for i, (stored, _) in prompted.items() if stored[0].score < 1}
+        removed = frozenset(i for i, shown in objects.items() if index in shown.masks.removed)
+        return ConditioningFrame(mask, frozenset(prompted), expected, changed, removed)
 
     def _result(self, index: int) -> Segmentation:
         """The result of a frame: later objects are in front."""
         mask = np.zeros(self._size, np.uint8)
         empty = Segmentation(index, self.source.times[index], mask, _image=self._read_again)
-        by_id = self._tracked.get(index, {}) | self._given.get(index, {})
         visible = [
-            (replace(each[0], label=self._labels.get(i)), *each[1:])
-            for i, each in sorted(by_id.items(), reverse=True)
-            if i in self._labels
+            (replace(each[0], label=self._objects[i].label), *each[1:])
+            for i, each in reversed(self._stored_at(index).items())
         ]
         result = composite(empty, visible)
         exact = self._native.result(index) if self._native is not None and index in self._taken else None
         if exact is None or exact.ids != result.ids:
             return result
-        objects = tuple(replace(item, label=self._labels[item.id]) for item in exact.objects)
+        objects = tuple(replace(item, label=self._objects[item.id].label) for item in exact.objects)
         return replace(exact, objects=objects, _image=self._read_again)
 
     def _prompter(self, index: int) -> ImagePrompter:
@@ -749,17 +735,22 @@ class Video(AbstractContextManager["Video"]):
         return MotionPrompter(self._make_prompter(image), image, neighbour)
 
     def _remove(self, number: int) -> None:
-        self._labels.pop(number, None)
         self._objects.pop(number, None)
         if self._native is not None:
             self._native.remove(number)
-        for frames in (self._given, self._tracked):
-            for objects in frames.values():
-                objects.pop(number, None)
-        self._given = {index: masks for index, masks in self._given.items() if masks}
-        for stored in (self._earlier, self._clicks):
-            for key in [key for key in stored if key[1] == number]:
-                del stored[key]  # type: ignore[arg-type]
+
+    def _remove_from(self, number: int, index: int) -> None:
+        """Make an object absent from a frame on."""
+        masks = self._objects.get(number)
+        if masks is None:
+            return
+        withdrawn = [each for each in masks.prompts if each >= index]
+        masks.remove_from(index)
+        if not masks.prompts:
+            self._remove(number)
+        elif self._native is not None:
+            for each in withdrawn:
+                self._native.unprompt(each, number)
 
     def _checked(self, index: int) -> int:
         """The index of a frame, if there is one."""
@@ -775,62 +766,8 @@ class Video(AbstractContextManager["Video"]):
         return f"prompted frames are {frames_text}" if frames_text else "no frame is prompted"
 
 
-def _as_json(objects: Mapping[int, Mapping[int, StoredObject]]) -> dict[str, dict[str, list[Any]]]:
-    """Score and all run lengths of the objects by frame and id."""
-    return {
-        str(index): {str(i): [item.score, *runs] for i, (item, *runs) in each.items()}
-        for index, each in objects.items()
-    }
-
-
-def _history_of(clicks: Any, box: Any, mends: Any, size: tuple[int, int]) -> ClickHistory:
-    """The clicks of a state, inside of the image."""
-    history = ClickHistory(
-        tuple((float(x), float(y), bool(inside)) for x, y, inside in clicks),
-        None if box is None else as_box(box, "box"),
-        bool(mends),
-    )
-    check_points([click[:2] for click in history.clicks], size)
-    return history
-
-
-def _from_json(
-    values: Mapping[str, Mapping[str, Sequence[Any]]], labels: Mapping[int, str | None]
-) -> dict[int, dict[int, StoredObject]]:
-    """The objects of :func:`_as_json`; their run lengths are not checked."""
-    objects: dict[int, dict[int, StoredObject]] = {}
-    for index, each in values.items():
-        objects[int(index)] = {}
-        for i, (score, counts, *others) in each.items():
-            item = ObjectInfo(int(i), labels[int(i)], float(score))
-            # Earlier versions have the whole mask alone, or neither.
-            whole, unsure = (None if runs is None else str(runs) for runs in (*others, None, None)[:2])
-            objects[int(index)][int(i)] = item, str(counts), whole, unsure
-    return objects
-
-
 def _rebuilt(arguments: dict[str, Any], state: SessionState) -> Video:
     """The video of a pickle."""
     video = Video(**arguments)
     video.restore(state)
     return video
-
-
-class _TrackedObjects(Mapping[int, Sequence[StoredObject]]):
-    """The tracked masks of some objects by frame, as they are when they are looked up."""
-
-    def __init__(self, tracked: Mapping[int, Mapping[int, StoredObject]], objects: frozenset[int]) -> None:
-        self._tracked, self._objects = tracked, objects
-
-    def __getitem__(self, index: int) -> Sequence[StoredObject]:
-        return [each for i, each in self._tracked[index].items() if i in self._objects]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._tracked)
-
-    def __len__(self) -> int:
-        return len(self._tracked)
-
-
-def _decoded(counts: str, size: tuple[int, int]) -> BoolArray:
-    return decode_rle(Rle(size=list(size), counts=counts))

@@ -355,10 +355,10 @@ def _rows(path: str) -> Iterator[Mapping[str, Any]]:
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"{public}: the list cannot be read ({error})") from None
     if suffix in (".txt", ".list"):
-        sources = map(str.strip, text.splitlines())
+        sources = (_without_quotes(line.strip()) for line in text.splitlines())
         yield from ({"source": source} for source in sources if source and source[0] != "#")
         return
-    table = csv.DictReader(io.StringIO(text), delimiter="\t" if suffix == ".tsv" else ",")
+    table = csv.DictReader(io.StringIO(text), delimiter=_delimiter(text, suffix))
     if unknown := sorted(set(table.fieldnames or ()) - KNOWN_COLUMNS):
         columns_text = ", ".join(sorted(KNOWN_COLUMNS))
         raise SourceError(f"{public}: column {unknown[0]!r} is not known; choose from {columns_text}")
@@ -366,6 +366,23 @@ def _rows(path: str) -> Iterator[Mapping[str, Any]]:
         if None in row:
             raise SourceError(f"{public}: a row has more values than columns; quote those with commas")
         yield row
+
+
+def _without_quotes(line: str) -> str:
+    """A line of a list without quotes around it, as the Explorer of Windows copies paths."""
+    return line[1:-1] if len(line) > 2 and line[0] == line[-1] == '"' else line
+
+
+def _delimiter(text: str, suffix: str) -> str:
+    """What separates the columns of a table: spreadsheets of many countries write semicolons or tabs."""
+    usual = "\t" if suffix == ".tsv" else ","
+    head = next(csv.reader([text.partition("\n")[0].rstrip("\r")], delimiter=usual), [])
+    if not set(head) <= KNOWN_COLUMNS:
+        for other in ";\t,":
+            columns = next(csv.reader([text.partition("\n")[0].rstrip("\r")], delimiter=other), [])
+            if len(columns) > 1 and set(columns) <= KNOWN_COLUMNS:
+                return other
+    return usual
 
 
 def _options(row: Mapping[str, Any], table: str) -> OptionRow:
@@ -383,6 +400,20 @@ def _options(row: Mapping[str, Any], table: str) -> OptionRow:
         return OptionRow(options, tuple(shlex.split(str(row.get("options") or ""))))
     except ValueError as error:
         raise SourceError(f"the options cannot be read ({error})") from None
+
+
+def _of_this_system(path: Path) -> Path:
+    """A path of a list; one of Windows with other separators where such a file is there.
+
+    Raises:
+        SourceError: it has backslashes, and there is no such file.
+    """
+    if os.sep == "\\" or "\\" not in path.name or path.exists():
+        return path
+    other = Path(str(path).replace("\\", "/"))
+    if not other.exists():
+        raise SourceError(f"{path}: backslashes separate no folders here, and {other} is not there; write /")
+    return other
 
 
 def _mask(table: str, value: str) -> str:
@@ -406,7 +437,7 @@ def _relative_to(table: str, path: str) -> str:
         return path
     place = user_path(path)
     if not is_url(table):
-        return str((Path(table).parent / place).absolute())
+        return str(_of_this_system((Path(table).parent / place).absolute()))
     if place.is_absolute():
         return str(place)
     folder = table.partition("?")[0].partition("#")[0].rpartition("/")[0]

@@ -68,7 +68,8 @@ def _graphics() -> Facts:
 
 
 def _device() -> Facts:
-    from segue.inference.running import choose_device, has_bfloat16, has_float16, has_int8
+    from segue.inference.cpu.features import has_int8
+    from segue.inference.running import choose_device, has_bfloat16, has_float16
 
     device = choose_device(None)
     integers = f", 8-bit integers {_yes(has_int8())}" if device.type == "cpu" else ""
@@ -77,8 +78,8 @@ def _device() -> Facts:
 
 
 def _layers() -> Facts:
+    from segue.inference.cpu.features import can_fuse
     from segue.inference.cpu.forms import TUNED, current
-    from segue.inference.cpu.onednn import can_fuse
 
     yield "fused layers", _yes(can_fuse())
     forms, tuned = current(), cached_file(TUNED)

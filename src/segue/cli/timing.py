@@ -14,8 +14,8 @@ import torch
 import segue
 from segue.errors import ArgumentError
 from segue.inference import tuning
-from segue.inference.cpu.forms import instruction_set, tuned_file
-from segue.inference.cpu.onednn import can_fuse
+from segue.inference.cpu.features import can_fuse, instruction_set
+from segue.inference.cpu.forms import tuned_file
 from segue.inference.running import choose_device
 from segue.masks.files import read_index_mask
 from segue.registry import MODELS

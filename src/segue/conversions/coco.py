@@ -30,5 +30,6 @@ def from_coco(
         ids.append(int(record.get("track_id", number)))
         category = record.get("category_id")
         labels.append(None if category is None else (names or {}).get(int(category), str(int(category))))
-        scores.append(float(record.get("score", record.get("predicted_iou", 1.0))))
+        score = record.get("score", record.get("predicted_iou"))
+        scores.append(1.0 if score is None else float(score))
     return composed(planes, size, ids, labels, scores)

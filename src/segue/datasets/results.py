@@ -17,7 +17,7 @@ from segue.datasets.foreground.labels import Labels, read_grey
 from segue.errors import DatasetError
 from segue.masks import StoredMask
 from segue.utils.inputs import check_file, exists, user_path
-from segue.utils.naming import first_few, is_hidden, natural_key
+from segue.utils.naming import composed, first_few, is_hidden, natural_key
 
 MASK_SUFFIXES = frozenset({".png"})
 """Endings of index mask files, which must be stored without loss."""
@@ -135,9 +135,9 @@ class Results:
 
     def _file(self, sequence: str, name: str) -> tuple[Path | BytesIO, str]:
         members = self._find(sequence)
-        if name not in members:
+        if composed(name) not in members:
             raise DatasetError(f"{self.path}: sequence {sequence} has no mask {name}")
-        return self._store.open(members[name])
+        return self._store.open(members[composed(name)])
 
     def _find(self, sequence: str) -> dict[str, str]:
         """Member by name without ending, in natural order."""
@@ -145,7 +145,7 @@ class Results:
             folder = self._folder(sequence)
             members: dict[str, str] = {}
             for name, member in sorted(self._folders[folder], key=lambda item: natural_key(item[0])):
-                stem = name.rpartition(".")[0]
+                stem = composed(name.rpartition(".")[0])
                 if stem in members:
                     raise DatasetError(
                         f"{self.path}: {'/'.join(folder)} holds {stem} twice: {members[stem]} and {member}; "
@@ -177,7 +177,7 @@ class Results:
 
     def _matches(self, sequence: str) -> list[_Parts]:
         """Folders of a sequence, else folders inside a folder of its name, where other programs put masks."""
-        parts = tuple(sequence.split("/"))
+        parts = tuple(composed(sequence).split("/"))
         exact = [folder for folder in self._folders if folder[-len(parts) :] == parts]
         inside = [folder for folder in self._folders if folder not in self._other_folders]
         return exact or [folder for folder in inside if folder[-len(parts) - 1 : -1] == parts]
@@ -212,9 +212,10 @@ def open_results(
     for parts, member in store.files():
         name = parts[-1]
         if name == _RECORDS and len(parts) > 1:
-            ours.add((store.name, *parts[:-1]))
+            ours.add((*map(composed, (store.name, *parts[:-1])),))
         if not is_hidden("/".join(parts)) and os.path.splitext(name)[1].lower() in suffixes:  # noqa: PTH122  of 100,000 names
-            folders.setdefault((store.name, *parts[:-1]), []).append((name, member))
+            folder = (*map(composed, (store.name, *parts[:-1])),)
+            folders.setdefault(folder, []).append((name, member))
     if not folders:
         raise DatasetError(
             f"{path} holds no {' or '.join(sorted(suffixes))} file; results are <sequence>/<frame>.png"

@@ -14,11 +14,11 @@ from torch import nn
 
 from segue.errors import ArgumentError, CheckpointError
 from segue.inference.compiling import compile_parts, requested_compilation
+from segue.inference.cpu.features import can_fuse, has_bfloat16_products, has_int8
 from segue.inference.cpu.forms import DIRECT, Forms
 from segue.inference.cpu.fused import use_fused
 from segue.inference.cpu.int8 import use_int8
 from segue.inference.cpu.linear import use_fused_linear
-from segue.inference.cpu.onednn import can_fuse
 from segue.inference.folding import fold_batch_norms
 from segue.utils.allocation import apart_from_heap, release_freed_memory
 from segue.utils.devices import is_finite
@@ -62,10 +62,7 @@ def has_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 is faster than float32 here: on recent GPUs, with AMX, and with AVX512-BF16."""
     if device.type == "cuda":  # PyTorch emulates it on older ones
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type != "cpu":
-        return False
-    units = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    return any(getattr(torch.cpu, unit, bool)() for unit in units)
+    return device.type == "cpu" and has_bfloat16_products()
 
 
 def has_float16(device: torch.device) -> bool:
@@ -73,13 +70,6 @@ def has_float16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (7, 0)
     return device.type == "mps"
-
-
-def has_int8() -> bool:
-    """Whether convolutions of 8-bit integers are faster than float32 on this processor: with AVX512-VNNI."""
-    has_instructions = bool(getattr(torch.cpu, "_is_vnni_supported", bool)())
-    has_operators = hasattr(torch.ops.onednn, "qconv2d_pointwise") and hasattr(torch, "quantize_per_tensor")
-    return has_instructions and has_operators and can_fuse()
 
 
 def choose_precision(network: object, device: torch.device, fast: bool) -> torch.dtype:
@@ -179,9 +169,9 @@ def inference_copy(
         copy = copy.to(device, dtype).to(memory_format=torch.channels_last).eval().requires_grad_(False)
         if compilation is not None:
             compile_parts(copy, compilation)
-        elif device.type == "cpu" and can_fuse() and precision != torch.float16:
+        elif device.type == "cpu" and can_fuse(dtype) and precision != torch.float16:
             use_fused(copy, forms)
-            if precision == torch.int8:
+            if precision == torch.int8 and has_int8():
                 use_int8(copy, copy.int8_parts)
             if dtype == torch.float32:
                 use_fused_linear(copy)

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from threading import Lock
+from threading import Lock, local
 from typing import TypeVar
 
 import torch
@@ -67,7 +67,8 @@ class _ThreadCounts:
     """Numbers of threads of PyTorch for single threads of the process.
 
     ``torch.set_num_threads`` sets the number of its caller, and that with which every thread begins that uses
-    PyTorch for the first time later on. A thread of this class gives the second one back at once.
+    PyTorch for the first time later on. A thread of this class gives the second one back at once. It is the
+    number of a thread that has none of its own, as PyTorch does not tell it.
     """
 
     def __init__(self) -> None:
@@ -76,6 +77,8 @@ class _ThreadCounts:
 
     def _begin(self) -> None:
         self._lock = Lock()  # a thread that begins meanwhile waits until the number of the process is back
+        self._own = local()  # the number that a thread was given here
+        self._process_threads: int | None = None
         self._restorer: ThreadPoolExecutor | None = None
         self._helpers: ThreadPoolExecutor | None = None
 
@@ -103,18 +106,23 @@ class _ThreadCounts:
     def set(self, count: int) -> None:
         """Set the number of this thread alone."""
         with self._lock:
-            process_threads = torch.get_num_threads()
-            if count == process_threads:
+            current, own = torch.get_num_threads(), getattr(self._own, "count", None)
+            if self._process_threads is None or current != own:
+                self._process_threads = current
+            self._own.count = count
+            if count == current:
                 return
             torch.set_num_threads(count)
             with suppress(RuntimeError):  # the interpreter ends, and no thread begins any more
                 if self._restorer is None:
                     self._restorer = ThreadPoolExecutor(1, "segue-threads")
-                self._restorer.submit(_set_process_threads, process_threads).result()
+                self._restorer.submit(torch.set_num_threads, self._process_threads).result()
 
-
-def _set_process_threads(count: int) -> None:
-    torch.set_num_threads(count)  # of this thread, which computes nothing, and of those that begin later
+    def set_of_process(self, count: int) -> None:
+        """Set the number of this thread, and that of threads that begin later."""
+        with self._lock:
+            self._process_threads = self._own.count = count
+            torch.set_num_threads(count)
 
 
 _COUNTS = _ThreadCounts()
@@ -129,6 +137,11 @@ def set_own_threads(count: int) -> None:
     _COUNTS.set(count)
 
 
+def set_process_threads(count: int) -> None:
+    """Set the number of threads of PyTorch for this thread and for those that begin later."""
+    _COUNTS.set_of_process(count)
+
+
 @contextmanager
 def own_threads(count: int) -> Iterator[None]:
     """Inside, this thread has that many threads of PyTorch, and afterwards its own number again."""
@@ -140,7 +153,7 @@ def own_threads(count: int) -> Iterator[None]:
         _COUNTS.set(count)
         yield
     finally:
-        torch.set_num_threads(previous)
+        _COUNTS.set(previous)
 
 
 def run_each(work: Callable[[Item], None], items: Sequence[Item]) -> None:

@@ -17,7 +17,8 @@ from torch import nn
 
 from segue.errors import CheckpointError
 from segue.inference.cpu import winograd
-from segue.inference.cpu.forms import instruction_set, read_rows
+from segue.inference.cpu.features import instruction_set
+from segue.inference.cpu.forms import read_rows
 from segue.inference.cpu.fused import FusedConv2d
 from segue.inference.threads import own_threads
 from segue.utils.files import prepare, write_complete

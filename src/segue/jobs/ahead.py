@@ -15,10 +15,11 @@ from segue.jobs.opened import first_frame, open_video
 from segue.jobs.places import OutputPlaces, with_defaults
 from segue.jobs.values import TrackJob, VideoJob
 from segue.masks import resize_mask
-from segue.prompt_inputs import check_pixels, errors_name, fit_mask, read_masks
+from segue.prompt_inputs import PromptWarning, check_pixels, errors_name, fit_mask, read_masks
 from segue.sinks.outputs import free_paths
 from segue.types import AnyPrompt, Frame, MaskPrompt, Prompt
 from segue.utils.inputs import exists
+from segue.utils.notices import warn_caller
 from segue.video import Source
 from segue.video.sources.addresses import is_url
 from segue.video.sources.images import match_images
@@ -111,5 +112,11 @@ def _prompts(
                 # A mask of the reduced frames has their size already.
                 mask = one.mask if one.mask.shape == frame_size else fit(one.mask)
                 mask = resize_mask(mask, frame_size)
-                if mask.any():  # else it is too small for the reduced frames
+                if mask.any():
                     yield replace(one, mask=mask != 0, digest=None)
+                else:
+                    warn_caller(
+                        f"object {one.id} is left out: it has no pixel in frames of {frame_size[1]}x"
+                        f"{frame_size[0]}; give larger frames",
+                        PromptWarning,
+                    )

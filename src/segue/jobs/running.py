@@ -10,7 +10,8 @@ from pkgutil import resolve_name
 from typing import cast
 
 from segue.errors import ArgumentError, SegueError, UndeliveredError, memory_errors
-from segue.inference.cpu.forms import Forms, instruction_set, recorded
+from segue.inference.cpu.features import instruction_set
+from segue.inference.cpu.forms import Forms, recorded
 from segue.jobs.frame_loop import FrameRun, first_pass, forget_state, forms_of_run
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Frames, Run, open_video

@@ -33,7 +33,7 @@ from segue.sessions.detecting import choose_for_text, detector, restrict_to_phra
 from segue.sessions.networks import track_network
 from segue.sessions.reverse import ReversePass
 from segue.sessions.review import AbsenceList, ReviewList
-from segue.types import ATTENTION_BELOW, Frame, Prompt, Segmentation
+from segue.types import ATTENTION_BELOW, Frame, Image, Prompt, Segmentation
 from segue.utils.naming import first_few
 from segue.video import Source
 
@@ -151,19 +151,29 @@ class TrackRun(Run):
         self._track_job, self._track_session = job, session
         self._prompts = dict[int, list[Prompt] | FramePrompts]()
         self._review, self._absences = ReviewList(), AbsenceList()
+        if not isinstance(job.prompter, RuntimeObject):  # that of a program may know clicks alone
+            make = session.prompter
+            session.prompter = lambda image: MotionPrompter(make(image), image, self._next_image)
         if strict:
             self.due |= dict.fromkeys(job.required or (), "required")
-        if self.backwards is not None:
-            if strict:
-                with source:  # wrong prompts show before anything is written
-                    self.plan(first_frame(source.name, source)[0])
-        elif not isinstance(job.prompter, RuntimeObject):  # that of a program may know clicks alone
-            make, frames = session.prompter, self.frames
-            session.prompter = lambda image: MotionPrompter(make(image), image, frames.next_image)
+        if self.backwards is not None and strict:
+            with source:  # wrong prompts show before anything is written
+                self.plan(first_frame(source.name, source)[0])
+
+    def _next_image(self) -> Image | None:
+        """The image after the frame whose prompts are read."""
+        backwards = self.backwards
+        return (
+            self.frames.next_image()
+            if backwards is None or backwards.index is None
+            else backwards.next_image()
+        )
 
     def plan(self, first: Frame) -> Mapping[int, list[Prompt] | FramePrompts]:
         """The prompts by frame, read with the first frame."""
         if not self._prompts:
+            if self.backwards is not None:
+                self.backwards.index = first.index
             size = self.source.original_size or first.size
             planned = plan_prompts(self._track_job, first, size, self.source)
             self._prompts.update(planned)

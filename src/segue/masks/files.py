@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from segue.errors import SinkError, SourceError, UnusableImageError
+from segue.masks.stacks import StackAxes
 from segue.masks.values import (
     DAVIS_PALETTE,
     MAX_ID,
@@ -121,7 +121,7 @@ class MaskStack:
         """Open a file of one page or several."""
         where = where or str(path)
         with _decoding(where), _image_of(path, where) as image:
-            yield cls(tuple(_pages(image)), _axes(image), image, where)
+            yield cls(tuple(_pages(image)), StackAxes.of(image).text, image, where)
 
     def read(self, page: int, ids: ColourIds | None, void: Callable[[str], None] | None) -> StoredMask:
         """Index mask, (H, W), of a page; ``ids`` and ``void`` are as for :func:`read_index_mask`."""
@@ -140,17 +140,6 @@ def _pages(image: Image.Image) -> Iterator[int]:
             if int(image.tag_v2.get(_SUBFILE, 0)) & 1:
                 continue
         yield number
-
-
-def _axes(image: Image.Image) -> str:
-    """The slices and times of a stack, as ImageJ and OME write them."""
-    if not isinstance(image, TiffImageFile):
-        return ""
-    text = str(image.tag_v2.get(_DESCRIPTION, ""))[:_MAX_DESCRIPTION_BYTES]
-    slices, times = (re.search(rf"\b(?:{names})=\"?([0-9]{{1,6}})\b", text) for names in _AXES)
-    if slices is None or times is None or int(slices[1]) < 2:
-        return ""
-    return f"{slices[1]} slices at {times[1]} times"
 
 
 def index_values(
@@ -196,13 +185,8 @@ def read_levels(file: str | Path | IO[bytes], where: str, max_pixels: int = MAX_
 
 _LOSSY = ("JPEG", "MPO")
 
-_DESCRIPTION, _SUBFILE = 270, 254
-"""Tags of TIFF: a text, and whether a page is a smaller copy of another one."""
-
-_MAX_DESCRIPTION_BYTES = 1 << 20
-
-_AXES = ("slices|SizeZ", "frames|SizeT")
-"""Names of the numbers of slices and times."""
+_SUBFILE, _PHOTOMETRIC, _WHITE_IS_ZERO = 254, 262, 0
+"""Tags of TIFF: whether a page is a smaller copy of another one, and how values are shown."""
 
 _NOISE = 0.1
 """Share of greys in a JPEG of one white object, at its edges."""
@@ -247,7 +231,9 @@ def _opened(
     with _decoding(where), _image_of(file, where, max_pixels) as image:
         pages = [*_pages(image)]
         if page is None and len(pages) > 1:
-            raise SourceError(f"{where}: holds {stack_text(len(pages), _axes(image))}; give one page")
+            raise SourceError(
+                f"{where}: holds {stack_text(len(pages), StackAxes.of(image).text)}; give one page"
+            )
         if page is not None and not 0 <= page < len(pages):
             raise SourceError(f"{where}: has no page {page}; it has {len(pages)}")
         if getattr(image, "n_frames", 1) > 1:
@@ -315,6 +301,8 @@ def _grey_values(image: Image.Image, where: str) -> StoredMask | None:
         return np.array(image.getchannel("A"), np.uint8)
     if image.mode in ("P", "1", "L"):
         values = np.array(image, np.uint8)
+        if image.mode == "L" and _is_inverted(image):
+            values = np.invert(values)
         levels = _grey_levels(image)
         return values if levels is None else levels[values]
     if image.mode in ("LA", "La"):
@@ -329,6 +317,11 @@ def _grey_values(image: Image.Image, where: str) -> StoredMask | None:
         if (channels == channels[..., :1]).all():
             return np.array(channels[..., 0], np.uint8)
     return None
+
+
+def _is_inverted(image: Image.Image) -> bool:
+    """Whether Pillow has inverted the values: Fiji stores an object as 255 and has it shown as black."""
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
 
 
 def _opacity(image: Image.Image, where: str) -> npt.NDArray[np.bool_] | None:

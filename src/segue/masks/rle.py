@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import combinations
 from typing import Any, TypedDict
 
 import numpy as np
@@ -246,13 +245,17 @@ def overlapping(masks: Mapping[int, str], size: tuple[int, int], share: float) -
     """Pairs of masks that share more than a part of the smaller one; checked run lengths by number."""
     from pycocotools import mask as coco_mask
 
-    encoded = {i: {"size": list(size), "counts": counts} for i, counts in masks.items()}
-    for one, other in combinations(encoded, 2):
-        pair = [encoded[one], encoded[other]]
-        smaller = min(coco_mask.area(pair))
-        both = coco_mask.area(coco_mask.merge(pair, intersect=True))
-        if both > share * smaller:
-            yield one, other
+    if len(masks) < 2:
+        return
+    ids, encoded = [*masks], [{"size": list(size), "counts": counts} for counts in masks.values()]
+    areas = coco_mask.area(encoded)
+    x0, y0, width, height = coco_mask.toBbox(encoded).T
+    across = np.minimum((x0 + width)[:, None], x0 + width) > np.maximum(x0[:, None], x0)
+    down = np.minimum((y0 + height)[:, None], y0 + height) > np.maximum(y0[:, None], y0)
+    for one, other in np.argwhere(np.triu(across & down, 1)).tolist():
+        both = coco_mask.area(coco_mask.merge([encoded[one], encoded[other]], intersect=True))
+        if both > share * min(areas[one], areas[other]):
+            yield ids[one], ids[other]
 
 
 def rle_area(rle: Rle | Mapping[str, Any]) -> int:

@@ -147,7 +147,10 @@ class LiteTracker(MemoryTracker):
         highest, probabilities = merge_parts(logits, geometry)
         expand = partial(to_image, geometry=geometry, to_probabilities=self.class_probabilities())
         full_logits = partial(object_logits, geometry=geometry)
-        return TrackOutput(self.ids, None, logits, expand, highest=highest, logits=full_logits), probabilities
+        output = TrackOutput(
+            self.ids, None, logits, expand, highest=highest, logits=full_logits, by_object=True
+        )
+        return output, probabilities
 
     def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
         """As of any tracker; objects are encoded in their windows, and the rest is the last frame's."""

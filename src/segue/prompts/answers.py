@@ -81,9 +81,12 @@ class ImagePrompts(ImageMarks):
 
     @property
     def clicks(self) -> list[tuple[float, float, bool]]:
-        """Clicks, those on the object first, for what knows clicks alone: of strokes a few points."""
-        positive = [*self.points, *(point for stroke in self.scribble for point in thinned(stroke))]
-        return [*((*at, True) for at in positive), *((*at, False) for at in self.negative)]
+        """Clicks in their order, for what knows clicks alone: of strokes a few points after those."""
+        points, negative = iter(self.points), iter(self.negative)
+        ordered = [(*next(points if inside else negative), inside) for inside in self.order]
+        strokes = (point for stroke in self.scribble for point in thinned(stroke))
+        on = ((*at, True) for at in (*points, *strokes))
+        return [*ordered, *on, *((*at, False) for at in negative)]
 
     @property
     def calibration(self) -> str:

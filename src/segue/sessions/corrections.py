@@ -7,10 +7,10 @@ agree with both. Where a frame has been tracked before, only what is connected w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import combinations
 
 import numpy as np
 
@@ -34,6 +34,9 @@ OVERLAP = 0.05
 MAX_FALL = 0.1
 """By how much the score of an object may fall on a frame where its mask changes."""
 
+MAX_MAPS = 8
+"""Objects whose maps are computed at once."""
+
 StoredObject = tuple[ObjectInfo, str, str | None, str | None]
 """An object on a frame with three run lengths: of its mask, of its whole mask where a part is behind others,
 and of the pixels where its session was not sure (:mod:`segue.masks.unsure`), if they are known."""
@@ -49,12 +52,14 @@ class ConditioningFrame:
         expected: predicted IoU of masks that no person drew, by object.
         changed: pixels, (H, W), that its corrections changed since the neighbouring frames were tracked; none
             where a person only confirmed them. None where nothing was corrected since.
+        removed: objects that are absent from this frame on.
     """
 
     mask: IndexMask
     known: frozenset[int]
     expected: Mapping[int, float] = field(default_factory=dict)
     changed: BoolArray | None = None
+    removed: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -67,12 +72,15 @@ class Layer:
         previous: their masks from an earlier tracking, by frame; where there are some, only what is connected
             with a change on a corrected frame takes their place.
         region: what corrections changed, on the last frame; None before the first change.
+        corrected: objects whose corrections are propagated; None are all. Corrected frames of others are
+            not nearer to a frame than theirs.
     """
 
     session: TrackSession
     conditioning: Mapping[int, ConditioningFrame]
     previous: Mapping[int, Sequence[StoredObject]] = field(default_factory=dict)
     region: ChangeRegion | None = None
+    corrected: frozenset[int] | None = None
 
     def state(self) -> SessionState:
         """What :meth:`restore` needs to go on identically; it shares tensors with the session."""
@@ -91,10 +99,12 @@ class Layer:
     def step(self, frame: Frame, start: int) -> Segmentation:
         """Track the next frame."""
         conditioning = self.conditioning.get(frame.index)
+        if conditioning is not None and conditioning.removed:
+            self.session.forget(conditioning.removed)
         visible = conditioning if conditioning is not None and conditioning.mask.any() else None
         if visible is not None:
             result = add_conditioning_frame(self.session, frame, visible)
-        elif not self.session.ids:
+        elif frame.index == start and not self.session.ids:
             raise PromptError(f"frame {start} shows no pixel of the objects; start where one is visible")
         else:
             result = self.session.step(frame)
@@ -105,14 +115,19 @@ class Layer:
                 self.region = ChangeRegion(frame.image, conditioning.changed)
             else:
                 self.region.extend(conditioning.changed)
-        previous = self.previous.get(frame.index)
-        if visible is not None or self.region is None or not previous:
+        known = frozenset[int]() if conditioning is None else conditioning.known
+        previous = [each for each in self.previous.get(frame.index, ()) if each[0].id not in known]
+        if frame.index == start or self.region is None or not previous:
             return result
         return _limited(result, previous, self.region, nearest=self._is_nearest(frame.index))
 
     def _is_nearest(self, index: int) -> bool:
         """Whether no other corrected frame is nearer than those whose change is propagated."""
-        frames = self.conditioning
+        frames = {
+            i: frame
+            for i, frame in self.conditioning.items()
+            if self.corrected is None or frame.known & self.corrected
+        }
         nearest = min(frames, key=lambda i: (abs(i - index), frames[i].changed is None))
         return frames[nearest].changed is not None
 
@@ -212,7 +227,29 @@ def _limited(
             objects.append(replace(item, score=0.0, box=None, area=0))
         else:
             objects.append(replace(item, score=score, box=extent.box, area=extent.area))
-    return replace(result, mask=mask, objects=tuple(objects), _probabilities=None, _unsure=bits)
+    limited = replace(result, mask=mask, objects=tuple(objects), _unsure=bits)
+    whole = {item.id: whole or counts for item, counts, whole, *_ in previous}
+    maps = ObjectMaps(
+        partial(_limited_logits, result, whole, mask == earlier.mask),
+        rows=partial(_limited_logits, result, whole, mask == earlier.mask),
+    )
+    return replace(limited, _probabilities=maps)
+
+
+def _limited_logits(
+    result: Segmentation,
+    previous: Mapping[int, str],
+    is_previous: BoolArray,
+    rows: Sequence[int] | None = None,
+) -> Float32Array:
+    """Log-odds (K, H, W) of objects of a result, as whole masks before wherever nothing changes."""
+    rows = range(len(result.ids)) if rows is None else rows
+    logits = result._logits_of(rows)
+    for logit, row in zip(logits, rows, strict=True):
+        if (counts := previous.get(result.ids[row])) is not None:
+            plane = decode_rle(Rle(size=list(is_previous.shape), counts=counts))
+            logit[is_previous] = log_odds(plane[is_previous].astype(np.float32))
+    return logits
 
 
 def _unsure_of_both(
@@ -237,22 +274,24 @@ def to_rle(result: Segmentation, ids: Collection[int]) -> list[StoredObject]:
 
 def _partly_hidden(result: Segmentation) -> dict[int, str]:
     """Run lengths of the whole masks of objects of which a part is behind others, by id."""
-    boxes = [item.box for item in result.objects]
-    # Objects apart from each other hide nothing, and their maps need not be computed.
-    if not any(_meet(one, other) for one, other in combinations(boxes, 2)):
-        return {}
-    return {
-        item.id: encode_rle(plane)["counts"]
-        for item, plane in zip(result.objects, result.masks, strict=True)
-        if np.count_nonzero(plane) > item.area
-    }
+    # Objects apart from each other hide nothing, and their maps need not be computed. Few are computed at
+    # once, so that memory does not grow with the number of objects.
+    rows = touching([item.box for item in result.objects])
+    hidden = {}
+    for part in (rows[start : start + MAX_MAPS] for start in range(0, len(rows), MAX_MAPS)):
+        for row, plane in zip(part, result._masks_of(part), strict=True):
+            if np.count_nonzero(plane) > result.objects[row].area:
+                hidden[result.objects[row].id] = encode_rle(plane)["counts"]
+    return hidden
 
 
-def _meet(one: Box | None, other: Box | None) -> bool:
-    """Whether boxes touch; an object that is not visible may be behind any other."""
-    if one is None or other is None:
-        return True
-    return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
+def touching(boxes: Sequence[Box | None]) -> list[int]:
+    """Places of boxes that touch another one; an object without a box may be behind any other."""
+    everywhere = (-math.inf, -math.inf, math.inf, math.inf)
+    x0, y0, x1, y1 = np.array([box or everywhere for box in boxes], np.float64).reshape(-1, 4).T
+    across = (x0 <= x1[:, None]) & (x0[:, None] <= x1)
+    down = (y0 <= y1[:, None]) & (y0[:, None] <= y1)
+    return np.flatnonzero((across & down).sum(0) > 1).tolist()
 
 
 def composite(result: Segmentation, found: Sequence[StoredObject]) -> Segmentation:
@@ -274,14 +313,22 @@ def composite(result: Segmentation, found: Sequence[StoredObject]) -> Segmentati
             objects.append(replace(item, box=extent.box, area=extent.area))
     objects.sort(key=lambda item: item.id)
     whole = {item.id: whole or counts for item, counts, whole, *_ in found}
-    maps = ObjectMaps(partial(_whole_logits, result, whole, tuple(item.id for item in objects)))
-    return replace(result, mask=mask, objects=tuple(objects), _probabilities=maps)
+    logits = partial(_whole_logits, result, whole, tuple(item.id for item in objects))
+    return replace(result, mask=mask, objects=tuple(objects), _probabilities=ObjectMaps(logits, rows=logits))
 
 
-def _whole_logits(result: Segmentation, stored: Mapping[int, str], ids: Sequence[int]) -> Float32Array:
+def _whole_logits(
+    result: Segmentation, stored: Mapping[int, str], ids: Sequence[int], rows: Sequence[int] | None = None
+) -> Float32Array:
     """Log-odds (K, H, W) of objects of a result, and of others whose whole masks were stored."""
-    logits = dict(zip(result.ids, result.logits, strict=True))
-    for number, counts in stored.items():
-        plane = decode_rle(Rle(size=list(result.mask.shape), counts=counts))
-        logits[number] = log_odds(plane.astype(np.float32))
-    return np.stack([logits[number] for number in ids])
+    rows = range(len(ids)) if rows is None else rows
+    tracked = [result.ids.index(ids[row]) for row in rows if ids[row] not in stored]
+    of_result = iter(result._logits_of(tracked) if tracked else ())
+    logits = np.empty((len(rows), *result.mask.shape), np.float32)
+    for place, row in enumerate(rows):
+        if (counts := stored.get(ids[row])) is None:
+            logits[place] = next(of_result)
+        else:
+            plane = decode_rle(Rle(size=list(result.mask.shape), counts=counts))
+            logits[place] = log_odds(plane.astype(np.float32))
+    return logits

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from threading import Lock
 
 import cv2
 import numpy as np
@@ -18,6 +17,7 @@ from segue.prompts.proposals import found_in
 from segue.sessions.track import TrackSession
 from segue.types import Frame, Image, IndexMask, Segmentation
 from segue.utils.arrays import id_type
+from segue.utils.forks import ForkSafeLock
 from segue.video.decoding.readers import FrameLike, as_frame
 
 SHORT_SIDE = 240  # short side to which images are reduced for the flow
@@ -42,7 +42,7 @@ class MotionDetector:
         max_objects: int = 1,
         prompter: MakePrompter | None = None,
     ) -> None:
-        self._tracker, self._lock = tracker, Lock()
+        self._tracker, self._lock = tracker, ForkSafeLock()
         self._flow = flow or DIS()
         self._max_objects = max_objects
         self._prompter = prompter or Prompter
@@ -72,7 +72,7 @@ class MotionDetector:
 
     def round_trip(self, frame: Frame, following: Frame, mask: IndexMask) -> IndexMask:
         """A mask (H, W) after the way to the next frame and back; unchanged where it gets lost."""
-        with self._lock:  # runs in several threads may share the detector
+        with self._lock.current():  # runs in several threads may share the detector
             forward = self._follow(frame, following, mask)
             backward = self._follow(following, frame, forward) if forward.any() else forward
         return backward if backward.any() else mask

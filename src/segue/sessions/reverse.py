@@ -17,14 +17,18 @@ from segue.sessions.corrections import StoredObject, composite, to_rle
 from segue.sessions.session import Passes
 from segue.sessions.track import TrackSession
 from segue.state import Checkpointable, checkpointed
-from segue.types import Frame, Prompt, RemovePrompt, Segmentation
+from segue.types import Frame, Image, Prompt, RemovePrompt, Segmentation
 from segue.video import Source
 
 PromptsByFrame = Mapping[int, "Sequence[Prompt] | FramePrompts"]
 
 
 class ReversePass(Checkpointable, Passes):
-    """The frames of a video for the pass forwards, after objects were followed backwards."""
+    """The frames of a video for the pass forwards, after objects were followed backwards.
+
+    Attributes:
+        index: of the frame whose prompts are read or that is taken backwards; None in the pass forwards.
+    """
 
     title: ClassVar[str] = "backwards"
     _session: TrackSession = checkpointed()
@@ -37,11 +41,20 @@ class ReversePass(Checkpointable, Passes):
     ) -> None:
         super().__init__()
         self._session, self._source, self._prompts = session, source, prompts
+        self.index: int | None = None
+
+    def next_image(self) -> Image | None:
+        """The image after the frame that is taken; None behind the last frame."""
+        if self.index is not None:
+            with suppress(SourceError):
+                return self._source.frame(self.index + self._source.request.stride).image
+        return None
 
     def learning(self) -> Iterator[int]:
         """Follow the objects backwards; see :class:`segue.sessions.session.Passes`."""
         first = next(iter(self._source))
         self._source.close()
+        self.index = first.index
         plan = first_prompts(self._prompts(first))
         plan.pop(first.index, None)
         if plan and not self._done:
@@ -53,7 +66,7 @@ class ReversePass(Checkpointable, Passes):
                 self._found, self._next = {}, None
                 yield from self._follow(first, {i: prompts for i, prompts in plan.items() if i <= last})
         self._session.reset()
-        self._done, self.latest = True, None
+        self._done, self.latest, self.index = True, None, None
 
     def _follow(self, first: Frame, plan: Mapping[int, Sequence[Prompt]]) -> Iterator[int]:
         """Follow objects backwards from the last of their prompts."""
@@ -63,6 +76,7 @@ class ReversePass(Checkpointable, Passes):
         if begin < first.index:  # a run that goes on was stopped after the last frame
             return
         for frame in self._backwards(first, begin, plan):
+            self.index = frame.index
             later = {item.id for index, prompts in plan.items() if index > frame.index for item in prompts}
             with self.changing(f"frame {frame.index}"):
                 result = self._session.step(frame, plan.get(frame.index))

@@ -11,6 +11,8 @@ from segue.utils.naming import first_few
 MIN_DISTANCE = 10  # frames between two of an object that are listed: one correction mends those around it
 MAX_LISTED = 20  # masks that are listed
 MAX_REMEMBERED = 1000  # masks that are remembered of a track that does not end
+SMALL, BACK = 0.5, 0.7  # shares of its usual area: of a part of an object, and of what is whole again
+ADAPTS = 0.2  # weight of a whole mask in the usual area
 TINY = 64  # pixels of an object up to which networks lose it because of its size
 
 
@@ -88,10 +90,28 @@ class _Visibility:
     num_gaps: int = 0  # frames between others on which it is visible
     absent_since: int = 0
     num_absent: int = 0  # frames up to the last one
+    usual_area: float = 0.0
+    first_part: int = 0
+    num_parts: int = 0  # frames between others on which a part of it is visible
+    part_since: int = 0
+    num_small: int = 0  # frames up to the last one
+
+    def add_area(self, index: int, area: int) -> None:
+        """Take its area on the next frame on which it is visible."""
+        self.usual_area = self.usual_area or float(area)
+        if area < SMALL * self.usual_area:
+            self.part_since = self.part_since if self.num_small else index
+            self.num_small += 1
+            return
+        if self.num_small and area >= BACK * self.usual_area:
+            self.first_part = self.first_part if self.num_parts else self.part_since
+            self.num_parts += self.num_small
+        self.num_small = 0
+        self.usual_area += ADAPTS * (area - self.usual_area)
 
 
 class AbsenceList:
-    """The frames on which objects were not visible after they had been, in bounded memory."""
+    """The frames on which objects were not visible, or in part, between others; in bounded memory."""
 
     def __init__(self) -> None:
         self._objects: dict[int, _Visibility] = {}
@@ -110,6 +130,8 @@ class AbsenceList:
                 times.first_gap = times.first_gap if times.num_gaps else times.absent_since
                 times.num_gaps += times.num_absent
                 times.num_absent = 0
+            if times is not None and item.area:
+                times.add_area(result.index, item.area)
 
     def describe(self, label: Callable[[int], str]) -> str:
         """Name the objects and frames.
@@ -120,13 +142,21 @@ class AbsenceList:
         Returns:
             One line; empty where every object was visible.
         """
-        parts = []
+        absent, partial = [], []
         for number, times in sorted(self._objects.items()):
             if times.num_gaps:
-                many = f"on {times.num_gaps} frames between others" if times.num_gaps > 1 else "on one frame"
-                parts.append(f"object {number} {many} (frame {label(times.first_gap)})")
+                absent.append(f"object {number} {_many(times.num_gaps)} (frame {label(times.first_gap)})")
+            if times.num_parts:
+                partial.append(f"object {number} {_many(times.num_parts)} (frame {label(times.first_part)})")
             if times.num_absent:
                 size = f"{times.area} pixel{'s' * (times.area > 1)}"
                 advice = f" (it has {size}: enlarge that part of the video)" if times.area <= TINY else ""
-                parts.append(f"object {number} from frame {label(times.absent_since)} on{advice}")
-        return f"not visible: {first_few(parts)}" if parts else ""
+                absent.append(f"object {number} from frame {label(times.absent_since)} on{advice}")
+        lines = [f"not visible: {first_few(absent)}"] if absent else []
+        if partial:
+            lines.append(f"below half their size: {first_few(partial)}")
+        return "\n".join(lines)
+
+
+def _many(frames: int) -> str:
+    return f"on {frames} frames between others" if frames > 1 else "on one frame"

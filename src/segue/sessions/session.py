@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar, ca
 from segue.errors import PromptError, SegueError, memory_errors
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
+from segue.utils.forks import ForkSafeLock
 from segue.video.decoding.readers import Colour, FrameLike, as_frame
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def one_thread_at_a_time(step: Step) -> Step:
 
     @wraps(step)
     def guarded(self: Any, *arguments: Any, **kwargs: Any) -> Any:
-        lock = vars(self).setdefault("_stepping", threading.RLock())
+        lock = vars(self).setdefault("_stepping", ForkSafeLock()).current()
         if not lock.acquire(blocking=False):
             raise SecondThreadError(getattr(self, "SECOND_THREAD", SECOND_THREAD))
         try:

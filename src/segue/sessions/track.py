@@ -31,7 +31,15 @@ from segue.models.base import (
     TrackOutput,
     track_capabilities,
 )
-from segue.prompt_inputs import PromptArguments, PromptsLike, as_prompts, check_id, check_ids, collect_prompts
+from segue.prompt_inputs import (
+    PromptArguments,
+    PromptsLike,
+    as_prompts,
+    check_frame,
+    check_id,
+    check_ids,
+    collect_prompts,
+)
 from segue.prompts import MakePrompter, find_prompter, resolve_prompts
 from segue.registry import MODELS
 from segue.sessions.association import new_objects
@@ -157,7 +165,7 @@ class TrackSession(Checkpointable, Session):
     @property
     def requires_update(self) -> bool:
         """Whether the next frame changes the memory, so that it must not be skipped."""
-        return self.tracker.requires_update or bool(self._crowd.places)
+        return self.tracker.requires_update or bool(self._crowd.places or self._added)
 
     @one_thread_at_a_time
     def skip(self, frame: Frame) -> None:
@@ -239,6 +247,7 @@ class TrackSession(Checkpointable, Session):
         tracked = self._step_tracker(frame, plan, resolved.removed, predict=predict)
         with self.changing(f"the result of frame {frame.index}"):
             self._size, self._next_index = self._size or frame.size, frame.index + 1
+            self._added = []
             if resolved is not _NO_PROMPTS:
                 self._object_info = self._info_with(resolved)
             self._crowd.take(plan.places, frame.image)
@@ -255,9 +264,14 @@ class TrackSession(Checkpointable, Session):
         arguments: PromptArguments,
         text: str | Sequence[str] | None,
     ) -> FramePrompts:
-        """All prompts of a frame, in the form of trackers."""
+        """All prompts of a frame, in the form of trackers.
+
+        Those that were added wait until the frame is taken, but invalid ones are dropped.
+        """
         if self._added or text is not None or _has_values(arguments):
-            prompts = self._collected(frame, prompts, arguments, text)
+            with self._dropping_invalid(frame):
+                collected = self._collected(frame, prompts, arguments, text)
+                return _NO_PROMPTS if collected is None else self.resolve(frame, collected)
         elif isinstance(prompts, Mapping):
             raise PromptError(BY_FRAME)
         if prompts is None:
@@ -317,6 +331,20 @@ class TrackSession(Checkpointable, Session):
             corrects = id in {*self.ids, *(item.id for item in self._added if isinstance(item, Prompt))}
             self._added += collect_prompts(prompts, **arguments, size=self._size, id=id, corrects=corrects)
 
+    @contextmanager
+    def _dropping_invalid(self, frame: Frame) -> Iterator[None]:
+        """Drop prompts that were added if they are what is invalid."""
+        try:
+            yield
+        except PromptError:
+            try:
+                added = self._collected(frame, None, {}, None)
+                if added is not None:
+                    self.resolve(frame, added)
+            except PromptError:
+                self._added = []
+            raise
+
     def _collected(
         self,
         frame: Frame,
@@ -325,7 +353,7 @@ class TrackSession(Checkpointable, Session):
         text: str | Sequence[str] | None,
     ) -> list[Prompt] | None:
         """All prompts of a frame: those that were added before it, and those that come with it."""
-        added, self._added = self._added, []
+        added = self._added
         if isinstance(prompts, Mapping):
             raise PromptError(BY_FRAME)
         if isinstance(prompts, FramePrompts):
@@ -396,6 +424,7 @@ class TrackSession(Checkpointable, Session):
         maps = ObjectMaps(
             partial(_logits_with_crowd, result, visible, ids),
             partial(_planes_with_crowd, result, visible, ids),
+            partial(_rows_with_crowd, result, visible, ids),
         )
         return Segmentation(result.index, result.time, mask, tuple(objects), maps, _unsure=result._unsure)
 
@@ -469,6 +498,7 @@ class TrackSession(Checkpointable, Session):
         prompts = as_prompts(value, f"prompts of frame {frame.index}")
         if not prompts:  # a detector may have found nothing
             return _NO_PROMPTS
+        check_frame(prompts, frame.index)
         previous_masks: dict[int, npt.NDArray[np.float32]] = {}
         if "point" not in self.native:
             corrected = {item.id for item in prompts if item.corrects} & set(self.ids)
@@ -552,8 +582,11 @@ def segmentation_of(
                     score = expected.get(i, score ** (1 - FIRST_WEIGHT) * first**FIRST_WEIGHT)
             objects.append(ObjectInfo(i, label, score, extent.box, extent.area))
     get_probabilities = partial(expanded, compact, tracked.expand)
+    rows = None
     if tracked.logits is not None:
         logits = partial(expanded, compact, tracked.logits)
+        if tracked.by_object:
+            rows = partial(_expanded_rows, compact, tracked.logits)
     elif tracked.predicted is not None:
         (low,) = to_cpu(tracked.predicted.compact)
         logits = partial(
@@ -562,9 +595,11 @@ def segmentation_of(
             tracked.ids,
             replace(tracked.predicted, compact=low),
         )
+        if tracked.by_object:
+            rows = partial(_rows_with_predicted, mask, tracked.ids, replace(tracked.predicted, compact=low))
     else:
         logits = partial(_logits_of, get_probabilities)
-    maps = ObjectMaps(logits, get_probabilities)
+    maps = ObjectMaps(logits, get_probabilities, rows)
     return Segmentation(index, time, mask, tuple(objects), maps, _unsure=unsure_bits(best.numpy()))
 
 
@@ -594,6 +629,38 @@ def _logits_with_crowd(
     planes = [
         log_odds((crowd_mask == i).astype(np.float32)) if i in ids else tracked[i]
         for i in sorted((*tracked, *ids))
+    ]
+    return np.stack(planes)
+
+
+def _rows_with_crowd(
+    result: Segmentation, crowd_mask: npt.NDArray[np.integer], ids: Sequence[int], rows: Sequence[int]
+) -> Float32Array:
+    """Log-odds of :func:`_logits_with_crowd` of the objects at some places."""
+    numbers = sorted((*result.ids, *ids))
+    tracked = [result.ids.index(numbers[row]) for row in rows if numbers[row] not in ids]
+    of_result = iter(result._logits_of(tracked) if tracked else ())
+    planes = [
+        log_odds((crowd_mask == numbers[row]).astype(np.float32)) if numbers[row] in ids else next(of_result)
+        for row in rows
+    ]
+    return np.stack(planes)
+
+
+def _expanded_rows(compact: Tensor, logits: Callable[[Tensor], Tensor], rows: Sequence[int]) -> Float32Array:
+    """Log-odds of the objects at some places, (k, H, W)."""
+    return expanded(compact[list(rows)], logits)
+
+
+def _rows_with_predicted(
+    mask: IndexMask, ids: Sequence[int], predicted: PredictedObjects, rows: Sequence[int]
+) -> Float32Array:
+    """Log-odds of objects at some places: as predicted, or as they are in an index mask, (H, W)."""
+    places = [predicted.ids.index(ids[row]) for row in rows if ids[row] in predicted.ids]
+    of_predicted = iter(expanded(predicted.compact[places], predicted.expand) if places else ())
+    planes = [
+        next(of_predicted) if ids[row] in predicted.ids else log_odds((mask == ids[row]).astype(np.float32))
+        for row in rows
     ]
     return np.stack(planes)
 

@@ -42,7 +42,10 @@ def id_type(highest: int) -> type[np.uint8 | np.uint16]:
 
 
 def as_array(value: Any) -> Any:
-    """A tensor of PyTorch as an array; anything else as it is. PyTorch is not imported for it."""
+    """A tensor of PyTorch as an array, masked values of NumPy as 0; anything else as it is."""
+    # PyTorch is not imported for it.
+    if isinstance(value, np.ma.MaskedArray):
+        return value.filled(0)
     if not hasattr(value, "detach"):
         return value
     value = value.detach().cpu()

@@ -20,6 +20,7 @@ EXTRAS = {
     "web": ("starlette", "uvicorn", "websockets"),
     "matting": ("pymatting",),
     "exr": ("OpenEXR",),
+    "dicom": ("pydicom",),
 }
 """Packages of those extras of ``pyproject.toml`` without which a command cannot begin."""
 

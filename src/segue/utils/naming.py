@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,13 +22,30 @@ _ENDINGS = re.compile(
 _QUERY = re.compile(rf"({_IMAGE_ENDING})\?.*", re.IGNORECASE | re.DOTALL)
 """What follows an image in an address."""
 
+MAX_STEM_BYTES = 180
+"""Bytes of a name to which segue adds endings; file systems take 255 in all."""
+
 _MAX_NAME_BYTES = 255
 """Characters of the name of a file; more are cut off at its front."""
 
 
-def natural_key(name: str) -> tuple[tuple[int, int, str, str], ...]:
-    """Sorting key under which ``frame10`` comes after ``frame9``; different names have different keys."""
-    return tuple(map(_part_key, re.findall(r"[0-9]+|[^0-9]+", name)))
+_Parts = tuple[tuple[int, int, str, str], ...]
+
+
+def natural_key(name: str) -> tuple[tuple[_Parts, _Parts], ...]:
+    """Sorting key under which ``frame10`` comes after ``frame9``, and ``a (1).png`` after ``a.png``.
+
+    Different names have different keys. Folders of a path are compared before what is in them.
+    """
+    keys = []
+    for part in name.split("/"):
+        stem, dot, ending = part.rpartition(".")
+        keys.append((_parts_key(stem), _parts_key(dot + ending)) if stem else (_parts_key(part), ()))
+    return tuple(keys)
+
+
+def _parts_key(text: str) -> _Parts:
+    return tuple(map(_part_key, re.findall(r"[0-9]+|[^0-9]+", text)))
 
 
 def _part_key(part: str) -> tuple[int, int, str, str]:
@@ -36,6 +54,15 @@ def _part_key(part: str) -> tuple[int, int, str, str]:
     # Compared as text of known length: int() refuses the thousands of digits that a hostile name can have.
     digits = part.lstrip("0")
     return (0, len(digits), digits, part)
+
+
+def short_name(name: str, max_bytes: int = MAX_STEM_BYTES) -> str:
+    """A name for a file that leaves room for an ending; a longer one is cut and has a digest of the whole."""
+    encoded = name.encode("utf-8", "surrogateescape")
+    if len(encoded) <= max_bytes:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:12]
+    return f"{encoded[: max_bytes - 13].decode('utf-8', 'ignore')}-{digest}"
 
 
 def first_few(names: Iterable[str], few: int = 5) -> str:
@@ -66,10 +93,15 @@ def is_hidden(name: str) -> bool:
     )
 
 
+def composed(name: str) -> str:
+    """A name in which letters and their accents are one sign; a Mac writes them apart."""
+    return unicodedata.normalize("NFC", name)
+
+
 def frame_stem(name: str) -> str:
     """The name of an image or mask without folders, endings and the parts that Roboflow adds."""
     last = re.split(r"[/\\]", _QUERY.sub(r"\1", name))[-1][-_MAX_NAME_BYTES:]
-    last = unicodedata.normalize("NFC", last)  # a Mac writes letters and their accents apart
+    last = composed(last)
     return _ENDINGS.sub("", last) or last
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
-from threading import RLock
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -42,6 +41,7 @@ from segue.inference.running import (
 from segue.inference.threads import limit_threads_to_idle_cores
 from segue.registry import NetworkTask
 from segue.utils.allocation import apart_from_heap, release_freed_memory
+from segue.utils.forks import ForkSafeLock
 from segue.utils.inputs import kind_of
 from segue.weights.available import entry_for, name_of_class
 from segue.weights.identity import network_digest
@@ -117,7 +117,7 @@ class Prepared(Generic[Network]):
     digest: str
     name: str | None = None
     forms: Forms = DIRECT
-    _lock: Any = field(default_factory=RLock, repr=False)
+    _lock: ForkSafeLock = field(default_factory=ForkSafeLock, repr=False)
     _passes_left: int = field(default=FIRST_PASSES, repr=False)
 
     @property
@@ -154,14 +154,14 @@ class Prepared(Generic[Network]):
             if not self._passes_left or self.device.type != "cpu":
                 yield
                 return
-            with self._lock, apart_from_heap():
+            with self._lock.current(), apart_from_heap():
                 yield
                 self._passes_left = max(0, self._passes_left - 1)
             if not self._passes_left:
                 release_freed_memory()
 
 
-_LOCK = RLock()
+_LOCK = ForkSafeLock()
 _BY_KEY: WeakValueDictionary[Hashable, Prepared[Any]] = WeakValueDictionary()
 _BY_MODULE: WeakKeyDictionary[nn.Module, tuple[dict[str, Any], int]] = WeakKeyDictionary()
 """Attributes of networks that were prepared, and a number that changes with them."""
@@ -226,7 +226,7 @@ def prepare(
         forms = current()
     how = (place, fast, requested_compilation(place, compiled=is_compiled), forms)
     making = (place, fast, is_compiled, forms)
-    with _LOCK:
+    with _LOCK.current():
         if isinstance(network, str):
             if task is not None:
                 entry_for(task, network)

@@ -10,10 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from http.cookies import CookieError, SimpleCookie
 from typing import NamedTuple
 from urllib.parse import parse_qs, quote, unquote
 
+from segue.utils.extras import requires_extra
 from segue_web.access.addresses import client_address, sender_of
 from segue_web.access.passwords import is_password, same
 from segue_web.access.table import USER, Access, Permission
@@ -22,7 +22,7 @@ from segue_web.access.tries import Tries
 _RANKS: Mapping[Permission | None, int] = {None: 0, "look": 1, "change": 2}
 
 SESSION = "segue-session"
-"""Cookie by which a browser proves who it is, signed with the secret that it sent."""
+"""Beginning of the cookie by which a browser proves who it is, signed with the secret that it sent."""
 
 LINK_SECONDS = 90 * 86_400
 """Time for which the session of a link is valid."""
@@ -253,14 +253,17 @@ def user_and_password(header: str) -> tuple[str, str]:
     return "", ""
 
 
-def cookie_of(header: str, name: str = SESSION) -> str:
-    """A cookie of a header ``Cookie``; empty without one."""
-    cookies: SimpleCookie = SimpleCookie()
-    try:
-        cookies.load(header)
-    except CookieError:
-        return ""
-    return cookies[name].value if name in cookies else ""
+def session_cookie(port: int | None) -> str:
+    """Name of the cookie of a server: browsers send those of all ports of a host to each of them."""
+    return SESSION if port is None else f"{SESSION}-{port}"
+
+
+def cookie_of(header: str, names: Sequence[str] = (SESSION,)) -> str:
+    """The first cookie of some names in a header ``Cookie``, whatever others are there; else empty."""
+    with requires_extra("web"):
+        from starlette.requests import cookie_parser
+    cookies = cookie_parser(header)
+    return next((cookies[name] for name in names if name in cookies), "")
 
 
 def token_of(question: str) -> str:

@@ -713,6 +713,7 @@ class Project(Store):
         """
         for number in numbers:
             name = self._object(number)["name"]
+            self.opened.check(revision, f"{name} was changed")
             if frames is None:
                 self.last_change("object", number).check(revision, f"{name} was changed")
             for frame, last in self.mask_changes(number).items():

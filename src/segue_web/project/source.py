@@ -7,7 +7,7 @@ from pathlib import Path
 
 from segue.errors import SegueError
 from segue.utils.notices import notice
-from segue.video.sources.identity import content_digest
+from segue.video.sources.identity import content_digest, has_content
 
 SourceRecord = Mapping[str, str]
 """``path`` of a video and ``digest`` of its content, which earlier versions did not save."""
@@ -30,7 +30,7 @@ def check_source(folder: Path, recorded: SourceRecord | None, video: Path) -> No
     if "digest" not in recorded:
         if not same_path:
             _refuse(folder, f"of {recorded['path']}, made by an earlier segue, which saved no digest of it")
-    elif recorded["digest"] != content_digest(video):
+    elif not has_content(video, recorded["digest"]):
         changed = f"of {video} as it was before it changed"
         _refuse(folder, changed if same_path else f"of another video, {recorded['path']}")
 

@@ -22,7 +22,7 @@ from segue_web.project.newest import newest_changes
 from segue_web.project.source import SourceRecord, check_source, source_record
 from segue_web.server.conflicts import ConflictError, LastChange
 
-FORMAT = 2
+FORMAT, EARLIER_FORMATS = 3, ("2",)
 
 HISTORY = 500
 """Steps that can be undone."""
@@ -103,7 +103,8 @@ class Store:
         self._refuse_empty_database()
         self._entry: int | None = None
         self._changed = Changed(set())
-        self._last_changes: dict[Target, LastChange] = {}  # since it was opened
+        self.opened = LastChange()  # the last change of any part before it was opened
+        self._last_changes: dict[Target, LastChange] = {}  # since then
         self._mask_changes: dict[int, dict[int, LastChange]] = {}  # of masks, by object and frame
         self._locked_objects: frozenset[int] = frozenset()
         self._lock = FileLock(folder / "project.lock", blocking=False, thread_local=False)
@@ -124,6 +125,7 @@ class Store:
             )
             self._db.row_factory = sqlite3.Row
             self._prepare(dict(video))
+            self.opened = LastChange(self.revision)
             if source is not None:
                 self._take_source(source, adopt)
         except BaseException as error:
@@ -208,10 +210,13 @@ class Store:
         return int(self._meta("revision"))
 
     def last_change(self, *target: str | int) -> LastChange:
-        """The version of a :data:`Target`: of the schema of all time, of others since it was opened."""
+        """The version of a :data:`Target`; the schema has one of its own.
+
+        Which part an earlier process changed is not known, so that each has the last change of that process.
+        """
         if target == ("schema",):
             return LastChange(*(self.noted("schema_change") or ()))
-        return self._last_changes.get(target, LastChange())
+        return self._last_changes.get(target, self.opened)
 
     def mask_changes(self, number: int) -> dict[int, LastChange]:
         """The last changes of the masks of an object since the project was opened, by frame."""
@@ -389,6 +394,8 @@ class Store:
 
     def _check_video(self, video: Row) -> None:
         """See that the project is of this format, and of a video of this size."""
+        if self._meta("format") in EARLIER_FORMATS:  # programs that check no version of tables refuse it then
+            self._set_meta("format", FORMAT)
         if self._meta("format") != str(FORMAT):
             raise SegueError(f"{self.folder}: a project of another version of segue")
         recorded = json.loads(self._meta("film"))

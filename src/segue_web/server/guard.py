@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
 from http.cookies import SimpleCookie
+from pathlib import Path
 
 from segue.utils.extras import requires_extra
 from segue_web.access.addresses import LOOPBACK
@@ -16,6 +19,7 @@ from segue_web.access.authentication import (
     Visit,
     cookie_of,
     credentials_of,
+    session_cookie,
 )
 from segue_web.server.address import proof
 
@@ -23,8 +27,8 @@ with requires_extra("web"):
     from anyio import CapacityLimiter
     from anyio.to_thread import run_sync
     from starlette.datastructures import MutableHeaders
-    from starlette.requests import HTTPConnection
-    from starlette.responses import Response
+    from starlette.requests import HTTPConnection, Request
+    from starlette.responses import FileResponse, Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADERS = {
@@ -44,6 +48,13 @@ _PROOF = re.compile(r"/proof/([0-9a-f]{32})")
 
 READING = ("GET", "HEAD", "OPTIONS")
 """Methods that change nothing."""
+
+_LOGIN, _LOGOUT = "/login", "/logout"
+_LOGIN_FILES = {_LOGIN: "login.html", "/login.js": "login.js", "/login.css": "login.css"}
+"""Files of the page to sign in, which everybody may load."""
+
+_STATIC = Path(__file__).parent.parent / "static"
+_MAX_LOGIN_BYTES = 10_000
 
 
 class Guard:
@@ -80,6 +91,8 @@ class Guard:
         connection = HTTPConnection(scope)
         visit = Visit(None)
         answer: ASGIApp | None = self._foreign(connection) or self._proof(connection)
+        if answer is None and not self._has_secret:
+            answer, visit = await self._account(connection, receive)
         if answer is None:
             try:
                 visit = await self._visit(connection)
@@ -134,10 +147,45 @@ class Guard:
             return None
         return Response(proof(self._authenticator.access.token, match[1]), media_type="text/plain")
 
+    async def _account(self, connection: HTTPConnection, receive: Receive) -> tuple[Response | None, Visit]:
+        """The answer to somebody who signs in or out, and what the browser is to keep."""
+        path, nobody = connection.scope["path"], Visit(None)
+        if connection.scope["type"] != "http" or path not in (*_LOGIN_FILES, _LOGOUT):
+            return None, nobody
+        if path in _LOGIN_FILES and connection.scope["method"] in ("GET", "HEAD"):
+            return FileResponse(_STATIC / _LOGIN_FILES[path]), nobody
+        if path == _LOGOUT and connection.scope["method"] == "POST":
+            answer = Response(status_code=204)
+            for name in self._cookie_names(connection):
+                answer.delete_cookie(name, httponly=True, samesite="lax")
+            return answer, nobody
+        if path != _LOGIN or connection.scope["method"] != "POST":
+            return Response("sign in by a POST to login, and out by one to logout", 405), nobody
+        credential = await _sent_credential(Request(connection.scope, receive))
+        if credential is None:
+            return Response('give {"user": ..., "password": ...} as JSON', 400), nobody
+        try:
+            visit = await self._visit_of(connection, [credential], "")
+        except TooManyTriesError:
+            return Response("too many wrong passwords; wait a minute", 429), nobody
+        if visit.permission is None:
+            return Response("user or password is wrong", 401), nobody
+        return Response(status_code=204), visit
+
+    def _cookie_names(self, connection: HTTPConnection) -> tuple[str, str]:
+        """The session of this server, and that of earlier versions, which was one for all ports."""
+        server = connection.scope.get("server")
+        return session_cookie(server[1] if server else None), SESSION
+
     async def _visit(self, connection: HTTPConnection) -> Visit:
+        cookies, names = connection.headers.get("cookie", ""), self._cookie_names(connection)
+        session = "" if self._has_secret else cookie_of(cookies, names)
+        return await self._visit_of(connection, self._credentials(connection), session)
+
+    async def _visit_of(
+        self, connection: HTTPConnection, credentials: Sequence[Credential], session: str
+    ) -> Visit:
         headers, client = connection.headers, connection.client
-        credentials = self._credentials(connection)
-        session = "" if self._has_secret else cookie_of(headers.get("cookie", ""))
         peer = "" if client is None else client.host
         sender = self._authenticator.sender(peer, ",".join(headers.getlist("x-forwarded-for")))
         if self._authenticator.takes_long(credentials, session):
@@ -166,14 +214,30 @@ class Guard:
         """What the browser is to keep of a session; empty for nothing."""
         if not visit.session or self._has_secret:
             return ""
-        cookie: SimpleCookie = SimpleCookie({SESSION: visit.session})
-        cookie[SESSION].update({"httponly": "1", "samesite": "Lax"})
+        name, _ = self._cookie_names(connection)
+        cookie: SimpleCookie = SimpleCookie({name: visit.session})
+        cookie[name].update({"httponly": "1", "samesite": "Lax"})
         if visit.lasts:
-            cookie[SESSION]["max-age"] = str(LINK_SECONDS)
+            cookie[name]["max-age"] = str(LINK_SECONDS)
         is_encrypted = connection.scope.get("scheme") in ("https", "wss")
         if is_encrypted or connection.headers.get("x-forwarded-proto") == "https":
-            cookie[SESSION]["secure"] = "1"
-        return cookie[SESSION].OutputString()
+            cookie[name]["secure"] = "1"
+        return cookie[name].OutputString()
+
+
+async def _sent_credential(request: Request) -> Credential | None:
+    """User and password of the body of a request; None where it has none."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > _MAX_LOGIN_BYTES:
+            return None
+    try:
+        values = json.loads(body)
+        user, password = values["user"], values["password"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return Credential(user, password) if isinstance(user, str) and isinstance(password, str) else None
 
 
 def _changes(connection: HTTPConnection) -> bool:

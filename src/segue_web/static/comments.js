@@ -70,7 +70,7 @@ export async function peopleDialog(begun = "", at = /** @type {number[] | null} 
   };
   const list = make("ul", { className: "comments" });
   const show = () => {
-    if (!list.isConnected) {
+    if (!list.closest("dialog")?.open) {
       state.ignore(show);
       return;
     }

@@ -104,6 +104,10 @@ def test_two_people_comment_resolve_and_ask_before_they_undo_each_other(
     ben.page.reload()
     ben.page.locator(PEOPLE).click()
     playwright.expect(ben.page.get_by_label("Your name")).to_have_value("Ben")
+    playwright.expect(news).to_be_hidden()
+    ben.page.get_by_label("Comment", exact=True).fill("too short")
+    ben.page.get_by_label("Comment", exact=True).press("Enter")
+    playwright.expect(news).to_have_text("1")  # though Ann has opened and closed the dialog before
     assert ann.errors == ben.errors == []
 
 

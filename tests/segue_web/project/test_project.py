@@ -617,3 +617,31 @@ def test_a_first_mask_agrees_with_no_other_frame(project: Project) -> None:
     assert said is not None
     assert said.earlier == {}
     project.close()
+
+
+def test_a_change_that_was_refused_is_refused_after_a_restart_too(project: Project) -> None:
+    number = new(project)
+    give(project, 3, number, plane(2))
+    seen = project.revision
+    give(project, 3, number, plane(9))
+    for _ in range(2):
+        with pytest.raises(ConflictError, match="frame 3 was changed"):
+            project.check_edit(3, seen, number)
+        with pytest.raises(ConflictError, match="was changed"):
+            project.check_objects([number], seen, range(3, 4))
+        project = reopened(project)
+    project.check_edit(3, project.revision, number)
+    project.check_objects([number], project.revision)
+    project.check_properties(number, project.revision, ["name"])
+
+
+def test_a_program_that_knows_an_earlier_format_alone_does_not_open_what_this_one_saved(
+    project: Project,
+) -> None:
+    """It checks the format, not the version of the tables, and would lose layers and edges."""
+    project.close()
+    with sqlite3.connect(project.folder / "project.db") as database:
+        database.execute("UPDATE meta SET value='2' WHERE key='format'")
+    Project(project.folder, VIDEO, SIZE).close()
+    with sqlite3.connect(project.folder / "project.db") as database:
+        assert database.execute("SELECT value FROM meta WHERE key='format'").fetchone() == ("3",)

@@ -26,7 +26,7 @@ from tests.sessions.foreground.scenes import video, wall, with_squares
 from tests.sessions.foreground.tiny_foreground import TinyForeground
 
 COMMON = ["align", "exposure", "blur"]
-OWN = ["shadows", "lights", "rain", "contrast"]
+OWN = ["panels", "shadows", "lights", "rain", "contrast"]
 WALK = video([with_squares(wall(), [(30, 4 * t)]) for t in range(20)])
 
 
@@ -49,6 +49,7 @@ def test_the_model_the_camera_and_the_passes_say_which_stages_run() -> None:
 def test_stages_are_left_out_by_name() -> None:
     assert names("mustan-lite", without=["rain", "align"]) == [
         *COMMON[1:],
+        "panels",
         "shadows",
         "lights",
         "contrast",

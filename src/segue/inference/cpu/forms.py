@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from segue.errors import CheckpointError, SinkError
+from segue.inference.cpu.features import InstructionSet, instruction_set
 from segue.utils.cache import cache_folder, cached_file, warn_of_cache
 from segue.utils.files import prepare
 from segue.utils.inputs import parse_json
 from segue.utils.notices import warn_caller
 from segue.utils.system import processor_family
-
-InstructionSet = Literal["AVX512", "AVX2", "other"]
 
 PACKAGED = Path(__file__).with_name("forms.json")
 TUNED = "forms.json"
@@ -80,15 +78,6 @@ DIRECT = Forms("other", 1, ())
 """Every layer takes the direct form."""
 
 _RECORDED: ContextVar[Forms | None] = ContextVar("recorded forms", default=None)
-
-
-def instruction_set() -> InstructionSet:
-    """The widest instructions that PyTorch and oneDNN both use here; environment variables limit them."""
-    capability = torch.backends.cpu.get_cpu_capability()
-    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "ALL")).upper()
-    if capability.startswith("AVX512") and limit.startswith(("ALL", "DEFAULT", "AVX512", "AVX10")):
-        return "AVX512"
-    return "AVX2" if capability.startswith("AVX") else "other"
 
 
 def family_row(instructions: InstructionSet, family: str | None = None) -> str:

@@ -18,12 +18,6 @@ NOTHING: PostOp = ("none", [], "")
 RELU: PostOp = ("relu", [], "")
 
 
-def can_fuse() -> bool:
-    """Whether PyTorch has oneDNN here, and that has fused convolutions of its own for this processor."""
-    is_available = torch.backends.mkldnn.is_available() and hasattr(ONEDNN, "_convolution_pointwise")
-    return is_available and torch.backends.cpu.get_cpu_capability().startswith("AVX")
-
-
 @dataclass(frozen=True, slots=True)
 class Arranged:
     """A weight in the order that oneDNN wants for inputs of one size, or another order that can be undone."""

@@ -145,14 +145,8 @@ class Highest:
         Returns:
             The highest value of each pixel, its channel, and the sums.
         """
-        best, place = (
-            planes[0].clone(),
-            torch.zeros(planes.shape[1:], dtype=torch.int16, device=planes.device),
-        )
-        for number, plane in enumerate(planes[1:], 1):
-            place.masked_fill_(plane > best, number)
-            torch.maximum(best, plane, out=best)
-        return cls(best, place, planes.sum((1, 2)))
+        best, place = planes.max(0)
+        return cls(best, place.to(torch.int16), planes.sum((1, 2)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +182,7 @@ class TrackOutput:
         scores: (K,), how good the mask of each object is likely to be, in [0, 1], where the network says so
             itself; None leaves it to the session.
         highest: what is highest at each pixel; None leaves it to the session.
+        by_object: whether rows of ``compact`` are objects, of which ``logits`` and ``predicted`` take some.
     """
 
     ids: tuple[int, ...]
@@ -198,6 +193,7 @@ class TrackOutput:
     highest: Highest | None = None
     logits: Callable[[Tensor], Tensor] | None = None
     predicted: PredictedObjects | None = None
+    by_object: bool = False
 
 
 class Tracker(Protocol):

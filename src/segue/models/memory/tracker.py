@@ -199,7 +199,10 @@ class MemoryTracker(Checkpointable):
         else:
             probabilities, output = self._merge(prediction.logits, prompts, geometry, ids)
             tracked = TrackOutput(
-                ids, output, predicted=self._predict_unprompted(prediction.logits, prompts, geometry)
+                ids,
+                output,
+                predicted=self._predict_unprompted(prediction.logits, prompts, geometry),
+                by_object=True,
             )
         previous_masks = None if self.schedule.max_jump is None else probabilities[1:] > 0.5
         if plan.keep and self._dense_radius is not None:
@@ -316,7 +319,12 @@ class MemoryTracker(Checkpointable):
         expand = functools.partial(to_image, geometry=geometry, to_probabilities=to_probabilities)
         full_logits = functools.partial(object_logits, geometry=geometry)
         return TrackOutput(
-            self.ids, geometry.to_image(probabilities), logits, expand, logits=full_logits
+            self.ids,
+            geometry.to_image(probabilities),
+            logits,
+            expand,
+            logits=full_logits,
+            by_object=True,
         ), probabilities
 
     def merge_masks(

@@ -17,6 +17,7 @@ from segue.sessions.foreground.stages.contrast import Contrast
 from segue.sessions.foreground.stages.exposure import Exposure
 from segue.sessions.foreground.stages.follow import CameraFollower
 from segue.sessions.foreground.stages.lights import Lights
+from segue.sessions.foreground.stages.panels import Panels
 from segue.sessions.foreground.stages.rain import Precipitation
 from segue.sessions.foreground.stages.shadows import Shadows
 from segue.types import FollowCamera
@@ -26,6 +27,7 @@ ENTRIES = (
     StageEntry("align", lambda segmenter: Alignment()),
     StageEntry("exposure", lambda segmenter: Exposure(), of_scene=True),
     StageEntry("blur", lambda segmenter: ReferenceBlur(), of_scene=True),
+    StageEntry("panels", lambda segmenter: Panels(), of_scene=True),
     StageEntry("shadows", lambda segmenter: Shadows(segmenter.threshold)),
     StageEntry("lights", lambda segmenter: Lights(segmenter.threshold)),
     StageEntry("rain", lambda segmenter: Precipitation(segmenter.threshold)),

@@ -24,6 +24,7 @@ from av.video.stream import VideoStream
 from segue.errors import SourceError
 from segue.masks.files import check_pixels
 from segue.types import Image
+from segue.video.decoding.content import kind_of_content
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.hdr import to_sdr
 from segue.video.decoding.levels import SAMPLES, Range, deep_bits, frame_values
@@ -185,10 +186,11 @@ def open_container(
     except av.error.PermissionError as error:
         device = "" if hardware is None else f"; or there is no device {hardware!r} to decode it"
         raise SourceError(f"{where}: cannot be opened ({describe(error)}{device})") from error
-    except av.error.InvalidDataError as error:
-        raise SourceError(f"{where}: not a video, or cut off before its index ({error.strerror})") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise SourceError(f"{where}: cannot be opened ({describe(error)})") from error
+        known = kind_of_content(address.removeprefix("file:")) if isinstance(address, str) else None
+        if known is None and isinstance(error, av.error.InvalidDataError):
+            known = f"not a video, or cut off before its index ({error.strerror})"
+        raise SourceError(f"{where}: {known or f'cannot be opened ({describe(error)})'}") from error
     if container.format.name in _TEXTS:
         container.close()
         raise SourceError(f"{where}: is a text, not a video; a list of videos goes to `segue batch`")

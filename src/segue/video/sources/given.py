@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -43,6 +43,29 @@ def check_open(capture: Capture) -> float | None:
         raise SourceError("source: this cv2.VideoCapture is not open; see that its file or camera is there")
     fps = float(capture.get(cv2.CAP_PROP_FPS))
     return fps if 0 < fps < 1000 else None
+
+
+def frames_of_image(image: PillowImage) -> Sequence[PillowImage]:
+    """The frames of an image of PIL: all of an animation, of which PIL shows one at a time."""
+    if getattr(image, "n_frames", 1) < 2:
+        return [image]
+    return _Animation(image)
+
+
+class _Animation(Sequence[PillowImage]):
+    """The frames of an open animation, each decoded when it is asked for."""
+
+    def __init__(self, image: PillowImage) -> None:
+        self._image = image
+
+    def __len__(self) -> int:
+        return int(getattr(self._image, "n_frames", 1))
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        self._image.seek(index)
+        return self._image.convert("RGB")
 
 
 def path_of(file: Any) -> tuple[Path, object]:

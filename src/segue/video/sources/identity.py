@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,15 @@ END_BYTES = 1 << 18
 
 SAMPLED_IMAGES = 16
 """Images of a folder, spread over it, whose content goes into the digest of its content."""
+
+WHOLE_BYTES = 1 << 24
+"""Size of a file up to which all its bytes go into the digest of its content."""
+
+BLOCKS, BLOCK_BYTES = 64, 1 << 16
+"""Blocks of a larger file, spread evenly from its first to its last byte, that go into it."""
+
+BY_BLOCKS = "blocks:"
+"""Beginning of a digest of content. Earlier projects have digests of both ends of files, without it."""
 
 Kind = Literal["file", "folder", "address", "camera"]
 
@@ -177,17 +186,31 @@ def _differ(one: object, other: object) -> bool:
 
 
 def content_digest(source: str | Path) -> str:
-    """SHA-256 of the size and both ends of a file, or of the sizes of images and the ends of some.
+    """SHA-256 of the size and content of a file, or of the sizes of images and the content of some.
 
     Args:
-        source: a file, a folder or a pattern of images.
+        source: a file, a folder or a pattern of images. Of a file above :data:`WHOLE_BYTES`, blocks from
+            everywhere count.
 
     Returns:
-        Hexadecimal; names and times do not count, so that a copy has the same digest.
+        :data:`BY_BLOCKS` and hexadecimal digits; names and times do not count, so that a copy has the same
+        digest.
 
     Raises:
         SourceError: it is not there, or cannot be read.
     """
+    return BY_BLOCKS + _digest_of_files(source, _digest_of_blocks)
+
+
+def has_content(source: str | Path, digest: str) -> bool:
+    """Whether a source has the content of a digest of :func:`content_digest`, also of an earlier version."""
+    if digest.startswith(BY_BLOCKS):
+        return content_digest(source) == digest
+    return _digest_of_files(source, _digest_of_ends) == digest
+
+
+def _digest_of_files(source: str | Path, digest_of: Callable[[Path], str]) -> str:
+    """SHA-256 of the sizes of the files of a source, and of the digests of some."""
     from segue.video.sources.images import list_images, match_images  # late: options are checked before
 
     path = Path(source)
@@ -201,9 +224,22 @@ def content_digest(source: str | Path) -> str:
         digest = hashlib.sha256(f"{kind} {[file.stat().st_size for file in files]}".encode())
         step = max(1, len(files) // SAMPLED_IMAGES)
         for file in files[::step]:
-            digest.update(_digest_of_ends(file).encode())
+            digest.update(digest_of(file).encode())
     except OSError as error:
         raise SourceError(f"{source}: cannot be read ({error.strerror})") from None
+    return digest.hexdigest()
+
+
+def _digest_of_blocks(path: Path) -> str:
+    """SHA-256 over a file; of a large one over blocks, the first and the last among them."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size <= WHOLE_BYTES:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        for number in range(BLOCKS):
+            file.seek((size - BLOCK_BYTES) * number // (BLOCKS - 1))
+            digest.update(file.read(BLOCK_BYTES))
     return digest.hexdigest()
 
 

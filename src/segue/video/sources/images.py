@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import glob
 import io
+import itertools
 import os
+import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import cv2
 import numpy as np
@@ -21,6 +25,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from segue.errors import SourceError, UnusableImageError
 from segue.masks.files import IMAGE_ERRORS, encode_png, open_image
+from segue.masks.stacks import StackAxes
 from segue.types import Image
 from segue.utils.cancel import CancelToken
 from segue.utils.files import write_complete, writing
@@ -30,9 +35,17 @@ from segue.utils.notices import notice
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.levels import SAMPLES, Range
 from segue.video.decoding.readers import DEFAULT_FPS, Reader, SourceImage, as_rgb
+from segue.video.sources.dicom import DICOM_SUFFIXES, DicomReader, is_dicom
 from segue.video.sources.kinds import IMAGE_SUFFIXES, is_image, is_video, one_kind
 
-_ORIENTATION = 0x0112
+_ORIENTATION, _WRITTEN, _EXIF, _TAKEN = 0x0112, 0x0132, 0x8769, 0x9003
+"""Tags of EXIF: the orientation, when the file was written, further tags, and when the image was taken."""
+
+_READ = ", ".join(sorted({*IMAGE_SUFFIXES, *DICOM_SUFFIXES}))
+"""Endings of images that are read, for messages."""
+
+_COUNTER = re.compile(r"[0-9]{3,6}\Z")
+"""The counter of a camera at the end of a name; that of DCF has four digits."""
 
 
 def list_images(source: Path) -> list[Path]:
@@ -40,7 +53,8 @@ def list_images(source: Path) -> list[Path]:
     return _images_and_rest(source)[0]
 
 
-def _images_and_rest(source: Path) -> tuple[list[Path], list[Path]]:
+def _images_and_rest(source: Path) -> tuple[list[Path], list[Path], str]:
+    """Images of a folder in their order, files beside them that are left out, and what decided the order."""
     try:
         paths = [path for path in source.iterdir() if not is_hidden(path.name)]
     except OSError as error:
@@ -49,7 +63,13 @@ def _images_and_rest(source: Path) -> tuple[list[Path], list[Path]]:
     if not images:
         _refuse_videos(source, paths)
         _refuse_folders(source, paths)
-    return _of_one_kind(source, sorted(images, key=lambda path: natural_key(path.name)))
+        images = [path for path in paths if path.is_file() and is_dicom(path)]
+    if not images and (suffixes := Counter(path.suffix.lower() for path in paths if path.is_file())):
+        counts = [f"{count} {suffix or 'without an ending'}" for suffix, count in suffixes.most_common()]
+        raise SourceError(f"{source}: no images here but {first_few(counts, 3)}; segue reads {_READ}")
+    frames, rest = _of_one_kind(source, sorted(images, key=lambda path: natural_key(path.name)))
+    frames, order = _in_order_of_counter(frames)
+    return frames, rest, order
 
 
 def _refuse_videos(source: Path | str, files: Sequence[Path]) -> None:
@@ -88,14 +108,18 @@ def _of_one_kind(source: Path | str, images: list[Path]) -> tuple[list[Path], li
         ) from None
 
 
-def open_folder(folder: Path, fps: float | None) -> ImageReader:
-    """The images of a folder; says which files beside them are left out."""
-    images, left = _images_and_rest(folder)
-    _report_left(folder, images, left)
+def open_folder(folder: Path, fps: float | None) -> Reader:
+    """The images of a folder, or its DICOM files; says which files beside them are left out."""
+    images, left, order = _images_and_rest(folder)
+    _report(folder, images, left, order)
+    if images and not is_image(images[0]):
+        return DicomReader(images, name_of_source(folder), str(folder), fps)
     return ImageReader(images, name_of_source(folder), str(folder), fps)
 
 
-def _report_left(source: Path | str, images: Sequence[Path], left: Sequence[Path]) -> None:
+def _report(source: Path | str, images: Sequence[Path], left: Sequence[Path], order: str) -> None:
+    if order:
+        notice(f"{source}: {order}")
     if left:
         notice(
             f"{source}: {len(images)} {images[0].suffix} images are the frames; {len(left)} files of the "
@@ -105,8 +129,8 @@ def _report_left(source: Path | str, images: Sequence[Path], left: Sequence[Path
 
 def open_pattern(pattern: str, fps: float | None) -> ImageReader:
     """The images that match a glob pattern, called by the last folder that the pattern names."""
-    images, left = _matched(pattern)
-    _report_left(pattern, images, left)
+    images, left, order = _matched(pattern)
+    _report(pattern, images, left, order)
     return ImageReader(images, name_of_source(Path(pattern)), pattern, fps)
 
 
@@ -131,7 +155,7 @@ def match_images(pattern: str) -> list[Path]:
     return _matched(pattern)[0]
 
 
-def _matched(pattern: str) -> tuple[list[Path], list[Path]]:
+def _matched(pattern: str) -> tuple[list[Path], list[Path], str]:
     paths = [
         path for path in map(Path, matching_paths(pattern)) if path.is_file() and not is_hidden(path.name)
     ]
@@ -141,8 +165,56 @@ def _matched(pattern: str) -> tuple[list[Path], list[Path]]:
         images = paths  # perhaps images whose names have no ending
     images.sort(key=lambda path: natural_key(str(path)))
     if len({path.parent for path in images}) > 1:  # numbers may begin anew in each folder
-        return images, []
-    return _of_one_kind(pattern, images)
+        return images, [], ""
+    frames, rest = _of_one_kind(pattern, images)
+    frames, order = _in_order_of_counter(frames)
+    return frames, rest, order
+
+
+def _in_order_of_counter(images: list[Path]) -> tuple[list[Path], str]:
+    """Put the images of a camera whose counter went from 9999 on to 0001 in the order of their times.
+
+    Args:
+        images: of one folder, in natural order.
+
+    Returns:
+        The images, and what decided the order; empty where the counter did not run over.
+    """
+    counters = [_COUNTER.search(path.stem) for path in images]
+    digits = [match[0] for match in counters if match is not None]
+    prefixes = {path.stem.removesuffix(each) for path, each in zip(images, digits, strict=False)}
+    if len(digits) < max(2, len(images)) or len({*map(len, digits)}) > 1 or len(prefixes) > 1:
+        return images, ""
+    numbers, last = [*map(int, digits)], 10 ** len(digits[0]) - 1
+    steps = [later - earlier for earlier, later in itertools.pairwise(numbers)]
+    if numbers[0] > 1 or numbers[-1] != last or max(steps) == 1:
+        return images, ""
+    place = steps.index(max(steps)) + 1
+    behind, first = images[:place], images[place:]
+    names = f"the names go from {first[-1].name} on to {behind[0].name}"
+    if _are_earlier(first, behind, _exif_time) or _are_earlier(first, behind, _written_time):
+        return first + behind, f"{names}, as their times say; {first[0].name} is the first frame"
+    return images, f"{names}, but no times say so; {behind[0].name} is the first frame"
+
+
+def _are_earlier(images: list[Path], others: list[Path], time_of: Callable[[Path], str]) -> bool:
+    """Whether all images have a time, and those of the first ones are earlier than those of the others."""
+    times, times_of_others = ([*map(time_of, paths)] for paths in (images, others))
+    return all(times) and all(times_of_others) and max(times) < min(times_of_others)
+
+
+def _written_time(path: Path) -> str:
+    """When a file was written, as text in the order of time."""
+    return f"{path.stat().st_mtime_ns:020d}"
+
+
+def _exif_time(path: Path) -> str:
+    """When a camera took an image by its EXIF data, as text in the order of time; empty if unknown."""
+    with suppress(DamageError, *IMAGE_ERRORS), _opened(path) as image:
+        exif = image.getexif()
+        time = exif.get_ifd(_EXIF).get(_TAKEN) or exif.get(_WRITTEN)
+        return str(time) if time and re.match(r"[0-9]{4}:[0-9]{2}:[0-9]{2} ", str(time)) else ""
+    return ""
 
 
 def read_image(path: Path, scale: Range | None = None) -> Image:
@@ -263,7 +335,7 @@ class ImageReader(Reader):
 
     def __init__(self, files: list[Path], name: str, where: str, fps: float | None) -> None:
         if not files:
-            raise SourceError(f"{where}: no images here ({', '.join(sorted(IMAGE_SUFFIXES))})")
+            raise SourceError(f"{where}: no images here ({_READ})")
         self.name = name
         self.where = where
         self.files = tuple(files)
@@ -307,18 +379,24 @@ class AnimationReader(Reader):
         self.where = str(path)
         self._fps = fps or DEFAULT_FPS
         self.files = (path,)
-        self._lock = threading.Lock()
-        self._shelf = ExitStack()
-        self._open: PillowImage.Image | None = None
-        self._at = 0
+        self._restart()
+        _ANIMATIONS.add(self)
         try:
             with _opened(path) as image:
-                self.total = _frames_of(image)
+                self._pages = self._pages_of_frames(image)
+                self.total = len(self._pages)
                 self._scale = self._range(image)
                 self.size = self._page(image, 0).shape[:2]
                 self.fps = 1 / self._duration(image)
         except DamageError as error:
             raise SourceError(str(error)) from error
+
+    def _restart(self) -> None:
+        """Have no open file; a fork leaves that of its parent alone, with which it shares the position."""
+        self._lock = threading.Lock()
+        self._shelf = ExitStack()
+        self._open: PillowImage.Image | None = None
+        self._at = 0
 
     @property
     def count(self) -> int:
@@ -360,17 +438,34 @@ class AnimationReader(Reader):
         samples: list[npt.NDArray[Any]] = []
         for index in range(0, self.count, max(1, -(-self.count // SAMPLES))):
             with suppress(*IMAGE_ERRORS):
-                image.seek(index)
+                image.seek(self._pages[index][0])
                 values = deep_values(image)
                 if values is None:
                     return None
                 samples.append(values)
         return Range.of(samples) if samples else None
 
+    def _pages_of_frames(self, image: PillowImage.Image) -> list[list[int]]:
+        """The pages that make each frame: one, or all slices of the first channel of a stack."""
+        count, axes = _frames_of(image), StackAxes.of(image)
+        pages = axes.pages_of_frames(count)
+        if pages is None:
+            return [[page] for page in range(count)]
+        channel = "of the first channel " if axes.channels > 1 else ""
+        shown = f"the brightest of {len(pages[0])} slices" if len(pages[0]) > 1 else "the page"
+        notice(
+            f"{self.where}: {count} pages are {len(pages)} frames; each shows {shown} {channel}"
+            "(save another channel or slice as a file of its own)"
+        )
+        return pages
+
     def _page(self, image: PillowImage.Image, index: int) -> Image:
         try:
-            image.seek(index)
-            return to_rgb(image, self._path, self._scale)
+            slices = []
+            for page in self._pages[index]:
+                image.seek(page)
+                slices.append(to_rgb(image, self._path, self._scale))
+            return slices[0] if len(slices) == 1 else np.max(slices, axis=0)
         except IMAGE_ERRORS as error:
             reason = str(error).split("\n")[0]
             raise DamageError(f"{self.where}: frame {index} is damaged ({reason})") from error
@@ -379,7 +474,19 @@ class AnimationReader(Reader):
         """Seconds for which a frame is shown; without an index that which was read last."""
         if index is not None:
             with suppress(*IMAGE_ERRORS):
-                image.seek(index)
+                image.seek(self._pages[index][0])
                 image.load()
         duration = image.info.get("duration", 0)  # milliseconds
         return duration / 1000 if isinstance(duration, (int, float)) and 0 < duration < 1e7 else 1 / self._fps
+
+
+_ANIMATIONS: WeakSet[AnimationReader] = WeakSet()
+
+
+def _begin_anew_in_fork() -> None:
+    for reader in _ANIMATIONS:
+        reader._restart()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew_in_fork)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePath
 
 from segue.utils.naming import is_hidden
@@ -37,10 +38,18 @@ def is_video(path: PurePath) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES and not is_hidden(path.name)
 
 
+_OF_MASKS = re.compile(
+    r"[-_. ](?:cp[-_])?(?:masks?|segmentations?|seg|labels?|gt|groundtruth|mattes?|alpha|bgrem)\Z",
+    re.IGNORECASE,
+)
+"""What programs add to the name of an image for its mask: Cellpose ``_cp_masks``, Carvana ``_mask``."""
+
+
 def one_kind(files: list[Path]) -> tuple[list[Path], list[Path]]:
     """Divide the images of a folder into those of one kind and others of the same stems, such as masks.
 
-    The kind that has all stems is taken, JPEG before others.
+    Files that are called by another one and a word for masks are its masks. Of the others, the kind that has
+    all stems is taken, JPEG before others.
 
     Args:
         files: images of one folder.
@@ -51,6 +60,21 @@ def one_kind(files: list[Path]) -> tuple[list[Path], list[Path]]:
     Raises:
         ValueError: no kind has all stems; the message names two files.
     """
+    images, masks = _without_masks(files)
+    frames, rest = _of_one_suffix(images)
+    return frames, rest + masks
+
+
+def _without_masks(files: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Images, and masks that are called by them; all and none where a mask has no image."""
+    called = {file: _OF_MASKS.sub("", file.stem) for file in files if _OF_MASKS.search(file.stem)}
+    images = [file for file in files if file not in called]
+    if not called or not {*called.values()} <= {file.stem for file in images}:
+        return files, []
+    return images, list(called)
+
+
+def _of_one_suffix(files: list[Path]) -> tuple[list[Path], list[Path]]:
     stems: dict[str, Path] = {}
     twins = [(stems[file.stem], file) for file in files if stems.setdefault(file.stem, file) is not file]
     if not twins:

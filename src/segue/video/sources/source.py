@@ -36,7 +36,16 @@ from segue.video.decoding.packets import PacketBuffer
 from segue.video.decoding.readers import ArrayReader, ConnectionChange, Reader, SourceImage
 from segue.video.decoding.savings import hardware_decoder
 from segue.video.sources.addresses import check_place, is_address
-from segue.video.sources.given import NAME, Capture, SourceLike, check_open, images_of, path_of
+from segue.video.sources.dicom import DicomReader, is_dicom
+from segue.video.sources.given import (
+    NAME,
+    Capture,
+    SourceLike,
+    check_open,
+    frames_of_image,
+    images_of,
+    path_of,
+)
 from segue.video.sources.identity import VideoSource
 from segue.video.sources.images import AnimationReader, ImageReader, count_frames, open_folder, open_pattern
 from segue.video.sources.kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
@@ -657,7 +666,7 @@ def _reader_of(source: Any, fps: float | None, reconnect: Reconnect, *, bgr: boo
     if isinstance(source, int) and not isinstance(source, bool):
         return CameraReader(source, reconnect)
     if isinstance(source, PillowImage.Image):
-        return ArrayReader([source], fps)
+        return ArrayReader(frames_of_image(source), fps)
     if isinstance(source, (list, tuple)) and source and all(isinstance(one, (str, Path)) for one in source):
         files = [user_path(one) for one in source]
         if videos := [file for file in files if file.is_dir() or file.suffix.lower() in VIDEO_SUFFIXES]:
@@ -713,6 +722,8 @@ def open_reader(path: Path, fps: float | None = None, index: FrameIndex | None =
     if path.is_dir():
         return open_folder(path, fps)
     check_file(path, SourceError)
+    if path.suffix.lower() not in IMAGE_SUFFIXES and is_dicom(path):
+        return DicomReader([path], path.stem, str(path), fps)
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         return VideoFileReader(path, fps, index)
     if count_frames(path) > 1:

@@ -14,7 +14,7 @@ from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.camera.scene_events import SceneEvents
 from segue.state import Checkpointable, checkpointed
 from segue.types import Image
-from segue.utils.arrays import UInt8Array
+from segue.utils.arrays import BoolArray, UInt8Array
 
 
 class Background(Checkpointable):
@@ -61,6 +61,9 @@ class Background(Checkpointable):
 
     def apply_gain(self, gains: Sequence[float]) -> None:
         """Make the scene brighter or darker by factors of red, green and blue."""
+
+    def adopt(self, image: Image, region: BoolArray) -> None:
+        """Take a part of the scene, (H, W), as an image, RGB (H, W, 3), shows it."""
 
     def enter(self, view: int | None, known: Collection[int], frames: Sequence[Image] = ()) -> None:
         """Begin the scene of a view, of which something may be known.

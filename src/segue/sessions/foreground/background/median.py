@@ -201,6 +201,15 @@ class MaskedMedian(Background):
         self._learnt, self._gains = self._learnt or self.scene, scaled(self._gains, gains)
         self.scene = self._learnt.in_other_light(self._gains)
 
+    def adopt(self, image: Image, region: BoolArray) -> None:
+        if not self._frames:
+            return
+        planes = image.transpose(2, 0, 1)
+        self._frames = [np.where(region, planes, frame) for frame in self._lit_frames()]
+        self._hidden = [hidden & ~region for hidden in self._hidden]
+        self._lights, self._halves = [SAME_LIGHT] * len(self._frames), []
+        self._learn()
+
     def _reset_transient_state(self) -> None:
         self.restart()
 

@@ -1,0 +1,1 @@
+"""Objects in a video whose frames are tracked in any order."""

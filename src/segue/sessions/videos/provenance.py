@@ -1,0 +1,553 @@
+"""The masks of an object in a video, what each was made from, and what has to be tracked again.
+
+A tracked mask was made from prompted frames, each with the revision of its prompts. It is stale if the
+nearest prompted frames are others now, or have another revision, and if one that it was made from is no
+longer prompted. This is computed whenever it is asked for. A pass adds masks and deletes nothing: a mask that
+is replaced counts again if the prompts after it are withdrawn.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple
+
+from segue.masks import Rle, decode_rle
+from segue.masks.rle import check_runs
+from segue.masks.unsure import check_unsure
+from segue.prompt_inputs import as_box, check_points
+from segue.prompts.correction import ClickHistory
+from segue.sessions.corrections import StoredObject
+from segue.types import ObjectInfo
+from segue.utils.arrays import BoolArray
+
+Revision = int
+"""Number of the prompts of an object on a frame. Each change gives a new one, which is never used again."""
+
+Source = tuple[int, Revision]
+"""A prompted frame of an object, and the revision of its prompts there."""
+
+MadeFrom = tuple[Source, ...]
+"""The prompted frames that a mask was made from, in the order in which trackings carried them to it."""
+
+Direction = Literal[1, -1]
+"""Of a tracking: 1 is forwards."""
+
+
+class Sources(NamedTuple):
+    """The nearest prompted frames of a frame; None on a side without one."""
+
+    before: Source | None = None
+    after: Source | None = None
+
+    @classmethod
+    def of(cls, made_from: MadeFrom, frame: int) -> Sources:
+        """The nearest ones of those that the mask of a frame was made from; the later of two revisions."""
+        before = after = None
+        for source in made_from:
+            if source[0] < frame and (before is None or source[0] >= before[0]):
+                before = source
+            elif source[0] > frame and (after is None or source[0] <= after[0]):
+                after = source
+        return cls(before, after)
+
+    def behind(self, direction: int) -> Source | None:
+        """The prompted frame from which a tracking in a direction comes."""
+        return self.before if direction == 1 else self.after
+
+
+class StoredMask(NamedTuple):
+    """A tracked mask and what it was made from."""
+
+    stored: StoredObject
+    made_from: MadeFrom
+
+
+class PromptedMask(NamedTuple):
+    """The mask of a prompted frame and the revision of its prompts."""
+
+    stored: StoredObject
+    revision: Revision
+
+
+@dataclass(eq=False)
+class ObjectMasks:
+    """The masks of an object in a video.
+
+    Attributes:
+        label: class or name.
+        prompts: masks of prompted frames.
+        clicks: clicks that made or corrected them, by frame.
+        removed: frames from which on the object is absent, until the next prompted one.
+        tracked: tracked masks by frame, the newest last.
+        versions: run lengths of prompted masks by frame and revision; earlier ones as long as masks were made
+            from them.
+    """
+
+    label: str | None = None
+    prompts: dict[int, PromptedMask] = field(default_factory=dict)
+    clicks: dict[int, ClickHistory] = field(default_factory=dict)
+    removed: set[int] = field(default_factory=set)
+    tracked: dict[int, list[StoredMask]] = field(default_factory=dict)
+    versions: dict[int, dict[Revision, str]] = field(default_factory=dict)
+
+    def prompt(self, frame: int, stored: StoredObject, revision: Revision) -> None:
+        """Take the mask of a prompted frame; the same mask keeps its revision."""
+        current = self.prompts.get(frame)
+        if current is not None and current.stored[1:] == stored[1:]:
+            revision = current.revision
+        self.prompts[frame] = PromptedMask(stored, revision)
+        self.versions.setdefault(frame, {})[revision] = stored[1]
+        self.removed.discard(frame)
+
+    def withdraw(self, frame: int) -> None:
+        """Withdraw the prompts of a frame, or the removal of the object there."""
+        self.prompts.pop(frame, None)
+        self.clicks.pop(frame, None)
+        self.versions.pop(frame, None)
+        self.removed.discard(frame)
+
+    def remove_from(self, frame: int) -> None:
+        """Make the object absent from a frame on, and withdraw its prompts there and later."""
+        for index in [index for index in (*self.prompts, *self.removed) if index >= frame]:
+            self.withdraw(index)
+        self.removed.add(frame)
+
+    def store(self, frame: int, mask: StoredMask) -> None:
+        """Store a tracked mask, unless a prompt that it was made from was withdrawn meanwhile."""
+        if not self.is_known(mask):
+            return
+        frames = _frames_of(mask)
+        earlier = [each for each in self.tracked.get(frame, ()) if each.made_from != mask.made_from]
+        # Prompts are withdrawn by frame, so that of masks of the same frames the newest is enough. The last
+        # one is also what an interrupted pass has replaced.
+        others = [each for each in earlier[:-1] if self.is_known(each) and _frames_of(each) != frames]
+        self.tracked[frame] = [*others, *earlier[-1:], mask]
+
+    def forget_unused_versions(self) -> None:
+        """Drop earlier versions of prompts that no tracked mask was made from."""
+        used = self._used()
+        for frame, versions in self.versions.items():
+            current = self.prompts[frame].revision
+            self.versions[frame] = {
+                n: counts for n, counts in versions.items() if n == current or (frame, n) in used
+            }
+
+    def earlier_versions(self) -> Iterator[tuple[int, Revision, str]]:
+        """Frame, revision and run lengths of earlier versions of prompts that masks were made from."""
+        for frame, revision in sorted(self._used()):
+            versions = self.versions.get(frame, {})
+            if revision in versions and revision != self.prompts[frame].revision:
+                yield frame, revision, versions[revision]
+
+    def _used(self) -> set[Source]:
+        return {source for masks in self.tracked.values() for mask in masks for source in mask.made_from}
+
+    def at(self, frame: int) -> StoredObject | None:
+        """The mask of a frame; None where none is known, and where the object is absent."""
+        if frame in self.prompts:
+            return self.prompts[frame].stored
+        mask = None if self.is_absent(frame) else self.tracked_at(frame)
+        return None if mask is None else mask.stored
+
+    def tracked_at(self, frame: int) -> StoredMask | None:
+        """The tracked mask of a frame: one of the present prompts, else the newest of no withdrawn prompt."""
+        masks = self.tracked.get(frame, ())
+        if len(masks) > 1:
+            sources = self.sources(frame)
+            known = [mask for mask in reversed(masks) if self.is_known(mask)]
+            current = (mask for mask in known if not self.stale(frame, mask, sources))
+            return next(current, (known or masks[-1:])[0])
+        return masks[0] if masks else None
+
+    def is_absent(self, frame: int) -> bool:
+        """Whether the object was removed on this frame or before, and not prompted since."""
+        return bool(self.removed) and self.sources(frame) == Sources() and frame not in self.prompts
+
+    def sources(self, frame: int) -> Sources:
+        """The nearest prompted frames of a frame; none where the object is absent."""
+        before = max((index for index in (*self.prompts, *self.removed) if index < frame), default=None)
+        after = min((index for index in (*self.prompts, *self.removed) if index > frame), default=None)
+        return self._between(frame if frame in self.removed else before, after)
+
+    def _between(self, before: int | None, after: int | None) -> Sources:
+        """The sources between two neighbouring frames with prompts or a removal."""
+        if before in self.removed:
+            return Sources()
+        return Sources(self._source(before), self._source(after))
+
+    def _source(self, frame: int | None) -> Source | None:
+        return None if frame is None or frame in self.removed else (frame, self.prompts[frame].revision)
+
+    def segments(self, frames: Sequence[int]) -> Iterator[tuple[Sequence[int], Sources]]:
+        """Frames with the same sources, of ascending ones, wherever the object is tracked."""
+        for before, after in pairwise([None, *sorted((*self.prompts, *self.removed)), None]):
+            sources = self._between(before, after)
+            if sources != Sources():
+                low = 0 if before is None else bisect_right(frames, before)
+                high = len(frames) if after is None else bisect_left(frames, after)
+                yield frames[low:high], sources
+
+    def stale(self, frame: int, mask: StoredMask, sources: Sources) -> list[Direction]:
+        """The directions of trackings that carry to a mask what has changed since it was made.
+
+        Args:
+            frame: index of its frame.
+            mask: one that was made from no withdrawn prompt.
+            sources: the present sources of the frame.
+
+        Returns:
+            None if it is as its prompts are.
+        """
+        made_from = Sources.of(mask.made_from, frame)
+        both: tuple[Direction, Direction] = (1, -1)
+        return [d for d in both if self._changed(d, made_from.behind(d), sources.behind(d))]
+
+    def _changed(self, direction: Direction, earlier: Source | None, source: Source | None) -> bool:
+        if source is None or source == earlier:
+            return False
+        return self._replaced(direction, earlier, source) != self.versions[source[0]][source[1]]
+
+    def _replaced(self, direction: Direction, earlier: Source | None, source: Source) -> str | None:
+        """Run lengths of the mask of a prompted frame as masks of an earlier source know it."""
+        frame = source[0]
+        if earlier is not None and earlier[0] == frame:
+            return self.versions[frame][earlier[1]]
+        mask = self.baseline(frame, direction, earlier)
+        if mask is None:
+            mask = next(filter(self.is_known, reversed(self.tracked.get(frame, ()))), None)
+        return None if mask is None else mask.stored[1]
+
+    def difference(
+        self, direction: Direction, earlier: Source | None, source: Source, size: tuple[int, int]
+    ) -> BoolArray:
+        """Pixels, (H, W), of a prompted frame that differ from what masks of an earlier source know of it."""
+        replaced = self._replaced(direction, earlier, source)
+        mask = decode(self.versions[source[0]][source[1]], size)
+        return mask if replaced is None else mask != decode(replaced, size)
+
+    def baseline(self, frame: int, direction: Direction, source: Source | None) -> StoredMask | None:
+        """The newest mask of a frame to which a tracking from another frame than ``source`` is to come."""
+        masks = reversed(self.tracked.get(frame, ()))
+        return next(
+            (
+                mask
+                for mask in masks
+                if Sources.of(mask.made_from, frame).behind(direction) == source and self.is_known(mask)
+            ),
+            None,
+        )
+
+    def is_known(self, mask: StoredMask) -> bool:
+        """Whether no prompt that a mask was made from was withdrawn."""
+        return all(revision in self.versions.get(frame, ()) for frame, revision in mask.made_from)
+
+
+def _frames_of(mask: StoredMask) -> set[int]:
+    return {frame for frame, _ in mask.made_from}
+
+
+def decode(counts: str, size: tuple[int, int]) -> BoolArray:
+    """The mask, (H, W), of checked run lengths."""
+    return decode_rle(Rle(size=list(size), counts=counts))
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Frames that are tracked from a prompted one.
+
+    Attributes:
+        start: index of the prompted frame.
+        stop: index of the last frame; before ``start`` it is tracked backwards.
+        made_from: for each object, the frames whose masks are stored, with what these are made from.
+        carries: for each object, the source so far of the masks that change near the difference alone. None
+            where masks are tracked anew.
+    """
+
+    start: int
+    stop: int
+    made_from: Mapping[int, Mapping[int, MadeFrom]]
+    carries: Mapping[int, Source | None] | None = None
+
+    @property
+    def direction(self) -> Direction:
+        """The direction of the tracking."""
+        return 1 if self.start < self.stop else -1
+
+
+_Frames = dict[int, MadeFrom]
+"""Frames of an object, ascending, with what their masks will be made from."""
+
+_Changes = dict[tuple[int, Direction, int | None], dict[int, dict[Source | None, _Frames]]]
+"""Masks to change, by the prompted frame and the direction from which the change comes, the next prompted
+frame, the object, and the source of its masks so far."""
+
+
+def plan(
+    objects: Mapping[int, ObjectMasks], frames: Sequence[int], part: tuple[int, int] | None = None
+) -> list[Pass]:
+    """Find out what has to be tracked.
+
+    Args:
+        objects: the objects by id.
+        frames: indices of all frames of the video, ascending.
+        part: the frame from which and the one to which to track; masks of others stay. None is all frames.
+
+    Returns:
+        Passes in their order: masks that are tracked anew, forwards and then backwards, then the changes of
+        each prompted frame, in both directions.
+    """
+    if part is not None:
+        low, high = sorted(part)
+        selected = frames[bisect_left(frames, low) : bisect_right(frames, high)]
+        frames = [index for index in selected if index != part[0]]
+    anew: list[tuple[int, int, _Frames]] = []  # start, object
+    changes: _Changes = {}
+    for number, masks in objects.items():
+        for segment, sources in masks.segments(frames):
+            missing: _Frames = {}
+            for frame in segment:
+                mask = next(filter(masks.is_known, reversed(masks.tracked.get(frame, ()))), None)
+                if mask is None:
+                    missing[frame] = tuple(source for source in sources if source is not None)
+                    continue
+                current = masks.tracked_at(frame)
+                if current is None or not masks.stale(frame, current, sources):
+                    continue
+                made_from = mask.made_from
+                for direction in masks.stale(frame, mask, sources):
+                    source = sources.behind(direction)
+                    assert source is not None
+                    made_from = (*made_from, source)
+                    earlier = Sources.of(mask.made_from, frame).behind(direction)
+                    ahead = sources.behind(-direction)
+                    way = source[0], direction, None if ahead is None else ahead[0]
+                    by_source = changes.setdefault(way, {}).setdefault(number, {})
+                    by_source.setdefault(earlier, {})[frame] = made_from
+            if missing:
+                start = sources.before or sources.after
+                assert start is not None
+                anew.append((start[0], number, missing))
+    passes = _anew(anew, frames) if part is None else _from(part[0], anew)
+    return [*passes, *_carrying(changes)]
+
+
+def _anew(missing: Sequence[tuple[int, int, _Frames]], frames: Sequence[int]) -> Iterator[Pass]:
+    """Passes over frames without masks; those whose ways meet are one."""
+    directions: tuple[Direction, Direction] = (1, -1)
+    for direction in directions:
+        ways = [way for way in missing if (min(way[2]) > way[0]) == (direction == 1)]
+        ways.sort(key=lambda way: way[0] * direction)
+        while ways:
+            start, stop = ways[0][0], ways[0][0]
+            joined = 0
+            while joined < len(ways) and (_next(frames, stop, direction) - ways[joined][0]) * direction >= 0:
+                last = max(ways[joined][2], key=lambda frame: frame * direction)
+                stop = max(stop, last, key=lambda frame: frame * direction)
+                joined += 1
+            yield Pass(start, stop, _by_object(ways[:joined]))
+            ways = ways[joined:]
+
+
+def _next(frames: Sequence[int], frame: int, direction: Direction) -> int:
+    """The neighbour of a frame in a direction, or the frame itself at the end of the video."""
+    place = bisect_left(frames, frame) + direction
+    return frames[place] if 0 <= place < len(frames) else frame
+
+
+def _from(start: int, missing: Iterable[tuple[int, int, _Frames]]) -> Iterator[Pass]:
+    """One pass from a frame over frames without masks on one side of it."""
+    frames = [frame for *_, each in missing for frame in each]
+    if frames:
+        yield Pass(start, max(frames, key=lambda frame: abs(frame - start)), _by_object(missing))
+
+
+def _by_object(ways: Iterable[tuple[int, int, _Frames]]) -> dict[int, _Frames]:
+    by_object: dict[int, _Frames] = {}
+    for _, number, frames in ways:
+        by_object.setdefault(number, {}).update(frames)
+    return by_object
+
+
+def _carrying(changes: _Changes) -> Iterator[Pass]:
+    """Passes that carry the changes of prompted frames; objects with one range are together."""
+    for (start, _, _), objects in sorted(changes.items(), key=lambda item: (item[0][0], -item[0][1])):
+        for count in range(max(map(len, objects.values()))):
+            several = {i: [*each.items()][count] for i, each in objects.items() if count < len(each)}
+            made_from = {i: frames for i, (_, frames) in several.items()}
+            last = max((f for frames in made_from.values() for f in frames), key=lambda f: abs(f - start))
+            yield Pass(start, last, made_from, {i: source for i, (source, _) in several.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An object, and the prompts that a tracking of it knows.
+
+    Attributes:
+        masks: the object.
+        prompts: its prompts, by frame, when the tracking was planned.
+    """
+
+    masks: ObjectMasks
+    prompts: Mapping[int, PromptedMask]
+
+    def current(self) -> Shown:
+        """The same without prompts that were withdrawn since."""
+        return Shown(self.masks, {i: each for i, each in self.prompts.items() if i in self.masks.prompts})
+
+    def is_there(self, frame: int) -> bool:
+        """Whether the object has prompts and was not removed before a frame."""
+        return bool(self.prompts) and not self.masks.is_absent(frame)
+
+
+class PreviousMasks(Mapping[int, Sequence[StoredObject]]):
+    """The masks of some objects that a pass replaces near a change, by frame, as they are when looked up."""
+
+    def __init__(self, each: Pass, objects: Mapping[int, Shown]) -> None:
+        self._pass, self._objects = each, objects
+
+    def __getitem__(self, index: int) -> Sequence[StoredObject]:
+        stored = []
+        for i, shown in self._objects.items():
+            masks, carries = shown.masks, self._pass.carries or {}
+            mask = masks.baseline(index, self._pass.direction, carries[i]) if i in carries else None
+            mask = mask or masks.tracked_at(index)
+            if mask is not None and not masks.is_absent(index):
+                stored.append(mask.stored)
+        return stored
+
+    def __iter__(self) -> Iterator[int]:
+        return iter({index for shown in self._objects.values() for index in shown.masks.tracked})
+
+    def __len__(self) -> int:
+        return len({index for shown in self._objects.values() for index in shown.masks.tracked})
+
+
+def as_json(objects: Mapping[int, ObjectMasks]) -> dict[str, Any]:
+    """The objects of a video as values for JSON; :func:`from_json` reads them."""
+    prompted: dict[str, dict[str, list[Any]]] = {}
+    tracked: dict[str, dict[str, list[Any]]] = {}
+    replaced, versions, removed, clicks = [], [], [], []
+    for i, masks in objects.items():
+        for frame, (stored, revision) in masks.prompts.items():
+            prompted.setdefault(str(frame), {})[str(i)] = [*_row(stored), revision]
+        for frame, (*earlier, last) in masks.tracked.items():
+            tracked.setdefault(str(frame), {})[str(i)] = [*_row(last.stored), list(map(list, last.made_from))]
+            replaced += [[frame, i, *_row(each.stored), list(map(list, each.made_from))] for each in earlier]
+        versions += [[frame, i, *version] for frame, *version in masks.earlier_versions()]
+        removed += [[frame, i] for frame in sorted(masks.removed)]
+        clicks += [
+            [frame, i, list(map(list, each.clicks)), each.box and list(each.box), each.mends]
+            for frame, each in masks.clicks.items()
+        ]
+    labels = {str(i): masks.label for i, masks in objects.items()}
+    lists = {"replaced": replaced, "versions": versions, "removed": removed, "clicks": clicks}
+    return {"labels": labels, "prompted": prompted, "tracked": tracked, **lists}
+
+
+def _row(stored: StoredObject) -> list[Any]:
+    return [stored[0].score, *stored[1:]]
+
+
+def from_json(
+    state: Mapping[str, Any], frames: Sequence[int], size: tuple[int, int]
+) -> tuple[dict[int, ObjectMasks], Revision]:
+    """The objects of :func:`as_json`, and the last revision that was given.
+
+    Masks of earlier versions, which do not say what they were made from, were made from all prompts but for
+    corrections that were not tracked yet.
+
+    Raises:
+        DatasetError: run lengths are damaged. Other damage raises what reading it raises.
+    """
+    objects = {
+        int(i): ObjectMasks(label if label is None else str(label)) for i, label in state["labels"].items()
+    }
+    revision = int(state.get("revision", 0))
+    for frame, rows in state["prompted"].items():
+        for i, row in rows.items():
+            stored, rest = _stored(int(i), row)
+            revision = revision if rest else revision + 1
+            objects[int(i)].prompt(int(frame), stored, int(rest[0]) if rest else revision)
+    for frame, i, number, counts in state.get("versions", ()):
+        objects[int(i)].versions.setdefault(int(frame), {})[int(number)] = str(counts)
+    for frame, i in state.get("removed", ()):
+        objects[int(i)].removed.add(int(frame))
+    for frame, i, *row in state.get("replaced", ()):
+        stored, [made_from] = _stored(int(i), row)
+        objects[int(i)].tracked.setdefault(int(frame), []).append(StoredMask(stored, _made_from(made_from)))
+    unknown: dict[int, dict[int, StoredObject]] = {}
+    for frame, rows in state["tracked"].items():
+        for i, row in rows.items():
+            stored, rest = _stored(int(i), row)
+            if rest:
+                mask = StoredMask(stored, _made_from(rest[0]))
+                objects[int(i)].tracked.setdefault(int(frame), []).append(mask)
+            else:
+                unknown.setdefault(int(i), {})[int(frame)] = stored
+    before: dict[int, dict[tuple[int, int], Source]] = {}
+    for frame, i, way, counts in state.get("earlier", ()):
+        revision += 1
+        objects[int(i)].versions[int(frame)][revision] = str(counts)
+        before.setdefault(int(i), {})[int(frame), int(way)] = int(frame), revision
+    for i, by_frame in unknown.items():
+        _made_from_all(objects[i], by_frame, frames, before.get(i, {}))
+    for frame, i, clicks, box, mends in state["clicks"]:
+        objects[int(i)].clicks[int(frame)] = _history_of(clicks, box, mends, size)
+    _check(objects, size)
+    revisions = (n for masks in objects.values() for of_frame in masks.versions.values() for n in of_frame)
+    return objects, max(revision, *revisions, 0)
+
+
+def _made_from_all(
+    masks: ObjectMasks,
+    tracked: Mapping[int, StoredObject],
+    frames: Sequence[int],
+    before: Mapping[tuple[int, int], Source],
+) -> None:
+    """Let masks be made from their sources now, or from those before corrections by frame and direction."""
+    for segment, sources in masks.segments(frames):
+        both = zip((1, -1), sources, strict=True)
+        made_from = tuple(before.get((each[0], way), each) for way, each in both if each is not None)
+        for frame in segment:
+            if frame in tracked:
+                masks.tracked[frame] = [StoredMask(tracked[frame], made_from)]
+    for frame in masks.prompts.keys() & tracked.keys():
+        made_from = tuple(each for each in masks.sources(frame) if each is not None)
+        masks.tracked[frame] = [StoredMask(tracked[frame], made_from)]
+
+
+def _stored(number: int, row: Sequence[Any]) -> tuple[StoredObject, Sequence[Any]]:
+    """A mask of a row, and what follows it; rows of earlier versions are shorter."""
+    score, counts, *others = row
+    whole, unsure = (None if runs is None else str(runs) for runs in (*others, None, None)[:2])
+    return (ObjectInfo(number, score=float(score)), str(counts), whole, unsure), others[2:]
+
+
+def _made_from(values: Sequence[Sequence[Any]]) -> MadeFrom:
+    return tuple((int(frame), int(revision)) for frame, revision in values)
+
+
+def _history_of(clicks: Any, box: Any, mends: Any, size: tuple[int, int]) -> ClickHistory:
+    """The clicks of a state, inside of the image."""
+    history = ClickHistory(
+        tuple((float(x), float(y), bool(inside)) for x, y, inside in clicks),
+        None if box is None else as_box(box, "box"),
+        bool(mends),
+    )
+    check_points([click[:2] for click in history.clicks], size)
+    return history
+
+
+def _check(objects: Mapping[int, ObjectMasks], size: tuple[int, int]) -> None:
+    """Raise DatasetError where run lengths are none of an image of a size."""
+    stored = [each.stored for masks in objects.values() for each in masks.prompts.values()]
+    stored += [m.stored for masks in objects.values() for each in masks.tracked.values() for m in each]
+    runs = [counts for _, *both, _ in stored for counts in both if counts is not None]
+    for masks in objects.values():
+        runs += [counts for versions in masks.versions.values() for counts in versions.values()]
+    check_runs([counts.encode() for counts in runs], math.prod(size))
+    check_unsure((unsure for *_, unsure in stored if unsure is not None), size)

@@ -1,0 +1,216 @@
+"""Corrections in ``segue.Video``, in any number and order: each changes what was made from it alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import segue
+from segue.errors import PromptError
+from segue.types import MaskPrompt, RemovePrompt
+from tests.nearest_mask import NearestMask, cells_of, images, mask_of, whole_masks
+
+COUNT = 9
+SAVED = Path(__file__).parents[1] / "saved/video.json"
+"""Two objects, tracked from frame 0 and then corrected on frames 6 and 3, as saved by an earlier version."""
+
+
+@pytest.fixture
+def video() -> segue.Video:
+    return segue.Video(images(COUNT), model=NearestMask(), device="cpu")
+
+
+def give(video: segue.Video, frame: int, cells: str, number: int = 1) -> None:
+    """Give an object the cells of a text; object 2 is in the second row."""
+    video.add(frame, masks={number: mask_of(map(int, cells), number - 1)})
+
+
+def cells(video: segue.Video, number: int = 1) -> list[str]:
+    """The cells of an object on each frame; None where it is not known."""
+    found = []
+    for index in range(COUNT):
+        mask = whole_masks(video[index]).get(number)
+        found.append("-" if mask is None else "".join(map(str, sorted(cells_of(mask, number - 1)))))
+    return found
+
+
+def track(video: segue.Video) -> list[int]:
+    return [result.index for result in video.propagate()]
+
+
+def test_two_corrections_before_one_tracking_change_each_what_is_near(video: segue.Video) -> None:
+    give(video, 0, "03")
+    track(video)
+    give(video, 2, "01")  # instead of cell 3 there is cell 1
+    give(video, 6, "023")
+    track(video)
+    assert cells(video) == ["03", "03", "01", "01", "01", "023", "023", "023", "023"]
+
+
+def test_a_correction_waits_while_another_one_is_tracked(
+    video: segue.Video,
+) -> None:
+    """What changes behind the later one is near its change, and not anywhere."""
+    give(video, 0, "03")
+    track(video)
+    for index, result in enumerate(video):  # another prompter might see cell 2 everywhere
+        assert index == result.index
+    give(video, 2, "013")
+    give(video, 6, "0")
+    list(video.propagate(2, 4))
+    assert cells(video)[7:] == ["03", "03"]
+    track(video)
+    assert cells(video)[5:] == ["0", "0", "0", "0"]
+
+
+def test_a_correction_and_a_new_object_on_one_frame(video: segue.Video) -> None:
+    give(video, 0, "03")
+    track(video)
+    give(video, 4, "013")
+    give(video, 4, "2", 2)
+    track(video)
+    assert cells(video) == ["03", "03", "03", *["013"] * 6]
+    assert cells(video, 2) == ["2"] * COUNT
+    assert track(video) == list(range(COUNT))
+    assert cells(video) == ["03", "03", "03", *["013"] * 6]
+
+
+def test_a_first_frame_that_was_clicked_twice_is_no_correction(video: segue.Video) -> None:
+    give(video, 0, "03")
+    give(video, 0, "013")
+    track(video)
+    steps = NearestMask.steps
+    give(video, 5, "0123")
+    track(video)
+    # Forwards from frame 5 and back to frame 0; each pass sees both prompted frames.
+    assert NearestMask.steps - steps == 2 + 3 + 2 + 4
+    assert cells(video) == ["013", "013", "013", *["0123"] * 6]
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_withdrawn_correction_leaves_nothing(video: segue.Video, tracked: bool) -> None:
+    give(video, 0, "0")
+    track(video)
+    give(video, 4, "03")  # wrong: cell 3 belongs to something else
+    track(video)
+    assert cells(video) == ["0", "0", "0", *["03"] * 6]
+    give(video, 7, "01")
+    if tracked:
+        track(video)
+    video.remove(1, 4)
+    track(video)
+    assert not any("3" in each for each in cells(video))
+    assert cells(video)[7:] == ["01", "01"]
+    video.remove(1, 7)
+    track(video)
+    assert cells(video) == ["0"] * COUNT
+
+
+def test_a_correction_and_its_withdrawal_leave_all_as_it_was(video: segue.Video) -> None:
+    give(video, 2, "03")
+    track(video)
+    give(video, 6, "01")
+    track(video)
+    before = cells(video)
+    give(video, 4, "0123")
+    track(video)
+    assert cells(video) != before
+    steps = NearestMask.steps
+    video.remove(1, 4)
+    assert cells(video) == before, "at once"
+    track(video)
+    assert cells(video) == before
+    assert NearestMask.steps == steps, "the masks before are known"
+
+
+def test_a_correction_that_comes_while_a_pass_runs_is_tracked_by_the_next(video: segue.Video) -> None:
+    give(video, 0, "0")
+    track(video)
+    give(video, 4, "03")
+    running = video.propagate()
+    next(running)
+    next(running)
+    give(video, 7, "013")
+    list(running)
+    assert cells(video) == ["0", "0", "0", "03", "03", "03", "03", "013", "03"]
+    track(video)
+    assert cells(video) == ["0", "0", "0", "03", "03", "03", "013", "013", "013"]
+
+
+def test_a_pass_that_was_stopped_goes_on_where_it_was(video: segue.Video) -> None:
+    give(video, 0, "0")
+    track(video)
+    give(video, 3, "03")
+    running = video.propagate()
+    assert [next(running).index for _ in range(3)] == [3 + 1, 5, 6]
+    del running
+    assert cells(video) == ["0", "0", "0", "03", "03", "03", "03", "0", "0"]
+    state = json.loads(json.dumps(video.state()))
+    other = segue.Video(images(COUNT), model=NearestMask(), device="cpu")
+    other.restore(state)
+    for each in (video, other):
+        track(each)
+        assert cells(each) == ["0", "0", *["03"] * 7]
+
+
+def test_tracking_twice_changes_nothing_and_tracks_nothing(video: segue.Video) -> None:
+    give(video, 3, "01")
+    first = track(video)
+    steps, before = NearestMask.steps, cells(video)
+    assert first == [4, 5, 6, 7, 8, 2, 1, 0]
+    assert sorted(track(video)) == list(range(COUNT))
+    assert [result.index for result in video.propagate(3, 5)] == [4, 5]
+    assert (NearestMask.steps, cells(video)) == (steps, before)
+
+
+def test_an_object_that_is_removed_from_a_frame_on_stays_before_it(video: segue.Video) -> None:
+    give(video, 0, "01")
+    give(video, 0, "2", 2)
+    track(video)
+    steps = NearestMask.steps
+    video.add(5, [RemovePrompt(1)])
+    assert cells(video) == ["01"] * 5 + ["-"] * 4
+    assert cells(video, 2) == ["2"] * COUNT
+    track(video)
+    assert (cells(video), NearestMask.steps) == (["01"] * 5 + ["-"] * 4, steps)
+    state = json.loads(json.dumps(video.state()))
+    give(video, 7, "03")
+    track(video)
+    assert cells(video) == ["01"] * 5 + ["-", "-", "03", "03"]
+    video.restore(state)
+    assert cells(video) == ["01"] * 5 + ["-"] * 4
+    video.remove(1, 5)
+    assert cells(video) == ["01"] * COUNT
+    video.add(0, [RemovePrompt(1)])
+    assert video.ids == (2,)
+
+
+def test_an_object_that_is_removed_before_it_is_tracked(video: segue.Video) -> None:
+    give(video, 1, "01")
+    video.add(5, [RemovePrompt(1)])
+    give(video, 3, "2", 2)
+    track(video)
+    assert cells(video) == ["01"] * 5 + ["-"] * 4
+    assert cells(video, 2) == ["2"] * COUNT
+
+
+def test_a_state_of_an_earlier_version_goes_on(video: segue.Video) -> None:
+    """Its masks were made from all prompts before them, but for the corrections that wait."""
+    video.restore(json.loads(SAVED.read_text()))
+    assert (cells(video)[:6], cells(video, 2)[:3]) == (["03"] * 6, ["2"] * 3)
+    track(video)
+    assert cells(video) == [*["03"] * 4, *["01"] * 5]
+    assert cells(video, 2) == ["2", "2", *["23"] * 7]
+    steps = NearestMask.steps
+    track(video)
+    assert NearestMask.steps == steps
+
+
+def test_a_prompt_for_another_frame_is_refused(video: segue.Video) -> None:
+    with pytest.raises(PromptError, match="for frame 3, but was given on frame 0"):
+        video.add(0, [MaskPrompt(1, mask_of([0], 0), frame=3)])
+    assert video.ids == ()
+    video.add(3, [MaskPrompt(1, mask_of([0], 0), frame=3)])
+    assert video.prompted == (3,)

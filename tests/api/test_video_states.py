@@ -1,0 +1,281 @@
+"""``segue.Video`` where people add, correct, withdraw, track, stop, save and restore in any order.
+
+The network gives masks in closed form, and one cell more for no reason where an object was prompted twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+import segue
+from segue.types import RemovePrompt, Segmentation
+from tests.nearest_mask import RESTLESS, Cells, NearestMask, cells_of, images, mask_of, whole_masks
+
+COUNT = 9
+IMAGES = images(COUNT)
+NETWORK = NearestMask()
+FRAMES = st.integers(0, COUNT - 1)
+NUMBERS = st.sampled_from([1, 2])
+CELLS = st.frozensets(st.integers(1, RESTLESS - 1)).map(lambda cells: cells | {0})
+
+Table = dict[tuple[int, int], Cells]
+"""Cells by frame and object."""
+
+
+class VideoMachine(RuleBasedStateMachine):
+    """A video, and what is known of its masks."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.video = segue.Video(IMAGES, model=NETWORK, device="cpu")
+        self.prompts: dict[int, dict[int, Cells]] = {}  # by object and frame
+        self.removed: dict[int, set[int]] = {}
+        self.settle()
+
+    # What people do
+
+    @rule(frame=FRAMES, number=NUMBERS, cells=CELLS)
+    def add_or_correct(self, frame: int, number: int, cells: Cells) -> None:
+        before = self.table().get((frame, number))
+        self.video.add(frame, masks={number: mask_of(cells, number - 1)})
+        self.prompts.setdefault(number, {})[frame] = cells
+        if frame in self.removed.get(number, ()):
+            self.removed[number].remove(frame)
+            self.withdrawn.add(number)
+        changed = frozenset(range(RESTLESS + 1)) if before is None else before ^ cells
+        of_object = self.touched.setdefault(number, {})
+        of_object[frame] = of_object.get(frame, frozenset()) | changed
+
+    @precondition(lambda self: self.tracked())
+    @rule(data=st.data())
+    def confirm(self, data: st.DataObject) -> None:
+        frame, number = data.draw(st.sampled_from(self.tracked()))
+        self.add_or_correct(frame, number, self.table()[frame, number])
+
+    @precondition(lambda self: self.prompts)
+    @rule(data=st.data())
+    def withdraw(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted(self.prompts)))
+        frame = data.draw(st.sampled_from(sorted({*self.prompts[number], *self.removed.get(number, ())})))
+        self.video.remove(number, frame)
+        self.prompts[number].pop(frame, None)
+        self.removed.get(number, set()).discard(frame)
+        self.forget(number)
+
+    @precondition(lambda self: self.prompts)
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted(self.prompts)))
+        self.video.remove(number)
+        self.prompts[number] = {}
+        self.forget(number)
+
+    @precondition(lambda self: self.prompts)
+    @rule(data=st.data(), frame=FRAMES)
+    def remove_from(self, data: st.DataObject, frame: int) -> None:
+        number = data.draw(st.sampled_from(sorted(self.prompts)))
+        self.video.add(frame, [RemovePrompt(number)])
+        self.prompts[number] = {i: cells for i, cells in self.prompts[number].items() if i < frame}
+        self.removed[number] = {i for i in self.removed.get(number, ()) if i < frame} | {frame}
+        self.forget(number)
+
+    @precondition(lambda self: self.prompts)
+    @rule()
+    def track_all(self) -> None:
+        list(self.video.propagate())
+        self.check_settled()
+
+    @precondition(lambda self: self.prompts)
+    @rule(data=st.data(), stop=FRAMES)
+    def track_part(self, data: st.DataObject, stop: int) -> None:
+        start = data.draw(st.sampled_from(self.video.prompted))
+        before = self.table()
+        low, high = sorted((start, stop))
+        given = [result.index for result in self.video.propagate(start, stop)]
+        assert all(low <= index <= high and index != start for index in given)
+        after = self.table()
+        assert all(after[key] == cells for key, cells in before.items() if not low <= key[0] <= high)
+
+    @precondition(lambda self: self.prompts)
+    @rule(count=st.integers(0, 5))
+    def stop_in_the_middle(self, count: int) -> None:
+        list(islice(self.video.propagate(), count))
+
+    @precondition(lambda self: self.prompts)
+    @rule(data=st.data(), count=st.integers(0, 5))
+    def change_while_it_runs(self, data: st.DataObject, count: int) -> None:
+        running: Iterator[Segmentation] = self.video.propagate()
+        list(islice(running, count))
+        what: Any = data.draw(st.sampled_from(["add_or_correct", "withdraw", "remove", "remove_from"]))
+        if what == "add_or_correct":
+            self.add_or_correct(data.draw(FRAMES), data.draw(NUMBERS), data.draw(CELLS))
+        elif what == "remove_from":
+            self.remove_from(data, data.draw(FRAMES))
+        else:
+            getattr(self, what)(data)
+        self.consistent()
+        for result in running:
+            assert result == self.video[result.index]
+
+    @rule(how=st.sampled_from(["json", "pickle", "state"]))
+    def save_and_restore(self, how: str) -> None:
+        before = self.table()
+        if how == "json":
+            state = json.loads(json.dumps(self.video.state()))
+            self.video = segue.Video(IMAGES, model=NETWORK, device="cpu")
+            self.video.restore(state)
+            assert json.loads(json.dumps(self.video.state())) == state
+        elif how == "pickle":
+            self.video = pickle.loads(pickle.dumps(self.video))
+        else:
+            state = self.video._whole_state()
+            self.video.reset()
+            self.video.restore(state)
+        assert self.table() == before
+
+    @rule()
+    def close(self) -> None:
+        self.video.close()
+
+    @precondition(lambda self: self.prompts)
+    @rule(frame=FRAMES, number=NUMBERS, cells=CELLS, count=st.integers(0, 20))
+    def correct_and_withdraw(self, frame: int, number: int, cells: Cells, count: int) -> None:
+        """A correction that is withdrawn leaves the masks as if it had never been."""
+        if frame in self.prompts.get(number, ()) or number not in self.prompts or self.absent(frame, number):
+            return
+        self.track_all()
+        before = self.table()
+        self.video.add(frame, masks={number: mask_of(cells, number - 1)})
+        list(islice(self.video.propagate(), count))
+        self.video.remove(number, frame)
+        list(self.video.propagate())
+        assert self.table() == before
+
+    @precondition(lambda self: self.prompts)
+    @rule(first=FRAMES, second=FRAMES, one=CELLS, other=CELLS, number=NUMBERS)
+    def two_corrections_commute(self, first: int, second: int, one: Cells, other: Cells, number: int) -> None:
+        """In either order, where a prompted frame lies between them."""
+        between = [i for i in self.prompts.get(number, ()) if min(first, second) < i < max(first, second)]
+        if not between:
+            return
+        self.track_all()
+        state = self.video.state()
+        tables = []
+        for order in ((first, one), (second, other)), ((second, other), (first, one)):
+            self.video.restore(state)
+            for frame, cells in order:
+                self.video.add(frame, masks={number: mask_of(cells, number - 1)})
+                list(self.video.propagate())
+            tables.append(self.table())
+        self.video.restore(state)
+        assert tables[0] == tables[1]
+
+    # What holds
+
+    @invariant()
+    def consistent(self) -> None:
+        """Prompted masks are as given, nothing is where it was removed, and everything is made of cells."""
+        table = self.table()
+        assert self.video.ids == tuple(sorted(self.prompts))
+        for number, prompts in self.prompts.items():
+            for frame, cells in prompts.items():
+                assert table[frame, number] == cells
+        assert all(number in self.prompts and not self.absent(frame, number) for frame, number in table)
+
+    def check_settled(self) -> None:
+        """See that all has been tracked, and that only what is near a change has changed."""
+        steps, table = NearestMask.steps, self.table()
+        list(self.video.propagate())
+        assert (NearestMask.steps, self.table()) == (steps, table), "tracking twice is tracking once"
+        for number, prompts in self.prompts.items():
+            for frame in range(COUNT):
+                if self.absent(frame, number):
+                    continue
+                for cell in range(RESTLESS):
+                    has = cell in table[frame, number]
+                    assert any((cell in cells) is has for cells in prompts.values()), (
+                        f"no prompt says so of cell {cell} of object {number} on frame {frame}"
+                    )
+        for (frame, number), cells in self.settled.items():
+            if number not in self.withdrawn and frame not in self.touched.get(number, ()):
+                near = self.nearest(frame, number)
+                touched = self.touched.get(number, {})
+                allowed = frozenset[int]().union(*touched.values()) if near & {*touched} else frozenset()
+                assert cells ^ table[frame, number] <= allowed, f"object {number} on frame {frame}"
+        self.settle()
+
+    # What is known
+
+    def settle(self) -> None:
+        self.settled = self.table()
+        self.touched: dict[int, dict[int, Cells]] = {}  # what prompts have changed since, by object and frame
+        self.withdrawn = set[int]()  # objects of which a prompt was withdrawn since
+
+    def forget(self, number: int) -> None:
+        self.withdrawn.add(number)
+        if not self.prompts[number]:
+            del self.prompts[number]
+            self.removed.pop(number, None)
+
+    def table(self) -> Table:
+        return {
+            (frame, number): cells_of(mask, number - 1)
+            for frame in range(COUNT)
+            for number, mask in whole_masks(self.video[frame]).items()
+        }
+
+    def tracked(self) -> list[tuple[int, int]]:
+        return [(frame, i) for frame, i in self.table() if frame not in self.prompts[i]]
+
+    def absent(self, frame: int, number: int) -> bool:
+        """Whether nothing may be there: it was removed before, or nothing leads to the frame."""
+        removed, prompts = self.removed.get(number, set()), self.prompts[number]
+        last = max((i for i in (*removed, *prompts) if i <= frame), default=None)
+        if last is None:
+            following = min((i for i in (*removed, *prompts) if i > frame), default=None)
+            return following not in prompts
+        return last not in prompts
+
+    def nearest(self, frame: int, number: int) -> set[int]:
+        """The nearest frames on both sides on which an object is prompted or removed."""
+        events = [*self.prompts[number], *self.removed.get(number, ())]
+        before = max((i for i in events if i < frame), default=-1)
+        return {before, min((i for i in events if i > frame), default=-1)}
+
+
+LONG = int(os.environ.get("SEGUE_STATE_EXAMPLES", "200"))
+"""Sequences of the slow test; each run draws others."""
+
+VideoMachine.TestCase.settings = settings(
+    max_examples=12, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestVideo = VideoMachine.TestCase
+
+
+class _LongMachine(VideoMachine):
+    pass
+
+
+_LongMachine.TestCase.settings = settings(
+    max_examples=LONG,
+    stateful_step_count=30,
+    deadline=None,
+    derandomize=False,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.mark.slow
+class TestVideoForLong(_LongMachine.TestCase):  # type: ignore[misc, name-defined]
+    """The same with many steps."""

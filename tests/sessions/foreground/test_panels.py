@@ -1,0 +1,70 @@
+"""A part of the image that changes at once and then stands still becomes background."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from segue.sessions import ForegroundSession
+from segue.sessions.foreground.background.median import MaskedMedian
+from segue.sessions.foreground.stages.panels import _changed_part
+from segue.types import Frame, Image, Segmentation
+
+RNG = np.random.default_rng(0)
+SCENE = RNG.integers(60, 120, (96, 128, 3), dtype=np.uint8)
+OTHER = RNG.integers(150, 250, (48, 64, 3), dtype=np.uint8)
+
+
+def four_views(index: int, *, at: int = 60, moves: bool = False, settles: int = 1) -> Image:
+    """A view, a quarter of the image, shows another image from a frame on, at once or in a few steps."""
+    image = SCENE.copy()
+    if index >= at:
+        share = min(1.0, (index - at + 1) / settles)
+        view = np.roll(OTHER, 5 * index, 1) if moves else OTHER
+        image[:48, 64:] = (share * view + (1 - share) * image[:48, 64:]).astype(np.uint8)
+    return image
+
+
+def results(without: Sequence[str] = (), **options: bool | int) -> list[Segmentation]:
+    session = ForegroundSession("mustan-lite", device="cpu", without=without)
+    frames = [Frame(index, index / 25, four_views(index, **options)) for index in range(120)]
+    found = [session.step(frame) for frame in frames]
+    return [result for result in [*found, *session.finish()] if result is not None]
+
+
+@pytest.mark.parametrize("settles", [1, 6])
+def test_a_view_that_turns_to_another_image_is_no_object(settles: int) -> None:
+    found = results(settles=settles)
+    assert all(not result.mask.any() for result in found if result.index < 60)
+    assert sum(bool(result.mask.any()) for result in found) <= settles + 1
+    assert not found[-1].mask.any()
+
+
+def test_a_part_that_goes_on_to_change_is_left_as_it_is() -> None:
+    both = zip(results(moves=True), results(["panels"], moves=True), strict=True)
+    assert all(np.array_equal(one.mask, other.mask) for one, other in both)
+    assert any(result.mask.any() for result in results(["panels"]))
+
+
+def test_only_a_large_part_with_straight_sides_counts() -> None:
+    before, after = SCENE, four_views(99)
+    assert _changed_part(after, before) == (0, 48, 64, 128)
+    small = SCENE.copy()
+    small[:16, :16] = 250
+    assert _changed_part(small, before) is None
+    y, x = np.mgrid[:96, :128]
+    half = np.where((x > 1.33 * y)[..., None], np.uint8(250), SCENE)
+    assert _changed_part(half, before) is None
+
+
+def test_a_background_takes_a_part_of_an_image_as_its_own() -> None:
+    background = MaskedMedian()
+    for _ in range(40):
+        background.update(SCENE, np.zeros(SCENE.shape[:2], np.uint8))
+    region = np.zeros(SCENE.shape[:2], np.bool_)
+    region[:48, 64:] = True
+    background.adopt(four_views(99), region)
+    assert background.image is not None
+    assert np.array_equal(background.image, four_views(99))
