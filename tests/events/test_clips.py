@@ -179,3 +179,16 @@ def test_a_full_disk_keeps_no_packets_and_says_so(
     monkeypatch.setattr(clips, "write_packets", refuse)
     with pytest.warns(SnapshotWarning, match="1 images or clips left out .*disk is full"):
         camera.run()
+
+
+def test_a_clip_is_complete_in_the_store_as_soon_as_it_is_there(camera: Camera) -> None:
+    """Not with the next one, which may come hours later."""
+    sink = camera.run(range(60), closes=False)
+    wait_for(lambda: (camera.images / NAME).exists())
+
+    def is_complete() -> bool:
+        sink.write(*seen(60, False))
+        return camera.states() == ["complete", "complete"]
+
+    wait_for(is_complete)
+    sink.close()

@@ -47,6 +47,10 @@ _in_work: set[Path] = set()
 """Clips that this process is making; others that are pending are those of a run that has ended."""
 
 
+Note = Callable[[Path, Literal["complete", "lost"]], None]
+"""Takes a clip and what became of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """A frame and its result, compressed."""
@@ -109,8 +113,11 @@ class ClipWriter:
         live: drop clips rather than wait for the encoder, and keep those that are not complete when a run is
             to stop.
         waiting: clips that may wait.
-        report: called with a clip, and with nothing where it is complete, else why it was left out.
+        report: called with nothing where a clip is complete, else why it was left out.
         packets: those of the stream; None has all clips encoded.
+
+    Attributes:
+        note: called with each clip that is made, or lost, in any thread.
     """
 
     def __init__(
@@ -120,11 +127,12 @@ class ClipWriter:
         *,
         live: bool,
         waiting: int,
-        report: Callable[[Path, str], None],
+        report: Callable[[str], None],
         packets: PacketBuffer | None = None,
     ) -> None:
         self._fps, self._pixel_aspect, self._live, self._waiting = fps, pixel_aspect, live, waiting
         self._report, self._packets = report, packets
+        self.note: Note = lambda *_: None
         self._work: list[tuple[Future[bool | SinkError], Clip]] = []
         self._ends = threading.Event()  # nothing more is encoded
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-snapshots")
@@ -155,9 +163,7 @@ class ClipWriter:
             self._take(*self._work.pop(0))
         self._submit(clip)
 
-    def finish(
-        self, clips: Iterable[Path], note: Callable[[Path, Literal["complete", "lost"]], None]
-    ) -> None:
+    def finish(self, clips: Iterable[Path], note: Note) -> None:
         """Have clips encoded that earlier runs have left, beside those of this run.
 
         Args:
@@ -217,13 +223,14 @@ class ClipWriter:
 
     def _forget_run(self) -> None:
         """Whoever hears of clips knows this writer: the run that has ended would stay in memory."""
-        self._work, self._report = [], lambda *_: None
+        self._work, self._report = [], lambda _: None
 
     def _submit(self, clip: Clip, *, drop: bool = True) -> None:
         """Have a clip encoded, unless it is of a live source and too many wait."""
         if drop and self._live and len(self._work) >= self._waiting:
             self._forget(clip)
-            self._report(clip.path, "they came faster than they are encoded")
+            self.note(clip.path, "lost")
+            self._report("they came faster than they are encoded")
             return
         self._work.append((self._thread.submit(self._write, clip), clip))
 
@@ -235,6 +242,13 @@ class ClipWriter:
             self._finishing.join()
 
     def _write(self, clip: Clip) -> bool | SinkError:
+        """Make a clip, in the thread; what became of it is noted at once."""
+        outcome = self._made(clip)
+        if outcome is not False:
+            self.note(clip.path, "complete" if outcome is True else "lost")
+        return outcome
+
+    def _made(self, clip: Clip) -> bool | SinkError:
         try:
             if clip.packets is not None and copy_clip(clip, clip.packets):
                 return True
@@ -254,7 +268,7 @@ class ClipWriter:
         self._forget(clip)
         if isinstance(outcome, SinkError) and not self._live:
             raise outcome
-        self._report(clip.path, str(outcome) if isinstance(outcome, SinkError) else "")
+        self._report(str(outcome) if isinstance(outcome, SinkError) else "")
 
     def _keep(self, clip: Clip) -> bool:
         """Write the packets of a clip for the next run; gives whether there was room for them."""
@@ -267,7 +281,7 @@ class ClipWriter:
         try:
             write_packets(clip, self._fps, self._pixel_aspect)
         except SinkError as error:
-            self._report(clip.path, str(error))
+            self._report(str(error))
             return False
         return True
 

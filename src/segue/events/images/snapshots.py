@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace as replace_fields
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -150,7 +151,7 @@ class Snapshots(FileReceiver):
         self._left_out = _LeftOut(on_disk)  # apart, so that no cycle keeps a run in memory that has ended
         self._newest: Frame | None = None
         self._clips = ClipWriter(
-            fps, pixel_aspect, live=live, waiting=waiting, report=self._note_clip, packets=packets
+            fps, pixel_aspect, live=live, waiting=waiting, report=self._left_out.note, packets=packets
         )
 
     def attach(
@@ -165,6 +166,7 @@ class Snapshots(FileReceiver):
             images: folder of the images of all parts.
         """
         self._store, self._part, self._size_of = store, part, size
+        self._clips.note = partial(_note_clip, store, part)
         store.reserve(self.last)
         if self._live:
             self._finish_clips(store, images or self.folder)
@@ -180,8 +182,7 @@ class Snapshots(FileReceiver):
         parts = {(images / part / name if part else images / name): part for part, name in rows}
 
         def note(clip: Path, state: Literal["complete", "lost"]) -> None:
-            size = clip.stat().st_size if state == "complete" else 0
-            store.set_media(parts[clip], clip.name, state, size)
+            _note_clip(store, parts[clip], clip, state)
 
         self._clips.finish(parts, note)
 
@@ -253,14 +254,6 @@ class Snapshots(FileReceiver):
         if self._store is not None:
             self._store.set_media(self._part, name, state, size)
 
-    def _note_clip(self, clip: Path, problem: str) -> None:
-        """Take what became of a clip: nothing where it is complete."""
-        self._left_out.note(problem)
-        size = 0
-        with suppress(OSError):
-            size = clip.stat().st_size
-        self._note(clip.name, "lost" if problem else "complete", size)
-
     def _score(self, event: Event) -> float:
         return view_score((event.x0, event.y0, event.x1, event.y1), event.area, self._size)
 
@@ -315,3 +308,11 @@ class Snapshots(FileReceiver):
             self._left_out.note(str(error))
         else:
             self._left_out.note("")
+
+
+def _note_clip(store: EventStore, part: str, clip: Path, state: Literal["complete", "lost"]) -> None:
+    """Say in the store what became of a clip; apart, so that no cycle keeps a run in memory."""
+    size = 0
+    with suppress(OSError):
+        size = clip.stat().st_size if state == "complete" else 0
+    store.set_media(part, clip.name, state, size)
