@@ -214,3 +214,15 @@ def test_a_prompt_for_another_frame_is_refused(video: segue.Video) -> None:
     assert video.ids == ()
     video.add(3, [MaskPrompt(1, mask_of([0], 0), frame=3)])
     assert video.prompted == (3,)
+
+
+def test_a_withdrawn_prompt_shields_no_frames_any_more(video: segue.Video) -> None:
+    give(video, 2, "0123")
+    track(video)
+    give(video, 5, "0123")  # as it is
+    give(video, 2, "03")
+    track(video)
+    assert cells(video)[3:7] == ["03", "0123", "0123", "0123"], "frame 4 is nearer to frame 5"
+    video.remove(1, 5)
+    track(video)
+    assert cells(video)[3:7] == ["03"] * 4

@@ -399,7 +399,7 @@ def test_clicks_have_one_answer_of_the_network_of_the_package(tmp_path: Path) ->
         restarted.restart()
         answers = [page.click(place) for page in (at_once, rested, restarted)]
         in_python.add(0, points=[place[:2]], labels=[int(place[2])])
-        _, counts, *_ = in_python._given[0][1]
+        _, counts, *_ = in_python.state()["prompted"]["0"]["1"]
         answers.append(decode_rle(Rle(size=list(in_python._size), counts=counts)))
         in_python.add(0, [PointPrompt(2, ((left, up),))])
         for answer in answers[1:]:
@@ -1124,7 +1124,8 @@ def test_the_order_of_objects_decides_what_is_on_top_in_exports_that_cannot_over
     ask("layer", object=one, seen=SEEN)
     annotations = snapshot(backend.project, backend.video)
     assert annotations.mask(4)[30, 21] == one
-    assert [*annotations.names] == [one, two], "numbers of classes and objects stay"
+    assert [*annotations.names] == [two, one], "from below"
+    assert annotations.categories() == {"Object 1": 1, "Object 2": 2}, "numbers of classes stay"
     assert [row["id"] for row in ask("hello")["objects"]] == [two, one]
 
     ask("layer", object=one, below=two, seen=SEEN)

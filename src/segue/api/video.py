@@ -53,6 +53,7 @@ from segue.sessions.videos.provenance import (
     decode,
     from_json,
     plan,
+    present,
 )
 from segue.state import SessionState, blaming_state
 from segue.types import (
@@ -348,8 +349,7 @@ class Video(AbstractContextManager["Video"]):
                 masks.prompt(index, stored, self._new_revision())
             else:
                 masks.withdraw(index)
-                made_from = tuple(source for source in masks.sources(index) if source is not None)
-                masks.tracked[index] = [StoredMask(stored, made_from)]
+                masks.tracked[index] = [StoredMask(stored, present(masks.sources(index)))]
 
     def _history(self, index: int, number: int) -> ClickHistory:
         """The clicks on an object that has a mask."""
@@ -689,9 +689,7 @@ class Video(AbstractContextManager["Video"]):
             of_group = {i: objects[i] for i in group}
             conditioning = {index: self._conditioning_frame(each, index, of_group) for index in frames}
             if any(frame.mask.any() for frame in conditioning.values()):
-                corrected = frozenset(each.carries or ()) & {*group}
-                previous = PreviousMasks(each, of_group)
-                layers.append(Layer(self._session(), conditioning, previous, corrected=corrected))
+                layers.append(Layer(self._session(), conditioning, PreviousMasks(each, of_group)))
         return layers
 
     def _conditioning_frame(self, each: Pass, index: int, objects: Mapping[int, Shown]) -> ConditioningFrame:
@@ -699,6 +697,7 @@ class Video(AbstractContextManager["Video"]):
         prompted = {i: shown.prompts[index] for i, shown in objects.items() if index in shown.prompts}
         mask = np.zeros(self._size, np.uint16)
         changed: BoolArray | None = None
+        corrected = set[int]()
         for i, (stored, revision) in prompted.items():
             mask[decode(stored[1], self._size)] = i
             if each.carries is not None and i in each.carries and index == each.start:
@@ -706,9 +705,10 @@ class Video(AbstractContextManager["Video"]):
                     each.direction, each.carries[i], (index, revision), self._size
                 )
                 changed = differs if changed is None else changed | differs
+                corrected.add(i)
         expected = {i: stored[0].score for i, (stored, _) in prompted.items() if stored[0].score < 1}
         removed = frozenset(i for i, shown in objects.items() if index in shown.masks.removed)
-        return ConditioningFrame(mask, frozenset(prompted), expected, changed, removed)
+        return ConditioningFrame(mask, frozenset(prompted), expected, changed, removed, frozenset(corrected))
 
     def _result(self, index: int) -> Segmentation:
         """The result of a frame: later objects are in front."""

@@ -15,7 +15,7 @@ from segue.events.store.store import CLASS
 from segue.events.table import UNKNOWN, Event, Kind
 from segue.events.zone_events import ZoneEvents
 from segue.events.zones import Zone
-from segue.sinks.base import Size, known_size
+from segue.formats.frames import Size, known_size
 from segue.types import Frame, Segmentation
 from segue.video.decoding.readers import ConnectionChange
 

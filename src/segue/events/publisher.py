@@ -18,8 +18,8 @@ from segue.events.receivers.table import TableReceiver
 from segue.events.store.store import MAX_WAITING, RETRY_SECONDS, EventStore, RecordedEvent
 from segue.events.table import Event
 from segue.events.zones import Zone
+from segue.formats.base import Sink
 from segue.registry import EVENT_SINKS
-from segue.sinks.base import Sink
 from segue.types import Frame, Segmentation
 from segue.utils.notices import warn_caller
 

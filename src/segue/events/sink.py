@@ -24,7 +24,8 @@ from segue.events.store.store import EventStore
 from segue.events.store.upkeep import UPKEEP
 from segue.events.table import Event as Event
 from segue.events.zones import Zone
-from segue.sinks.base import Sink, Size
+from segue.formats.base import Sink
+from segue.formats.frames import Size
 from segue.types import Frame, Segmentation
 from segue.utils.notices import warn_caller
 from segue.video.decoding.readers import ConnectionChange

@@ -53,6 +53,7 @@ class ConditioningFrame:
         changed: pixels, (H, W), that its corrections changed since the neighbouring frames were tracked; none
             where a person only confirmed them. None where nothing was corrected since.
         removed: objects that are absent from this frame on.
+        corrected: the objects of ``changed``; none stands for all that were checked.
     """
 
     mask: IndexMask
@@ -60,6 +61,7 @@ class ConditioningFrame:
     expected: Mapping[int, float] = field(default_factory=dict)
     changed: BoolArray | None = None
     removed: frozenset[int] = frozenset()
+    corrected: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -72,15 +74,12 @@ class Layer:
         previous: their masks from an earlier tracking, by frame; where there are some, only what is connected
             with a change on a corrected frame takes their place.
         region: what corrections changed, on the last frame; None before the first change.
-        corrected: objects whose corrections are propagated; None are all. Corrected frames of others are
-            not nearer to a frame than theirs.
     """
 
     session: TrackSession
     conditioning: Mapping[int, ConditioningFrame]
     previous: Mapping[int, Sequence[StoredObject]] = field(default_factory=dict)
     region: ChangeRegion | None = None
-    corrected: frozenset[int] | None = None
 
     def state(self) -> SessionState:
         """What :meth:`restore` needs to go on identically; it shares tensors with the session."""
@@ -122,12 +121,10 @@ class Layer:
         return _limited(result, previous, self.region, nearest=self._is_nearest(frame.index))
 
     def _is_nearest(self, index: int) -> bool:
-        """Whether no other corrected frame is nearer than those whose change is propagated."""
-        frames = {
-            i: frame
-            for i, frame in self.conditioning.items()
-            if self.corrected is None or frame.known & self.corrected
-        }
+        """Whether no other frame of the corrected objects is nearer than those whose change is propagated."""
+        changed = [frame for frame in self.conditioning.values() if frame.changed is not None]
+        corrected = frozenset[int]().union(*(frame.corrected or frame.known for frame in changed))
+        frames = {i: frame for i, frame in self.conditioning.items() if frame.known & corrected}
         nearest = min(frames, key=lambda i: (abs(i - index), frames[i].changed is None))
         return frames[nearest].changed is not None
 

@@ -102,6 +102,12 @@ def _add_unsure(database: sqlite3.Connection) -> None:
     _add_columns(database, "marks", unsure=_TEXT)
 
 
+def _add_sources(database: sqlite3.Connection) -> None:
+    """Add the JSON of the corrected frames that a mask was made from; empty where that is not known."""
+    if "made_from" not in _columns(database, "marks"):
+        _add_columns(database, "marks", made_from=_TEXT)
+
+
 def hold_by_person(database: sqlite3.Connection) -> None:
     """Note whose waiting trackings are held, where all or none were; one that was stopped waits, too."""
     rows = database.execute("SELECT key, value FROM meta WHERE key IN ('queue', 'tracking')")
@@ -136,6 +142,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _add_places,
     _add_unsure,
     hold_by_person,
+    _add_sources,
 )
 """What makes tables of version 1, 2 and so on; the number of the last one is the version of today."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,8 +13,8 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from segue.errors import DatasetError, PromptError, SegueError, SourceError
-from segue.labels.labels import composed, held_at
-from segue.labels.schema import MAX_ATTRIBUTES, LabelSchema, schema_of
+from segue.formats.labels import composed, held_at
+from segue.formats.schema import MAX_ATTRIBUTES, LabelSchema, schema_of
 from segue.masks import Edge, encode_rle
 from segue.masks.measure import iou
 from segue.masks.rle import check_runs
@@ -51,10 +51,11 @@ class FrameAnnotation:
     reviewer: str = ""
     agreement: float | None = None  # IoU with the mask that a tracking replaced and nobody has judged
     unsure: str = ""  # run lengths of where the tracker was not sure; empty where that is not known
+    made_from: str = ""  # JSON of MadeFrom for a tracked mask; empty where that is not known
 
     def as_json(self) -> list[Any]:
-        """What pages are told of it: all but the unsure pixels."""
-        return [*astuple(self)[:-1]]
+        """What pages are told of it: all but the unsure pixels and what it was made from."""
+        return [*astuple(self)[:-2]]
 
 
 Side = Literal["forward", "back"]
@@ -75,6 +76,14 @@ class Correction:
     mends: bool = False  # the points correct a mask that they have not made
     shaped: bool = False  # the keys of shapes made the mask, and nothing has changed it since
     earlier: Mapping[Side, str] = field(default_factory=dict)  # masks that untracked neighbours agree with
+    revision: int = 0  # given once, when the frame was corrected first; 0 of earlier versions
+
+
+Source = tuple[int, int]
+"""A corrected frame of an object, and the revision of its correction."""
+
+MadeFrom = Sequence[Source]
+"""The corrected frames that a mask was made from."""
 
 
 MarkedMask = tuple[BoolArray, FrameAnnotation]
@@ -289,6 +298,7 @@ class Project(Store):
             bool(data.get("mends", False)),
             bool(data.get("shaped", False)),
             dict(data.get("earlier", {})),
+            int(data.get("revision", 0)),
         )
 
     def masks(self, frame: int) -> dict[int, str]:
@@ -378,14 +388,20 @@ class Project(Store):
         return sorted({row["frame"] for row in rows if row["object"] in requested})
 
     def uncorrected_masks(self, number: int) -> dict[int, StoredObject]:
-        """The tracked and imported masks of an object by frame; of the latter no tracker gave the score."""
+        """The tracked and imported masks of an object by frame; of the latter no tracker gave the score.
+
+        Those that were made from a correction that is withdrawn are left out.
+        """
         sql = (
-            "SELECT frame, kind, score, mask, unsure FROM marks "
+            "SELECT frame, kind, score, mask, unsure, made_from FROM marks "
             "WHERE object=? AND kind IN ('tracked', 'imported')"
         )
         empty = encode_rle(np.zeros(self.size, np.bool_))["counts"]
         masks: dict[int, StoredObject] = {}
+        sources = dict(self.sources(number))
         for row in self._db.execute(sql, (number,)):
+            if not are_known(_sources_of(row["made_from"]), sources):
+                continue
             counts = row["mask"] or empty
             self._checked({number: counts}, row["frame"])
             self._check_unsure(row)
@@ -588,7 +604,9 @@ class Project(Store):
     def correct(self, frame: int, number: int, correction: Correction | None) -> None:
         """Save what a person said of an object on a frame, inside :meth:`change`; None removes it."""
         if correction is not None:
-            correction = replace(correction, earlier=self._earlier(frame, number))
+            previous = self.correction(frame, number)
+            revision = self.revision + 1 if previous is None else previous.revision
+            correction = replace(correction, earlier=self._earlier(frame, number), revision=revision)
         row = (
             None
             if correction is None
@@ -624,6 +642,8 @@ class Project(Store):
             counts = encode_rle(plane)["counts"] if area else ""
             if previous is not None and mark.kind == "tracked":
                 is_same = previous.kind in ("tracked", "imported") and counts == masks.get(number, "")
+                if is_same and previous.kind == "tracked" and not previous.reviewed:
+                    self._set_made_from(frame, number, mark.made_from)
                 if previous.reviewed or is_same:
                     continue
                 replaced = self.decoded(frame, masks.get(number, ""))
@@ -631,6 +651,25 @@ class Project(Store):
                 self._store_mask(frame, number, counts, replace(mark, area=area, agreement=agreement))
             else:
                 self._store_mask(frame, number, counts, replace(mark, area=area))
+
+    def _set_made_from(self, frame: int, number: int, made_from: str) -> None:
+        """Note what a mask that stays as it is was made from, inside :meth:`change`."""
+        row = self._one("SELECT * FROM marks WHERE frame=? AND object=?", frame, number)
+        if row is not None and row["made_from"] != made_from:
+            self._set("marks", (frame, number), {**dict(row), "made_from": made_from})
+
+    def sources(self, number: int) -> list[Source]:
+        """The frames on which a person gave the mask of an object, ascending, with their revisions."""
+        sql = """SELECT marks.frame, data FROM marks LEFT JOIN prompts
+            ON prompts.frame=marks.frame AND prompts.object=marks.object
+            WHERE marks.object=? AND kind='given' ORDER BY marks.frame"""
+        rows = self._db.execute(sql, (number,))
+        return [(row["frame"], int(json.loads(row["data"] or "{}").get("revision", 0))) for row in rows]
+
+    def made_from(self, frame: int, number: int) -> MadeFrom:
+        """The corrected frames that a tracked mask was made from; none where that is not known."""
+        row = self._one("SELECT made_from FROM marks WHERE frame=? AND object=?", frame, number)
+        return [] if row is None else _sources_of(row["made_from"])
 
     def _store_mask(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
         if mark.kind == "given":
@@ -751,6 +790,20 @@ class Project(Store):
         if row is None:
             raise ConflictError(f"there is no object {number}; it may have been removed in another window")
         return dict(row)
+
+
+def are_known(made_from: MadeFrom, sources: Mapping[int, int]) -> bool:
+    """Whether no correction that a mask was made from is withdrawn; ``sources`` has revisions by frame."""
+    # 0: of a mask that was given without a correction, which the first one corrects.
+    return all(
+        frame in sources and (not revision or sources[frame] in (0, revision))
+        for frame, revision in made_from
+    )
+
+
+def _sources_of(text: str) -> MadeFrom:
+    """What a mask was made from, as it is stored."""
+    return [(int(frame), int(revision)) for frame, revision in json.loads(text or "[]")]
 
 
 def _annotation(row: Any) -> FrameAnnotation:

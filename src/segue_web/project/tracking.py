@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -23,10 +24,11 @@ from segue.sessions.corrections import (
     select_conditioning_frames,
     split_overlapping,
 )
+from segue.sessions.videos.provenance import Sources
 from segue.types import IndexMask
 from segue.utils.arrays import BoolArray
 from segue_web.project.memory import TrackingMemory, fingerprint
-from segue_web.project.project import FrameAnnotation, MarkedMask, Project, Side
+from segue_web.project.project import FrameAnnotation, MarkedMask, Project, Side, are_known
 from segue_web.server.worker import Tools
 from segue_web.video import Video
 
@@ -78,6 +80,7 @@ class TrackingPlan:
         earlier: by frame and object the masks before corrections that it carries on; None until it begins.
         shown: digest of the corrected frames; empty until it begins.
         passes: how often each frame is gone through, for objects that overlap are tracked apart.
+        sources: by object the corrected frames that it is shown, with their revisions; empty until it begins.
         run: identifies it, and its memory.
     """
 
@@ -93,6 +96,7 @@ class TrackingPlan:
     shown: str = ""
     passes: int = 1
     run: str = ""
+    sources: Mapping[str, Sequence[Sequence[int]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +297,22 @@ def begun(
     if tracking.start != plan.begin:
         plan = replace(plan, begin=tracking.start, earlier=None)
         return begun(project, replace(tracking, plan=plan))
-    return replace(plan, shown=digest, run=uuid4().hex, passes=len(layers)), layers
+    frames = {index for layer in layers for index in layer}
+    sources = {str(i): [[*s] for s in project.sources(i) if s[0] in frames] for i in plan.objects}
+    return replace(plan, shown=digest, run=uuid4().hex, passes=len(layers), sources=sources), layers
+
+
+def made_from(project: Project, plan: TrackingPlan, index: int, number: int) -> str:
+    """What the mask of an object on a tracked frame is made from, as the project stores it.
+
+    These are the nearest corrected frames on both sides and, where only what is near corrections changes,
+    those of the mask before.
+    """
+    shown = [(int(frame), int(revision)) for frame, revision in plan.sources.get(str(number), ())]
+    nearest = Sources.of(tuple(shown), index)
+    earlier = project.made_from(index, number) if plan.earlier else ()
+    earlier = earlier if are_known(earlier, dict(project.sources(number))) else ()
+    return json.dumps([*dict.fromkeys((*earlier, *(each for each in nearest if each is not None)))])
 
 
 def _conditioning_frame(
@@ -303,10 +322,11 @@ def _conditioning_frame(
     ids = frozenset(marks) & frozenset(objects)
     expected = {i: marks[i].score for i in ids if marks[i].kind != "imported" and marks[i].score < 1}
     changed: BoolArray | None = None
-    for i in ids & {*map(int, earlier)}:
+    corrected = ids & {*map(int, earlier)}
+    for i in corrected:
         differs = project.plane(index, i) != project.decoded(index, earlier[str(i)])
         changed = differs if changed is None else changed | differs
-    return ConditioningFrame(project.mask(index, ids), ids, expected, changed)
+    return ConditioningFrame(project.mask(index, ids), ids, expected, changed, corrected=corrected)
 
 
 def _layer(

@@ -9,7 +9,7 @@ import pytest
 
 from segue.masks import encode_rle
 from segue.sessions.corrections import StoredObject
-from segue.sessions.videos.provenance import MadeFrom, ObjectMasks, Pass, Sources, StoredMask, plan
+from segue.sessions.videos.provenance import MadeFrom, ObjectMasks, Pass, Source, Sources, StoredMask, plan
 from segue.types import ObjectInfo
 
 FRAMES = range(10)
@@ -22,10 +22,10 @@ def stored(pixels: Iterable[int]) -> StoredObject:
 
 
 def tracked(
-    masks: ObjectMasks, made_from: MadeFrom, frames: Iterable[int], pixels: Iterable[int] = (0,)
+    masks: ObjectMasks, carried: tuple[Source, ...], frames: Iterable[int], pixels: Iterable[int] = (0,)
 ) -> None:
     for frame in frames:
-        masks.store(frame, StoredMask(stored(pixels), made_from))
+        masks.store(frame, StoredMask(stored(pixels), MadeFrom(carried)))
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_an_object_that_is_new_is_tracked_in_both_directions() -> None:
     assert ways(passes) == [(2, 9, True), (2, 0, True)]
     made_from = passes[0].made_from[1]
     assert [*made_from] == [3, 4, 5, 7, 8, 9]
-    assert (made_from[4], made_from[8]) == (((2, 1), (6, 2)), ((6, 2),))
+    assert (made_from[4], made_from[8]) == (MadeFrom(((2, 1), (6, 2))), MadeFrom(((6, 2),)))
 
 
 def test_passes_of_objects_whose_ways_meet_are_one(masks: ObjectMasks) -> None:
@@ -114,7 +114,7 @@ def test_a_withdrawn_prompt_makes_stale_what_came_from_it(masks: ObjectMasks) ->
     assert masks.at(3) == masks.at(8) == stored([0]), "those before it are known"
     passes = plan({1: masks}, FRAMES)
     assert ways(passes) == [(7, 9, False), (7, 3, False)]
-    assert passes[1].made_from[1] == dict.fromkeys((3, 4, 5, 6), ((2, 1), (7, 3)))
+    assert passes[1].made_from[1] == dict.fromkeys((3, 4, 5, 6), MadeFrom(((2, 1), (7, 3))))
     masks.withdraw(7)
     assert plan({1: masks}, FRAMES) == []
 
@@ -168,3 +168,15 @@ def test_of_masks_of_the_same_prompts_the_newest_stays(masks: ObjectMasks) -> No
     assert len(masks.tracked[3]) <= 3
     masks.forget_unused_versions()
     assert len(masks.versions[2]) <= 4
+
+
+def test_a_prompt_that_kept_a_change_away_counts_while_it_is_there(masks: ObjectMasks) -> None:
+    masks.prompt(6, stored([0]), 2)  # confirms what was tracked
+    masks.prompt(2, stored([1]), 3)
+    [forwards, _] = plan({1: masks}, FRAMES)
+    made_from = forwards.made_from[1][5]
+    assert made_from == MadeFrom(((2, 1), (2, 3)), ((6, 2),))
+    masks.store(5, StoredMask(stored([0]), made_from))  # frame 6 is nearer
+    assert 5 not in plan({1: masks}, FRAMES)[0].made_from[1]
+    masks.withdraw(6)
+    assert 5 in plan({1: masks}, FRAMES)[0].made_from[1]

@@ -25,7 +25,7 @@ from segue.events.receivers.base import SENT, Delivery, FileReceiver
 from segue.events.store.retention import Retention
 from segue.events.store.store import EventStore, MediaState, RecordedEvent
 from segue.events.table import Event
-from segue.sinks.base import Size, known_size
+from segue.formats.frames import Size, known_size
 from segue.types import Frame, Segmentation
 from segue.utils.files import make_folder, write_complete, writing
 from segue.utils.notices import warn_caller

@@ -30,11 +30,26 @@ Revision = int
 Source = tuple[int, Revision]
 """A prompted frame of an object, and the revision of its prompts there."""
 
-MadeFrom = tuple[Source, ...]
-"""The prompted frames that a mask was made from, in the order in which trackings carried them to it."""
-
 Direction = Literal[1, -1]
 """Of a tracking: 1 is forwards."""
+
+
+class MadeFrom(NamedTuple):
+    """The prompted frames that a mask was made from.
+
+    Attributes:
+        carried: those whose masks trackings have carried to it, in this order.
+        seen: others that the trackers knew: where one was nearer, the mask has stayed as it was.
+    """
+
+    carried: tuple[Source, ...]
+    seen: tuple[Source, ...] = ()
+
+    def with_change(self, source: Source, sources: Sources) -> MadeFrom:
+        """What a mask is made from after a tracking from one of the present sources has come to it."""
+        carried = *self.carried, source
+        others = (each for each in (*self.seen, *sources) if each is not None and each not in carried)
+        return MadeFrom(carried, tuple(dict.fromkeys(others)))
 
 
 class Sources(NamedTuple):
@@ -44,10 +59,10 @@ class Sources(NamedTuple):
     after: Source | None = None
 
     @classmethod
-    def of(cls, made_from: MadeFrom, frame: int) -> Sources:
-        """The nearest ones of those that the mask of a frame was made from; the later of two revisions."""
+    def of(cls, carried: Iterable[Source], frame: int) -> Sources:
+        """The nearest ones of those that were carried to a frame; of two revisions the later one."""
         before = after = None
-        for source in made_from:
+        for source in carried:
             if source[0] < frame and (before is None or source[0] >= before[0]):
                 before = source
             elif source[0] > frame and (after is None or source[0] <= after[0]):
@@ -144,7 +159,8 @@ class ObjectMasks:
                 yield frame, revision, versions[revision]
 
     def _used(self) -> set[Source]:
-        return {source for masks in self.tracked.values() for mask in masks for source in mask.made_from}
+        masks = (mask for of_frame in self.tracked.values() for mask in of_frame)
+        return {source for mask in masks for part in mask.made_from for source in part}
 
     def at(self, frame: int) -> StoredObject | None:
         """The mask of a frame; None where none is known, and where the object is absent."""
@@ -202,7 +218,7 @@ class ObjectMasks:
         Returns:
             None if it is as its prompts are.
         """
-        made_from = Sources.of(mask.made_from, frame)
+        made_from = Sources.of(mask.made_from.carried, frame)
         both: tuple[Direction, Direction] = (1, -1)
         return [d for d in both if self._changed(d, made_from.behind(d), sources.behind(d))]
 
@@ -231,23 +247,25 @@ class ObjectMasks:
 
     def baseline(self, frame: int, direction: Direction, source: Source | None) -> StoredMask | None:
         """The newest mask of a frame to which a tracking from another frame than ``source`` is to come."""
-        masks = reversed(self.tracked.get(frame, ()))
-        return next(
-            (
-                mask
-                for mask in masks
-                if Sources.of(mask.made_from, frame).behind(direction) == source and self.is_known(mask)
-            ),
-            None,
-        )
+        for mask in reversed(self.tracked.get(frame, ())):
+            is_of_source = Sources.of(mask.made_from.carried, frame).behind(direction) == source
+            if is_of_source and self.is_known(mask):
+                return mask
+        return None
 
     def is_known(self, mask: StoredMask) -> bool:
         """Whether no prompt that a mask was made from was withdrawn."""
-        return all(revision in self.versions.get(frame, ()) for frame, revision in mask.made_from)
+        sources = (source for part in mask.made_from for source in part)
+        return all(revision in self.versions.get(frame, ()) for frame, revision in sources)
+
+
+def present(sources: Sources) -> MadeFrom:
+    """What a mask that is tracked anew is made from."""
+    return MadeFrom(tuple(source for source in sources if source is not None))
 
 
 def _frames_of(mask: StoredMask) -> set[int]:
-    return {frame for frame, _ in mask.made_from}
+    return {frame for part in mask.made_from for frame, _ in part}
 
 
 def decode(counts: str, size: tuple[int, int]) -> BoolArray:
@@ -312,7 +330,7 @@ def plan(
             for frame in segment:
                 mask = next(filter(masks.is_known, reversed(masks.tracked.get(frame, ()))), None)
                 if mask is None:
-                    missing[frame] = tuple(source for source in sources if source is not None)
+                    missing[frame] = present(sources)
                     continue
                 current = masks.tracked_at(frame)
                 if current is None or not masks.stale(frame, current, sources):
@@ -321,8 +339,8 @@ def plan(
                 for direction in masks.stale(frame, mask, sources):
                     source = sources.behind(direction)
                     assert source is not None
-                    made_from = (*made_from, source)
-                    earlier = Sources.of(mask.made_from, frame).behind(direction)
+                    made_from = made_from.with_change(source, sources)
+                    earlier = Sources.of(mask.made_from.carried, frame).behind(direction)
                     ahead = sources.behind(-direction)
                     way = source[0], direction, None if ahead is None else ahead[0]
                     by_source = changes.setdefault(way, {}).setdefault(number, {})
@@ -435,8 +453,8 @@ def as_json(objects: Mapping[int, ObjectMasks]) -> dict[str, Any]:
         for frame, (stored, revision) in masks.prompts.items():
             prompted.setdefault(str(frame), {})[str(i)] = [*_row(stored), revision]
         for frame, (*earlier, last) in masks.tracked.items():
-            tracked.setdefault(str(frame), {})[str(i)] = [*_row(last.stored), list(map(list, last.made_from))]
-            replaced += [[frame, i, *_row(each.stored), list(map(list, each.made_from))] for each in earlier]
+            tracked.setdefault(str(frame), {})[str(i)] = [*_row(last.stored), *_lists(last.made_from)]
+            replaced += [[frame, i, *_row(each.stored), *_lists(each.made_from)] for each in earlier]
         versions += [[frame, i, *version] for frame, *version in masks.earlier_versions()]
         removed += [[frame, i] for frame in sorted(masks.removed)]
         clicks += [
@@ -446,6 +464,10 @@ def as_json(objects: Mapping[int, ObjectMasks]) -> dict[str, Any]:
     labels = {str(i): masks.label for i, masks in objects.items()}
     lists = {"replaced": replaced, "versions": versions, "removed": removed, "clicks": clicks}
     return {"labels": labels, "prompted": prompted, "tracked": tracked, **lists}
+
+
+def _lists(made_from: MadeFrom) -> list[list[list[int]]]:
+    return [list(map(list, part)) for part in made_from]
 
 
 def _row(stored: StoredObject) -> list[Any]:
@@ -477,14 +499,14 @@ def from_json(
     for frame, i in state.get("removed", ()):
         objects[int(i)].removed.add(int(frame))
     for frame, i, *row in state.get("replaced", ()):
-        stored, [made_from] = _stored(int(i), row)
-        objects[int(i)].tracked.setdefault(int(frame), []).append(StoredMask(stored, _made_from(made_from)))
+        stored, rest = _stored(int(i), row)
+        objects[int(i)].tracked.setdefault(int(frame), []).append(StoredMask(stored, _made_from(rest)))
     unknown: dict[int, dict[int, StoredObject]] = {}
     for frame, rows in state["tracked"].items():
         for i, row in rows.items():
             stored, rest = _stored(int(i), row)
             if rest:
-                mask = StoredMask(stored, _made_from(rest[0]))
+                mask = StoredMask(stored, _made_from(rest))
                 objects[int(i)].tracked.setdefault(int(frame), []).append(mask)
             else:
                 unknown.setdefault(int(i), {})[int(frame)] = stored
@@ -511,13 +533,13 @@ def _made_from_all(
     """Let masks be made from their sources now, or from those before corrections by frame and direction."""
     for segment, sources in masks.segments(frames):
         both = zip((1, -1), sources, strict=True)
-        made_from = tuple(before.get((each[0], way), each) for way, each in both if each is not None)
+        carried = (before.get((each[0], way), each) for way, each in both if each is not None)
+        made_from = MadeFrom(tuple(carried))
         for frame in segment:
             if frame in tracked:
                 masks.tracked[frame] = [StoredMask(tracked[frame], made_from)]
     for frame in masks.prompts.keys() & tracked.keys():
-        made_from = tuple(each for each in masks.sources(frame) if each is not None)
-        masks.tracked[frame] = [StoredMask(tracked[frame], made_from)]
+        masks.tracked[frame] = [StoredMask(tracked[frame], present(masks.sources(frame)))]
 
 
 def _stored(number: int, row: Sequence[Any]) -> tuple[StoredObject, Sequence[Any]]:
@@ -527,8 +549,9 @@ def _stored(number: int, row: Sequence[Any]) -> tuple[StoredObject, Sequence[Any
     return (ObjectInfo(number, score=float(score)), str(counts), whole, unsure), others[2:]
 
 
-def _made_from(values: Sequence[Sequence[Any]]) -> MadeFrom:
-    return tuple((int(frame), int(revision)) for frame, revision in values)
+def _made_from(parts: Sequence[Sequence[Sequence[Any]]]) -> MadeFrom:
+    carried, seen = (tuple((int(frame), int(revision)) for frame, revision in part) for part in parts)
+    return MadeFrom(carried, seen)
 
 
 def _history_of(clicks: Any, box: Any, mends: Any, size: tuple[int, int]) -> ClickHistory:
