@@ -217,8 +217,7 @@ def test_the_recipe_of_the_page_is_imported_without_a_warning_and_has_the_option
 
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("network", 40), ("detector", 13), ("sink", 12), ("data", 12), ("receiver", 12)]("name", "most"),
-    [("network", 40), ("detector", 13), ("sink", 12), ("data", 12), ("format", 13)],
+    [("network", 40), ("detector", 13), ("sink", 12), ("data", 12), ("format", 13), ("receiver", 12)],
 )
 def test_a_plug_in_stays_small(site: Path, name: str, most: int) -> None:
     """Lines of code of the class or function and what it calls, without imports and the entry."""
