@@ -9,30 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import DatasetError
-from segue.masks.tracks import RleTrack
+from segue.formats.coco import DetectedInstance as DetectedInstance
+from segue.formats.coco import Instance as Instance
 
 MAX_CLIP_BYTES = 2**32
 """Most bytes that the decoded masks of one clip may take."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Instance:
-    """An annotated object."""
-
-    id: int
-    category: int
-    masks: RleTrack  # one for each frame of the video
-    mean_area: float  # over the frames where it is seen, as the file has it; benchmarks sort objects by it
-    crowd: bool = False  # a group that is not annotated one by one
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DetectedInstance:
-    """An object that some program found; a higher score is a higher confidence."""
-
-    category: int
-    score: float
-    masks: RleTrack
 
 
 @dataclass(frozen=True, slots=True, eq=False)
