@@ -217,12 +217,14 @@ def test_what_a_killed_process_left_of_an_export_is_removed(tmp_path: Path) -> N
         path.touch()
     mine = tmp_path / "mine.partial"
     folder = PartialFile(other).path
-    for path in (folder, mine):
+    earlier = tmp_path / ".video-davis.segue.partial"  # as earlier versions called it
+    for path in (folder, earlier, mine):
         path.mkdir()
 
     remove_unfinished(tmp_path, target)
     assert not partial.path.exists()
     assert folder.exists()
+    assert earlier.exists()
     remove_unfinished(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.partial", "video-coco.json"]
 

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from segue.utils.files import Claim, PartialFile, claim, remove_abandoned
 
-NAMES = ("film", "film-2", "other.mp4")
+NAMES = ("film", "film-2", "film.mp4", "other.mp4")
 
 
 class ExportsMachine(RuleBasedStateMachine):
@@ -31,13 +31,15 @@ class ExportsMachine(RuleBasedStateMachine):
             taken.release()
         shutil.rmtree(self.folder)
 
-    @rule(name=st.sampled_from(NAMES))
-    def begin(self, name: str) -> None:
+    @rule(name=st.sampled_from(NAMES), is_earlier=st.booleans())
+    def begin(self, name: str, is_earlier: bool) -> None:
         taken = claim(self.folder / name)
         assert (taken is None) == (name in self.open or name in self.complete)
         if taken is not None:
             self.count += 1
             partial = PartialFile(taken.path).path
+            if is_earlier:  # the same name each time, as earlier versions had it
+                partial = self.folder / f".{name}.segue.partial"
             partial.mkdir()
             (partial / "content").write_text(str(self.count))
             self.open[name] = taken, partial

@@ -46,7 +46,8 @@ PATIENCE = 30.0
 _MAX_STEM_BYTES = 200
 """Bytes of a file's name that go into the names of its partial file and its lock; file systems take 255."""
 
-_PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{8}\.partial", re.DOTALL)
+_PARTIAL = re.compile(r"\.(.+)\.(?:[0-9a-f]{8}|segue)\.partial", re.DOTALL)
+"""Hidden names of outputs that are not complete; earlier versions wrote ``segue`` in place of a token."""
 
 
 def reason_of(error: Exception) -> str:
@@ -338,11 +339,10 @@ def remove_partial(folder: Path, final: Path | None = None) -> None:
 
     Without ``final``, those of files in a folder that is the caller's alone.
     """
-    start = "." if final is None else f".{_stem(final)}."
     with suppress(OSError):
         for entry in list(folder.iterdir()):
-            is_partial = entry.name.startswith(start) and _PARTIAL.fullmatch(entry.name)
-            if is_partial and (final is not None or entry.is_file()):
+            match = _PARTIAL.fullmatch(entry.name)
+            if match and (entry.is_file() if final is None else match[1] == _stem(final)):
                 _remove(entry)
 
 

@@ -9,7 +9,7 @@ import re
 import traceback
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 from secrets import token_hex
@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, validate_call
 
 from segue.errors import SegueError, SinkError, SourceError
 from segue.utils.extras import requires_extra
-from segue.utils.files import replacing, writing
+from segue.utils.files import PartialFile, claim, replacing, writing
 from segue.utils.inputs import whole_number
 from segue.video.decoding.readers import LoadCancelledError
 from segue_web.project.project import Send
@@ -167,9 +167,10 @@ def make_app(
             raise SourceError("there is no such export")
         if path.is_file():
             return FileResponse(path, filename=path.name)
-        file = _zipped(path)
-        # The archive is for this download alone; the folder stays.
-        cleanup = BackgroundTask(rmtree, file.parent, ignore_errors=True)
+        with ExitStack() as stack:
+            file = _zipped(path, stack)
+            # The archive is for this download alone; the folder stays.
+            cleanup = BackgroundTask(stack.pop_all().close)
         return FileResponse(file, filename=file.name, background=cleanup)
 
     async def import_file(request: Request) -> Response:
@@ -266,21 +267,24 @@ async def _reply(backend: Backend, text: str, outbox: Outbox) -> None:
     outbox.put(json.dumps({"id": number, **answer}, separators=(",", ":")))
 
 
-def _zipped(folder: Path) -> Path:
-    """A zip archive of an export folder, in a hidden folder beside it that goes when it was sent."""
-    # What a killed process leaves has a name that :func:`segue_web.exports.remove_unfinished` removes.
-    place = folder.with_name(f".{folder.name}.{token_hex(4)}.segue.partial")
+def _zipped(folder: Path, stack: ExitStack) -> Path:
+    """A zip archive of an export folder, in a hidden folder beside it that goes when ``stack`` is closed.
+
+    While it is being sent, it is claimed; what a killed process leaves is removed with what exports leave.
+    """
+    claimed = None
+    while claimed is None:  # the next token
+        claimed = claim(folder.with_name(f"{folder.name}.{token_hex(4)}"))
+    stack.callback(claimed.release)
+    place = PartialFile(claimed.path).path
     path = place / f"{folder.name}.zip"
-    try:
-        with writing(path):
-            place.mkdir()
-        with replacing(path) as partial, zipfile.ZipFile(partial, "w") as archive:
-            for file in sorted(folder.rglob("*")):
-                if file.is_file():
-                    archive.write(file, file.relative_to(folder.parent))
-    except BaseException:
-        rmtree(place, ignore_errors=True)
-        raise
+    stack.callback(rmtree, place, ignore_errors=True)
+    with writing(path):
+        place.mkdir()
+    with replacing(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, file.relative_to(folder.parent))
     return path
 
 

@@ -8,6 +8,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from starlette.websockets import WebSocketDisconnect
 
 from segue.errors import SegueError
 from segue_web.annotate import AnnotateBackend
+from segue_web.exports import remove_unfinished
 from segue_web.server import messages
-from segue_web.server.server import make_app
+from segue_web.server.server import _zipped, make_app
 from segue_web.video import Video
 from tests.segue_web.limited_files import files_limited_to
 from tests.segue_web.videos import numbered, write_video
@@ -166,6 +168,21 @@ def test_a_folder_for_whose_archive_the_disk_has_no_room_is_told_so(
     answer = client.get(f"/{TOKEN}/exports/masks")
     assert zipfile.ZipFile(io.BytesIO(answer.content)).read("masks/00000.png") == b"a mask"
     assert {path.name for path in backend.folder.iterdir()} == before, "no second copy stays"
+
+
+def test_the_archive_of_a_folder_stays_while_it_is_sent_and_goes_at_the_next_start(tmp_path: Path) -> None:
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    (folder / "00000.png").write_bytes(b"a mask")
+    with ExitStack() as stack:
+        archives = [_zipped(folder, stack) for _ in range(2)]
+        left = (tmp_path / ".masks.0123abcd.partial", tmp_path / ".masks.89abcdef.segue.partial")
+        for path in left:  # of processes that were killed, also of an earlier version
+            path.mkdir()
+        remove_unfinished(tmp_path)  # another page starts
+        assert all(zipfile.ZipFile(path).namelist() == ["masks/00000.png"] for path in archives)
+        assert not any(path.exists() for path in left)
+    assert [path.name for path in tmp_path.iterdir()] == ["masks"]
 
 
 @pytest.mark.parametrize("index", ["4", "-1", "x", "99999999999999999999"])
