@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from segue.api.track import track as track
     from segue.api.video import Video as Video
     from segue.dataset_runs.protocols import run as run
+    from segue.formats.conversion import convert as convert
+    from segue.formats.reading import read_labels as read_labels
     from segue.prompts import Prompter as Prompter
     from segue.registry import Entry as Entry
     from segue.registry import WeightFile as WeightFile
@@ -48,6 +50,8 @@ _MODULES = {
     "segue.api.track": "track",
     "segue.api.video": "Video",
     "segue.dataset_runs.protocols": "run",
+    "segue.formats.conversion": "convert",
+    "segue.formats.reading": "read_labels",
     "segue.prompts": "Prompter",
     "segue.registry": "Entry WeightFile register register_model",
     "segue.sessions": "ForegroundSession InstanceSession Session SessionState TrackSession",

@@ -5,7 +5,7 @@ See :mod:`segue.registry`, where they are found by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -345,6 +345,13 @@ class SinkOptions:
         live: whether the source is endless; outputs are then written immediately if possible.
         records: returns the entries of a YouTube-VIS result file, if they do not come from the results.
         events: settings for the format ``events``.
+        labels: objects, classes and attributes that are known beforehand, a
+            ``segue.formats.labels.Labels``, as of a project; None for a run.
+        span: frames from the first to the last one that is written; None if not known.
+        count: number of frames of the source; None if not known.
+        edge_of: returns the edge of an object, a ``segue.masks.Edge``; None: all edges are hard.
+        premultiplied: whether colours of cut-outs are multiplied by their opacity; None is the convention of
+            the format.
     """
 
     size: tuple[int, int] | None = None
@@ -366,6 +373,11 @@ class SinkOptions:
     live: bool = False
     records: Callable[[], Sequence[Mapping[str, Any]]] | None = None
     events: EventSettings = EventSettings()
+    labels: Any = None
+    span: range | None = None
+    count: int | None = None
+    edge_of: Callable[[int], Any] | None = None
+    premultiplied: bool | None = None
 
     def __getattr__(self, name: str) -> Any:
         """Settings of events, by the names that version 0.1.0 documented here."""
@@ -376,20 +388,21 @@ class SinkOptions:
 
 @dataclass(frozen=True, slots=True)
 class SinkEntry:
-    """A format of results.
+    """A format that results are written in.
 
     Attributes:
         name: name for ``--format``.
         file: its file or folder inside the output folder; the extension of a file identifies the format.
-        open: creates the sink that writes to a path, a ``segue.sinks.Sink``.
+        open: creates the sink that writes to a path, a ``segue.sinks.Sink``; None of a format that is only
+            read.
         needs_frames: whether it draws on the images.
         appends: whether it can append to the output of an earlier run of a camera.
         only_shows: whether it only displays results; its failure does not end a camera's run.
     """
 
     name: str
-    file: str
-    open: Callable[[Path, SinkOptions], Any]
+    file: str = ""
+    open: Callable[[Path, SinkOptions], Any] | None = None
     needs_frames: bool = False
     appends: bool = False
     only_shows: bool = False
@@ -398,6 +411,84 @@ class SinkEntry:
     def suffix(self) -> str:
         """Extension of its file; empty for a folder."""
         return Path(self.file).suffix
+
+
+MaskForm = Literal["exact", "visible", "outlines", "boxes"]
+"""How a format holds a mask: each pixel, each pixel that is visible, one outline, or a box around it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """What comes back of a video of objects that is written in a format and read again.
+
+    The table of formats in the docs is made from it, and one test checks it for each format.
+
+    Attributes:
+        masks: how masks are held; what is only visible does not overlap.
+        layers: whether the order in which objects lie on one another comes back.
+        max_id: largest id of an object that comes back; 0: objects get new ids.
+        void_ids: ids that mean void or white there, and do not come back.
+        tracks: whether objects are the same on all frames; else the n-th of a class on each frame is one.
+        classes, names, colours, scores, attributes, frame_attributes: whether these come back; the class of
+            an object stands for its name where ``names`` is False.
+        schema: whether classes and kinds of attributes come back, also those without objects.
+        keys: whether shapes with keys stay shapes with keys.
+        empty: whether frames that show no object come back as such.
+    """
+
+    masks: MaskForm = "exact"
+    layers: bool = False
+    max_id: int = 0
+    void_ids: tuple[int, ...] = ()
+    tracks: bool = True
+    classes: bool = False
+    names: bool = False
+    colours: bool = False
+    scores: bool = False
+    attributes: bool = False
+    frame_attributes: bool = False
+    schema: bool = False
+    keys: bool = False
+    empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Format(SinkEntry):
+    """A format of files, for runs, the page, scores, training and Python alike.
+
+    Attributes:
+        holds: what comes back of what is written; None of a format that is not both written and read.
+        sniff: how likely files are of this format, from 0 to 1; takes a ``segue.formats.files.Files``.
+        read: reads files of a video, a ``segue.formats.labels.Frames``: gives the objects of each frame as
+            ``segue.formats.frames.FrameObjects``, or all together as a ``segue.formats.labels.Labels``; None
+            of a format that is only written.
+        endings: endings of single files that it reads; folders and zip archives are found out by ``sniff``.
+        title: its name for people.
+        about: what it consists of, in a few words.
+        group: heading on the page; empty: the page does not offer it.
+        export: its name for ``--export`` and the page; that for ``--format`` by default.
+        known_only: whether frames without annotation can be left out.
+        premultiplied: whether colours are multiplied by their opacity by default.
+        in_place: whether files appear in its folder as they are written, so that a run can be resumed; else
+            the folder appears when it is complete.
+    """
+
+    holds: Holds | None = None
+    sniff: Callable[[Any], float] | None = None
+    read: Callable[[Any, Any], Iterable[Any]] | None = None
+    endings: tuple[str, ...] = ()
+    title: str = ""
+    about: str = ""
+    group: str = ""
+    export: str = ""
+    known_only: bool = False
+    premultiplied: bool = False
+    in_place: bool = False
+
+    @property
+    def export_name(self) -> str:
+        """Its name for ``--export`` and the page."""
+        return self.export or self.name
 
 
 LabelKind = Literal["masks", "instances", "videos", "stills"]

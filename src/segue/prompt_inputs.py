@@ -24,9 +24,9 @@ import numpy.typing as npt
 from PIL.Image import Image as PillowImage
 from PIL.Image import fromarray
 
-from segue.conversions.supervision import labels_of
 from segue.entries import SQUARE
 from segue.errors import DatasetError, PromptError, SegueError, SourceError
+from segue.formats.supervision import labels_of
 from segue.masks import decode_rle, read_index_mask, resize_mask
 from segue.masks.files import MaskStack, index_values, stack_text
 from segue.masks.rle import check_size
@@ -615,8 +615,8 @@ def _ids(typed: Iterable[_Typed]) -> Iterator[int]:
 ANNOTATIONS = frozenset({".json", ".xml"})
 """Files of annotation programs, by their suffix."""
 
-_READ_LABELS = LazyCallable("segue.labels.reading:read_labels")
-_MASK_OF_MATTE = LazyCallable("segue.labels.mattes:mask_of_matte")
+_READ_LABELS = LazyCallable("segue.formats.reading:read_labels")
+_MASK_OF_MATTE = LazyCallable("segue.formats.mattes:mask_of_matte")
 """By their names: the readers of annotation files and of videos stand above prompts."""
 
 

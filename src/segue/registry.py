@@ -1,6 +1,6 @@
 """What segue knows by name, and how other packages add to it.
 
-There is one registry for each kind of thing: networks, detectors, prompters, sinks, data sets, metrics,
+There is one registry for each kind of thing: networks, detectors, prompters, formats, data sets, metrics,
 stages and commands.
 An entry says of one thing what is needed to choose and to run it; nothing outside the thing's own module asks
 for its class. Entries come from three places, which differ in nothing else:
@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from importlib import import_module
@@ -31,6 +31,8 @@ from segue.entries import DetectorEntry as DetectorEntry
 from segue.entries import DetectorOptions as DetectorOptions
 from segue.entries import Entry as Entry
 from segue.entries import EventSettings as EventSettings
+from segue.entries import Format as Format
+from segue.entries import Holds as Holds
 from segue.entries import MetricEntry as MetricEntry
 from segue.entries import NetworkTask as NetworkTask
 from segue.entries import PrompterEntry as PrompterEntry
@@ -60,6 +62,7 @@ class Registry(Generic[T]):
         noun: what an entry is, for messages.
         modules: those of segue that hold ``ENTRIES``.
         error: raised for names that are unknown.
+        older_group: entry point group of before, whose entries are taken as well.
         wrap: makes an entry of what an entry point holds, where that is not an entry.
         describe: makes an entry of a name that says itself what it stands for, or gives None.
         registered: names that :meth:`register` added, which other processes do not know.
@@ -70,6 +73,7 @@ class Registry(Generic[T]):
     noun: str
     modules: tuple[str, ...]
     error: type[SegueError] = SegueError
+    older_group: str | None = None
     wrap: Callable[[EntryPoint], T] | None = None
     describe: Callable[[str], T | None] = lambda _: None
     registered: set[str] = field(default_factory=set)
@@ -176,7 +180,9 @@ class Registry(Generic[T]):
     def _points(self) -> dict[str, EntryPoint]:
         """Entry points of installed packages by name; a name that is taken keeps its first owner."""
         points: dict[str, EntryPoint] = {}
-        for point in _installed(tuple(sys.path)).select(group=self.group):
+        groups = [group for group in (self.group, self.older_group) if group]
+        installed = _installed(tuple(sys.path))
+        for point in (point for group in groups for point in installed.select(group=group)):
             if point.name in self._entries or point.name in points:
                 duplicate = f"{_package(point)}: there is a {self.noun} called {point.name!r} already"
                 warnings.warn(duplicate, stacklevel=2)
@@ -238,9 +244,89 @@ MODELS = Registry(
 )
 DETECTORS = Registry(DetectorEntry, "segue.detectors", "detector", ("segue.prompts.catalogue",), PromptError)
 PROMPTERS = Registry(PrompterEntry, "segue.prompters", "prompter", ("segue.prompts.prompters",), PromptError)
-SINKS = Registry(
-    SinkEntry, "segue.sinks", "format", ("segue.sinks.outputs", "segue.events.entries"), SinkError
+_FORMAT_FILES = {
+    "png": ("segue.formats.png", "masks"),
+    "overlay": ("segue.formats.overlay", "overlay.mp4"),
+    "davis": ("segue.formats.davis", "davis"),
+    "coco": ("segue.formats.coco", "coco.json"),
+    "coco-images": ("segue.formats.coco", "coco"),
+    "ytvis": ("segue.formats.coco", "ytvis.json"),
+    "coco-polygons": ("segue.formats.coco", "coco-polygons.json"),
+    "mot": ("segue.formats.mot", "mot.txt"),
+    "mots": ("segue.formats.mot", "mots.txt"),
+    "prores": ("segue.formats.cutouts", "cutout.mov"),
+    "webm": ("segue.formats.cutouts", "cutout.webm"),
+    "cutouts": ("segue.formats.cutouts", "cutouts"),
+    "png16": ("segue.formats.cutouts", "cutouts16"),
+    "yolo": ("segue.formats.yolo", "yolo"),
+    "npz": ("segue.formats.npz", "masks.npz"),
+    "cdnet": ("segue.formats.cdnet", "cdnet"),
+    "cvat": ("segue.formats.cvat", "cvat.xml"),
+    "labelstudio": ("segue.formats.label_studio", "labelstudio"),
+    "labelme": ("segue.formats.labelme", "labelme"),
+    "via": ("segue.formats.via", "via.json"),
+    "exr": ("segue.formats.exr", "exr"),
+    "matte": ("segue.formats.mattes", "matte"),
+    "events": ("segue.events.entries", "events.csv"),
+}
+"""Module of each format, which is imported when the format is used, and its file in an output folder."""
+
+
+class _ImportedEntries(dict[str, T]):
+    """Entries by name; those of segue are imported from their modules when they are asked for."""
+
+    def __init__(self, modules: Mapping[str, str]) -> None:
+        super().__init__()
+        self._modules = dict(modules)
+        self.update(dict.fromkeys(modules))  # type: ignore[arg-type]  # None until it is imported
+
+    def __getitem__(self, name: str) -> T:
+        if super().__getitem__(name) is None:
+            for entry in import_module(self._modules[name]).ENTRIES:
+                if super().get(entry.name, entry) is None:
+                    self[entry.name] = entry
+        return super().__getitem__(name)
+
+    def values(self) -> Any:
+        return [self[name] for name in self]
+
+
+class FormatRegistry(Registry[SinkEntry]):
+    """Formats by name; a format of segue is imported when it is used."""
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """Name of each format, and its file or folder in an output folder."""
+        for name in self.names:
+            if name in _FORMAT_FILES:
+                yield name, _FORMAT_FILES[name][1]
+        others = [entry for name, entry in self._entries.items() if name not in _FORMAT_FILES]
+        others += [entry for name in self._points if (entry := self._importable(name)) is not None]
+        yield from ((entry.name, entry.file) for entry in others)
+
+    def _importable(self, name: str) -> SinkEntry | None:
+        """A format of another package; None with a warning where it cannot be imported."""
+        try:
+            return self.find(name)
+        except SegueError as error:
+            warnings.warn(str(error), stacklevel=3)
+            return None
+
+    @cached_property
+    def _entries(self) -> dict[str, SinkEntry]:
+        return _ImportedEntries({name: module for name, (module, _) in _FORMAT_FILES.items()})
+
+
+FORMATS = FormatRegistry(
+    SinkEntry,
+    "segue.formats",
+    "format",
+    tuple(dict.fromkeys(module for module, _ in _FORMAT_FILES.values())),
+    SinkError,
+    older_group="segue.sinks",
 )
+SINKS = FORMATS
+"""The same registry under its earlier name."""
+
 DATASETS = Registry(DatasetEntry, "segue.datasets", "data set", ("segue.datasets.catalogue",), DatasetError)
 METRICS = Registry(MetricEntry, "segue.metrics", "metric", ("segue.metrics.further",), DatasetError)
 STAGES = Registry(
@@ -252,7 +338,7 @@ _REGISTRIES: tuple[Registry[Any], ...] = (
     MODELS,
     DETECTORS,
     PROMPTERS,
-    SINKS,
+    FORMATS,
     DATASETS,
     METRICS,
     STAGES,

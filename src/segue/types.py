@@ -15,13 +15,22 @@ from annotated_types import Ge, Interval
 from segue.errors import ArgumentError, PromptError, SegueError
 from segue.utils import arrays
 from segue.utils.inputs import user_path
+from segue.utils.lazy import LazyCallable
 
 if TYPE_CHECKING:
     import pandas
     from supervision import Detections
 
-    from segue.conversions.composing import Composed
-    from segue.conversions.ultralytics import Boxes
+    from segue.masks.measure import Boxes, Composed
+
+_FROM_COCO = LazyCallable("segue.formats.coco:from_coco")
+_FROM_FIFTYONE = LazyCallable("segue.formats.fiftyone:from_fiftyone")
+_FROM_SUPERVISION = LazyCallable("segue.formats.supervision:from_supervision")
+_TO_FIFTYONE = LazyCallable("segue.formats.fiftyone:to_fiftyone")
+_TO_SUPERVISION = LazyCallable("segue.formats.supervision:to_supervision")
+_TABLE_OF = LazyCallable("segue.formats.tables:table_of")
+_YOLO_TEXT = LazyCallable("segue.formats.yolo:yolo_text")
+"""By their names: formats stand above results."""
 
 Image = arrays.Image
 """RGB image, (H, W, 3), uint8."""
@@ -293,14 +302,14 @@ class Segmentation:
     @property
     def names(self) -> dict[int, str]:
         """Class names by number, as in result files; an object without a label is an "object"."""
-        from segue.conversions.ultralytics import names_of
+        from segue.masks.measure import names_of
 
         return names_of(self, self._numbers())
 
     @property
     def boxes(self) -> Boxes:
         """The visible objects as arrays: ``xyxy``, ``xywh``, ``ids``, ``scores``, ``classes``."""
-        from segue.conversions.ultralytics import boxes_of
+        from segue.masks.measure import boxes_of
 
         return boxes_of(self, self._numbers())
 
@@ -326,12 +335,11 @@ class Segmentation:
         Raises:
             SinkError: the file cannot be written.
         """
-        from segue.conversions.ultralytics import yolo_text
         from segue.utils.files import write_complete, writing
 
         file = user_path(path)
         with writing(file):
-            write_complete(file, yolo_text(self, self.names, scores=scores).encode())
+            write_complete(file, _YOLO_TEXT(self, self.names, scores=scores).encode())
 
     def to_json(self) -> str:
         """JSON of the visible objects.
@@ -340,7 +348,7 @@ class Segmentation:
             ``index`` and ``objects``, each with ``id``, ``label``, ``class``, ``score``, ``box`` and
             ``polygons`` (COCO's, of the visible part).
         """
-        from segue.conversions.ultralytics import json_text
+        from segue.masks.measure import json_text
 
         return json_text(self, self._numbers())
 
@@ -353,9 +361,7 @@ class Segmentation:
         Raises:
             SegueError: pandas is not installed.
         """
-        from segue.conversions.tables import table_of
-
-        return table_of([self])
+        return _TABLE_OF([self])
 
     @property
     def probabilities(self) -> npt.NDArray[np.float32]:
@@ -461,9 +467,7 @@ class Segmentation:
             >>> first = Segmentation.from_coco(results, (480, 854))
             >>> for result in segue.track("dog.mp4", {0: first.prompts}): ...
         """
-        from segue.conversions.coco import from_coco
-
-        return cls._of(from_coco(records, size, names), index, time)
+        return cls._of(_FROM_COCO(records, size, names), index, time)
 
     @classmethod
     def from_supervision(
@@ -483,9 +487,7 @@ class Segmentation:
         Raises:
             PromptError: an id occurs twice or is below 1, or ``size`` is missing.
         """
-        from segue.conversions.supervision import from_supervision
-
-        return cls._of(from_supervision(detections, size), index, time)
+        return cls._of(_FROM_SUPERVISION(detections, size), index, time)
 
     @classmethod
     def from_fiftyone(
@@ -510,9 +512,7 @@ class Segmentation:
             >>> first = Segmentation.from_fiftyone(sample.frames[1].ground_truth, (480, 854))
             >>> for result in segue.track(sample.filepath, {0: first.prompts}): ...
         """
-        from segue.conversions.fiftyone import from_fiftyone
-
-        return cls._of(from_fiftyone(labels, size), index, time)
+        return cls._of(_FROM_FIFTYONE(labels, size), index, time)
 
     def to_fiftyone(self) -> Any:
         """``fiftyone.Detections`` of the visible objects, with masks; ``index`` is the id of the object.
@@ -523,9 +523,7 @@ class Segmentation:
         Raises:
             SegueError: FiftyOne is not installed.
         """
-        from segue.conversions.fiftyone import to_fiftyone
-
-        return to_fiftyone(self)
+        return _TO_FIFTYONE(self)
 
     def to_supervision(
         self, classes: MutableMapping[str, int] | None = None, *, whole: bool = False
@@ -545,9 +543,7 @@ class Segmentation:
         Raises:
             SegueError: supervision is not installed.
         """
-        from segue.conversions.supervision import to_supervision
-
-        return to_supervision(self, self._class_numbers if classes is None else classes, whole=whole)
+        return _TO_SUPERVISION(self, self._class_numbers if classes is None else classes, whole=whole)
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from segue.errors import PromptError, SegueError
-from segue.labels.labels import Labels, decoded
-from segue.labels.reading import left_out, read_labels
-from segue.labels.schema import LabelSchema
+from segue.formats.labels import Labels, decoded
+from segue.formats.reading import left_out, read_labels
+from segue.formats.schema import LabelSchema
 from segue.masks import Edge
 from segue.masks.edges import check_matting
 from segue.registry import DETECTORS, MODELS
 from segue.types import Point
 from segue.weights.download import is_available
 from segue_web.exports import (
-    FORMATS,
+    claimed_path,
+    export_formats,
     export_job,
-    free_path,
+    find_export,
+    import_endings,
     remove_unfinished,
     snapshot,
     steps,
@@ -347,9 +349,17 @@ class AnnotateBackend(Backend):
             "shapes": self.project.shapes(),
             "prompters": self._prompters.known(),
             "formats": [
-                {"id": form, "group": about.group, "name": about.name, "text": about.text}
-                for form, about in FORMATS.items()
+                {
+                    "id": form,
+                    "group": about.group,
+                    "name": about.title,
+                    "text": about.about,
+                    "premultiplied": about.premultiplied,
+                }
+                for form, about in export_formats().items()
+                if about.group
             ],
+            "imports": import_endings(),
         }
 
     async def _look(self, frames: messages.Indices) -> dict[str, Any]:
@@ -599,26 +609,25 @@ class AnnotateBackend(Backend):
         first: messages.Index = 0,
         last: messages.Index | None = None,
         soft: bool = False,
-        premultiplied: bool = False,
+        premultiplied: bool | None = None,
         each: bool = False,
     ) -> dict[str, Any]:
         """Write the masks of some frames for another program, or ``each`` object by itself.
 
-        ``soft`` estimates the edges of cut-outs that have none of their own.
+        ``soft`` estimates the edges of cut-outs that have none of their own; colours are ``premultiplied`` by
+        the convention of the format unless it is said.
         """
-        if format not in FORMATS:
-            raise SegueError(f"format {format!r}: choose one of {', '.join(FORMATS)}")
+        find_export(format)
         with self._export_runner.beginning("export"):
             options: dict[str, Any] = {"all_frames": all_frames, "first": first, "last": last, "soft": soft}
             options |= {"premultiplied": premultiplied, "each": each}
             annotations = await self.run(partial(snapshot, self.project, self.video, objects, **options))
             if any(annotations.edge_of(number).detail for number in annotations.names):
                 check_matting()
-            self.exports.mkdir(exist_ok=True)
-            target = free_path(self.exports, self.video.name, format, suffix_of(format, each))
-            job = Job("export", steps(annotations, format), target=target, user=actor())
-            self._export_runner.begin(job, self.steps(export_job, annotations, format, target))
-        return {"name": target.name, "path": str(target)}
+            claim = claimed_path(self.exports, self.video.name, format, suffix_of(format, each))
+            job = Job("export", steps(annotations, format), claim=claim, user=actor())
+            self._export_runner.begin(job, self.steps(export_job, annotations, format, claim.path))
+        return {"name": claim.path.name, "path": str(claim.path)}
 
     async def _stop_export(self, run: messages.ShortText | None = None) -> None:
         """Stop the export, or that of a ``run`` alone; nothing of it stays."""

@@ -20,8 +20,8 @@ from segue_web.access.encryption import encryption
 from segue_web.access.passwords import own_token
 
 if TYPE_CHECKING:
+    from segue.formats.labels import Labels
     from segue.jobs.observer import Observer
-    from segue.labels.labels import Labels
     from segue_web.annotate import AnnotateBackend
     from segue_web.project.importing import Effect
     from segue_web.project.project import Project
@@ -107,8 +107,13 @@ def annotate(
     ] = None,
     each_object: Annotated[bool, typer.Option(help="With --export: write each object separately.")] = False,
     premultiplied: Annotated[
-        bool, typer.Option(help="With --export: multiply the colours of cut-outs by their opacity.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--premultiplied/--straight",
+            help="With --export: colours of cut-outs multiplied by their opacity, or straight.  "
+            "[default: premultiplied in OpenEXR, else straight]",
+        ),
+    ] = None,
     port: PORT = 0,
     browser: BROWSER = True,
 ) -> None:
@@ -150,11 +155,13 @@ def annotate(
         raise SegueError(
             f"{video}: holds several videos; give one of them for --import, --adopt, --copy-to and --export"
         )
-    if export is None and (each_object or premultiplied):
-        raise SegueError("--each-object and --premultiplied say how --export writes; give it, too")
+    if export is None and (each_object or premultiplied is not None):
+        raise SegueError(
+            "--each-object, --premultiplied and --straight say how --export writes; give it, too"
+        )
     if export is not None:
         with interruptible():
-            options = {"each": each_object, "premultiplied": premultiplied}
+            options: dict[str, Any] = {"each": each_object, "premultiplied": premultiplied}
             target = _export(video, folder, export, adopt=adopt, **options)
         typer.echo(printable(f"exported: {target}"))
         return
@@ -166,7 +173,7 @@ def annotate(
         return
     if labels is not None and classes is not None:
         raise SegueError("--labels has the classes of --classes, too; give one of them")
-    from segue.labels.schema import read_schema
+    from segue.formats.schema import read_schema
     from segue_web.video import Video
 
     # What is wrong with these is said before PyTorch is imported.
@@ -211,16 +218,18 @@ def annotate(
         server.serve(backend, port, browser, folder)
 
 
-def _export(video: Path, project: Path, form: str, *, adopt: bool, **options: bool) -> Path:
+def _export(video: Path, project: Path, form: str, *, adopt: bool, **options: Any) -> Path:
     """Write an export of a project into its folder of exports, and return its path."""
-    from segue_web.exports import FORMATS, free_path, suffix_of, write_export
+    from segue_web.exports import claimed_path, find_export, suffix_of, write_export
     from segue_web.project.source import check_source
     from segue_web.project.store import Store
     from segue_web.video import Video
     from segue_web.viewing import read_project
 
-    if form not in FORMATS:
-        raise SegueError(f"--export {form}: choose one of {', '.join(FORMATS)}")
+    try:
+        find_export(form)
+    except SegueError as error:
+        raise SegueError(f"--export: {error}") from None
     if not (project / "project.db").is_file():
         raise SegueError(f"{project}: there is no project to export")
     if not adopt:
@@ -228,11 +237,10 @@ def _export(video: Path, project: Path, form: str, *, adopt: bool, **options: bo
     opened = Video(video)
     try:
         annotations = read_project(project, opened, **options)
-        exports = project / "exports"
-        exports.mkdir(exist_ok=True)
-        target = free_path(exports, opened.name, form, suffix_of(form, annotations.each))
-        for _ in write_export(opened, annotations, form, target):
-            pass
+        suffix = suffix_of(form, annotations.each)
+        with claimed_path(project / "exports", opened.name, form, suffix) as target:
+            for _ in write_export(opened, annotations, form, target):
+                pass
     finally:
         opened.close()
     return target
@@ -249,7 +257,7 @@ def _videos_of(place: Path) -> dict[str, Path] | None:
 
 def _import_into(backend: AnnotateBackend, paths: Sequence[Path], *, again: bool) -> None:
     """Import files into a project as one change, and print what of them became what."""
-    from segue.labels.reading import read_labels
+    from segue.formats.reading import read_labels
 
     project = backend.project
     if not paths:
@@ -267,7 +275,7 @@ def _import_into(backend: AnnotateBackend, paths: Sequence[Path], *, again: bool
 
 def _listed_effects(project: Project, path: Path, labels: Labels) -> list[Effect]:
     """Print what importing a file changes, and return it."""
-    from segue.labels.reading import left_out
+    from segue.formats.reading import left_out
     from segue_web.project.importing import additions, effects
 
     changes = effects(project, labels)

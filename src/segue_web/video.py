@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from segue.errors import SourceError
-from segue.sinks.base import frame_name
+from segue.formats.frames import frame_name
 from segue.types import Frame, Image
 from segue.utils.cancel import CancelToken
 from segue.utils.notices import notice

@@ -18,7 +18,7 @@ from segue.metrics.agreement import agreement
 from segue.utils.naming import is_hidden, natural_key, short_name
 from segue.video.sources.kinds import is_image, is_video
 from segue_web.annotate import AnnotateBackend
-from segue_web.exports import FORMATS, Snapshot, complete_folder, free_path, snapshot, write_export
+from segue_web.exports import Snapshot, claimed_path, complete_folder, find_export, snapshot, write_export
 from segue_web.project.project import Project
 from segue_web.project.source import check_source
 from segue_web.project.store import Progress, Store, actor
@@ -324,19 +324,21 @@ class VideoListBackend(Backend):
 
     async def _export_all(self, format: messages.ShortText) -> dict[str, Any]:
         """Export the masks of all videos that have some, each as one export in a common folder."""
-        if format not in FORMATS:
-            raise SegueError(f"format {format!r}: choose one of {', '.join(FORMATS)}")
+        entry = find_export(format)
         annotated = [
             (number, about) for number, about in enumerate(self._progress()) if about and about.annotated
         ]
         if not annotated:
             raise SegueError("there are no masks to export yet")
-        self.exports.mkdir(parents=True, exist_ok=True)
-        target = free_path(self.exports, self._name, format, "")
-        total = sum(about.annotated if FORMATS[format].known_only else about.frames for _, about in annotated)
-        steps = self._exported([number for number, _ in annotated], format, target)
-        self.current.begin_export(Job("export", total, target=target, user=actor()), steps)
-        return {"name": target.name, "path": str(target)}
+        claim = claimed_path(self.exports, self._name, format, "")
+        total = sum(about.annotated if entry.known_only else about.frames for _, about in annotated)
+        steps = self._exported([number for number, _ in annotated], format, claim.path)
+        try:
+            self.current.begin_export(Job("export", total, claim=claim, user=actor()), steps)
+        except BaseException:
+            claim.release()
+            raise
+        return {"name": claim.path.name, "path": str(claim.path)}
 
     async def _exported(self, numbers: list[int], format: str, target: Path) -> AsyncGenerator[int, None]:
         """Frames of all exports, each video after the other."""
@@ -345,10 +347,10 @@ class VideoListBackend(Backend):
             for number in numbers:
                 annotations = await backend.run(partial(self._snapshot, backend, number))
                 path = self._paths[number]
-                end = free_path(folder, self._names[number], format)
-                async with aclosing(backend.steps(export_of, path, annotations, format, end)) as steps:
-                    async for index in steps:
-                        yield index
+                with claimed_path(folder, self._names[number], format) as end:
+                    async with aclosing(backend.steps(export_of, path, annotations, format, end)) as steps:
+                        async for index in steps:
+                            yield index
 
     def _snapshot(self, backend: AnnotateBackend, number: int) -> Snapshot:
         """The objects of a video; of one that is not open, its project is for a moment."""

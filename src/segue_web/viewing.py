@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,10 +15,10 @@ from scipy.optimize import linear_sum_assignment
 
 from segue.datasets.foreground.labels import MOTION, OUTSIDE, SHADOW, STATIC, UNKNOWN
 from segue.errors import SegueError
+from segue.formats.labels import Labels
+from segue.formats.reading import read_labels
 from segue.jobs import VideoJob, read_job
 from segue.jobs.record import RECORD
-from segue.labels.labels import Labels
-from segue.labels.reading import read_labels
 from segue.masks import encode_rle
 from segue.metrics.foreground.counts import Counts, ForegroundAccumulator
 from segue.metrics.measures import contour_accuracy, region_similarity
@@ -25,12 +26,12 @@ from segue.utils.arrays import BoolArray
 from segue.utils.naming import distinct_ends
 from segue.video.sources.images import is_source
 from segue.video.sources.kinds import is_image
-from segue_web.exports import Snapshot, snapshot, write_export
 from segue_web.project.colours import colour_of
 from segue_web.project.project import Project
 from segue_web.project.store import Store
 from segue_web.server import messages
 from segue_web.server.server import Backend
+from segue_web.snapshot import Snapshot, snapshot
 from segue_web.video import Video
 
 LABELS = frozenset({SHADOW, OUTSIDE, UNKNOWN, MOTION})
@@ -206,14 +207,14 @@ def read_results(results: Path, video: Video) -> Labels:
     if not (results / "project.db").is_file():
         return read_labels(results, video)
     annotations = read_project(results, video)
-    with TemporaryDirectory(prefix="segue-view-") as place:
-        file = Path(place, "masks.json")
-        for _ in write_export(video, annotations, "coco", file):
-            pass
-        return read_labels(file, video)
+    names = {row["id"]: row["name"] for row in annotations.objects}
+    annotated = {index: masks for index, masks in annotations.masks.items() if masks}
+    return replace(annotations, names=names, masks=annotated)
 
 
-def read_project(place: Path, video: Video, *, premultiplied: bool = False, each: bool = False) -> Snapshot:
+def read_project(
+    place: Path, video: Video, *, premultiplied: bool | None = None, each: bool = False
+) -> Snapshot:
     """The masks of a project of a video, which may be open in a page; see :class:`Snapshot`."""
     with TemporaryDirectory(prefix="segue-view-") as temporary:
         folder = Path(temporary, "project")

@@ -14,7 +14,7 @@ import yaml
 
 import segue
 from segue.errors import ArgumentError, SegueError, SinkError
-from segue.labels.reading import read_labels
+from segue.formats.reading import read_labels
 from segue.models.stcn import STCNLite
 from segue.types import ObjectInfo, Segmentation
 from segue.video.sources.images import read_image

@@ -18,13 +18,13 @@ from safetensors.torch import save_file
 
 import segue
 from segue.errors import SinkError, SourceError
+from segue.formats.png import RECORDS, replay
 from segue.jobs.running import RunCancelledError
 from segue.masks import decode_rle, encode_rle
 from segue.models.geometry import aggregate
 from segue.models.stcn import STCNLite
 from segue.sessions import TrackSession
 from segue.sinks import PngSink
-from segue.sinks.masks import RECORDS, replay
 from segue.types import Frame, MaskPrompt, ObjectInfo, ObjectMaps, Segmentation, log_odds
 from tests.cli.running import FRAMES, MASKS, command_in, contents
 from tests.lite import lively_lite

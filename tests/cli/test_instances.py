@@ -12,12 +12,12 @@ from PIL import Image
 
 from segue.api.instances import instances
 from segue.errors import PromptError
+from segue.formats.png import read_records
 from segue.jobs import instances as jobs
 from segue.masks import read_index_mask
 from segue.models.detection.classes import COCO_NAMES
 from segue.sessions import official
 from segue.sessions.instances import InstanceSession
-from segue.sinks.masks import read_records
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import open_source
 from segue.weights import write_checkpoint

@@ -12,12 +12,12 @@ from safetensors.torch import save_file
 
 import segue
 from segue.api.instances import instances
+from segue.formats.png import read_records
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection import mask_rcnn as detector
 from segue.models.detection.mask_rcnn import MaskRCNN
 from segue.registry import MODELS
 from segue.sessions import detecting
-from segue.sinks.masks import read_records
 from segue.weights.default import default_model
 from segue.weights.download import cached
 from tests.cli.running import FRAMES, Command

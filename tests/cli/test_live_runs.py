@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from segue.errors import SinkError
+from segue.formats.overlay import OverlayVideoSink
+from segue.formats.png import read_marker
 from segue.jobs.frame_loop import STATE
 from segue.sessions import TrackSession
-from segue.sinks.masks import read_marker
-from segue.sinks.overlay import OverlayVideoSink
 from segue.video import open_source
 from segue.video.sources import live
 from tests.cli.conftest import AtFrame

@@ -14,8 +14,8 @@ from PIL import Image
 
 import segue
 from segue.cli import running
+from segue.formats.png import read_records
 from segue.masks import read_index_mask
-from segue.sinks.masks import read_records
 from tests.cli.running import FRAMES, MASKS, Command, contents
 from tests.lite import lively_lite
 from tests.segue_web.videos import cut_of_sample

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import segue
-from segue.conversions.fiftyone import add_results, detection_values
 from segue.errors import PromptError
+from segue.formats.fiftyone import add_results, detection_values
 from segue.types import ObjectInfo, Segmentation
 
 MASK = np.zeros((20, 40), np.uint8)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from segue.datasets.json_files import CHUNK, entries
 from segue.datasets.ytvis import CocoImages
 from segue.errors import DatasetError
+from segue.utils.json_files import CHUNK, entries
 
 VALUES: dict[str, Any] = {
     "info": {"year": 2019, "text": 'quotes " \\ \u2028 \U0001f600 é', "none": None, "yes": True},

@@ -292,7 +292,7 @@ def test_damaged_and_huge_archives_are_refused(
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("results.json", json.dumps([result()] * 100))
     assert len(read_results(path, dataset)[4]) == 100
-    monkeypatch.setattr("segue.datasets.json_files.MAX_BYTES", 5000)
+    monkeypatch.setattr("segue.utils.json_files.MAX_BYTES", 5000)
     with pytest.raises(DatasetError):
         read_results(path, dataset)
 

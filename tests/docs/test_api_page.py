@@ -23,7 +23,7 @@ WHOLE = {"segue.types", "segue.errors"}
 
 INSIDE = {
     *("segue.cli", "segue_isd", "segue_train.commands", "segue_web"),
-    *("segue.conversions.composing", "segue.layers.activated", "segue.models.sam2.values"),
+    *("segue.masks.measure", "segue.layers.activated", "segue.models.sam2.values"),
     "segue.sessions.foreground.camera",
 }
 """Packages that are commands, and modules whose protocols only let imports go one way."""

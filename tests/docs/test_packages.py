@@ -26,9 +26,9 @@ DISTRIBUTED = {
 """The packages of the distribution, and which of them each may import; commands are found by their names."""
 
 LAYERS = (
-    *("errors", "utils", "options", "masks", "conversions", "types", "state", "entries", "registry"),
-    *("video", "sinks", "prompt_inputs", "layers", "inference", "models", "weights", "flow", "datasets"),
-    *("labels", "prompts", "sessions", "events", "metrics", "reports", "export", "jobs", "api", "batch"),
+    *("errors", "utils", "options", "masks", "types", "state", "entries", "registry"),
+    *("video", "formats", "sinks", "prompt_inputs", "layers", "inference", "models", "weights", "flow"),
+    *("datasets", "prompts", "sessions", "events", "metrics", "reports", "export", "jobs", "api", "batch"),
     *("dataset_runs", "cli"),
 )
 """Packages and modules of segue from below; each may import those before it, for type checkers as well."""
@@ -37,7 +37,7 @@ FOREGROUND = ("camera", "background", "segmenters", "stages", "")
 """Folders of ``sessions/foreground`` from below, and the modules beside them."""
 
 MAX_MODULES = 14
-"""Modules of a folder; ``models`` and ``utils`` may have more."""
+"""Modules of a folder; ``models``, ``formats`` and ``utils`` may have more."""
 
 
 @cache
@@ -71,7 +71,7 @@ def test_a_package_imports_only_what_it_stands_on(package: str) -> None:
 
 
 ANNOTATIONS = (
-    *("segue/labels/", "segue/datasets/"),
+    *("segue/formats/", "segue/datasets/"),
     "segue_web/services/label_studio.py",  # the labelling configuration, which comes with a request
 )
 """Modules that take annotation files apart."""
@@ -94,7 +94,7 @@ def test_only_readers_take_annotation_files_apart() -> None:
         for path in (SOURCE / package).rglob("*.py")
         if PARSERS.search(path.read_text(encoding="utf-8"))
     }
-    assert {"segue/labels/cvat.py", "segue/labels/opening.py"} <= found
+    assert {"segue/formats/cvat.py", "segue/formats/files.py"} <= found
     assert not [name for name in found if not name.startswith(ANNOTATIONS)]
 
 
@@ -146,7 +146,7 @@ def test_a_folder_shows_what_is_in_it() -> None:
             modules = [path.stem for path in folder.glob("*.py") if not path.stem.startswith("__")]
             parts = folder.relative_to(SOURCE).parts
             most = 8 if parts == ("segue",) else MAX_MODULES
-            assert len(modules) <= most or {"models", "utils"} & {*parts}, (folder, modules)
+            assert len(modules) <= most or {"models", "formats", "utils"} & {*parts}, (folder, modules)
 
 
 def _modules() -> dict[str, Path]:
@@ -201,7 +201,7 @@ def test_only_the_readers_open_videos_and_images() -> None:
         for path in (SOURCE / package).rglob("*.py"):
             place = path.relative_to(SOURCE).as_posix()
             text = path.read_text(encoding="utf-8")
-            if not place.startswith(("segue/video/", "segue/sinks/")):
+            if not place.startswith(("segue/video/", "segue/formats/overlay.py")):
                 assert not re.search(r"^\s*(?:import av\b|from av\b)", text, re.MULTILINE), place
             if place not in READERS and OPENERS.search(text):
                 code = "\n".join(ast.unparse(node) for node in _without_docstrings(ast.parse(text)))

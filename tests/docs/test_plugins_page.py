@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -79,7 +82,7 @@ def test_the_parts_of_the_page_work_by_their_names(site: Path, tmp_path: Path) -
             Image.fromarray(shown.astype(np.uint8)).save(path)
     ran = run_forked(
         "track", tmp_path / "data/walk/images", "--auto", "--with", "brightest", "--device", "cpu",
-        "--format", "png,areas", "--output", tmp_path / "out", site=site,
+        "--format", "png,areas,runs", "--output", tmp_path / "out", site=site,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     lines = (tmp_path / "out" / "areas.csv").read_text().splitlines()
@@ -108,6 +111,72 @@ def test_the_parts_of_the_page_work_by_their_names(site: Path, tmp_path: Path) -
     assert run_alone("brightness", image, "--limit", 256, site=site).returncode == 2
 
 
+ON_THE_PAGE = """
+import asyncio, sys
+from pathlib import Path
+from types import SimpleNamespace
+from segue_web.annotate import AnnotateBackend
+from segue_web.exports import export_job, import_endings
+from segue_web.snapshot import snapshot
+from segue_web.video import Video
+
+images, file, out = map(Path, sys.argv[1:])
+video = Video(images)
+page = AnnotateBackend(video, out / "project")
+assert ".runs" in import_endings()
+about = asyncio.run(page._hello())
+assert {"runs"} <= {one["id"] for one in about["formats"] if one["group"] == "Data sets"}
+assert ".runs" in about["imports"]
+preview = asyncio.run(page.import_file("mine.runs", file))
+assert [one["text"] for one in preview["objects"]] == ["adds frames 0 to 2"], preview
+page._import(preview["upload"], {one["number"]: None for one in preview["objects"]})
+job = export_job(SimpleNamespace(video=video), snapshot(page.project, video), "runs", out / "again.runs")
+assert len([*job]) == 3
+page.close()
+assert (out / "again.runs").read_text() == file.read_text()
+"""
+
+
+def test_the_format_of_the_page_works_in_runs_imports_conversions_and_on_the_page(
+    site: Path, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    mask = np.zeros((48, 64), np.uint8)
+    mask[10:30, 20:40] = 1
+    for t in range(3):
+        Image.fromarray(np.where(mask[..., None], 240, 30).repeat(3, 2).astype(np.uint8)).save(
+            images / f"{t:05d}.png"
+        )
+    ran = run_forked(
+        "track", images, "--auto", "--with", "brightest", "--device", "cpu", "--model", "colours",
+        "--format", "runs", "--format", "coco", "--output", tmp_path / "out", site=site,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    file = tmp_path / "out" / "objects.runs"
+    assert len(file.read_text().splitlines()) == 3
+    script = tmp_path / "on_the_page.py"
+    script.write_text(ON_THE_PAGE)
+    done = subprocess.run(
+        [sys.executable, str(script), str(images), str(file), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *sys.path])},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    back = tmp_path / "back.json"
+    converted = run_forked("data", "convert", file, back, "--video", images, site=site)
+    assert converted.returncode == 0, converted.stderr
+    again = run_forked(
+        "data", "convert", back, tmp_path / "back.runs", "--format", "runs", "--video", images, site=site
+    )
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "back.runs").read_text() == file.read_text()
+    file.write_text("0\t1\tcat\tno run lengths\n")
+    damaged = run_forked("data", "convert", file, tmp_path / "x.json", "--video", images, site=site)
+    assert damaged.returncode == 2
+    assert "run lengths" in damaged.stderr
+
+
 def test_the_recipe_of_the_page_is_imported_without_a_warning_and_has_the_options_of_a_run(
     site: Path,
 ) -> None:
@@ -125,10 +194,17 @@ def test_the_recipe_of_the_page_is_imported_without_a_warning_and_has_the_option
     }
 
 
-@pytest.mark.parametrize(("name", "most"), [("network", 40), ("detector", 13), ("sink", 12), ("data", 12)])
+@pytest.mark.parametrize(
+    ("name", "most"), [("network", 40), ("detector", 13), ("sink", 12), ("data", 12), ("format", 13)]
+)
 def test_a_plug_in_stays_small(site: Path, name: str, most: int) -> None:
     """Lines of code of the class or function and what it calls, without imports and the entry."""
     text = (site / "segue_bright" / f"{name}.py").read_text()
     body = re.split(r"^[A-Z]+ = ", text, flags=re.MULTILINE)[0]
     lines = [line for line in body.splitlines() if line.strip() and not line.strip().startswith('"""')]
     assert len([line for line in lines if not line.startswith(("from ", "import "))]) <= most
+
+
+def test_a_format_is_at_most_40_lines(site: Path) -> None:
+    lines = (site / "segue_bright" / "format.py").read_text().splitlines()
+    assert len([line for line in lines if line.strip()]) <= 40

@@ -24,7 +24,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
 
-from segue.datasets.json_files import entries, read_json_text
 from segue.datasets.results import open_results
 from segue.errors import SegueError
 from segue.flow import read_flow_image
@@ -32,6 +31,7 @@ from segue.masks import read_index_mask, write_index_mask
 from segue.sinks import PngSink, read_marker, replay
 from segue.state import SessionState
 from segue.types import Frame, ObjectInfo, Segmentation
+from segue.utils.json_files import entries, read_json_text
 from segue.video import open_source
 from segue.weights.checkpoint import read_checkpoint, read_options
 from tests.flow.files import save_flo, save_kitti

@@ -19,13 +19,13 @@ from PIL import Image
 import segue
 import segue.state
 from segue.errors import OutOfMemoryError, memory_error
+from segue.formats import png as mask_folder
 from segue.jobs.frame_loop import STATE
 from segue.jobs.running import open_job, run_open
 from segue.jobs.values import Model
 from segue.models.memory.table import MemoryTable
 from segue.models.stcn import STCNLite
 from segue.sessions.foreground.camera.scene_events import SceneEvents
-from segue.sinks import masks as mask_folder
 from tests.cli.running import FRAMES, MASKS, contents
 from tests.jobs.test_cancelled import COUNT, backwards, images, track, two_passes  # noqa: F401
 from tests.lite import lively_lite

@@ -10,7 +10,7 @@ import pytest
 
 import segue
 from segue.errors import SinkError
-from segue.sinks.masks import PngSink
+from segue.formats.png import PngSink
 from segue.types import Frame, Segmentation
 from tests.cli.running import FRAMES, MASKS
 from tests.lite import lively_lite

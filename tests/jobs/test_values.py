@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from segue.errors import ArgumentError, ResumeError
+from segue.formats.png import PngSink
 from segue.jobs.record import identified, model_digest, read_job, record, result_settings
 from segue.jobs.values import (
     DetectorConfig,
@@ -26,7 +27,6 @@ from segue.jobs.values import (
 )
 from segue.masks import write_index_mask
 from segue.registry import MODELS
-from segue.sinks.masks import PngSink
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
 from tests.cli.running import MASKS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segue.labels.labels import Labels
+from segue.formats.labels import Labels
 from segue.masks import encode_rle
 from segue.metrics import ObjectAgreement, agreement
 

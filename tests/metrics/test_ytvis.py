@@ -19,7 +19,7 @@ from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.errors import DatasetError
 from segue.metrics.average_precision import TrackScores
 from segue.metrics.ytvis import YTVISAccumulator, evaluate_ytvis
-from segue.sinks.files import CocoSink
+from segue.sinks import CocoSink
 from segue.types import Frame, ObjectInfo, Segmentation
 from tests.metrics.tracks import (
     CATEGORIES,

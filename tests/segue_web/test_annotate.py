@@ -1124,7 +1124,8 @@ def test_the_order_of_objects_decides_what_is_on_top_in_exports_that_cannot_over
     ask("layer", object=one, seen=SEEN)
     annotations = snapshot(backend.project, backend.video)
     assert annotations.mask(4)[30, 21] == one
-    assert [*annotations.names] == [one, two], "numbers of classes and objects stay"
+    assert [*annotations.names] == [two, one], "from below"
+    assert annotations.categories() == {"Object 1": 1, "Object 2": 2}, "numbers of classes stay"
     assert [row["id"] for row in ask("hello")["objects"]] == [two, one]
 
     ask("layer", object=one, below=two, seen=SEEN)

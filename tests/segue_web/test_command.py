@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segue.labels.schema import schema_of
+from segue.formats.schema import schema_of
 from segue.masks import write_index_mask
 from segue_web.project.project import Correction, FrameAnnotation, Project
 from segue_web.video import Video

@@ -18,13 +18,13 @@ import yaml
 from pycocotools.coco import COCO
 
 from segue.errors import SegueError
-from segue.labels.reading import read_labels
-from segue.labels.schema import schema_of
+from segue.formats.reading import read_labels
+from segue.formats.schema import schema_of
 from segue.masks import Edge, opacity
 from segue.masks.edges import detailed_edge
 from segue.masks.outlines import parts_of, single_outline
 from segue_web.annotate import AnnotateBackend
-from segue_web.exports import FORMATS, Snapshot, export_job, snapshot, steps
+from segue_web.exports import Snapshot, export_formats, export_job, snapshot, steps
 from segue_web.project.importing import additions, effects, store
 from segue_web.project.project import FrameAnnotation, Project
 from segue_web.video import Video
@@ -32,6 +32,7 @@ from tests.needs import needs
 from tests.segue_web.videos import numbered, write_video
 from tests.sinks.test_exr import read as read_exr
 
+FORMATS = export_formats()
 COUNT, SIZE = 6, (48, 64)
 FRAMES = (1, 2, 4)
 
@@ -231,6 +232,23 @@ def test_openexr_has_a_layer_for_each_object_in_linear_light(
         assert np.allclose(image[..., :3], light * alpha[..., None], atol=1e-3), name
 
 
+def test_openexr_is_premultiplied_unless_it_is_said(video: Video, soft: Snapshot, tmp_path: Path) -> None:
+    needs("OpenEXR")
+    light = np.where(
+        (values := video.frame(2).image / 255) <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4
+    )
+    alpha = over(*alphas(2))
+    assert ((alpha > 0.1) & (alpha < 0.9)).any()
+    for premultiplied, factor in ((None, alpha), (True, alpha), (False, alpha > 0)):
+        place = tmp_path / str(premultiplied)
+        place.mkdir()
+        folder = exported(video, replace(soft, premultiplied=premultiplied), "exr", place)
+        image = read_exr(folder / "00002.exr", "")
+        assert np.allclose(image[..., :3], light * factor[..., None], atol=1e-3), premultiplied
+    for form in ("png16", "png"):
+        assert not FORMATS[form].premultiplied
+
+
 def test_prores_has_the_soft_edge_and_the_frame_numbers(video: Video, soft: Snapshot, tmp_path: Path) -> None:
     target = exported(video, soft, "prores", tmp_path)
     with av.open(str(target)) as container:
@@ -305,7 +323,7 @@ def test_attributes_and_groups_come_back(form: str, video: Video, tmp_path: Path
 
 
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("form", [name for name, one in FORMATS.items() if one.group != "Videos"])
+@pytest.mark.parametrize("form", [name for name, one in FORMATS.items() if one.group not in ("", "Videos")])
 def test_what_the_page_exports_it_imports(
     form: str, packed: bool, video: Video, project: Project, tmp_path: Path
 ) -> None:

@@ -25,18 +25,19 @@ from pycocotools.coco import COCO
 from segue.datasets.davis import DavisFolder
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import SegueError
-from segue.labels.labels import MAX_OBJECTS
-from segue.labels.opening import MAX_BYTES, MAX_ENTRY
-from segue.labels.reading import read_labels
+from segue.formats.files import MAX_BYTES, MAX_ENTRY
+from segue.formats.labels import MAX_OBJECTS
+from segue.formats.reading import read_labels
 from segue.masks import encode_rle, write_index_mask
 from segue.utils.files import PartialFile
 from segue_web.annotate import AnnotateBackend
-from segue_web.exports import FORMATS, Snapshot, export_job, remove_unfinished, snapshot
+from segue_web.exports import Snapshot, export_formats, export_job, remove_unfinished, snapshot
 from segue_web.project.importing import effects
 from segue_web.project.project import FrameAnnotation, Project
 from segue_web.video import Video
 from tests.segue_web.videos import numbered, write_video
 
+FORMATS = export_formats()
 COUNT, SIZE = 5, (48, 64)
 
 
@@ -215,12 +216,13 @@ def test_what_a_killed_process_left_of_an_export_is_removed(tmp_path: Path) -> N
     for path in (partial.path, PartialFile(other).path, tmp_path / "video-coco.json"):
         path.touch()
     mine = tmp_path / "mine.partial"
-    for path in (tmp_path / ".video-davis.segue.partial", mine):
+    folder = PartialFile(other).path
+    for path in (folder, mine):
         path.mkdir()
 
     remove_unfinished(tmp_path, target)
     assert not partial.path.exists()
-    assert (tmp_path / ".video-davis.segue.partial").exists()
+    assert folder.exists()
     remove_unfinished(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.partial", "video-coco.json"]
 
@@ -270,9 +272,9 @@ def test_an_export_that_fails_leaves_nothing(video: Video, taken: Snapshot, tmp_
             return self[index]
 
     gone = replace(taken, masks=Gone(taken.masks))
-    for form, (suffix, *_) in FORMATS.items():
+    for form, entry in FORMATS.items():
         with pytest.raises(SegueError):
-            list(export_job(SimpleNamespace(video=video), gone, form, tmp_path / f"video{suffix}"))
+            list(export_job(SimpleNamespace(video=video), gone, form, tmp_path / f"video{entry.suffix}"))
         assert list(tmp_path.iterdir()) == [], form
 
 
@@ -507,7 +509,7 @@ def test_a_large_file_takes_a_bounded_part_of_the_memory(tmp_path: Path, kind: s
     assert path.stat().st_size > 40e6
     code = (
         "import re, sys; from pathlib import Path; from segue_web.video import Video\n"
-        "from segue.labels.reading import read_labels; from segue.errors import SegueError\n"
+        "from segue.formats.reading import read_labels; from segue.errors import SegueError\n"
         "def peak(): return int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
         "video = Video(Path(sys.argv[1])); before = peak()\n"
         "try: print(len(read_labels(Path(sys.argv[2]), video).names), file=sys.stderr)\n"

@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from segue.errors import SegueError
-from segue.labels.reading import read_labels
+from segue.formats.png import PngSink
+from segue.formats.reading import read_labels
 from segue.masks import encode_rle
-from segue.sinks.masks import PngSink
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue_web.video import Video
-from tests.labels.test_tools_of_images import via_3
+from tests.formats.test_tools_of_images import via_3
 from tests.video.making import drawn_image, write_video
 
 SIZE = (6, 9)

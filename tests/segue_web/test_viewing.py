@@ -12,7 +12,7 @@ import pytest
 
 import segue
 from segue.errors import SegueError
-from segue.labels.labels import Labels
+from segue.formats.labels import Labels
 from segue.masks import encode_objects, measure, write_index_mask
 from segue.metrics.davis import DavisAccumulator
 from segue.utils.naming import distinct_ends

@@ -9,15 +9,16 @@ from typing import Any, Literal
 import av
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 from PIL import Image
 
 import segue
 from segue.errors import SinkError
+from segue.formats.cutouts import CutOutSink, CutOutVideoSink
+from segue.formats.mot import MotSink, MotsSink
 from segue.masks import decode_rle
 from segue.masks.outlines import coco_polygons
 from segue.masks.rle import fill_polygons
-from segue.sinks.challenges import MotSink, MotsSink
-from segue.sinks.cutouts import CutOutSink, CutOutVideoSink
 from segue.types import Frame, ObjectInfo, Segmentation
 
 SIZE = (48, 64)
@@ -124,3 +125,41 @@ def test_polygons_are_written_by_name(tmp_path: Path) -> None:
     (label,) = json.loads((tmp_path / "out" / "coco-polygons.json").read_text())["annotations"]
     assert isinstance(label["segmentation"][0], list)
     assert (tmp_path / "out" / "mots.txt").exists()
+
+
+COLOURS = [(0, 200, 0), (255, 0, 0), (20, 40, 230), (128, 128, 128)]
+
+
+def rgb_by_bt709(frame: VideoFrame) -> tuple[int, ...]:
+    """The colour in the middle of a frame by the matrix of BT.709 (3.2 to 3.4), limited range."""
+    bits = frame.format.components[0].bits
+    planes = [np.frombuffer(plane, np.uint16 if bits > 8 else np.uint8) for plane in frame.planes[:3]]
+    sides = [(plane.line_size // (2 if bits > 8 else 1), plane.height) for plane in frame.planes[:3]]
+    values = [
+        float(data.reshape(height, width)[height // 2, plane.width // 2])
+        for data, (width, height), plane in zip(planes, sides, frame.planes[:3], strict=True)
+    ]
+    scale = 1 << (bits - 8)
+    y, blue, red = (
+        (values[0] / scale - 16) / 219,
+        *((value / scale - 128) / 224 for value in values[1:]),
+    )
+    r, b = y + 1.5748 * red, y + 1.8556 * blue
+    g = (y - 0.2126 * r - 0.0722 * b) / 0.7152
+    return tuple(round(255 * min(max(value, 0.0), 1.0)) for value in (r, g, b))
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize(("encoding", "name"), [("prores", "a.mov"), ("webm", "a.webm")])
+def test_colours_are_those_of_bt709_as_editors_read_them(
+    tmp_path: Path, encoding: Any, name: str, colour: tuple[int, int, int]
+) -> None:
+    image = np.full((64, 64, 3), colour, np.uint8)
+    with CutOutVideoSink(tmp_path / name, encoding, 25) as sink:
+        sink.write(Frame(0, 0.0, image), Segmentation(0, 0.0, np.ones((64, 64), np.uint8)))
+    with av.open(tmp_path / name) as container:
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        assert (context.colorspace, context.color_primaries, context.color_trc) == (1, 1, 1)
+        frame = next(container.decode(stream))
+        assert rgb_by_bt709(frame) == pytest.approx(colour, abs=3)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from segue.errors import ArgumentError, MissingExtraError
-from segue.sinks.exr import write_exr
+from segue.formats.exr import write_exr
 from tests.needs import needs
 
 

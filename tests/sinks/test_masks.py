@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from segue.errors import ResumeError, SinkError
+from segue.formats.png import MARKER, MAX_RECORD_BYTES, RECORDS, Record
 from segue.masks import read_index_mask
 from segue.sinks import PngSink, read_marker, replay
-from segue.sinks.masks import MARKER, MAX_RECORD_BYTES, RECORDS, Record
 from segue.types import Segmentation
 from tests.video.making import fill_disk_at, needs_full_disk, result
 

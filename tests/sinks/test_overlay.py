@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from segue.errors import SinkError
-from segue.sinks.overlay import OverlayVideoSink
+from segue.formats.overlay import OverlayVideoSink
 from segue.types import Frame, ObjectInfo, Segmentation
 from tests.segue_web.limited_files import files_limited_to
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from segue.errors import SinkError
-from segue.sinks.base import Sink
+from segue.formats.base import Sink
 from segue.sinks.rotation import RotatingSink, new_part, part_path, parts_of
 from segue.types import Frame, Segmentation
 from tests.events.test_sink import big

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from segue.errors import SinkError
-from segue.sinks import yolo
-from segue.sinks.yolo import YoloSink
+from segue.formats import folders
+from segue.formats.yolo import YoloSink
 from segue.types import Frame, ObjectInfo, Segmentation
 
 
@@ -69,7 +69,7 @@ def test_the_data_set_before_is_there_until_the_new_one_is(
 ) -> None:
     write(tmp_path / "yolo")
     before = files(tmp_path / "yolo")
-    rename = yolo.rename
+    rename = folders.rename
 
     def failing(source: Path, target: Path) -> None:
         if source.name.endswith(".partial"):
@@ -77,7 +77,7 @@ def test_the_data_set_before_is_there_until_the_new_one_is(
         rename(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(yolo, "rename", failing)
+        patch.setattr(folders, "rename", failing)
         with pytest.raises(SinkError):
             write(tmp_path / "yolo", "leaf")
     assert files(tmp_path / "yolo") == before
@@ -90,7 +90,7 @@ def test_the_data_set_before_is_there_until_the_new_one_is(
         rename(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(yolo, "rename", killed)
+        patch.setattr(folders, "rename", killed)
         with pytest.raises(Killed):
             write(tmp_path / "yolo", "leaf")
     assert not (tmp_path / "yolo").exists()

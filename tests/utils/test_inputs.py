@@ -16,7 +16,7 @@ import segue
 from segue.datasets.files import read_mask_file, read_rgb
 from segue.errors import SegueError
 from segue.flow.files import read_flow
-from segue.labels.reading import read_labels
+from segue.formats.reading import read_labels
 from segue.masks import read_index_mask
 from segue.video import open_source
 from segue.video.sources.images import decode_image

@@ -10,7 +10,7 @@ import pytest
 from segue.utils.moved import NEW_NAMES
 
 
-@pytest.mark.parametrize("old", NEW_NAMES)
+@pytest.mark.parametrize("old", [old for old, new in NEW_NAMES.items() if new])
 def test_a_module_is_found_by_its_earlier_name(old: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, old, raising=False)
     with pytest.warns(DeprecationWarning, match=NEW_NAMES[old]):

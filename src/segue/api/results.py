@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar, cast
 import numpy as np
 
 from segue.api.slides import MAX_SLIDES, WIDTH, Slides
-from segue.conversions.tables import table_of
 from segue.errors import ArgumentError, SegueError, SinkError, memory_errors
+from segue.formats.tables import table_of
 from segue.inference.cpu.forms import recorded
 from segue.jobs.frame_loop import FrameLoop
 from segue.jobs.observer import Observer
@@ -26,7 +26,7 @@ from segue.jobs.record import record_path
 from segue.jobs.running import RunCancelledError, RunInterrupted, forms_to_resume, open_job, run_open
 from segue.jobs.values import Model, Outputs, VideoJob, checked
 from segue.options import RuntimeObject, by_arguments, with_argument_names
-from segue.registry import SINKS
+from segue.registry import FORMATS
 from segue.sessions.session import SecondThreadError, Session, one_thread_at_a_time
 from segue.sinks import open_sinks
 from segue.sinks.archive import ZIP, write_archive
@@ -463,7 +463,7 @@ def save(
     folder = user_path(path)
     given_formats = outputs.formats or ()
     for name in given_formats:
-        if source is None and SINKS.find(name).needs_frames:
+        if source is None and FORMATS.find(name).needs_frames:
             raise SinkError(f"the format {name} needs the frames: give source as well")
     if not isinstance(results, Iterable):
         raise ArgumentError(f"results: {kind_of(results)}; give the results of segue.track or a list of them")

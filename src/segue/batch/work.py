@@ -23,11 +23,11 @@ from segue.batch.plan import Task
 from segue.batch.publish import publish
 from segue.batch.upload import UploadError
 from segue.errors import OutOfMemoryError, ResumeError, SegueError, memory_error
+from segue.formats.png import MARKER
 from segue.jobs.observer import Observer
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob
 from segue.masks import overlay
 from segue.options import FilePath, OptionModel, option
-from segue.sinks.masks import MARKER
 from segue.types import Frame, MaskPrompt, Segmentation
 from segue.utils.allocation import permanent_imports, prepare_process
 from segue.utils.cancel import CancelToken

@@ -57,7 +57,7 @@ _COMMANDS = {
         "segue.cli.eval:app",
         "Score results of any program; the numbers match the official tools.",
     ),
-    "data": ("segue.cli.data:app", "Data sets: list them, check folders."),
+    "data": ("segue.cli.data:app", "Data sets and formats: list them, check folders, convert annotations."),
     "train": ("segue_train.commands:app", "Train a network; needs the extra `train`."),
     "synth": ("segue_isd.command:app", "Render labelled videos; needs the extra `synth`."),
     "reproduce": (

@@ -15,7 +15,7 @@ from segue.utils.inputs import printable
 from segue.utils.naming import first_few
 
 app = typer.Typer(
-    help="Data sets: list them, check folders.",
+    help="Data sets and formats: list them, check folders, convert annotations.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -100,6 +100,54 @@ def composites(
             count += sum(1 for _ in write_composites(video, output, flow, frames))
             show(done, len(selected), video.key)
     typer.echo(f"{count} images of {len(selected)} videos: {output}")
+
+
+@app.command("formats")
+def list_formats() -> None:
+    """List the formats that segue reads and writes, and what comes back of a video that is written.
+
+    A name in parentheses is the one of `segue annotate --export`.
+    """
+    from segue.formats import table
+
+    print_table(table.HEADER, [(row[0], row[1:]) for row in table.rows()])
+
+
+@app.command("convert")
+def convert_labels(
+    source: Annotated[Path, typer.Argument(help="File, folder or zip of annotations, masks or results.")],
+    target: Annotated[Path, typer.Argument(help="File or folder to write.")],
+    format: Annotated[
+        str | None,
+        typer.Option(help="Format to write.  [default: the one of the ending of TARGET]"),
+    ] = None,
+    video: Annotated[
+        Path | None,
+        typer.Option(help="Video or folder of images.  [default: the images in SOURCE]"),
+    ] = None,
+    all_frames: Annotated[
+        bool, typer.Option(help="Write frames without annotation, too, as frames without objects.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
+) -> None:
+    """Convert annotations or results of a video from any format that segue reads to any that it writes.
+
+    The format of SOURCE is recognised. The table of formats in the documentation says what each one holds.
+
+    Examples:
+
+        segue data convert cvat.xml coco.json --video street.mp4
+
+        segue data convert masks/ street-yolo --format yolo --video street.mp4
+
+        segue data convert street-davis street.xml --format cvat
+    """
+    from segue.formats.conversion import convert  # video decoders
+
+    done = convert(source, target, video=video, format=format, all_frames=all_frames, overwrite=overwrite)
+    for kind, number in done.left_out.items():
+        typer.echo(f"left out: {number} {printable(kind)}, which are no areas", err=True)
+    typer.echo(printable(f"{done.format}: {done.objects} objects on {done.frames} frames: {done.path}"))
 
 
 def _print(report: DataCheck) -> None:

@@ -35,7 +35,7 @@ class ResultArguments(OptionModel):
 
 
 _RESULTS: dict[str | None, str] = {
-    "masks": "Folder or zip with masks SEQUENCE/FRAME.png.",
+    "masks": "Folder or zip with masks SEQUENCE/FRAME.png, or annotations SEQUENCE.json, .xml ...",
     "videos": "Folder or zip with images VIDEO/*000001.png.",
     "instances": "Result file in the official format, JSON or zip.",
     None: "Folder or zip with masks or images, or a result file, as required by its labels.",

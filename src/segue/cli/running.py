@@ -35,7 +35,7 @@ from segue.jobs.values import (
 )
 from segue.options import OptionModel, option
 from segue.prompt_inputs import PROMPT_FORMS, typed_prompts
-from segue.registry import DETECTORS, MODELS, SINKS
+from segue.registry import DETECTORS, FORMATS, MODELS
 from segue.reports.terminal import bars, interruptible
 from segue.types import Frame, MaskPrompt, Segmentation
 from segue.utils.allocation import permanent_imports
@@ -77,7 +77,7 @@ class JobForm:
         model_help: str,
         without: Sequence[str] = (),
     ) -> None:
-        formats, detectors = ", ".join(SINKS.names), ", ".join(DETECTORS.names)
+        formats, detectors = ", ".join(FORMATS.names), ", ".join(DETECTORS.names)
         text = {
             "model.name": model_help,
             "outputs.formats": f"Formats to write, separated by commas: {formats}.  [default: png,overlay; "

@@ -23,6 +23,7 @@ from segue.datasets.ytvis import YTVISDataset
 from segue.datasets.ytvos import YtvosFolder
 from segue.entries import DatasetJob
 from segue.errors import ArgumentError, DatasetError
+from segue.formats.cdnet import frame_number
 from segue.jobs.plan import check_needs
 from segue.jobs.values import (
     ForegroundJob,
@@ -45,7 +46,6 @@ from segue.metrics.data_sets import (
 from segue.metrics.davis import VOID
 from segue.metrics.evaluation import Evaluation, Progress
 from segue.registry import DATASETS
-from segue.sinks.masks import frame_number
 from segue.types import MaskPrompt
 from segue.utils.files import write_complete
 from segue.utils.inputs import kind_of, user_path

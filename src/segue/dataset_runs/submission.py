@@ -15,6 +15,7 @@ from segue.datasets.results import open_results
 from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.datasets.ytvos import wanted_masks
 from segue.errors import DatasetError
+from segue.masks.files import OtherSizeError
 from segue.metrics.data_sets import Request
 from segue.registry import DATASETS
 from segue.utils.files import replacing
@@ -66,10 +67,11 @@ def _masks(request: Request, output: Path) -> Iterator[tuple[str, Path]]:
         size = image_size(part / "Annotations" / name / f"{masks.frames[0]}.png")
         visible: set[int] = set()
         for frame in masks.frames:
-            mask = results.read(name, frame)
-            visible.update(np.flatnonzero(np.bincount(mask.ravel())).tolist())
-            if mask.shape != size:
-                problems.append(f"{name}/{frame} is {mask.shape[1]}x{mask.shape[0]}, not {size[1]}x{size[0]}")
+            try:
+                mask = results.read(name, frame, size)
+                visible.update(np.flatnonzero(np.bincount(mask.ravel())).tolist())
+            except OtherSizeError as error:
+                problems.append(f"{name}/{frame} is {error.size[1]}x{error.size[0]}, not {size[1]}x{size[0]}")
             yield f"Annotations/{name}/{frame}.png", output / name / "masks" / f"{frame}.png"
         problems += [f"{name} never shows object {number}" for number in masks.ids if number not in visible]
         unknown = visible.difference({0}, masks.ids)

@@ -424,9 +424,18 @@ ENTRIES = (
         "yours",
         "yours",
         "images/[train/]<name>.*, labels/[train/]<name>.txt; or <name>.*, <name>.json of labelme",
-        LazyCallable("segue.labels.stills:is_outlined"),
-        LazyCallable("segue.labels.stills:list_outlined"),
+        LazyCallable("segue.datasets.outlined:is_outlined"),
+        LazyCallable("segue.datasets.outlined:list_outlined"),
         kind="stills",
+    ),
+    DatasetEntry(
+        "labelled",
+        "videos with annotations in any format",
+        "yours",
+        "yours",
+        "<video>/<frame>.jpg, <video>.json or another format that segue reads",
+        list=LazyCallable("segue.datasets.labelled:list_labelled"),
+        masks=LazyCallable("segue.datasets.labelled:open_labelled"),
     ),
 )
 """The data sets of segue, for the registry."""

@@ -13,7 +13,7 @@ from PIL import Image
 
 from segue.errors import DatasetError, SourceError
 from segue.masks import StoredMask, read_stored_mask
-from segue.masks.files import IMAGE_ERRORS, open_image, read_levels
+from segue.masks.files import IMAGE_ERRORS, OtherSizeError, open_image, read_levels
 from segue.types import Image as RgbImage
 from segue.utils.arrays import UInt8Array
 from segue.utils.inputs import check_file, text_of
@@ -37,10 +37,12 @@ def read_text(path: Path) -> str:
         raise DatasetError(f"{path} cannot be read: {error}") from error
 
 
-def read_mask_file(file: Path | BytesIO, where: str = "") -> StoredMask:
+def read_mask_file(file: Path | BytesIO, where: str = "", size: tuple[int, int] | None = None) -> StoredMask:
     """Index mask (H, W) of a file, uint8 or (16-bit files) uint16; one white object is 255, as void is."""
     try:
-        return read_stored_mask(file, where or str(file))
+        return read_stored_mask(file, where or str(file), size)
+    except OtherSizeError:
+        raise
     except SourceError as error:
         raise DatasetError(str(error)) from error
 
@@ -76,15 +78,16 @@ def opened(file: Path | BytesIO, where: str = "") -> Iterator[Image.Image]:
     try:
         with open_image(file, where) as image:
             yield image
+    except OtherSizeError:
+        raise
     except (*IMAGE_ERRORS, SourceError) as error:
         raise DatasetError(f"{where} is not a readable image: {error}") from error
 
 
 def read_mask_of(image: Path, path: Path) -> UInt8Array:
     """Index mask of an image, (H, W), uint8, which must have the size in the header of the image."""
-    mask = read_index_mask(path)
     check_sizes(image, path)
-    return mask
+    return read_index_mask(path)
 
 
 def check_sizes(image: Path, path: Path) -> None:

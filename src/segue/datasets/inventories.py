@@ -16,11 +16,11 @@ from segue.datasets.files import IMAGE_SUFFIXES, files_by_stem, image_size, subf
 from segue.datasets.foreground.cdnet import CDNET
 from segue.datasets.foreground.folder import ForegroundSequence, VideoLayout
 from segue.datasets.foreground.isd import INDEX
-from segue.datasets.json_files import read_members
 from segue.datasets.stills import StillImages, open_stills
 from segue.datasets.ytvis import ANNOTATION_FILES, YTVISDataset, YTVISVideo
 from segue.datasets.ytvos import YtvosFolder, all_frames_folder
 from segue.errors import DatasetError
+from segue.utils.json_files import read_members
 from segue.utils.naming import first_few
 
 Size = tuple[int, int]

@@ -101,32 +101,35 @@ class Results:
         """
         return tuple(self._find(sequence))
 
-    def read(self, sequence: str, name: str) -> StoredMask:
+    def read(self, sequence: str, name: str, size: tuple[int, int] | None = None) -> StoredMask:
         """Read the stored values of a mask.
 
         Args:
             sequence: one of :attr:`sequences`.
             name: one of :meth:`names`.
+            size: height and width that it must have; None is any.
 
         Returns:
             Palette indices or grey values (H, W), uint8 or (16-bit files) uint16.
 
         Raises:
             DatasetError: there is no such mask, or it cannot be read.
+            OtherSizeError: it has another size; it is not decoded.
         """
-        return read_mask_file(*self._file(sequence, name))
+        return read_mask_file(*self._file(sequence, name), size)
 
-    def read_grey(self, sequence: str, name: str) -> Labels:
+    def read_grey(self, sequence: str, name: str, size: tuple[int, int] | None = None) -> Labels:
         """Read a mask as grey values, not as palette indices.
 
         Args:
             sequence: its name.
             name: name of the mask, see :meth:`names`.
+            size: height and width that it must have; None is any.
 
         Returns:
             Grey values (H, W), uint8.
         """
-        return read_grey(*self._file(sequence, name))
+        return read_grey(*self._file(sequence, name), size)
 
     def only(self, sequence: str) -> Results:
         """The results of one sequence, to hand it to another process."""

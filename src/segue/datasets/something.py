@@ -25,13 +25,13 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from segue.datasets.files import IMAGE_SUFFIXES, ByName, image_size, read_rgb
-from segue.datasets.json_files import Record, entries, validated
 from segue.errors import DatasetError
 from segue.masks import fill_boxes
 from segue.types import Box
 from segue.types import Image as RgbImage
 from segue.utils.arrays import UInt8Array
 from segue.utils.inputs import user_path
+from segue.utils.json_files import Record, entries, validated
 from segue.utils.naming import natural_key
 
 MAX_OBJECTS = 254

@@ -22,12 +22,12 @@ from pydantic import Field, field_validator
 
 from segue.datasets.files import read_rgb
 from segue.datasets.instances import ClipInstances, DetectedInstance, Instance, decode_clip
-from segue.datasets.json_files import Record, entries, validated
 from segue.errors import DatasetError
-from segue.masks.rle import Rle, check_size, rle_area, rle_box
+from segue.masks.rle import check_size
 from segue.masks.tracks import RleTrack
 from segue.types import Image
 from segue.utils.inputs import user_path
+from segue.utils.json_files import Record, entries, validated
 from segue.utils.naming import first_few
 
 ANNOTATION_FILES = (
@@ -398,38 +398,6 @@ class OutlinedImages(CocoImages):
     """The images of an annotation file to learn masks from, as Roboflow exports it."""
 
     _annotation_record = _Outlined
-
-
-def video_entry(number: int, names: Sequence[str], size: tuple[int, int]) -> dict[str, Any]:
-    """The entry of a video whose frames have these names, for an annotation file."""
-    height, width = size
-    return {
-        "id": number,
-        "width": width,
-        "height": height,
-        "length": len(names),
-        "file_names": [*names],
-    }
-
-
-def track_entry(
-    number: int, video: int, category: int, lengths: Sequence[Rle | None], size: tuple[int, int]
-) -> dict[str, Any]:
-    """The annotation of an object with run lengths, or None, for each frame of a video."""
-    height, width = size
-    boxes = [rle and rle_box(rle) for rle in lengths]
-    return {
-        "id": number,
-        "video_id": video,
-        "category_id": category,
-        "iscrowd": 0,
-        "width": width,
-        "height": height,
-        "length": len(lengths),
-        "segmentations": [*lengths],
-        "areas": [rle and rle_area(rle) for rle in lengths],
-        "bboxes": [box and [box[0], box[1], box[2] - box[0], box[3] - box[1]] for box in boxes],
-    }
 
 
 def read_class_names(path: Path | str) -> dict[int, str]:

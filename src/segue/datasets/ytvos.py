@@ -20,11 +20,11 @@ from typing import Annotated
 from pydantic import BaseModel, Field, StringConstraints
 
 from segue.datasets.files import IMAGE_SUFFIXES, ByName, files_by_stem, read_mask_of, read_rgb, read_text
-from segue.datasets.json_files import read_members, validated
 from segue.errors import DatasetError
 from segue.types import Image
 from segue.utils.arrays import UInt8Array
 from segue.utils.inputs import user_path
+from segue.utils.json_files import read_members, validated
 from segue.utils.naming import first_few, natural_key
 
 _FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", max_length=200)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from segue.entries import SinkEntry, SinkOptions
 from segue.errors import SinkError
 from segue.events.counts import counts_path
-from segue.sinks.base import Sink
+from segue.formats.base import Sink
 
 
 def _open_events(path: Path, options: SinkOptions) -> Sink:

@@ -23,7 +23,8 @@ from segue.events.scene.memory import SceneMemory
 from segue.events.table import Event, EventTable, Kind, Row, event_of, read_events
 from segue.events.zone_events import ZoneEvents
 from segue.events.zones import Zone
-from segue.sinks.base import FileSink, Sink, Size, known_size
+from segue.formats.base import FileSink, Sink
+from segue.formats.frames import Size, known_size
 from segue.types import Frame, Segmentation
 from segue.utils.files import writing
 from segue.utils.notices import warn_caller

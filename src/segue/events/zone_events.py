@@ -12,9 +12,9 @@ from segue.errors import ArgumentError
 from segue.events.rules import ClassFilter, EventRules
 from segue.events.table import Event
 from segue.events.zones import Zone
+from segue.formats.frames import Size, known_size, sized_mask
 from segue.masks import measure
 from segue.masks.measure import MIN_SIDE, min_object_area
-from segue.sinks.base import Size, known_size, sized_mask
 from segue.types import Point, Segmentation
 from segue.utils.arrays import BoolArray
 

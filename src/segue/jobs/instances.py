@@ -13,7 +13,7 @@ from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.options import unwrap
-from segue.registry import DETECTORS, SINKS
+from segue.registry import DETECTORS, FORMATS
 from segue.sessions import TrackSession
 from segue.sessions.detected import DetectionOptions, DetectionSession
 from segue.sessions.detecting import detector
@@ -93,7 +93,7 @@ def _open_whole_video(
 
     def shows_images() -> bool:
         formats = run.job.outputs.formats  # None where a program takes the results
-        return formats is None or any(SINKS.find(name).needs_frames for name in formats)
+        return formats is None or any(FORMATS.find(name).needs_frames for name in formats)
 
     video = WholeVideo(
         prepared,

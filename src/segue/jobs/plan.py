@@ -11,7 +11,7 @@ from segue.events.messages.targets import check_targets
 from segue.events.rules import UNKNOWN
 from segue.jobs.record import named_files
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, VideoSource
-from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS, NetworkTask
+from segue.registry import DETECTORS, FORMATS, MODELS, PROMPTERS, NetworkTask
 from segue.types import MaskPrompt
 from segue.utils.inputs import check_file, exists, missing_message
 from segue.video.sources.addresses import check_place, is_url
@@ -33,7 +33,7 @@ def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Colle
             _check_model(job)
         _check_options(job)
         for name in job.outputs.formats or ():
-            SINKS.find(name)
+            FORMATS.find(name)
         if not sources:
             continue
         check_source(job.source)

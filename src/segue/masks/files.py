@@ -72,6 +72,7 @@ def read_index_mask(
     ids: ColourIds | None = None,
     void: Callable[[str], None] | None = warn_of_void,
     page: int | None = None,
+    size: tuple[int, int] | None = None,
 ) -> StoredMask:
     """Read a mask file as an index mask, (H, W), uint8 or (16-bit files) uint16.
 
@@ -88,16 +89,17 @@ def read_index_mask(
         ids: ids of further colours, which masks of one video share; new colours are added.
         void: takes the message that 255 is void in the mask; None where it is known to be an id.
         page: number of a page, from 0, of a file of several, such as a stack of TIFF; None is the only one.
+        size: height and width of the video; a mask of another size is refused before it is decoded.
 
     Returns:
         Index mask, (H, W): 0 is background, every other value an id, up to 255 (uint8) or 65535 (uint16).
 
     Raises:
         SourceError: the file is missing or damaged, has more than 2**28 pixels, several pages or ids outside
-            0 to 65535, or can be read in two ways; the message says both.
+            0 to 65535, has another size, or can be read in two ways; the message says both.
     """
     where = where or str(path)
-    with _opened(path, where, page=page) as image:
+    with _opened(path, where, page=page, size=size) as image:
         return index_values(image, where, {} if ids is None else ids, void=void)
 
 
@@ -123,10 +125,17 @@ class MaskStack:
         with _decoding(where), _image_of(path, where) as image:
             yield cls(tuple(_pages(image)), StackAxes.of(image).text, image, where)
 
-    def read(self, page: int, ids: ColourIds | None, void: Callable[[str], None] | None) -> StoredMask:
-        """Index mask, (H, W), of a page; ``ids`` and ``void`` are as for :func:`read_index_mask`."""
+    def read(
+        self,
+        page: int,
+        ids: ColourIds | None,
+        void: Callable[[str], None] | None,
+        size: tuple[int, int] | None = None,
+    ) -> StoredMask:
+        """Index mask, (H, W), of a page; the arguments are as for :func:`read_index_mask`."""
         with _decoding(self._where):
             self._image.seek(self.pages[page])
+            check_image_size(self._image, size)
             self._image.load()
         return index_values(self._image, self._where, ids, void=void)
 
@@ -157,12 +166,15 @@ def index_values(
     return values if void is None else without_void(values, where, palette=palette, say=void)
 
 
-def read_stored_mask(file: str | Path | IO[bytes], where: str) -> StoredMask:
+def read_stored_mask(
+    file: str | Path | IO[bytes], where: str, size: tuple[int, int] | None = None
+) -> StoredMask:
     """Read a mask file as :func:`read_index_mask`, but leave 255 as it is, which can be void.
 
     Args:
         file: path or open file.
         where: name of the file in messages.
+        size: height and width that it must have; one of another size is not decoded. None is any.
 
     Returns:
         Index mask (H, W), uint8 or (16-bit files) uint16; one white object is 255.
@@ -170,13 +182,19 @@ def read_stored_mask(file: str | Path | IO[bytes], where: str) -> StoredMask:
     Raises:
         SourceError: as :func:`read_index_mask`, and for colours that are not of :data:`DAVIS_PALETTE`.
     """
-    with _opened(file, where) as image:
+    with _opened(file, where, size=size) as image:
         return _mask_values(image, where, None)[0]
 
 
-def read_levels(file: str | Path | IO[bytes], where: str, max_pixels: int = MAX_PIXELS) -> StoredMask:
-    """The grey levels of a file of at most so many pixels, (H, W), uint8 or uint16, which are no ids."""
-    with _opened(file, where, max_pixels) as image:
+def read_levels(
+    file: str | Path | IO[bytes],
+    where: str,
+    max_pixels: int = MAX_PIXELS,
+    *,
+    size: tuple[int, int] | None = None,
+) -> StoredMask:
+    """The grey levels of a file of at most so many pixels and of a size, (H, W), uint8 or uint16."""
+    with _opened(file, where, max_pixels, size=size) as image:
         levels = None if image.format in _LOSSY else _grey_values(image, where)
     if levels is None:
         raise SourceError(f"{where}: mode {image.mode}; give a grey image that is stored without loss")
@@ -223,9 +241,34 @@ def check_pixels(height: int, width: int, where: str, max_pixels: int = MAX_PIXE
         )
 
 
+class OtherSizeError(SourceError):
+    """A mask has another size than its video; it was not decoded.
+
+    Attributes:
+        size: height and width of the mask.
+    """
+
+    def __init__(self, message: str, size: tuple[int, int]) -> None:
+        super().__init__(message)
+        self.size = size
+
+
+def check_image_size(image: Image.Image, size: tuple[int, int] | None) -> None:
+    """Refuse a mask, which need not be decoded, of another height and width than its video."""
+    if size is None or (image.height, image.width) == size:
+        return
+    turned = "; turn it as the video is" if (image.width, image.height) == size else ""
+    found = f"a mask is {image.width}x{image.height}, the video {size[1]}x{size[0]}{turned}"
+    raise OtherSizeError(found, (image.height, image.width))
+
+
 @contextmanager
 def _opened(
-    file: str | Path | IO[bytes], where: str, max_pixels: int = MAX_PIXELS, page: int | None = None
+    file: str | Path | IO[bytes],
+    where: str,
+    max_pixels: int = MAX_PIXELS,
+    page: int | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Iterator[Image.Image]:
     """The image of a file, or a page of several, decoded; errors of Pillow come as SourceError."""
     with _decoding(where), _image_of(file, where, max_pixels) as image:
@@ -238,6 +281,7 @@ def _opened(
             raise SourceError(f"{where}: has no page {page}; it has {len(pages)}")
         if getattr(image, "n_frames", 1) > 1:
             image.seek(pages[page or 0])
+        check_image_size(image, size)
         image.load()
         yield image
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import reduce
 
 import cv2
@@ -34,24 +33,6 @@ def single_outline(mask: npt.NDArray[np.bool_]) -> Corners:
     """One polygon (M, 2), int32, of a mask (H, W), bool; lines join its parts and holes."""
     outlines = [outline for part in parts_of(mask) for outline in part]
     return reduce(_bridged, outlines) if outlines else np.zeros((0, 2), np.int32)
-
-
-def yolo_line(number: int, mask: npt.NDArray[np.bool_]) -> str:
-    """The line of an object of a class, counted from 0, for ultralytics; empty where it has no area."""
-    height, width = mask.shape
-    corners = (single_outline(mask) + 0.5) / (width, height)
-    if len(corners) < 3:
-        return ""
-    return f"{number} {' '.join(f'{value:.6f}' for value in corners.ravel().tolist())}\n"
-
-
-def yolo_list(names: Mapping[int, str]) -> str:
-    """``data.yaml`` of a data set of ultralytics with images and labels in ``train`` beside it."""
-    import yaml  # imported late to keep start-up short
-
-    # Without "path", which ultralytics takes from the working directory, all begins beside this file.
-    content = {"train": "images/train", "val": "images/train", "names": dict(names)}
-    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def _bridged(one: Corners, other: Corners) -> Corners:

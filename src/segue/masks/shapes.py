@@ -19,6 +19,12 @@ from segue.utils.inputs import is_number
 _CORNERS = 96
 """Corners of the polygon that an ellipse is drawn as."""
 
+MAX_SCALE = 16
+"""Pixels of an annotated image for each of the video, at most; a few bytes can say any size."""
+
+MAX_OTHER = 1 << 24
+"""Pixels that an annotated image may have in any case."""
+
 Size = tuple[int, int]
 
 
@@ -35,6 +41,12 @@ class Canvas:
         if not height or not width:
             return cls(size, size)
         image_size = check_size(height, width)
+        largest = max(MAX_SCALE * size[0] * size[1], MAX_OTHER)
+        if image_size != size and image_size[0] * image_size[1] > largest:
+            raise DatasetError(
+                f"its images are {image_size[1]}x{image_size[0]}, the video is {size[1]}x{size[0]}; export "
+                f"annotations of images with at most {largest} pixels"
+            )
         if image_size != size and 2 * abs(image_size[0] * size[1] - image_size[1] * size[0]) > max(
             *image_size, *size
         ):

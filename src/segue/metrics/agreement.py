@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from segue.labels.labels import Labels
+from segue.formats.labels import Labels
 from segue.utils.arrays import Float64Array
 
 

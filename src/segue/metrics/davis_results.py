@@ -11,7 +11,8 @@ import numpy as np
 
 from segue.datasets.davis import DavisFolder, Sequence
 from segue.datasets.files import ByName
-from segue.datasets.results import Results, open_results
+from segue.datasets.labelled import open_any_results
+from segue.datasets.results import Results
 from segue.datasets.something import BoxSequence, SomethingElseFolder
 from segue.errors import DatasetError
 from segue.masks.values import is_white
@@ -64,7 +65,9 @@ def evaluate_davis(
 
     Args:
         results: index masks ``<sequence>/<frame>.png`` in a folder or zip archive, or what
-            :func:`segue.datasets.open_results` gives; each mask has the size of its annotation.
+            :func:`segue.datasets.open_results` gives; each mask has the size of its annotation. Any format
+            of :data:`segue.registry.FORMATS` that is read will do: a file or folder ``<sequence>`` each, or
+            one file of all.
         davis: the ground truth, or its folder, of which ``val`` is taken; for ``unsupervised`` opened with
             ``annotations="Annotations_unsupervised"``.
             For Something-Else these are the filled boxes.
@@ -87,11 +90,11 @@ def evaluate_davis(
             ``protocol`` or ``bound_th`` is not a permitted value.
         SegueError: a process that scored sequences died.
     """
-    results = open_results(results)
     check_choice("protocol", protocol, DavisProtocol, DatasetError)
     if isinstance(davis, (str, Path)):
         root = user_path(davis)
         davis = DavisFolder(root, "val" if (root / "ImageSets").is_dir() else None)
+    results = open_any_results(results, {video.name: video.frames for video in davis})
     scored = {video.name: tuple(_scored_frames(video, protocol).values()) for video in davis}
     by_sequence, remarks = find_results(results, scored, missing)
     tasks = {name: _Task(davis[name], by_sequence[name], protocol, bound_th) for name in scored}

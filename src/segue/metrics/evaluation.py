@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from segue.datasets.results import Results
 from segue.errors import DatasetError, SegueError
+from segue.masks.files import OtherSizeError
 from segue.masks.values import is_white
 from segue.metrics.report import Scores
 from segue.types import Image, IndexMask
@@ -128,12 +129,14 @@ class SequenceResults:
         """Mask (H, W) of a scored frame with an annotation; ``only`` is the id of a single object."""
         if self.results is None or frame in self.missing:
             return np.zeros_like(truth)
-        mask = self.results.read(self.sequence, self.called.get(frame, frame))
-        if mask.shape != truth.shape:
+        height, width = truth.shape
+        try:
+            mask = self.results.read(self.sequence, self.called.get(frame, frame), (height, width))
+        except OtherSizeError as error:
             raise DatasetError(
-                f"sequence {self.sequence}, frame {frame}: the result is {mask.shape}, the truth "
+                f"sequence {self.sequence}, frame {frame}: the result is {error.size}, the truth "
                 f"{truth.shape}; give masks of one size"
-            )
+            ) from None
         return mask if only is None or not is_white(mask) else np.where(mask > 0, only, 0)
 
     def unused(self, frames: Collection[str]) -> list[str]:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from segue.conversions.supervision import labels_of
 from segue.errors import PromptError
+from segue.formats.supervision import labels_of
 from segue.masks import fill_boxes
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import SAME_OBJECT, suppress

@@ -1,155 +1,21 @@
-"""Interfaces of sinks and of sinks with one file, and sinks that combine sinks."""
+"""Sinks that combine other sinks."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from segue.entries import EventSettings
 from segue.errors import SinkError
-from segue.masks import resize_mask
-from segue.types import Frame, IndexMask, Segmentation
-from segue.utils.arrays import BoolArray
-from segue.utils.files import PartialFile, writing
+from segue.formats.base import Sink
+from segue.types import Frame, Segmentation
 from segue.utils.notices import warn_caller
 from segue.utils.system import lower_thread_priority
 from segue.utils.threads import context_thread
 from segue.video.decoding.readers import ConnectionChange
-
-if TYPE_CHECKING:
-    from typing import Self
-
-Size = tuple[int, int] | Callable[[], tuple[int, int] | None] | None
-"""Output height and width of a sink, or a function that gives them at the first result; None keeps the
-size of each result."""
-
-
-class Sink:
-    """Takes results in order of time.
-
-    Used as a context manager it commits at the end, and aborts when an exception passes through.
-    """
-
-    def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        """Write the result of one frame.
-
-        Args:
-            frame: the frame that the result is of.
-            segmentation: the result; results come in order of time.
-
-        Raises:
-            SinkError: it cannot be written.
-        """
-        raise NotImplementedError
-
-    def flush(self) -> None:
-        """Return when everything written so far has left this process."""
-
-    def connection(self, change: ConnectionChange) -> None:
-        """Learn that a live source was lost or is back; no frames come meanwhile.
-
-        Args:
-            change: which, when and why.
-        """
-
-    def change_events(self, settings: EventSettings) -> None:
-        """Go on with other zones and rules for events; objects stay the same.
-
-        Args:
-            settings: the new ones; only its zones and rules count.
-
-        Raises:
-            SinkError: what follows from it cannot be written.
-        """
-
-    def hand_over(self, successor: Sink) -> None:
-        """Give what goes on at the end of a part to the sink of the next part, before this one is closed.
-
-        Args:
-            successor: the same kind of sink, which has not written yet.
-        """
-
-    def close(self) -> None:
-        """Complete the output and give it its final name.
-
-        Raises:
-            SinkError: it cannot be completed; then nothing appears under the final name.
-        """
-
-    def suspend(self) -> None:
-        """Complete what shows the results so far; what a later run continues stays open for it."""
-        self.close()
-
-    def abort(self) -> None:
-        """Give up: remove what is half-written, keep what a later run can continue."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abort()
-
-
-class FileSink(Sink):
-    """A sink of one file, which is written beside its final name until it is complete."""
-
-    def __init__(self, path: str | Path, size: Size = None) -> None:
-        self._size: Size = size
-        self._file = PartialFile(Path(path))
-        self._file.prepare()
-
-    def close(self) -> None:
-        try:
-            with writing(self._file.final):
-                self._complete()
-            self._file.commit()
-        finally:
-            self.abort()
-
-    def abort(self) -> None:
-        self._release()
-        self._file.discard()
-
-    def _complete(self) -> None:
-        """Write all that is not in the file yet."""
-        raise NotImplementedError
-
-    def _release(self) -> None:
-        """Close it in any state, also if it is closed already."""
-        raise NotImplementedError
-
-
-def known_size(size: Size) -> tuple[int, int] | None:
-    """The size of what a sink writes, if it is known now."""
-    return size() if callable(size) else size
-
-
-def sized_mask(segmentation: Segmentation, size: Size) -> IndexMask:
-    """The mask of a result at the size of a sink's files; None keeps its own."""
-    target = known_size(size)
-    return segmentation.mask if target is None else resize_mask(segmentation.mask, target)
-
-
-def sized_masks(segmentation: Segmentation, size: Size) -> Iterator[tuple[int, BoolArray]]:
-    """The id and the whole mask of each object of a result, at the size of a sink's files."""
-    target = known_size(size)
-    for number, plane in zip(segmentation.ids, segmentation.masks, strict=True):
-        yield number, plane if target is None else resize_mask(plane.view(np.uint8), target) > 0
-
-
-def frame_name(names: Sequence[str] | None, index: int) -> str:
-    """Name of a frame's image, without ending; ``00012`` where it has none."""
-    return names[index] if names is not None and index < len(names) else f"{index:05d}"
 
 
 class MultiSink(Sink):

@@ -6,19 +6,18 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from segue.errors import ResumeError, SinkError
-from segue.registry import SINKS, EventSettings, SinkEntry, SinkOptions
+from segue.formats.base import Sink
+from segue.formats.png import refuse_other_masks, replay
+from segue.registry import FORMATS, EventSettings, SinkEntry, SinkOptions
 from segue.sinks.archive import ZIP
-from segue.sinks.base import BackgroundSink, LenientSink, MultiSink, Sink
-from segue.sinks.masks import refuse_other_masks, replay
+from segue.sinks.base import BackgroundSink, LenientSink, MultiSink
 from segue.types import Frame, Segmentation
 from segue.utils.files import locked, refuse_if_locked
 from segue.utils.inputs import user_path
-from segue.utils.lazy import LazyCallable
 from segue.video.sources.kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
@@ -58,16 +57,16 @@ def output_paths(output: str | Path, formats: Sequence[str]) -> dict[str, Path]:
     """
     output = user_path(output)
     if not formats:
-        raise SinkError(f"there is no output format; choose from {', '.join(SINKS.names)}")
+        raise SinkError(f"there is no output format; choose from {', '.join(FORMATS.names)}")
     for name in formats:
-        if "," in name and name not in SINKS:
+        if "," in name and name not in FORMATS:
             each = " ".join(f"--format {part.strip()}" for part in name.split(","))
             raise SinkError(f"format {name!r}: give each format by itself, as in {each}")
-    entries = {name: SINKS.find(name) for name in formats}
+    entries = {name: find_format(name) for name in formats}
     suffix = output.suffix.lower()
     if suffix in _file_endings() and not output.is_dir():
         if format_of(output) is None:
-            suffixes = ", ".join(sorted({entry.suffix for entry in SINKS} - {""}))
+            suffixes = ", ".join(sorted(_suffixes()))
             raise SinkError(f"{output}: no format ends in {suffix}; give a folder, or a file of {suffixes}")
         if len(entries) > 1 or entries[formats[0]].suffix != suffix:
             raise SinkError(
@@ -75,6 +74,14 @@ def output_paths(output: str | Path, formats: Sequence[str]) -> dict[str, Path]:
             )
         return {formats[0]: output}
     return {name: output / entry.file for name, entry in entries.items()}
+
+
+def find_format(name: str) -> SinkEntry:
+    """The format of a name, which results can be written in."""
+    entry = FORMATS.find(name)
+    if entry.open is None:
+        raise SinkError(f"format {name!r} is only read; choose from {', '.join(FORMATS.names)}")
+    return entry
 
 
 def default_folder(name: str) -> Path:
@@ -85,13 +92,18 @@ def default_folder(name: str) -> Path:
 
 def _file_endings() -> frozenset[str]:
     """Endings by which an output is a file, that of a format or one that segue does not write."""
-    return VIDEO_SUFFIXES | IMAGE_SUFFIXES | {ZIP} | {entry.suffix for entry in SINKS} - {""}
+    return VIDEO_SUFFIXES | IMAGE_SUFFIXES | {ZIP} | _suffixes()
+
+
+def _suffixes() -> set[str]:
+    """The endings of files that formats write."""
+    return {Path(file).suffix for _, file in FORMATS.files()} - {""}
 
 
 def format_of(output: str | os.PathLike[str]) -> str | None:
     """The first format whose file has the ending of ``output``; None for a folder."""
     suffix = Path(output).suffix.lower()
-    return next((entry.name for entry in SINKS if suffix and entry.suffix == suffix), None)
+    return next((name for name, file in FORMATS.files() if suffix and Path(file).suffix == suffix), None)
 
 
 class _Existing(Protocol):
@@ -167,7 +179,8 @@ def open_sinks(
     with ExitStack() as locks, ExitStack() as opened:
         locks.enter_context(locked(paths.values()))
         for name, path in paths.items():
-            entry = SINKS.find(name)
+            entry = find_format(name)
+            assert entry.open is not None
             sink = entry.open(path, run)
             opened.callback(sink.abort)
             sinks.append(LenientSink(sink) if entry.only_shows and source.endless else sink)
@@ -196,7 +209,7 @@ def free_paths(
     if existing.resume and MASKS not in paths:
         raise SinkError("resume needs the masks of the interrupted run; add the format png")
     for name, path in paths.items():
-        continues = existing.resume or bool(existing.append and SINKS.find(name).appends)
+        continues = existing.resume or bool(existing.append and FORMATS.find(name).appends)
         replaces = existing.overwrite or continues
         if not replaces and path.exists():
             refuse_if_locked(path)
@@ -273,84 +286,3 @@ def replayed(
                 "the run cannot be resumed, give --overwrite"
             )
         yield frame, result
-
-
-_PNG = LazyCallable("segue.sinks.masks:PngSink")
-_CDNET = LazyCallable("segue.sinks.masks:CdnetSink")
-_OVERLAY = LazyCallable("segue.sinks.overlay:OverlayVideoSink")
-_COCO = LazyCallable("segue.sinks.files:CocoSink")
-_RECORDS = LazyCallable("segue.sinks.files:RecordsSink")
-_NPZ = LazyCallable("segue.sinks.files:NpzSink")
-_MOT = LazyCallable("segue.sinks.challenges:MotSink")
-_MOTS = LazyCallable("segue.sinks.challenges:MotsSink")
-_CUT_OUTS = LazyCallable("segue.sinks.cutouts:CutOutSink")
-_YOLO = LazyCallable("segue.sinks.yolo:YoloSink")
-_CUT_OUT_VIDEO = LazyCallable("segue.sinks.cutouts:CutOutVideoSink")
-
-
-def _open_png(path: Path, run: SinkOptions) -> Any:
-    return _PNG(
-        path,
-        size=run.source_size,
-        names=run.names,
-        settings=run.settings,
-        whole=run.whole,
-        overwrite=run.overwrite,
-        resume=run.resume,
-    )
-
-
-def _open_overlay(path: Path, run: SinkOptions) -> Any:
-    return _OVERLAY(
-        path, fps=run.fps, side_by_side=run.side_by_side, begin=run.begin, pixel_aspect=run.pixel_aspect
-    )
-
-
-def _open_coco(path: Path, run: SinkOptions, **form: Any) -> Any:
-    return _COCO(
-        path, size=run.source_size, names=run.images, categories=run.categories, whole=run.whole, **form
-    )
-
-
-def _open_ytvis(path: Path, run: SinkOptions) -> Any:
-    if run.records is not None:
-        return _RECORDS(path, run.records)
-    return _COCO(
-        path,
-        size=run.source_size,
-        names=run.names,
-        categories=run.categories,
-        whole=run.whole,
-        flavour="ytvis",
-    )
-
-
-def _open_video(encoding: str, path: Path, run: SinkOptions) -> Any:
-    return _CUT_OUT_VIDEO(path, encoding, run.fps, pixel_aspect=run.pixel_aspect)
-
-
-ENTRIES = (
-    SinkEntry(MASKS, "masks", _open_png),
-    SinkEntry("overlay", "overlay.mp4", _open_overlay, needs_frames=True, only_shows=True),
-    SinkEntry("coco", "coco.json", _open_coco),
-    SinkEntry("ytvis", "ytvis.json", _open_ytvis),
-    SinkEntry("coco-polygons", "coco-polygons.json", partial(_open_coco, polygons=True)),
-    SinkEntry("mot", "mot.txt", lambda path, run: _MOT(path, size=run.source_size, whole=run.whole)),
-    SinkEntry("mots", "mots.txt", lambda path, run: _MOTS(path, size=run.source_size)),
-    SinkEntry("cutouts", "cutouts", lambda path, run: _CUT_OUTS(path, names=run.names), needs_frames=True),
-    *(
-        SinkEntry(
-            encoding, f"cutout.{suffix}", partial(_open_video, encoding), needs_frames=True, only_shows=True
-        )
-        for encoding, suffix in (("prores", "mov"), ("webm", "webm"))
-    ),
-    SinkEntry(
-        "yolo",
-        "yolo",
-        lambda path, run: _YOLO(path, names=run.names, categories=run.categories, whole=run.whole),
-        needs_frames=True,
-    ),
-    SinkEntry("npz", "masks.npz", lambda path, run: _NPZ(path, size=run.source_size)),
-    SinkEntry("cdnet", "cdnet", lambda path, run: _CDNET(path, size=run.source_size, names=run.names)),
-)
-"""The formats of segue, for the registry."""

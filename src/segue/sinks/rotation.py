@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from segue.entries import EventSettings
-from segue.registry import SINKS
-from segue.sinks.base import Sink
+from segue.formats.base import Sink
+from segue.registry import FORMATS
 from segue.types import Frame, Segmentation
 from segue.video.decoding.readers import ConnectionChange
 
@@ -113,7 +113,8 @@ def parts_of(output: Path) -> list[Path]:
 
 
 def _is_file(output: Path) -> bool:
-    return output.suffix != "" and any(output.suffix.lower() == entry.suffix for entry in SINKS)
+    suffix = output.suffix.lower()
+    return suffix != "" and any(suffix == Path(file).suffix for _, file in FORMATS.files())
 
 
 def part_path(output: Path, part: str) -> Path:

@@ -6,9 +6,11 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from typing import IO
@@ -44,7 +46,7 @@ PATIENCE = 30.0
 _MAX_STEM_BYTES = 200
 """Bytes of a file's name that go into the names of its partial file and its lock; file systems take 255."""
 
-_PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial", re.DOTALL)
+_PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{8}\.partial", re.DOTALL)
 
 
 def reason_of(error: Exception) -> str:
@@ -197,7 +199,7 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
     """Lock outputs until the process ends or SinkError; partial files of earlier runs are removed."""
     with ExitStack() as stack:
         for path in sorted(paths):
-            lock = path.with_name(f".{_stem(path)}.lock")
+            lock = _lock_file(path)
             with writing(path):
                 make_folder(path.parent)
                 file_lock = FileLock(
@@ -218,7 +220,7 @@ def changing(path: Path) -> Iterator[None]:
 
     Raises SinkError where one of them holds it for too long.
     """
-    lock = path.with_name(f".{_stem(path)}.lock")
+    lock = _lock_file(path)
     file_lock = FileLock(lock, timeout=PATIENCE, poll_interval=0.01, thread_local=False)
     with writing(path):
         make_folder(path.parent)
@@ -241,7 +243,7 @@ def refuse_if_locked(path: Path) -> None:
 
     What lies there is that run's, and neither to be continued nor replaced.
     """
-    lock = path.with_name(f".{_stem(path)}.lock")
+    lock = _lock_file(path)
     if not lock.exists():
         return
     file_lock = FileLock(lock, timeout=ENDING)
@@ -254,13 +256,94 @@ def refuse_if_locked(path: Path) -> None:
     remove_lock(file_lock, lock)
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An output that is kept for one writer, in this process or another, until it is released.
+
+    The claim ends with the process, however that ends.
+
+    Attributes:
+        path: the output; it did not exist when it was claimed.
+    """
+
+    path: Path
+    _lock: FileLock
+    _file: Path
+
+    def release(self) -> None:
+        """Let others have the path; that of a complete output is theirs no more."""
+        remove_lock(self._lock, self._file)
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def claim(path: Path) -> Claim | None:
+    """Claim an output that does not exist; None if it does, or if somebody else has claimed it.
+
+    What a killed process left of it is removed.
+    """
+    lock = _lock_file(path)
+    if path.exists():
+        return None
+    file_lock = FileLock(lock, timeout=0, thread_local=False)
+    with writing(path):
+        make_folder(path.parent)
+        try:
+            file_lock.acquire()
+        except Timeout:
+            return None
+    if path.exists():  # it was completed before the lock was free
+        remove_lock(file_lock, lock)
+        return None
+    remove_partial(path.parent, path)
+    return Claim(path, file_lock, lock)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the partial files and folders in a folder whose outputs nobody writes."""
+    stems = set()
+    with suppress(OSError):
+        stems = {match[1] for path in folder.iterdir() if (match := _PARTIAL.fullmatch(path.name))}
+    for stem in sorted(stems):
+        lock = folder / f".{stem}.lock"
+        file_lock = FileLock(lock, timeout=0)
+        with suppress(Timeout, OSError):
+            file_lock.acquire()
+            try:
+                for path in folder.iterdir():
+                    if (match := _PARTIAL.fullmatch(path.name)) and match[1] == stem:
+                        _remove(path)
+            finally:
+                remove_lock(file_lock, lock)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink()
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_name(f".{_stem(path)}.lock")
+
+
 def remove_partial(folder: Path, final: Path | None = None) -> None:
-    """Remove the partial files of a killed run, of a file or a folder whose lock the caller holds."""
+    """Remove the partial files and folders of a killed run, of an output whose lock the caller holds.
+
+    Without ``final``, those of files in a folder that is the caller's alone.
+    """
     start = "." if final is None else f".{_stem(final)}."
     with suppress(OSError):
         for entry in list(folder.iterdir()):
-            if entry.name.startswith(start) and _PARTIAL.fullmatch(entry.name) and entry.is_file():
-                entry.unlink()
+            is_partial = entry.name.startswith(start) and _PARTIAL.fullmatch(entry.name)
+            if is_partial and (final is not None or entry.is_file()):
+                _remove(entry)
 
 
 def _stem(path: Path) -> str:

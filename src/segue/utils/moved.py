@@ -16,7 +16,13 @@ _SEGMENTERS = "segue.sessions.foreground.segmenters"
 NEW_NAMES = {
     "segue.allocation": "segue.utils.allocation",
     "segue.datasets.cdnet": "segue.datasets.foreground.cdnet",
+    "segue.conversions": "",
+    "segue.conversions.fiftyone": "segue.formats.fiftyone",
     "segue.datasets.isd": "segue.datasets.foreground.isd",
+    "segue.labels": "",
+    "segue.labels.labels": "segue.formats.labels",
+    "segue.labels.reading": "segue.formats.reading",
+    "segue.labels.schema": "segue.formats.schema",
     "segue.layers.running": "segue.inference.running",
     "segue.reproduce": "segue_papers",
     "segue.sessions.background": f"{_MEDIAN}.median",
@@ -35,7 +41,7 @@ NEW_NAMES = {
     "segue_train.ytvis_clips": "segue_train.data.ytvis_clips",
     "segue_web.live": "segue_web.server.live",
 }
-"""Where each module is now, by the name that version 0.1.0 documented."""
+"""Where each module is now, by the name that version 0.1.0 documented; empty of a package of such modules."""
 
 
 class MovedModules(MetaPathFinder):
@@ -45,7 +51,11 @@ class MovedModules(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The module of today under its earlier name."""
-        return ModuleSpec(fullname, _Alias(NEW_NAMES[fullname])) if fullname in NEW_NAMES else None
+        if fullname not in NEW_NAMES:
+            return None
+        if not NEW_NAMES[fullname]:
+            return ModuleSpec(fullname, _Empty(), is_package=True)
+        return ModuleSpec(fullname, _Alias(NEW_NAMES[fullname]))
 
 
 class _Alias(Loader):
@@ -63,6 +73,15 @@ class _Alias(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         module.__spec__ = self._spec  # the import gave it that of the alias
+
+
+class _Empty(Loader):
+    """Gives a package without modules of its own."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None: ...
 
 
 def find_moved_modules() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
@@ -110,6 +112,41 @@ def last_number(name: str) -> int | None:
     digits = re.findall(r"[0-9]+", unquote(frame_stem(name)))
     number = digits[-1].lstrip("0") or "0" if digits else ""
     return int(number) if 0 < len(number) < 10 else None
+
+
+def plain_name(name: str, length: int = 60) -> str:
+    """A name with letters, digits, - and _ alone; other signs become _."""
+    return "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)[:length]
+
+
+def unique_names(names: Mapping[int, str], fallback: str = "object") -> dict[int, str]:
+    """Names of files or layers, which differ on every file system.
+
+    Args:
+        names: a name of each thing by its number, as people gave it.
+        fallback: name of things without one; their number follows it.
+
+    Returns:
+        The plain name of each. Of things that share one, each has its number behind it, and more numbers
+        where another thing has that name.
+    """
+    plain = {i: plain_name(name) or f"{fallback}_{i}" for i, name in names.items()}
+    count = Counter(map(_file_key, plain.values()))
+    unique = {i: name for i, name in plain.items() if count[_file_key(name)] == 1}
+    used = {_file_key(name) for name in unique.values()}
+    for i, name in plain.items():
+        if i in unique:
+            continue
+        numbered = f"{name}_{i}"
+        ends = (numbered if number == 1 else f"{numbered}_{number}" for number in itertools.count(1))
+        unique[i] = next(end for end in ends if _file_key(end) not in used)
+        used.add(_file_key(unique[i]))
+    return {i: unique[i] for i in names}
+
+
+def _file_key(name: str) -> str:
+    """What names of one file have in common on file systems that ignore case or compose accents."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def match_frames(names: Sequence[str], count: int, frames: Sequence[str] | None = None) -> list[int]:

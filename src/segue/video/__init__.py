@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "segue.events.sink": "EventSink",
-    "segue.sinks.base": "BackgroundSink MultiSink Sink",
-    "segue.sinks.files": "CocoSink NpzSink",
-    "segue.sinks.masks": "CdnetSink PngSink read_marker replay",
+    "segue.formats.base": "Sink",
+    "segue.formats.cdnet": "CdnetSink",
+    "segue.formats.coco": "CocoSink",
+    "segue.formats.npz": "NpzSink",
+    "segue.formats.png": "PngSink read_marker replay",
+    "segue.sinks.base": "BackgroundSink MultiSink",
     "segue.sinks.outputs": "OpenSinks open_sinks output_paths replayed",
-    "segue.sinks.overlay": "OverlayVideoSink",
+    "segue.formats.overlay": "OverlayVideoSink",
     "segue.video.sources.live": "Reconnect",
     "segue.video.sources.source": "DamagePolicy DamageWarning Source WhenLate open_source",
     "segue.video.sources.span": "Span parse_position",

@@ -14,9 +14,9 @@ from segue.datasets.check import recognise
 from segue.datasets.davis import DAVIS_VAL, DavisFolder, ImageMaskFolder, Sequence
 from segue.datasets.files import ByName, read_text
 from segue.datasets.opening import open_labels
+from segue.datasets.outlined import open_outlined
 from segue.datasets.stills import StillImages, open_stills
 from segue.errors import DatasetError
-from segue.labels.stills import open_outlined
 from segue.registry import DATASETS, DatasetEntry
 from segue.types import Image
 from segue.utils.arrays import UInt8Array

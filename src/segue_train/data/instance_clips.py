@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from segue.datasets.instances import Instance
-from segue.datasets.json_files import read_json
 from segue.datasets.ytvis import YTVISDataset, YTVISVideo
 from segue.errors import DatasetError
 from segue.models.detection.classes import COCO_NAMES
 from segue.types import Image
 from segue.utils.arrays import UInt8Array
+from segue.utils.json_files import read_json
 from segue.utils.naming import first_few
 from segue_train.data import clips
 from segue_train.data.clips import Clip, ClipShape, Pairs

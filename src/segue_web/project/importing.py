@@ -8,8 +8,8 @@ from itertools import groupby
 from typing import Any
 
 from segue.errors import PromptError
-from segue.labels.labels import Labels
-from segue.labels.schema import MAX_NAME_LENGTH
+from segue.formats.labels import Labels
+from segue.formats.schema import MAX_NAME_LENGTH
 from segue.masks.splines import KeyedShape
 from segue_web.project.project import Correction, FrameAnnotation, Project, with_values
 

@@ -13,8 +13,8 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from segue.errors import DatasetError, PromptError, SegueError, SourceError
-from segue.labels.labels import composed, held_at
-from segue.labels.schema import MAX_ATTRIBUTES, LabelSchema, schema_of
+from segue.formats.labels import composed, held_at
+from segue.formats.schema import MAX_ATTRIBUTES, LabelSchema, schema_of
 from segue.masks import Edge, encode_rle
 from segue.masks.measure import iou
 from segue.masks.rle import check_runs

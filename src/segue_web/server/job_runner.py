@@ -13,7 +13,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from segue.errors import SegueError
-from segue_web.exports import remove_unfinished
+from segue.utils.files import Claim, remove_partial
 from segue_web.project.project import Send
 from segue_web.project.tracking import ConditioningProgress, TrackingPlan
 from segue_web.server.conflicts import ConflictError
@@ -29,11 +29,16 @@ class Job:
     done: int = 0
     plan: TrackingPlan | None = None
     entry: int | None = None  # the tracking's last step in the history
-    target: Path | None = None
+    claim: Claim | None = None  # of the path of an export
     user: str = ""  # who asked for it
     run: str = field(default_factory=lambda: uuid4().hex)  # identifies it
     since: float | None = None  # when its first step came: networks are loaded by then
     shown: ConditioningProgress | None = None  # what the tracker has seen so far, before its first step
+
+    @property
+    def target(self) -> Path | None:
+        """The path of an export."""
+        return None if self.claim is None else self.claim.path
 
     @property
     def progress(self) -> dict[str, Any]:
@@ -137,13 +142,15 @@ class JobRunner:
             traceback.print_exception(failed)
             error = SegueError(DEFECT)
         if job.target is not None and error is not None:
-            remove_unfinished(job.target.parent, job.target)
+            remove_partial(job.target.parent, job.target)
         await self._end(job, "stopped" if error else "done", error)
         if job.target is not None and error is None:
             self._send({"event": "exported", "name": job.target.name, "path": str(job.target)})
 
     async def _end(self, job: Job, how: str, error: SegueError | None = None) -> None:
         self.job = None
+        if job.claim is not None:
+            job.claim.release()
         state, text = "done" if how == "done" else "stopped", None if error is None else str(error)
         self._send({"event": "ended", "job": self._kind, "state": state, "error": text})
         await self._on_ended(job, how, error)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from segue.errors import DatasetError, SegueError
-from segue.labels.text import first_problem, without_controls
+from segue.formats.text import first_problem, without_controls
 from segue.masks import Rle, decode_rle
 from segue.masks.rle import check_runs
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import re
 import traceback
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -40,7 +41,8 @@ with requires_extra("web"):
     from starlette.websockets import WebSocket, WebSocketDisconnect
 
 
-UPLOADS = (".png", ".zip", ".json", ".xml")
+_ENDING = re.compile(r"\.[a-z0-9]{1,12}")
+"""Endings of uploaded files, which tell formats."""
 
 MAX_UPLOAD = 1 << 30
 """Largest file that may be imported."""
@@ -174,7 +176,7 @@ def make_app(
         name = request.path_params["name"]
         suffix, size = Path(name).suffix.lower(), 0
         with TemporaryDirectory(prefix="segue-upload-") as folder:
-            path = Path(folder, f"upload{suffix if suffix in UPLOADS else ''}")
+            path = Path(folder, f"upload{suffix if _ENDING.fullmatch(suffix) else ''}")
             with writing(path), path.open("wb") as file:
                 async for part in request.stream():
                     size += len(part)

@@ -24,7 +24,7 @@ import numpy as np
 
 from segue.errors import FlowError, OutOfMemoryError, SegueError, memory_errors
 from segue.flow.plane import plane_motion
-from segue.labels.labels import decoded
+from segue.formats.labels import decoded
 from segue.masks import Edge, encode_rle
 from segue.masks.edges import soft_mask
 from segue.masks.splines import KeyedShape, fitted_shape, shape_ious

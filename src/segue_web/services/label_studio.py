@@ -15,8 +15,8 @@ import numpy.typing as npt
 from pydantic import AliasPath, ConfigDict, Field, model_validator
 
 from segue.errors import SegueError
-from segue.labels.label_studio import decode_brush, encode_brush, frames_in_tag, index_at, tag_position
-from segue.labels.text import refuse_entities
+from segue.formats.label_studio import decode_brush, encode_brush, frames_in_tag, index_at, tag_position
+from segue.formats.text import refuse_entities
 from segue.masks.outlines import parts_of
 from segue.prompts.answers import ImagePrompts
 from segue.types import Box, BoxPrompt, Image, Point, Prompt, Segmentation

@@ -10,7 +10,7 @@ from anyio.to_thread import run_sync
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segue.errors import SegueError
-from segue.labels.text import first_problem
+from segue.formats.text import first_problem
 from segue.utils.extras import requires_extra
 from segue_web.server.kit import refuse_half
 

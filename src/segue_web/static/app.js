@@ -32,7 +32,8 @@ import { view } from "./view.js";
  * @typedef {{mode: string, video: import("./state.js").Video, objects: TrackedObject[], timeline: TimelineRows,
  *   settings: Record<string, unknown>, history?: State["history"], revision?: number, running?: Running | null,
  *   exporting?: Running | null, loading?: boolean, queue?: State["queue"],
- *   names?: string[], schema?: SchemaPart, formats?: State["formats"], videos?: string[], second?: boolean, greet?:
+ *   names?: string[], schema?: SchemaPart, formats?: State["formats"], imports?: string[],
+ *   videos?: string[], second?: boolean, greet?:
  *   boolean,
  *   prompters?: State["prompters"], comments?: State["comments"], shapes?: State["shapes"], user?: string, guest?:
  *   boolean, folder?: string,
@@ -87,6 +88,7 @@ function begin(/** @type {Hello} */ known) {
     names = [],
     schema,
     formats = [],
+    imports = [],
     videos = [],
     greet = false,
     prompters = state.prompters,
@@ -107,6 +109,7 @@ function begin(/** @type {Hello} */ known) {
     loading,
     names,
     formats,
+    imports,
     video,
     videos,
     prompters,

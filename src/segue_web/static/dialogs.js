@@ -29,9 +29,13 @@ export function exportDialog() {
   const [from, to] = [limit("First frame", state.wanted[0]), limit("Last frame", state.wanted[1])];
   const whole = tick("Include frames without masks, as frames without objects (data sets, Label Studio, labelme)");
   const soft = tick("Cut-outs: estimate the soft edge from the image for objects without one (some seconds per frame)");
-  const premultiplied = tick("Cut-outs: premultiplied (colour times opacity) instead of straight");
+  const colours = make("select", {}, [
+    make("option", { value: "", textContent: "by format: OpenEXR premultiplied, others straight" }),
+    make("option", { value: "straight", textContent: "straight" }),
+    make("option", { value: "premultiplied", textContent: "premultiplied (colour times opacity)" }),
+  ]);
   const each = tick("Export each object separately");
-  for (const { label } of [whole, soft, premultiplied, each]) label.className = "tick";
+  for (const { label } of [whole, soft, each]) label.className = "tick";
   const choose = (/** @type {string} */ format) => {
     box.close();
     const [first, end] = [from, to].map((input) => Math.min(last, Math.max(0, Math.round(Number(input.value) || 0))));
@@ -42,7 +46,7 @@ export function exportDialog() {
       first,
       last: end,
       soft: soft.box.checked,
-      premultiplied: premultiplied.box.checked,
+      premultiplied: colours.value ? colours.value === "premultiplied" : null,
       each: each.box.checked,
     });
   };
@@ -66,7 +70,7 @@ export function exportDialog() {
     whole.label,
     each.label,
     soft.label,
-    premultiplied.label,
+    make("label", { className: "row" }, ["Colours of cut-outs", colours]),
     make("h3", { textContent: "Objects" }),
     make("ul", { className: "found" }, boxes),
     ...groups,
@@ -115,7 +119,7 @@ export function mergeDialog() {
 }
 
 export function importDialog() {
-  const input = make("input", { type: "file", accept: ".png,.zip,.json,.xml", "aria-label": "File to import" });
+  const input = make("input", { type: "file", accept: state.imports.join(","), "aria-label": "File to import" });
   input.onchange = () => {
     const file = input.files?.[0];
     if (!file) return;

@@ -117,6 +117,8 @@ class State extends Store {
   videos = [];
   /** what the project can be exported to @type {{id: string, group: string, name: string, text: string}[]} */
   formats = [];
+  /** endings of files that can be imported @type {string[]} */
+  imports = [];
   frame = 0;
   /**
    * what edits are of; without an id a new object, that of all edits with this target, perhaps asked for by a person

@@ -85,7 +85,7 @@ def test_hair_has_a_width_in_which_it_is_looked_for(soft: Desk) -> None:
 
 def test_an_export_says_how_cut_outs_are_written(one: Desk) -> None:
     one.page.locator('[data-command="exportDialog"]').click()
-    one.page.get_by_label("Cut-outs: premultiplied").check()
+    one.page.get_by_label("Colours of cut-outs").select_option("premultiplied")
     one.page.get_by_label("Export each object separately").check()
     one.page.locator('[data-format="coco"]').click()
     asked = one.next_asked("export")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from segue.errors import PromptError, SegueError, SinkError, SourceError
-from segue.labels.labels import held_at
-from segue.labels.schema import LabelSchema, schema_of
+from segue.formats.labels import held_at
+from segue.formats.schema import LabelSchema, schema_of
 from segue.masks import Edge
 from segue_web.project.colours import colour_of
 from segue_web.project.project import Correction, FrameAnnotation, Project, with_values

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from segue.errors import PromptError, SegueError
-from segue.labels.reading import read_labels
+from segue.formats.reading import read_labels
 from segue.masks.measure import iou
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import snapshot, write_export

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 import segue
 from segue.errors import DatasetError
-from segue.labels.label_studio import decode_brush, encode_brush
+from segue.formats.label_studio import decode_brush, encode_brush
 from segue_web.services.label_studio import make_app
 from segue_web.services.media import Media
 from tests.segue_web.services.images import (

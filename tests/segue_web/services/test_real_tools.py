@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.labels.label_studio import decode_brush
+from segue.formats.label_studio import decode_brush
 from tests.ports import free_port
 from tests.segue_web.services.images import centre, images, overlap, png, truth
 from tests.waiting import wait_for

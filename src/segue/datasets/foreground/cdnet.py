@@ -25,10 +25,10 @@ from segue.datasets.foreground.folder import (
     read_video,
     video_folders,
 )
-from segue.datasets.json_files import read_json
 from segue.errors import DatasetError
 from segue.utils.cache import ASSETS
 from segue.utils.inputs import user_path
+from segue.utils.json_files import read_json
 
 _VIDEOS = {
     "baseline": "highway office pedestrians PETS2006",

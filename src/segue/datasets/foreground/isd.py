@@ -22,12 +22,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from segue.datasets.files import read_map, read_rgb
 from segue.datasets.foreground.cdnet import open_cdnet
 from segue.datasets.foreground.folder import ForegroundFolder, ForegroundSequence, open_plain
-from segue.datasets.json_files import read_json
 from segue.errors import DatasetError
 from segue.masks import write_index_mask
 from segue.types import Image as RgbImage
 from segue.utils.files import write_complete, writing
 from segue.utils.inputs import user_path
+from segue.utils.json_files import read_json
 
 INDEX = "index.csv"
 MOVING_BACKGROUND = 1000

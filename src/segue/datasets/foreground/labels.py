@@ -24,6 +24,7 @@ from PIL import Image
 
 from segue.datasets.files import opened, read_rgb
 from segue.errors import DatasetError
+from segue.masks.files import OtherSizeError
 
 STATIC, SHADOW, OUTSIDE, UNKNOWN, MOTION = 0, 50, 85, 170, 255
 
@@ -41,10 +42,13 @@ STATIC_LABELS: Mapping[StaticAs, int] = {"foreground": MOTION, "background": STA
 _GREY_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
 
 
-def read_grey(file: Path | BytesIO, where: str = "") -> Labels:
-    """Read the grey values of an image; a palette gives its colours, not its indices."""
+def read_grey(file: Path | BytesIO, where: str = "", size: tuple[int, int] | None = None) -> Labels:
+    """Read the grey values of an image of a size; a palette gives its colours, not its indices."""
     where = where or str(file)
     with opened(file, where) as image:
+        if size is not None and (image.height, image.width) != size:
+            found = f"{where}: is {image.width}x{image.height}, its labels are {size[1]}x{size[0]}"
+            raise OtherSizeError(found, (image.height, image.width))
         if image.format == "BMP":
             return _read_grey_bitmap(file)
         if image.mode not in _GREY_MODES:

@@ -57,10 +57,10 @@ from segue.datasets.foreground.labels import (
     read_lasiesta_labels,
     read_sbi_labels,
 )
-from segue.datasets.json_files import read_json
 from segue.errors import DatasetError
 from segue.types import Image
 from segue.utils.inputs import check_choice, user_path
+from segue.utils.json_files import read_json
 from segue.utils.naming import natural_key
 
 SBI_VIDEOS = (

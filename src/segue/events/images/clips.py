@@ -23,7 +23,7 @@ from segue.errors import SinkError
 from segue.events.archive import PENDING, pending_path
 from segue.events.images.outlines import Outline, append_outlines, outline_track, outlines_of
 from segue.events.marks import NAME
-from segue.sinks.overlay import OverlayVideoSink
+from segue.formats.overlay import OverlayVideoSink
 from segue.types import Frame, Image, ObjectInfo, Segmentation
 from segue.utils.files import replacing, writing
 from segue.utils.system import num_cores

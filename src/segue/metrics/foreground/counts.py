@@ -21,6 +21,7 @@ from segue.datasets.foreground.folder import ForegroundFolder, ForegroundSequenc
 from segue.datasets.foreground.labels import MOTION, OUTSIDE, SHADOW, UNKNOWN, Labels
 from segue.datasets.results import Results, open_results
 from segue.errors import DatasetError
+from segue.masks.files import OtherSizeError
 from segue.metrics.evaluation import FrameView, Series
 from segue.metrics.foreground.object_sizes import SizeCounts, count_by_size
 from segue.utils.arrays import BoolArray, as_array
@@ -269,7 +270,11 @@ class VideoTask:
         name = self.names[number]
         if name is None or self.results is None:
             return np.zeros(labels.shape, np.uint8)
-        return self.results.read_grey(self.sequence, name)
+        height, width = labels.shape
+        try:
+            return self.results.read_grey(self.sequence, name, (height, width))
+        except OtherSizeError as error:
+            raise DatasetError(f"frame {frame_name(number)} of {self.video.key}: {error}") from error
 
     def view(self, number: int, settings: ForegroundSettings) -> FrameView:
         """A counted frame to look at; foreground is 1."""

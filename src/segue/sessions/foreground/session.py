@@ -188,7 +188,8 @@ class ForegroundSession(ExplainedSession):
             self._geometry = self._resize(frame)
         image = np.array(self._geometry.to_network(frame.image))  # the caller may fill one array again
         self._num_blank = min(self._num_blank + 1, REST) if is_blank(image) else 0
-        if 0 < self._num_blank < REST:  # few of one colour among others tell nothing of the scene
+        # Few frames of one colour among others tell nothing of the scene.
+        if 0 < self._num_blank < self._events.rest:
             self._forget_context()
             self._give_empty(self._masks.out_of_sight(frame.index, frame.time, frame.size), image)
             return
@@ -252,7 +253,7 @@ class ForegroundSession(ExplainedSession):
             # Frames that wait belong to the scene before.
             known_event = self._background.seek(frame.index, self._advance)
         event, view = (
-            self._events.look(image, self._background.image, known_event),
+            self._events.look(image, self._background.image, known_event, time=frame.time),
             self._events.views.current,
         )
         if self._events.changes and not changed:

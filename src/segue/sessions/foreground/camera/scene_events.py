@@ -25,13 +25,16 @@ from segue.state import Checkpointable, checkpointed
 from segue.types import FollowCamera, Image
 from segue.utils.arrays import UInt8Array
 
-REST = 12  # frames over which an image must stay for its view to have settled
+REST_SECONDS, REST, MIN_REST = 0.48, 12, 3
+"""Seconds over which an image must stay for its view to have settled, and frames at most and at least: at 25
+frames a second, for which the other numbers were chosen, and at few."""
+
 STAYS = 10  # levels by which a pixel may differ for it
 RESTLESS = 0.35  # share of the pixels that may differ by more: objects and leaves move
 JUMPED = 0.3  # share of the pixels that no gain explains where the light is switched, from frame to frame
 FASTEST = 0.035  # parts of the longer side a frame by which a camera at rest may begin to pan, to be followed
-ALERT = 12  # frames after a rest in which a view that is gone is a change: a camera that is carried has none
-LONGEST = 50  # frames of a change; after them a scene begins even if the view has not settled
+LONGEST = 50  # frames of a change, at 25 frames a second; a scene begins after them in any case
+PACE = 0.25  # weight of the last step between two frames in their usual distance
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class SceneEvents(Checkpointable):
         changes: the image changes as a whole: there is nothing that it could be compared with.
         views: the views of the camera.
         settled: frames before the last one that already belong to the scene that begins on it.
+        rest: frames over which an image must stay for its view to have settled, by the times of frames.
         step: of the camera, from the frame before the last one to it.
     """
 
@@ -69,16 +73,28 @@ class SceneEvents(Checkpointable):
     pans: bool = checkpointed(False)
     changes: bool = checkpointed(False)
     settled: int = checkpointed(0)
+    rest: int = checkpointed(REST, later=True)
+    _time: float | None = checkpointed(None, later=True)  # of the last frame
+    _step_seconds: float | None = checkpointed(None, later=True)  # usual distance of two frames
 
     def __init__(self, follow: FollowCamera = "never") -> None:
         super().__init__()
         self._follow, self.step = follow, CameraStep()
 
-    def look(self, image: Image, empty: Image | None = None, known: KnownEvent | None = None) -> Change:
+    def look(
+        self,
+        image: Image,
+        empty: Image | None = None,
+        known: KnownEvent | None = None,
+        *,
+        time: float | None = None,
+    ) -> Change:
         """Take the next frame, RGB (h, w, 3), uint8, as it was taken, and tell what happens on it.
 
-        ``empty``: image of the empty scene; ``known``: what is known to happen. None where nobody knows.
+        ``empty``: image of the empty scene; ``known``: what is known to happen; ``time``: of the frame in
+        seconds. None where nobody knows.
         """
+        self._take_time(time)
         panned, self.settled = self.pans, 0
         small = reduced_to(image, VIEW_SIDE)
         if self._before is not None and self._before.shape != small.shape:
@@ -105,23 +121,32 @@ class SceneEvents(Checkpointable):
             self._pan.restart()
         return event
 
+    def _take_time(self, time: float | None) -> None:
+        """Adapt the number of frames of a rest to the distance of frames."""
+        if time is not None and self._time is not None and time > self._time:
+            step, usual = time - self._time, self._step_seconds
+            self._step_seconds = step if usual is None else usual + PACE * (min(step, 2 * usual) - usual)
+            self.rest = min(max(round(REST_SECONDS / self._step_seconds), MIN_REST), REST)
+        self._time = time
+
     def _event(self, jump: Difference, small: Image, empty: Image | None, *, panned: bool) -> Change:
         """What happens on a frame that differs by ``jump`` from the one before."""
         if panned:  # what was known before the camera panned lies elsewhere
             return self._arrive(small)
-        recent, settled = self._recent, False
-        if len(recent) > REST:  # settled if they show the same, but for what moves
-            earlier = np.stack([recent[0], recent[REST // 2], recent[REST - 1]])
+        rest, settled = self.rest, False
+        recent = [*self._recent][-rest - 1 :]
+        if len(recent) > rest:  # settled if they show the same, but for what moves
+            earlier = np.stack([recent[0], recent[rest // 2], recent[rest - 1]])
             differs = farthest(earlier, np.stack([recent[-1]] * len(earlier))) > STAYS
             settled = bool(differs.mean(axis=(1, 2)).max() < RESTLESS)
         self._restless = 0 if settled else self._restless + 1
         if self.changes:
             self._since += 1
             if settled:
-                self.settled = REST
+                self.settled = rest
                 return self._arrive(small)
-            return self._give_up() if self._since >= LONGEST else Change.none
-        if self.views.current is None or self._restless > ALERT:
+            return self._give_up() if self._since >= self._longest else Change.none
+        if self.views.current is None or self._restless > rest:  # a camera that is carried has none
             return self._without_view(jump.change, small, empty, settled=settled)
         if jump.change is Change.light and jump.relit <= LIT:
             return Change.light
@@ -131,11 +156,16 @@ class SceneEvents(Checkpointable):
             return Change.none
         return self._at_rest(small) if settled else Change.none
 
+    @property
+    def _longest(self) -> int:
+        """Frames of a change after which a scene begins even if the view has not settled."""
+        return LONGEST * self.rest // REST
+
     def _at_rest(self, small: Image) -> Change:
         """Take a frame of a view at rest: little by little it may have become another one."""
         self._differs = self._differs + 1 if self.views.differs(small) else 0
-        if self._differs >= REST:
-            self.settled = 2 * REST - 1
+        if self._differs >= self.rest:
+            self.settled = 2 * self.rest - 1
             return self._arrive(small)
         if self._differs == 0:
             self.views.learn(small)
@@ -147,7 +177,7 @@ class SceneEvents(Checkpointable):
             if self.views.find(small):
                 return Change.back
             self.views.begin(small)
-            gave_up, self._since = self._since >= LONGEST, 0
+            gave_up, self._since = self._since >= self._longest, 0
             return Change.scene if gave_up else Change.none
         if seen is Change.scene and is_shown(empty, small):
             return Change.none

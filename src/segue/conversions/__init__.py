@@ -1,1 +1,0 @@
-"""Results as other programs have them: COCO records, ``Detections`` of supervision, labels of FiftyOne."""

@@ -1,0 +1,73 @@
+"""Masks of foreground as the evaluation of CDnet2014 wants them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from segue.entries import Format
+from segue.errors import SinkError
+from segue.formats.frames import FrameObjects, Size, frame_name
+from segue.formats.png import MaskFolderSink, records_of
+from segue.masks.files import encode_png
+
+SHADOW = 50
+"""Grey value of shadow in CDnet2014; only 255 counts as foreground."""
+
+_CDNET = re.compile(r"bin\d{6,}\.png")
+_CDNET_IMAGE = re.compile(r"in([0-9]{1,18})")
+
+
+class CdnetSink(MaskFolderSink):
+    """Writes ``bin000001.png`` ..., as the evaluation of CDnet2014 wants them.
+
+    255 is foreground, 50 what is labelled shadow, 0 the rest. A frame from an image ``in000123.jpg`` gets
+    that number; others are counted from 1 on. The masks that an earlier run wrote there are removed when the
+    first new one is written.
+
+    Args:
+        folder: folder to write to; made if it is not there.
+        size: height and width of the files; masks are brought to it by nearest neighbour. None keeps them.
+        names: name (without ending) of the image by frame index.
+
+    Raises:
+        SinkError: the folder cannot be written to, or holds such files that segue did not write.
+    """
+
+    def __init__(self, folder: str | Path, *, size: Size = None, names: Sequence[str] | None = None) -> None:
+        folder = Path(folder)
+        super().__init__(folder, size, names, replaces=True, syncs_records=True)
+        recorded = {record.file for record in records_of(folder).values()}
+        unknown = {path.name for path in folder.iterdir() if _CDNET.fullmatch(path.name)} - recorded
+        if unknown:
+            raise SinkError(f"{folder}: has {min(unknown)}, which segue did not write; choose another folder")
+
+    def add(self, objects: FrameObjects) -> None:
+        mask, index = objects.mask, objects.index
+        values = np.where(mask > 0, 255, 0).astype(np.uint8)
+        for item in objects.objects:
+            if item.label == "shadow":
+                values[mask == item.id] = SHADOW
+        name = f"bin{frame_number(frame_name(self._names, index), index):06d}.png"
+        self._write_mask(name, objects, encode_png(values))
+
+
+def frame_number(name: str, index: int) -> int:
+    """Number of CDnet2014 of a frame, by the name of its image, without ending, and its index."""
+    match = _CDNET_IMAGE.fullmatch(name)
+    return int(match[1]) if match else index + 1
+
+
+ENTRIES = (
+    Format(
+        "cdnet",
+        "cdnet",
+        lambda path, run: CdnetSink(path, size=run.source_size, names=run.names),
+        title="CDnet2014",
+        about="black and white PNG files of the foreground",
+        in_place=True,
+    ),
+)

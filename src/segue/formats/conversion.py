@@ -1,0 +1,215 @@
+"""From any format that is read to any that is written, with the video where a format needs it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from segue.entries import Format
+from segue.errors import SinkError, SourceError
+from segue.formats.labels import Labels
+from segue.formats.reading import read_labels
+from segue.formats.videos import LabelledVideo
+from segue.masks import DAVIS_PALETTE
+from segue.masks.splines import shape_runs
+from segue.masks.values import MAX_ID
+from segue.registry import FORMATS
+from segue.utils.files import locked
+from segue.utils.inputs import user_path
+from segue.video.sources.images import is_source
+from segue.video.sources.kinds import is_image
+
+IMAGES = ("JPEGImages/*/*", "images/*", "frames", "images", "")
+"""Folders of images that data sets have beside their labels, in the order of search."""
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What a conversion has written.
+
+    Attributes:
+        path: the file or folder.
+        format: name of its format.
+        objects: number of objects.
+        frames: number of frames that are written.
+        left_out: shapes that are no areas, by their kind.
+    """
+
+    path: Path
+    format: str
+    objects: int
+    frames: int
+    left_out: Mapping[str, int]
+
+
+def convert(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    video: str | os.PathLike[str] | None = None,
+    format: str | None = None,
+    all_frames: bool = False,
+    overwrite: bool = False,
+) -> Converted:
+    """Convert annotations or results of a video from one format to another.
+
+    Args:
+        source: file, folder or archive in any format that segue reads.
+        target: file or folder to write.
+        video: the video or folder of images; by default the images in ``source``.
+        format: name of the format to write; by default that of the ending of ``target``.
+        all_frames: write frames without annotation, too, as frames without objects.
+        overwrite: replace an existing file; folders are never replaced.
+
+    Returns:
+        What was written.
+
+    Raises:
+        SegueError: the source cannot be read, does not fit the video, or the target cannot be written.
+
+    Example:
+        >>> convert("cvat.xml", "yolo", video="street.mp4", format="yolo")
+    """
+    source, target = user_path(source), user_path(target)
+    entry = _format_of(target, format)
+    place = _images_of(source) if video is None else user_path(video)
+    if place is None:
+        raise SourceError(f"{source}: has no images of its own; give the video")
+    with closing(LabelledVideo(place)) as opened:
+        labels = read_labels(source, opened)
+        frames = save_labels(labels, target, opened, entry, all_frames=all_frames, overwrite=overwrite)
+        return Converted(target, entry.name, len(labels.names), frames, dict(labels.left_out))
+
+
+def save(
+    labels: Labels,
+    target: str | os.PathLike[str],
+    video: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    all_frames: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Write labels of a video; see :meth:`segue.formats.labels.Labels.save`."""
+    place = user_path(target)
+    entry = _format_of(place, format)
+    with closing(LabelledVideo(video)) as opened:
+        save_labels(labels, place, opened, entry, all_frames=all_frames, overwrite=overwrite)
+
+
+def save_labels(
+    labels: Labels,
+    target: Path,
+    video: LabelledVideo,
+    entry: Format,
+    *,
+    all_frames: bool = False,
+    overwrite: bool = False,
+) -> int:
+    """Write labels in a format; returns the number of frames that are written."""
+    assert entry.open is not None
+    if target.exists() and (target.is_dir() or not overwrite):
+        raise SinkError(f"{target}: exists already; give another target" + " or overwrite" * target.is_file())
+    prepared = to_write(labels)
+    span = range(video.count)
+    frames = span if all_frames or not entry.known_only else sorted(prepared.masks)
+    with locked([target]), entry.open(target, video.options(prepared, span)) as writer:
+        for index in frames:
+            writer.add(prepared.at(index, video.time(index), partial(video.frame, index)))
+    return len(frames)
+
+
+def to_write(labels: Labels) -> Labels:
+    """Labels of a file as formats write them: by the ids of the file, named by class, with all colours."""
+    ids = {number: labels.ids.get(number, 0) for number in labels.names}
+    if len({*ids.values()}) < len(ids) or not all(1 <= i <= MAX_ID for i in ids.values()):
+        ids = {number: place for place, number in enumerate(sorted(labels.names), 1)}
+    classes = {ids[n]: labels.class_of.get(n) or name for n, name in labels.names.items()}
+    colours: dict[str, str] = {one.name: one.colour for one in labels.schema.classes if one.colour}
+    for number, i in sorted(ids.items(), key=lambda item: item[1]):
+        known = labels.colour_of.get(number)
+        colours.setdefault(classes[i], known or _colour(len(colours) + 1))
+    written = Labels(labels.size, classes)
+    written.masks = {
+        index: {ids[number]: counts for number, counts in masks.items()}
+        for index, masks in labels.masks.items()
+    }
+    written.scores = {(index, ids[n]): score for (index, n), score in labels.scores.items() if n in ids}
+    written.attributes = {ids[n]: values for n, values in labels.attributes.items() if n in ids}
+    written.frame_attributes = {ids[n]: values for n, values in labels.frame_attributes.items() if n in ids}
+    written.schema, written.colours = labels.schema, colours
+    written.shapes = {ids[n]: labels.shapes[n] for n in labels.shapes if _is_shaped(labels, n)}
+    written.objects = [
+        {
+            "id": ids[number],
+            "name": name,
+            "category": classes[ids[number]],
+            "colour": labels.colour_of.get(number) or colours[classes[ids[number]]],
+        }
+        for number, name in labels.names.items()
+    ]
+    return written
+
+
+def _is_shaped(labels: Labels, number: int) -> bool:
+    """Whether the shapes of an object make all of its masks."""
+    shapes = labels.shapes[number]
+    covered = {frame for shape in shapes for frame in shape.span}
+    shown = {index for index, masks in labels.masks.items() if number in masks}
+    if any(shape.hole for shape in shapes) or not shown <= covered:
+        return False
+    return all(
+        (shape_runs(shapes, index, labels.size) or None) == labels.masks.get(index, {}).get(number)
+        for index in covered
+    )
+
+
+def _colour(number: int) -> str:
+    red, green, blue = np.asarray(DAVIS_PALETTE)[number % 256].tolist()
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def _format_of(target: Path, name: str | None) -> Format:
+    """The format to write, by its name or the ending of a file."""
+    writable = [entry for entry in FORMATS if isinstance(entry, Format) and entry.open is not None]
+    suffix = target.suffix.lower()
+    if name is None:
+        entry = next((entry for entry in writable if suffix and entry.suffix == suffix), None)
+        if entry is None:
+            names = ", ".join(entry.name for entry in writable)
+            raise SinkError(f"{target}: no format ends so; give the format: {names}")
+        return entry
+    entry = next((entry for entry in writable if name in (entry.name, entry.export_name)), None)
+    if entry is None:
+        raise SinkError(f"format {name!r}: choose one of {', '.join(entry.name for entry in writable)}")
+    if entry.suffix != suffix and (entry.suffix or suffix in _suffixes(writable)):
+        wanted = f"a file that ends in {entry.suffix}" if entry.suffix else "a folder"
+        raise SinkError(f"{target}: {entry.name} is {wanted}")
+    return entry
+
+
+def _suffixes(entries: list[Format]) -> set[str]:
+    return {entry.suffix for entry in entries} - {""}
+
+
+def _images_of(source: Path) -> Path | None:
+    """The only folder of images that a data set has beside its labels."""
+    if not source.is_dir():
+        source = source.parent
+    for pattern in IMAGES:
+        folders = [folder for folder in (source.glob(pattern) if pattern else [source]) if folder.is_dir()]
+        with_images = [folder for folder in folders if any(_is_photograph(path) for path in folder.iterdir())]
+        if len(with_images) == 1 and is_source(with_images[0]):
+            return with_images[0]
+    return None
+
+
+def _is_photograph(path: Path) -> bool:
+    """Whether a file may be an image of a video; PNG files are masks more often."""
+    return is_image(path) and path.suffix.lower() in (".jpg", ".jpeg")

@@ -1,0 +1,125 @@
+"""Folders that appear under their names when they are complete."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from segue.errors import SinkError
+from segue.formats.base import Writer
+from segue.utils.files import PartialFile, make_folder, writing
+from segue.utils.naming import first_few
+from segue.utils.system import rename, sync_folder, sync_tree
+
+OWN = ".segue.folder"
+"""File in a folder of a run by which a later run may replace the folder."""
+
+DATA_SETS, ANNOTATION_TOOLS, VIDEOS = "Data sets", "Annotation tools", "Videos"
+"""Groups of formats on the page."""
+
+
+@contextmanager
+def complete_folder(final: Path) -> Iterator[Path]:
+    """A folder that gets its name when it is complete; its hidden name until then has a token."""
+    path = PartialFile(final).path
+    try:
+        with writing(final):
+            path.mkdir(parents=True)
+            yield path
+            sync_tree(path)
+            rename(path, final)
+            sync_folder(final.parent)
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+class FolderWriter(Writer):
+    """Writes a folder, which replaces one that segue wrote when it is complete.
+
+    Args:
+        folder: the folder.
+        own_files: pattern of the files in it, by their paths; others are never removed.
+        marks: whether ``OWN`` says that segue wrote it, so that a later run may replace it; else ``is_own``.
+        is_own: whether segue wrote a folder.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        own_files: str,
+        *,
+        marks: bool = True,
+        is_own: Callable[[Path], bool] = lambda folder: (folder / OWN).is_file(),
+    ) -> None:
+        self._folder = Path(folder)
+        self._own_file = re.compile(rf"(?:{own_files})|{re.escape(OWN)}")
+        self._marks, self._is_own = marks, is_own
+        self._partial = PartialFile(self._folder).path
+        self._old = self._folder.with_name(f".{self._folder.name}.segue.old")
+        with writing(self._folder):
+            self._finish_replacement()
+            self._refuse_other_files()
+            make_folder(self._partial)
+
+    def subfolder(self, *parts: str) -> Path:
+        """A folder below the one that is written, which is made."""
+        folder = self._partial.joinpath(*parts)
+        with writing(self._folder):
+            make_folder(folder)
+        return folder
+
+    def put(self, path: Path, data: bytes) -> None:
+        """Write a file of the folder."""
+        with writing(self._folder):
+            path.write_bytes(data)
+
+    def _complete(self) -> None:
+        """Write all that is not in the folder yet."""
+
+    def close(self) -> None:
+        try:
+            with writing(self._folder):
+                self._complete()
+                if self._marks:
+                    (self._partial / OWN).touch()
+                sync_tree(self._partial)
+                self._refuse_other_files()  # a person may have added some meanwhile
+                self._replace()
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        shutil.rmtree(self._partial, ignore_errors=True)
+
+    def _replace(self) -> None:
+        """Give the new folder its name; the one before is removed once it is there."""
+        if self._folder.exists():
+            rename(self._folder, self._old)
+        try:
+            rename(self._partial, self._folder)
+        finally:
+            self._finish_replacement()
+        sync_folder(self._folder.parent)
+
+    def _finish_replacement(self) -> None:
+        """Remove the folder before, or give it its name again where a run ended before the new one came."""
+        if self._old.exists() and not self._folder.exists():
+            rename(self._old, self._folder)
+        shutil.rmtree(self._old, ignore_errors=True)
+
+    def _refuse_other_files(self) -> None:
+        """See that nothing would be removed that segue did not write, such as a split made by hand."""
+        if not self._folder.exists():
+            return
+        if not self._is_own(self._folder):
+            raise SinkError(f"{self._folder}: is no folder that segue wrote; choose another folder")
+        files = (path.relative_to(self._folder) for path in self._folder.rglob("*") if not path.is_dir())
+        other = sorted(path.as_posix() for path in files if not self._own_file.fullmatch(path.as_posix()))
+        if other:
+            raise SinkError(
+                f"{self._folder}: holds {first_few(other)}, which segue did not write and --overwrite would "
+                "remove; move the folder, or choose another one"
+            )

@@ -1,0 +1,71 @@
+"""Objects as layers with soft edges, and what comes of them one over the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segue.formats.frames import FrameObjects
+from segue.masks.edges import Edge, Window, pure_colours, soft_mask
+from segue.types import Image
+from segue.utils.arrays import BoolArray, Float32Array
+
+EdgeOf = Callable[[int], Edge]
+"""Gives the edge of an object."""
+
+Levels = npt.NDArray[np.unsignedinteger[Any]]
+"""An image whose largest level is that of its type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """An object within a window of the image; colours are straight."""
+
+    window: Window
+    colours: Float32Array  # (h, w, 3), from 0 to 1
+    alpha: Float32Array  # (h, w), from 0 to 1
+
+    @classmethod
+    def of(cls, image: Image, mask: BoolArray, edge: Edge) -> Layer:
+        """The layer of a mask (H, W) of an RGB image; with detail colours are those of the object alone."""
+        window, alpha = soft_mask(mask, edge, image)
+        if edge.detail and alpha.any():
+            return cls(window, pure_colours(image[window], alpha), alpha)
+        return cls(window, np.asarray(image[window] / 255, np.float32), alpha)
+
+    def linear(self) -> Layer:
+        """The same layer with colours that are in proportion to light, by the curve of sRGB."""
+        low = self.colours / 12.92
+        high = ((self.colours + 0.055) / 1.055) ** 2.4
+        return Layer(self.window, np.where(self.colours <= 0.04045, low, high).astype(np.float32), self.alpha)
+
+
+def flattened(layers: Iterable[Layer], size: tuple[int, int], *, premultiplied: bool) -> Float32Array:
+    """RGBA (H, W, 4), float32, of layers, the last one on top; colours are 0 where nothing is."""
+    flat = np.zeros((*size, 4), np.float32)
+    for layer in layers:
+        below, alpha = flat[layer.window], layer.alpha[..., None]
+        below *= 1 - alpha
+        below[..., :3] += layer.colours * alpha
+        below[..., 3:] += alpha
+    if not premultiplied:
+        alpha = flat[..., 3:]
+        np.divide(flat[..., :3], alpha, out=flat[..., :3], where=alpha > 0)
+    return flat
+
+
+def layers_of(objects: FrameObjects, numbers: Iterable[int], edge_of: EdgeOf) -> dict[int, Layer]:
+    """The layers of a frame, from below; objects that it does not show are empty."""
+    planes, nothing = dict(objects.planes()), np.zeros(objects.size, np.bool_)
+    order = [*planes, *(i for i in numbers if i not in planes)]
+    image = objects.frame.image
+    return {i: Layer.of(image, planes.get(i, nothing), edge_of(i)) for i in order}
+
+
+def as_levels(values: Float32Array, kind: type[np.uint8 | np.uint16]) -> Levels:
+    """Values from 0 to 1 as the levels of a type."""
+    return np.asarray(np.round(np.clip(values, 0, 1) * np.iinfo(kind).max), kind)

@@ -1,0 +1,535 @@
+"""Folders of mask files, one PNG a frame, with what a later run must know to continue them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from segue.entries import Format, Holds, SinkOptions
+from segue.errors import ResumeError, SinkError, SourceError
+from segue.formats.base import Writer
+from segue.formats.frames import FrameObjects, Size, frame_name
+from segue.masks import Rle, StoredMask, decode_rle, encode_rle, measure
+from segue.masks.files import encode_index_mask, read_levels
+from segue.masks.rle import stored_mask
+from segue.masks.values import MAX_ID
+from segue.types import ObjectInfo, ObjectMaps, Segmentation, log_odds
+from segue.utils.arrays import Float32Array
+from segue.utils.files import make_folder, remove_partial, write_complete, writing
+from segue.utils.inputs import is_number, parse_json, whole_number
+from segue.utils.system import sync_folder, sync_open_file
+from segue.video.sources.identity import SourceIdentity
+
+if TYPE_CHECKING:
+    from segue.formats.files import Files
+    from segue.formats.labels import Frames, Labels
+
+MARKER = ".segue.json"
+"""File in the folder that says with which settings it was made and whether it is complete."""
+
+RECORDS = ".segue.jsonl"
+"""File in the folder with one line a frame: name, index, time, and the objects with their scores."""
+
+MAX_RECORD_BYTES = 1 << 24
+"""Bytes of one line of ``RECORDS``, and of ``MARKER``: a frame with 65,535 objects takes fewer."""
+
+Settings = Mapping[str, Any]
+"""Everything that the masks depend on, as JSON values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Record of a mask file by its name; boxes and areas of the objects are not stored.
+
+    ``whole`` has the run lengths of objects that are partly behind others, by id, where they are recorded.
+    """
+
+    file: str
+    index: int
+    time: float
+    objects: tuple[ObjectInfo, ...] = ()
+    whole_masks: Mapping[int, Rle] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, line: str) -> Record:
+        """Read a line, which may come from anywhere."""
+        values = parse_json(line)
+        name, index, time = values["file"], values["index"], values["time"]
+        if not isinstance(name, str) or Path(name).name != name or not name.endswith(".png") or "\0" in name:
+            raise ValueError("its file is not the plain name of a mask")
+        if type(index) is not int or not 0 <= index < 2**63 or not is_number(time):
+            raise ValueError("its frame is not a number")
+        objects = tuple(ObjectInfo(item["id"], item["label"], item["score"]) for item in values["objects"])
+        for item in objects:
+            if type(item.id) is not int or not 0 <= item.id <= MAX_ID or not is_number(item.score):
+                raise ValueError("an object without a number")
+            if not isinstance(item.label, str | None):
+                raise ValueError("a label that is no text")
+        ids = {item.id for item in objects}
+        whole_masks = {item["id"]: _lengths(item["whole"]) for item in values["objects"] if "whole" in item}
+        return cls(
+            name, index, float(time), objects, {i: each for i, each in whole_masks.items() if i in ids}
+        )
+
+    def line(self) -> str:
+        """The line that :meth:`read` takes; names that are no valid text are kept as they are."""
+        objects = [
+            {"id": item.id, "label": item.label, "score": item.score}
+            | ({"whole": self.whole_masks[item.id]} if item.id in self.whole_masks else {})
+            for item in self.objects
+        ]
+        values = {"file": self.file, "index": self.index, "time": self.time, "objects": objects}
+        return json.dumps(values) + "\n"
+
+
+def _lengths(value: object) -> Rle:
+    """Run lengths of a record, checked."""
+    lengths = stored_mask(value)
+    if isinstance(lengths, str):
+        raise ValueError("a mask without run lengths")
+    return lengths
+
+
+class MaskFolderSink(Writer):
+    """Writes one mask file per frame into a folder and records which files segue wrote.
+
+    After a power cut the records that were written since the last :meth:`flush` may be missing while files of
+    theirs are there: ``continues`` takes files of frames behind the last record for such.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        size: Size,
+        names: Sequence[str] | None,
+        *,
+        replaces: bool,
+        continues: bool = False,
+        syncs_records: bool = False,
+    ) -> None:
+        self._folder = folder
+        self._size = size
+        self._names = names
+        self._replaces = replaces
+        self._continues = continues
+        self._syncs_records = syncs_records
+        self._last = -1  # frame of the last record of an earlier run
+        self._lines: dict[str, str] = {}  # record of each file
+        self._records: IO[str] | None = None
+        with writing(folder):
+            make_folder(folder)
+
+    def flush(self) -> None:
+        """Return when all masks and their records have reached the disk, under their names."""
+        self._sync(self._begin())
+
+    def close(self) -> None:
+        self._begin()
+        self._end()
+        self._check_present()
+
+    def _check_present(self) -> None:
+        """See that no other program has removed masks since they were written."""
+        present: set[str] = set()
+        with suppress(OSError):  # the folder is gone as well
+            present = {path.name for path in self._folder.iterdir()}
+        if missing := sum(name not in present for name in self._lines):
+            raise SinkError(
+                f"{self._folder}: {missing} of {len(self._lines)} masks were removed during the run; "
+                "give --overwrite"
+            )
+
+    def abort(self) -> None:
+        """Leave the masks written so far."""
+        with suppress(SinkError):
+            self._end()
+
+    def _begin(self) -> IO[str]:
+        """The open records; taking them over removes what an earlier run left, and nothing else."""
+        if self._records is None:
+            path = self._folder / RECORDS
+            with writing(self._folder):
+                remove_partial(self._folder)
+                records = records_of(self._folder)
+                if self._replaces:
+                    for record in records.values():
+                        (self._folder / record.file).unlink(missing_ok=True)
+                    path.unlink(missing_ok=True)
+                    sync_folder(self._folder)  # else a power cut could bring them back without their records
+                elif path.exists():  # a last line that an interrupted run did not finish is cut off
+                    os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+                    self._lines = {record.file: record.line() for record in records.values()}
+                    self._last = max(records, default=-1)
+                self._records = path.open("a", encoding="utf-8")
+        return self._records
+
+    def _write_mask(
+        self, name: str, objects: FrameObjects, data: bytes, whole_masks: Mapping[int, Rle] | None = None
+    ) -> None:
+        """Write a mask file, its record first."""
+        record = Record(name, objects.index, objects.time, objects.result.objects, whole_masks or {})
+        records, path = self._begin(), self._folder / name
+        lost_record = self._continues and objects.index > self._last
+        if name not in self._lines and path.exists() and not lost_record:
+            raise SinkError(f"{path}: segue did not write this file; choose another folder")
+        line = record.line()
+        if len(line) >= MAX_RECORD_BYTES:
+            raise SinkError(f"frame {objects.index}: its whole masks are too many for a record")
+        if self._lines.get(name) != line:  # a run that is resumed writes what is on record once more
+            self._lines[name] = line
+            with writing(self._folder / RECORDS):
+                records.write(line)
+                records.flush()
+                if self._syncs_records:
+                    sync_open_file(records.fileno())
+        write_complete(path, data, sync_name=False)
+
+    def _end(self) -> None:
+        """Close the records; all files have reached the disk."""
+        if self._records is not None and not self._records.closed:
+            with self._records:
+                self._sync(self._records)
+
+    def _sync(self, records: IO[str]) -> None:
+        with writing(self._folder / RECORDS):
+            records.flush()
+            sync_open_file(records.fileno())
+        sync_folder(self._folder)
+
+
+class PngSink(MaskFolderSink):
+    """Writes one index mask a frame into a folder, as PNG with the DAVIS palette.
+
+    Every file appears under its name when it is complete. The folder can be resumed: see
+    ``resume`` and :func:`replay`. A frame that is written again replaces its file.
+
+    Args:
+        folder: folder to write to; made if it is not there.
+        size: height and width of the files; masks are brought to it by nearest neighbour. None keeps them.
+        names: name (without ending) by frame index; other frames get their index, ``00012.png``.
+        settings: what the masks depend on; a resumed run must have the same.
+        whole: record whole masks of objects that are partly behind others beside the index masks.
+        overwrite: remove the masks of an earlier run from the folder.
+        resume: keep the masks of an earlier, interrupted run.
+
+    Raises:
+        SinkError: the folder has masks and neither ``overwrite`` nor ``resume`` is given, has files that are
+            not of segue, was made with other settings, or cannot be written to.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        size: Size = None,
+        names: Sequence[str] | None = None,
+        settings: Settings | None = None,
+        whole: bool = False,
+        overwrite: bool = False,
+        resume: bool = False,
+    ) -> None:
+        folder = Path(folder)
+        self._whole_masks = whole
+        self._wide = False
+        self._narrow: list[str] = []  # files with 8 bits
+        marker = read_marker(folder)
+        continues = resume and marker is not None and not marker["complete"]
+        super().__init__(folder, size, names, replaces=overwrite, continues=continues)
+        self._settings = json.loads(json.dumps(dict(settings or {})))
+        refuse_other_masks(folder, replaces=overwrite or resume)
+        if marker is not None and resume:
+            done = max(records_of(folder), default=-2)
+            _check_settings(folder, _until(marker["settings"], done), _until(self._settings, done))
+        elif marker is not None:
+            records_of(folder)  # damaged ones are reported now
+
+    def add(self, objects: FrameObjects) -> None:
+        mask, name = objects.mask, f"{frame_name(self._names, objects.index)}.png"
+        self._wide = self._wide or int(mask.max(initial=0)) > 255
+        try:
+            data = encode_index_mask(mask, wide=self._wide)
+        except SinkError as error:
+            raise SinkError(f"frame {objects.index}: {error}") from error
+        self._write_mask(name, objects, data, _hidden(objects) if self._whole_masks else None)
+        if self._wide:
+            self._widen(2)
+        else:
+            self._narrow.append(name)
+
+    def _widen(self, count: int) -> None:
+        """Give some of the files with 8 bits 16 bits, for all files of a folder have the same depth."""
+        for name in self._narrow[-count:]:
+            path = self._folder / name
+            write_complete(path, encode_index_mask(read_levels(path, str(path)), wide=True), sync_name=False)
+        del self._narrow[-count:]
+
+    def close(self) -> None:
+        """Mark the folder as complete."""
+        if self._wide:
+            self._check_present()
+            self._widen(len(self._narrow))
+        super().close()
+        self._mark(complete=True)
+
+    def suspend(self) -> None:
+        """Leave the masks written so far, for a run that is resumed."""
+        self._end()
+
+    def completed_frames(self) -> list[int]:
+        """List the frames whose masks are in the folder.
+
+        Returns:
+            Their indices, in order.
+        """
+        return sorted(read_records(self._folder))
+
+    def _begin(self) -> IO[str]:
+        if self._records is None:
+            self._mark(complete=False)
+        return super()._begin()
+
+    def _mark(self, *, complete: bool) -> None:
+        marker = {"complete": complete, "settings": self._settings}
+        write_complete(self._folder / MARKER, json.dumps(marker, indent=1).encode())
+
+
+def _hidden(objects: FrameObjects) -> dict[int, Rle]:
+    """Run lengths of the whole masks of objects that are partly behind others."""
+    return {
+        number: encode_rle(plane)
+        for number, plane in objects.planes()
+        if not np.array_equal(plane, objects.mask == number)
+    }
+
+
+def refuse_other_masks(folder: Path, *, replaces: bool) -> None:
+    """Raise SinkError if a folder has images of others, or masks of segue that a run does not replace."""
+    marker = read_marker(folder)
+    if marker is None:
+        if any(path.suffix.lower() == ".png" for path in folder.iterdir()):
+            raise SinkError(f"{folder}: has images that segue did not write; choose another folder")
+    elif not replaces:
+        state = "masks" if marker["complete"] else "the masks of an interrupted run"
+        raise SinkError(f"{folder}: has {state} already; give --overwrite or --resume, or another folder")
+
+
+def read_marker(folder: Path) -> dict[str, Any] | None:
+    """Read the marker that segue writes into a mask folder.
+
+    Args:
+        folder: folder of masks.
+
+    Returns:
+        ``complete``, False for an interrupted run, and ``settings``; None if there is no marker.
+
+    Raises:
+        SinkError: it is damaged.
+    """
+    path = folder / MARKER
+    if not path.exists():
+        return None
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_RECORD_BYTES:
+            raise ValueError("too large")
+        marker = parse_json(path.read_text("utf-8"))
+        if type(marker["complete"]) is not bool or not isinstance(marker["settings"], dict):
+            raise ValueError("not a marker")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SinkError(f"{path}: damaged; remove the folder or choose another") from error
+    return dict(marker)
+
+
+def read_records(folder: Path) -> dict[int, Record]:
+    """The record of each frame of a mask folder whose mask file is there, by frame index, in order."""
+    records = records_of(folder)
+    try:
+        present = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise SourceError(f"{folder}: cannot be read ({error.strerror})") from error
+    return {index: record for index, record in sorted(records.items()) if record.file in present}
+
+
+def records_of(folder: Path) -> dict[int, Record]:
+    """All records of a folder by frame index."""
+    path = folder / RECORDS
+    records: dict[int, Record] = {}
+    line = ""
+    try:
+        if not path.exists():
+            return {}
+        if not path.is_file():
+            raise ValueError("not a regular file")
+        with path.open(encoding="utf-8", newline="\n") as stream:
+            while line := stream.readline(MAX_RECORD_BYTES):
+                if not line.endswith("\n"):
+                    if len(line) == MAX_RECORD_BYTES:
+                        raise ValueError("too long")
+                    break  # torn by an interruption
+                record = Record.read(line)
+                records[record.index] = record
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SourceError(
+            f"{path}: damaged record {line[:40]!r}; remove the folder or choose another"
+        ) from error
+    return records
+
+
+def replay(folder: str | Path, stop: int | None = None) -> Iterator[Segmentation]:
+    """Read the results of an earlier run from its mask folder.
+
+    Labels and scores are restored; boxes and areas are computed from the pixels.
+
+    Args:
+        folder: a folder that :class:`PngSink` wrote.
+        stop: stop at this frame index, which is not included; None takes all frames.
+
+    Yields:
+        The results, in order of frames.
+
+    Raises:
+        SourceError: a mask or the record of it is damaged.
+    """
+    folder = Path(folder)
+    for index, record in read_records(folder).items():
+        if stop is not None and index >= stop:
+            return
+        mask = read_levels(folder / record.file, str(folder / record.file))
+        extents = measure(mask)
+        objects = tuple(
+            replace(item, box=extents[item.id].box, area=extents[item.id].area)
+            if item.id in extents
+            else item
+            for item in record.objects
+        )
+        result = Segmentation(index, record.time, mask, objects)
+        if record.whole_masks:
+            _check_complete(folder / record.file, record, mask.shape)
+            maps = ObjectMaps(partial(_whole_logits, result, dict(record.whole_masks)))
+            result = replace(result, _probabilities=maps)
+        yield result
+
+
+def _check_complete(path: Path, record: Record, size: tuple[int, ...]) -> None:
+    """Raise SourceError if a whole mask of a record has another size than its file."""
+    for number, lengths in record.whole_masks.items():
+        if tuple(lengths["size"]) != size:
+            raise SourceError(f"{path}: the recorded mask of object {number} has another size")
+
+
+def _whole_logits(result: Segmentation, whole_masks: Mapping[int, Rle]) -> Float32Array:
+    """Log-odds (K, H, W) of the recorded masks of a result."""
+    planes = [
+        decode_rle(whole_masks[item.id]) if item.id in whole_masks else result.mask == item.id
+        for item in result.objects
+    ]
+    return log_odds(np.asarray(planes, np.float32))
+
+
+def _until(settings: Settings, last: int) -> Settings:
+    """The settings without the prompts of frames behind ``last``, which may still change."""
+    prompts = settings.get("prompts")
+    if not isinstance(prompts, dict):
+        return settings
+    prompts_so_far = {name: texts for name, texts in prompts.items() if _index(name) <= last}
+    return {**settings, "prompts": prompts_so_far}
+
+
+def _index(name: str) -> int:
+    number = whole_number(name)
+    return -1 if number is None else number
+
+
+def _check_settings(folder: Path, old: Settings, new: Settings) -> None:
+    old_content, now = _by_content(old), _by_content(new)
+    changed = sorted(key for key in {*old_content, *now} if old_content.get(key) != now.get(key))
+    if "source" in changed and isinstance(old.get("source"), dict) and isinstance(new.get("source"), dict):
+        old_identity, new_identity = (SourceIdentity.from_json(settings["source"]) for settings in (old, new))
+        if difference := old_identity.difference(new_identity):
+            raise ResumeError(
+                f"{folder}: was begun with another source than {new_identity.place} is now: {difference}; "
+                "resume with the old one, or give --overwrite"
+            )
+        changed.remove("source")
+    if not changed:
+        return
+    key = changed[0]
+    was, is_now = old.get(key), new.get(key)
+    if isinstance(was, dict) and isinstance(is_now, dict) and key != "prompts":
+        _check_settings(folder, was, is_now)
+    raise ResumeError(
+        f"{folder}: was begun with {key}={was!r}, now it is {is_now!r}; "
+        "resume with the old settings, or give --overwrite"
+    )
+
+
+def _by_content(value: Any) -> Any:
+    """Settings in which a file counts by its digest where they have it, wherever the file lies."""
+    if isinstance(value, str):
+        return value.rpartition(" sha256=")[2]
+    if isinstance(value, list):
+        return [_by_content(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    places = ("weights", "mask", "path") if value.get("digest") else ()
+    return {name: _by_content(item) for name, item in value.items() if name not in places}
+
+
+def _open(path: Path, run: SinkOptions) -> PngSink:
+    return PngSink(
+        path,
+        size=run.source_size,
+        names=run.names,
+        settings=run.settings,
+        whole=run.whole or run.labels is not None,
+        overwrite=run.overwrite,
+        resume=run.resume,
+    )
+
+
+def _read(files: Files, video: Frames) -> Labels:
+    """The masks of a run, with ids, labels and scores of their records."""
+    from segue.formats.labels import Labels  # late: runs that write masks read none
+
+    labels, folder = Labels(video.size), files.path
+    records = read_records(folder)
+    items = [(index, item) for index, record in records.items() for item in record.objects]
+    for number, name in {item.id: item.label for _, item in items}.items():
+        labels.add_object(number, name, number)
+    labels.scores = {(index, item.id): item.score for index, item in items}
+    paths = {index: folder / record.file for index, record in records.items() if index < video.count}
+    labels.add_files({index: partial(_levels, path, video.size) for index, path in paths.items()})
+    return labels
+
+
+def _levels(path: Path, size: tuple[int, int]) -> StoredMask:
+    return read_levels(path, str(path), size=size)
+
+
+def _sniff(files: Files) -> float:
+    return 1.0 if not files.is_file and files.path.is_dir() and read_records(files.path) else 0.0
+
+
+ENTRIES = (
+    Format(
+        "png",
+        "masks",
+        _open,
+        holds=Holds(masks="visible", max_id=65535, names=True, scores=True, empty=True),
+        sniff=_sniff,
+        read=_read,
+        title="index masks",
+        about="one PNG per frame with the DAVIS palette",
+        export="masks",
+        in_place=True,
+    ),
+)

@@ -1,0 +1,135 @@
+"""Find out what a file, folder or archive of annotations is, and read it."""
+
+from __future__ import annotations
+
+import os
+import xml.etree.ElementTree as ET
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from segue.errors import DatasetError, SegueError
+from segue.formats.files import DAMAGED, Files
+from segue.formats.labels import Frames, Labels
+from segue.formats.others import name_program
+from segue.formats.text import first_problem
+from segue.formats.videos import LabelledVideo
+from segue.registry import FORMATS, Format
+from segue.utils.inputs import first_line, user_path
+from segue.utils.naming import first_few
+
+RECORD = "job.json"
+"""Record of a run in its output folder, beside the files of its formats."""
+
+RESULT_FORMATS = ("masks", "cdnet", "ytvis.json", "coco.json")
+"""Results of segue in the folder of a video, in the order of search."""
+
+
+def read_labels(
+    path: str | os.PathLike[str], video: Frames | str | os.PathLike[str], name: str | None = None
+) -> Labels:
+    """Read labels in any of the formats of :data:`segue.registry.FORMATS` that is read.
+
+    Args:
+        path: a folder, an archive or an image of masks, a matte, a JSON, XML or text file.
+        video: the video that the labels belong to, a file, a folder of images, or what is known of one; it
+            decides size, frame numbers and times.
+        name: what errors call the file; by default its path.
+
+    Returns:
+        Objects and masks, by the frames of the video.
+
+    Raises:
+        SegueError: if the file is of no known kind, cannot be read, or does not fit the video.
+
+    Example:
+        >>> labels = segue.read_labels("cvat.zip", "street.mp4")
+        >>> labels.names, labels.mask(0).shape
+    """
+    if isinstance(video, str | os.PathLike):
+        with closing(LabelledVideo(video)) as opened:
+            return read_labels(path, opened, name)
+    path = user_path(path)
+    where = name or str(path)
+    with _with_location(where, path):
+        if path.is_dir():
+            names = (*RESULT_FORMATS, *(_files_of_runs() if (path / RECORD).is_file() else ()))
+            path = next((path / name for name in names if (path / name).exists()), path)
+        files = Files(path, video)
+        entry = format_of_files(files)
+        if entry is not None and entry.read is not None:
+            return _labels_of(entry, files, video)
+        if not files.is_file:
+            raise DatasetError("there are no PNG masks")
+    raise SegueError(
+        f"{where}: give a folder or .zip of masks, a .png, .tif, a black and white video, a .json of COCO, "
+        "YouTube-VIS, Label Studio, labelme, X-AnyLabeling or VIA, a CVAT .xml, a .txt of MOT or MOTS, or a "
+        "folder or .zip of these or of YOLO labels"
+    )
+
+
+def _files_of_runs() -> Iterator[str]:
+    """The files of formats that come back, in an output folder."""
+    for entry in FORMATS:
+        if isinstance(entry, Format) and entry.holds is not None and entry.file:
+            yield entry.file
+
+
+def format_of_files(files: Files) -> Format | None:
+    """The format that files are most likely of, the first of several; None where they are of none."""
+    best: tuple[float, Format | None] = 0.0, None
+    for entry in FORMATS:
+        if isinstance(entry, Format) and entry.sniff is not None and (score := entry.sniff(files)) > best[0]:
+            best = score, entry
+    if len(files.selected) > 1 and best[0] < 1:
+        _refuse_several(files)
+    return best[1]
+
+
+def _labels_of(entry: Format, files: Files, video: Frames) -> Labels:
+    """What a format reads of files; where frames alone come, they are collected."""
+    assert entry.read is not None
+    read = entry.read(files, video)
+    labels = read if isinstance(read, Labels) else Labels.of_frames(read, video)
+    if labels.left_out and not labels.names:
+        raise DatasetError(f"holds no areas, only {left_out(labels)}")
+    labels.settle_layers()
+    return labels
+
+
+def _refuse_several(files: Files) -> None:
+    """Raise DatasetError for several annotation files, of a program that is read or of another one."""
+    first = files.selected[0]
+    if first.lower().endswith(".json") and (program := name_program(files.text(first), first)) is not None:
+        raise DatasetError(f"is a file of {program}")
+    raise DatasetError(
+        f"holds several annotation files, {first_few(files.selected)}; give the one of this video"
+    )
+
+
+def left_out(labels: Labels) -> str:
+    """What was left out of a file, in words: ``3 points, 2 tags``."""
+    return ", ".join(f"{number} {kind}" for kind, number in labels.left_out.items())
+
+
+@contextmanager
+def _with_location(where: str, path: Path) -> Iterator[None]:
+    """Errors of readers, in one line that calls the file ``where``, wherever it lies (``path``)."""
+    try:
+        yield
+    except SegueError as error:
+        text = str(error).replace(str(path), where)
+        raise SegueError(f"{where}: {text.removeprefix(f'{where}: ')}") from None
+    except KeyError as error:
+        raise SegueError(f"{where}: an entry has no {str(error)[:80]}") from None
+    except DAMAGED as error:
+        reason = "it is damaged, or of another format"
+        if isinstance(error, ValidationError):
+            reason = first_problem(error.errors())
+        elif isinstance(error, OSError | zipfile.BadZipFile | zlib.error | ET.ParseError):
+            reason = getattr(error, "strerror", None) or first_line(error)
+        raise SegueError(f"{where}: cannot be read ({reason[:200]})") from None

@@ -1,0 +1,122 @@
+"""Masks of a project for other programs: any format that the page offers, under a name that is claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+from segue.entries import Format
+from segue.errors import SegueError
+from segue.formats.base import Writer
+from segue.formats.folders import ANNOTATION_TOOLS, DATA_SETS, VIDEOS, complete_folder
+from segue.registry import FORMATS
+from segue.utils.files import Claim, claim, remove_abandoned, remove_partial
+from segue.utils.naming import plain_name, unique_names
+from segue_web.server.worker import Tools
+from segue_web.snapshot import Snapshot, snapshot
+from segue_web.video import Video
+
+__all__ = [
+    "Claim",
+    "Snapshot",
+    "claimed_path",
+    "complete_folder",
+    "export_formats",
+    "export_job",
+    "find_export",
+    "import_endings",
+    "remove_unfinished",
+    "snapshot",
+    "steps",
+    "suffix_of",
+    "write_export",
+]
+
+
+def export_formats() -> dict[str, Format]:
+    """The formats of exports by their names there; those that the page offers come first, by group."""
+    entries = [entry for entry in FORMATS if isinstance(entry, Format) and entry.open is not None]
+    groups = dict.fromkeys((DATA_SETS, ANNOTATION_TOOLS, VIDEOS, *(entry.group for entry in entries)))
+    groups[""] = groups.pop("", None)  # last
+    ordered = [entry for group in groups for entry in entries if entry.group == group]
+    return {entry.export_name: entry for entry in ordered}
+
+
+def import_endings() -> list[str]:
+    """The endings of files that can be imported."""
+    formats = (entry for entry in FORMATS if isinstance(entry, Format) and entry.read is not None)
+    return sorted({".zip", *(ending for entry in formats for ending in entry.endings)})
+
+
+def find_export(form: str) -> Format:
+    """The format of a name; raises SegueError if there is none."""
+    formats = export_formats()
+    if form not in formats:
+        raise SegueError(f"format {form!r}: choose one of {', '.join(formats)}")
+    return formats[form]
+
+
+def claimed_path(folder: Path, name: str, form: str, suffix: str | None = None) -> Claim:
+    """Claim the output path of an export, which may have another suffix than its format.
+
+    Nothing has the path, and until the claim is released or the process ends, no other export takes it.
+    """
+    end = find_export(form).suffix if suffix is None else suffix
+    plain = plain_name(name) or "video"
+    ends = (f"{'' if number == 1 else f'-{number}'}{end}" for number in count(1))
+    return next(done for one in ends if (done := claim(folder / f"{plain}-{form}{one}")) is not None)
+
+
+def remove_unfinished(folder: Path, target: Path | None = None) -> None:
+    """Remove what a killed process left of exports; what another process writes stays.
+
+    Args:
+        folder: the folder of the exports.
+        target: the one whose claim the caller holds; None are all that nobody claims.
+    """
+    if target is not None:
+        remove_partial(folder, target)
+        return
+    remove_abandoned(folder)
+
+
+def steps(annotations: Snapshot, form: str) -> int:
+    """Number of frames in an export."""
+    frames = len(annotations.frames if find_export(form).known_only else annotations.span)
+    return frames * len(annotations.names) if annotations.each else frames
+
+
+def suffix_of(form: str, each: bool) -> str:
+    """The ending of an export; objects by themselves are in a folder."""
+    return "" if each else find_export(form).suffix
+
+
+def export_job(tools: Tools, annotations: Snapshot, form: str, target: Path) -> Iterator[int]:
+    """Job of :meth:`segue_web.server.worker.Worker.steps` that writes an export."""
+    return write_export(tools.video, annotations, form, target)
+
+
+def write_export(video: Video, annotations: Snapshot, form: str, target: Path) -> Iterator[int]:
+    """Write an export, yielding each frame that is done."""
+    entry = find_export(form)
+    if not annotations.each:
+        yield from _write(video, annotations, entry, target)
+        return
+    with complete_folder(target) as folder:
+        for number, name in unique_names(annotations.names).items():
+            yield from _write(video, annotations.only(number), entry, folder / f"{name}{entry.suffix}")
+
+
+def _write(video: Video, annotations: Snapshot, entry: Format, target: Path) -> Iterator[int]:
+    assert entry.open is not None
+    if entry.in_place:
+        with complete_folder(target) as folder:
+            yield from _write(video, annotations, replace(entry, in_place=False), folder)
+        return
+    writer: Writer = entry.open(target, annotations.options(video))
+    with writer:
+        for index in annotations.frames if entry.known_only else annotations.span:
+            writer.add(annotations.on(video, index))
+            yield index

@@ -1,0 +1,189 @@
+"""Annotations go from any format that is read to any that is written, by the command and in Python."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from itertools import product
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import segue
+from segue.datasets.davis import DavisFolder
+from segue.datasets.labelled import open_labelled
+from segue.entries import Format
+from segue.errors import SegueError
+from segue.formats.conversion import to_write
+from segue.formats.labels import Labels
+from segue.masks import encode_rle
+from segue.metrics import evaluate_davis
+from segue.registry import FORMATS
+from segue_train.data.footage import gather
+from tests.cli.running import Command, command_in
+
+SIZE = (48, 64)
+COUNT = 5
+EXACT = [
+    entry
+    for entry in FORMATS
+    if isinstance(entry, Format) and entry.holds and entry.holds.layers and entry.holds.max_id == 65535
+]
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    return command_in(capsys)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "street"
+    folder.mkdir()
+    for index in range(COUNT):
+        image = np.full((*SIZE, 3), 20 * index, np.uint8)
+        cv2.imwrite(str(folder / f"{index:05d}.jpg"), image)
+    return folder
+
+
+def planes(index: int) -> dict[int, np.ndarray]:
+    """The first object lies on the second one."""
+    hand, table = np.zeros(SIZE, np.bool_), np.zeros(SIZE, np.bool_)
+    table[20:40, 5:40], hand[10:30, 10 + index : 20 + index] = True, True
+    return {7: table, 3: hand}
+
+
+@pytest.fixture(scope="module")
+def coco(video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    labels = Labels(SIZE, {7: "table", 3: "hand"})
+    labels.ids = {7: 7, 3: 3}
+    labels.class_of = {7: "table", 3: "hand"}
+    for index in (0, 1, 3):
+        labels.masks[index] = {i: encode_rle(plane)["counts"] for i, plane in planes(index).items()}
+    return labels.save(tmp_path_factory.mktemp("coco") / "street.json", video)
+
+
+def check(labels: Labels) -> None:
+    ids = {labels.ids[number]: number for number in labels.names}
+    assert {i: labels.names[number] for i, number in ids.items()} == {3: "hand", 7: "table"}
+    assert sorted(index for index, masks in labels.masks.items() if masks) == [0, 1, 3]
+    for index in (0, 1, 3):
+        for i, plane in planes(index).items():
+            assert np.array_equal(labels.planes(index)[ids[i]], plane)
+        assert ((labels.mask(index) == ids[3]) == planes(index)[3]).all(), "the hand is on top"
+
+
+@pytest.mark.parametrize(("first", "second"), [*product(EXACT, EXACT)], ids=lambda entry: entry.name)
+def test_between_any_two_formats_nothing_is_lost_that_both_hold(
+    first: Format, second: Format, coco: Path, video: Path, tmp_path: Path
+) -> None:
+    one, two = tmp_path / f"one{first.suffix}", tmp_path / f"two{second.suffix}"
+    segue.convert(coco, one, video=video, format=first.name)
+    done = segue.convert(one, two, video=video, format=second.name)
+    assert (done.objects, done.format) == (2, second.name)
+    check(segue.read_labels(two, video))
+
+
+def test_every_format_is_written(coco: Path, video: Path, tmp_path: Path) -> None:
+    for entry in FORMATS:
+        if isinstance(entry, Format) and entry.open is not None and entry.name != "exr":
+            target = tmp_path / f"{entry.name}{entry.suffix}"
+            done = segue.convert(coco, target, video=video, format=entry.name)
+            assert done.frames == (3 if entry.known_only else COUNT)
+            assert target.exists()
+
+
+def test_the_command_finds_format_and_images(
+    command: Command, coco: Path, video: Path, tmp_path: Path
+) -> None:
+    done = command("data", "convert", coco, tmp_path / "street.xml", "--video", video)
+    assert done.code == 0, done.err
+    assert done.out == f"cvat: 2 objects on {COUNT} frames: {tmp_path / 'street.xml'}\n"
+    check(segue.read_labels(tmp_path / "street.xml", video))
+    done = command(
+        "data", "convert", tmp_path / "street.xml", tmp_path / "yolo", "--format", "yolo", "--video", video
+    )
+    assert done.code == 0, done.err
+    assert [path.name for path in sorted((tmp_path / "yolo/labels/train").iterdir())] == [
+        "00000.txt",
+        "00001.txt",
+        "00003.txt",
+    ]
+    back = command("data", "convert", tmp_path / "yolo", tmp_path / "again.json")
+    assert back.code == 0, back.err
+    again = json.loads((tmp_path / "again.json").read_text())
+    assert [image["file_name"] for image in again["images"]] == ["00000.jpg", "00001.jpg", "00003.jpg"]
+
+
+@pytest.mark.parametrize("form", ["coco", "cvat", "mots", "npz", "labelme"])
+def test_results_in_any_format_are_scored(form: str, coco: Path, video: Path, tmp_path: Path) -> None:
+    data = segue.convert(coco, tmp_path / "street", video=video, format="davis", all_frames=True).path
+    entry = next(one for one in FORMATS if one.name == form)
+    results = tmp_path / "results"
+    results.mkdir()
+    segue.convert(coco, results / f"street{entry.suffix}", video=video, format=form)
+    scores = evaluate_davis(results, DavisFolder(data, "val"), workers=1)
+    assert scores.overall["J&F-Mean"] == 1.0
+    if entry.suffix:
+        file = results / f"street{entry.suffix}"
+        assert evaluate_davis(file, DavisFolder(data, "val")).overall["J&F-Mean"] == 1.0
+    with pytest.raises(SegueError):
+        evaluate_davis(tmp_path / "nothing", DavisFolder(data, "val"))
+
+
+@pytest.mark.parametrize("form", ["coco", "cvat", "via", "npz"])
+def test_videos_with_annotations_in_any_format_are_scored_and_trained_on(
+    form: str, command: Command, coco: Path, video: Path, tmp_path: Path
+) -> None:
+    data, entry = tmp_path / "data", next(one for one in FORMATS if one.name == form)
+    shutil.copytree(video, data / "street")
+    segue.convert(coco, data / f"street{entry.suffix}", video=video, format=form)
+    checked = command("data", "check", data, "--kind", "labelled")
+    assert checked.code == 0, checked.err
+    results = segue.convert(coco, tmp_path / "street.xml", video=video).path
+    scores = evaluate_davis(results, open_labelled(data))
+    assert scores.sequences["street"]["J&F-Mean"] == 1.0
+    (footage,) = gather([f"labelled={data}"], report=lambda _: None).videos
+    image, mask = footage.read(0)
+    assert image.shape[:2] == mask.shape == SIZE
+    assert {*np.unique(mask)} == {0, 3, 7}
+    shutil.copy(data / f"street{entry.suffix}", data / "street.other")
+    assert "keep one" in command("data", "check", data, "--kind", "labelled").err
+
+
+def test_what_cannot_be_is_one_sentence(command: Command, coco: Path, video: Path, tmp_path: Path) -> None:
+    (tmp_path / "there.json").touch()
+    for arguments, message in (
+        ((coco, tmp_path / "a.json"), "has no images of its own; give the video"),
+        ((coco, tmp_path / "a.doc", "--video", video), "give the format"),
+        ((coco, tmp_path / "a.json", "--format", "yolo", "--video", video), "yolo is a folder"),
+        ((coco, tmp_path / "a", "--format", "coco", "--video", video), "a file that ends in .json"),
+        ((coco, tmp_path / "a.json", "--format", "kml", "--video", video), "choose one of"),
+        ((coco, tmp_path / "there.json", "--video", video), "exists already"),
+        ((tmp_path / "none.json", tmp_path / "a.json", "--video", video), "none.json"),
+    ):
+        refused = command("data", "convert", *arguments)
+        assert refused.code == 2, arguments
+        assert message in refused.complaint
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["there.json"]
+    assert (
+        command("data", "convert", coco, tmp_path / "there.json", "--video", video, "--overwrite").code == 0
+    )
+
+
+def test_objects_without_ids_of_their_own_are_numbered() -> None:
+    labels = Labels(SIZE, {4: "b", 2: "a"})
+    labels.ids = {4: 0}
+    labels.masks = {0: {4: encode_rle(planes(0)[7])["counts"]}}
+    written = to_write(labels)
+    assert written.names == {2: "b", 1: "a"}
+    assert [*written.masks[0]] == [2]
+
+
+def test_a_file_that_is_of_another_video_is_refused(coco: Path, tmp_path: Path) -> None:
+    for index in range(COUNT):
+        cv2.imwrite(str(tmp_path / f"{index:05d}.jpg"), np.zeros((10, 70, 3), np.uint8))
+    with pytest.raises(SegueError, match="70x10"):
+        segue.read_labels(coco, tmp_path)
