@@ -352,7 +352,7 @@ class MemoryTracker(Checkpointable):
 
     def _merge_given(self, ids: Sequence[int], mask: Tensor) -> Tensor:
         """As :meth:`merge_masks` where all objects are given: pixels of one object have the same values."""
-        places = torch.zeros(int(max(ids[-1], mask.max())) + 1, dtype=torch.long, device=mask.device)
+        places = torch.zeros(max(ids[-1], int(mask.max())) + 1, dtype=torch.long, device=mask.device)
         places[list(ids)] = torch.arange(1, len(ids) + 1, device=mask.device)
         given = torch.eye(len(ids) + 1, device=mask.device)[1:, None]
         if self.network.aggregate_prompts:
