@@ -31,6 +31,10 @@ class SourceError(SegueError):
     """A video, image folder, camera or array that cannot be read."""
 
 
+class LoginRefusedError(SourceError):
+    """A camera or server that refuses user and password; more tries may lock the account."""
+
+
 class UnusableImageError(SourceError):
     """An image that is not damaged and yet cannot be taken: it is too large, not there, or elsewhere."""
 

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from segue.entries import EventSettings
-from segue.errors import SegueError, SourceError, UndeliveredError, memory_error
+from segue.errors import LoginRefusedError, SegueError, SourceError, UndeliveredError, memory_error
 from segue.events.archive import EventArchive
 from segue.events.images.snapshots import KEEP_SECONDS
 from segue.events.messages.targets import Messages
@@ -44,6 +44,7 @@ from segue.utils.redaction import redact
 from segue.utils.system import num_cores, set_opencv_threads
 from segue.video import Reconnect, Source
 from segue.video.decoding.readers import ConnectionChange
+from segue.video.sources.live import LOGIN_SECONDS
 from segue_watch.log import CAMERA, CameraWarning
 
 LOOK_SECONDS = 0.2
@@ -301,7 +302,7 @@ class Camera(Observer):
         failures = 0
         CAMERA.set(self.name)
         while not stop.cancelled:
-            previous_frames = self._frames
+            previous_frames, min_pause = self._frames, 0.0
             self._current = self.job
             try:
                 self._run(self._current, stop)
@@ -310,6 +311,7 @@ class Camera(Observer):
                 failed = False
             except SourceError as error:  # one that was waited for when all were to stop is no failure
                 failed = not (self.goes_on or stop.cancelled) and self._fail(error)
+                min_pause = LOGIN_SECONDS if isinstance(error, LoginRefusedError) else 0.0
             except Exception as error:  # another camera goes on
                 failed = not self.goes_on and self._fail(memory_error(error) or error, stop.cancelled)
             if self.goes_on and not stop.cancelled:
@@ -318,7 +320,7 @@ class Camera(Observer):
                 return
             failures = 1 if self._frames > previous_frames else failures + 1
             self._restarts += 1
-            self._pause_for(self._patience.delay(failures), stop)
+            self._pause_for(max(min_pause, self._patience.delay(failures)), stop)
 
     def _run(self, job: ForegroundJob, stop: CancelToken) -> None:
         outputs, frames = _outputs_of(job), self._frames

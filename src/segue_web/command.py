@@ -114,6 +114,16 @@ def annotate(
             "[default: premultiplied in OpenEXR, else straight]",
         ),
     ] = None,
+    start: Annotated[
+        int | None, typer.Option(min=0, help="With --export: first frame.  [default: 0]")
+    ] = None,
+    end: Annotated[
+        int | None, typer.Option(min=1, help="With --export: end before this frame.  [default: the end]")
+    ] = None,
+    only_with_masks: Annotated[
+        bool,
+        typer.Option(help="With --export: begin and end with the first and last frame that has a mask."),
+    ] = False,
     port: PORT = 0,
     browser: BROWSER = True,
 ) -> None:
@@ -155,13 +165,19 @@ def annotate(
         raise SegueError(
             f"{video}: holds several videos; give one of them for --import, --adopt, --copy-to and --export"
         )
-    if export is None and (each_object or premultiplied is not None):
+    spans = start is not None or end is not None or only_with_masks
+    if export is None and (each_object or premultiplied is not None or spans):
         raise SegueError(
-            "--each-object, --premultiplied and --straight say how --export writes; give it, too"
+            "--each-object, --premultiplied, --straight, --start, --end and --only-with-masks "
+            "say how --export writes; give it, too"
         )
+    if end is not None and end <= (start or 0):
+        raise SegueError(f"--end {end}: give a frame after the first one, {start or 0}")
     if export is not None:
         with interruptible():
             options: dict[str, Any] = {"each": each_object, "premultiplied": premultiplied}
+            options |= {"first": start or 0, "last": None if end is None else end - 1}
+            options["only_with_masks"] = only_with_masks
             target = _export(video, folder, export, adopt=adopt, **options)
         typer.echo(printable(f"exported: {target}"))
         return

@@ -78,11 +78,15 @@ def snapshot(
     all_frames: bool = False,
     first: int = 0,
     last: int | None = None,
+    only_with_masks: bool = False,
     soft: bool = False,
     premultiplied: bool | None = None,
     each: bool = False,
 ) -> Snapshot:
-    """The chosen objects of a project as they are now."""
+    """The chosen objects of a project as they are now.
+
+    ``only_with_masks``: the span begins and ends with the first and last frame that has a mask.
+    """
     rows = [row for row in project.objects() if objects is None or row["id"] in objects]  # from below
     about = {row["id"]: ({"group": row["group"]} if row["group"] else {}) | row["attributes"] for row in rows}
     names = {row["id"]: row["category"] or row["name"] for row in rows}
@@ -93,6 +97,8 @@ def snapshot(
     if not frames:
         where = f"on the frames from {first} to {span.stop - 1}" if annotated else "yet"
         raise SegueError(f"there are no masks to export {where}")
+    if only_with_masks:
+        span = range(frames[0], frames[-1] + 1)
     masks = {index: project.masks(index) for index in frames}
     # A mask that a person looked at and kept counts as right, whatever the prompter expected.
     scores = {(row[0], row[1]): 1.0 if row[2] == "given" else row[3] for row in timeline}

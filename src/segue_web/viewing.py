@@ -212,15 +212,13 @@ def read_results(results: Path, video: Video) -> Labels:
     return replace(annotations, names=names, masks=annotated)
 
 
-def read_project(
-    place: Path, video: Video, *, premultiplied: bool | None = None, each: bool = False
-) -> Snapshot:
-    """The masks of a project of a video, which may be open in a page; see :class:`Snapshot`."""
+def read_project(place: Path, video: Video, **options: Any) -> Snapshot:
+    """The masks of a project of a video, which may be open in a page; options as for :func:`snapshot`."""
     with TemporaryDirectory(prefix="segue-view-") as temporary:
         folder = Path(temporary, "project")
         Store.copy(place, folder)
         with closing(Project(folder, video.describe(), video.size)) as project:
-            return snapshot(project, video, premultiplied=premultiplied, each=each)
+            return snapshot(project, video, **options)
 
 
 class ViewBackend(Backend):

@@ -165,9 +165,15 @@ def test_a_project_is_exported_without_the_page_also_while_it_is_open(
     assert (alpha.dtype, int(alpha.max()), np.count_nonzero(alpha)) == (np.uint16, 65535, 50)
     again = command("annotate", video, "--project", project, "--export", "png16")
     assert len([*(project / "exports" / "video-png16").glob("*.png")]) == 3, again.err
+    part = command("annotate", video, "--project", project, "--export", "png16", "--start", 1, "--end", 2)
+    assert [path.name for path in (project / "exports" / "video-png16-2").iterdir()] == ["00001.png"], (
+        part.err
+    )
     for arguments, message in (
         (("--export", "mov"), "choose one of davis"),
         (("--premultiplied",), "say how --export writes"),
+        (("--start", 2), "say how --export writes"),
+        (("--export", "png16", "--start", 3, "--end", 3), "give a frame after the first one, 3"),
     ):
         refused = command("annotate", video, "--project", project, *arguments)
         assert refused.code == 2

@@ -259,6 +259,9 @@ def test_frames_of_which_nothing_is_known_stay_out_of_data_sets(video: Video, tm
         )
         tasks = json.loads((tmp_path / f"{name}-labelstudio" / "tasks.json").read_text())
         assert [task["data"]["frame"] for task in tasks] == frames
+    with_masks = snapshot(project, video, only_with_masks=True)
+    assert with_masks.span == range(with_masks.frames[0], with_masks.frames[-1] + 1)
+    assert len(with_masks.span) < video.count == len(snapshot(project, video).span)
     with pytest.raises(SegueError):
         snapshot(project, video, [])
     project.close()

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segue.errors import SourceDamageError, SourceError
+from segue.errors import LoginRefusedError, SourceDamageError, SourceError
 from segue.types import Frame, Image
 from segue.video import Reconnect, Source, open_source
 from segue.video.decoding.damage import DamageError
@@ -831,3 +831,33 @@ def test_an_address_that_tells_its_end_with_the_first_frame_needs_no_options_of_
     )
     assert command("foreground", recorder, *given).code == 0
     assert (tmp_path / "events.csv").exists()
+
+
+@pytest.fixture
+def locked() -> Iterator[tuple[str, list[float]]]:
+    """A camera that refuses every login, and when it was asked."""
+    asked: list[float] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(time.monotonic())
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="camera"')
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://user:wrong@127.0.0.1:{server.server_port}/stream.mjpeg", asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_refused_login_is_not_tried_again_at_once(locked: tuple[str, list[float]]) -> None:
+    address, asked = locked
+    with pytest.raises(LoginRefusedError, match=r"refuses user and password .*tried once") as caught:
+        next(iter(open_source(address, reconnect=Reconnect(first_delay=0.01))))
+    assert "wrong" not in str(caught.value)
+    assert len(asked) <= 2, "FFmpeg itself asks once without and once with the password"

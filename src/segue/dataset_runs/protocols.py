@@ -68,7 +68,17 @@ Scores = TypeVar("Scores", bound=Evaluation | None, covariant=True)
 """Scores of a data set; None where a server may keep its annotations."""
 
 ScoredName: TypeAlias = Literal[
-    "davis", "folder", "something", "cdnet", "sbi", "lasiesta", "limu", "hofam", "isd", "foreground"
+    "davis",
+    "folder",
+    "labelled",
+    "something",
+    "cdnet",
+    "sbi",
+    "lasiesta",
+    "limu",
+    "hofam",
+    "isd",
+    "foreground",
 ]
 """Data sets whose annotations are all there."""
 

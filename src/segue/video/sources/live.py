@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
@@ -23,7 +24,7 @@ import numpy.typing as npt
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from segue.errors import SourceError
+from segue.errors import LoginRefusedError, SourceError
 from segue.types import Image
 from segue.utils.cancel import CancelToken
 from segue.utils.redaction import MASK
@@ -80,6 +81,12 @@ _CAMERAS = ("rtsp", "rtmp")
 
 FIRST_TRIES = 5
 """Failures in a row after which a source that never gave a frame is given up."""
+
+LOGIN_SECONDS = 300.0
+"""Wait after a refused login: cameras lock an account after some wrong passwords within minutes."""
+
+_REFUSED = re.compile(r"\b(?:401 Unauthorized|403 Forbidden)\b")
+"""What FFmpeg says of such an answer, by HTTP and RTSP."""
 
 _LAST_CAMERA = 99
 """OpenCV reads the hundreds of a number as the driver to take."""
@@ -158,6 +165,12 @@ class _LiveReader(Reader):
             if reason is None or self._stopped.cancelled:
                 return
             self._failures += 1
+            is_refused = _REFUSED.search(reason) is not None
+            if is_refused and self._num_frames == 0:
+                raise LoginRefusedError(
+                    f"{self.where}: refuses user and password ({reason}); it was tried once, as more tries "
+                    "may lock the account"
+                )
             lives = self.endless and self._num_frames > 0
             tries = self._reconnect.tries or (None if lives else FIRST_TRIES)
             if tries is not None and self._failures >= tries:
@@ -171,7 +184,7 @@ class _LiveReader(Reader):
                 self.on_change(
                     ConnectionChange(self.where, False, self._num_frames - 1, self._lost_at, 0.0, reason)
                 )
-            self._stopped.wait(self._reconnect.delay(self._failures))
+            self._stopped.wait(LOGIN_SECONDS if is_refused else self._reconnect.delay(self._failures))
 
     def _warn_of_first(self, reason: str, tries: int | None) -> None:
         """Say that the first try failed, for the others may take minutes."""
