@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from segue.utils.arrays import BoolArray
 
-from segue.types import Box, FeatureName, Frame, Image, Refinement, Segmentation
+from segue.types import FeatureName, Frame, Image, Refinement, Segmentation
 
 NetworkTask = Literal["track", "foreground", "instances", "prompt", "detect", "features"]
 
@@ -283,41 +283,50 @@ class EventSettings:
     Attributes:
         zones: watched regions and lines of the image, each a ``segue.events.zones.Zone``.
         rules: rules for the objects that cause events, a ``segue.events.rules.EventRules``.
-        name_object: classifies a box of an image and returns label and score, or None.
         notify: one or several addresses that receive each event, as for ``--notify``.
         snapshots: folder for an image and a clip of each event.
-        keep: limits for stored images, a ``segue.events.retention.Retention``; None keeps all.
-        archive: all parts, a ``segue.events.archive.EventArchive``; None if a run has no other part.
-        stop_time: time of the request to stop by ``time.monotonic()``, or None. The next run finishes
-            incomplete clips and continues with stationary objects.
+        keep: limits for stored images, a ``segue.events.store.retention.Retention``; None keeps all.
         packets: packets of the stream, a ``segue.video.decoding.packets.PacketBuffer``; with None, clips are
             encoded.
         memory: the camera's memory of its scene, a ``segue.events.scene.memory.SceneMemory``; None starts
             from scratch.
-        earlier: tables of events of earlier runs, whose objects have left if these runs were killed.
-        on_resumed: called with the ``zone-enter`` of continued objects of an earlier run.
-        on_event: called with each new :class:`segue.events.sink.Event`.
-        on_disk: called with ``events`` or ``images`` and the reason if the disk cannot be written, and with
-            an empty text when it can be written again.
-        on_clip: called while clips of events are still encoded after all frames, see
-            :class:`segue.events.images.snapshots.Snapshots`.
+        publisher: the ``segue.events.publisher.EventPublisher`` of a run that detects the events itself; with
+            None, the format ``events`` detects them.
+        part: name of the part of the run.
     """
 
     zones: tuple[Any, ...] = ()
     rules: Any = None
-    name_object: Callable[[Image, Box], tuple[str, float] | None] | None = None
     notify: str | Sequence[str] | None = None
     snapshots: Path | None = None
     keep: Any = None
-    archive: Any = None
-    stop_time: Callable[[], float | None] = lambda: None
     packets: Any = None
     memory: Any = None
-    earlier: tuple[Path, ...] = ()
-    on_resumed: Callable[[Any], None] = lambda _: None
-    on_event: Callable[[Any], None] | None = None
-    on_disk: Callable[[str, str], None] = lambda *_: None
-    on_clip: Callable[[int, int], None] | None = None
+    publisher: Any = None
+    part: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventSinkEntry:
+    """Something that receives events.
+
+    Attributes:
+        name: its name.
+        open: opens a ``segue.events.EventReceiver`` with a ``segue.events.receivers.base.ReceiverContext``;
+            None if the run has none.
+        schemes: how addresses of ``--notify`` begin that it takes, such as ``http``; it then has its own
+            thread, and gets what it missed in the next run.
+        part: whether each part of a run has one of its own, which writes files.
+        rank: of those without addresses lower ranks come first.
+        check: refuses an address by SinkError, before the run.
+    """
+
+    name: str
+    open: Callable[[Any], Any]
+    schemes: tuple[str, ...] = ()
+    part: bool = False
+    rank: int = 100
+    check: Callable[[str], object] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What segue knows by name, and how other packages add to it.
 
-There is one registry for each kind of thing: networks, detectors, prompters, formats, data sets, metrics,
-stages and commands.
+There is one registry for each kind of thing: networks, detectors, prompters, formats, receivers of events,
+data sets, metrics, stages and commands.
 An entry says of one thing what is needed to choose and to run it; nothing outside the thing's own module asks
 for its class. Entries come from three places, which differ in nothing else:
 
@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import PurePath
+from pathlib import Path, PurePath
+from pkgutil import iter_modules
 from typing import Any, Generic, TypeVar
 
 from segue.entries import TASKS as TASKS
@@ -31,6 +32,7 @@ from segue.entries import DetectorEntry as DetectorEntry
 from segue.entries import DetectorOptions as DetectorOptions
 from segue.entries import Entry as Entry
 from segue.entries import EventSettings as EventSettings
+from segue.entries import EventSinkEntry as EventSinkEntry
 from segue.entries import Format as Format
 from segue.entries import Holds as Holds
 from segue.entries import MetricEntry as MetricEntry
@@ -47,7 +49,15 @@ from segue.utils.inputs import kind_of
 from segue.utils.lazy import LazyCallable
 
 AnyEntry = (
-    Entry | DetectorEntry | PrompterEntry | SinkEntry | DatasetEntry | MetricEntry | StageEntry | CommandEntry
+    Entry
+    | DetectorEntry
+    | PrompterEntry
+    | SinkEntry
+    | EventSinkEntry
+    | DatasetEntry
+    | MetricEntry
+    | StageEntry
+    | CommandEntry
 )
 T = TypeVar("T", bound=AnyEntry)
 
@@ -230,6 +240,12 @@ def _package(point: EntryPoint) -> str:
     return point.dist.name if point.dist is not None else point.value
 
 
+def _modules_of(package: str) -> list[str]:
+    """Names of the modules of a package of segue, which is not imported."""
+    folder = Path(__file__).parent.joinpath(*package.split(".")[1:])
+    return sorted(each.name for each in iter_modules([str(folder)]))
+
+
 _WEIGHT_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".ckpt", ".pkl", ".npz"})
 
 _NETWORKS = ("segue.weights.catalogue", "segue.sessions.foreground.segmenters.methods")
@@ -327,6 +343,14 @@ FORMATS = FormatRegistry(
 SINKS = FORMATS
 """The same registry under its earlier name."""
 
+_RECEIVERS = "segue.events.receivers"
+EVENT_SINKS = Registry(
+    EventSinkEntry,
+    "segue.event_sinks",
+    "receiver of events",
+    tuple(f"{_RECEIVERS}.{name}" for name in _modules_of(_RECEIVERS) if name != "base"),
+    SinkError,
+)
 DATASETS = Registry(DatasetEntry, "segue.datasets", "data set", ("segue.datasets.catalogue",), DatasetError)
 METRICS = Registry(MetricEntry, "segue.metrics", "metric", ("segue.metrics.further",), DatasetError)
 STAGES = Registry(
@@ -339,6 +363,7 @@ _REGISTRIES: tuple[Registry[Any], ...] = (
     DETECTORS,
     PROMPTERS,
     FORMATS,
+    EVENT_SINKS,
     DATASETS,
     METRICS,
     STAGES,
@@ -347,7 +372,7 @@ _REGISTRIES: tuple[Registry[Any], ...] = (
 
 
 def register(entry: AnyEntry) -> None:
-    """Add a network, a detector, a prompter, a format of results, a data set, a metric, a stage or a command.
+    """Add a network, a detector, a prompter, a format, a receiver of events, a data set, a metric and so on.
 
     Packages that are installed use the entry points named above instead, so that the command line knows them.
 

@@ -7,8 +7,8 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import asdict, replace
@@ -23,11 +23,12 @@ import torch
 from segue.entries import EventSettings
 from segue.errors import LoginRefusedError, SegueError, SourceError, UndeliveredError, memory_error
 from segue.events.archive import EventArchive
-from segue.events.images.snapshots import KEEP_SECONDS
-from segue.events.messages.targets import Messages
+from segue.events.deliveries import Notifiers
 from segue.events.options import RULES
-from segue.events.retention import DiskUse, Retention, days_left
 from segue.events.scene.memory import SceneMemory
+from segue.events.store.retention import DiskUse, Retention, days_left, disk_use
+from segue.events.store.store import EventStore
+from segue.events.store.upkeep import KEEP_SECONDS, UPKEEP
 from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.inference.threads import set_process_threads
@@ -99,8 +100,12 @@ class Camera(Observer):
         self._frames = self._events = self._reconnects = self._restarts = 0
         self._dropped = self._damaged = 0  # by runs that have ended
         self._source: Source | None = None
-        self._messages: Messages | None = None
-        self._unwritten: dict[str, str] = {}  # what the disk does not take, and why
+        self._messages: Notifiers | None = None  # of the run
+        self._left = 0, 0  # messages that the last run has not delivered, and those without room on the disk
+        self._unwritten: dict[str, str] = {}  # what the disk does not take in this run, and why
+        self._store: tuple[EventArchive, EventStore] | None = None
+        self._kept: EventArchive | None = None
+        self._store_lock = threading.RLock()
         self._times: deque[float] = deque(maxlen=RATE_FRAMES)
         self._last: tuple[int, Frame, Segmentation] | None = None  # with the number of frames so far
         self._encoding = threading.Lock()
@@ -163,19 +168,22 @@ class Camera(Observer):
     @property
     def undelivered(self) -> int:
         """Messages about events that have not arrived."""
-        return 0 if self._messages is None else self._messages.undelivered
+        messages = self._messages
+        return self._left[0] if messages is None else messages.undelivered
 
     @property
     def num_unsaved(self) -> int:
         """Messages that have not arrived, and that wait in memory alone."""
-        return 0 if self._messages is None else self._messages.num_unsaved
+        messages = self._messages
+        return self._left[1] if messages is None else messages.num_unsaved
 
     @property
     def disk_problem(self) -> str:
         """What the disk does not take, and why; empty where it takes all."""
         problems = [f"{what} wait: {problem}" for what, problem in [*self._unwritten.items()] if problem]
-        if self._messages is not None and self._messages.problem:
-            problems.append(self._messages.problem)
+        messages = self._messages
+        if messages is not None and messages.problem and not problems:
+            problems.append(messages.problem)
         return redact("; ".join(problems))
 
     @property
@@ -239,12 +247,49 @@ class Camera(Observer):
         return OutputPlaces.of(job, self.name).archive(job.outputs.formats or ())
 
     @property
+    def store(self) -> EventStore | None:
+        """Its events, also before a run has begun; None without events. Raises SegueError."""
+        archive = self.archive
+        with self._store_lock:
+            if archive is None or (self._store is not None and self._store[0] == archive):
+                return None if archive is None or self._store is None else self._store[1]
+            self._close_store()
+            job = with_defaults(self.job, endless=True)
+            store = OutputPlaces.of(job, self.name).open_store(job.outputs.formats or ())
+            if store is not None:
+                self._store = archive, store
+            return store
+
+    def care(self) -> None:
+        """Have its images deleted as its job says from now on, whether it gives frames or not."""
+        archive, keep = self.archive, Retention.parse(self.job.keep)
+        with self._store_lock:
+            previous, self._kept = self._kept, None
+            if archive is not None and keep is not None and (store := self.store) is not None:
+                store.set(keep=" ".join(self.job.keep), table=archive.table.name)
+                UPKEEP.care(store, archive, keep)
+                self._kept = archive
+            if previous is not None:
+                UPKEEP.leave(previous)
+
+    def close(self) -> None:
+        """Close its store; nothing follows."""
+        with self._store_lock:
+            self._close_store()
+
+    def _close_store(self) -> None:
+        if self._store is not None:
+            self._store[1].close()
+            self._store = None
+
+    @property
     def disk(self) -> DiskUse | None:
         """What its images and clips take, as it was a minute ago at most; None where there are none yet."""
         if time.monotonic() - self._disk_time > KEEP_SECONDS:
-            with suppress(OSError):  # as without a handle for a file: what was known holds
-                archive = self.archive
-                self._disk = None if archive is None else archive.disk_use(Retention.parse(self.job.keep))
+            with suppress(OSError, SegueError):  # as without a handle for a file: what was known holds
+                archive, store = self.archive, self.store
+                if archive is not None and store is not None:
+                    self._disk = disk_use(store, archive, Retention.parse(self.job.keep))
             self._disk_time = time.monotonic()
         return self._disk
 
@@ -324,6 +369,9 @@ class Camera(Observer):
 
     def _run(self, job: ForegroundJob, stop: CancelToken) -> None:
         outputs, frames = _outputs_of(job), self._frames
+        self._unwritten = {}
+        if not job.notify:  # what waits for receivers that are no longer given is not due
+            self._left = 0, 0
         source = open_video(job.source)
         if outputs in self._started_outputs and source.endless:
             job = _going_on(job)
@@ -345,6 +393,9 @@ class Camera(Observer):
             self._go(online=False)
             self._note_size(source)
             self._source = self._opened = None
+            self._unwritten = {}
+            if (messages := self._messages) is not None:
+                self._left, self._messages = (messages.undelivered, messages.num_unsaved), None
             self._dropped, self._damaged = self._dropped + source.dropped, self._damaged + source.damaged
             source.close()
 
@@ -364,7 +415,7 @@ class Camera(Observer):
     def notice(self, text: str) -> None:
         self._tell(self.name, text)
 
-    def messages(self, messages: Messages) -> None:
+    def messages(self, messages: Notifiers) -> None:
         self._messages = messages
 
     def unwritten(self, what: str, problem: str) -> None:
@@ -433,11 +484,16 @@ class CameraSet:
     Args:
         cameras: those of the beginning.
         make: makes a further one.
+        pool: threads that they share, whose number follows theirs.
     """
 
     def __init__(
-        self, cameras: Iterable[Camera], make: Callable[[str, ForegroundJob], Camera] | None = None
+        self,
+        cameras: Iterable[Camera],
+        make: Callable[[str, ForegroundJob], Camera] | None = None,
+        pool: Executor | None = None,
     ) -> None:
+        self._pool = pool
         self._cameras = {camera.name: camera for camera in cameras}
         self._make = make
         self._threads: dict[str, tuple[threading.Thread, CancelToken]] = {}
@@ -447,7 +503,11 @@ class CameraSet:
         return iter([*self._cameras.values()])
 
     def __getitem__(self, name: str) -> Camera:
-        return self._cameras[name]
+        """The camera of a name; SegueError where there is none any more."""
+        camera = self._cameras.get(name)
+        if camera is None:
+            raise SegueError(f"there is no camera {name} any more")
+        return camera
 
     def watch(self, stop: CancelToken, between: Callable[[], object] = lambda: None) -> None:
         """Watch them until all have ended; the caller's thread takes signals, and looks around between."""
@@ -490,12 +550,16 @@ class CameraSet:
                 done[name] = "new"
             elif camera is not None and camera.job != job:
                 camera.change(job)
+                _care_for(camera)
                 if not self._threads[name][0].is_alive():  # its source had an end
                     self._begin(camera)
                 done[name] = "changed"
+        if isinstance(self._pool, NetworkPool):
+            self._pool.resize(len(self._cameras))
         return done
 
     def _begin(self, camera: Camera) -> None:
+        _care_for(camera)
         token = CancelToken()
         self._stop.on_cancel(token.cancel)
         thread = threading.Thread(
@@ -515,10 +579,80 @@ class CameraSet:
             thread.join(max(0.0, end - time.monotonic()))
 
 
-def network_pool(cameras: int) -> ThreadPoolExecutor:
+def _care_for(camera: Camera) -> None:
+    """Have the images of a camera deleted as its job says; what is wrong with its store its run says."""
+    with suppress(SegueError, OSError):
+        camera.care()
+
+
+def care_for_removed(output: Path, names: Container[str]) -> None:
+    """Have images deleted of cameras that are no longer in the file, as it said while they were in it.
+
+    Args:
+        output: folder of the cameras.
+        names: those that are in the file.
+    """
+    for path in sorted(output.glob("*.db")):
+        if path.stem in names or UPKEEP.knows(path):
+            continue
+        with suppress(SegueError, OSError):
+            store = EventStore.open(path)
+            try:
+                settings = store.settings()
+                keep = Retention.parse(settings.get("keep", "").split())
+                table = path.with_name(Path(settings.get("table", f"{path.stem}.csv")).name)
+                if keep is not None:
+                    UPKEEP.care(store, EventArchive(table, table.with_suffix("")), keep)
+            finally:
+                store.close()
+
+
+class NetworkPool(Executor):
+    """Threads in which cameras share networks and the cores of the machine.
+
+    Args:
+        cameras: their number.
+    """
+
+    def __init__(self, cameras: int) -> None:
+        self._threads = self._pool_of(cameras)
+
+    @staticmethod
+    def _pool_of(cameras: int) -> ThreadPoolExecutor:
+        cores = num_cores()
+        return ThreadPoolExecutor(cores // _threads_each(cores, cameras), thread_name_prefix="segue-network")
+
+    @property
+    def size(self) -> int:
+        """Threads at most."""
+        return self._threads._max_workers
+
+    def resize(self, cameras: int) -> None:
+        """Share with more or fewer cameras; what is computed now is finished."""
+        new = self._pool_of(max(1, cameras))
+        if new._max_workers != self.size:
+            threads = _threads_each(num_cores(), max(1, cameras))
+            torch.set_num_threads(threads)  # of threads that begin now
+            set_opencv_threads(threads)
+            previous, self._threads = self._threads, new
+            previous.shutdown(wait=False)
+
+    def submit(self, call: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        while True:
+            threads = self._threads
+            try:
+                return threads.submit(call, *arguments, **named)
+            except RuntimeError:  # it was replaced just now
+                if threads is self._threads:
+                    raise
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._threads.shutdown(wait, cancel_futures=cancel_futures)
+
+
+def network_pool(cameras: int) -> NetworkPool:
     """Threads in which so many cameras share networks and the cores of the machine."""
-    cores = num_cores()
-    return ThreadPoolExecutor(cores // _threads_each(cores, cameras), thread_name_prefix="segue-network")
+    return NetworkPool(cameras)
 
 
 _LOCK = threading.Lock()

@@ -107,7 +107,7 @@ def watch(
             typer.echo(printable(f"{name}: {public_address(place) if is_address(place) else place}"))
         return
     with permanent_imports():  # late: the file is checked before
-        from segue_watch.cameras import Camera, CameraSet, network_pool, sharing_cores
+        from segue_watch.cameras import Camera, CameraSet, care_for_removed, network_pool, sharing_cores
 
     if port is not None:
         from segue_watch.page import CameraPage  # needs an extra
@@ -122,7 +122,7 @@ def watch(
         def make(name: str, job: ForegroundJob) -> Camera:
             return Camera(name, job, log.notice, show, pool)
 
-        cameras = CameraSet([make(name, job) for name, job in jobs.items()], make)
+        cameras = CameraSet([make(name, job) for name, job in jobs.items()], make, pool)
         reload, watchdog = Reload(saved, cameras, log, lock), Watchdog()
 
         def save(name: str, change: Change) -> None:
@@ -145,6 +145,7 @@ def watch(
                 log.notice("", following.announcement(new_token))
             with cancel_on_signals(CancelToken()) as stop, reload.on_hangup():
                 tell_systemd("READY=1")
+                care_for_removed(output, jobs)
                 cameras.watch(stop, look)
                 tell_systemd("STOPPING=1")
         for camera in cameras:

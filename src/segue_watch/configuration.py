@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from segue.cli.running import given_in_file, job_of_values
 from segue.errors import SegueError
-from segue.events.messages.notify import topic_of
-from segue.events.messages.targets import NotifyTarget
+from segue.events.receivers.mqtt import topic_of
+from segue.events.targets import NotifyTarget
 from segue.jobs.plan import check_needs
 from segue.jobs.values import ForegroundJob
 from segue.sinks.outputs import default_folder

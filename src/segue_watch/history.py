@@ -1,96 +1,69 @@
-"""Events of cameras as their tables have them, newest first, with filters and counts."""
+"""Events of cameras, and the visits that they make, newest first, with filters and counts."""
 
 from __future__ import annotations
 
-import heapq
-import threading
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from itertools import groupby
-from math import nextafter
-from operator import itemgetter
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+import math
+import re
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from heapq import merge
+from itertools import islice, pairwise
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 from segue.errors import SegueError
-from segue.events.archive import ArchivePart, EventArchive
-from segue.events.marks import Marks
-from segue.events.table import Row
-from segue_watch.table_index import SPAN, Kind, TableIndex, moment_of, span_of
+from segue.events.store.schema import SPAN
+from segue.events.store.store import CLASS, EventStore
+from segue.events.table import COLUMNS, UNKNOWN, csv_texts
 
 MAX_EVENTS = 200
 """Events of an answer."""
 
-MAX_ROWS = 50_000
-"""Rows that are looked at for an answer; where they do not suffice, it says where the next one goes on."""
-
 MAX_EDGES = 366
 """Hours or days that counts may be asked for."""
 
-UNKNOWN = "unknown"
-"""What questions call the class of an object that no detector has named."""
-
-_UNMARKED = {"reviewed": False, "kept": False}
-
-Value = TypeVar("Value")
-
-_LAST = 1e12
-"""A moment after all others."""
-
 _ZONE_EVENTS = ("zone-enter", "zone-leave", "loiter", "cross")
 
+Stores = Mapping[str, EventStore]
+"""Stores of cameras by their names."""
 
-class Cursor(NamedTuple):
-    """A place in the list of events, which begins with the newest; events of one moment have an order, too.
 
-    Attributes:
-        moment: seconds of the epoch, less than none.
-        camera, part, place: the last event that was listed, among those of the moment.
-    """
+class Place(NamedTuple):
+    """Where an event or a visit is: its camera, and its number there."""
 
-    moment: float
     camera: str
-    part: str
-    place: int
+    number: int
 
     @classmethod
-    def parse(cls, text: str) -> Cursor:
-        """Read what an answer gave as ``next``, or as the ``place`` of an event; raises ValueError."""
-        moment, camera, part, place = text.split("/")
-        return cls(float(moment), camera, part, int(place[:12]))
+    def parse(cls, text: str) -> Place:
+        """Read the ``place`` of an event or visit; raises ValueError."""
+        camera, number = text.split("/")
+        return cls(camera, _number(number))
 
     def __str__(self) -> str:
-        return f"{self.moment!r}/{self.camera}/{self.part}/{self.place}"
-
-    @property
-    def order(self) -> tuple[float, str, str, int]:
-        """What sorts places from the newest event to the oldest."""
-        return -self.moment, self.camera, self.part, -self.place
-
-
-def start_of(number: int) -> Cursor:
-    """The place before all events of a quarter of an hour, and behind all later ones."""
-    return Cursor(nextafter((number + 1) * SPAN, 0), "", "", 0)
+        return f"{self.camera}/{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which events are asked for; empty fields ask for all.
+    """Which events or visits are asked for; empty fields ask for all.
 
     Attributes:
         cameras: names of cameras.
         zones: names of zones and lines.
         labels: classes.
         kinds: such as ``enter``.
-        after, before: seconds of the epoch; ``before=`` also takes the place of an event.
-        cursor: only events behind it.
-        unreviewed: only events that nobody has reviewed.
+        after, before: seconds of the epoch.
+        behind, behind_moment: only what comes behind a place; of other cameras, behind its moment.
+        cursor: numbers by cameras: only what is behind them.
+        unreviewed: only what nobody has reviewed.
         words: what the name of the camera, the object, its class, its zones or its events have in them.
-        place: of the visit that is asked for alone.
-        limit: events at most.
+        place: of the one that is asked for alone.
+        earlier_place: the same as links of before the store have it: its moment, camera, and part.
+        limit: events or visits at most.
     """
 
     cameras: frozenset[str] = frozenset()
@@ -98,11 +71,14 @@ class Query:
     labels: frozenset[str] = frozenset()
     kinds: frozenset[str] = frozenset()
     after: float = 0.0
-    before: float = float("inf")
-    cursor: Cursor | None = None
+    before: float = math.inf
+    behind: Place | None = None
+    behind_moment: float = math.inf
+    cursor: Mapping[str, int] | None = None
     unreviewed: bool = False
     words: tuple[str, ...] = ()
-    place: Cursor | None = None
+    place: Place | None = None
+    earlier_place: tuple[float, str] | None = None
     limit: int = 60
 
     @classmethod
@@ -111,49 +87,63 @@ class Query:
         try:
             fields = parse_qs(text, max_num_fields=100)
             limit = min(MAX_EVENTS, max(1, int(fields.get("limit", ["60"])[0][:9])))
-            after, limits = float(fields.get("after", ["0"])[0]), fields.get("before", ["inf"])
-            # Events of one moment have an order: behind the place of one of them the others still come.
-            texts = [*fields.get("cursor", ()), *(each for each in limits if "/" in each)]
-            places = [Cursor.parse(each) for each in texts]
-            before = min((float(each) for each in limits if "/" not in each), default=float("inf"))
-            cursor = max(places, key=lambda place: place.order, default=None)
-            place = Cursor.parse(fields["place"][0]) if "place" in fields else None
+            after = _moment(fields.get("after", ["0"])[0])
+            limits = fields.get("before", ["inf"])
+            before = min((_moment(each) for each in limits if "/" not in each), default=math.inf)
+            behind = next((Place.parse(each) for each in limits if "/" in each), None)
+            cursor = None if "cursor" not in fields else _cursor(fields["cursor"][0])
+            place, earlier = _place(fields["place"][0]) if "place" in fields else (None, None)
         except ValueError as error:
             raise SegueError(f"invalid query: {error}") from None
         cameras, zones, labels, kinds = (
             frozenset(fields.get(word, ())) for word in ("camera", "zone", "label", "event")
         )
-        words = tuple(" ".join(fields.get("search", ())).casefold().split())
-        unreviewed = "unreviewed" in fields
-        return cls(cameras, zones, labels, kinds, after, before, cursor, unreviewed, words, place, limit)
-
-    def matches(self, kind: Kind) -> bool:
-        """Whether events of a kind are asked for."""
-        return (
-            (not self.zones or not self.zones.isdisjoint(kind.zone.split(";")))
-            and (not self.labels or _class_of(kind) in self.labels)
-            and (not self.kinds or kind.event in self.kinds)
+        return cls(
+            *(cameras, zones, labels, kinds, after, before, behind),
+            cursor=cursor,
+            unreviewed="unreviewed" in fields,
+            words=tuple(" ".join(fields.get("search", ())).casefold().split()),
+            place=place,
+            earlier_place=earlier,
+            limit=limit,
         )
 
-    @property
-    def numbers(self) -> tuple[int, int]:
-        """The first and the last quarter of an hour that may have such events."""
-        if self.place is not None:
-            return span_of(self.place.moment), span_of(self.place.moment)
-        last = min(self.before, _LAST if self.cursor is None else self.cursor.moment, _LAST)
-        return span_of(max(0.0, min(self.after, _LAST))), span_of(last)
-
-    def reaches(self, place: Cursor) -> bool:
-        """Whether an event at a place is asked for, as far as times and places say."""
-        if self.place is not None:
-            return place == self.place
-        is_behind = self.cursor is None or place.order > self.cursor.order
-        return is_behind and self.after <= place.moment < self.before
+    def asks_for(self, camera: str) -> bool:
+        """Whether a camera can have what is asked for."""
+        if self.place is not None or self.earlier_place is not None:
+            one = self.place.camera if self.place is not None else (self.earlier_place or (0.0, ""))[1]
+            return camera == one
+        return not self.cameras or camera in self.cameras
 
 
-def _class_of(kind: Kind) -> str:
-    """What questions call the class of an event; nothing for those of a camera."""
-    return kind.label or ("" if kind.event in ("offline", "online") else UNKNOWN)
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
+        raise ValueError(f"{text[:20]!r} is no number of an event")
+    return int(text)
+
+
+def _moment(text: str) -> float:
+    moment = float(text)
+    if math.isnan(moment) or moment == -math.inf:
+        raise ValueError(f"{text[:20]!r} is no time")
+    return moment
+
+
+def _cursor(text: str) -> dict[str, int]:
+    """What an answer gave as ``next``."""
+    pairs = [each.rpartition(":") for each in text.split(",")]
+    if not all(camera for camera, _, _ in pairs):
+        raise ValueError("the cursor is none of an answer")
+    return {camera: _number(number) for camera, _, number in pairs}
+
+
+def _place(text: str) -> tuple[Place | None, tuple[float, str] | None]:
+    if text.count("/") == 3:
+        moment, camera, _, _ = text.split("/")
+        if not math.isfinite(float(moment)):
+            raise ValueError(f"{moment[:20]!r} is no time")
+        return None, (float(moment), camera)
+    return Place.parse(text), None
 
 
 def edges_of(text: str) -> list[float]:
@@ -177,170 +167,346 @@ def edges_of(text: str) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Events that were asked for.
+    """Events or visits that were asked for.
 
     Attributes:
-        events: newest first, each with its camera, part, moment and marks.
+        events: newest first.
         next: where further ones begin; None where there are none.
         problems: what could not be read.
     """
 
-    events: list[Row]
-    next: Cursor | None
+    events: list[dict[str, Any]]
+    next: str | None
     problems: list[str]
 
 
-class History:
-    """Answers questions about the events of cameras; it reads again only what has come since the last one."""
-
-    def __init__(self) -> None:
-        self._indexes: dict[Path, TableIndex] = {}
-        self._lock = threading.Lock()
-
-    def events(self, archives: Mapping[str, EventArchive], query: Query) -> Answer:
-        """The events that are asked for, newest first."""
-        problems = Problems()
-        tables = (numbered(table, query, problems) for table in self.tables(archives, query, problems))
-        newest_first = heapq.merge(*tables, key=itemgetter(0), reverse=True)
-        marks, events = AllMarks(problems), list[tuple[Cursor, Row]]()
-        remaining, following = MAX_ROWS, None
-        for number, group in groupby(newest_first, key=itemgetter(0)):
-            if remaining <= 0:
-                following = start_of(number)
-                break
-            batch = list[tuple[Cursor, Row]]()
-            for _, table in group:
-                rows = problems.collect(partial(table.index.rows, number))
-                remaining -= len(rows)
-                batch += _matching(table, rows, query, marks)
-            events += sorted(batch, key=lambda each: each[0].order)
-            if len(events) > query.limit:
-                del events[query.limit :]
-                following = events[-1][0]
-                break
-        for cursor, event in events:
-            event["place"] = str(cursor)
-            event["clip_state"] = archives[event["camera"]].part(event["part"]).state_of(event["clip"])
-        return Answer([event for _, event in events], following, problems.texts)
-
-    def choices(self, archives: Mapping[str, EventArchive]) -> dict[str, list[str]]:
-        """The zones and lines, and the classes, that there are among all events; of what can be read."""
-        problems, everything = Problems(), Query()
-        tables = self.tables(archives, everything, problems)
-        kinds = {kind for table in tables for kind in problems.collect(table.index.kinds)}
-        zones = {zone for kind in kinds for zone in kind.zone.split(";")}
-        labels = {_class_of(kind) for kind in kinds} - {""}
-        return {"zones": sorted(zones - {""}), "labels": sorted(labels) if labels != {UNKNOWN} else []}
-
-    def counts(
-        self, archives: Mapping[str, EventArchive], query: Query, edges: Sequence[float]
-    ) -> tuple[list[dict[str, Any]], list[str]]:
-        """How many events there were from each of some moments to the next one, and from the last one on.
-
-        Args:
-            archives: cameras by their names.
-            query: which events; its times do not count.
-            edges: seconds of the epoch, at quarters of an hour, ascending.
-
-        Returns:
-            The moment, and the number of each kind of event, of zones and lines with their names; and what
-            could not be read.
-        """
-        counts, problems = [Counter[str]() for _ in edges], Problems()
-        for table in self.tables(archives, query, problems):
-            of_table = problems.collect(partial(table.index.counts, query.matches, edges))
-            for total, numbers in zip(counts, of_table, strict=False):  # of none that cannot be read
-                for kind, count in numbers.items():
-                    zone = kind.zone if kind.event in _ZONE_EVENTS else ""
-                    total[f"{kind.event} {zone}".strip()] += count
-        begins = zip(edges, counts, strict=True)
-        return [{"begin": edge, "events": dict(each)} for edge, each in begins], problems.texts
-
-    def tables(
-        self, archives: Mapping[str, EventArchive], query: Query, problems: Problems
-    ) -> Iterator[Table]:
-        """The tables of the cameras that are asked for; those that are gone are forgotten."""
-        parts = {name: problems.collect(archive.parts) for name, archive in archives.items()}
-        with self._lock:
-            present = {part.table for each in parts.values() for part in each}
-            for path in self._indexes.keys() - present:
-                del self._indexes[path]
-            for path in present - self._indexes.keys():
-                self._indexes[path] = TableIndex(path)
-            indexes = dict(self._indexes)
-        for name in (name for name in parts if not query.cameras or name in query.cameras):
-            for part in parts[name]:
-                yield Table(name, part, indexes[part.table])
+Row = dict[str, Any]
+_Found = tuple[float, str, int]
+"""When something was, of which camera, and its number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table of a camera."""
-
-    camera: str
-    part: ArchivePart
-    index: TableIndex
-
-
-class Problems:
-    """What could not be read for an answer: all else is in it.
-
-    Attributes:
-        texts: each problem once.
-    """
+class _Problems:
+    """What could not be read for an answer: all else is in it."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
 
-    def collect(self, read: Callable[[], list[Value]]) -> list[Value]:
-        """What is read; nothing where that fails."""
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Go on where a store cannot be read."""
         try:
-            return read()
-        except (OSError, SegueError) as error:
+            yield
+        except SegueError as error:
             if (text := str(error)) not in self.texts:
                 self.texts.append(text)
-            return []
 
 
-def numbered(table: Table, query: Query, problems: Problems) -> Iterator[tuple[int, Table]]:
-    """The quarters of an hour of a table that may have what is asked for, newest first."""
-    for number in reversed(problems.collect(partial(table.index.numbers, query.matches, *query.numbers))):
-        yield number, table
+def visits_of(stores: Stores, query: Query) -> Answer:
+    """The visits that are asked for, the one that began last first.
+
+    A visit is asked for where one of its events is.
+    """
+    return _answer(stores, query, _visits_matching, _visit_rows)
 
 
-@dataclass
-class AllMarks:
-    """The marks of parts, each read once; where they cannot be read, that is a problem."""
-
-    problems: Problems
-    _marks: dict[ArchivePart, list[Marks | None]] = field(default_factory=dict)
-
-    def of(self, part: ArchivePart, image: str) -> dict[str, bool]:
-        """The marks of an image."""
-        marks = self._of_part(part)
-        return dict(_UNMARKED) if marks is None else marks.of(image)
-
-    def reviewer(self, part: ArchivePart, image: str) -> str:
-        """Name of who has reviewed the event of an image; empty for nobody."""
-        marks = self._of_part(part)
-        return "" if marks is None else marks.reviewer(image)
-
-    def _of_part(self, part: ArchivePart) -> Marks | None:
-        if part not in self._marks:
-            self._marks[part] = self.problems.collect(lambda: [part.marks()])
-        return next(iter(self._marks[part]), None)
+def events_of(stores: Stores, query: Query) -> Answer:
+    """The events that are asked for, newest first."""
+    return _answer(stores, query, _events_matching, _event_rows)
 
 
-def _matching(
-    table: Table, rows: Collection[tuple[int, Row]], query: Query, marks: AllMarks
-) -> Iterator[tuple[Cursor, Row]]:
-    """The events of rows that are asked for, with their places in the list."""
-    for place, row in rows:
-        moment = moment_of(row)
-        cursor = Cursor(moment, table.camera, table.part.name, place)
-        kind = Kind(row["event"], row["zone"], row["label"] or "")
-        if not (query.reaches(cursor) and query.matches(kind)):
+def _answer(
+    stores: Stores,
+    query: Query,
+    matching: Callable[[sqlite3.Connection, str, Query], list[_Found]],
+    rows_of: Callable[[sqlite3.Connection, str, Sequence[int]], Mapping[int, Row]],
+) -> Answer:
+    problems, found, last = _Problems(), list[list[_Found]](), dict[str, int]()
+    query = _at_moment(stores, query, problems)
+    for camera in filter(query.asks_for, stores):
+        with problems.noted(), stores[camera].reading() as base:
+            last[camera] = stores[camera].last + 1
+            found.append(matching(base, camera, query))
+    # Each camera is in its own order, whatever its clock said; clocks put cameras in order.
+    merged = merge(*found, key=lambda each: (-each[0], each[1]))
+    chosen = [*islice(merged, query.limit + 1)]
+    listed, following = chosen[: query.limit], None
+    if len(chosen) > query.limit:
+        positions = {camera: (query.cursor or {}).get(camera, number) for camera, number in last.items()}
+        positions |= {camera: number for _, camera, number in listed}
+        following = ",".join(f"{camera}:{number}" for camera, number in positions.items())
+    numbers = defaultdict[str, list[int]](list)
+    for _, camera, number in listed:
+        numbers[camera].append(number)
+    rows: dict[tuple[str, int], Row] = {}
+    for camera, some in numbers.items():
+        with problems.noted(), stores[camera].reading() as base:
+            rows |= {(camera, number): row for number, row in rows_of(base, camera, some).items()}
+    return Answer(
+        [rows[camera, number] for _, camera, number in listed if (camera, number) in rows],
+        following,
+        problems.texts,
+    )
+
+
+def _at_moment(stores: Stores, query: Query, problems: _Problems) -> Query:
+    """A query behind a place, with the moment of that place for the other cameras."""
+    behind = query.behind
+    if behind is None or behind.camera not in stores:
+        return query
+    with problems.noted():
+        rows = stores[behind.camera].read("select moment from events where seq = ?", behind.number)
+        if rows:
+            moment = float(rows[0][0])
+            return replace(query, behind_moment=moment)
+    return query
+
+
+class _Where:
+    """Conditions of a question, and their values."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self.values: list[object] = []
+
+    def add(self, text: str, *values: object) -> None:
+        self._texts.append(text)
+        self.values += values
+
+    def among(self, column: str, names: Iterable[str]) -> None:
+        """A column has one of some names, if there are any."""
+        if texts := sorted(names):
+            self.add(f"{column} in ({', '.join('?' * len(texts))})", *texts)
+
+    def classes(self, names: Iterable[str]) -> None:
+        """The class is one of some names, if there are any; of none an object is unknown."""
+        column = f"coalesce(label, iif(object, '{UNKNOWN}', ''))" if UNKNOWN in names else "label"
+        self.among(column, names)  # the plain column has an index
+
+    def zones(self, column: str, names: Iterable[str]) -> None:
+        """A column of zones between ``;`` has one of some names, if there are any."""
+        if texts := sorted(names):
+            each = " or ".join([f"instr({column}, ?)"] * len(texts))
+            self.add(f"({each})", *(f";{text};" for text in texts))
+
+    def place(self, camera: str, query: Query, number: str, moment: str, table: str) -> None:
+        """What times and places say."""
+        if query.place is not None:
+            self.add(f"{number} = ?", query.place.number)
+        if query.earlier_place is not None:
+            self.add(f"abs({moment} - ?) < 0.0005", query.earlier_place[0])
+        if query.cursor is not None and camera in query.cursor:
+            self.add(f"{number} < ?", query.cursor[camera])
+        behind = query.behind
+        if behind is not None and behind.camera == camera:
+            self.add(f"{number} < ?", behind.number)
+        before = query.before
+        if behind is not None and behind.camera != camera:
+            # Of that moment, cameras in order of their names.
+            after_it = math.nextafter(query.behind_moment, math.inf)
+            before = min(before, after_it if camera > behind.camera else query.behind_moment)
+        if query.after > 0 or before < math.inf:
+            limits = query.after, before
+            self.add(f"{moment} >= ? and {moment} < ?", *limits)
+            # The numbers of a time are found by its index, and looked at in order.
+            self.add(
+                f"{number} between (select min({number}) from {table} where {moment} >= ? and {moment} < ?)"
+                f" and (select max({number}) from {table} where {moment} >= ? and {moment} < ?)",
+                *(2 * limits),
+            )
+
+    def __str__(self) -> str:
+        return " and ".join(self._texts) or "1"
+
+
+def _visits_matching(base: sqlite3.Connection, camera: str, query: Query) -> list[_Found]:
+    where = _Where()
+    where.place(camera, query, "id", "moment", "visits")
+    where.classes(query.labels)
+    if query.unreviewed:
+        where.add("reviewed = 0")
+    where.zones("zones", query.zones)
+    if query.kinds:
+        where.zones("kinds", query.kinds)
+    if query.zones and query.kinds:  # of one event
+        inner = _Where()
+        inner.among("kind", query.kinds)
+        inner.zones("';' || zone || ';'", query.zones)
+        where.add(f"exists (select 1 from events where visit = visits.id and {inner})", *inner.values)
+    label = f"coalesce(label, iif(object, '{UNKNOWN}', ''))"
+    text = f"object || ' ' || {label} || zones || kinds"
+    for word in query.words:
+        if word in camera.casefold():
             continue
-        flags = marks.of(table.part, row["snapshot"])
-        if not (query.unreviewed and flags["reviewed"]):
-            yield cursor, row | flags | {"camera": table.camera, "part": table.part.name, "moment": moment}
+        if word.isascii():
+            escaped = re.sub(r"([\\%_])", r"\\\1", word)
+            columns = ("object", label, "zones", "kinds")
+            each = " or ".join(f"{column} like ? escape '\\'" for column in columns)
+            where.add(f"({each})", *[f"%{escaped}%"] * len(columns))
+        else:
+            base.create_function("folded", 1, lambda value: str(value).casefold(), deterministic=True)
+            where.add(f"instr(folded({text}), ?)", word)
+    rows = base.execute(
+        f"select coalesce(moment, 0), id from visits where {where} order by id desc limit ?",
+        (*where.values, query.limit + 1),
+    )
+    return [(moment, camera, number) for moment, number in rows]
+
+
+def _visit_rows(base: sqlite3.Connection, camera: str, numbers: Sequence[int]) -> Mapping[int, Row]:
+    some = ", ".join("?" * len(numbers))
+    rows: dict[int, Row] = {}
+    for (
+        number,
+        object_id,
+        label,
+        zones,
+        moment,
+        finish,
+        ended,
+        reviewed,
+        kept,
+        reviewer,
+        note,
+    ) in base.execute(
+        "select id, object, label, zones, moment, finish, ended, reviewed, kept, reviewer, note from visits"
+        f" where id in ({some})",
+        numbers,
+    ):
+        rows[number] = {
+            "camera": camera,
+            "place": str(Place(camera, number)),
+            "object": object_id,
+            "label": label or None,
+            "zones": [zone for zone in zones.split(";") if zone],
+            "moment": moment,
+            "end": None if ended is None else finish,
+            "reviewed": bool(reviewed),
+            "kept": bool(kept),
+            "by": reviewer if reviewed else "",
+            "note": note,
+            "events": [],
+        }
+    for visit, kind, part, moment, seconds, zone, direction, snapshot, image, clip, film in base.execute(
+        "select visit, kind, parts.name, events.moment, seconds, zone, direction,"
+        f" snapshot, {_STATE.format('snapshot')}, clip, {_STATE.format('clip')}"
+        f" from events join parts on parts.id = events.part"
+        f" where visit in ({some}) and kind != '{CLASS}' order by seq",
+        numbers,
+    ):
+        rows[visit]["events"].append(
+            {
+                "event": kind,
+                "part": part,
+                "moment": moment,
+                "seconds": seconds,
+                "zone": zone,
+                "direction": direction,
+                "snapshot": _word(snapshot, image),
+                "clip": _word(clip, film),
+                "clip_state": _clip_state(clip, film),
+            }
+        )
+    return rows
+
+
+_STATE = "(select state from media where media.part = events.part and media.name = {})"
+
+
+def _word(name: str, state: str | None) -> str:
+    """What an answer says in place of the name of a file that is gone."""
+    return state if name and state in ("deleted", "lost") else name
+
+
+def _clip_state(name: str, state: str | None) -> str:
+    return name if name in ("deleted", "lost") else (state or "lost" if name else "")
+
+
+def _events_matching(base: sqlite3.Connection, camera: str, query: Query) -> list[_Found]:
+    where = _Where()
+    where.place(camera, query, "seq", "moment", "events")
+    where.add(f"kind != '{CLASS}'")
+    where.among("kind", query.kinds)
+    where.classes(query.labels)
+    if query.zones:
+        names = ", ".join("?" * len(query.zones))
+        where.add(
+            f"exists (select 1 from event_zones z where z.zone in ({names}) and z.seq = events.seq)",
+            *sorted(query.zones),
+        )
+    if query.unreviewed:
+        where.add("exists (select 1 from visits where id = events.visit and reviewed = 0)")
+    rows = base.execute(
+        f"select moment, seq from events where {where} order by seq desc limit ?",
+        (*where.values, query.limit + 1),
+    )
+    return [(moment, camera, number) for moment, number in rows]
+
+
+def _event_rows(base: sqlite3.Connection, camera: str, numbers: Sequence[int]) -> Mapping[int, Row]:
+    some = ", ".join("?" * len(numbers))
+    columns = ", ".join(f"events.{name}" for name in COLUMNS if name != "event")
+    rows = {}
+    for seq, part, file, moment, reviewed, kept, image, film, kind, *values in base.execute(
+        f"select seq, parts.name, parts.file, events.moment, reviewed, kept, {_STATE.format('snapshot')},"
+        f" {_STATE.format('clip')}, kind, {columns} from events join parts on parts.id = events.part"
+        f" join visits on visits.id = events.visit where seq in ({some})",
+        numbers,
+    ):
+        row: Row = dict(zip(COLUMNS, (kind, *values), strict=True))
+        texts = csv_texts(row) if file.lower().endswith(".csv") else row  # as its table has it
+        rows[seq] = texts | {
+            "snapshot": _word(row["snapshot"], image),
+            "clip": _word(row["clip"], film),
+            "clip_state": _clip_state(row["clip"], film),
+            "camera": camera,
+            "part": part,
+            "moment": moment,
+            "reviewed": bool(reviewed),
+            "kept": bool(kept),
+            "place": str(Place(camera, seq)),
+        }
+    return rows
+
+
+def choices_of(stores: Stores) -> dict[str, list[str]]:
+    """The zones and lines, and the classes, that there are among all events; of what can be read."""
+    problems, zones, labels = _Problems(), set[str](), set[str]()
+    for store in stores.values():
+        with problems.noted():
+            for zone, label in store.read("select zone, label from choices"):
+                zones.update(zone.split(";"))
+                labels.add(label)
+    labels -= {""}
+    return {"zones": sorted(zones - {""}), "labels": sorted(labels) if labels != {UNKNOWN} else []}
+
+
+def counts_of(stores: Stores, query: Query, edges: Sequence[float]) -> tuple[list[dict[str, Any]], list[str]]:
+    """How many events there were from each of some moments to the next one, and from the last one on.
+
+    Args:
+        stores: cameras by their names.
+        query: which events; its times do not count.
+        edges: seconds of the epoch, at quarters of an hour, ascending.
+
+    Returns:
+        The moment, and the number of each kind of event, of zones and lines with their names; and what
+        could not be read.
+    """
+    counts, problems = [Counter[str]() for _ in edges], _Problems()
+    where = _Where()
+    where.among("kind", query.kinds)
+    where.among("label", query.labels)
+    where.zones("';' || zone || ';'", query.zones)
+    spans = [int(edge // SPAN) for edge in edges]
+    for camera in filter(query.asks_for, stores):
+        with problems.noted(), stores[camera].reading() as base:
+            for total, (start, end) in zip(counts, pairwise([*spans, 1 << 60]), strict=True):
+                for kind, zone, number in base.execute(
+                    "select kind, zone, sum(number) from counts where span >= ? and span < ?"
+                    f" and {where} group by kind, zone",
+                    (start, end, *where.values),
+                ):
+                    name = zone if kind in _ZONE_EVENTS else ""
+                    total[f"{kind} {name}".strip()] += number
+    begins = zip(edges, counts, strict=True)
+    return [{"begin": edge, "events": dict(each)} for edge, each in begins], problems.texts

@@ -10,10 +10,11 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import Literal
 
+from segue.events.deliveries import NotifyWarning
 from segue.events.images.snapshots import SnapshotWarning
-from segue.events.messages.notify import NotifyWarning
-from segue.events.retention import RetentionWarning
-from segue.events.sink import TableWarning
+from segue.events.publisher import TableWarning
+from segue.events.store.importing import ImportWarning
+from segue.events.store.retention import RetentionWarning
 from segue.utils.inputs import printable
 from segue.utils.notices import LineWriter, is_quiet
 from segue.utils.redaction import redact
@@ -53,6 +54,7 @@ class Log(AbstractContextManager["Log"]):
         # A camera that fails again the next day is to say so again.
         for category in (
             CameraWarning,
+            ImportWarning,
             LiveWarning,
             NotifyWarning,
             RetentionWarning,

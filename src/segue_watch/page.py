@@ -8,7 +8,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 from ssl import SSLContext
 from typing import Annotated, Any
@@ -17,17 +16,16 @@ from urllib.parse import parse_qs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segue.errors import SegueError
-from segue.events.archive import EventArchive
 from segue.events.images.outlines import read_outlines
-from segue.events.marks import EVENT_FILE, NAME, Mark
+from segue.events.store.importing import unread_parts
+from segue.events.store.store import EventStore, Mark
 from segue.sinks.rotation import PART
 from segue.utils.extras import requires_extra
 from segue.utils.inputs import parse_json
 from segue_watch.cameras import Camera, metrics, process_state, states_of
 from segue_watch.drawn import Change, DrawnOption
-from segue_watch.history import Answer, History, Query, edges_of
+from segue_watch.history import Answer, Query, choices_of, counts_of, edges_of, events_of, visits_of
 from segue_watch.log import CameraWarning
-from segue_watch.visits import visits_of
 from segue_web.access.addresses import page_host
 from segue_web.access.authentication import Authenticator, Visit, token_of
 from segue_web.access.table import Access
@@ -57,6 +55,9 @@ MAX_BYTES = 1 << 16
 MAX_CONNECTIONS = 40
 """Clients at a time; each has a file of the process, which cameras need, too."""
 
+MAX_MARKS = 1000
+"""Visits that are marked at once."""
+
 NEXT_SECONDS = 2.0
 """Seconds that who asks for the image after another one waits for it at most."""
 
@@ -73,19 +74,17 @@ Save = Callable[[str, Change], None]
 
 
 class MarkChange(BaseModel):
-    """One mark of events as a page sets it; those that others have made meanwhile stay.
+    """One mark of visits as a page sets it; those that others have made meanwhile stay.
 
     Attributes:
-        part: name of the part of the run, or nothing.
-        clips: names of images, each with that of the clip, or another text without one.
+        visits: numbers of the visits.
         mark: which mark.
         value: whether it is set.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    part: str
-    clips: dict[Annotated[str, Field(pattern=f"^(?:{NAME})$")], str] = Field(min_length=1)
+    visits: list[Annotated[int, Field(gt=0, lt=1 << 60)]] = Field(min_length=1, max_length=MAX_MARKS)
     mark: Mark
     value: bool
 
@@ -100,7 +99,6 @@ class CameraRoutes:
 
     def __init__(self, cameras: Iterable[Camera], save: Save | None) -> None:
         self._cameras, self._save = cameras, save
-        self._history = History()
 
     def table(self) -> Routes:
         """The functions by what they answer."""
@@ -110,8 +108,8 @@ class CameraRoutes:
             "GET /states": lambda _: JSONResponse(states_of(self._cameras)),
             "GET /metrics": self._metrics,
             "GET /process": lambda _: JSONResponse(process_state()),
-            "GET /events": self._answer(self._history.events, "events"),
-            "GET /visits": self._answer(partial(visits_of, self._history), "visits"),
+            "GET /events": self._answer(events_of, "events"),
+            "GET /visits": self._answer(visits_of, "visits"),
             "GET /counts": self._counts,
             "GET /image/{camera}.jpg": self._image,
             "GET /files/{camera}/{file}": self._file,
@@ -145,25 +143,26 @@ class CameraRoutes:
         return PlainTextResponse(metrics(states_of(self._cameras)), media_type="text/plain; version=0.0.4")
 
     def _answer(
-        self, find: Callable[[Mapping[str, EventArchive], Query], Answer], name: str
+        self, find: Callable[[Mapping[str, EventStore], Query], Answer], name: str
     ) -> Callable[[Request], Response]:
         """What answers a question about events, or about the visits that they make."""
 
         def answer(request: Request) -> Response:
-            archives, query = self._archives(), Query.parse(question_of(request))
-            page = find(archives, query)
-            following = None if page.next is None else str(page.next)
-            choices = self._history.choices(archives) if query.cursor is None else {}
-            values = {name: page.events, "next": following, "problems": page.problems}
+            query = Query.parse(question_of(request))
+            stores, problems = self._stores()
+            page = find(stores, query)
+            choices = choices_of(stores) if query.cursor is None else {}
+            values = {name: page.events, "next": page.next, "problems": [*problems, *page.problems]}
             return JSONResponse(values | {"choices": choices})
 
         return answer
 
     def _counts(self, request: Request) -> Response:
         question = question_of(request)
-        edges = edges_of(question)
-        counts, problems = self._history.counts(self._archives(), Query.parse(question), edges)
-        return JSONResponse({"counts": counts, "problems": problems})
+        edges, query = edges_of(question), Query.parse(question)
+        stores, problems = self._stores()
+        counts, further = counts_of(stores, query, edges)
+        return JSONResponse({"counts": counts, "problems": [*problems, *further]})
 
     async def _image(self, request: Request) -> Response:
         """The newest image of a camera, encoded once for all; with ``?after=NUMBER`` the next one."""
@@ -230,16 +229,24 @@ class CameraRoutes:
         return Response(status_code=204)
 
     def _set_mark(self, camera: Camera, values: Any, visit: Visit) -> Response:
-        """Set one mark of events; gives all of them as they are now, with those of others."""
+        """Set one mark of visits; gives all of them as they are now, with those of others."""
         try:
             change = MarkChange.model_validate(values)
         except ValidationError:
-            raise SegueError("marks: give part and clips of events by their images, mark and value") from None
-        marks = None if camera.archive is None else camera.archive.part(change.part).marks()
-        if marks is None:
-            raise SegueError("marks: there is no such event")
-        clips = {image: clip if EVENT_FILE.fullmatch(clip) else "" for image, clip in change.clips.items()}
-        return JSONResponse(marks.change_all(clips, change.mark, change.value, visit.user))
+            raise SegueError("marks: give numbers of visits, mark and value") from None
+        store = camera.store
+        if store is None:
+            raise SegueError("marks: there is no such visit")
+        if unread := unread_parts(store):
+            raise SegueError(
+                f"marks: marks.json of {camera.name} {unread[0]} cannot be read; mend or remove it"
+            )
+        marks = store.mark(change.visits, change.mark, change.value, visit.user)
+        if not marks:
+            raise SegueError("marks: there is no such visit")
+        names = {number: {"reviewed": each.reviewed, "kept": each.kept, "by": each.reviewer}
+                 for number, each in marks.items()}  # fmt: skip
+        return JSONResponse(names)
 
     def _camera(self, request: Request) -> Camera:
         """The camera that a request names; status 404 where there is none."""
@@ -249,9 +256,18 @@ class CameraRoutes:
             raise HTTPException(404)
         return camera
 
-    def _archives(self) -> dict[str, EventArchive]:
-        archives = {camera.name: camera.archive for camera in self._cameras}
-        return {name: archive for name, archive in archives.items() if archive is not None}
+    def _stores(self) -> tuple[dict[str, EventStore], list[str]]:
+        """The stores of cameras by their names, and what is wrong with others."""
+        stores, problems = {}, []
+        for camera in self._cameras:
+            try:
+                store = camera.store
+            except SegueError as error:
+                problems.append(str(error))
+                continue
+            if store is not None:
+                stores[camera.name] = store
+        return stores, problems
 
 
 def _visit(request: Request) -> Visit:

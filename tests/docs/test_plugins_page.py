@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import re
 import subprocess
@@ -111,6 +112,26 @@ def test_the_parts_of_the_page_work_by_their_names(site: Path, tmp_path: Path) -
     assert run_alone("brightness", image, "--limit", 256, site=site).returncode == 2
 
 
+def test_the_receiver_of_the_page_gets_the_events_of_a_run(site: Path, tmp_path: Path) -> None:
+    image = np.zeros((48, 64, 3), np.uint8)
+    for t in range(12):
+        shown = image.copy()
+        shown[10:30, 2 * t : 2 * t + 20] = 240
+        path = tmp_path / "images" / f"{t:05d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(shown).save(path)
+    (tmp_path / "spool").mkdir()
+    ran = run_forked(
+        "foreground", path.parent, "--model", "bright", "--device", "cpu", "--passes", "1", "--objects",
+        "--events", tmp_path / "events.json", "--notify", f"spool:{tmp_path / 'spool'} event=enter",
+        "--format", "npz", "--output", tmp_path / "out", site=site,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    found = [json.loads(path.read_text()) for path in (tmp_path / "spool").iterdir()]
+    table = [row for row in json.loads((tmp_path / "events.json").read_text()) if row["event"] == "enter"]
+    assert [{name: row[name] for name in row if name != "id"} for row in found] == table != []
+
+
 ON_THE_PAGE = """
 import asyncio, sys
 from pathlib import Path
@@ -195,7 +216,8 @@ def test_the_recipe_of_the_page_is_imported_without_a_warning_and_has_the_option
 
 
 @pytest.mark.parametrize(
-    ("name", "most"), [("network", 40), ("detector", 13), ("sink", 12), ("data", 12), ("format", 13)]
+    ("name", "most"),
+    [("network", 40), ("detector", 13), ("sink", 12), ("data", 12), ("format", 13), ("receiver", 12)],
 )
 def test_a_plug_in_stays_small(site: Path, name: str, most: int) -> None:
     """Lines of code of the class or function and what it calls, without imports and the entry."""

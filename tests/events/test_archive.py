@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from segue.events.archive import EventArchive, pending_path
+from segue.events.archive import EventArchive
 from segue.jobs.places import OutputPlaces
 from segue.jobs.values import ForegroundJob, Model, VideoSource
 from segue.sinks.rotation import new_part, part_path
@@ -28,7 +28,8 @@ def test_parts_are_those_of_tables_and_of_images_in_order_of_time(tmp_path: Path
     assert [part.name for part in parts] == ["", *PARTS]
     assert parts[0].table == tmp_path / "gate.csv"
     assert parts[1].table == tmp_path / "gate-20261121T205300Z.csv"
-    assert archive.folders() == [tmp_path / "gate", *(tmp_path / "gate" / name for name in PARTS)]
+    folders = [part.folder for part in parts]
+    assert folders == [tmp_path / "gate", *(tmp_path / "gate" / name for name in PARTS)]
     assert archive.part(PARTS[2]) == parts[3]
 
 
@@ -60,7 +61,8 @@ def test_the_parts_of_a_run_are_listed_where_it_writes_them(tmp_path: Path) -> N
         assert listed.table == table
         table.parent.mkdir(parents=True, exist_ok=True)
         table.touch()
-        assert [*places.tables(formats)] == [archive.table, table]
+        assert [part.table for part in archive.parts()] == [archive.table, table]
+        assert archive.store == archive.table.with_suffix(".db")
 
 
 def test_all_outputs_of_a_part_have_one_name(tmp_path: Path) -> None:
@@ -86,19 +88,7 @@ def test_a_camera_and_its_run_have_one_archive(tmp_path: Path) -> None:
         assert archive.table == (tmp_path / "gate.csv" if options else tmp_path / "out/events.csv")
 
 
-def test_an_archive_says_what_there_is_of_a_file(tmp_path: Path) -> None:
+def test_only_names_of_images_and_clips_lead_to_files(tmp_path: Path) -> None:
     part = EventArchive(tmp_path / "gate.csv", tmp_path / "gate").part("")
-    (tmp_path / "gate").mkdir()
-    name = "00001-enter-1.mp4"
-    assert part.state_of(name) == "lost"
-    pending_path(tmp_path / "gate" / name).touch()
-    assert part.state_of(name) == "pending"
-    (tmp_path / "gate" / name).touch()
-    assert part.state_of(name) == "complete"
-    assert [part.state_of(each) for each in ("", "deleted", "lost", "../gate.csv")] == [
-        "",
-        "deleted",
-        "lost",
-        "",
-    ]
+    assert part.file("00001-enter-1.mp4") == tmp_path / "gate" / "00001-enter-1.mp4"
     assert part.file("../gate.csv") is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import threading
 import time
 from fractions import Fraction
@@ -17,6 +16,9 @@ from segue.events.archive import EventArchive, pending_path
 from segue.events.images import clips
 from segue.events.images.clips import Clip, Moment, read_packets, write_packets
 from segue.events.images.snapshots import Snapshots, SnapshotWarning
+from segue.events.store.store import EventStore
+from segue.events.table import Event
+from tests.events.stored import clip_states, state_of
 from tests.events.test_snapshots import FPS, images, seen
 from tests.waiting import wait_for
 
@@ -38,11 +40,16 @@ class Camera:
             FPS,
             append=True,
             live=True,
-            archive=self.archive,
             stop_time=lambda: time.monotonic() if stops else None,
             **options,
         )
-        sink = EventSink(self.table, snapshots=snapshots, live=True, append=True)
+        sink = EventSink(
+            self.table,
+            snapshots=snapshots,
+            live=True,
+            append=True,
+            stop_time=lambda: time.monotonic() if stops else None,
+        )
         for index in frames:
             sink.write(*seen(index, index < 10))
         if closes:
@@ -50,13 +57,7 @@ class Camera:
         return sink
 
     def states(self) -> list[str]:
-        with self.table.open(newline="") as file:
-            return [self.archive.part("").state_of(row["clip"]) for row in csv.DictReader(file)]
-
-    @property
-    def clips(self) -> list[str]:
-        with self.table.open(newline="") as file:
-            return [row["clip"] for row in csv.DictReader(file)]
+        return clip_states(self.table)
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_a_run_that_is_to_stop_keeps_its_clips_and_the_next_one_finishes_them(
         camera.run()
     assert not slow.is_set(), "it has not waited for the frame in work"
     assert camera.states() == ["pending", "pending"]
-    assert camera.archive.part("").state_of("00001-enter-7.jpg") == "complete"
+    assert state_of(camera.table, "00001-enter-7.jpg") == "complete"
     slow.set()
     sink = camera.run(range(0), closes=False)
     wait_for(lambda: camera.states() == ["complete", "complete"])
@@ -110,42 +111,51 @@ def test_a_run_with_an_end_of_its_own_waits_for_its_clips(camera: Camera, slow: 
 
 
 @pytest.mark.parametrize("left", [b"", b"{}", b'{"moments": [{"jpeg": 9}]}\n123', b"\x00\xff" * 50, None])
-def test_what_a_killed_run_has_left_of_a_clip_is_lost_and_its_row_says_so(
-    camera: Camera, left: bytes | None
-) -> None:
+def test_what_a_killed_run_has_left_of_a_clip_is_lost(camera: Camera, left: bytes | None) -> None:
     sink = camera.run(closes=False)
     sink.abort()
     hidden = pending_path(camera.images / NAME)
     hidden.write_bytes(hidden.read_bytes()[:-1] if left is None else left)
+    table = camera.table.read_bytes()
     assert camera.states() == ["pending", "pending"]
     sink = camera.run(range(0), closes=False)
     wait_for(lambda: camera.states() == ["lost", "lost"])
     sink.write(*seen(0, False))
     sink.close()
-    assert camera.clips == camera.states() == ["lost", "lost"]
+    assert camera.states() == ["lost", "lost"]
+    assert camera.table.read_bytes() == table, "rows stay as they are"
     assert not hidden.exists()
 
 
-def test_clips_of_other_parts_are_finished_or_lost_too(camera: Camera) -> None:
-    part = camera.archive.part("20261121T205300Z")
-    assert part.folder is not None
-    other = Camera(camera.table.parent)
-    other.table, other.images = part.table, part.folder
-    other.run(closes=False).abort()
-    pending_path(part.folder / NAME).write_bytes(b"")
-    sink, index = camera.run(range(0), closes=False, keep_every=0.0), iter(range(10**6))
+def test_clips_of_other_parts_are_finished_or_lost_too(tmp_path: Path) -> None:
+    archive = EventArchive(tmp_path / "gate.csv", tmp_path / "gate")
+    store, name = EventStore.open(archive.store), "20261121T205300Z"
+    folder = archive.part(name).folder
+    assert folder is not None
 
-    def is_noted() -> bool:
-        sink.write(*seen(next(index), False))
-        return other.clips == ["lost", "lost"]
+    def begun(part: str, images: Path) -> Snapshots:
+        store.begin_part(part, "gate.csv")
+        snapshots = Snapshots(images, FPS, append=True, live=True, stop_time=time.monotonic)
+        snapshots.attach(store, part, images=tmp_path / "gate")
+        return snapshots
 
-    wait_for(is_noted)
-    sink.close()
+    snapshots = begun(name, folder)
+    snapshots.see(*seen(0, True))
+    event = store.record(Event("enter", 7, 0, 0.0, 10, 20, 30, 40, 400, 0.0, 400), name)
+    store.put(snapshots.describe(event))
+    snapshots.abort()
+    store.flush()
+    assert clip_states(archive.table, name) == ["pending"]
+    pending_path(folder / NAME).write_bytes(b"")
+    snapshots = begun("", tmp_path / "gate")
+    wait_for(lambda: clip_states(archive.table, name) == ["lost"])
+    snapshots.close()
+    store.close()
 
 
 def test_a_clip_that_came_too_fast_is_not_said_to_come(camera: Camera) -> None:
     snapshots = Snapshots(camera.images, FPS, append=True, live=True, waiting=0)
-    sink = EventSink(camera.table, snapshots=snapshots, live=True)
+    sink = EventSink(camera.table, snapshots=snapshots, live=True, append=True)
     for index in range(60):
         sink.write(*seen(index, index < 10))
     with pytest.warns(SnapshotWarning, match="faster"):
@@ -169,3 +179,16 @@ def test_a_full_disk_keeps_no_packets_and_says_so(
     monkeypatch.setattr(clips, "write_packets", refuse)
     with pytest.warns(SnapshotWarning, match="1 images or clips left out .*disk is full"):
         camera.run()
+
+
+def test_a_clip_is_complete_in_the_store_as_soon_as_it_is_there(camera: Camera) -> None:
+    """Not with the next one, which may come hours later."""
+    sink = camera.run(range(60), closes=False)
+    wait_for(lambda: (camera.images / NAME).exists())
+
+    def is_complete() -> bool:
+        sink.write(*seen(60, False))
+        return camera.states() == ["complete", "complete"]
+
+    wait_for(is_complete)
+    sink.close()

@@ -14,6 +14,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,16 @@ from typing import Any
 import pytest
 
 from segue.errors import SinkError
-from segue.events import EventSink
+from segue.events import EventSink, deliveries
+from segue.events.deliveries import Notifier, Notifiers, NotifyWarning
 from segue.events.images.snapshots import Snapshots
-from segue.events.messages import notify, outbox
-from segue.events.messages.home_assistant import HomeAssistant
-from segue.events.messages.notify import Notifier, NotifyWarning
-from segue.events.messages.outbox import Message, Outbox
+from segue.events.monitor import EventMonitor
+from segue.events.receivers.home_assistant import HomeAssistant
+from segue.events.store import store as store_module
+from segue.events.store.store import EventStore
 from segue.events.table import Event
+from segue.events.targets import NotifyTarget
 from segue.events.zones import Zone
-from segue.sinks.rotation import RotatingSink
 from segue.video import Reconnect
 from tests.events.test_sink import big
 from tests.ports import free_port
@@ -99,9 +101,9 @@ def listener() -> Iterator[Listener]:
     server.end()
 
 
-def send(address: str, *events: str, limit: float = 60.0, queue: Path | None = None) -> int:
+def send(address: str, *events: str, limit: float = 60.0) -> int:
     """Give events, wait for their arrival, and tell how many have not arrived."""
-    notifier = Notifier(address, queue, PATIENT)
+    notifier = Notifier(address, patience=PATIENT)
     for event in events:
         notifier.send({"event": event})
     return notifier.close(limit)
@@ -128,7 +130,7 @@ def test_events_that_cannot_be_delivered_are_counted_without_the_password() -> N
     assert "secret" not in str(warned[0].message)
 
 
-@pytest.mark.filterwarnings("ignore::segue.events.messages.notify.NotifyWarning")
+@pytest.mark.filterwarnings("ignore::segue.events.deliveries.NotifyWarning")
 def test_a_receiver_that_is_down_gets_everything_when_it_is_back() -> None:
     port = free_port()
     notifier = Notifier(f"http://127.0.0.1:{port}/events", patience=PATIENT)
@@ -140,7 +142,7 @@ def test_a_receiver_that_is_down_gets_everything_when_it_is_back() -> None:
     assert server.kinds == [f"e{number}" for number in range(5)]
 
 
-@pytest.mark.filterwarnings("ignore::segue.events.messages.notify.NotifyWarning")
+@pytest.mark.filterwarnings("ignore::segue.events.deliveries.NotifyWarning")
 @pytest.mark.parametrize("statuses", [[500, 503, 204], [429, 302, 200]])
 def test_a_message_is_sent_until_the_answer_is_good_and_keeps_its_id(
     listener: Listener, statuses: list[int]
@@ -151,7 +153,7 @@ def test_a_message_is_sent_until_the_answer_is_good_and_keeps_its_id(
     assert len({message["id"] for message in listener.received}) == 2
 
 
-@pytest.mark.filterwarnings("ignore::segue.events.messages.notify.NotifyWarning")
+@pytest.mark.filterwarnings("ignore::segue.events.deliveries.NotifyWarning")
 def test_a_slow_receiver_is_given_more_time(listener: Listener) -> None:
     listener.delays = [0.3, 0.3]
     patience = Reconnect(first_delay=0.01, max_delay=0.05, timeout=0.2)  # then it waits for 0.4 s
@@ -161,7 +163,7 @@ def test_a_slow_receiver_is_given_more_time(listener: Listener) -> None:
     assert len({message["id"] for message in listener.received}) == 1
 
 
-@pytest.mark.filterwarnings("ignore::segue.events.messages.notify.NotifyWarning")
+@pytest.mark.filterwarnings("ignore::segue.events.deliveries.NotifyWarning")
 def test_a_message_that_is_refused_does_not_hold_up_the_others(listener: Listener) -> None:
     listener.refuses = "odd"
     notifier = Notifier(listener.address, patience=PATIENT)
@@ -172,7 +174,7 @@ def test_a_message_that_is_refused_does_not_hold_up_the_others(listener: Listene
     assert [kind for kind in listener.kinds if kind != "odd"] == ["enter", "leave"]
 
 
-@pytest.mark.filterwarnings("ignore::segue.events.messages.notify.NotifyWarning")
+@pytest.mark.filterwarnings("ignore::segue.events.deliveries.NotifyWarning")
 def test_new_messages_do_not_wait_for_one_that_is_refused_again_and_again(listener: Listener) -> None:
     listener.refuses = "odd"
     notifier = Notifier(listener.address, patience=Reconnect(first_delay=60.0, max_delay=60.0))
@@ -185,170 +187,206 @@ def test_new_messages_do_not_wait_for_one_that_is_refused_again_and_again(listen
     assert notifier.close(60.0) == 0, "at the end it is tried once more"
 
 
-def test_an_outbox_that_is_emptied_all_the_time_stays_small(tmp_path: Path) -> None:
-    def empty() -> None:
-        while message := waiting.first():
-            waiting.remove(message)
+class Sender:
+    """A run of a camera whose events are sent to an address."""
 
-    waiting = Outbox(tmp_path / "queue")
-    for number in range(500):
-        waiting.put(str(number), bytes(600))
-        empty()
-    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 400_000
-    for number in range(500):
-        waiting.put(str(number), bytes(2000))
-    empty()
-    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 400_000, "after a broker was away"
-    waiting.close()
+    def __init__(self, folder: Path, *targets: str, patience: Reconnect = PATIENT) -> None:
+        self.store = EventStore.open(folder / "gate.db")
+        self.store.begin_run("gate")
+        self.store.begin_part("", "gate.csv")
+        self.notifiers = Notifiers(targets, self.store, patience=patience)
+
+    def send(self, *numbers: int) -> None:
+        """An object of each number comes."""
+        for number in numbers:
+            event = Event("enter", number, 0, 0.0, 0.0, 0.0, 1.0, 1.0, 1, 0.0, 1)
+            self.store.put(self.store.record(event))
+            self.notifiers.wake()
+            with suppress(SinkError):
+                self.store.flush()
+
+    def end(self, limit: float = 60.0) -> int:
+        """End the run; gives the messages that have not arrived."""
+        left = self.notifiers.close(limit)
+        self.store.end_run()
+        self.store.close()
+        return left
 
 
-class FullDisk(Outbox):
-    """An outbox whose file fails as on a full disk, as often as a test says."""
+def objects(listener: Listener) -> list[int]:
+    return [message["object"] for message in listener.received]
 
-    failures: dict[str, int]
 
-    def _fail(self, what: str) -> None:
-        if self.failures.get(what):
-            self.failures[what] -= 1
-            raise sqlite3.OperationalError("database or disk is full")
-
-    def _store(self, base: sqlite3.Connection, id: str, message: Message | None) -> None:
-        self._fail("remove" if message is None else "postpone" if message.stored else "put")
-        super()._store(base, id, message)
-
-    def _connect(self) -> sqlite3.Connection:
-        self._fail("connect")
-        return super()._connect()
+def test_a_store_whose_messages_are_sent_at_once_has_a_short_journal(
+    listener: Listener, tmp_path: Path
+) -> None:
+    sender = Sender(tmp_path, listener.address)
+    sender.send(*range(1, 300))
+    wait_for(lambda: sender.notifiers.undelivered == 0)
+    journal = tmp_path / "gate.db-wal"
+    assert journal.stat().st_size < 400_000
+    assert sender.end() == 0
+    assert objects(listener) == [*range(1, 300)]
 
 
 @pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """What fails, and how often; tries follow one another at once."""
-    monkeypatch.setattr(notify, "Outbox", FullDisk)
-    monkeypatch.setattr(notify, "RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(outbox, "RETRY_SECONDS", 0.01)
     failures = dict[str, int]()
-    monkeypatch.setattr(FullDisk, "failures", failures, raising=False)
+    connect, transaction = EventStore._connect, EventStore._transaction
+
+    def fail(what: str) -> None:
+        if failures.get(what):
+            failures[what] -= 1
+            raise sqlite3.OperationalError("database or disk is full")
+
+    def connect_if_room(store: EventStore) -> sqlite3.Connection:
+        fail("connect")
+        return connect(store)
+
+    @contextmanager
+    def change_if_room(store: EventStore) -> Iterator[sqlite3.Connection]:
+        fail("write")
+        with transaction(store) as base:
+            yield base
+
+    monkeypatch.setattr(EventStore, "_connect", connect_if_room)
+    monkeypatch.setattr(EventStore, "_transaction", change_if_room)
+    monkeypatch.setattr(deliveries, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(store_module, "RETRY_SECONDS", 0.01)
     return failures
 
 
-@pytest.mark.parametrize("what", ["put", "remove", "connect", "postpone"])
+@pytest.mark.parametrize("what", ["write", "connect"])
 @pytest.mark.parametrize("failures", [1, 4, 10**6])
-def test_messages_arrive_although_their_file_fails(
-    listener: Listener, tmp_path: Path, full_disk: dict[str, int], what: str, failures: int
+@pytest.mark.parametrize("statuses", [[204], [400, 204]])
+def test_messages_arrive_although_their_store_fails(
+    listener: Listener,
+    tmp_path: Path,
+    full_disk: dict[str, int],
+    what: str,
+    failures: int,
+    statuses: list[int],
 ) -> None:
     full_disk[what] = failures
-    listener.statuses = [400, 204] if what == "postpone" else [204]
-    names = [f"e{number}" for number in range(5)]
+    listener.statuses = [*statuses]
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        assert send(listener.address, *names, queue=tmp_path / "queue") == 0
-    assert Counter(listener.kinds) - Counter(e0=what == "postpone") == Counter(names), "each once"
+        sender = Sender(tmp_path, listener.address)
+        sender.send(*range(1, 6))
+        assert sender.end() == 0
+    assert Counter(objects(listener)) - Counter({1: len(statuses) - 1}) == Counter(range(1, 6)), "each once"
     assert len(warned) <= 2, "it is said once, also when there was something else to say"
-    if failures > 4 and what in ("put", "connect"):
+    if failures > 4:
         assert any("disk is full" in str(each.message) for each in warned)
 
 
-@pytest.mark.filterwarnings("ignore::segue.events.messages.notify.NotifyWarning")
-def test_messages_that_their_file_had_no_room_for_are_sent_by_the_next_run_of_the_process(
-    listener: Listener, tmp_path: Path, full_disk: dict[str, int]
+@pytest.mark.filterwarnings("ignore::segue.events.deliveries.NotifyWarning")
+def test_messages_that_the_disk_had_no_room_for_are_sent_by_the_next_run_of_the_process(
+    tmp_path: Path, full_disk: dict[str, int]
 ) -> None:
-    full_disk["put"] = 10**6
-    queue = tmp_path / ".events.undelivered"
-    notifier = Notifier("http://127.0.0.1:9/events", queue, PATIENT)
-    for event in ("one", "two"):
-        notifier.send({"event": event})
-    assert notifier.close(0.1) == notifier.num_unsaved == 2
-    assert "disk is full" in notifier.problem
+    port = free_port()
+    sender = Sender(tmp_path, f"http://127.0.0.1:{port}/events")
+    full_disk["write"] = 10**6
+    sender.send(1, 2)
+    assert sender.notifiers.num_unsaved == 2
+    wait_for(lambda: "disk is full" in sender.notifiers.problem)
+    assert sender.end(0.1) == 2
     full_disk.clear()
-    assert send(listener.address, "three", queue=queue) == 0
-    assert listener.kinds == ["one", "two", "three"]
+    listener = Listener(port)
+    sender = Sender(tmp_path, listener.address)
+    sender.send(3)
+    assert sender.end() == 0
+    listener.end()
+    assert objects(listener) == [1, 2, 3]
 
 
-def test_a_file_that_has_room_now_and_then_is_warned_of_once(
+def test_a_store_that_has_room_now_and_then_is_warned_of_once(
     listener: Listener, tmp_path: Path, full_disk: dict[str, int]
 ) -> None:
-    notifier = Notifier(listener.address, tmp_path / "queue", PATIENT)
+    sender = Sender(tmp_path, listener.address)
     with pytest.warns(NotifyWarning) as warned:  # noqa: PT031
-        for number in range(4):
-            full_disk["put"] = 1
-            notifier.send({"event": f"e{number}"})
-            wait_for(lambda: notifier.undelivered == 0)
-            wait_for(lambda: not notifier.problem)
+        for number in range(1, 5):
+            full_disk["write"] = 2
+            sender.send(number)
+            wait_for(lambda: sender.notifiers.undelivered == 0)
+            wait_for(lambda: not sender.notifiers.problem or sender.store.flush())
     assert len(warned) == 1
-    assert notifier.close() == 0
+    assert sender.end() == 0
 
 
-def test_a_file_that_another_process_has_locked_holds_up_no_alarm(listener: Listener, tmp_path: Path) -> None:
-    queue = tmp_path / "queue"
-    notifier = Notifier(listener.address, queue, PATIENT)
-    other = sqlite3.connect(queue, isolation_level=None)
+def test_a_store_that_another_process_has_locked_holds_up_no_alarm(
+    listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "BUSY_SECONDS", 0.1)
+    sender = Sender(tmp_path, listener.address)
+    other = sqlite3.connect(tmp_path / "gate.db", isolation_level=None)
     other.execute("begin immediate")
     with pytest.warns(NotifyWarning, match="locked"):  # noqa: PT031
-        notifier.send({"event": "enter"})
-        wait_for(lambda: listener.kinds == ["enter"])
+        sender.send(1)
+        wait_for(lambda: objects(listener) == [1])
+        wait_for(lambda: bool(sender.notifiers.problem))
+        sender.send(2)
+        wait_for(lambda: objects(listener) == [1, 2])
     other.execute("rollback")
     other.close()
-    assert notifier.close(60.0) == 0
-    assert listener.kinds == ["enter"]
-    assert list(tmp_path.iterdir()) == []
+    assert sender.end() == 0
+    assert objects(listener) == [1, 2]
 
 
 def test_memory_is_bounded_where_the_disk_is_full(full_disk: dict[str, int], tmp_path: Path) -> None:
-    full_disk["put"] = 10**6
-    waiting = FullDisk(tmp_path / "queue")
-    for number in range(outbox.MAX_IN_MEMORY + 5):
-        waiting.put(str(number), b"")
-    assert (len(waiting), waiting.lost, waiting.num_unsaved) == (
-        outbox.MAX_IN_MEMORY,
-        5,
-        outbox.MAX_IN_MEMORY,
-    )
-    first = waiting.first()
-    assert first is not None
-    assert first.id == "5"
+    full_disk["write"] = 10**6
+    sender = Sender(tmp_path)
+    for number in range(store_module.MAX_WAITING):
+        event = Event("enter", number + 1, 0, 0.0, 0.0, 0.0, 1.0, 1.0, 1, 0.0, 1)
+        sender.store.put(sender.store.record(event))
+    with pytest.raises(SinkError, match="too many events wait"):
+        sender.store.put(sender.store.record(event))
+    assert sender.store.num_unsaved == store_module.MAX_WAITING
+    full_disk.clear()
+    sender.end()
 
 
-@pytest.mark.filterwarnings("ignore::segue.events.messages.notify.NotifyWarning")
-def test_the_next_run_delivers_what_waits_in_the_file(listener: Listener, tmp_path: Path) -> None:
-    queue = tmp_path / ".events.undelivered"
-    assert send("http://127.0.0.1:9/events", "one", "two", limit=0.1, queue=queue) == 2
-    assert queue.exists()
-    assert send(listener.address, "three", queue=queue) == 0
-    assert listener.kinds == ["one", "two", "three"]
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.filterwarnings("ignore::segue.events.deliveries.NotifyWarning")
+def test_the_next_run_delivers_what_waits_in_the_store(tmp_path: Path) -> None:
+    port = free_port()
+    sender = Sender(tmp_path, f"http://127.0.0.1:{port}/events")
+    sender.send(1, 2)
+    assert sender.end(0.1) == 2
+    listener = Listener(port)
+    sender = Sender(tmp_path, listener.address)
+    assert sender.notifiers.total == 2
+    sender.send(3)
+    assert sender.end() == 0
+    assert objects(listener) == [1, 2, 3]
+    sender = Sender(tmp_path, listener.address)
+    assert (sender.end(), sender.notifiers.total) == (0, 0)
+    listener.end()
 
 
-def test_an_outbox_is_bounded_and_knows_its_messages(tmp_path: Path) -> None:
-    def first() -> Message:
-        message = waiting.first()
-        assert message is not None
-        return message
-
-    waiting = Outbox(tmp_path / "queue", max_messages=3)
-    for number in (1, 2, 2, 3, 4, 5):
-        waiting.put(str(number), b"%d" % number)
-    assert (len(waiting), waiting.lost) == (3, 2)
-    assert first().id == "3"
-    waiting.postpone(first())
-    assert first().id == "4"
-    waiting.close()
-    assert len(Outbox(tmp_path / "queue")) == 3
+@pytest.mark.filterwarnings("ignore::segue.events.deliveries.NotifyWarning")
+def test_a_message_that_is_refused_is_tried_again_by_the_next_run(listener: Listener, tmp_path: Path) -> None:
+    listener.refuses = "enter"
+    sender = Sender(tmp_path, listener.address)
+    sender.send(1)
+    wait_for(lambda: len(listener.received) >= 2)
+    assert sender.end(0.1) == 1
+    listener.refuses = ""
+    sender = Sender(tmp_path, listener.address)
+    sender.send(2)
+    assert sender.end() == 0
+    assert sorted(objects(listener)[-2:]) == [1, 2]
 
 
-def test_the_bound_of_an_outbox_counts_messages_that_wait() -> None:
-    waiting = Outbox(max_messages=5)
-    waiting.put("waits", b"")
-    for number in range(10):
-        waiting.put(str(number), b"")
-        waiting.remove(Message(str(number), b"", stored=True))
-    assert (len(waiting), waiting.lost) == (1, 0)
-
-
-def test_a_file_that_is_no_queue_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "queue").write_bytes(b"something else" * 100)
-    with pytest.raises(SinkError):
-        Notifier("http://127.0.0.1:9/", tmp_path / "queue")
+def test_a_file_that_is_no_store_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "gate.db").write_bytes(b"something else" * 100)
+    with pytest.raises(SinkError, match="no store of events"):
+        EventStore.open(tmp_path / "gate.db")
+    other = sqlite3.connect(tmp_path / "other.db")
+    other.execute("create table mine (a)")
+    other.close()
+    with pytest.raises(SinkError, match="no store of events"):
+        EventStore.open(tmp_path / "other.db")
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://a/b", "nonsense", "http://", "http://a:x/"])
@@ -438,7 +476,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     made.stop()
 
 
-@pytest.mark.filterwarnings("ignore::segue.events.messages.notify.NotifyWarning")
+@pytest.mark.filterwarnings("ignore::segue.events.deliveries.NotifyWarning")
 def test_a_broker_that_starts_late_and_again_gets_every_event_once(broker: Broker) -> None:
     broker.start()
     subscriber = Subscriber(broker.port)  # the broker keeps for it what comes before it is there again
@@ -475,7 +513,7 @@ def test_the_last_will_of_a_process_that_is_killed_is_offline(broker: Broker) ->
     broker.start()
     subscriber = Subscriber(broker.port)
     program = (
-        "import os, sys, threading; from segue.events.messages.notify import Notifier; "
+        "import os, sys, threading; from segue.events.deliveries import Notifier; "
         f"notifier = Notifier({broker.address!r}); notifier.send({{'event': 'enter'}})\n"
         "while notifier.undelivered: threading.Event().wait(0.01)\n"
         "os._exit(9)"
@@ -486,40 +524,26 @@ def test_the_last_will_of_a_process_that_is_killed_is_offline(broker: Broker) ->
     assert subscriber.events == ["enter"]
 
 
-def test_parts_of_a_run_publish_no_event_that_did_not_happen(broker: Broker, tmp_path: Path) -> None:
-    broker.start()
-    subscriber = Subscriber(broker.port)
-    notifier = Notifier(broker.address)
-
-    def open_part(begin: float) -> EventSink:
-        def tell(event: Any) -> None:
-            notifier.send({"event": event.event})
-
-        return EventSink(tmp_path / f"{begin:.0f}.json", live=True, on_event=tell)
-
-    with RotatingSink(open_part, 1.0) as sink:
-        for t in range(25):  # three parts of ten frames
-            sink.write(*big(t, {1: (50, 50, 60, 60)} if t < 22 else {}))
-    assert notifier.close() == 0
-    wait_for(lambda: len(subscriber.events) >= 2)
-    subscriber.end()
-    assert subscriber.events == ["enter", "leave"]
-
-
 def test_zones_and_the_last_event_appear_in_home_assistant(broker: Broker, tmp_path: Path) -> None:
     broker.start()
     notifier = Notifier(broker.address)
     zones = [Zone.parse("door=0,0 60,0 60,119 0,119"), Zone.parse("gate=90,0 90,119")]
-    home = HomeAssistant(notifier, "front", zones)
-    snapshots = Snapshots(tmp_path / "seen")
+    home = HomeAssistant(notifier.receiver, NotifyTarget(broker.address), "front", zones)
+    store, snapshots, monitor = EventStore(), Snapshots(tmp_path / "seen"), EventMonitor(zones)
+    store.begin_part("", "e.csv")
+    snapshots.attach(store)
 
-    def tell(event: Event) -> None:
-        home.see(event, tmp_path / "seen")
-        notifier.send({"event": event.event})
+    def tell(events: list[Event]) -> None:
+        for event in events:
+            recorded = snapshots.describe(store.record(event))
+            home.send(recorded)
+            notifier.send({"event": event.event})
 
-    sink = EventSink(tmp_path / "e.json", zones=zones, snapshots=snapshots, on_event=tell)
     for t in range(5):
-        sink.write(*big(t, {1: (10, 50, 30, 70)}))
+        frame, seen = big(t, {1: (10, 50, 30, 70)})
+        snapshots.see(frame, seen)
+        tell(monitor.update(frame, seen)[1])
+    snapshots.flush()
     wait_for(lambda: notifier.undelivered == 0)
     subscriber = Subscriber(broker.port, "#")  # it begins later, and gets what the broker keeps
     wait_for(lambda: len({topic for topic, _ in subscriber.received}) >= 5)
@@ -532,7 +556,7 @@ def test_zones_and_the_last_event_appear_in_home_assistant(broker: Broker, tmp_p
     assert all(re.fullmatch(r"homeassistant(/[a-zA-Z0-9_-]+){3}/config", topic) for topic in found)
     assert sensor["device"] == view["device"]
     assert sensor["unique_id"] != view["unique_id"]
-    sink.close()
+    tell(monitor.finish())
     wait_for(lambda: dict(subscriber.received)[sensor["state_topic"]] == b"OFF")
     assert notifier.close() == 0
     subscriber.end()
@@ -541,11 +565,13 @@ def test_zones_and_the_last_event_appear_in_home_assistant(broker: Broker, tmp_p
 def test_zones_that_are_removed_disappear_from_home_assistant(broker: Broker) -> None:
     broker.start()
     other = Notifier(broker.address.replace("front", "back"))
-    HomeAssistant(other, "back", [Zone.parse("wall=0,0 60,0 60,119")])
+    target = NotifyTarget(broker.address)
+    HomeAssistant(other.receiver, target, "back", [Zone.parse("wall=0,0 60,0 60,119")])
     for names in (("old", "door"), ("door", "gate")):  # two runs
         notifier = Notifier(broker.address, patience=QUICK)
-        wait_for(lambda: notifier._receiver._connected.is_set())  # type: ignore[attr-defined]  # noqa: B023
-        HomeAssistant(notifier, "front", [Zone.parse(f"{name}=0,0 60,0 60,119") for name in names])
+        wait_for(lambda: notifier.receiver._connected.is_set())  # type: ignore[attr-defined]  # noqa: B023
+        made = [Zone.parse(f"{name}=0,0 60,0 60,119") for name in names]
+        HomeAssistant(notifier.receiver, target, "front", made)
         notifier.send({"event": "enter"})
         wait_for(lambda: notifier.undelivered == 0)  # noqa: B023
         wait_for(lambda: shown(broker) == {*names, "wall"})  # noqa: B023
@@ -564,13 +590,6 @@ def shown(broker: Broker) -> set[str]:
     zones = {each["name"]: each["state_topic"] for each in about if "state_topic" in each}
     states = {topic for topic in kept if "/zone/" in topic}
     return {*zones} if {*zones.values()} == states else set()
-
-
-def test_home_assistant_needs_a_broker() -> None:
-    notifier = Notifier("http://127.0.0.1:9/")
-    with pytest.raises(SinkError):
-        HomeAssistant(notifier, "front", [])
-    notifier.stop()
 
 
 def test_a_broker_that_refuses_the_login_says_so(tmp_path: Path) -> None:

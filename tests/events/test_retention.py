@@ -1,46 +1,86 @@
-"""Images and clips of events are deleted in order, and tables say so."""
+"""Images and clips of events are deleted in order, whatever the clock says, and kept ones stay."""
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
-import time
-from dataclasses import asdict
+import sqlite3
+import threading
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from segue.errors import SegueError
-from segue.events import EventSink, read_events, retention
+from segue.errors import SegueError, SinkError
 from segue.events.archive import EventArchive
-from segue.events.images.snapshots import Snapshots
-from segue.events.marks import Marks
-from segue.events.retention import (
-    DELETED,
-    JOURNAL,
-    DeletionJournal,
+from segue.events.store import retention
+from segue.events.store.clock import MAX_PAUSE, TRUST_SECONDS, StoreClock
+from segue.events.store.retention import (
     DiskUse,
     Retention,
+    RetentionWarning,
     days_left,
     delete_expired,
     disk_use,
-    stored,
+    warn_once,
 )
-from segue.events.table import COLUMNS, Event, EventTable
-from segue.types import Frame, ObjectInfo, Segmentation
+from segue.events.store.store import EventStore
+from segue.events.store.upkeep import Upkeep
+from segue.events.table import Event
+from tests.waiting import wait_for
 
 DAY = 86400.0
 NOW = 1_000_000_000.0
 
 
-def put(folder: Path, number: int, days_ago: float, size: int = 1000) -> str:
-    folder.mkdir(exist_ok=True)
-    name = f"{number:05d}-enter-{number}.jpg"
-    (folder / name).write_bytes(bytes(size))
-    os.utime(folder / name, (NOW - days_ago * DAY,) * 2)
-    return name
+class Camera:
+    """Images of a camera, with a clock that a test sets."""
+
+    def __init__(self, folder: Path) -> None:
+        self.archive = EventArchive(folder / "gate.csv", folder / "gate")
+        self.folder = folder / "gate"
+        self.wall = self.elapsed = NOW
+        self.store = EventStore.open(self.archive.store)
+        self.store.clock = StoreClock(None, lambda: self.wall, lambda: self.elapsed)
+        self.visits: dict[str, int] = {}
+
+    def put(self, number: int, days_ago: float, size: int = 1000, part: str = "", clip: str = "") -> str:
+        """The image of a visit, of some days ago."""
+        name = f"{number:05d}-enter-{number}.jpg"
+        folder = self.archive.part(part).folder
+        assert folder is not None
+        folder.mkdir(parents=True, exist_ok=True)
+        self.store.begin_part(part, "gate.csv")
+        event = Event("enter", number, 0, 0.0, 0, 0, 9, 9, 81, 0.0, 81, snapshot=name, clip=clip)
+        recorded = self.store.record(event, part)
+        self.store.put(recorded)
+        self.visits[name] = recorded.visit
+        for each in filter(None, (name, clip)):
+            (folder / each).write_bytes(bytes(size))
+            self.store.set_media(part, each, "complete", size)
+        self.store.flush()
+        with self.store.changing() as base:
+            base.execute(
+                "update media set created = ? where name in (?, ?)", (NOW - days_ago * DAY, name, clip)
+            )
+        return name
+
+    def keep(self, *names: str, value: bool = True) -> None:
+        self.store.mark([self.visits[name] for name in names], "kept", value)
+
+    def delete(self, limits: Retention) -> int:
+        return delete_expired(self.store, self.archive, limits)
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(path.name for path in self.folder.rglob("0*"))
+
+
+@pytest.fixture
+def camera(tmp_path: Path) -> Iterator[Camera]:
+    made = Camera(tmp_path)
+    yield made
+    made.store.close()
 
 
 @pytest.mark.parametrize(
@@ -63,81 +103,117 @@ def test_other_limits_are_refused(texts: list[str]) -> None:
         Retention.parse(texts)
 
 
-def test_what_is_too_old_is_deleted_and_what_is_marked_stays(tmp_path: Path) -> None:
-    names = [put(tmp_path / "a", number, days) for number, days in enumerate((40, 31, 29, 1))]
-    (tmp_path / "a" / "mine.jpg").write_bytes(b"of somebody else")
-    Marks(tmp_path / "a").change(names[1], "kept", True)
-    gone = delete_expired([tmp_path / "a"], Retention(seconds=30 * DAY), NOW)
-    assert gone == {tmp_path / "a": {names[0]}}
-    assert sorted(each.path.name for each in stored(tmp_path / "a")) == names[1:]
-    assert (tmp_path / "a" / "mine.jpg").exists()
+def test_what_is_too_old_is_deleted_and_what_is_kept_stays(camera: Camera) -> None:
+    names = [camera.put(number, days) for number, days in enumerate((40, 31, 29, 1), 1)]
+    (camera.folder / "mine.jpg").write_bytes(b"of somebody else")
+    camera.keep(names[1])
+    assert camera.delete(Retention(seconds=30 * DAY)) == 1
+    assert camera.names == names[1:]
+    assert (camera.folder / "mine.jpg").exists()
 
 
-def test_the_oldest_of_all_folders_make_room(tmp_path: Path) -> None:
-    old, new = tmp_path / "old", tmp_path / "new"
-    first = [put(old, number, 10 - number) for number in range(3)]
-    last = [put(new, number, 3 - number) for number in range(3)]
-    folders = [new, old, new, old]  # while a part ends, or after a clock that was set back
-    gone = delete_expired(folders, Retention(size=4000), NOW)
-    assert gone == {old: {*first}}, "3 of 4 kB are left: less than ROOM of the limit"
-    assert sorted(each.path.name for each in stored(new)) == last
-    assert delete_expired([new, old], Retention(size=4000), NOW) == {}
+def test_the_oldest_of_all_parts_make_room(camera: Camera) -> None:
+    part = "20261121T205300Z"
+    [camera.put(number, 10 - number) for number in range(1, 4)]
+    last = [camera.put(number, 7 - number, part=part) for number in range(4, 7)]
+    assert camera.delete(Retention(size=4000)) == 3, "3 of 4 kB are left: less than ROOM of the limit"
+    assert camera.names == last
+    assert camera.delete(Retention(size=4000)) == 0
 
 
-def test_a_clip_that_events_share_stays_as_long_as_one_of_them_is_kept(tmp_path: Path) -> None:
-    put(tmp_path, 1, 9)
-    image = put(tmp_path, 2, 9)
-    (tmp_path / "00001-enter-1.mp4").write_bytes(bytes(10))
-    os.utime(tmp_path / "00001-enter-1.mp4", (NOW - 9 * DAY,) * 2)
-    marks = Marks(tmp_path)
-    marks.change(image, "kept", True, "00001-enter-1.mp4")
-    delete_expired([tmp_path], Retention(seconds=DAY), NOW)
-    assert sorted(each.path.name for each in stored(tmp_path)) == ["00001-enter-1.mp4", image]
-    marks.change(image, "kept", False)
-    delete_expired([tmp_path], Retention(seconds=DAY), NOW)
-    assert stored(tmp_path) == []
-    assert Marks(tmp_path).of(image) == {"reviewed": False, "kept": False}, "it may not stay for ever"
+def test_a_clip_that_visits_share_stays_as_long_as_one_of_them_is_kept(camera: Camera) -> None:
+    clip = "00001-enter-1.mp4"
+    camera.put(1, 9, clip=clip)
+    image = camera.put(2, 9, clip=clip)
+    camera.keep(image)
+    camera.delete(Retention(seconds=DAY))
+    assert camera.names == [clip, image]
+    camera.keep(image, value=False)
+    camera.delete(Retention(seconds=DAY))
+    assert camera.names == []
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".json"])
-def test_a_table_says_what_is_deleted_while_it_is_written(tmp_path: Path, suffix: str) -> None:
-    """Each frame looks at what is kept, with room for one image: earlier ones go, the others stay."""
-    table, folder = tmp_path / f"gate{suffix}", tmp_path / "gate"
-    for keep in (Retention(size=1), None):
-        snapshots = Snapshots(folder, 10, live=True, append=True, keep=keep, keep_every=0.0)
-        with EventSink(table, snapshots=snapshots, live=True, append=True) as sink:
-            for index in range(60):
-                number = 1 + index // 20
-                image, mask = np.full((64, 96, 3), 90, np.uint8), np.zeros((64, 96), np.uint8)
-                mask[20:40, 20:40] = number
-                image[mask > 0] = 60 * number
-                result = Segmentation(index, index / 10, mask, (ObjectInfo(number),))
-                sink.write(Frame(index, index / 10, image), result)
-                sink.flush()
-    rows = [*read_events(table)]
-    names = {row["snapshot"] for row in rows}
-    assert DELETED in names
-    assert names - {DELETED} >= {path.name for path in folder.glob("*.jpg")}
-    assert [row["event"] for row in rows].count("enter") == 6, "no row is lost"
+def test_what_comes_of_a_visit_after_it_is_kept_is_kept_too(camera: Camera) -> None:
+    """Its clips of loitering and leaving, hours later."""
+    image = camera.put(1, 9)
+    camera.keep(image)
+    event = Event("leave", 1, 0, 0.0, 0, 0, 9, 9, 81, 0.0, 81, snapshot="00002-leave-1.jpg",
+                  clip="00002-leave-1.mp4")  # fmt: skip
+    camera.store.put(camera.store.record(event))
+    for name in ("00002-leave-1.jpg", "00002-leave-1.mp4"):
+        (camera.folder / name).write_bytes(bytes(10))
+        camera.store.set_media("", name, "complete", 10)
+    camera.store.flush()
+    with camera.store.changing() as base:
+        base.execute("update media set created = ?", (NOW - 9 * DAY,))
+    assert camera.delete(Retention(seconds=DAY)) == 0
+    assert len(camera.names) == 3
 
 
-def test_the_days_of_a_disk_follow_from_what_came_in_the_last_day(tmp_path: Path) -> None:
-    put(tmp_path, 1, 0.5, 4000)
-    put(tmp_path, 2, 1.5, 9000)
-    use = disk_use([tmp_path, tmp_path], None, NOW)
+def test_reviewed_visits_stay_reviewed_when_their_images_expire(camera: Camera) -> None:
+    for number in range(1, 101):
+        camera.put(number, 9)
+    camera.store.mark(camera.visits.values(), "reviewed", True, "anna")
+    assert camera.delete(Retention(seconds=DAY)) == 100
+    marks = camera.store.read("select distinct reviewed, reviewer from visits")
+    assert marks == [(1, "anna")]
+    without_image = camera.store.record(Event("enter", 900, 0, 0.0, 0, 0, 9, 9, 81, 0.0, 81))
+    camera.store.put(without_image)
+    changed = camera.store.mark([without_image.visit], "reviewed", True)
+    assert changed[without_image.visit].reviewed, "also a visit that never had one"
+
+
+def test_a_clock_of_another_year_for_a_minute_makes_nothing_old(camera: Camera) -> None:
+    names = [camera.put(number, 0) for number in range(1, 101)]
+    said = dict[str, str]()
+    camera.wall += 10 * 365 * DAY
+    assert delete_expired(camera.store, camera.archive, Retention(seconds=30 * DAY), said.__setitem__) == 0
+    assert camera.names == names
+    assert any("the clock was set by +87600 hours" in text for text in said.values())
+    meanwhile = camera.put(101, 0)
+    camera.wall, camera.elapsed = NOW + 60, NOW + 60
+    assert delete_expired(camera.store, camera.archive, Retention(seconds=30 * DAY), said.__setitem__) == 0
+    assert not any(said.values())
+    camera.wall, camera.elapsed = NOW + 31 * DAY, NOW + 31 * DAY
+    assert camera.delete(Retention(seconds=30 * DAY)) == 101, "also those of that minute, in time"
+    assert meanwhile not in camera.names
+
+
+def test_a_clock_that_says_the_same_for_a_day_is_right() -> None:
+    wall, elapsed = NOW, 0.0
+    clock = StoreClock(None, lambda: wall, lambda: elapsed)
+    wall = NOW + 400 * DAY
+    assert clock.now() == NOW
+    assert clock.problem
+    wall, elapsed = wall + TRUST_SECONDS + 1, TRUST_SECONDS + 1
+    assert clock.now() == pytest.approx(wall)
+    assert not clock.problem
+
+
+@pytest.mark.parametrize(("pause", "trusted"), [(DAY, True), (-100 * DAY, False), (MAX_PAUSE + DAY, False)])
+def test_a_clock_is_compared_with_that_of_the_process_before(pause: float, trusted: bool) -> None:
+    before = StoreClock(None, lambda: NOW, lambda: 5.0)
+    after = StoreClock(before.state(), lambda: NOW + pause, lambda: 1.0)
+    assert after.now() == (NOW + pause if trusted else NOW)
+
+
+def test_the_days_of_a_disk_follow_from_what_came_in_the_last_day(camera: Camera) -> None:
+    assert disk_use(camera.store, camera.archive, None) is None
+    camera.put(1, 0.5, 4000)
+    camera.put(2, 1.5, 9000)
+    use = disk_use(camera.store, camera.archive, None)
     assert use is not None
     assert (use.used, use.per_day, use.limit) == (13_000, 4000, None)
-    bounded = disk_use([tmp_path], Retention(seconds=10 * DAY, size=50_000), NOW)
+    bounded = disk_use(camera.store, camera.archive, Retention(seconds=10 * DAY, size=50_000))
     assert bounded is not None
     assert bounded.limit == 40_000
-    assert disk_use([tmp_path / "none"], None, NOW) is None
 
 
-def test_the_rate_of_the_first_minutes_is_that_of_the_time_that_passed(tmp_path: Path) -> None:
+def test_the_rate_of_the_first_minutes_is_that_of_the_time_that_passed(camera: Camera) -> None:
     minute = 1 / (24 * 60)
     for number in range(10):
-        put(tmp_path, number, (number + 1) * minute, 1000)
-    use = disk_use([tmp_path], None, NOW)
+        camera.put(number + 1, (number + 1) * minute, 1000)
+    use = disk_use(camera.store, camera.archive, None)
     assert use is not None
     assert use.per_day == pytest.approx(24 * 60 * 1000, rel=0.01)
 
@@ -150,180 +226,119 @@ def test_a_disk_lasts_for_ever_where_the_limits_fit_on_it() -> None:
     assert days_left([DiskUse(10, 5, 100, 60), DiskUse(10, 10, 100, None)]) == 5
 
 
-def test_images_below_the_limit_stay_however_often_their_folder_is_named(tmp_path: Path) -> None:
-    for number in range(85):
-        put(tmp_path, number, 1, 10_000)
-    assert delete_expired([tmp_path, tmp_path], Retention(size=1_000_000), NOW) == {}
-
-
-def test_kept_images_that_take_the_room_of_others_are_reported_with_numbers(tmp_path: Path) -> None:
+def test_kept_images_that_take_the_room_of_others_are_reported_with_numbers(camera: Camera) -> None:
     said: dict[str, str] = {}
-
-    def report(topic: str, text: str) -> None:
-        said[topic] = text
-
-    names = [put(tmp_path, number, 10 - number) for number in range(4)]
-    marks = Marks(tmp_path)
+    names = [camera.put(number, 10 - number) for number in range(1, 5)]
     shares = []
     for name in names:
-        marks.change(name, "kept", True)
-        delete_expired([tmp_path], Retention(size=4_000), NOW, report)
+        camera.keep(name)
+        delete_expired(camera.store, camera.archive, Retention(size=4_000), said.__setitem__)
         shares.append("".join(said.values()))
     assert shares[0] == ""
     assert [
         f"{percent} % or more of the 0.004 MB" in text
         for percent, text in zip((50, 70, 100), shares[1:], strict=True)
     ] == [True] * 3
-    for name in names:
-        marks.change(name, "kept", False)
-    delete_expired([tmp_path], Retention(size=10_000), NOW, report)
+    camera.keep(*names, value=False)
+    delete_expired(camera.store, camera.archive, Retention(size=10_000), said.__setitem__)
     assert not "".join(said.values())
 
 
-def rows_of(path: Path, number: int, folder: Path) -> list[str]:
-    """A table of so many events, and their images, which are all too old."""
-    names = [put(folder, index, 100 + number - index) for index in range(1, number + 1)]
-    table = EventTable(path)
-    for index, name in enumerate(names, 1):
-        table.add(asdict(Event("enter", index, 0, 0.0, 0, 0, 9, 9, 81, 0.0, 81, snapshot=name)))
-        table.add(asdict(Event("leave", index, 0, 0.0, 0, 0, 9, 9, 81, 0.0, 81)))
-    table.close()
-    return names
-
-
-def images_of(table: Path) -> list[str]:
-    return [row["snapshot"] for row in read_events(table) if row["event"] == "enter"]
-
-
-def live_run(table: Path, folder: Path, keep: Retention, frames: int = 1) -> None:
-    """A part of a run that goes on after the rows and images that there are."""
-    snapshots = Snapshots(folder, 10, live=True, append=True, keep=keep, keep_every=0.0)
-    with EventSink(table, snapshots=snapshots, live=True, append=True) as sink:
-        for index in range(frames):
-            image, mask = np.full((48, 64, 3), 90, np.uint8), np.zeros((48, 64), np.uint8)
-            sink.write(Frame(index, index / 10, image), Segmentation(index, index / 10, mask, ()))
-            if (job := snapshots._retention) is not None:
-                job.result()
-
-
-def test_rows_are_marked_in_batches_and_the_table_keeps_its_link_and_mode(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_mark_that_is_made_during_a_deletion_counts(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table, folder = tmp_path / "gate.csv", tmp_path / "gate"
-    names = rows_of(tmp_path / "disk.csv", 40, folder)
-    (tmp_path / "disk.csv").chmod(0o640)
-    table.symlink_to("disk.csv")
+    """A person keeps the last of a hundred while the first ones are deleted."""
+    names = [camera.put(number, 200 - number) for number in range(1, 101)]
+    marked, unlink = threading.Event(), Path.unlink
 
-    class Limits(Retention):
-        """One more image expires at each look."""
+    def first_marks(path: Path, missing_ok: bool = False) -> None:
+        if not marked.is_set():
+            marked.set()
+            person = threading.Thread(target=camera.keep, args=(names[-1],))
+            person.start()
+            people.append(person)
+        unlink(path, missing_ok=missing_ok)
 
-        def expired(self, files: object, retained: object, now: object) -> list[object]:  # type: ignore[override]
-            return sorted(files, key=lambda each: each.path)[:1]  # type: ignore[call-overload, no-any-return]
-
-    mark, rewritten = retention.note_deleted, []
-
-    def note_deleted(path: Path, names: set[str]) -> None:
-        rewritten.append(len(names))
-        mark(path, names)
-
-    monkeypatch.setattr("segue.events.table.note_deleted", note_deleted)
-    monkeypatch.setattr(retention, "MARK_RATE", 1e-6)
-    live_run(table, folder, Limits(), frames=30)
-    assert rewritten == [30], "all at the end"
-    assert images_of(table) == [DELETED] * 30 + names[30:]
-    assert not (folder / JOURNAL).exists()
-    assert table.is_symlink()
-    assert stat.S_IMODE((tmp_path / "disk.csv").stat().st_mode) == 0o640
-    monkeypatch.setattr(retention, "MARK_RATE", 1e12)
-    rewritten.clear()
-    live_run(table, folder, Limits(), frames=10)
-    assert len(rewritten) > 5, "a rate that is high enough marks each at once"
-    assert sum(rewritten) == 10
+    people: list[threading.Thread] = []
+    monkeypatch.setattr(Path, "unlink", first_marks)
+    monkeypatch.setattr(retention, "AT_ONCE", 10)
+    camera.delete(Retention(seconds=DAY))
+    people[0].join(30)
+    kept = camera.store.read("select id from visits where kept = 1")
+    assert kept == [(camera.visits[names[-1]],)]
+    state = camera.store.read("select state from media where name = ?", names[-1])
+    assert (camera.names == [names[-1]]) == (state == [("complete",)])
 
 
-def test_what_was_deleted_before_a_crash_is_marked_by_the_next_run(tmp_path: Path) -> None:
-    table, folder = tmp_path / "gate.csv", tmp_path / "gate"
-    names = rows_of(table, 4, folder)
-    gone = delete_expired([folder], Retention(seconds=DAY))
-    assert gone == {folder: {*names}}
-    (folder / JOURNAL).open("a").write("\n00099-ent")  # and the crash cut this one off
-    assert DeletionJournal(folder).names() == {*names}
-    assert names[0] in table.read_text(), "the run was killed"
-    live_run(table, folder, Retention(seconds=DAY))
-    assert images_of(table) == [DELETED] * 4
-    assert not (folder / JOURNAL).exists()
-
-
-def test_a_full_disk_stops_no_deletion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was deleted there is noted as soon as there is room."""
-    names = [put(tmp_path, number, 9) for number in range(1, 4)]
-    opened = Path.open
-
-    def full(path: Path, mode: str = "r", *words: object, **options: object) -> object:
-        if path.name == JOURNAL and "a" in mode:
-            raise OSError(errno.ENOSPC, "no space")
-        return opened(path, mode, *words, **options)  # type: ignore[call-overload]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", full)
-        assert delete_expired([tmp_path], Retention(seconds=DAY), NOW) == {tmp_path: {*names}}
-    assert stored(tmp_path) == []
-    assert not (tmp_path / JOURNAL).exists()
-    assert DeletionJournal(tmp_path).names() == {*names}
-    other = put(tmp_path, 4, 9)
-    delete_expired([tmp_path], Retention(seconds=DAY), NOW)
-    assert (tmp_path / JOURNAL).read_text().split()[1:] == [*names, other]
-    DeletionJournal(tmp_path).remove({*names})
-    assert DeletionJournal(tmp_path).names() == {other}
-
-
-def test_a_table_of_another_part_is_marked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "MARK_RATE", 1e12)
-    earlier, folder = tmp_path / "gate.csv", tmp_path / "gate"
-    names = rows_of(earlier, 4, folder)
-    part = folder / "20261121T205300Z"
-    table = tmp_path / "gate-20261121T205300Z.csv"
-    snapshots = Snapshots(
-        part, 10, live=True, keep=Retention(seconds=DAY), archive=EventArchive(earlier, folder)
-    )
-    with EventSink(table, snapshots=snapshots, live=True) as sink:
-        sink.write(
-            Frame(0, 0.0, np.zeros((48, 64, 3), np.uint8)),
-            Segmentation(0, 0.0, np.zeros((48, 64), np.uint8), ()),
-        )
-    assert stored(folder) == []
-    assert not {*names} & {row["snapshot"] for row in read_events(earlier)}
-
-
-def test_a_large_table_is_written_anew_less_often(tmp_path: Path) -> None:
-    table = tmp_path / "gate.csv"
-    with table.open("wb") as stream:
-        stream.truncate(66_000_000)
-    journal = DeletionJournal(tmp_path)
-    journal.add(["00001-enter-1.jpg"])
-    begun = time.time()
-    due = [journal.needs_update(table, begun + 3600 * hours) for hours in (0, 1, 18, 19)]
-    assert due == [False, False, False, True]
-
-
-def test_events_wait_where_a_marked_table_cannot_be_opened_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_file_that_cannot_be_deleted_stays_with_a_word_and_the_others_go(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = EventTable(tmp_path / "gate.csv")
-    table.note_deleted({"00001-enter-1.jpg"})
-    opened = Path.open
+    names = [camera.put(number, 9) for number in (1, 2, 3)]
+    unlink, said = Path.unlink, dict[str, str]()
 
-    def refuse(path: Path, *words: object, **options: object) -> object:
-        raise OSError(24, "Too many open files")
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.name == names[0]:
+            raise PermissionError(13, "Permission denied", str(path))
+        unlink(path, missing_ok=missing_ok)
 
-    row = dict.fromkeys(COLUMNS, 1)
-    table.add(row)
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", refuse)
-        with pytest.raises(OSError, match="Too many"):
-            table.flush()
-    assert table.num_waiting == 1
-    table.flush()
-    table.close()
-    assert Path.open is opened
-    assert len([*read_events(tmp_path / "gate.csv")]) == 1
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert delete_expired(camera.store, camera.archive, Retention(seconds=DAY), said.__setitem__) == 2
+    assert camera.names == names[:1]
+    assert any("images and clips stay that are to be deleted" in text for text in said.values())
+
+
+def test_upkeep_serves_a_camera_without_frames_until_it_is_left(camera: Camera) -> None:
+    camera.put(1, 9)
+    upkeep = Upkeep(lambda: 0.05)
+    upkeep.care(camera.store, camera.archive, Retention(seconds=DAY))
+    wait_for(lambda: camera.names == [])
+    camera.put(2, 9)
+    wait_for(lambda: camera.names == [])
+    upkeep.leave(camera.archive)
+    assert not upkeep.knows(camera.archive.store)
+
+
+def test_upkeep_writes_what_waited_for_room(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    transaction, full = EventStore._transaction, [True]
+
+    def refuse(store: EventStore) -> object:
+        if full[0]:
+            raise sqlite3.OperationalError("database or disk is full")
+        return transaction(store)
+
+    camera.store.begin_part("", "gate.csv")
+    monkeypatch.setattr(EventStore, "_transaction", refuse)
+    camera.store.put(camera.store.record(Event("enter", 1, 0, 0.0, 0, 0, 9, 9, 81, 0.0, 81)))
+    with pytest.raises(SinkError, match="disk is full"):
+        camera.store.flush()
+    full[0] = False
+    upkeep = Upkeep(lambda: 0.05)
+    upkeep.care(camera.store, camera.archive, None)
+    wait_for(lambda: camera.store.num_unsaved == 0)
+    upkeep.leave(camera.archive)
+    assert camera.store.problem == ""
+
+
+def test_each_trouble_is_said_once_until_it_is_over() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RetentionWarning)
+        for text in ("damaged", "damaged", "", "", "damaged", "worse"):
+            warn_once("marks in a", text)
+        warn_once("marks in a", "")
+    assert [str(each.message) for each in caught] == ["damaged", "damaged", "worse"]
+
+
+def test_two_thousand_parts_cost_no_more_than_one(camera: Camera) -> None:
+    """Twelve weeks by the hour: what is to be deleted is a question to the store, not a look at folders."""
+    for number in range(1, 2001):
+        part = f"20260101T{number // 3600:02d}{number // 60 % 60:02d}{number % 60:02d}Z"
+        camera.store.begin_part(part, f"gate-{part}.csv")
+        camera.store.put(camera.store.record(Event("enter", number, 0, 0.0, 0, 0, 9, 9, 81, 0.0, 81), part))
+        camera.store.set_media(part, f"{number:05d}-enter-{number}.jpg", "complete", 10)
+    camera.store.flush()
+    camera.folder.mkdir()
+    begin = os.times()
+    for _ in range(10):
+        camera.delete(Retention(seconds=DAY, size=10**6))
+    end = os.times()
+    assert (end.user + end.system) - (begin.user + begin.system) < 1.0

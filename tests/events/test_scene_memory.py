@@ -1,4 +1,4 @@
-"""What stands and what is scene outlives a restart of the camera, in a file that may be damaged."""
+"""What stands and what is scene outlives a restart of the camera, in a record that may be damaged."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from segue.events import Event, EventSink
 from segue.events.rules import EventRules
 from segue.events.scene import memory as memory_module
 from segue.events.scene.memory import SceneMemory
-from segue.events.scene.scenery import TIMES
+from segue.events.scene.scenery import TIMES, SceneryRecord
+from segue.events.store.store import EventStore
 from segue.events.table import read_events
 from segue.events.zones import Zone
 from segue.types import ObjectInfo, Segmentation
+from tests.events.stored import ask
 from tests.events.test_standing import Camera
 
 ZONE = Zone.parse("door=0%,0% 100%,0% 100%,100% 0%,100%")
+SOURCE = "the gate"
 MIDNIGHT = datetime(2026, 11, 30, tzinfo=UTC)
 
 
@@ -30,15 +33,16 @@ class Table:
     """Runs of a camera with one table, each by a process of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self.path, self.file = folder / "gate.csv", folder / ".gate.csv.scene"
+        self.path = folder / "gate.csv"
         self.notices: list[str] = []
         self.events: list[Event] = []
-        self.resumed: list[Event] = []
+        self.opened: list[EventStore] = []
         self.began = MIDNIGHT
 
     def open(self, zones: Sequence[Zone] = (ZONE,), *, stops: bool = True) -> tuple[SceneMemory, EventSink]:
         memory = SceneMemory(self.notices.append)
-        memory.begin(self.file, resumes=True)
+        self.opened.append(self.store())
+        memory.begin(self.opened[-1], SOURCE)
         began, self.events = self.began, []
         rules = EventRules(loiter={"door": 5.0} if zones else {})
         sink = EventSink(
@@ -50,10 +54,36 @@ class Table:
             memory=memory,
             stop_time=lambda: time.monotonic() if stops else None,
             on_event=self.events.append,
-            on_resumed=self.resumed.append,
             at=lambda time: began + timedelta(seconds=time),
         )
         return memory, sink
+
+    def close(self) -> None:
+        for store in self.opened:
+            store.close()
+
+    def store(self) -> EventStore:
+        return EventStore.open(self.path.with_suffix(".db"))
+
+    @property
+    def record(self) -> str:
+        """What is stored of the scene."""
+        ((text,),) = ask(self.path, "select scene from sources where key = ?", SOURCE)
+        return str(text)
+
+    @record.setter
+    def record(self, text: str) -> None:
+        store = self.store()
+        store.save_scene(SOURCE, text)
+        store.close()
+
+    @property
+    def present(self) -> list[tuple[str, str]]:
+        """Events of the objects that are there, as the store knows them."""
+        store = self.store()
+        found = [(each.event.event, each.event.zone) for each in store.present().get(3, ())]
+        store.close()
+        return found
 
     @property
     def rows(self) -> list[tuple[str, int]]:
@@ -79,7 +109,9 @@ def park(table: Table, *, stops: bool = True) -> EventSink:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of a camera that was stopped while a car is parked."""
     folder = tmp_path_factory.mktemp("run")
-    park(Table(folder)).close()
+    table = Table(folder)
+    park(table).close()
+    table.close()
     return folder
 
 
@@ -107,7 +139,7 @@ def test_a_parked_car_goes_on_after_a_restart_and_leaves_once(
     watch(sink, camera, 12, car=True)
     assert memory.standing.ids == {3}
     assert table.events == [], "nobody is told again"
-    assert [(event.event, event.object, event.zone) for event in table.resumed] == [("zone-enter", 3, "door")]
+    assert ("zone-enter", "door") in table.present, "sensors know that it is there"
     watch(sink, camera, 6, car=False, listed=4)  # the hole
     assert [event.event for event in table.events] == ["zone-leave", "leave"]
     assert all(3600 - 20 < event.seconds < 3600 + 20 for event in table.events), "since it came"
@@ -147,9 +179,11 @@ def sway(memory: SceneMemory, times: int = TIMES) -> None:
 
 
 def test_places_stay_scene_and_those_taken_back_are_never_scene_again(tmp_path: Path) -> None:
+    store = EventStore.open(tmp_path / "gate.db")
+
     def begun() -> SceneMemory:
         memory = SceneMemory()
-        memory.begin(tmp_path / "file", resumes=True)
+        memory.begin(store, SOURCE)
         return memory
 
     memory = begun()
@@ -157,15 +191,37 @@ def test_places_stay_scene_and_those_taken_back_are_never_scene_again(tmp_path: 
     memory.save()
     [place] = memory.scenery.places
     following = begun()
-    assert [each.box for each in following.scenery.places] == [place.box]
-    [number] = [each.number for each in following.scenery.places]
-    assert following.scenery.take_back(number)
+    assert following.scenery.places == [place], "with its number"
+    assert following.scenery.take_back(place.number)
     following.save()
     memory = begun()
     sway(memory, 3 * TIMES)
     assert memory.scenery.places == []
-    SceneMemory().begin(tmp_path / "file", resumes=False)
-    assert not (tmp_path / "file").exists()
+    store.close()
+
+
+def test_places_belong_to_their_source_and_keep_their_numbers(tmp_path: Path) -> None:
+    """Another source hides nothing because of them, and a page that rejects place 2 rejects that one."""
+    store = EventStore.open(tmp_path / "gate.db")
+    memory = SceneMemory()
+    memory.begin(store, "gate")
+    boxes = ((0.1, 0.1, 0.2, 0.2), (0.4, 0.4, 0.5, 0.5), (0.7, 0.7, 0.8, 0.8))
+    memory.scenery.restore(SceneryRecord(places=boxes))
+    assert memory.scenery.take_back(1)
+    memory.begin(store, "street")
+    assert memory.scenery.places == []
+    sway(memory)
+    assert [place.number for place in memory.scenery.places] == [4]
+    memory.save()
+    memory.begin(store, "gate")
+    assert {place.number: place.box for place in memory.scenery.places} == {2: boxes[1], 3: boxes[2]}
+    memory.save()
+    restarted = SceneMemory()
+    restarted.begin(store, "gate")
+    assert [place.number for place in restarted.scenery.places] == [2, 3]
+    assert restarted.scenery.take_back(2)
+    assert [place.box for place in restarted.scenery.places] == [boxes[2]]
+    store.close()
 
 
 def altered(good: dict[str, object], **changes: object) -> str:
@@ -187,13 +243,13 @@ def altered(good: dict[str, object], **changes: object) -> str:
             "no pixels",
             "runs",
         ),
-        *("no base64", "huge", "a folder", "place"),
+        *("no base64", "huge", "place"),
     ],
 )
-def test_a_damaged_or_foreign_file_is_ignored_with_one_line(parked: Table, damage: str) -> None:
+def test_a_damaged_or_foreign_record_is_ignored_with_one_line(parked: Table, damage: str) -> None:
     table = parked
-    good = json.loads(table.file.read_text())
-    whole = table.file.read_text()
+    whole = table.record
+    good = json.loads(whole)
     pixels = good["objects"]["objects"][0]["appearance"]
     contents = {
         "empty": "",
@@ -208,14 +264,10 @@ def test_a_damaged_or_foreign_file_is_ignored_with_one_line(parked: Table, damag
         "huge": json.dumps(good | {"objects": good["objects"] | {"size": [10**9, 10**9]}}),
         "place": json.dumps(good | {"scenery": {"places": [[0.5, 0.5, 0.4, float(2)]]}}),
     }
-    if damage == "a folder":
-        table.file.unlink()
-        table.file.mkdir()
-    else:
-        table.file.write_text(contents[damage])
+    table.record = contents[damage]
     _, sink = table.open()
     assert len(table.notices) == 1
-    assert str(table.file) in table.notices[0]
+    assert "damaged" in table.notices[0]
     watch(sink, Camera(), 2, car=True)
     assert table.rows[-2:] == [("zone-leave", 3), ("leave", 3)]
 

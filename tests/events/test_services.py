@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from segue.errors import SinkError
-from segue.events.messages.notify import Notifier
-from segue.events.messages.services import words_of
+from segue.events.deliveries import Notifier
+from segue.events.receivers.services import words_of
 from segue.events.table import Event
 from segue.utils.extras import install_command
 from segue.video import Reconnect
 from segue.video.sources.addresses import public_address, stored_address
+from tests.waiting import wait_for
 
 ADDRESS = "apprise+tgram://123456789:AAabcdefghijklmnopqrstuvwxyz012345/98765"
 IMAGE = "00001-zone-enter-3.jpg"
@@ -30,6 +31,7 @@ class Service(ThreadingHTTPServer):
 
     def __init__(self, busy: int) -> None:
         self.busy, self.taken = busy, list[dict[str, Any]]()
+        self.refuses, self.status = "", 400
         super().__init__(("127.0.0.1", 0), _Answer)
         Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -41,9 +43,10 @@ class _Answer(BaseHTTPRequestHandler):
         message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.busy -= 1
         well = self.server.busy < 0
-        if well:
+        refused = bool(self.server.refuses) and self.server.refuses in message["message"]
+        if well and not refused:
             self.server.taken.append(message)
-        self.send_response(200 if well else 503)
+        self.send_response(self.server.status if refused else 200 if well else 503)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -51,7 +54,7 @@ class _Answer(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.filterwarnings("ignore::segue.events.messages.notify.NotifyWarning")
+@pytest.mark.filterwarnings("ignore::segue.events.deliveries.NotifyWarning")
 @pytest.mark.parametrize("busy", [0, 5])
 def test_a_service_gets_words_and_the_image_also_if_it_was_busy(tmp_path: Path, busy: int) -> None:
     pytest.importorskip("apprise", reason="apprise is not installed (pip install 'segue[apprise]')")
@@ -68,6 +71,42 @@ def test_a_service_gets_words_and_the_image_also_if_it_was_busy(tmp_path: Path, 
     assert [each["filename"] for each in message["attachments"]][:1] == (
         [ENTER.snapshot] if not busy % 2 else []
     )
+
+
+@pytest.mark.filterwarnings("ignore::segue.events.deliveries.NotifyWarning")
+@pytest.mark.parametrize("status", [400, None])
+def test_a_message_that_a_service_refuses_for_good_holds_up_no_other(
+    status: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so by its status, or does not say why."""
+    apprise = pytest.importorskip("apprise", reason="apprise is not installed (pip install 'segue[apprise]')")
+    service = Service(0)
+    service.refuses, service.status = "object 1", status or 400
+    if status is None:
+        monkeypatch.setattr(apprise.logger, "warning", lambda *_, **__: None)
+    address = f"apprise+json://127.0.0.1:{service.server_port}/"
+    notifier = Notifier(address, patience=Reconnect(first_delay=0.01, max_delay=0.05))
+    for number in range(1, 5):
+        notifier.send({"event": "enter", "object": number})
+    wait_for(lambda: len(service.taken) == 3)
+    assert notifier.close(0.2) == 1
+    service.shutdown()
+    service.server_close()
+    assert [message["message"] for message in service.taken] == [
+        f"object {number} entered" for number in (2, 3, 4)
+    ]
+
+
+def test_a_name_with_a_bracket_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Telegram would take it for HTML, and refuse what is none."""
+    apprise = pytest.importorskip("apprise", reason="apprise is not installed (pip install 'segue[apprise]')")
+    given = list[dict[str, Any]]()
+    monkeypatch.setattr(apprise.Apprise, "notify", lambda _, **fields: given.append(fields) or True)
+    notifier = Notifier(ADDRESS)
+    notifier.send({"event": "zone-enter", "object": 3, "zone": "a<b"})
+    assert notifier.close(20.0) == 0
+    assert given[0]["body"] == "object 3 entered a<b"
+    assert given[0]["body_format"] == apprise.NotifyFormat.TEXT
 
 
 def test_an_address_that_apprise_does_not_know_is_refused() -> None:

@@ -15,11 +15,13 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from segue.entries import EventSettings
+from segue.entries import EventSettings, SinkOptions
 from segue.errors import SegueError, SinkError
 from segue.events import EventSink
+from segue.events.monitor import EventMonitor
+from segue.events.publisher import EventFiles, EventPublisher, TableWarning
 from segue.events.rules import EventRules
-from segue.events.sink import TableWarning
+from segue.events.store.store import EventStore
 from segue.events.table import Event, read_events
 from segue.events.zone_events import ZoneEvents
 from segue.events.zones import Zone, ZoneWarning
@@ -291,13 +293,20 @@ def test_a_zone_to_the_edges_of_the_image_lies_inside(tmp_path: Path, text: str)
 
 def test_objects_that_stay_go_on_in_the_next_part(tmp_path: Path) -> None:
     zone = Zone.parse("door=0,0 179,0 179,119 0,119")
+    monitor, store = EventMonitor([zone]), EventStore()
+    publisher = EventPublisher(store, (zone,))
 
-    def open_part(begin: float) -> EventSink:
-        return EventSink(tmp_path / f"{begin:.0f}.json", live=True, zones=[zone])
+    def open_part(begin: float) -> EventFiles:
+        part = f"{begin:.0f}"
+        options = SinkOptions(live=True, events=EventSettings((zone,), publisher=publisher, part=part))
+        return EventFiles(tmp_path / f"{part}.json", options, publisher)
 
     with RotatingSink(open_part, 1.0) as sink:
         for t in range(25):  # three parts of ten frames
-            sink.write(*big(t, {1: (50, 50, 60, 60)} if t < 22 else {}))
+            frame, seen = big(t, {1: (50, 50, 60, 60)} if t < 22 else {})
+            seen, found = monitor.update(frame, seen)
+            sink.write(frame, seen)
+            sink.events(found, monitor.objects)
     told = [[event["event"] for event in events(tmp_path / f"{part}.json")] for part in range(3)]
     assert told == [["enter", "zone-enter"], [], ["zone-leave", "leave"]]
     dwelt = [event["seconds"] for event in events(tmp_path / "2.json")]
@@ -424,24 +433,6 @@ def test_objects_that_were_there_at_a_crash_have_left_when_the_table_goes_on(tmp
     assert ends == [("zone-leave", 4, "door"), ("leave", 4, "door")]
     assert [row[0] for row in rows(tmp_path / "events.csv")[1:]] == [event.event for event in told]
     assert {event.at[:10] for event in told} == {"2026-05-01"}, "as far as was known"
-
-
-def test_tables_of_earlier_runs_are_in_no_order_of_time(tmp_path: Path) -> None:
-    """An object that came in a table and left in a part of a later run has left."""
-    tables = [tmp_path / name for name in ("events-1.csv", "events.csv", "events-2.csv")]
-    killed = EventSink(tables[1], live=True)
-    for t in range(10):
-        killed.write(*big(t, {4: (5, 5, 20, 20), 7: (100, 5, 120, 20)}))
-    killed.abort()
-    lines = tables[1].read_text().splitlines(keepends=True)
-    gone = next(line for line in lines if ",4," in line).replace("enter", "leave")
-    tables[0].write_text(lines[0] + gone)
-    for _ in range(2):  # the second time it is known in the first part
-        told: list[Event] = []
-        with EventSink(tables[2], live=True, earlier=tables, append=True, on_event=told.append) as sink:
-            sink.write(*big(0, {}))
-    assert [row[:2] for row in rows(tables[2])[1:]] == [["leave", "7"]]
-    assert not told
 
 
 def test_only_objects_of_listed_classes_are_told_as_soon_as_a_view_shows_it(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Two people send every change of the page of cameras at the same moment, while events come and go.
 
 What was acknowledged is there afterwards: no change of one person takes back one of the other, none is lost
-to a deletion, and none that was refused has happened. Meanwhile ``--keep`` deletes images, a table gets rows
-and is marked, and a third person lists all events, answer by answer. ``SEGUE_FUZZ_SECONDS`` sets how long
+to a deletion, and none that was refused has happened. Meanwhile ``--keep`` deletes images, events come, and a
+third person lists all events, answer by answer. ``SEGUE_FUZZ_SECONDS`` sets how long
 (default 20), ``SEGUE_FUZZ_SEED`` the changes. A further kind of change is a line of ``KINDS``.
 """
 
@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from http.client import HTTPConnection
@@ -26,10 +26,11 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from segue.events import retention
-from segue.events.marks import MARK_NAMES, Mark, Marks
-from segue.events.retention import DELETED, DeletionJournal, Retention, delete_expired, stored
-from segue.events.table import Event, EventTable, read_events
+from segue.events.archive import EventArchive
+from segue.events.store import retention
+from segue.events.store.retention import Retention, delete_expired
+from segue.events.store.store import MARK_NAMES, EventStore, Mark
+from segue.events.table import Event
 from segue.jobs.values import ForegroundJob
 from segue_watch.cameras import Camera
 from segue_watch.configuration import read_cameras
@@ -58,21 +59,23 @@ zone = ["door=1%,1% 9%,1% 9%,9%"]  # by hand
 
 
 class Archive:
-    """The table and the images of a camera that goes on.
+    """The store and the images of a camera that goes on.
 
     Attributes:
-        events: images of the events so far whose rows are in the table.
+        events: images of the events so far, whose visits are numbered by their places.
         file: the file of cameras.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.table_path, self.images = folder / "gate.csv", folder / "gate"
+        self.places = EventArchive(folder / "gate.csv", folder / "gate")
+        self.images = folder / "gate"
         self.images.mkdir()
         self.file = folder / "cameras.toml"
         self.file.write_text(FILE)
         self.events: list[str] = []
-        self._table = EventTable(self.table_path)
-        self._journal = DeletionJournal(self.images)
+        self.store = EventStore.open(self.places.store)
+        self.store.begin_run("gate")
+        self.store.begin_part("", "gate.csv")
 
     def add(self) -> None:
         """Write an event and its image; several have one moment."""
@@ -81,24 +84,15 @@ class Archive:
         (self.images / name).write_bytes(bytes(IMAGE_BYTES))
         at = datetime.fromtimestamp(time.time() // 2 * 2).astimezone().isoformat(timespec="milliseconds")
         event = Event("enter", number, 0, 0.0, 0, 0, 9, 9, 81, 0.0, 81, at=at, snapshot=name)
-        self._table.add(asdict(event))
-        self._table.flush()
+        recorded = self.store.record(event)
+        assert recorded.visit == number
+        self.store.put(recorded)
+        self.store.set_media("", name, "complete", IMAGE_BYTES)
+        self.store.flush()
         self.events.append(name)
 
-    def go_on(self) -> None:
-        """Write an event, and now and then what is deleted, in one thread as the sink does."""
-        self.add()
-        if len(self.events) % 20 == 0:
-            self.mark_deleted()
-
-    def mark_deleted(self) -> None:
-        """Let the table say what is deleted."""
-        names = self._journal.names()
-        self._table.note_deleted(names)
-        self._journal.remove(names)
-
     def close(self) -> None:
-        self._table.close()
+        self.store.close()
 
 
 @dataclass(frozen=True)
@@ -132,41 +126,43 @@ class MarkChanges:
 
     def __init__(self, archive: Archive) -> None:
         self.archive = archive
-        self.expected: dict[tuple[str, Mark], set[bool]] = {}
+        self.expected: dict[tuple[int, Mark], set[bool]] = {}
 
     def draw(self, person: int, rng: random.Random) -> Request | None:
         events = self.archive.events
         if not events:
             return None
-        kept = [image for (image, mark), values in self.expected.items() if mark == "kept" and True in values]
+        kept = [visit for (visit, mark), values in self.expected.items() if mark == "kept" and True in values]
         if len(kept) > MOST_KEPT and rng.random() < 0.7:
-            image, mark, value = rng.choice(kept), "kept", False
+            visit, mark, value = rng.choice(kept), "kept", False
         else:
-            image = events[-min(len(events), rng.randrange(1, 70))]
+            visit = 1 + len(events) - min(len(events), rng.randrange(1, 70))
             mark, value = MARK_NAMES[person if rng.random() < 0.8 else 1 - person], rng.random() < 0.6
-        body = {"part": "", "clips": {image: ""}, "mark": mark, "value": value}
-        return Request("/marks/gate", body)
+        return Request("/marks/gate", {"visits": [visit], "mark": mark, "value": value})
 
     def faults(self, answers: Answers) -> Iterator[str]:
-        changed: dict[tuple[str, Mark], set[bool]] = {}
+        changed: dict[tuple[int, Mark], set[bool]] = {}
         for request, status in answers:
-            [image], mark = request.body["clips"], request.body["mark"]
+            [visit], mark = request.body["visits"], request.body["mark"]
             if status == 200:
-                changed.setdefault((image, mark), set()).add(request.body["value"])
-            elif (self.archive.images / image).exists():
-                yield f"{request.body}: refused with {status}, and its image is there"
-        self.expected |= changed
-        marks = Marks(self.archive.images)  # before the look at images: one that is there now was there then
-        for (image, mark), values in [*self.expected.items()]:
-            present = (self.archive.images / image).exists()
-            if not present and mark == "kept" and values == {True}:
-                yield f"{image}: was deleted, and was marked as kept"
-            if not present:
-                del self.expected[image, mark]
-            elif (value := marks.of(image)[mark]) in values:
-                self.expected[image, mark] = {value}
+                changed.setdefault((visit, mark), set()).add(request.body["value"])
             else:
-                yield f"{image}: {mark} is {value}, and was set to {values}"
+                yield f"{request.body}: refused with {status}"
+        self.expected |= changed
+        rows = self.archive.store.read(
+            "select id, reviewed, kept, state from visits join events on seq = visits.id"
+            " join media on name = snapshot"
+        )
+        marks = {visit: {"reviewed": bool(reviewed), "kept": bool(kept)} for visit, reviewed, kept, _ in rows}
+        states = {visit: state for visit, *_, state in rows}
+        for (visit, mark), values in [*self.expected.items()]:
+            if (value := marks[visit][mark]) in values:
+                self.expected[visit, mark] = {value}
+            else:
+                yield f"{visit}: {mark} is {value}, and was set to {values}"
+            there = (self.archive.images / self.archive.events[visit - 1]).exists()
+            if marks[visit]["kept"] and states[visit] == "complete" and not there:
+                yield f"{visit}: was deleted, and is kept"
 
 
 @dataclass(frozen=True)
@@ -321,8 +317,7 @@ def test_two_people_who_change_everything_at_once_lose_nothing(
     rng, start, lock = random.Random(SEED), threading.Barrier(2), threading.Lock()
 
     def delete() -> None:
-        gone = delete_expired([archive.images], Retention(size=LIMIT))
-        counts["deleted"] += sum(map(len, gone.values()))
+        counts["deleted"] += delete_expired(archive.store, archive.places, Retention(size=LIMIT))
 
     def save(name: str, change: Change) -> None:
         with lock:
@@ -339,7 +334,7 @@ def test_two_people_who_change_everything_at_once_lose_nothing(
     with CameraPage([camera], 0, save) as page, ThreadPoolExecutor(6) as pool:
         port = urlsplit(page.address).port or 0
         background = Background(pool)
-        background.repeat(archive.go_on, 0.05)
+        background.repeat(archive.add, 0.05)
         background.repeat(delete, 0.05)
         background.repeat(lambda: list_all(archive, port, counts), 0.2)
         end = time.monotonic() + SECONDS
@@ -352,13 +347,13 @@ def test_two_people_who_change_everything_at_once_lose_nothing(
             wrong += kind.faults([answer for each in sent for answer in each.result(120)])
             counts["rounds"] += 1
         background.end()
-    archive.mark_deleted()
+    rows = archive.store.read(
+        "select object, snapshot, state from events join media on name = snapshot order by seq"
+    )
     archive.close()
-    rows = [*read_events(archive.table_path)]
-    present = {each.path.name for each in stored(archive.images)}
     print(dict(counts), len(rows), "events", flush=True)
     assert not wrong, "\n".join(wrong)
-    assert [int(row["object"]) for row in rows] == [*range(1, len(archive.events) + 1)], "a row was lost"
-    for row, name in zip(rows, archive.events, strict=True):
-        assert row["snapshot"] == (name if name in present else DELETED)
+    assert [number for number, *_ in rows] == [*range(1, len(archive.events) + 1)], "an event was lost"
+    for _, name, state in rows:
+        assert (state == "complete") == (archive.images / name).exists()
     assert min(counts[each] for each in ("acknowledged", "deleted", "lists", "rounds")) > 0

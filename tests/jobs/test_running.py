@@ -160,7 +160,7 @@ def opened(job: VideoJob, source: Source, frames: Any = None, **fields: Any) -> 
     """A run of squares; ``fields`` stand for what a kind of job refines."""
     ready = Run(job, source, Squares(), given=frames)
     ready.note = lambda result: f"{result.mask.max()} seen"
-    ready.events = EventSettings(fields.pop("zones", ()), name_object=fields.pop("name_object", None))
+    ready.events = EventSettings(fields.pop("zones", ()))
     for name, value in fields.items():
         setattr(ready, name, value)
     return ready

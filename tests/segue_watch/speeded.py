@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from segue.cli.main import main
-from segue.events.images.snapshots import Snapshots
+from segue.events.store import upkeep
 from segue.video.sources import source
 
 FILE = Path(sys.argv.pop(1))
@@ -30,5 +30,5 @@ class Clock(standard.datetime):
 
 time.time = lambda: right() + wrong_by()
 vars(source)["datetime"] = Clock
-vars(Snapshots)["__init__"].__kwdefaults__["keep_every"] = 1.0
+upkeep.KEEP_SECONDS = 1.0
 main()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import re
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,14 +17,15 @@ import numpy as np
 import pytest
 
 from segue.errors import SinkError
-from segue.events import retention
-from segue.events.images.snapshots import Snapshots
+from segue.events.store import upkeep
 from segue.jobs import writing
-from segue.sinks.rotation import parts_of
+from segue.sinks.rotation import part_names, part_path, parts_of
 from tests.cli.mjpeg import JPEGS, mjpeg_camera
 from tests.cli.running import Command, Outcome
 from tests.cli.test_foreground import IMAGES
+from tests.events.stored import state_of
 from tests.events.test_notify import Listener
+from tests.ports import free_port
 from tests.video.making import write_video
 
 
@@ -108,10 +111,12 @@ def test_an_object_that_was_there_at_a_crash_leaves_once_in_the_parts_of_the_nex
 
     rotated = ("--rotate", "0.1s", "--format", "npz")
     assert watch(*rotated).code == 0
-    written = [table for table in tables() if rows(table)][-1]  # the last part may have none
-    text, last = written.read_text(), rows(written)[-1]
+    last = rows([table for table in tables() if rows(table)][-1])[-1]  # the last part may have none
     assert last["event"] in ("leave", "end")
-    written.write_text("".join(text.splitlines(keepends=True)[:-1]))  # as a crash leaves it
+    with closing(sqlite3.connect(tmp_path / "events.db")) as base, base:  # as a crash leaves it
+        [(seq, visit)] = base.execute("select seq, visit from events order by seq desc limit 1")
+        base.execute("delete from events where seq = ?", (seq,))
+        base.execute("update visits set ended = null where id = ?", (visit,))
     crashed = tables()
     for _ in range(2):
         assert watch(*rotated).code == 0
@@ -119,10 +124,12 @@ def test_an_object_that_was_there_at_a_crash_leaves_once_in_the_parts_of_the_nex
     gone = [row for row in new if row["object"] == last["object"]]
     assert [row["event"] for row in gone] == ["leave"]
     assert gone[0]["at"][:10] == last["at"][:10]
-    came = Counter(row["object"] for table in tables() for row in rows(table) if row["event"] == "enter")
-    left = Counter(
-        row["object"] for table in tables() for row in rows(table) if row["event"] in ("leave", "end")
-    )
+    with closing(sqlite3.connect(tmp_path / "events.db")) as base:
+        assert base.execute("select count(*) from visits where ended is null").fetchone() == (0,)
+        came, left = (
+            Counter(base.execute(f"select object from events where kind in {kinds}"))
+            for kinds in ("('enter', 'enter')", "('leave', 'end')")
+        )
     assert came == left
 
 
@@ -158,49 +165,56 @@ def test_a_camera_with_events_writes_these_and_their_images_and_goes_on(
     images = {path.name for path in (tmp_path / "events").iterdir()}
     assert {row["snapshot"] for row in found} | {row["clip"] for row in found} == images
     there = {path.name for path in tmp_path.iterdir()}
-    assert there == {"events.csv", "events", "events.csv.job.json"}, "no mask of each frame"
+    assert there == {"events.csv", "events.db", "events", "events.csv.job.json"}, "no mask of each frame"
 
 
 def test_keep_holds_for_what_was_there_before_rotate_was_added_or_removed(
     watch: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(vars(Snapshots)["__init__"].__kwdefaults__, "keep_every", 0.0)
-    monkeypatch.setattr(retention, "MARK_RATE", 1e12)
+    monkeypatch.setattr(upkeep, "KEEP_SECONDS", 0.01)
     rotated, keep = ("--rotate", "0.1s"), ("--keep", "0.000001MB")
 
     def images() -> dict[str, int]:
         names = ["", *(path.name for path in parts_of(tmp_path / "events"))]
         return {name: len([*(tmp_path / "events" / name).glob("*.jpg")]) for name in names}
 
-    def say_deleted(table: Path) -> bool:
-        return {row["snapshot"] for row in rows(table)} == {"deleted"}
+    def say_deleted(part: str) -> bool:
+        """Whether the store says of all images of a part that they are deleted; its rows stay."""
+        names = {row["snapshot"] for row in rows(part_path(tmp_path / "events.csv", part) if part else
+                                                 tmp_path / "events.csv")}  # fmt: skip
+        return {state_of(tmp_path / "events.csv", name, part) for name in names} == {"deleted"}
 
     assert watch().code == 0
     assert images()[""] > 0
     assert watch(*rotated, *keep).code == 0
     assert images()[""] == 0
-    assert say_deleted(tmp_path / "events.csv")
-    before = parts_of(tmp_path / "events.csv")
+    assert say_deleted("")
+    before = part_names(tmp_path / "events.csv")
     assert watch(*rotated).code == 0
-    earlier = parts_of(tmp_path / "events.csv")[len(before) :]
+    earlier = part_names(tmp_path / "events.csv")[len(before) :]
     assert sum(images().values()) > 0
     assert watch(*keep).code == 0
     assert sum(number for name, number in images().items() if name) == 0
-    assert any(rows(table) for table in earlier)
-    assert all(say_deleted(table) for table in earlier if rows(table))
+    with_rows = [part for part in earlier if rows(part_path(tmp_path / "events.csv", part))]
+    assert with_rows
+    assert all(map(say_deleted, with_rows))
 
 
 def test_a_run_with_marks_that_cannot_be_read_deletes_nothing_and_says_so_once(
     watch: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(vars(Snapshots)["__init__"].__kwdefaults__, "keep_every", 0.0)
+    monkeypatch.setattr(upkeep, "KEEP_SECONDS", 0.01)
     assert watch().code == 0
     (tmp_path / "events" / "marks.json").write_text("{")
+    (tmp_path / "events.db").unlink()  # as of a version before the store
     before = {path.name for path in (tmp_path / "events").glob("*.jpg")}
-    outcome = watch("--keep", "0.000001MB")
-    assert outcome.code == 0
-    assert before < {path.name for path in (tmp_path / "events").glob("*.jpg")}
-    assert outcome.err.count("marks.json: cannot be read") == 1
+    said = ""
+    for _ in range(2):
+        outcome = watch("--keep", "0.000001MB")
+        assert outcome.code == 0
+        assert before < {path.name for path in (tmp_path / "events").glob("*.jpg")}
+        said += outcome.err
+    assert said.count("marks.json: cannot be read") == 1, "once in a process"
     assert (tmp_path / "events" / "marks.json").read_text() == "{"
 
 
@@ -240,18 +254,22 @@ def listener() -> Iterator[Listener]:
 
 
 def test_the_next_run_delivers_the_events_that_did_not_arrive(
-    watch: Callable[..., Outcome], listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    watch: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}/events"
     with monkeypatch.context() as patch:
         patch.setattr(writing, "LAST_SECONDS", 0.1)
-        outcome = watch("--append", "--notify", DEAD)
+        outcome = watch("--append", "--notify", address)
     first = rows(tmp_path / "events.csv")
     assert outcome.code == 3
     assert f"error: {len(first)} of {len(first)} events not delivered" in outcome.err
-    assert watch("--append", "--notify", listener.address).code == 0
+    listener = Listener(port)
+    assert watch("--append", "--notify", address).code == 0
     both = rows(tmp_path / "events.csv")
     assert [message["event"] for message in listener.received] == [row["event"] for row in both]
-    assert not [path for path in tmp_path.iterdir() if "undelivered" in path.name]
+    listener.end()
+    assert watch("--append").code == 0, "nothing is owed to a receiver that is no longer given"
 
 
 def test_a_run_over_a_file_waits_until_its_events_have_arrived(

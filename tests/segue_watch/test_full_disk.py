@@ -9,14 +9,14 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 
-from segue.events.messages.outbox import Outbox
+from segue.events.store.store import EventStore
 from segue.events.table import Event, EventTable
 from segue_watch.cameras import Camera, metrics
 from segue_watch.configuration import read_cameras
@@ -46,22 +46,24 @@ def listener() -> Iterator[Listener]:
 
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """While its only item is true, neither tables nor messages can be written."""
+    """While its only item is true, neither tables nor stores can be written."""
     is_full = [True]
-    write, store = EventTable._write, Outbox._store
+    write, transaction = EventTable._write, EventStore._transaction
 
     def write_if_room(table: EventTable) -> None:
         if is_full[0]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write(table)
 
-    def store_if_room(outbox: Outbox, *arguments: Any) -> None:
+    @contextmanager
+    def change_if_room(store: EventStore) -> Iterator[sqlite3.Connection]:
         if is_full[0]:
             raise sqlite3.OperationalError("database or disk is full")
-        store(outbox, *arguments)
+        with transaction(store) as base:
+            yield base
 
     monkeypatch.setattr(EventTable, "_write", write_if_room)
-    monkeypatch.setattr(Outbox, "_store", store_if_room)
+    monkeypatch.setattr(EventStore, "_transaction", change_if_room)
     return is_full
 
 

@@ -7,14 +7,15 @@ import os
 import threading
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("starlette")
 
-from segue.events.marks import Marks
 from tests.cli.forked import Forked
 from tests.cli.mjpeg import mjpeg_camera
+from tests.events.stored import ask
 from tests.ports import free_port
 from tests.segue_watch.test_camera_day import forked, wait_for_events
 from tests.segue_watch.test_cameras import rows
@@ -30,17 +31,17 @@ class Reviewer:
     """Marks all events as reviewed, and takes it back, again and again, as the page does.
 
     Attributes:
-        marks: whether an image is reviewed, as far as the page has answered.
+        marks: whether a visit is reviewed, by its number, as far as the page has answered.
         answers: marks that it has answered.
         failures: those that it has not.
         lock: held while one is sent.
     """
 
-    def __init__(self, folder: Path, port: int) -> None:
-        self.marks: dict[str, bool] = {}
+    def __init__(self, port: int) -> None:
+        self.marks: dict[int, bool] = {}
         self.answers = self.failures = 0
         self.lock, self._ends = threading.Lock(), threading.Event()
-        self._folder, self._port = folder, port
+        self._port = port
         self._thread = threading.Thread(target=self._review)
         self._thread.start()
 
@@ -52,31 +53,43 @@ class Reviewer:
         value = False
         while not self._ends.wait(0.01):
             value = not value
-            for path in sorted(self._folder.glob("*-enter-*.jpg"))[:5]:
+            for number in self._visits():
                 with self.lock:
-                    self._mark(path.name, value)
+                    self._mark(number, value)
 
-    def _mark(self, image: str, value: bool) -> None:
-        body = {"part": "", "clips": {image: ""}, "mark": "reviewed", "value": value}
-        self.marks.pop(image, None)  # until it is answered, either may be
+    def _visits(self) -> list[int]:
+        """The first visits that the page lists."""
+        answer = self._ask("GET", "/visits?limit=200")
+        numbers = [] if answer is None else [int(each["place"].split("/")[1]) for each in answer["visits"]]
+        return sorted(numbers)[:5]
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         connection = HTTPConnection("127.0.0.1", self._port, timeout=30)
         try:
-            connection.request("POST", "/marks/gate", json.dumps(body), {"Content-Type": "application/json"})
-            status = connection.getresponse().status
+            connection.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            text = response.read()
         except (OSError, HTTPException):
             self.failures += 1
-            return
+            return None
         finally:
             connection.close()
-        assert status == 200
-        self.marks[image], self.answers = value, self.answers + 1
+        assert response.status == 200, text
+        return json.loads(text)
+
+    def _mark(self, number: int, value: bool) -> None:
+        self.marks.pop(number, None)  # until it is answered, either may be
+        answer = self._ask("POST", "/marks/gate", {"visits": [number], "mark": "reviewed", "value": value})
+        if answer is not None:
+            assert answer[str(number)]["reviewed"] is value
+            self.marks[number], self.answers = value, self.answers + 1
 
 
 def test_marks_and_ids_outlive_kills_while_another_browser_reviews(tmp_path: Path) -> None:
-    port, folder = free_port(), tmp_path / "out" / "gate"
+    port = free_port()
     with mjpeg_camera() as address:
         (tmp_path / "cameras.toml").write_text(TEXT.replace("ADDRESS", address))
-        reviewer = Reviewer(folder, port)
+        reviewer = Reviewer(port)
         process: Forked | None = None
         try:
             for _ in range(KILLS + 1):
@@ -88,10 +101,9 @@ def test_marks_and_ids_outlive_kills_while_another_browser_reviews(tmp_path: Pat
                 process.wait(10)
                 wait_for(lambda failures=failures: reviewer.failures > failures)  # type: ignore[misc]
                 with reviewer.lock:
-                    marks = Marks(folder)
-                    assert reviewer.marks == {
-                        image: marks.of(image).get("reviewed", False) for image in reviewer.marks
-                    }
+                    rows_of_visits = ask(tmp_path / "out" / "gate.csv", "select id, reviewed from visits")
+                    marks = {number: bool(mark) for number, mark in rows_of_visits}
+                    assert reviewer.marks == {number: marks[number] for number in reviewer.marks}
         finally:
             reviewer.end()
             if process is not None:

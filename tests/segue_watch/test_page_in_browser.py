@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from segue.events.marks import Marks
+from segue.events.store.store import EventStore
 from segue.utils.cancel import CancelToken
 from segue_watch.cameras import Camera, watch_cameras
 from segue_watch.configuration import read_cameras
 from segue_watch.drawn import Change, save_change
 from segue_watch.page import CameraPage
 from tests.cli.mjpeg import mjpeg_camera
+from tests.events.stored import ask
 from tests.segue_watch.test_page import swaying
 from tests.segue_web.chromium import launched, needs_chromium
 from tests.segue_web.pages.page import WAIT, becomes, check_accessibility, drawn
@@ -107,14 +108,15 @@ def test_people_see_cameras_and_events_mark_them_and_draw_zones(page: Any, folde
     page.evaluate("import('./static/review_list.js').then(({ reviewed }) => reviewed.load())")
     page.get_by_label("Keep", exact=True).check()
     page.locator(".card .flags", has_text="kept").first.wait_for(state="attached")
-    retained = [name for name in Marks(folder / "gate").retained if name.endswith(".jpg")]
-    [image] = (name for name in retained if re.fullmatch(r"\d+-enter-\d+.jpg", name))
-    assert len(retained) > 1, "with the other events of the object"
-    Marks(folder / "gate").change(image, "kept", False)  # by another person
-    Marks(folder / "gate").change(image, "kept", True)
+    table = folder / "gate.csv"
+    [(visit,)] = ask(table, "select id from visits where kept = 1")
+    store = EventStore.open(folder / "gate.db")
+    for value in (False, True):  # by another person
+        store.mark([visit], "kept", value)
+    store.close()
     page.get_by_label("Reviewed", exact=True).check()
     page.locator(".card .flags", has_text="reviewed").first.wait_for(state="attached")
-    assert Marks(folder / "gate").of(image) == {"reviewed": True, "kept": True}
+    assert ask(table, "select reviewed, kept from visits where id = ?", visit) == [(1, 1)]
     page.locator(".player video, .player img").wait_for()
     address = page.url
     assert "#visit/" in address
@@ -199,10 +201,7 @@ def test_many_visits_are_reviewed_at_once_by_keys_and_by_a_mouse(page: Any, fold
     page.keyboard.press("Escape")
     page.get_by_role("button", name="All reviewed").click()
     page.locator("#selected", has_text=f"{len(places)} shown, 0 not reviewed").wait_for()
-    marks = Marks(folder / "gate")
-    images = [path.name for path in (folder / "gate").glob("*-enter-*.jpg") if "zone" not in path.name]
-    assert sum(marks.of(image)["reviewed"] for image in images) == len(places)
-    assert sum(marks.of(image)["kept"] for image in images) == 3
+    assert ask(folder / "gate.csv", "select sum(reviewed), sum(kept) from visits") == [(len(places), 3)]
 
     page.locator("#by-search").fill("gate wall")
     page.keyboard.press("Enter")

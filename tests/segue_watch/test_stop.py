@@ -13,8 +13,8 @@ import pytest
 pytest.importorskip("starlette")
 pytest.importorskip("paho.mqtt.client")
 
-from segue.events.archive import EventArchive
 from tests.cli.mjpeg import mjpeg_camera
+from tests.events.stored import state_of
 from tests.ports import free_port
 from tests.segue_watch.test_camera_day import forked, wait_for_events
 from tests.segue_watch.test_cameras import rows
@@ -60,6 +60,4 @@ def test_cameras_end_within_seconds_while_clips_are_made_and_the_broker_is_away(
 
 def clip_states(folder: Path, clips: set[tuple[str, str]]) -> set[str]:
     """What there is of clips, each with its camera."""
-    out = folder / "out"
-    parts = {name: EventArchive(out / f"{name}.csv", out / name).part("") for name in CAMERAS}
-    return {parts[name].state_of(clip) for name, clip in clips}
+    return {state_of(folder / "out" / f"{name}.csv", clip) for name, clip in clips}

@@ -15,12 +15,13 @@ import pytest
 
 pytest.importorskip("starlette")
 
-from segue.events.marks import Marks
 from segue.events.scene.scenery import SceneryRecord
 from segue_watch.cameras import Camera
 from segue_watch.configuration import read_cameras
 from segue_watch.drawn import Change, save_change
 from segue_watch.page import CameraPage, CameraRoutes
+from tests.events.stored import ask, store_of
+from tests.segue_watch.test_history import event
 
 TEXT = """
 [cameras.gate]
@@ -43,7 +44,7 @@ def rounds(request: pytest.FixtureRequest) -> int:
 def gate(tmp_path: Path) -> Camera:
     (tmp_path / "cameras.toml").write_text(TEXT)
     (tmp_path / "gate").mkdir()
-    (tmp_path / "gate" / IMAGE).write_bytes(b"image")
+    store_of(tmp_path / "gate.db", [event(1) | {"snapshot": IMAGE}]).close()
     job = read_cameras(tmp_path / "cameras.toml", tmp_path)["gate"]
     return Camera("gate", job, lambda *_: None, lambda _: None)
 
@@ -110,13 +111,12 @@ def test_both_draw_and_of_two_who_change_one_thing_the_second_is_told(
 def test_marks_of_both_are_set(send: Send, tmp_path: Path, rounds: int) -> None:
     for number in range(rounds):
         value = number % 2 == 0
-        body = {"part": "", "clips": {IMAGE: ""}, "value": value}
+        body = {"visits": [1], "value": value}
         answers = send("marks", body | {"mark": "kept"}, body | {"mark": "reviewed"})
         assert [status for status, _ in answers] == [200, 200]
-        assert Marks(tmp_path / "gate").of(IMAGE) == {"kept": value, "reviewed": value}
-        assert {"kept": value, "reviewed": value} in [marks[IMAGE] for _, marks in answers], (
-            "the second knows both"
-        )
+        assert ask(tmp_path / "gate.csv", "select kept, reviewed from visits") == [(value, value)]
+        both = {"kept": value, "reviewed": value, "by": ""}
+        assert both in [marks["1"] for _, marks in answers], "the second knows both"
 
 
 def test_a_place_that_is_scene_is_taken_back_by_one(gate: Camera, send: Send, rounds: int) -> None:

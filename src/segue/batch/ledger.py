@@ -13,9 +13,8 @@ from segue.batch.places import without_secrets
 from segue.batch.plan import State, Task, check_name, jobs_of
 from segue.errors import SegueError, SourceError
 from segue.jobs.values import VideoJob, from_json, to_json
-from segue.utils.files import make_private
+from segue.utils.database import Migration, VersionError, connect, migrate
 from segue.utils.inputs import parse_json
-from segue.utils.system import sync_folder
 from segue.video.sources.identity import SourceIdentity
 
 STATES: tuple[State, ...] = get_args(State)
@@ -26,9 +25,9 @@ VERSION = 8
 _PACE = "pace real check (typeof(pace) in ('null', 'real'))"
 """A column that version 7 lacks."""
 
-_SCHEMA = f"""
-create table settings (key text primary key, value text not null);
-create table videos (
+_SCHEMA = (
+    "create table settings (key text primary key, value text not null)",
+    f"""create table videos (
     name text primary key, source text not null check (typeof(source) = 'text'), arguments text not null,
     identity text, job text,
     state text not null default 'queued' check (state in {STATES}), worker text,
@@ -36,11 +35,21 @@ create table videos (
     frames integer not null default 0 check (typeof(frames) = 'integer'),
     seconds real check (typeof(seconds) in ('null', 'real')), digest text, stamp text,
     {_PACE}
-);
-create unique index by_task on videos (source, arguments);
-create index by_state on videos (state);
-pragma user_version = {VERSION};
-"""
+)""",
+    "create unique index by_task on videos (source, arguments)",
+    "create index by_state on videos (state)",
+)
+
+
+def _begin(base: sqlite3.Connection) -> None:
+    for statement in _SCHEMA:
+        base.execute(statement)
+
+
+_MIGRATIONS = {
+    0: Migration(VERSION, _begin),
+    7: Migration(VERSION, lambda base: base.execute(f"alter table videos add column {_PACE}")),
+}
 
 _OUTCOME = ("state", "worker", "tries", "error", "frames", "seconds", "pace", "digest", "stamp")
 """Columns that change, in the order of the attributes of :class:`Task`."""
@@ -67,29 +76,20 @@ class Ledger(AbstractContextManager["Ledger"]):
             raise SegueError(f"{path}: there is no batch here")
         self._path = path
         with self._errors("used"):
-            if not path.exists():
-                make_private(path)
-                sync_folder(path.parent)
-            self._base = sqlite3.connect(path, timeout=30)
+            self._base = connect(path)
             # Names of files need not be valid text; see _bytes.
             self._base.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
             try:
-                self._base.execute("pragma journal_mode = wal")
-                self._base.execute("pragma synchronous = full")
-                if not self._base.execute("select count(*) from sqlite_master").fetchone()[0]:
-                    self._base.executescript(f"begin; {_SCHEMA} commit")
-                if self._version == 7:
-                    changes = f"alter table videos add column {_PACE}; pragma user_version = {VERSION};"
-                    self._base.executescript(f"begin; {changes} commit")
-                if self._version != VERSION:
-                    raise SegueError(f"{path}: the ledger of another version of segue; choose another output")
-            except BaseException:
+                with self._base:
+                    self._base.execute("begin immediate")
+                    migrate(self._base, _MIGRATIONS)
+            except BaseException as error:
                 self._base.close()
+                if isinstance(error, VersionError):
+                    raise SegueError(
+                        f"{path}: the ledger of another version of segue; choose another output"
+                    ) from None
                 raise
-
-    @property
-    def _version(self) -> int:
-        return int(self._base.execute("pragma user_version").fetchone()[0])
 
     def close(self) -> None:
         """Save and close."""

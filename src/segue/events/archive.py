@@ -1,32 +1,16 @@
-"""The archive of a camera: its events in all their parts, with images, clips, marks, and the bytes of all."""
+"""Where the events of a camera are: its store, the tables of all its parts, and their images and clips."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from segue.events.marks import EVENT_FILE, Marks
-from segue.events.retention import (
-    DELETED,
-    LOST,
-    DeletionJournal,
-    DiskUse,
-    Report,
-    Retention,
-    delete_expired,
-    disk_use,
-    note_deleted,
-    warn_once,
-)
+from segue.events.images.names import EVENT_FILE
 from segue.sinks.rotation import order_of_part, part_names, part_path
 
 PENDING = ".pending"
 """Ending of the hidden file of a clip that is not complete: it is empty, or has the packets of its frames."""
-
-FileState = Literal["", "complete", "pending", "lost", "deleted"]
-"""What there is of the image or clip of an event; nothing where a run has none."""
 
 
 def pending_path(clip: Path) -> Path:
@@ -35,48 +19,22 @@ def pending_path(clip: Path) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class ArchivePart:
+class EventPart:
     """A table of events, and the folder of its images.
 
     Attributes:
         name: that of a part as of `--rotate`; empty for what a run without parts writes.
         table: the file.
-        folder: where images, clips and marks are; None where a run has none.
+        folder: where images and clips are; None where a run has none.
     """
 
     name: str
     table: Path
     folder: Path | None
 
-    def marks(self) -> Marks | None:
-        """What people have noted of its events; None without images. Raises MarksError."""
-        return None if self.folder is None else Marks(self.folder)
-
     def file(self, name: str) -> Path | None:
         """Where an image or a clip of this name is, if it is there; None where there can be none."""
         return None if self.folder is None or not EVENT_FILE.fullmatch(name) else self.folder / name
-
-    def state_of(self, name: str) -> FileState:
-        """What there is of the image or clip that a row of the table names."""
-        if name in (DELETED, LOST):
-            return "deleted" if name == DELETED else "lost"
-        path = self.file(name)
-        if path is None:
-            return ""
-        if path.exists():
-            return "complete"
-        return "pending" if pending_path(path).exists() else "lost"
-
-    def note_deleted(self) -> None:
-        """Let a table that nobody writes say what is gone, if that is due; raises SinkError or OSError."""
-        if self.folder is None:
-            return
-        journal = DeletionJournal(self.folder)
-        if journal.needs_update(self.table):
-            words = journal.words()
-            if self.table.exists():
-                note_deleted(self.table, words)
-            journal.remove(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +51,12 @@ class EventArchive:
     images: Path | None
     output: Path | None = None
 
-    def part(self, name: str) -> ArchivePart:
+    @property
+    def store(self) -> Path:
+        """The store of all parts."""
+        return self.table.with_suffix(".db")
+
+    def part(self, name: str) -> EventPart:
         """The part of a name, whether it is there or not.
 
         Args:
@@ -110,30 +73,18 @@ class EventArchive:
         images = self.images
         folder = images if images is None or not name else part_path(images, name)
         if not name:
-            return ArchivePart(name, self.table, folder)
+            return EventPart(name, self.table, folder)
         if self._has_folders:
-            return ArchivePart(name, self.table.parent / name / self.table.name, folder)
-        return ArchivePart(name, part_path(self.table, name), folder)
+            return EventPart(name, self.table.parent / name / self.table.name, folder)
+        return EventPart(name, part_path(self.table, name), folder)
 
-    def parts(self) -> list[ArchivePart]:
+    def parts(self) -> list[EventPart]:
         """All parts of which there is a table or a folder, in order of time, and the one without a name."""
         return [self.part(name) for name in sorted({"", *self._names()}, key=order_of_part)]
 
-    def folders(self) -> list[Path]:
-        """The folders of images of all parts."""
-        return [part.folder for part in self.parts() if part.folder is not None]
-
-    def tables(self) -> list[Path]:
-        """The tables of all parts, in order of time."""
-        return [part.table for part in self.parts()]
-
-    def disk_use(self, retention: Retention | None) -> DiskUse | None:
-        """What its images and clips take; None where there are none yet."""
-        return disk_use(self.folders(), retention)
-
-    def delete_expired(self, retention: Retention, *further: Path, report: Report = warn_once) -> None:
-        """Delete images and clips that are not to be kept, of all parts and of further folders."""
-        delete_expired([*further, *self.folders()], retention, report=report)
+    def part_of(self, table: Path) -> str:
+        """The name of the part that has a table."""
+        return next((part.name for part in self.parts() if part.table == table), "")
 
     @property
     def _has_folders(self) -> bool:

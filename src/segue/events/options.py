@@ -10,8 +10,8 @@ from pydantic import BeforeValidator
 
 from segue.entries import EventSettings
 from segue.errors import SegueError, SinkError
-from segue.events.retention import Retention
 from segue.events.rules import EventRules
+from segue.events.store.retention import Retention
 from segue.events.zones import Zone
 from segue.options import FilePath, OptionModel, by_commas, option
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from segue.errors import SegueError
+from segue.events.table import UNKNOWN as UNKNOWN
 from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.types import Box
@@ -26,9 +27,6 @@ followed it on two or three frames before, and fast objects are seen on no more.
 MIN_SMALL_FRAMES = 10
 """Frames on which very small objects must be seen: flakes and drops are small and short. In SBI2015 and CDnet
 2014 three of nine false events are that, and no true one."""
-
-UNKNOWN = "unknown"
-"""Class of objects for which no other one is known."""
 
 _HEIGHT = re.compile(r"(?:(\d{1,6}(?:\.\d{1,6})?):)?(\d{1,6}(?:\.\d{1,6})?)")
 

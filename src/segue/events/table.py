@@ -1,25 +1,27 @@
-"""Files of events: a CSV table or a JSON array, written one by one, read again, and continued."""
+"""Events, and files of them for people and programs: a CSV table or a JSON array."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import math
 import os
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, get_args
 
 from segue.errors import SinkError
-from segue.events.retention import note_deleted
-from segue.masks.values import MAX_ID
 from segue.types import Point
 from segue.utils.system import sync_open_file
 
 Kind = Literal["enter", "leave", "end", "zone-enter", "zone-leave", "loiter", "cross", "offline", "online"]
+
+UNKNOWN = "unknown"
+"""Class of objects for which no other one is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +89,22 @@ Row = dict[str, Any]
 """An event by its columns; of a CSV table all are texts."""
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a text begins that programs for tables take for a formula; it gets a ``'`` in front."""
+
+_END = b"\n]\n"
+
+
 class EventTable:
     """A file of events that is being written; each event is on the disk after :meth:`flush`.
 
-    What a full disk has no room for waits; the file never ends with a part of an event because of it.
+    What a full disk has no room for waits; the file never ends with a part of an event because of it. What
+    is in the file stays as it is.
 
     Args:
         path: the file.
         suffix: ``.csv`` or ``.json``, where the name of the file has another one.
-        append: keep the events that are there; a last one that a crash has cut off is removed.
+        append: go on after the events that are there.
 
     Raises:
         SinkError: what is there is no table of events of this version.
@@ -104,39 +113,89 @@ class EventTable:
     def __init__(self, path: Path, suffix: str | None = None, *, append: bool = False) -> None:
         self._path = path
         self._as_json = (suffix or path.suffix).lower() == ".json"
-        end: int | None = None
-        self._any = False
-        for position, row in _complete_rows(path) if append and path.exists() else ():
-            end, self._any = position, bool(row)
-        if end is not None:
-            os.truncate(path, end)
+        self._begin = begin = b"[" if self._as_json else _csv_line(COLUMNS)
+        self._is_first, self._is_torn = True, False  # the last line has no end
+        self._waiting = deque[bytes]()
+        if append and path.exists() and path.stat().st_size:
+            self._go_on(begin)
         else:
             path.write_bytes(b"")
+            self._waiting.append(begin)
         self._stream: IO[bytes] = path.open("ab", buffering=0)
-        self._waiting = deque[bytes]()
         self._closed = False
-        if end is None:
-            self._waiting.append(b"[" if self._as_json else _csv_line(COLUMNS))
+
+    def _go_on(self, begin: bytes) -> None:
+        """Continue the file that is there, of which only the end of a JSON array is taken away."""
+        with self._path.open("r+b") as file:
+            head = file.read(len(begin))
+            size = file.seek(0, os.SEEK_END)
+            if size < len(begin) and begin.startswith(head):  # a full disk has taken a part of the head
+                self._waiting.append(begin[size:])
+                return
+            if head != begin and head.splitlines()[:1] != begin.splitlines():
+                raise SinkError(
+                    f"{self._path}: is no table of events of this version; move it away, or give another file"
+                )
+            if self._as_json:
+                file.seek(max(0, size - len(_END)))
+                if file.read() == _END:
+                    size -= len(_END)
+                    file.truncate(size)
+                self._is_first = size <= len(begin)
+            else:
+                file.seek(size - 1)
+                self._is_torn = file.read() != b"\n"
 
     @property
     def num_waiting(self) -> int:
         """Events that are not in the file yet."""
         return len(self._waiting)
 
+    @property
+    def position(self) -> int:
+        """Bytes of the file, without the end of a JSON array."""
+        try:
+            return self._path.stat().st_size
+        except OSError:
+            return 0
+
     def add(self, event: Row) -> None:
         """Take an event, for the next :meth:`flush`."""
-        if self._as_json:
-            self._waiting.append((b",\n" if self._any else b"\n") + json.dumps(event).encode())
-        else:
-            times = {name: f"{event[name]:.3f}" for name in ("time", "seconds")}
-            self._waiting.append(_csv_line([(event | times)[name] for name in COLUMNS]))
-        self._any = True
+        self._take(self._encoded(event))
 
-    def note_deleted(self, names: Collection[str] | Mapping[str, str]) -> None:
-        """Say of images and clips that they are gone, see :func:`.retention.note_deleted`."""
-        self.flush()
-        note_deleted(self._path, names)
-        self._stream.close()  # it leads to the file of before; the next event opens the new one
+    def _take(self, data: bytes) -> None:
+        if self._is_torn:
+            self._waiting.append(b"\r\n")
+            self._is_torn = False
+        self._waiting.append(data)
+
+    def add_missing(self, events: Iterable[Row], position: int) -> None:
+        """Take events of which some may be in the file from a position in bytes on, as after a crash.
+
+        Args:
+            events: in their order.
+            position: that of the first of them.
+        """
+        position = max(position, len(self._begin))
+        self._is_first = position == len(self._begin)
+        data = b"".join([self._encoded(event) for event in events])
+        self._is_first = self.position <= len(self._begin) and not data
+        with self._path.open("rb") as file:
+            file.seek(position)
+            tail = file.read(len(data) + 1)
+        if data.startswith(tail):
+            self._is_torn = self._is_torn and not tail
+            data = data[len(tail) :]
+        elif tail.startswith(data):
+            data = b""
+        if data:
+            self._take(data)
+
+    def _encoded(self, event: Row) -> bytes:
+        if self._as_json:
+            separator, self._is_first = b"\n" if self._is_first else b",\n", False
+            return separator + json.dumps(event).encode()
+        return _csv_line([_plain(name, value) for name, value in csv_texts(event).items()])
 
     def flush(self) -> None:
         """Return when all events are on the disk; after an OSError they are still to be written."""
@@ -148,7 +207,7 @@ class EventTable:
         if not self._closed:
             self._closed = True
             if self._as_json:
-                self._waiting.append(b"\n]\n")
+                self._waiting.append(_END)
             try:
                 self.flush()
             finally:
@@ -156,8 +215,6 @@ class EventTable:
 
     def _write(self) -> None:
         """Write what waits, all of it or nothing."""
-        if self._stream.closed:
-            self._stream = self._path.open("ab", buffering=0)
         descriptor = self._stream.fileno()
         end = os.fstat(descriptor).st_size
         try:
@@ -172,6 +229,18 @@ class EventTable:
         self._waiting.clear()
 
 
+def csv_texts(event: Row) -> Row:
+    """An event by its columns as texts, as a CSV table has them."""
+    times = {name: f"{event[name]:.3f}" for name in ("time", "seconds")}
+    return {name: "" if (value := (event | times)[name]) is None else str(value) for name in COLUMNS}
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A value of a CSV table that no program takes for a formula."""
+    is_formula = isinstance(value, str) and name not in _NUMBERS and value.startswith(FORMULA)
+    return f"'{value}" if is_formula else value
+
+
 def _csv_line(values: Iterable[object]) -> bytes:
     line = io.StringIO(newline="")
     csv.writer(line).writerow(values)
@@ -179,7 +248,7 @@ def _csv_line(values: Iterable[object]) -> bytes:
 
 
 def read_events(path: Path) -> Iterator[Row]:
-    """The events of a table, also of one that a crash has cut off, up to there.
+    """The events of a table; lines that are none, such as one that a crash has cut off, are passed over.
 
     Args:
         path: a file of events, CSV or JSON.
@@ -188,75 +257,81 @@ def read_events(path: Path) -> Iterator[Row]:
         Each event by its columns, which are the attributes of :class:`Event`; texts in a CSV table.
 
     Raises:
-        SourceError: it cannot be read, or is no table of events.
+        SinkError: it is no table of events.
     """
-    return (row for _, row in _complete_rows(path) if row)
+    return (row for _, row in numbered_events(path) if row is not None)
 
 
-def last_object(paths: Iterable[Path]) -> int:
-    """The last id that objects got in tables of events, in their order; 0 where there is none."""
-    last = 0
-    for row in (row for path in paths if path.exists() for row in read_events(path)):
-        number = int(row["object"]) if str(row["object"]).isdecimal() else 0
-        # After the largest id comes 1 again: an id is later if the way on to it is the shorter one.
-        if number and (not last or (number - last) % MAX_ID < MAX_ID // 2):
-            last = number
-    return last
-
-
-def event_of(row: Row) -> Event:
-    """The event of a row of a table."""
-    values: Row = dict(row)
-    for name, kind in _NUMBERS.items():
-        values[name] = None if values[name] in ("", None) else kind(values[name])
-    return Event(**(values | {"label": values["label"] or None}))
-
-
-def _complete_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """The head of a table, without columns, and its events, each with the position behind it in bytes."""
+def numbered_events(path: Path) -> Iterator[tuple[int, Row | None]]:
+    """The lines of a table by their numbers, each as an event; None for a line that is none."""
     with path.open("rb") as stream:
         yield from (_json_rows if path.suffix.lower() == ".json" else _csv_rows)(stream, path)
 
 
-def _json_rows(stream: IO[bytes], path: Path) -> Iterator[tuple[int, Row]]:
-    position, head = 0, stream.readline()
-    if head.strip() not in (b"", b"["):
-        raise SinkError(_no_table(path))
-    if head:
-        yield 1, {}
-        position = len(head)
-    for line in stream:
-        text = line.rstrip().removesuffix(b",")
+def event_of(row: Row) -> Event:
+    """The event of a row of a table; raises ValueError where a value means nothing."""
+    values: Row = dict(row)
+    for name, kind in _NUMBERS.items():
+        number = None if values[name] in ("", None) else kind(values[name])
+        if number is None and name != "label_score":
+            raise ValueError(f"{name} is missing")
+        if number is not None and not math.isfinite(number):
+            raise ValueError(f"{name} is {number}")
+        values[name] = number
+    for name in COLUMNS:
+        if name not in _NUMBERS and not isinstance(values[name], str) and name != "label":
+            raise ValueError(f"{name} is no text")
+    if values["event"] not in get_args(Kind):
+        raise ValueError(f"there is no event {values['event']!r}")
+    return Event(**(values | {"label": values["label"] or None}))
+
+
+def _json_rows(stream: IO[bytes], path: Path) -> Iterator[tuple[int, Row | None]]:
+    is_first = True
+    for number, line in enumerate(stream, 1):
+        text = line.strip()
+        if number == 1 and not text.startswith(b"["):
+            raise SinkError(_no_table(path))
+        text = (text.removeprefix(b"[") if number == 1 else text).removesuffix(b",")
+        if text in (b"", b"]"):
+            continue
         try:
             row = json.loads(text)
-        except ValueError:  # the end of the table, or half an event
-            return
-        if not isinstance(row, dict) or {*row} != {*COLUMNS}:
+        except (ValueError, RecursionError):
+            row = None
+        is_event = isinstance(row, dict) and {*row} == {*COLUMNS}
+        if is_first and row is not None and not is_event:
             raise SinkError(_no_table(path))
-        yield position + len(text), row
-        position += len(line)
+        is_first = False
+        yield number, row if is_event else None
 
 
-def _csv_rows(stream: IO[bytes], path: Path) -> Iterator[tuple[int, Row]]:
-    position, whole = 0, True
+def _csv_rows(stream: IO[bytes], path: Path) -> Iterator[tuple[int, Row | None]]:
+    for number, line in enumerate(stream, 1):
+        values = _csv_values(line)
+        if number == 1:
+            is_cut = not line.endswith(b"\n") and ",".join(COLUMNS).encode().startswith(line)
+            if values != [*COLUMNS] and not is_cut:
+                raise SinkError(_no_table(path))
+            continue
+        if len(values) != len(COLUMNS) or not line.endswith(b"\n"):
+            yield number, None
+        elif values != [*COLUMNS]:
+            yield number, {name: _read(name, value) for name, value in zip(COLUMNS, values, strict=True)}
 
-    def lines() -> Iterator[str]:
-        nonlocal position, whole
-        for line in stream:
-            position, whole = position + len(line), line.endswith(b"\n")
-            yield line.decode("utf-8", "replace")
 
-    rows = csv.reader(lines())
-    head = next(rows, None)
-    if head is None or (not whole and ",".join(COLUMNS).startswith(",".join(head))):
-        return  # a full disk has taken a part of the head
-    if tuple(head) != COLUMNS:
-        raise SinkError(_no_table(path))
-    yield position, {}
-    for row in rows:
-        if len(row) != len(COLUMNS) or not whole:
-            return
-        yield position, dict(zip(COLUMNS, row, strict=True))
+def _read(name: str, value: str) -> str:
+    """A value as :func:`_plain` was given it."""
+    is_escaped = name not in _NUMBERS and value[:1] == "'" and value[1:].startswith(FORMULA)
+    return value[1:] if is_escaped else value
+
+
+def _csv_values(line: bytes) -> list[str]:
+    text = line.decode("utf-8", "replace")
+    try:
+        return next(csv.reader([text]), []) if '"' in text else text.rstrip("\r\n").split(",")
+    except csv.Error:  # a field without an end
+        return []
 
 
 def _no_table(path: Path) -> str:

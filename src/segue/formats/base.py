@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from segue.entries import EventSettings
 from segue.errors import SinkError
 from segue.formats.frames import FrameObjects, Size
 from segue.types import Frame, Segmentation
@@ -50,21 +49,15 @@ class Sink:
             change: which, when and why.
         """
 
-    def change_events(self, settings: EventSettings) -> None:
-        """Go on with other zones and rules for events; objects stay the same.
+    def events(self, events: Sequence[Any], objects: Mapping[int, Any]) -> None:
+        """Take what has happened up to the newest frame, after :meth:`write` of it, or between two frames.
 
         Args:
-            settings: the new ones; only its zones and rules count.
+            events: new events in order, each a ``segue.events.Event``.
+            objects: the objects of the newest frame, each as an event there.
 
         Raises:
-            SinkError: what follows from it cannot be written.
-        """
-
-    def hand_over(self, successor: Sink) -> None:
-        """Give what goes on at the end of a part to the sink of the next part, before this one is closed.
-
-        Args:
-            successor: the same kind of sink, which has not written yet.
+            SinkError: they cannot be written.
         """
 
     def close(self) -> None:

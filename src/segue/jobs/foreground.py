@@ -96,10 +96,11 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict:
     total = source.frame_count
     if total is not None and options.fps is not None and source.fps is not None:
         total = round(total * min(1, options.fps / source.fps))
-    if job.name_events is not None:
-        events = replace(events, name_object=object_namer(job.name_events, job.device, job.fast))
     events = replace(events, rules=events.rules.at_rate(options.fps or source.fps))
-    return ForegroundRun(job, source, session, given=frames, total=total, events=events)
+    run = ForegroundRun(job, source, session, given=frames, total=total, events=events)
+    if job.name_events is not None:
+        run.name_object = object_namer(job.name_events, job.device, job.fast)
+    return run
 
 
 def _check_passes(job: ForegroundJob, source: Source) -> None:
@@ -147,7 +148,8 @@ class ForegroundRun(Run):
 def _last_object(job: ForegroundJob, source: Source) -> int:
     """The last id of the runs of a camera after which this one goes on."""
     # Whether an address has an end is known from its first frame on; if so, a table there is an error.
-    outputs = with_defaults(job, endless=source.once).outputs
+    job = cast(ForegroundJob, with_defaults(job, endless=source.once))
+    outputs = job.outputs
     if outputs.overwrite or not (outputs.append or outputs.rotate):
         return 0
     return OutputPlaces.of(job, source.name).last_object(outputs.formats or ())

@@ -127,7 +127,12 @@ class FrameRun(FrameLoop):
     """
 
     def __init__(
-        self, run: Run, sink: Sink, folder: Path | None, report: Callable[[Frame, Segmentation], None]
+        self,
+        run: Run,
+        sink: Sink,
+        folder: Path | None,
+        report: Callable[[Frame, Segmentation], None],
+        monitor: Callable[[Frame, Segmentation], Segmentation] = lambda _, result: result,
     ) -> None:
         pool = run.pool
         step = run.step
@@ -135,6 +140,7 @@ class FrameRun(FrameLoop):
             step = lambda frame: pool.submit(copy_context().run, run.step, frame).result()  # noqa: E731
         super().__init__(run.session, step, required=run.required)
         self._run, self._sink, self._folder, self._report = run, sink, folder, report
+        self._monitor = monitor
         self.done, self.read_error = 0, cast("SourceError | None", None)
         self.restored: Path | None = None
 
@@ -233,6 +239,7 @@ class FrameRun(FrameLoop):
             sizes = frame.size, self._run.source.original_size
             if not is_result_of(frame, result, sizes):
                 raise DamagedStateError("a wrong result of a frame", self.restored)
+        result = self._monitor(frame, result)  # the one that everybody sees
         self._sink.write(frame, result)
         self._report(frame, result)
         self.done += 1

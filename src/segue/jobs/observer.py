@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from segue.events.messages.targets import Messages
+    from segue.events.deliveries import Notifiers
     from segue.events.table import Event
     from segue.events.zones import Zone
     from segue.types import Frame, Segmentation
@@ -73,7 +73,7 @@ class Observer:
         """
 
     def event(self, event: Event) -> None:
-        """An event of an object was detected; called in the thread that writes events.
+        """An event of an object was detected, and is written; called in the thread that writes events.
 
         Args:
             event: kind, object, place and time.
@@ -87,7 +87,7 @@ class Observer:
             problem: the reason; empty if writing works again.
         """
 
-    def messages(self, messages: Messages) -> None:
+    def messages(self, messages: Notifiers) -> None:
         """Events are sent to receivers.
 
         Args:

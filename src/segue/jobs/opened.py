@@ -15,7 +15,7 @@ import numpy as np
 from segue.entries import EventSettings
 from segue.errors import PromptError, SourceError
 from segue.jobs.values import ForegroundJob, VideoJob, VideoSource
-from segue.types import Frame, Image, Segmentation
+from segue.types import Box, Frame, Image, Segmentation
 from segue.utils.cancel import Cancelled, CancelToken
 from segue.video import Reconnect, Source, open_source
 
@@ -85,6 +85,7 @@ class Run:
         strict: whether it was opened as :func:`segue.jobs.running.open_job` says.
         events: see above.
         change_events: goes on with the zones and rules of another job; None while nothing is written.
+        name_object: classifies a box of an image and returns label and score, or None; None names nothing.
         pool: threads that take frames through sessions, where several jobs share them; None is the thread of
             the job.
     """
@@ -111,6 +112,7 @@ class Run:
         self.due: dict[int, str] = {}
         self.events = events or EventSettings()
         self.change_events: Callable[[ForegroundJob], None] | None = None
+        self.name_object: Callable[[Image, Box], tuple[str, float] | None] | None = None
         self.pool: Executor | None = None
         self.strict = False
         from segue.inference.cpu.forms import current  # PyTorch is there, since the session is

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segue.events.archive import EventArchive
-from segue.events.table import last_object
+from segue.events.store.importing import import_archive
+from segue.events.store.store import EventStore
 from segue.jobs.values import DEFAULT_FORMATS, ForegroundJob, InstancesJob, VideoJob
 from segue.sinks import output_paths
 from segue.sinks.outputs import default_folder
@@ -24,11 +25,13 @@ class OutputPlaces:
         folder: folder of the formats, or the file of a single one.
         other_outputs: places that do not follow from the folder, by format.
         snapshots: folder for images of events.
+        name: that of a part; empty for what has no parts.
     """
 
     folder: Path
     other_outputs: Mapping[str, Path]
     snapshots: Path | None = None
+    name: str = ""
 
     @classmethod
     def of(cls, job: VideoJob, name: str) -> OutputPlaces:
@@ -52,7 +55,7 @@ class OutputPlaces:
         name = new_part((self.folder, *self.other_outputs.values(), *images), name)
         parts = {kind: part_path(path, name) for kind, path in self.other_outputs.items()}
         snapshots = None if self.snapshots is None else part_path(self.snapshots, name)
-        return OutputPlaces(part_path(self.folder, name), parts, snapshots)
+        return OutputPlaces(part_path(self.folder, name), parts, snapshots, name)
 
     def next_run(self, name: str, formats: tuple[str, ...]) -> OutputPlaces:
         """The places of a run that goes on after others: events stay where they are."""
@@ -60,18 +63,29 @@ class OutputPlaces:
         return replace(self, folder=folder, other_outputs=self._with_events(formats))
 
     def last_object(self, formats: tuple[str, ...]) -> int:
-        """The last id of an object of earlier runs, by their tables of events, of whole runs or of parts."""
-        return last_object(self.tables(formats))
+        """The last id of an object of earlier runs, by the store of events."""
+        archive = self.archive(formats)
+        if archive is None or not (archive.store.exists() or any(p.table.exists() for p in archive.parts())):
+            return 0
+        store = self.open_store(formats)
+        assert store is not None
+        try:
+            return store.last_object
+        finally:
+            store.close()
 
-    def messages(self, formats: tuple[str, ...]) -> Path:
-        """The file in which messages about events wait; all parts of a run and all runs have the same."""
-        table = self._with_events(formats)[EVENTS]
-        return table.with_name(f".{table.name}.undelivered")
-
-    def scene(self, formats: tuple[str, ...]) -> Path | None:
-        """The file of what a camera knows of its scene, for all its runs; None without a table of events."""
-        table = self._with_events(formats).get(EVENTS)
-        return None if table is None else table.with_name(f".{table.name}.scene")
+    def open_store(self, formats: tuple[str, ...]) -> EventStore | None:
+        """The store of events of all runs, with what was there before it; None without a table of events."""
+        archive = self.archive(formats)
+        if archive is None:
+            return None
+        store = EventStore.open(archive.store)
+        try:
+            import_archive(store, archive)
+        except BaseException:
+            store.close()
+            raise
+        return store
 
     def _with_events(self, formats: tuple[str, ...]) -> Mapping[str, Path]:
         if EVENTS in self.other_outputs or EVENTS not in formats:
@@ -83,11 +97,6 @@ class OutputPlaces:
         table = self._with_events(formats).get(EVENTS)
         folder = None if EVENTS in self.other_outputs else self.folder
         return None if table is None else EventArchive(table, self.snapshots, folder)
-
-    def tables(self, formats: tuple[str, ...]) -> Iterator[Path]:
-        """The tables of events of earlier runs, of whole runs and of parts."""
-        archive = self.archive(formats)
-        yield from () if archive is None else archive.tables()
 
 
 def with_defaults(job: VideoJob, *, endless: bool) -> VideoJob:

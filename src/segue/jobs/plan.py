@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from segue.errors import CheckpointError, PromptError, SegueError, SourceError
-from segue.events.messages.targets import check_targets
 from segue.events.rules import UNKNOWN
+from segue.events.targets import check_targets
 from segue.jobs.record import named_files
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, VideoSource
 from segue.registry import DETECTORS, FORMATS, MODELS, PROMPTERS, NetworkTask

@@ -14,8 +14,8 @@ import numpy as np
 from PIL.Image import Image as PillowImage
 
 from segue.errors import ArgumentError
-from segue.events.messages.targets import NotifyTarget
 from segue.events.options import EventOptions
+from segue.events.targets import NotifyTarget
 from segue.jobs.values import (
     ForegroundJob,
     Job,

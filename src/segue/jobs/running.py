@@ -164,7 +164,7 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
             if outputs.messages is not None:
                 observer.messages(outputs.messages)
             opened.source.on_change(outputs.connection)
-            loop = FrameRun(opened, sink, states, report)
+            loop = FrameRun(opened, sink, states, report, outputs.see)
             if passes is not None:
                 loop.restored = _first_pass(opened, passes, observer, sink, states, cancel)
                 start = time.perf_counter()
@@ -268,7 +268,7 @@ def _finish(
     for name, path in opened.finish().items():
         observer.written(name, path)
         paths[name] = path
-    for text in filter(None, (str(outputs.counts), *opened.summary().splitlines())):
+    for text in filter(None, (outputs.counts, *opened.summary().splitlines())):
         observer.notice(text)
     if undelivered:
         raise UndeliveredError(undelivered)

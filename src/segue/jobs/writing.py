@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
-from functools import partial
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from segue.errors import SinkError, SourceError
-from segue.events.counts import ZoneCounts
+from segue.events.archive import EventArchive
+from segue.events.deliveries import FILE_SECONDS, LAST_SECONDS, Notifiers, begin_receivers
 from segue.events.images.clips import END_SECONDS
-from segue.events.messages.home_assistant import HomeAssistant
-from segue.events.messages.notify import FILE_SECONDS, LAST_SECONDS
-from segue.events.messages.targets import Messages
+from segue.events.monitor import EventMonitor
 from segue.events.options import RULES
+from segue.events.publisher import EventPublisher, TableWarning
+from segue.events.receivers.counts import counts_of, counts_text
 from segue.events.scene.memory import SceneMemory
-from segue.events.sink import TableWarning
+from segue.events.store.store import EventStore, source_key
+from segue.events.store.upkeep import UPKEEP
 from segue.events.table import Event
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Run
@@ -28,6 +31,7 @@ from segue.sessions.session import Passes
 from segue.sinks import Sink, open_sinks
 from segue.sinks.base import BackgroundSink
 from segue.sinks.rotation import RotatingSink, part_name
+from segue.types import Frame, Segmentation
 from segue.utils.notices import warn_caller
 from segue.video.decoding.packets import PacketBuffer
 from segue.video.decoding.readers import ConnectionChange
@@ -43,7 +47,7 @@ class JobOutputs:
     Attributes:
         sink: takes the results.
         paths: file or folder of each format.
-        counts: how often zones were entered and left.
+        messages: what sends to the addresses of ``--notify``; None without any.
     """
 
     def __init__(self, opened: Run, observer: Observer) -> None:
@@ -51,23 +55,50 @@ class JobOutputs:
         self._opened, self._observer = opened, observer
         self._places = OutputPlaces.of(opened.job, opened.source.name)
         self.paths: dict[str, Path] = {}
-        self.counts = ZoneCounts(opened.events.zones)
-        self.messages = self._open_messages()
-        self._memory = self._open_memory()
-        self._home = list[HomeAssistant]()
-        job = opened.job
+        self.counts = counts_text(opened.events.zones, {})
+        self.messages: Notifiers | None = None
+        self._store: EventStore | None = None
+        self._kept: EventArchive | None = None  # cared for as long as the run lasts
+        self._monitor: EventMonitor | None = None
+        self._publisher: EventPublisher | None = None
+        self._pending: list[Event] = []
+        self._lock = RLock()  # held while events are found and handed on, so that they stay in order
         try:
-            if self.messages is not None and isinstance(job, ForegroundJob) and job.home_assistant:
-                self._home = [
-                    HomeAssistant(notifier, opened.source.name, opened.events.zones, target.concerns)
-                    for target, notifier in self.messages.notifiers
-                    if notifier.topic is not None
-                ]
-            self.sink = self._open_sink()
+            if self._has_events:
+                self._open_events()
+            self.sink: Sink = _MonitoredSink(self._open_sink(), self)
         except BaseException:
             self.stop()
             raise
         opened.change_events = self.change_events
+
+    @property
+    def _has_events(self) -> bool:
+        formats = self._opened.job.outputs.formats or ()
+        return self._places.archive(formats) is not None
+
+    def see(self, frame: Frame, result: Segmentation) -> Segmentation:
+        """The result of a frame as everybody sees it; its events wait for :meth:`_MonitoredSink.write`."""
+        if self._monitor is None:
+            return result
+        with self._lock:
+            result, events = self._monitor.update(frame, result)
+            self._pending += events
+            return result
+
+    def pass_events(self) -> None:
+        """Hand on the events of the newest frame, which the outputs have got."""
+        if self._monitor is not None:
+            with self._lock:
+                events, self._pending = self._pending, []
+                self._inner.events(events, self._monitor.objects)
+
+    def finish_events(self) -> None:
+        """Tell of the objects that are there at the end."""
+        if self._monitor is not None:
+            with self._lock:
+                self._pending += self._monitor.finish(goes_on=self._stop_time() is not None)
+                self.pass_events()
 
     def change_events(self, job: ForegroundJob) -> None:
         """Go on with the zones and rules of another job; any thread may call it."""
@@ -75,17 +106,37 @@ class JobOutputs:
         opened.job = opened.job.model_copy(update={name: getattr(job, name) for name in RULES})
         rules = replace(settings.rules, min_frames=opened.events.rules.min_frames)
         opened.events = replace(opened.events, zones=settings.zones, rules=rules)
-        self.counts.change(settings.zones)
-        self.sink.change_events(opened.events)
-        for home in self._home:
-            home.change(settings.zones)
+        if self._monitor is not None and self._publisher is not None:
+            with self._lock:
+                events = self._monitor.change(settings.zones, rules)
+                self._publisher.change(settings.zones)
+                self._inner.events(events, {})
 
     def connection(self, change: ConnectionChange) -> None:
         """Tell everybody that a live source was lost or is back."""
-        self.sink.connection(change)
+        self._inner.connection(change)
+        if self._monitor is not None:
+            with self._lock:
+                self._inner.events(self._monitor.connection(change), {})
         if self.messages is not None:
             self.messages.announce(change.online)
         self._observer.connection(change)
+
+    def end_events(self) -> None:
+        """Count what the run has seen of zones, and close the store; messages may still be sent."""
+        store = self._store
+        if store is None:
+            return
+        with suppress(SinkError):
+            counts = counts_of(store, "run = ?", store.run)
+            self.counts = counts_text(self._publisher.zones if self._publisher else (), counts)
+        store.end_run()
+
+    def abandon(self) -> None:
+        """Keep what is known of the scene, of a run that failed."""
+        if self._monitor is not None:
+            with suppress(SinkError):
+                self._monitor.save()
 
     def record(self) -> None:
         """Write the job beside its results; parts of a run have records of their own."""
@@ -101,7 +152,7 @@ class JobOutputs:
         if messages.undelivered:
             self._observer.begin("messages", messages.total)
         try:
-            left = messages.close(self._delivery_seconds(), self._observer.count, keep=endless)
+            left = messages.close(self._delivery_seconds(), self._observer.count)
         except KeyboardInterrupt:  # all else is complete
             left = messages.undelivered
         return f"{left} of {messages.total} events not delivered{_later(messages, endless)}" if left else ""
@@ -121,36 +172,91 @@ class JobOutputs:
         self._opened.change_events = None
         if self.messages is not None:
             self.messages.stop()
+        # They know this run, which would stay in memory.
+        self._monitor = self._publisher = None
+        self._inner = self.sink = Sink()
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            UPKEEP.leave(kept, look=self._stop_time() is None)
+        store, self._store = self._store, None
+        if store is not None and (lost := store.close()) and self._opened.source.endless:
+            warn_caller(f"{store.problem}; {lost} events wait for room", TableWarning)
 
-    def _open_messages(self) -> Messages | None:
-        """What sends the events of all parts of a job, and those that an earlier run could not deliver."""
-        job, outputs = self._opened.job, self._opened.job.outputs
-        if not isinstance(job, ForegroundJob) or not job.notify:
-            return None
-        queue = self._places.messages(outputs.formats or ())
-        if outputs.overwrite:
-            for path in (queue, *queue.parent.glob(f"{queue.name}-*")):
-                path.unlink(missing_ok=True)
-        return Messages(job.notify, queue, images=self._places.snapshots)
-
-    def _open_memory(self) -> SceneMemory | None:
-        """What a camera knows of its scene, also from earlier runs."""
-        opened, outputs, endless = self._opened, self._opened.job.outputs, self._opened.source.endless
-        is_foreground = isinstance(opened.job, ForegroundJob)
-        if not (is_foreground or endless):
-            return None
-        memory: SceneMemory = opened.events.memory or SceneMemory(
-            self._observer.notice, without_light=is_foreground
+    def _open_events(self) -> None:
+        """Open the store of the camera, what tells of events, and what finds them."""
+        opened, job, source = self._opened, self._opened.job, self._opened.source
+        outputs, formats = job.outputs, job.outputs.formats or ()
+        archive = self._places.archive(formats)
+        assert archive is not None
+        if source.endless:
+            if outputs.overwrite:
+                EventStore.remove(archive.store)
+            goes_on = (outputs.append or outputs.rotate) and not outputs.overwrite
+            found = self._places.open_store(formats) if goes_on else None
+            store = found or EventStore.open(archive.store)
+        else:
+            store = EventStore.open(None)
+        self._store = store
+        key = source_key(str(job.source.place))
+        store.begin_run(key)
+        is_foreground = isinstance(job, ForegroundJob)
+        targets = job.notify if isinstance(job, ForegroundJob) else ()
+        images = self._places.snapshots
+        if targets:
+            self.messages = Notifiers(targets, store, images)
+        else:
+            begin_receivers(store, ())
+        memory: SceneMemory | None = None
+        if is_foreground or source.endless:
+            memory = opened.events.memory or SceneMemory(self._observer.notice, without_light=is_foreground)
+            memory.begin(store if source.endless else None, key)
+        settings = opened.events
+        present = {
+            number: [each.event for each in events if each.is_event]
+            for number, events in store.present().items()
+        }
+        self._monitor = EventMonitor(
+            settings.zones,
+            settings.rules,
+            lambda: source.original_size,
+            name=opened.name_object,
+            memory=memory,
+            filters=() if self.messages is None else [t.only_classes for t, _ in self.messages.targets],
+            present=present,
+            source=source.name,
+            at=source.at,
         )
-        resumes = bool(outputs.append or outputs.rotate) and not outputs.overwrite
-        memory.begin(self._places.scene(outputs.formats or ()) if endless else None, resumes=resumes)
-        return memory
+        if source.endless and images is not None:
+            UPKEEP.care(store, archive, settings.keep)
+            self._kept = archive
+        self._publisher = EventPublisher(
+            store,
+            settings.zones,
+            source.name,
+            self.messages,
+            home_assistant=isinstance(job, ForegroundJob) and job.home_assistant,
+            archive=archive,
+            images=images,
+            tell=self._observer.event,
+            report=self._observer.unwritten,
+            count_clips=self._encoding if outputs.rotate is None else None,
+            stop_time=self._stop_time,
+        )
 
     def _open_sink(self) -> Sink:
+        self._inner = self._opened_sink()
+        return self._inner
+
+    def _opened_sink(self) -> Sink:
         outputs = self._opened.job.outputs
         if outputs.rotate is not None:
             seconds = parse_duration(outputs.rotate, "--rotate")
-            part = RotatingSink(lambda begin: self._open_part(self._places.part(part_name()), begin), seconds)
+            monitor = self._monitor
+            part = RotatingSink(
+                lambda begin: self._open_part(self._places.part(part_name()), begin),
+                seconds,
+                final=lambda: [] if monitor is None else monitor.finish(),
+            )
             return BackgroundSink(part)
         if outputs.append:
             return self._open_part(self._places.next_run(part_name(), outputs.formats or ()))
@@ -178,15 +284,9 @@ class JobOutputs:
             events=replace(
                 opened.events,
                 snapshots=places.snapshots,
-                earlier=self._earlier(),
-                archive=self._places.archive(outputs.formats or ()),
-                stop_time=self._stop_time,
                 packets=self._packets(),
-                memory=self._memory,
-                on_resumed=self._resumed,
-                on_event=partial(self._event, places.snapshots),
-                on_disk=self._observer.unwritten,
-                on_clip=self._encoding if alone else None,
+                publisher=self._publisher,
+                part=places.name,
             ),
         )
         if places is not self._places:
@@ -210,13 +310,6 @@ class JobOutputs:
         settings = result_settings(opened.job, whole=isinstance(opened.given, Passes))
         return settings | ({"whole": True} if opened.job.outputs.whole else {})
 
-    def _earlier(self) -> tuple[Path, ...]:
-        """Tables of earlier runs, for the first part of this one; the objects of its own parts go on."""
-        outputs, first = self._opened.job.outputs, not self.paths
-        if not first or outputs.overwrite or not (outputs.append or outputs.rotate):
-            return ()
-        return tuple(self._places.tables(outputs.formats or ()))
-
     def _stop_time(self) -> float | None:
         """When the run was asked to stop before its end, by ``time.monotonic()``; None while it was not."""
         token = self._opened.frames.token
@@ -233,26 +326,40 @@ class JobOutputs:
                 raise
             warn_caller(f"{error}; the run goes on without", TableWarning)  # on a full disk, for its alarms
 
-    def _event(self, images: Path | None, event: Event) -> None:
-        self.counts.add(asdict(event))
-        if self.messages is not None:
-            self.messages.send(event)
-        for home in self._home:
-            home.see(event, images)
-        self._observer.event(event)
-
-    def _resumed(self, event: Event) -> None:
-        """Restore the sensor of an object that is still in a zone after a restart; no message is sent."""
-        for home in self._home:
-            home.see(event, None)
-
     def _encoding(self, done: int, total: int) -> None:
         if not done:
             self._observer.begin("clips", total)
         self._observer.count(done)
 
 
-def _later(messages: Messages, endless: bool) -> str:
+class _MonitoredSink(Sink):
+    """The outputs of a job, each frame with the events that are known on it."""
+
+    def __init__(self, sink: Sink, outputs: JobOutputs) -> None:
+        self._sink, self._outputs = sink, outputs
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        self._sink.write(frame, segmentation)
+        self._outputs.pass_events()
+
+    def flush(self) -> None:
+        self._sink.flush()
+
+    def close(self) -> None:
+        self._outputs.finish_events()
+        self._sink.close()
+        self._outputs.end_events()
+
+    def suspend(self) -> None:
+        self._outputs.finish_events()
+        self._sink.suspend()
+
+    def abort(self) -> None:
+        self._sink.abort()
+        self._outputs.abandon()
+
+
+def _later(messages: Notifiers, endless: bool) -> str:
     """What happens to messages that have not arrived, in words."""
     if not endless:
         return ""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
-from segue.entries import EventSettings
 from segue.errors import SinkError
 from segue.formats.base import Sink
 from segue.types import Frame, Segmentation
@@ -39,14 +39,9 @@ class MultiSink(Sink):
         for sink in self._sinks:
             sink.connection(change)
 
-    def change_events(self, settings: EventSettings) -> None:
+    def events(self, events: Sequence[Any], objects: Mapping[int, Any]) -> None:
         for sink in self._sinks:
-            sink.change_events(settings)
-
-    def hand_over(self, successor: Sink) -> None:
-        if isinstance(successor, MultiSink):
-            for sink, other in zip(self._sinks, successor._sinks, strict=True):
-                sink.hand_over(other)
+            sink.events(events, objects)
 
     def close(self) -> None:
         self._end(Sink.close.__name__)
@@ -94,12 +89,8 @@ class LenientSink(Sink):
     def connection(self, change: ConnectionChange) -> None:
         self._sink.connection(change)
 
-    def change_events(self, settings: EventSettings) -> None:
-        self._sink.change_events(settings)
-
-    def hand_over(self, successor: Sink) -> None:
-        if isinstance(successor, LenientSink):
-            self._sink.hand_over(successor._sink)
+    def events(self, events: Sequence[Any], objects: Mapping[int, Any]) -> None:
+        self._sink.events(events, objects)
 
     def close(self) -> None:
         if self._missing > 1:
@@ -152,9 +143,9 @@ class BackgroundSink(Sink):
         """Queue a change of the connection; any thread may call it."""
         self._jobs.put(partial(self._sink.connection, change))
 
-    def change_events(self, settings: EventSettings) -> None:
-        """Queue other zones and rules; any thread may call it."""
-        self._jobs.put(partial(self._sink.change_events, settings))
+    def events(self, events: Sequence[Any], objects: Mapping[int, Any]) -> None:
+        """Queue what has happened; any thread may call it."""
+        self._jobs.put(partial(self._sink.events, events, objects))
 
     def flush(self) -> None:
         """Wait until everything queued is written."""

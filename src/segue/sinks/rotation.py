@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from segue.entries import EventSettings
 from segue.formats.base import Sink
 from segue.registry import FORMATS
 from segue.types import Frame, Segmentation
@@ -19,11 +19,17 @@ from segue.video.decoding.readers import ConnectionChange
 class RotatingSink(Sink):
     """Writes to one sink after another, each for ``seconds`` by the times of the frames.
 
-    ``open_part`` opens the sink of the part that begins at a time; the first one is opened now.
+    ``open_part`` opens the sink of the part that begins at a time; the first one is opened now. ``final``
+    gives the last events, where no further part can be opened.
     """
 
-    def __init__(self, open_part: Callable[[float], Sink], seconds: float) -> None:
-        self._open_part, self._seconds = open_part, seconds
+    def __init__(
+        self,
+        open_part: Callable[[float], Sink],
+        seconds: float,
+        final: Callable[[], Sequence[Any]] = lambda: (),
+    ) -> None:
+        self._open_part, self._seconds, self._final = open_part, seconds, final
         self._part: Sink | None = open_part(0.0)
         self._begin = 0.0
 
@@ -45,12 +51,12 @@ class RotatingSink(Sink):
                 following = self._open_part(self._begin)
             except BaseException:
                 if complete is not None:
+                    complete.events(self._final(), {})
                     complete.close()
                     after_failure.pop_all()
                 raise
             after_failure.callback(following.abort)
             if complete is not None:
-                complete.hand_over(following)
                 complete.close()
             after_failure.pop_all()
         self._part = following
@@ -63,9 +69,9 @@ class RotatingSink(Sink):
         if self._part is not None:
             self._part.connection(change)
 
-    def change_events(self, settings: EventSettings) -> None:
+    def events(self, events: Sequence[Any], objects: Mapping[int, Any]) -> None:
         if self._part is not None:
-            self._part.change_events(settings)
+            self._part.events(events, objects)
 
     def close(self) -> None:
         if self._part is not None:

@@ -9,6 +9,8 @@ from contextlib import closing
 from functools import cache
 
 from segue.errors import SegueError
+from segue.utils.database import Migration, VersionError
+from segue.utils.database import migrate as migrate_tables
 
 _TEXT = "TEXT NOT NULL DEFAULT ''"
 
@@ -164,18 +166,14 @@ def migrate(database: sqlite3.Connection) -> int:
 
     Raises SegueError where it is no project, or a newer segue has saved it.
     """
+    steps = {number: Migration(number + 1, make) for number, make in enumerate(MIGRATIONS)}
     version = stored_version(database)
-    if version > len(MIGRATIONS):
-        raise SegueError(
-            f"was saved by a newer segue (version {version} of its tables, this one reads up to "
-            f"{len(MIGRATIONS)}); update segue"
-        )
-    if not version and database.execute("SELECT 1 FROM sqlite_master").fetchone():
-        raise SegueError("damaged or not a project (its tables are others)")
-    for migration in MIGRATIONS[version:]:
-        migration(database)
-    database.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
-    return version
+    try:
+        return migrate_tables(database, steps, version)
+    except VersionError as error:
+        if version > len(MIGRATIONS):
+            raise SegueError(f"{error}; update segue") from None
+        raise SegueError(f"damaged or not a project ({error})") from None
 
 
 @cache

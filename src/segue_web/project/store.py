@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 from filelock import FileLock, Timeout
 
 from segue.errors import SegueError, SinkError
+from segue.utils.database import connect
 from segue.utils.files import make_private, replacing, writing
 from segue_web.project.migrations import WITH_PEOPLE, WITH_REVIEW, migrate, stored_version, tables
 from segue_web.project.newest import newest_changes
@@ -43,13 +44,6 @@ def acting(user: str) -> Iterator[None]:
     finally:
         _actor.reset(token)
 
-
-_PRAGMAS = """
-PRAGMA trusted_schema=OFF;
-PRAGMA journal_mode=WAL;
-PRAGMA synchronous=NORMAL;
-PRAGMA wal_autocheckpoint=64;  -- so that project.db alone is seldom far behind
-"""
 
 Row = dict[str, Any]
 
@@ -120,10 +114,16 @@ class Store:
             except Timeout:
                 raise SegueError(f"{folder}: is open in another process; close that one first") from None
         try:
-            make_private(folder / "project.db")
-            self._db = sqlite3.connect(folder / "project.db", isolation_level=None, check_same_thread=False)
+            # project.db alone is to be seldom far behind.
+            self._db = connect(
+                folder / "project.db",
+                timeout=5.0,
+                synchronous="normal",
+                checkpoint_pages=64,
+                isolation_level=None,
+                check_same_thread=False,
+            )
             self._db.row_factory = sqlite3.Row
-            self._db.executescript(_PRAGMAS)
             self._prepare(dict(video))
             self.opened = LastChange(self.revision)
             if source is not None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from segue.events.messages.targets import Messages
+from segue.events.deliveries import Notifiers
 from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.jobs.observer import Observer
@@ -179,7 +179,7 @@ class LivePage(Observer):
         self._events = [*self._events, (self._event_count, asdict(event))][-EVENTS:]
         self._observer.event(event)
 
-    def messages(self, messages: Messages) -> None:
+    def messages(self, messages: Notifiers) -> None:
         self._observer.messages(messages)
 
     def connection(self, change: ConnectionChange) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from segue.events.messages.notify import NoRedirect
+from segue.events.receivers.http import NoRedirect
 from segue_web.services.assistant import RequestError
 
 MAX_MEDIA_BYTES = 4 << 30

@@ -243,9 +243,8 @@ function focused() {
   return looks ? [] : reviewed.visits.filter((visit) => visit.place === place);
 }
 
-/** Offer the cameras, and hear of the filters. @param {string[]} cameras */
-export function beginActivity(cameras) {
-  offer("by-camera", cameras);
+/** Hear of the filters. */
+export function beginActivity() {
   offer("by-event", KINDS);
   const follow = () => {
     reviewed.load(question()).catch(tell);

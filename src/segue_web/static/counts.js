@@ -1,7 +1,7 @@
 // How many events there were, by hours or days.
 
 import { startsOf, tickOf } from "./calendar.js";
-import { element, make, offer, span, tell } from "./dom.js";
+import { element, make, span, tell } from "./dom.js";
 import { get } from "./http.js";
 
 /** @typedef {{begin: number, events: Record<string, number>}} Count */
@@ -68,9 +68,8 @@ export async function loadCounts() {
   );
 }
 
-/** Offer the cameras, and hear of the choices. @param {string[]} cameras */
-export function beginCounts(cameras) {
-  offer("counts-camera", cameras);
+/** Hear of the choices. */
+export function beginCounts() {
   for (const id of /** @type {const} */ (["counts-camera", "counts-by"]))
     element(id).onchange = () => void loadCounts().catch(tell);
 }

@@ -156,12 +156,11 @@ function togglePlay(/** @type {HTMLElement} */ screen) {
 function markBoxes(visit) {
   /** @type {Map<Mark, HTMLInputElement>} */
   const boxes = new Map();
-  const disabled = looks || !bestView(visit);
   const labels = /** @type {[Mark, string, string][]} */ ([
     ["reviewed", "Reviewed", "R"],
     ["kept", "Keep", "K"],
   ]).map(([mark, text, key]) => {
-    const { box, label } = tick(text, { checked: visit[mark], disabled, title: `${text} (${key})` });
+    const { box, label } = tick(text, { checked: visit[mark], disabled: looks, title: `${text} (${key})` });
     box.onchange = () => void reviewed.mark([visit], mark, box.checked).catch(tell);
     boxes.set(mark, box);
     return label;

@@ -2,7 +2,7 @@
 
 import { get, send } from "./http.js";
 import { Store } from "./store.js";
-import { markable } from "./visits.js";
+import { numberOf, numbersByCamera } from "./visits.js";
 
 /**
  * @typedef {import("./visits.js").Visit} Visit
@@ -13,7 +13,7 @@ import { markable } from "./visits.js";
 
 /** visits that are asked for at once */
 const PAGE = 60;
-/** events whose marks are sent at once */
+/** visits whose marks are sent at once */
 const AT_ONCE = 300;
 
 /** the part of a change that concerns marks and the selection alone */
@@ -104,21 +104,18 @@ class ReviewList extends Store {
   mark(visits, mark, value) {
     this.numSaving += 1;
     const turn = this.saving.then(async () => {
-      /** @type {Map<string, Record<Mark, boolean>>} */
+      /** @type {Map<string, Record<Mark, boolean> & {by: string}>} */
       const marks = new Map();
-      for (const { camera, part, clips } of markable(visits))
-        for (let from = 0; from < Object.keys(clips).length; from += AT_ONCE) {
-          const some = Object.fromEntries(Object.entries(clips).slice(from, from + AT_ONCE));
-          const response = await send(`marks/${camera}`, { part, clips: some, mark, value });
+      for (const [camera, numbers] of numbersByCamera(visits))
+        for (let from = 0; from < numbers.length; from += AT_ONCE) {
+          const some = numbers.slice(from, from + AT_ONCE);
+          const response = await send(`marks/${camera}`, { visits: some, mark, value });
           if (!response.ok) throw new Error(await response.text());
-          for (const [snapshot, now] of Object.entries(await response.json()))
-            marks.set(`${camera}/${part}/${snapshot}`, now);
+          for (const [number, now] of Object.entries(await response.json())) marks.set(`${camera}/${number}`, now);
         }
       // The list may have been loaded again meanwhile.
-      for (const visit of new Set([...visits, ...this.visits])) {
-        const [{ part, snapshot }] = visit.events;
-        Object.assign(visit, marks.get(`${visit.camera}/${part}/${snapshot}`));
-      }
+      for (const visit of new Set([...visits, ...this.visits]))
+        Object.assign(visit, marks.get(`${visit.camera}/${numberOf(visit)}`));
     });
     this.saving = turn
       .catch(() => undefined)

@@ -91,22 +91,15 @@ export const addressOf = (camera, part, file) => `files/${camera}/${part ? `${pa
 /** The best image of a visit: that of its first event that has one. @param {Visit} visit */
 export const bestView = ({ events }) => events.find(({ snapshot }) => isFile(snapshot));
 
-/**
- * Its events by their parts, as marks are set: images with their clips.
- * @param {Visit[]} visits @returns {{camera: string, part: string, clips: Record<string, string>}[]}
- */
-export function markable(visits) {
-  /** @type {Map<string, {camera: string, part: string, clips: Record<string, string>}>} */
-  const parts = new Map();
-  for (const { camera, events } of visits)
-    for (const { part, snapshot, clip } of events) {
-      if (!isFile(snapshot)) continue;
-      const key = `${camera}/${part}`;
-      const of = parts.get(key) ?? { camera, part, clips: {} };
-      of.clips[snapshot] = clip;
-      parts.set(key, of);
-    }
-  return [...parts.values()];
+/** Its number in the store of its camera. @param {Visit} visit */
+export const numberOf = ({ place }) => Number(place.slice(place.lastIndexOf("/") + 1));
+
+/** Numbers of visits by their cameras, as marks are set. @param {Visit[]} visits @returns {Map<string, number[]>} */
+export function numbersByCamera(visits) {
+  /** @type {Map<string, number[]>} */
+  const numbers = new Map();
+  for (const visit of visits) numbers.set(visit.camera, [...(numbers.get(visit.camera) ?? []), numberOf(visit)]);
+  return numbers;
 }
 
 /** Seconds at which a shared clip is to begin for an event: three before it, as a clip begins. */

@@ -5,7 +5,7 @@ import { drawn } from "./camera.js";
 import { cameras } from "./cameras.js";
 import { listenKeys } from "./controls.js";
 import { beginCounts, loadCounts } from "./counts.js";
-import { element, headerButton, letThemeChange, press, tell } from "./dom.js";
+import { element, headerButton, letThemeChange, offer, press, tell } from "./dom.js";
 import "./health.js";
 import { follow, goOn, tryLook } from "./look.js";
 import "./wall.js";
@@ -65,7 +65,12 @@ listenKeys(() => (element("dialog").open ? {} : { ...PAGE_KEYS, ...(cameras.view
 addEventListener("hashchange", navigate);
 new ResizeObserver(() => cameras.changed()).observe(element("view"));
 await tryLook();
-beginActivity(Object.keys(cameras.states));
-beginCounts(Object.keys(cameras.states));
+beginActivity();
+beginCounts();
+const offerCameras = () => {
+  for (const id of /** @type {const} */ (["by-camera", "counts-camera"])) offer(id, Object.keys(cameras.states));
+};
+offerCameras();
+cameras.listen(offerCameras); // others may come while the page is open
 navigate();
 goOn();

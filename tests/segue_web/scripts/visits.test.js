@@ -9,7 +9,7 @@ import {
   bestView,
   countText,
   lengthText,
-  markable,
+  numbersByCamera,
   startIn,
 } from "../../../src/segue_web/static/visits.js";
 
@@ -30,7 +30,7 @@ const event = (kind, seconds, more = {}) => ({
 
 const visit = (camera, start, end, more = {}) => ({
   camera,
-  place: `${start}/${camera}//0`,
+  place: `${camera}/${100 + start}`,
   object: 1,
   label: null,
   zones: [],
@@ -97,10 +97,17 @@ test("marks go to all events that have an image, by their parts", () => {
   ];
   const one = visit("gate", 0, 2, { events });
   assert.equal(bestView(one), events[1]);
-  assert.deepEqual(markable([one]), [
-    { camera: "gate", part: "", clips: { "a.jpg": "a.mp4" } },
-    { camera: "gate", part: "20261130T110000Z", clips: { "b.jpg": "" } },
-  ]);
+});
+
+test("a mark is that of whole visits, with or without images", () => {
+  const visits = [visit("gate", 0, 2), visit("yard", 5, null), visit("gate", 9, 9, { events: [] })];
+  assert.deepEqual(
+    [...numbersByCamera(visits)],
+    [
+      ["gate", [100, 109]],
+      ["yard", [105]],
+    ],
+  );
 });
 
 test("a clip that events share is shown from the event on", () => {

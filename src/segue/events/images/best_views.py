@@ -79,6 +79,11 @@ class BestViews:
                 view.name = named_score
         return view.name
 
+    def known(self, number: int) -> str | None:
+        """The label of an object as far as it is known, without a further look."""
+        view = self._views.get(number)
+        return None if view is None or view.name is None else view.name[0]
+
     def forget(self, number: int) -> None:
         """An object is gone for good."""
         self._views.pop(number, None)

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from contextvars import copy_context
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import cv2
 import numpy as np
 
 from segue.errors import SinkError
-from segue.events.archive import PENDING, pending_path
+from segue.events.archive import pending_path
 from segue.events.images.outlines import Outline, append_outlines, outline_track, outlines_of
-from segue.events.marks import NAME
 from segue.formats.overlay import OverlayVideoSink
 from segue.types import Frame, Image, ObjectInfo, Segmentation
 from segue.utils.files import replacing, writing
@@ -41,7 +38,6 @@ END_SECONDS = 1.0
 
 QUALITY = 90  # of JPEG, in percent
 
-_PENDING = re.compile(rf"\.(?P<clip>{NAME}){re.escape(PENDING)}")
 _LOOK_SECONDS = 0.1  # how often one that waits for its turn looks whether the run ends
 
 _ENCODERS = threading.BoundedSemaphore(num_cores())
@@ -49,6 +45,10 @@ _ENCODERS = threading.BoundedSemaphore(num_cores())
 
 _in_work: set[Path] = set()
 """Clips that this process is making; others that are pending are those of a run that has ended."""
+
+
+Note = Callable[[Path, Literal["complete", "lost"]], None]
+"""Takes a clip and what became of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,11 @@ class ClipWriter:
         live: drop clips rather than wait for the encoder, and keep those that are not complete when a run is
             to stop.
         waiting: clips that may wait.
-        report: called with what became of a clip: nothing where it is complete, else why it was left out.
+        report: called with nothing where a clip is complete, else why it was left out.
         packets: those of the stream; None has all clips encoded.
+
+    Attributes:
+        note: called with each clip that is made, or lost, in any thread.
     """
 
     def __init__(
@@ -129,21 +132,16 @@ class ClipWriter:
     ) -> None:
         self._fps, self._pixel_aspect, self._live, self._waiting = fps, pixel_aspect, live, waiting
         self._report, self._packets = report, packets
+        self.note: Note = lambda *_: None
         self._work: list[tuple[Future[bool | SinkError], Clip]] = []
         self._ends = threading.Event()  # nothing more is encoded
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-snapshots")
         self._finishing: threading.Thread | None = None
 
-    def submit(self, call: Callable[..., None], *arguments: Any) -> Future[None]:
-        """Have something else done in the thread of the clips."""
-        return self._thread.submit(copy_context().run, call, *arguments)  # its warnings name the camera
-
     def begin(self, path: Path, first: float, until: float, moments: Iterable[Moment]) -> Clip:
-        """Begin a clip, which has a hidden file until it is complete."""
+        """Begin a clip; writes nothing."""
         if self._live:
             _in_work.add(path)
-            with suppress(OSError):  # on a full disk
-                pending_path(path).touch()
         clip = Clip(path, first, until, [*moments])
         if self.copies:
             clip.packets = self._packets
@@ -165,22 +163,22 @@ class ClipWriter:
             self._take(*self._work.pop(0))
         self._submit(clip)
 
-    def finish(self, folders: Iterable[Path], lost: Callable[[Path], None]) -> None:
-        """Have clips encoded that earlier runs have left in folders, beside those of this run.
+    def finish(self, clips: Iterable[Path], note: Note) -> None:
+        """Have clips encoded that earlier runs have left, beside those of this run.
 
         Args:
-            folders: where hidden files of clips may be.
-            lost: called with clips that cannot be made any more.
+            clips: those that are not complete.
+            note: called with each that is made, or cannot be made any more.
         """
-        paths = [path for folder in folders for path in pending_clips(folder) if path not in _in_work]
+        paths = [path for path in clips if path not in _in_work]
         if not paths:
             return
         _in_work.update(paths)
 
         def finish() -> None:
             for path in paths:
-                if not self._ends.is_set() and not finish_clip(path, self._ends):
-                    lost(path)
+                if not self._ends.is_set() and (state := finish_clip(path, self._ends)) is not None:
+                    note(path, state)
             _in_work.difference_update(paths)
 
         self._finishing = context_thread(finish, "segue-clips")
@@ -212,18 +210,26 @@ class ClipWriter:
                 on_clip(done, len(left))
             wait([work], timeout=None if limit is None else max(0.0, limit - time.monotonic()))
         self._end(waits=limit is None)
-        return sum(self._take(*each) for each in self._work)
+        kept = sum(self._take(*each) for each in self._work)
+        self._forget_run()
+        return kept
 
     def abort(self, clips: Iterable[Clip]) -> None:
         """End without the clips that are not complete; a live source keeps them for the next run."""
         self._end()
         for clip in (*(clip for work, clip in self._work if _outcome(work) is False), *clips):
             self._keep(clip)
+        self._forget_run()
+
+    def _forget_run(self) -> None:
+        """Whoever hears of clips knows this writer: the run that has ended would stay in memory."""
+        self._work, self._report = [], lambda _: None
 
     def _submit(self, clip: Clip, *, drop: bool = True) -> None:
         """Have a clip encoded, unless it is of a live source and too many wait."""
         if drop and self._live and len(self._work) >= self._waiting:
             self._forget(clip)
+            self.note(clip.path, "lost")
             self._report("they came faster than they are encoded")
             return
         self._work.append((self._thread.submit(self._write, clip), clip))
@@ -236,6 +242,13 @@ class ClipWriter:
             self._finishing.join()
 
     def _write(self, clip: Clip) -> bool | SinkError:
+        """Make a clip, in the thread; what became of it is noted at once."""
+        outcome = self._made(clip)
+        if outcome is not False:
+            self.note(clip.path, "complete" if outcome is True else "lost")
+        return outcome
+
+    def _made(self, clip: Clip) -> bool | SinkError:
         try:
             if clip.packets is not None and copy_clip(clip, clip.packets):
                 return True
@@ -284,14 +297,6 @@ class ClipWriter:
 def _outcome(work: Future[bool | SinkError]) -> bool | SinkError:
     """What became of a clip that has been waited for: False where it was not written."""
     return False if work.cancelled() or not work.done() else work.result()
-
-
-def pending_clips(folder: Path) -> list[Path]:
-    """The clips of a folder that are not complete, in order of their numbers."""
-    with suppress(OSError):
-        names = sorted(entry.name for entry in os.scandir(folder))
-        return [folder / match["clip"] for name in names if (match := _PENDING.fullmatch(name))]
-    return []
 
 
 @contextmanager
@@ -393,19 +398,19 @@ def read_packets(clip: Path) -> tuple[Clip, float | None, Fraction]:
     return Clip(clip, times[0], times[-1], read), None if fps is None else float(fps), aspect
 
 
-def finish_clip(path: Path, ends: threading.Event) -> bool:
-    """Encode a clip that an earlier run has left; gives False where there is nothing of which to make it."""
+def finish_clip(path: Path, ends: threading.Event) -> Literal["complete", "lost"] | None:
+    """Encode a clip that an earlier run has left; None where a later run is to do it."""
+    state: Literal["complete", "lost"] = "complete"
     try:
         if not path.exists() and not write_clip(*read_packets(path), ends):
-            return True  # the next run does it
-        is_made = True
-    except SinkError:  # on a full disk; the next run tries it again
-        return True
+            return None
+    except SinkError:  # on a full disk
+        return None
     except Exception:  # whatever is in the file
-        is_made = False
+        state = "lost"
     with suppress(OSError):
         pending_path(path).unlink(missing_ok=True)
-    return is_made
+    return state
 
 
 def to_jpeg(image: object) -> bytes:

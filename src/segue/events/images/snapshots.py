@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import re
-import threading
-import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace as replace_fields
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 
 from segue.entries import SQUARE
 from segue.errors import SinkError
-from segue.events.archive import PENDING, EventArchive
+from segue.events.archive import PENDING
 from segue.events.images.best_views import view_score
 from segue.events.images.clips import MAX_FRAMES, Clip, ClipWriter, Moment, to_jpeg
-from segue.events.marks import MARKS, NAME
-from segue.events.retention import JOURNAL, LOST, DeletionJournal, Retention, delete_expired, warn_once
+from segue.events.images.names import NAME
+from segue.events.receivers.base import SENT, Delivery, FileReceiver
+from segue.events.store.retention import Retention
+from segue.events.store.store import EventStore, MediaState, RecordedEvent
 from segue.events.table import Event
+from segue.formats.frames import Size, known_size
 from segue.types import Frame, Segmentation
 from segue.utils.files import make_folder, write_complete, writing
 from segue.utils.notices import warn_caller
@@ -45,9 +47,6 @@ BETTER = 1.5
 """By how much a later view of an object must show more for the image of its coming to be replaced."""
 
 BOX = (40, 90, 255)  # colour of the box around the object, BGR
-
-KEEP_SECONDS = 60.0
-"""How often a camera looks for images and clips that are no longer kept."""
 
 _OURS = re.compile(
     rf"(?P<whole>{NAME})|\.{NAME}\.[0-9a-f]{{8}}\.partial|(?P<pending>\.{NAME}{re.escape(PENDING)})"
@@ -81,7 +80,7 @@ class _LeftOut:
         self._problem = problem
 
 
-class Snapshots:
+class Snapshots(FileReceiver):
     """Writes ``00007-enter-3.jpg`` and ``.mp4``, encoded in a thread, for the seventh event, about object 3.
 
     Events within twenty seconds share the clip of the first of them. The image of an ``enter`` shows the best
@@ -99,9 +98,7 @@ class Snapshots:
             where they are again.
         pixel_aspect: width of a pixel by its height.
         waiting: clips that may wait for the encoder.
-        keep: how long images and clips are kept; None for ever.
-        keep_every: seconds after which a live source looks for those that are no longer kept.
-        archive: all parts: the limits apply to them, and their clips are finished; None for this folder.
+        keep: how long images and clips of a camera are kept; None for ever.
         stop_time: says when the run was asked to stop, by ``time.monotonic()``: until a second after it clips
             of a live source are waited for, and the next run finishes the others. None while it was not.
         packets: those of the stream, of which clips are made as they came; None has clips encoded, with the
@@ -124,8 +121,6 @@ class Snapshots:
         pixel_aspect: Fraction = SQUARE,
         waiting: int = WAITING,
         keep: Retention | None = None,
-        keep_every: float = KEEP_SECONDS,
-        archive: EventArchive | None = None,
         stop_time: Callable[[], float | None] = lambda: None,
         packets: PacketBuffer | None = None,
     ) -> None:
@@ -142,17 +137,15 @@ class Snapshots:
                 self.last = max(self.last, int(path.name.partition("-")[0]))
             elif not (append and match["pending"]):
                 path.unlink()
-        if not append:
-            (folder / MARKS).unlink(missing_ok=True)
-            (folder / JOURNAL).unlink(missing_ok=True)
-        self._keep, self._keep_every, self._archive, self._stop_time = keep, keep_every, archive, stop_time
-        self._looked = -math.inf  # when what is kept was looked at
-        self._retention: Future[None] | None = None  # that looks at it
-        self._journal = DeletionJournal(folder)
-        self._table_changed = threading.Event()  # its table is to be looked at
-        self._folder, self._live, self._on_clip = folder, live, on_clip
+        self.retention, self._stop_time = keep, stop_time
+        self._store: EventStore | None = None
+        self._part = ""
+        self._size_of: Size = None
+        self.folder, self._live, self._on_clip = folder, live, on_clip
         self._size = (0, 0)
+        self._waiting: list[tuple[Path, bytes]] = []  # images of events that are to be written
         self._past: deque[Moment] = deque(maxlen=MAX_FRAMES)
+        self._objects: Mapping[int, Event] = {}
         self._open: list[Clip] = []
         self._views: dict[int, tuple[Path, float]] = {}  # image of the coming of an object, and its worth
         self._left_out = _LeftOut(on_disk)  # apart, so that no cycle keeps a run in memory that has ended
@@ -160,17 +153,44 @@ class Snapshots:
         self._clips = ClipWriter(
             fps, pixel_aspect, live=live, waiting=waiting, report=self._left_out.note, packets=packets
         )
-        if live:
-            self._clips.finish(dict.fromkeys([folder, *self._folders()]), self._note_lost)
 
-    def see(self, frame: Frame, segmentation: Segmentation, size: tuple[int, int]) -> None:
+    def attach(
+        self, store: EventStore, part: str = "", size: Size = None, images: Path | None = None
+    ) -> None:
+        """Note in a store what there is, and finish the clips that earlier runs have left.
+
+        Args:
+            store: of the run.
+            part: name of the part of it whose images these are.
+            size: height and width of the boxes of events; None is that of each mask.
+            images: folder of the images of all parts.
+        """
+        self._store, self._part, self._size_of = store, part, size
+        self._clips.note = partial(_note_clip, store, part)
+        store.reserve(self.last)
+        if self._live:
+            self._finish_clips(store, images or self.folder)
+
+    def _finish_clips(self, store: EventStore, images: Path) -> None:
+        try:
+            rows = store.read(
+                "select parts.name, media.name from media join parts on parts.id = part"
+                " where state = 'pending' and media.name like '%.mp4'"
+            )
+        except SinkError:  # as on a full disk: the next run does it
+            return
+        parts = {(images / part / name if part else images / name): part for part, name in rows}
+
+        def note(clip: Path, state: Literal["complete", "lost"]) -> None:
+            _note_clip(store, parts[clip], clip, state)
+
+        self._clips.finish(parts, note)
+
+    def see(self, frame: Frame, result: Segmentation) -> None:
         """Take a frame, before the events that are known on it."""
-        if self._live and time.monotonic() - self._looked > self._keep_every:
-            self._looked = time.monotonic()
-            if self._retention is None or self._retention.done():
-                self._retention = self._clips.submit(self._tidy)
         make = Moment.outlined if self._clips.copies else Moment.of
-        moment, self._size, self._newest = make(frame, segmentation), size, frame
+        height, width = known_size(self._size_of) or result.mask.shape
+        moment, self._size, self._newest = make(frame, result), (height, width), frame
         self._past.append(moment)
         while self._past[0].time < frame.time - SECONDS_BEFORE_EVENT - ROUNDING:
             self._past.popleft()
@@ -180,77 +200,65 @@ class Snapshots:
             self._open.remove(clip)
             self._clips.encode(clip)
 
-    def deleted(self, table: Path, *, last: bool = False) -> dict[str, str]:
-        """What the table of these images is to say in place of names, if that is due or ``last``."""
-        if not (last or self._table_changed.is_set()):
-            return {}
-        self._table_changed.clear()
-        return self._journal.words() if last or self._journal.needs_update(table) else {}
-
-    def marked_deleted(self, names: Collection[str]) -> None:
-        """The table says so."""
-        self._journal.remove(names)
-
-    def _folders(self) -> list[Path]:
-        try:
-            return [] if self._archive is None else self._archive.folders()
-        except OSError:
-            return []
-
-    def _tidy(self) -> None:
-        """Delete what is no longer kept; tables that nobody writes say what is gone from time to time."""
-        try:
-            if self._keep is not None and self._archive is None:
-                delete_expired([self._folder], self._keep, report=warn_once)
-            elif self._keep is not None and self._archive is not None:
-                self._archive.delete_expired(self._keep, self._folder)
-            self._note_in_other_tables()
-        except (SinkError, OSError) as error:
-            warn_once(f"retention in {self._folder}", f"{self._folder}: --keep waits: {error}")
-        else:
-            warn_once(f"retention in {self._folder}", "")
-        self._table_changed.set()
-
-    def _note_lost(self, clip: Path) -> None:
-        """Let the table of a clip say that it is lost."""
-        DeletionJournal(clip.parent).add([clip.name], LOST)
-        self._table_changed.set()
-
-    def _note_in_other_tables(self) -> None:
-        """Let tables of other parts, which nobody writes, say what is gone, where that is due."""
-        for part in () if self._archive is None else self._archive.parts():
-            if part.folder not in (None, self._folder):
-                part.note_deleted()
-
-    def add(self, number: int, event: Event) -> tuple[str, str]:
-        """Write the image of an event and begin its clip, unless one is open; gives the names of both."""
-        if not self._past:
-            return "", ""
-        name = f"{number:05d}-{event.event}-{event.object}"
-        path, now = self._folder / f"{name}.jpg", self._past[-1]
-        self._write_image(path, event)
-        if event.event == "enter":
-            self._views[event.object] = path, self._score(event)
-        elif event.event in ("leave", "end"):
-            self._views.pop(event.object, None)
+    def describe(self, event: RecordedEvent) -> RecordedEvent:
+        """Name the image of an event and its clip, which begins unless one is open; writes nothing."""
+        if not (self._past and event.event.object and event.is_event):
+            return event
+        happened = event.event
+        name = f"{event.seq:05d}-{happened.event}-{happened.object}"
+        path, now = self.folder / f"{name}.jpg", self._past[-1]
+        shown = self._best_view(happened)
+        image = self._image_of(shown)
+        if happened.event == "enter":
+            self._views[happened.object] = path, self._score(shown)
+        elif happened.event in ("leave", "end"):
+            self._views.pop(happened.object, None)
+        self._waiting.append((path, image))
         if not (self._open and now.time <= self._open[-1].first + TOGETHER + ROUNDING):
             until = now.time + SECONDS_AFTER_EVENT
             self._open.append(self._clips.begin(path.with_suffix(".mp4"), now.time, until, self._past))
+            self._note(path.with_suffix(".mp4").name, "pending")
         self._open[-1].until = now.time + SECONDS_AFTER_EVENT
-        return path.name, self._open[-1].path.name
+        named = replace_fields(happened, snapshot=path.name, clip=self._open[-1].path.name)
+        return replace_fields(event, event=named, image=image)
 
-    def improve(self, event: Event) -> None:
-        """Take an object as the newest frame shows it, which may be a better view of it."""
-        path, score = self._views.get(event.object, (None, 0.0))
-        if path is not None and self._score(event) > BETTER * score:
-            self._views[event.object] = path, self._score(event)
-            self._write_image(path, event)
+    def _best_view(self, event: Event) -> Event:
+        """An event as its image shows it: an ``enter`` is known frames later, mostly with more to see."""
+        now = self._objects.get(event.object)
+        if event.event != "enter" or now is None or now.area <= event.area:
+            return event
+        return replace_fields(now, event="enter")
+
+    def know(self, objects: Mapping[int, Event]) -> None:
+        """Take the objects that are there, each as an event at its last position."""
+        self._objects = objects
+
+    def send(self, message: RecordedEvent, timeout: float) -> Delivery:
+        return SENT  # flush writes it
+
+    def flush(self) -> None:
+        """Write the images of events."""
+        waiting, self._waiting = self._waiting, []
+        for path, image in waiting:
+            self._write_image(path, image)
+
+    def improve(self, objects: Mapping[int, Event]) -> None:
+        """Take objects as the newest frame shows them, which may be better views of them."""
+        for event in objects.values():
+            path, score = self._views.get(event.object, (None, 0.0))
+            if path is not None and self._score(event) > BETTER * score:
+                self._views[event.object] = path, self._score(event)
+                self._write_image(path, self._image_of(event))
+
+    def _note(self, name: str, state: MediaState, size: int = 0) -> None:
+        if self._store is not None:
+            self._store.set_media(self._part, name, state, size)
 
     def _score(self, event: Event) -> float:
         return view_score((event.x0, event.y0, event.x1, event.y1), event.area, self._size)
 
-    def _write_image(self, path: Path, event: Event) -> None:
-        """Write the frame of an event with a box around the object."""
+    def _image_of(self, event: Event) -> bytes:
+        """The frame of an event with a box around the object, as JPEG."""
         moment = next((item for item in self._past if item.index == event.frame), self._past[-1])
         newest = self._newest
         if newest is not None and (moment is self._past[-1] or not moment.jpeg):
@@ -263,22 +271,26 @@ class Snapshots:
         start = round(event.x0 * across) - thick, round(event.y0 * down) - thick
         end = round(event.x1 * across) + thick - 1, round(event.y1 * down) + thick - 1
         cv2.rectangle(image, start, end, BOX, thick)
+        return to_jpeg(image)
+
+    def _write_image(self, path: Path, image: bytes) -> None:
         with self._lenient():
-            write_complete(path, to_jpeg(image))
+            write_complete(path, image)
+        is_written = path.exists()
+        self._note(path.name, "complete" if is_written else "lost", len(image) if is_written else 0)
 
     def close(self) -> None:
         """Complete all clips, with what has come; of a run that is to stop the next run may finish some."""
+        self.flush()
         clips, self._open = self._open, []
         stop_time = self._stop_time()
         kept = self._clips.close(clips, stop_time=stop_time, on_clip=self._on_clip)
-        if stop_time is None and self._retention is not None and not self._retention.cancelled():
-            self._retention.result()
         if self._left_out.count:
             reason = self._left_out.reason
-            message = f"{self._folder}: {self._left_out.count} images or clips left out ({reason})"
+            message = f"{self.folder}: {self._left_out.count} images or clips left out ({reason})"
             warn_caller(message, SnapshotWarning)
         if kept:
-            warn_caller(f"{self._folder}: the next run finishes {kept} clips", SnapshotWarning)
+            warn_caller(f"{self.folder}: the next run finishes {kept} clips", SnapshotWarning)
 
     def abort(self) -> None:
         """End without the clips that are not complete; those that are stay."""
@@ -296,3 +308,11 @@ class Snapshots:
             self._left_out.note(str(error))
         else:
             self._left_out.note("")
+
+
+def _note_clip(store: EventStore, part: str, clip: Path, state: Literal["complete", "lost"]) -> None:
+    """Say in the store what became of a clip; apart, so that no cycle keeps a run in memory."""
+    size = 0
+    with suppress(OSError):
+        size = clip.stat().st_size if state == "complete" else 0
+    store.set_media(part, clip.name, state, size)

@@ -1,10 +1,9 @@
-"""What a camera knows of its scene from run to run, and the file in which it outlives the process."""
+"""What a camera knows of its scene from run to run, and how it outlives the process in the store."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Container
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ValidationError
@@ -13,12 +12,12 @@ from segue.errors import SinkError
 from segue.events.scene.light import LightFilter
 from segue.events.scene.scenery import Scenery, SceneryRecord
 from segue.events.scene.standing import ObjectsRecord, StandingObjects
+from segue.events.store.store import EventStore
 from segue.types import Frame, Segmentation
-from segue.utils.files import reason_of, write_complete, writing
 from segue.utils.inputs import first_line
 
 MAX_BYTES = 64 << 20
-"""Bytes of the largest file that is read."""
+"""Bytes of the largest record that is read."""
 
 SAVE_SECONDS = 10.0
 """How often what is new is written at most; a camera that is killed forgets no more."""
@@ -28,7 +27,7 @@ REFRESH_SECONDS = 600.0
 
 
 class SceneRecord(BaseModel, frozen=True, extra="forbid"):
-    """The content of the file.
+    """What is stored.
 
     Attributes:
         format: its version.
@@ -36,7 +35,7 @@ class SceneRecord(BaseModel, frozen=True, extra="forbid"):
         scenery: places where something comes and goes again and again.
     """
 
-    format: Literal["segue-scene-1"]
+    format: Literal["segue-scene-1", "segue-scene-2"]
     objects: ObjectsRecord | None = None
     scenery: SceneryRecord = SceneryRecord()
 
@@ -60,29 +59,31 @@ class SceneMemory:
         self._notice = notice
         self.scenery, self.standing = Scenery(notice), StandingObjects()
         self._light = LightFilter() if without_light else None
-        self._path: Path | None = None
-        self._is_new = True
+        self._storage: EventStore | None = None
+        self._source: str | None = None
         self._saved: object = None  # what was written last
         self._saved_time = self._checked_time = -float("inf")
         self._problem = ""
 
-    def begin(self, path: Path | None, *, resumes: bool) -> None:
+    def begin(self, storage: EventStore | None, source: str) -> None:
         """Begin a run, with another clock than the one before.
 
+        What is known of a scene belongs to its source: that of another one begins with what was known of it.
+
         Args:
-            path: the file; None has none.
-            resumes: whether it goes on after runs of earlier processes; else their file is removed.
+            storage: where it is stored; None keeps it in memory.
+            source: key of the source.
         """
-        self._path = path
+        is_new = self._source != source or storage is None
+        if self._source not in (None, source):
+            self.save()
+            self.scenery.forget()
+            self.standing.forget()
+        self._storage, self._source = storage, source
         self.scenery.restart()
         self.standing.restart()
-        if self._is_new and path is not None:
-            if resumes:
-                self._load(path)
-            else:
-                with writing(path):
-                    path.unlink(missing_ok=True)
-        self._is_new = False
+        if is_new and storage is not None:
+            self._load(storage, source)
 
     def resume(self, numbers: Container[int]) -> set[int]:
         """Go on with objects whose end nobody has been told, see :meth:`.standing.StandingObjects.resume`."""
@@ -94,23 +95,24 @@ class SceneMemory:
             result = self._light.see(frame, result, self.standing.background)
         result = self.standing.see(frame, self.scenery.see(result))
         now = time.monotonic()
-        if self._path is not None and now - self._checked_time >= SAVE_SECONDS:
+        if self._storage is not None and now - self._checked_time >= SAVE_SECONDS:
             self._checked_time = now
             if self._summary() != self._saved or now - self._saved_time >= REFRESH_SECONDS:
-                self.save()
+                self.save(now=False)
         return result
 
-    def save(self) -> set[int]:
-        """Write the file, unless the disk is full; gives the objects that stand, which the next run has."""
-        if self._path is None:
+    def save(self, *, now: bool = True) -> set[int]:
+        """Store what is known, unless the disk is full; gives the objects that the next run has."""
+        if self._storage is None or self._source is None:
             return set()
-        self._saved_time, self._saved = time.monotonic(), self._summary()
+        summary = self._summary()
         ids, scenery = self.standing.ids, self.scenery.record()
-        if not ids and scenery == SceneryRecord() and not self._path.exists():
+        if not ids and scenery == SceneryRecord() and self._saved is None:
             return set()  # nothing has ever stood here
-        record = SceneRecord(format="segue-scene-1", objects=self.standing.record(), scenery=scenery)
+        self._saved_time, self._saved = time.monotonic(), summary
+        record = SceneRecord(format="segue-scene-2", objects=self.standing.record(), scenery=scenery)
         try:
-            write_complete(self._path, record.model_dump_json().encode())
+            self._storage.save_scene(self._source, record.model_dump_json(), now=now)
         except SinkError as error:
             self._note_problem(f"{error}; what stands is forgotten at a restart")
             return set()
@@ -121,24 +123,27 @@ class SceneMemory:
         """What is new if it is another one."""
         return self.standing.ids, self.scenery.record()
 
-    def _load(self, path: Path) -> None:
+    def _load(self, storage: EventStore, source: str) -> None:
         try:
-            with path.open("rb") as file:
-                data = file.read(MAX_BYTES + 1)
-            if len(data) > MAX_BYTES:
+            text = storage.scene(source)
+            if text is None:
+                self._saved = None
+                return
+            if len(text) > MAX_BYTES:
                 raise ValueError("it is too large")
-            record = SceneRecord.model_validate_json(data)
+            record = SceneRecord.model_validate_json(text)
             if record.objects is not None:
                 self.standing.restore(record.objects)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            self._note_problem(f"{path}: cannot be read ({reason_of(error)}); what stands is background")
+        except SinkError as error:
+            self._note_problem(f"{error}; what stands is background")
         except (ValidationError, ValueError) as error:
             reason = first_line(error) if not isinstance(error, ValidationError) else "another content"
-            self._note_problem(f"{path}: is ignored, it is no file of what stands ({reason})")
+            self._note_problem(
+                f"what stood in front of the camera is forgotten: its record is damaged ({reason})"
+            )
         else:
             self.scenery.restore(record.scenery)
+            self._saved = self._summary()
 
     def _note_problem(self, text: str) -> None:
         if text != self._problem:

@@ -6,7 +6,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -65,10 +64,14 @@ class SceneryRecord(BaseModel, frozen=True, extra="forbid"):
 
     Attributes:
         places: those that are scene, as shares of the image.
+        numbers: the number of each, which is given once.
         taken_back: those that somebody has taken back.
+        last: the last number that was given.
     """
 
     places: _SavedBoxes = ()
+    numbers: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=MAX_PLACES)] = ()
+    last: Annotated[int, Field(ge=0)] = 0
     taken_back: _SavedBoxes = ()
 
 
@@ -119,7 +122,7 @@ class Scenery:
     def __init__(self, on_new: Callable[[str], object] = lambda _: None) -> None:
         self._on_new = on_new
         self._lock = threading.Lock()
-        self._numbers = count(1)
+        self._last_number = 0
         self._places: dict[int, _Place] = {}
         self._refused: list[Box] = []  # that somebody has taken back
         self._tracks: dict[int, _Track] = {}
@@ -137,14 +140,30 @@ class Scenery:
         """What a later process goes on with."""
         with self._lock:
             boxes = tuple(place.box for place in self._places.values())
-            return SceneryRecord(places=boxes, taken_back=tuple(self._refused))
+            refused = tuple(self._refused)
+            return SceneryRecord(
+                places=boxes, numbers=(*self._places,), taken_back=refused, last=self._last_number
+            )
 
     def restore(self, record: SceneryRecord) -> None:
         """Go on with what an earlier process knew."""
         self.restart()
         with self._lock:
-            self._places = {next(self._numbers): _Place(box, 0.0) for box in record.places}
+            numbers = record.numbers  # places of before have none
+            if len({*numbers}) != len(record.places):
+                first = max(self._last_number, record.last) + 1
+                numbers = tuple(range(first, first + len(record.places)))
+            self._places = {
+                number: _Place(box, 0.0) for number, box in zip(numbers, record.places, strict=True)
+            }
+            self._last_number = max((self._last_number, record.last, *numbers))
             self._refused = [*record.taken_back]
+
+    def forget(self) -> None:
+        """Forget all places, as of another source; their numbers are not given again."""
+        self.restart()
+        with self._lock:
+            self._places, self._refused = {}, []
 
     @property
     def places(self) -> list[ScenePlace]:
@@ -230,7 +249,7 @@ class Scenery:
         box = _enclosing(boxes)
         if (box[2] - box[0]) * (box[3] - box[1]) > _MAX_AREA:
             return
-        number = next(self._numbers)
+        self._last_number = number = self._last_number + 1
         self._places[number] = _Place(box, now)
         self._departures = deque(each for each in self._departures if each[1] not in boxes)
         where = ", ".join(f"{100 * side:.0f}%" for side in box[:2])

@@ -247,9 +247,10 @@ class StandingObjects:
     """
 
     def __init__(self) -> None:
-        self._forget()
+        self.forget()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Forget all, as of another source."""
         self._tracks: dict[int, _Track] = {}
         self._retained: dict[int, _Track] = {}  # that results do not list
         self._restored: dict[int, _Track] = {}  # of the run before, until somebody says which of them go on
@@ -308,7 +309,7 @@ class StandingObjects:
         """Go on with what an earlier process knew; ValueError where it is invalid."""
         background = record.background.image()
         objects = {each.id: _Standing.of(each, record.size, background.shape) for each in record.objects}
-        self._forget()
+        self.forget()
         self._size, self._background = record.size, background
         self._restored = {
             number: _Track((0.0, 0.0, 0.0, 0.0), 0.0, 0.0, each) for number, each in objects.items()
@@ -322,7 +323,7 @@ class StandingObjects:
         image = working_image(frame.image)
         is_other = self._background is not None and self._background.shape != image.shape
         if is_other or self._size not in (None, result.mask.shape):
-            self._forget()  # the camera has another size now
+            self.forget()  # the camera has another size now
         self._size = result.mask.shape
         if self._retained or self._matches:
             result = self._matched(image, result)

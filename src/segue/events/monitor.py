@@ -1,0 +1,273 @@
+"""What happens in front of a camera: the objects that everybody sees, and the events of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import cast
+
+from segue.events.images.best_views import BestViews, Name
+from segue.events.rules import ClassFilter, EventRules
+from segue.events.scene.memory import SceneMemory
+from segue.events.store.store import CLASS
+from segue.events.table import UNKNOWN, Event, Kind
+from segue.events.zone_events import ZoneEvents
+from segue.events.zones import Zone
+from segue.formats.frames import Size, known_size
+from segue.types import Frame, Segmentation
+from segue.video.decoding.readers import ConnectionChange
+
+
+@dataclass(slots=True)
+class _CutOff:
+    """An object whose end an earlier run could not tell, by the events of it."""
+
+    first: Event
+    last: Event
+    inside: dict[str, Event] = field(default_factory=dict)  # zones that it has entered and not left
+    loitered: set[str] = field(default_factory=set)  # of these, where it was reported for it
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> _CutOff:
+        first, *rest = events
+        cut_off = cls(first, first)
+        for event in rest:
+            cut_off.take(event)
+        return cut_off
+
+    def take(self, event: Event) -> None:
+        self.last = event
+        if event.event == "zone-enter":
+            self.inside[event.zone] = event
+            self.loitered.discard(event.zone)
+        elif event.event == "zone-leave":
+            self.inside.pop(event.zone, None)
+        elif event.event == "loiter":
+            self.loitered.add(event.zone)
+
+
+class EventMonitor:
+    """Follows what happens to objects, from frame to frame; one for a run, which has all of its state.
+
+    It leaves out what is scene, adds objects that stand and that the background has taken in, names objects,
+    and decides once for each whether its class is one that is reported. Any thread may call its methods.
+
+    Args:
+        zones: regions and lines that are watched.
+        rules: which objects and stays are worth an event.
+        size: height and width for boxes and zones; None takes the size of each mask.
+        name: says what an object without a label is, from the best view of it so far; called when there is an
+            event of it, and where its class decides whether somebody is told, whenever a view shows more of
+            it.
+        memory: what is known of the scene; None takes results as they are.
+        filters: classes that each receiver of some classes alone is told of.
+        present: objects of an earlier run whose end nobody has been told, with their events.
+        source: name of the source, for the events.
+        at: tells the date and time of day of a moment of the source, or None.
+
+    Raises:
+        SegueError: a zone lies outside the image; where the size is not known yet it is raised with the
+            first result.
+    """
+
+    def __init__(
+        self,
+        zones: Sequence[Zone] = (),
+        rules: EventRules | None = None,
+        size: Size = None,
+        *,
+        name: Name | None = None,
+        memory: SceneMemory | None = None,
+        filters: Iterable[frozenset[str]] = (),
+        present: Mapping[int, Sequence[Event]] | None = None,
+        source: str = "",
+        at: Callable[[float], datetime | None] = lambda _: None,
+    ) -> None:
+        rules = rules or EventRules()
+        self._size, self._memory = size, memory
+        self._classes = ClassFilter(rules.only)  # here, where objects are named
+        self._labels = dict[int, str | None]()  # of the last result
+        self._events = ZoneEvents(zones, replace(rules, only=frozenset()), size)
+        self._views = None if name is None else BestViews(name)
+        self._filters = [each for each in filters if each]
+        self._told: dict[int, set[str]] = {}  # classes of objects of which somebody has been told
+        self._present = {number: _CutOff.of(events) for number, events in (present or {}).items() if events}
+        self._source, self._at = source, at
+        self._begins = True
+        self._lock = threading.RLock()
+
+    @property
+    def objects(self) -> Mapping[int, Event]:
+        """The objects that are there, each as an event at its last position."""
+        return self._events.objects
+
+    def update(self, frame: Frame, result: Segmentation) -> tuple[Segmentation, list[Event]]:
+        """Take the result of the next frame.
+
+        Args:
+            frame: the frame.
+            result: its result.
+
+        Returns:
+            The result as everybody sees it, and the new events, with all that is known of them.
+
+        Raises:
+            SegueError: a zone lies outside the image.
+        """
+        with self._lock:
+            events = self._resume(frame) if self._begins else []
+            if self._memory is not None:
+                result = self._memory.see(frame, result)
+            size = known_size(self._size) or (result.mask.shape[0], result.mask.shape[1])
+            self._labels = {item.id: item.label for item in result.objects}
+            previous = self._events.objects if self._views is not None else {}
+            new = self._events.update(result)
+            if self._views is not None:  # the views of this frame may name the objects of its events
+                for number, event in self._events.objects.items():
+                    if event.frame == result.index and event.label is None:
+                        box = event.x0, event.y0, event.x1, event.y1
+                        self._views.see(frame, number, box, event.area, size)
+            events += self._passing(new)
+            events += self._named()
+            if self._views is not None:
+                for number in previous.keys() - self._events.objects.keys():
+                    self._views.forget(number)
+                result = self._with_names(result, self._views)
+            return result, events
+
+    def connection(self, change: ConnectionChange) -> list[Event]:
+        """A camera was lost or is back.
+
+        Args:
+            change: which, when and why.
+
+        Returns:
+            Its event.
+        """
+        with self._lock:
+            kind: Kind = "online" if change.online else "offline"
+            seconds = round(change.seconds, 6)
+            event = Event(kind, 0, change.frame, change.time, 0.0, 0.0, 0.0, 0.0, 0, seconds, 0)
+            return [self._complete(event)]
+
+    def change(self, zones: Sequence[Zone], rules: EventRules) -> list[Event]:
+        """Go on with other zones and rules; objects stay the same.
+
+        Args:
+            zones: all zones from now on.
+            rules: all rules from now on.
+
+        Returns:
+            A ``zone-leave`` of each object in a removed zone.
+        """
+        with self._lock:
+            self._classes.only = rules.only
+            return self._passing(self._events.change(zones, replace(rules, only=frozenset())))
+
+    def finish(self, *, goes_on: bool = False) -> list[Event]:
+        """End the run.
+
+        Args:
+            goes_on: objects that stand go on in the next run, and have no ``end``.
+
+        Returns:
+            The events of objects that are still there.
+        """
+        with self._lock:
+            retained = set[int]() if self._memory is None else self._memory.save()
+            return self._passing(self._events.finish(retained if goes_on else ()))
+
+    def save(self) -> None:
+        """Keep what is known of the scene, of a run that failed."""
+        with self._lock:
+            if self._memory is not None:
+                self._memory.save()
+
+    def _passing(self, events: Iterable[Event]) -> list[Event]:
+        """Events of objects that are reported; of those whose class is not listed nothing is told."""
+        return [self._complete(event) for event in self._classes.take(events, self._label_of)]
+
+    def _label_of(self, number: int) -> str | None:
+        """The class of an object, by its result or by its best view."""
+        if (label := self._labels.get(number)) or self._views is None:
+            return label
+        return (self._views.name(number) or (None,))[0]
+
+    def _named(self) -> list[Event]:
+        """Classes that have become known since the last event, where they decide who is told."""
+        events = []
+        for number, told in self._told.items() if self._filters else ():
+            object_event = self._events.objects.get(number)
+            if object_event is None or all(not each.isdisjoint(told) for each in self._filters):
+                continue
+            label = self._label_of(number)
+            if label and label not in told:
+                named = replace(object_event, event=cast(Kind, CLASS), label=label, zone="", direction="")
+                told.add(label)
+                events.append(self._complete(named))
+        return events
+
+    def _complete(self, event: Event) -> Event:
+        """An event with all that is known of it."""
+        number = event.object
+        if self._views is not None and number and event.label is None:
+            label, score = self._views.name(number) or (UNKNOWN, None)
+            event = replace(event, label=label, label_score=None if score is None else round(score, 4))
+        if number and event.event in ("leave", "end"):
+            self._told.pop(number, None)
+        elif number:
+            self._told.setdefault(number, set()).add(event.label or UNKNOWN)
+        if event.at:  # it is of an earlier run
+            return event
+        at = self._at(event.time)
+        return replace(event, source=self._source, at=at.isoformat(timespec="milliseconds") if at else "")
+
+    @staticmethod
+    def _with_names(result: Segmentation, views: BestViews) -> Segmentation:
+        """A result whose objects have the classes that are known of them."""
+        names = {item.id: views.known(item.id) for item in result.objects if not item.label}
+        if not any(names.values()):
+            return result
+        objects = tuple(replace(item, label=item.label or names[item.id]) for item in result.objects)
+        return replace(result, objects=objects)
+
+    def _resume(self, frame: Frame) -> list[Event]:
+        """Go on with objects of an earlier run that stand; others whose end it has not told are gone."""
+        self._begins, present = False, self._present
+        resumed = set[int]() if self._memory is None else self._memory.resume(present)
+        events: list[Event] = []
+        for number in sorted(resumed):
+            cut_off = present.pop(number)
+            first = self._rebased(cut_off.first, cut_off, frame)
+            entered = [self._rebased(event, cut_off, frame) for event in cut_off.inside.values()]
+            last = replace(cut_off.last, event="enter", direction="", snapshot="", clip="", at="")
+            last = replace(last, frame=frame.index, time=frame.time)
+            self._classes.admit(number)
+            self._told[number] = {last.label or UNKNOWN}
+            events += self._passing(self._events.resume(first, last, entered, cut_off.loitered))
+        for _, cut_off in sorted(present.items()):
+            events += self._gone(cut_off)
+        self._present = {}
+        return events
+
+    def _rebased(self, event: Event, cut_off: _CutOff, frame: Frame) -> Event:
+        """An event of an earlier run, by the clock of this one."""
+        now = self._at(frame.time)
+        if now is not None and event.at:
+            seconds = max(0.0, (now - datetime.fromisoformat(event.at)).total_seconds())
+        else:
+            seconds = cut_off.last.time - event.time
+        return replace(event, frame=frame.index, time=frame.time - seconds, at="", snapshot="", clip="")
+
+    def _gone(self, cut_off: _CutOff) -> list[Event]:
+        """Tell that an object is gone whose end an earlier run could not tell: as far as is known of it."""
+        last = replace(cut_off.last, direction="", snapshot="", clip="")
+        events = []
+        for zone, inside in cut_off.inside.items():
+            seconds = max(0.0, round(last.time - inside.time, 6))
+            events.append(replace(last, event="zone-leave", zone=zone, seconds=seconds))
+        seconds = max(0.0, round(last.time - cut_off.first.time, 6))
+        events.append(replace(last, event="leave", seconds=seconds))
+        return [self._complete(event) for event in events]

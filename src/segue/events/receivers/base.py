@@ -1,0 +1,148 @@
+"""What receives events: the interface, and what a receiver is opened with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from segue.entries import SinkOptions
+from segue.types import Frame, Segmentation
+
+if TYPE_CHECKING:
+    from segue.events.archive import EventArchive
+    from segue.events.store.store import EventStore, RecordedEvent
+    from segue.events.table import Event
+    from segue.events.targets import NotifyTarget
+    from segue.events.zones import Zone
+
+
+class Delivery(NamedTuple):
+    """What became of an event.
+
+    Attributes:
+        outcome: ``sent``; ``retry`` if the receiver does not answer or is busy, so that all that follows
+            waits, too; ``refused`` if it works and does not take this one, which then waits for the others.
+        reason: why it was not sent.
+    """
+
+    outcome: Literal["sent", "retry", "refused"]
+    reason: str = ""
+
+
+SENT = Delivery("sent")
+
+
+@dataclass(frozen=True)
+class Message:
+    """What is sent.
+
+    Attributes:
+        values: by their names, with an ``id`` that stays when it is sent again.
+    """
+
+    values: Mapping[str, Any]
+
+    @property
+    def body(self) -> bytes:
+        """The values as JSON."""
+        return json.dumps(self.values).encode()
+
+
+class EventReceiver:
+    """What events go to. A receiver is one class in one file, and an entry of ``EVENT_SINKS``.
+
+    Override :meth:`send`, and of the others what you need.
+    """
+
+    topic: str | None = None
+    """Topic of a broker; None elsewhere."""
+
+    def send(self, message: Any, timeout: float) -> Delivery:
+        """Take an event.
+
+        Args:
+            message: the event: ``message.values`` are its columns by their names, with an ``id``.
+            timeout: seconds that it may take.
+
+        Returns:
+            What became of it. An ``OSError`` or ``ValueError`` counts as ``retry``.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End; nothing follows."""
+
+    def announce(self, online: bool) -> None:
+        """Learn whether the camera gives frames."""
+
+    def change(self, zones: Sequence[Zone]) -> None:
+        """Learn of other zones."""
+
+    def keep(self, topic: str, body: bytes) -> None:
+        """Publish a retained message of a topic, where the receiver is a broker."""
+
+    def keep_no_other(self, filters: Sequence[str]) -> None:
+        """Clear retained messages of topics (+ is any part) that :meth:`keep` was not given."""
+
+
+class FileReceiver(EventReceiver):
+    """A receiver that writes files: it is called in the thread of the run, after alarms have left."""
+
+    def see(self, frame: Frame, result: Segmentation) -> None:
+        """Take a frame, before the events that are known on it."""
+
+    def describe(self, event: RecordedEvent) -> RecordedEvent:
+        """Add to an event what this receiver will write of it, before anybody is told; writes nothing."""
+        return event
+
+    def improve(self, objects: Mapping[int, Event]) -> None:
+        """Take the objects of the newest frame, each as an event there."""
+
+    def flush(self) -> None:
+        """Return when all is on the disk; raises SinkError."""
+
+    def abort(self) -> None:
+        """End where the run has failed; what is written stays."""
+        self.close()
+
+
+@dataclass(frozen=True)
+class ReceiverContext:
+    """What a receiver is opened with.
+
+    Attributes:
+        name: name of the camera or source.
+        address: that of ``--notify`` where the receiver is one of those.
+        zones: watched zones and lines.
+        store: events of the run, and of earlier ones of a camera.
+        table: the table of the part of the run.
+        part: its name, or nothing.
+        images: folder of its images and clips; None without images.
+        archive: where all parts are.
+        options: options of the run.
+        targets: receivers of ``--notify`` by what they receive.
+        home_assistant: whether ``--home-assistant`` is given.
+        tell: takes events for the interface that shows the run.
+        report: takes ``events`` or ``images`` and why the disk does not take them, or nothing.
+        count_clips: takes the number of clips that are encoded after all frames, and of those that were left.
+        stop_time: says when the run was asked to stop, by ``time.monotonic()``.
+    """
+
+    name: str = ""
+    address: str = ""
+    zones: tuple[Zone, ...] = ()
+    store: EventStore | None = None
+    table: Path = Path("events.csv")
+    part: str = ""
+    images: Path | None = None
+    archive: EventArchive | None = None
+    options: SinkOptions = SinkOptions()  # noqa: RUF009  it cannot be changed
+    targets: tuple[tuple[NotifyTarget, EventReceiver], ...] = ()
+    home_assistant: bool = False
+    tell: Callable[[Any], object] | None = None
+    report: Callable[[str, str], None] = lambda *_: None
+    count_clips: Callable[[int, int], None] | None = None
+    stop_time: Callable[[], float | None] = lambda: None

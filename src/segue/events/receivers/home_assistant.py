@@ -1,0 +1,158 @@
+"""Zones and the last event as entities of Home Assistant, by MQTT discovery."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from segue.entries import EventSinkEntry
+from segue.events.receivers.base import SENT, Delivery, EventReceiver, ReceiverContext
+from segue.events.store.store import LAST, RecordedEvent
+from segue.events.targets import NotifyTarget
+from segue.events.zones import Zone
+
+PREFIX = "homeassistant"
+"""Topic prefix under which Home Assistant discovers entities by default."""
+
+
+class HomeAssistant(EventReceiver):
+    """Announces a binary sensor for each zone, and a camera with the image of the last event.
+
+    Sensors of zones that are no more are removed. A sensor is on while somebody is in its zone. All messages
+    are kept by the broker, and the entities are unavailable while the camera is.
+
+    Args:
+        broker: the receiver that they are sent by.
+        target: which objects are meant.
+        name: of the camera, for people.
+        zones: what is watched; lines have no state.
+        present: events of objects that are there, as of a run before.
+    """
+
+    def __init__(
+        self,
+        broker: EventReceiver,
+        target: NotifyTarget,
+        name: str,
+        zones: Sequence[Zone],
+        present: Iterable[Sequence[RecordedEvent]] = (),
+    ) -> None:
+        self._broker, self._target, self._name = broker, target, name
+        self._topic = str(broker.topic)
+        self._zones = list[str]()
+        self._shown: dict[str, bool] = {}  # whether a sensor is on
+        self._visits: dict[int, list[RecordedEvent]] = {}  # of objects that are there
+        for events in present:
+            for event in events:
+                self._take(event)
+        self.change(zones)
+        self._announce("camera", "last_event", "Last event", {"topic": f"{self._topic}/image"})
+        broker.keep_no_other((self._config("binary_sensor", "+"), f"{self._topic}/zone/+"))
+
+    def change(self, zones: Sequence[Zone]) -> None:
+        """Announce zones that are new, and clear the retained messages of removed ones."""
+        names = [zone.name for zone in zones if not zone.is_line]
+        for zone in [name for name in self._zones if name not in names]:
+            self._broker.keep(self._config("binary_sensor", f"zone_{_identifier(zone)}"), b"")
+            self._broker.keep(self._state(zone), b"")
+            self._shown.pop(zone, None)
+        previous, self._zones = self._zones, names
+        for zone in [name for name in names if name not in previous]:
+            more = {"device_class": "occupancy", "state_topic": self._state(zone)}
+            self._announce("binary_sensor", f"zone_{_identifier(zone)}", zone, more)
+            self._show(zone)
+
+    def send(self, message: RecordedEvent, timeout: float = 0.0) -> Delivery:
+        """Take an event, with its image where it is in memory."""
+        self._take(message)
+        for zone in self._zones:
+            self._show(zone)
+        if (
+            message.image is not None
+            and self._target.admits(message)
+            and self._target.means_zone(message.event.zone)
+        ):
+            self._broker.keep(f"{self._topic}/image", message.image)
+        return SENT
+
+    def _take(self, event: RecordedEvent) -> None:
+        if event.event.event in LAST:
+            self._visits.pop(event.visit, None)
+        elif event.event.object:
+            self._visits.setdefault(event.visit, []).append(event)
+
+    def _is_inside(self, events: Sequence[RecordedEvent], zone: str) -> bool:
+        """Whether an object is in a zone, and is meant."""
+        if not self._target.admits(events[-1]) or not self._target.means_zone(zone):
+            return False
+        states = [each.event.event for each in events if each.event.zone == zone]
+        states = [each for each in states if each in ("zone-enter", "zone-leave")]
+        return bool(states) and states[-1] == "zone-enter"
+
+    def _state(self, zone: str) -> str:
+        return f"{self._topic}/zone/{_identifier(zone)}"
+
+    def _show(self, zone: str) -> None:
+        inside = any(self._is_inside(events, zone) for events in self._visits.values())
+        if self._shown.get(zone) != inside:
+            self._shown[zone] = inside
+            self._broker.keep(self._state(zone), b"ON" if inside else b"OFF")
+
+    def _announce(self, kind: str, entity: str, name: str, more: Mapping[str, Any]) -> None:
+        device = self._device
+        about = {
+            "name": name,
+            "unique_id": f"{device}_{entity}",
+            "availability_topic": f"{self._topic}/availability",
+            "device": {"identifiers": [device], "name": self._name, "manufacturer": "segue"},
+            **more,
+        }
+        self._broker.keep(self._config(kind, entity), json.dumps(about).encode())
+
+    @property
+    def _device(self) -> str:
+        return f"segue_{_identifier(self._topic)}"
+
+    def _config(self, kind: str, entity: str) -> str:
+        return f"{PREFIX}/{kind}/{self._device}/{entity}/config"
+
+
+def _identifier(name: str) -> str:
+    """A name with the characters that identifiers of Home Assistant may have; other names differ, too."""
+    plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)
+    return plain if plain == name else f"{plain}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+class HomeAssistants(EventReceiver):
+    """The entities of a camera at each of its brokers."""
+
+    def __init__(self, entities: Sequence[HomeAssistant]) -> None:
+        self._entities = entities
+
+    def send(self, message: RecordedEvent, timeout: float) -> Delivery:
+        for each in self._entities:
+            each.send(message)
+        return SENT
+
+    def change(self, zones: Sequence[Zone]) -> None:
+        for each in self._entities:
+            each.change(zones)
+
+
+def _open(context: ReceiverContext) -> HomeAssistants | None:
+    if not context.home_assistant:
+        return None
+    present = [] if context.store is None else [*context.store.present().values()]
+    return HomeAssistants(
+        [
+            HomeAssistant(receiver, target, context.name, context.zones, present)
+            for target, receiver in context.targets
+            if receiver.topic is not None
+        ]
+    )
+
+
+ENTRIES = (EventSinkEntry("home-assistant", _open),)

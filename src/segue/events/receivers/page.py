@@ -1,0 +1,26 @@
+"""Events for the interface that shows a run: a page, a terminal or a program."""
+
+from __future__ import annotations
+
+from segue.entries import EventSinkEntry
+from segue.events.receivers.base import SENT, Delivery, FileReceiver, ReceiverContext
+from segue.events.store.store import RecordedEvent
+
+
+class PageReceiver(FileReceiver):
+    """Tells each event when it is written; on a full disk it is told, too."""
+
+    def __init__(self, context: ReceiverContext) -> None:
+        assert context.tell is not None
+        self._tell, self._waiting = context.tell, list[RecordedEvent]()
+
+    def send(self, message: RecordedEvent, timeout: float) -> Delivery:
+        self._tell(message.event)
+        return SENT
+
+
+def _open(context: ReceiverContext) -> PageReceiver | None:
+    return None if context.tell is None else PageReceiver(context)
+
+
+ENTRIES = (EventSinkEntry("page", _open, part=True, rank=50),)

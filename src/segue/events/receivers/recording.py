@@ -1,0 +1,27 @@
+"""Events in the store of the camera."""
+
+from __future__ import annotations
+
+from segue.entries import EventSinkEntry
+from segue.events.receivers.base import SENT, Delivery, FileReceiver, ReceiverContext
+from segue.events.store.store import RecordedEvent
+
+
+class StoreReceiver(FileReceiver):
+    """Has the store write what it holds in memory; a full disk keeps it waiting."""
+
+    def __init__(self, context: ReceiverContext) -> None:
+        assert context.store is not None
+        self._store = context.store
+
+    def send(self, message: RecordedEvent, timeout: float) -> Delivery:
+        return SENT  # it is in memory already
+
+    def flush(self) -> None:
+        self._store.flush()
+
+    def close(self) -> None:
+        self._store.flush()
+
+
+ENTRIES = (EventSinkEntry("store", StoreReceiver, part=True, rank=20),)

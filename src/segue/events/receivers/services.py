@@ -1,0 +1,146 @@
+"""Messages to people by the services that Apprise knows, such as Telegram and e-mail, with the image."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from segue.entries import EventSinkEntry
+from segue.errors import SinkError
+from segue.events.receivers.base import SENT, Delivery, EventReceiver, Message, ReceiverContext
+from segue.events.receivers.http import answer_of
+from segue.events.rules import UNKNOWN
+from segue.utils.extras import install_command
+from segue.video.sources.addresses import APPRISE, public_address
+
+_WORDS = {
+    "enter": "entered",
+    "leave": "left",
+    "end": "is still there at the end",
+    "zone-enter": "entered {zone}",
+    "zone-leave": "left {zone}",
+    "loiter": "stays in {zone}",
+    "cross": "crossed {zone}",
+    "offline": "is lost",
+    "online": "is back",
+}
+
+
+MAX_UNEXPLAINED = 3
+"""Times that a service does not take a message, without saying why, until the others go before it."""
+
+IMAGE_SECONDS = 1.0
+"""Seconds that a message waits for its image, which is written after the message has left."""
+
+_ERROR = re.compile(r"error=(\d{3})\b")
+
+
+class ServiceReceiver(EventReceiver):
+    """Sends each event as a text with its image to the address of a service.
+
+    The image is looked for in the folder of images, and in those of parts. A service that does not take it
+    gets the text alone. The time limit is that of the address of Apprise (``?rto=`` and ``?cto=``), four
+    seconds by default.
+    """
+
+    def __init__(self, context: ReceiverContext) -> None:
+        self._service, self._images = service_of(context.address), context.images
+        self._unexplained: tuple[object, int] = None, 0
+
+    def send(self, message: Message, timeout: float) -> Delivery:
+        from apprise import NotifyFormat
+
+        values = message.values
+        title, text = str(values.get("source") or "segue"), words_of(values)
+        image, reasons = self._image(str(values.get("snapshot") or "")), list[str]()
+        with _hearing(reasons):
+            for attached in [image, None] if image else [None]:
+                reasons.clear()
+                if self._service.notify(
+                    body=text, title=title, attach=attached, body_format=NotifyFormat.TEXT
+                ):
+                    return SENT
+        codes = [int(match[1]) for reason in reasons if (match := _ERROR.search(reason))]
+        if codes:
+            return answer_of(codes[-1], "from the service")
+        known, tries = self._unexplained
+        tries = tries + 1 if known == values.get("id") else 1
+        self._unexplained = values.get("id"), tries
+        return Delivery("refused" if tries >= MAX_UNEXPLAINED else "retry", "the service did not take it")
+
+    def _image(self, name: str) -> str | None:
+        """The image of an event; parts of a run may have the same names, of which the newest counts."""
+        if self._images is None or not name or Path(name).name != name:
+            return None
+        end = time.monotonic() + IMAGE_SECONDS
+        while not (paths := [path for path in self._paths(name) if path.is_file()]):
+            if time.monotonic() > end:
+                return None
+            time.sleep(IMAGE_SECONDS / 20)
+        return str(max(paths, key=lambda path: path.stat().st_mtime))
+
+    def _paths(self, name: str) -> Iterator[Path]:
+        assert self._images is not None
+        yield self._images / name
+        yield from self._images.glob(f"*/{name}")
+
+
+def service_of(address: str) -> Any:
+    """The service of an address; SinkError without the package, or where it knows no such address."""
+    try:
+        from apprise import Apprise
+    except ImportError:
+        raise SinkError(
+            f"notify: {APPRISE} needs the package apprise: {install_command('apprise')}"
+        ) from None
+    service = Apprise()
+    if not service.add(address[len(APPRISE) :]):
+        raise SinkError(
+            f"notify: {public_address(address)} is no address that Apprise knows; see "
+            "https://appriseit.com/services/"
+        )
+    return service
+
+
+@contextmanager
+def _hearing(reasons: list[str]) -> Iterator[None]:
+    """Take what Apprise logs in this thread: only there it says why a service did not take a message."""
+    thread, logger = threading.get_ident(), logging.getLogger("apprise")
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.thread == thread:
+                reasons.append(record.getMessage())
+
+    handler = Handler(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def words_of(event: Mapping[str, Any]) -> str:
+    """An event in words for people.
+
+    Args:
+        event: by its columns.
+
+    Returns:
+        Such as ``person 3 is in door, 2026-11-29 10:05:18``.
+    """
+    label = event.get("label") if event.get("label") != UNKNOWN else None
+    who = f"{label or 'object'} {event.get('object')}" if event.get("object") else "the camera"
+    kind = str(event.get("event"))
+    what = _WORDS.get(kind, kind).format(zone=event.get("zone") or "a zone")
+    at = str(event.get("at") or "").partition(".")[0].replace("T", " ")
+    return f"{who} {what}{f', {at}' if at else ''}"
+
+
+ENTRIES = (EventSinkEntry("services", ServiceReceiver, schemes=(APPRISE.rstrip("+"),), check=service_of),)

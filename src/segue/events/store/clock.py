@@ -1,0 +1,74 @@
+"""The time of day for the age of images, while the clock of the machine may be wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+MAX_STEP = 3600.0
+"""Seconds by which the clock may be set while a process runs without being doubted."""
+
+MAX_PAUSE = 7 * 86400.0
+"""Seconds that may pass between two processes without the clock being doubted."""
+
+TRUST_SECONDS = 86400.0
+"""Seconds after which a clock that was doubted is right."""
+
+
+class StoreClock:
+    """Goes on evenly: a clock that jumps is doubted for a day, and counts if it still says so then.
+
+    So a clock of 2036 for a minute makes nothing old.
+
+    Args:
+        stored: what :meth:`state` gave in an earlier process.
+        wall: the clock of the machine, in seconds of the epoch.
+        elapsed: seconds that go on evenly.
+    """
+
+    def __init__(
+        self,
+        stored: Mapping[str, str] | None = None,
+        wall: Callable[[], float] = lambda: time.time(),
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._wall, self._elapsed = wall, elapsed
+        now, last = wall(), _number((stored or {}).get("clock_now"))
+        self._doubted: float | None = None  # since when
+        start = now if last is None or -MAX_STEP <= now - last <= MAX_PAUSE else last
+        self._offset = start - elapsed()
+        self.now()
+
+    def now(self) -> float:
+        """Seconds of the epoch."""
+        wall, elapsed = self._wall(), self._elapsed()
+        if abs(wall - elapsed - self._offset) <= MAX_STEP:
+            self._offset, self._doubted = wall - elapsed, None
+        elif self._doubted is None:
+            self._doubted = elapsed
+        elif elapsed - self._doubted > TRUST_SECONDS:
+            self._offset, self._doubted = wall - elapsed, None
+        return self._offset + elapsed
+
+    @property
+    def problem(self) -> str:
+        """What to say of a clock that is doubted; empty where it is not."""
+        self.now()
+        if self._doubted is None:
+            return ""
+        hours = (self._wall() - self._elapsed() - self._offset) / 3600
+        return (
+            f"the clock was set by {hours:+.0f} hours: until it is right again, or says so for a day, images "
+            "become older as if it was not"
+        )
+
+    def state(self) -> dict[str, str]:
+        """What a later process goes on with."""
+        return {"clock_now": repr(self.now())}
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,24 @@
+"""What people are told of the images and clips of cameras, once."""
+
+from __future__ import annotations
+
+import threading
+
+from segue.utils.notices import warn_caller
+
+_lock = threading.Lock()
+_warned: dict[str, str] = {}
+
+
+class RetentionWarning(UserWarning):
+    """Images and clips of events are not deleted as they should be, or there is no room for new ones."""
+
+
+def warn_once(topic: str, text: str) -> None:
+    """Warn of a topic unless the last warning of it said the same; an empty text ends that."""
+    with _lock:
+        previous = _warned.pop(topic, "")
+        if text:
+            _warned[topic] = text
+    if text and text != previous:
+        warn_caller(text, RetentionWarning)
