@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import segue
 from segue.errors import PromptError
@@ -226,3 +228,12 @@ def test_a_withdrawn_prompt_shields_no_frames_any_more(video: segue.Video) -> No
     video.remove(1, 5)
     track(video)
     assert cells(video)[3:7] == ["03"] * 4
+
+
+def test_a_mask_file_of_several_objects_has_no_object_of_its_own(video: segue.Video, tmp_path: Path) -> None:
+    mask = np.where(mask_of([0], 0), 1, 2 * mask_of([1], 1)).astype(np.uint8)
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    video.add(0, [MaskPrompt(0, str(tmp_path / "mask.png"))])
+    assert video.ids == (1, 2)
+    track(video)
+    assert (cells(video), cells(video, 2)) == (["0"] * COUNT, ["1"] * COUNT)

@@ -282,7 +282,6 @@ class Video(AbstractContextManager["Video"]):
             previous_masks={i: decode(previous[i][1], self._size) for i in pointed},
             clicked={i: self._history(read.index, i) for i in pointed},
         )
-        self._note_clicks(read.index, added, previous.keys())
         for number in resolved.removed:
             self._remove_from(number, read.index)
         mask = resolved.mask.numpy()
@@ -298,6 +297,7 @@ class Video(AbstractContextManager["Video"]):
             whole = self._corrected_whole(previous[number], inside) if number in resolved.corrected else None
             stored = item, encode_rle(inside)["counts"], whole, None
             masks.prompt(read.index, stored, self._new_revision())
+        self._note_clicks(read.index, added, previous.keys())
         return self._result(read.index)
 
     def _corrected_whole(self, previous: StoredObject, inside: BoolArray) -> str | None:
@@ -357,11 +357,11 @@ class Video(AbstractContextManager["Video"]):
 
     def _note_clicks(self, index: int, prompts: Sequence[Prompt], present: Collection[int]) -> None:
         """Keep the clicks on objects, and how their masks were made."""
-        for number in {item.id for item in prompts if not isinstance(item, RemovePrompt)}:
+        prompted = {item.id for item in prompts if not isinstance(item, RemovePrompt)}
+        for number in prompted & self._objects.keys():  # a file of several objects has the id 0
             history = self._history(index, number) if number in present else ClickHistory()
             group = [item for item in prompts if item.id == number]
-            masks = self._objects.setdefault(number, ObjectMasks())
-            masks.clicks[index] = extended_history(history, group)
+            self._objects[number].clicks[index] = extended_history(history, group)
 
     @one_thread_at_a_time
     def remove(self, id: int, frame: int | None = None) -> None:

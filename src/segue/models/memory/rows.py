@@ -38,10 +38,12 @@ class Rows(Checkpointable):
         if len(self._table) < count:
             size = max(self._reserve, 2 * len(self._table))
             size = max(count, size if self._max_rows is None else min(size, self._max_rows))
-            larger = rows.new_zeros(size, *rows.shape[1:])
+            larger = rows.new_empty(size, *rows.shape[1:])  # what is never written takes no memory
             if len(self.rows):
                 larger[: len(self.rows)] = self.rows
             self._table = larger
+        if at > len(self.rows):
+            self._table[len(self.rows) : at] = 0
         self._table[at : at + len(rows)] = rows
         self.rows = self._table[:count]
 

@@ -36,6 +36,9 @@ from segue.utils.devices import to_device
 COARSE_ABOVE = 2500
 """Memory positions of one frame above which stride-8 networks read from coarse to fine (240p has 1620)."""
 
+MANY_GIVEN = 16
+"""Given masks from which on the probabilities of a frame are looked up by object, not computed by pixel."""
+
 PASS_BYTES_PER_PIXEL = 512
 """Rough use of memory by one object in one pass of a decoder, per pixel of the image."""
 
@@ -335,6 +338,8 @@ class MemoryTracker(Checkpointable):
         Inside the given masks nothing else remains; a corrected object has nothing outside its new mask (spec
         of the STCN release, "objects that appear later").
         """
+        if predicted is None and len(ids) >= MANY_GIVEN and {*ids} <= {*prompted}:
+            return self._merge_given(ids, mask)
         merged = torch.zeros(len(ids), *mask.shape, device=mask.device)
         for channel, i in enumerate(ids):
             if i in prompted:
@@ -344,6 +349,17 @@ class MemoryTracker(Checkpointable):
         if self.network.aggregate_prompts:
             return self.network.aggregate(merged)
         return torch.cat([1 - merged.sum(0, keepdim=True), merged])
+
+    def _merge_given(self, ids: Sequence[int], mask: Tensor) -> Tensor:
+        """As :meth:`merge_masks` where all objects are given: pixels of one object have the same values."""
+        places = torch.zeros(max(ids[-1], int(mask.max())) + 1, dtype=torch.long, device=mask.device)
+        places[list(ids)] = torch.arange(1, len(ids) + 1, device=mask.device)
+        given = torch.eye(len(ids) + 1, device=mask.device)[1:, None]
+        if self.network.aggregate_prompts:
+            values = self.network.aggregate(given)
+        else:
+            values = torch.cat([1 - given.sum(0, keepdim=True), given])
+        return values[:, 0][:, places[mask.long()].flatten()].view(len(values), *mask.shape)
 
     def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
         """An entry for :meth:`write` of soft masks (K, H', W'); None where the frame is not kept."""
