@@ -83,9 +83,16 @@ def _is_clockwise(corners: Float64Array) -> bool:
 
 def fine_outline(mask: npt.NDArray[np.bool_]) -> Float64Array:
     """The outline, (N, 2), of the largest part of a mask (H, W), bool, with pixels; filled it is the part."""
-    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
-    [[outline, *_], *_] = parts_of(_doubled(mask[top : top + height, left : left + width]))
-    return np.asarray(outline / 2 + 0.25 + (left, top), np.float64)
+    [[outline, *_], *_] = _doubled_parts(mask)
+    return np.asarray(outline / 2 + 0.25, np.float64)
+
+
+def _doubled_parts(mask: npt.NDArray[np.bool_]) -> list[list[Corners]]:
+    """The parts of a mask of twice the size; only the box of what is set is looked at."""
+    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    parts = parts_of(_doubled(mask[top : top + height, left : left + width]))
+    shift = np.array([2 * left, 2 * top], np.int32)
+    return [[corners + shift for corners in part] for part in parts]
 
 
 def _doubled(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -96,5 +103,5 @@ def _doubled(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 def coco_polygons(mask: npt.NDArray[np.bool_]) -> list[list[float]]:
     """The parts of a mask (H, W), bool, as polygons of COCO; lines join holes to the outline around them."""
     # With outlines that lie inside of the pixels, filling gives the mask back.
-    polygons = [reduce(_bridged, part) for part in parts_of(_doubled(mask))]
+    polygons = [reduce(_bridged, part) for part in _doubled_parts(mask)]
     return [((corners / 2) + 0.25).ravel().tolist() for corners in polygons if len(corners) > 2]
