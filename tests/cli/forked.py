@@ -22,7 +22,7 @@ import torch
 
 from segue.cli import main
 from segue.cli.main import load_command
-from segue.registry import COMMANDS, DATASETS, DETECTORS, MODELS, PROMPTERS, SINKS, STAGES
+from segue.registry import _REGISTRIES
 from tests.waiting import exit_code
 
 SECONDS = 240.0
@@ -100,7 +100,7 @@ def _command(
     """The command, in the child process."""
     if site is not None:
         sys.path.insert(0, str(site))
-        for registry in (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, STAGES, COMMANDS):
+        for registry in _REGISTRIES:
             vars(registry).pop("_points", None)
     group = {"eval": "segue.cli.eval", "train": "segue_train.commands"}.get(words[0])
     if group is not None:  # it has commands of other packages; some may have come since another test

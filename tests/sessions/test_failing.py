@@ -193,7 +193,7 @@ def test_a_first_pass_that_failed_refuses_to_go_on() -> None:
     for one in frames[:20]:
         two.take(one)
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise MemoryError
 
     before = two.state()
