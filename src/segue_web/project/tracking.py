@@ -28,7 +28,7 @@ from segue.sessions.videos.provenance import Sources
 from segue.types import IndexMask
 from segue.utils.arrays import BoolArray
 from segue_web.project.memory import TrackingMemory, fingerprint
-from segue_web.project.project import FrameAnnotation, MarkedMask, Project, Side, are_known
+from segue_web.project.project import FrameAnnotation, MarkedMask, Project, Side, are_valid
 from segue_web.server.worker import Tools
 from segue_web.video import Video
 
@@ -311,7 +311,7 @@ def made_from(project: Project, plan: TrackingPlan, index: int, number: int) -> 
     shown = [(int(frame), int(revision)) for frame, revision in plan.sources.get(str(number), ())]
     nearest = Sources.of(tuple(shown), index)
     earlier = project.made_from(index, number) if plan.earlier else ()
-    earlier = earlier if are_known(earlier, dict(project.sources(number))) else ()
+    earlier = earlier if are_valid(earlier, dict(project.sources(number))) else ()
     return json.dumps([*dict.fromkeys((*earlier, *(each for each in nearest if each is not None)))])
 
 
