@@ -38,7 +38,7 @@ def fill(store: EventStore, events: int, days: int) -> None:
             event = Event(kind, visit // 4 % 65535 + 1, seq, *where, label, 0.9, zone, "", at, "gate", *names)
             insert_event(base, RecordedEvent(seq, visit, event), None, part)
         base.execute("insert into media select part, snapshot, 30000, 'complete', moment from events")
-    store.load_again()
+    store.reload()
 
 
 def milliseconds(call: Callable[[], object], times: int = 15) -> float:

@@ -315,9 +315,9 @@ class FormatRegistry(Registry[SinkEntry]):
         for name in self.names:
             if name in _FORMAT_FILES:
                 yield name, _FORMAT_FILES[name][1]
-        others = [entry for name, entry in self._entries.items() if name not in _FORMAT_FILES]
-        others += [entry for name in self._points if (entry := self._importable(name)) is not None]
-        yield from ((entry.name, entry.file) for entry in others)
+        external = [entry for name, entry in self._entries.items() if name not in _FORMAT_FILES]
+        external += [entry for name in self._points if (entry := self._importable(name)) is not None]
+        yield from ((entry.name, entry.file) for entry in external)
 
     def _importable(self, name: str) -> SinkEntry | None:
         """A format of another package; None with a warning where it cannot be imported."""

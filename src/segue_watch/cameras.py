@@ -104,7 +104,7 @@ class Camera(Observer):
         self._left = 0, 0  # messages that the last run has not delivered, and those without room on the disk
         self._unwritten: dict[str, str] = {}  # what the disk does not take in this run, and why
         self._store: tuple[EventArchive, EventStore] | None = None
-        self._kept: EventArchive | None = None
+        self._cared_archive: EventArchive | None = None
         self._store_lock = threading.RLock()
         self._times: deque[float] = deque(maxlen=RATE_FRAMES)
         self._last: tuple[int, Frame, Segmentation] | None = None  # with the number of frames so far
@@ -264,11 +264,11 @@ class Camera(Observer):
         """Have its images deleted as its job says from now on, whether it gives frames or not."""
         archive, keep = self.archive, Retention.parse(self.job.keep)
         with self._store_lock:
-            previous, self._kept = self._kept, None
+            previous, self._cared_archive = self._cared_archive, None
             if archive is not None and keep is not None and (store := self.store) is not None:
                 store.set(keep=" ".join(self.job.keep), table=archive.table.name)
                 UPKEEP.care(store, archive, keep)
-                self._kept = archive
+                self._cared_archive = archive
             if previous is not None:
                 UPKEEP.leave(previous)
 

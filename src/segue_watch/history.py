@@ -87,9 +87,9 @@ class Query:
         try:
             fields = parse_qs(text, max_num_fields=100)
             limit = min(MAX_EVENTS, max(1, int(fields.get("limit", ["60"])[0][:9])))
-            after = _moment(fields.get("after", ["0"])[0])
+            start_time = _moment(fields.get("after", ["0"])[0])
             limits = fields.get("before", ["inf"])
-            before = min((_moment(each) for each in limits if "/" not in each), default=math.inf)
+            stop_time = min((_moment(each) for each in limits if "/" not in each), default=math.inf)
             behind = next((Place.parse(each) for each in limits if "/" in each), None)
             cursor = None if "cursor" not in fields else _cursor(fields["cursor"][0])
             place, earlier = _place(fields["place"][0]) if "place" in fields else (None, None)
@@ -99,7 +99,7 @@ class Query:
             frozenset(fields.get(word, ())) for word in ("camera", "zone", "label", "event")
         )
         return cls(
-            *(cameras, zones, labels, kinds, after, before, behind),
+            *(cameras, zones, labels, kinds, start_time, stop_time, behind),
             cursor=cursor,
             unreviewed="unreviewed" in fields,
             words=tuple(" ".join(fields.get("search", ())).casefold().split()),
@@ -181,7 +181,7 @@ class Answer:
 
 
 Row = dict[str, Any]
-_Found = tuple[float, str, int]
+_Match = tuple[float, str, int]
 """When something was, of which camera, and its number."""
 
 
@@ -217,20 +217,20 @@ def events_of(stores: Stores, query: Query) -> Answer:
 def _answer(
     stores: Stores,
     query: Query,
-    matching: Callable[[sqlite3.Connection, str, Query], list[_Found]],
+    matching: Callable[[sqlite3.Connection, str, Query], list[_Match]],
     rows_of: Callable[[sqlite3.Connection, str, Sequence[int]], Mapping[int, Row]],
 ) -> Answer:
-    problems, found, last = _Problems(), list[list[_Found]](), dict[str, int]()
+    problems, matches, last = _Problems(), list[list[_Match]](), dict[str, int]()
     query = _at_moment(stores, query, problems)
     for camera in filter(query.asks_for, stores):
         with problems.noted(), stores[camera].reading() as base:
             last[camera] = stores[camera].last + 1
-            found.append(matching(base, camera, query))
+            matches.append(matching(base, camera, query))
     # Each camera is in its own order, whatever its clock said; clocks put cameras in order.
-    merged = merge(*found, key=lambda each: (-each[0], each[1]))
-    chosen = [*islice(merged, query.limit + 1)]
-    listed, following = chosen[: query.limit], None
-    if len(chosen) > query.limit:
+    merged = merge(*matches, key=lambda each: (-each[0], each[1]))
+    selected = [*islice(merged, query.limit + 1)]
+    listed, following = selected[: query.limit], None
+    if len(selected) > query.limit:
         positions = {camera: (query.cursor or {}).get(camera, number) for camera, number in last.items()}
         positions |= {camera: number for _, camera, number in listed}
         following = ",".join(f"{camera}:{number}" for camera, number in positions.items())
@@ -299,13 +299,13 @@ class _Where:
         behind = query.behind
         if behind is not None and behind.camera == camera:
             self.add(f"{number} < ?", behind.number)
-        before = query.before
+        stop_time = query.before
         if behind is not None and behind.camera != camera:
             # Of that moment, cameras in order of their names.
             after_it = math.nextafter(query.behind_moment, math.inf)
-            before = min(before, after_it if camera > behind.camera else query.behind_moment)
-        if query.after > 0 or before < math.inf:
-            limits = query.after, before
+            stop_time = min(stop_time, after_it if camera > behind.camera else query.behind_moment)
+        if query.after > 0 or stop_time < math.inf:
+            limits = query.after, stop_time
             self.add(f"{moment} >= ? and {moment} < ?", *limits)
             # The numbers of a time are found by its index, and looked at in order.
             self.add(
@@ -318,7 +318,7 @@ class _Where:
         return " and ".join(self._texts) or "1"
 
 
-def _visits_matching(base: sqlite3.Connection, camera: str, query: Query) -> list[_Found]:
+def _visits_matching(base: sqlite3.Connection, camera: str, query: Query) -> list[_Match]:
     where = _Where()
     where.place(camera, query, "id", "moment", "visits")
     where.classes(query.labels)
@@ -421,7 +421,7 @@ def _clip_state(name: str, state: str | None) -> str:
     return name if name in ("deleted", "lost") else (state or "lost" if name else "")
 
 
-def _events_matching(base: sqlite3.Connection, camera: str, query: Query) -> list[_Found]:
+def _events_matching(base: sqlite3.Connection, camera: str, query: Query) -> list[_Match]:
     where = _Where()
     where.place(camera, query, "seq", "moment", "events")
     where.add(f"kind != '{CLASS}'")

@@ -22,7 +22,7 @@ from segue.events.store.retention import (
     days_left,
     delete_expired,
     disk_use,
-    warn_once,
+    warn_on_change,
 )
 from segue.events.store.store import EventStore
 from segue.events.store.upkeep import Upkeep
@@ -261,7 +261,7 @@ def test_a_mark_that_is_made_during_a_deletion_counts(
 
     people: list[threading.Thread] = []
     monkeypatch.setattr(Path, "unlink", first_marks)
-    monkeypatch.setattr(retention, "AT_ONCE", 10)
+    monkeypatch.setattr(retention, "FILES_PER_BATCH", 10)
     camera.delete(Retention(seconds=DAY))
     people[0].join(30)
     kept = camera.store.read("select id from visits where kept = 1")
@@ -323,8 +323,8 @@ def test_each_trouble_is_said_once_until_it_is_over() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RetentionWarning)
         for text in ("damaged", "damaged", "", "", "damaged", "worse"):
-            warn_once("marks in a", text)
-        warn_once("marks in a", "")
+            warn_on_change("marks in a", text)
+        warn_on_change("marks in a", "")
     assert [str(each.message) for each in caught] == ["damaged", "damaged", "worse"]
 
 

@@ -604,7 +604,7 @@ def test_tracking_starts_from_the_nearest_corrected_frame(
     assert (answer["start"], answer["stop"]) == expected
     [corrected], start, stop, objects, kept, *_ = backend._worker.jobs[-1]  # type: ignore[attr-defined]
     assert (start, stop, objects, kept) == (*expected, [1], range(12))
-    assert {index: item.known for index, item in corrected.items()} == {4: {1}, 8: {1}}
+    assert {index: item.checked for index, item in corrected.items()} == {4: {1}, 8: {1}}
 
 
 @pytest.mark.parametrize(
@@ -664,7 +664,7 @@ def test_objects_that_overlap_in_their_corrections_are_tracked_apart(
     one, two, inside = click(ask, 4, 20, 30), click(ask, 4, 50, 30), click(ask, 4, 21, 30)
     ask("track", direction="forward", frame=4)
     layers = backend._worker.jobs[-1][0]  # type: ignore[attr-defined]
-    assert [layer[4].known for layer in layers] == [{one, two}, {inside}]
+    assert [layer[4].checked for layer in layers] == [{one, two}, {inside}]
     assert np.array_equal(layers[0][4].mask == one, backend.project.plane(4, one))
 
 

@@ -32,9 +32,9 @@ from segue.sessions.corrections import (
     StoredObject,
     add_conditioning_frame,
     composite,
-    conditioning_before,
     propagate,
     select_conditioning_frames,
+    select_earlier_frames,
     split_overlapping,
     to_rle,
 )
@@ -46,8 +46,8 @@ from segue.sessions.videos.provenance import (
     ObjectMasks,
     Pass,
     PreviousMasks,
+    PromptSnapshot,
     Revision,
-    Shown,
     StoredMask,
     as_json,
     decode,
@@ -167,7 +167,7 @@ class Video(AbstractContextManager["Video"]):
         self._make_prompter = session.prompter
         self._native = PromptedVideo.of(session, self.source, self._frames, keep_corrections=schedule is None)
         self._fit = fit
-        self._read_again = ReadAgain(self.source)
+        self._image_reader = ReadAgain(self.source)
         self._detector_of = lru_cache(1)(lambda text: detector(text=text, device=device, fast=fast))
         self._prompter_on: Callable[[int], ImagePrompter] = lru_cache(KEPT_FRAMES)(self._prompter)
         self.reset()
@@ -294,18 +294,22 @@ class Video(AbstractContextManager["Video"]):
             ):
                 score = resolved.expected.get(number, score)
             item = ObjectInfo(number, score=score)
-            whole = self._corrected_whole(previous[number], inside) if number in resolved.corrected else None
-            stored = item, encode_rle(inside)["counts"], whole, None
+            whole_counts = (
+                self._corrected_whole_counts(previous[number], inside)
+                if number in resolved.corrected
+                else None
+            )
+            stored = item, encode_rle(inside)["counts"], whole_counts, None
             masks.prompt(read.index, stored, self._new_revision())
         self._note_clicks(read.index, added, previous.keys())
         return self._result(read.index)
 
-    def _corrected_whole(self, previous: StoredObject, inside: BoolArray) -> str | None:
+    def _corrected_whole_counts(self, previous: StoredObject, inside: BoolArray) -> str | None:
         """Run lengths of a whole mask with the changes of its visible part; None where no part is hidden."""
-        _, counts, whole, _ = previous
-        if whole is None:
+        _, counts, whole_counts, _ = previous
+        if whole_counts is None:
             return None
-        plane = decode(whole, self._size)
+        plane = decode(whole_counts, self._size)
         np.copyto(plane, inside, where=inside != decode(counts, self._size))
         return encode_rle(plane)["counts"]
 
@@ -340,10 +344,12 @@ class Video(AbstractContextManager["Video"]):
 
     def _take_over(self, native: PromptedVideo, index: int, prompted: Collection[int]) -> None:
         """Store what a network has of a frame: masks of prompted objects, and tracked ones."""
-        self._taken.add(index)
+        self._native_frames.add(index)
         result = native.result(index)
-        for item, counts, whole, unsure in () if result is None else to_rle(result, self._objects.keys()):
-            stored = replace(item, label=None, box=None, area=0), counts, whole, unsure
+        for item, counts, whole_counts, unsure in (
+            () if result is None else to_rle(result, self._objects.keys())
+        ):
+            stored = replace(item, label=None, box=None, area=0), counts, whole_counts, unsure
             masks = self._objects[item.id]
             if item.id in prompted:
                 masks.prompt(index, stored, self._new_revision())
@@ -379,7 +385,7 @@ class Video(AbstractContextManager["Video"]):
         masks = self._objects.get(check_id(id))
         if masks is None or (frame is not None and frame not in masks.prompts | dict.fromkeys(masks.removed)):
             where = "" if frame is None else f" on frame {frame}"
-            raise PromptError(f"object {id} has no prompt{where}; {self._known()}")
+            raise PromptError(f"object {id} has no prompt{where}; {self._prompts_text()}")
         if frame is None:
             self._remove(id)
             return
@@ -426,19 +432,21 @@ class Video(AbstractContextManager["Video"]):
         if not self._objects:
             raise PromptError("there is no prompt; add one first, such as add(0, box=(x0, y0, x1, y1))")
         if self._native is not None:
-            begin = self._checked(self._first_kept(self._native) if start is None else start)
+            begin = self._checked(self._first_native_frame(self._native) if start is None else start)
             end = None if start is None and stop is None else self._frames[-1] if stop is None else stop
             return self._steps(self._passes(self._native, begin, end))
         begin = self._checked(self.prompted[0] if start is None else start)
         if begin not in self.prompted:
-            raise PromptError(f"frame {begin} has no prompt to start from; {self._known()}")
+            raise PromptError(f"frame {begin} has no prompt to start from; {self._prompts_text()}")
         end = self._frames[-1] if stop is None else self._checked(stop)
         part = None if start is None and stop is None else (begin, end)
         for masks in self._objects.values():
             masks.forget_unused_versions()
         passes = plan(self._objects, self._frames, part)
-        shown = {i: Shown(masks, dict(masks.prompts)) for i, masks in sorted(self._objects.items())}
-        return self._steps(self._run(passes, shown, part))
+        snapshots = {
+            i: PromptSnapshot(masks, dict(masks.prompts)) for i, masks in sorted(self._objects.items())
+        }
+        return self._steps(self._run(passes, snapshots, part))
 
     def save(
         self,
@@ -490,7 +498,7 @@ class Video(AbstractContextManager["Video"]):
         """Remove all objects and prompts."""
         self._objects: dict[int, ObjectMasks] = {}
         self._revision: Revision = 0  # the last one that was given
-        self._taken: set[int] = set()  # frames whose masks are those that the network has
+        self._native_frames: set[int] = set()  # frames whose masks are those that the network has
         if self._native is not None:
             self._native.reset()
 
@@ -526,7 +534,11 @@ class Video(AbstractContextManager["Video"]):
     def _whole_state(self) -> SessionState:
         """The state with what a network remembers that takes prompts itself."""
         parts = {} if self._native is None else {"native": self._native.state()}
-        values = {"video": self.state(), "network": self._network.digest, "taken": sorted(self._taken)}
+        values = {
+            "video": self.state(),
+            "network": self._network.digest,
+            "taken": sorted(self._native_frames),
+        }
         return SessionState.joined(parts, values)
 
     @one_thread_at_a_time
@@ -544,35 +556,35 @@ class Video(AbstractContextManager["Video"]):
         if isinstance(state, (str, os.PathLike)):
             state = SessionState.load(state)
         if isinstance(state, SessionState):
-            self._restore_whole(state)
+            self._restore_session(state)
             return
         self._restore_values(state)
         if self._native is not None:
             self._native.reset()
             for index in self.prompted:
                 masks = {
-                    i: decode(whole or counts, self._size)
-                    for i, (_, counts, whole, _) in self._stored_at(index).items()
+                    i: decode(whole_counts or counts, self._size)
+                    for i, (_, counts, whole_counts, _) in self._stored_at(index).items()
                     if index in self._objects[i].prompts
                 }
                 self._native.add_masks(self.source.frame(index), masks)
 
-    def _restore_whole(self, state: SessionState) -> None:
+    def _restore_session(self, state: SessionState) -> None:
         """Take a state with what the network remembers; nothing changes where it is wrong."""
         previous = self._whole_state()
         try:
-            self._take_whole(state)
+            self._apply_session(state)
         except BaseException:
-            self._take_whole(previous)
+            self._apply_session(previous)
             raise
 
-    def _take_whole(self, state: SessionState) -> None:
+    def _apply_session(self, state: SessionState) -> None:
         with blaming_state():
             state.require({"network": self._network.digest})
             self._restore_values(state.values["video"])
             if self._native is not None:
                 self._native.restore(state.part("native"))
-                self._taken = {self._checked(index) for index in state.values["taken"]}
+                self._native_frames = {self._checked(index) for index in state.values["taken"]}
 
     def _restore_values(self, state: Mapping[str, Any]) -> None:
         """Take prompts and results; nothing changes where they are wrong."""
@@ -586,7 +598,7 @@ class Video(AbstractContextManager["Video"]):
             objects, revision = from_json(state, self._frames, self._size)
         except (AttributeError, KeyError, TypeError, ValueError, SegueError) as error:
             raise CheckpointError(f"this is no state of a video: {error!r}") from error
-        self._objects, self._revision, self._taken = objects, revision, set()
+        self._objects, self._revision, self._native_frames = objects, revision, set()
 
     def close(self) -> None:
         """Close the source; it is opened again when a frame is needed."""
@@ -611,12 +623,12 @@ class Video(AbstractContextManager["Video"]):
             next(results, None)  # where it begins
             yield from results
 
-    def _first_kept(self, native: PromptedVideo) -> int:
+    def _first_native_frame(self, native: PromptedVideo) -> int:
         """The first frame whose prompts hold in later passes."""
-        kept = [i for i in self.prompted if any(native.is_prompted(i, id) for id in self._objects)]
-        if not kept:
-            raise PromptError(f"no frame is prompted to start from, only corrected; {self._known()}")
-        return kept[0]
+        starts = [i for i in self.prompted if any(native.is_prompted(i, id) for id in self._objects)]
+        if not starts:
+            raise PromptError(f"no frame is prompted to start from, only corrected; {self._prompts_text()}")
+        return starts[0]
 
     def _pass(self, native: PromptedVideo, begin: int, end: int) -> Iterator[Segmentation]:
         for index in native.propagate(begin, end):
@@ -624,26 +636,26 @@ class Video(AbstractContextManager["Video"]):
             yield self._result(index)
 
     def _run(
-        self, passes: Sequence[Pass], shown: Mapping[int, Shown], part: tuple[int, int] | None
+        self, passes: Sequence[Pass], snapshots: Mapping[int, PromptSnapshot], part: tuple[int, int] | None
     ) -> Iterator[Segmentation]:
         """Run passes, then give the results that stay: of a part, or after corrections."""
         low, high = (self._frames[0], self._frames[-1]) if part is None else sorted(part)
         indices = set[int]() if part is None else {part[0]}
         for each in passes:
-            for index in self._track(each, shown):
+            for index in self._track(each, snapshots):
                 if low <= index <= high and (part is None or index != part[0]):
                     indices.add(index)
                     yield self._result(index)
         if part is None and passes and all(each.carries is None for each in passes):
             return
         tracked = self._tracked
-        given = {*self.prompted, *tracked} if part is None and tracked else tracked
+        stored = {*self.prompted, *tracked} if part is None and tracked else tracked
         order = self._frames if part is None or part[0] < part[1] else self._frames[::-1]
-        yield from (self._result(i) for i in order if low <= i <= high and i in given and i not in indices)
+        yield from (self._result(i) for i in order if low <= i <= high and i in stored and i not in indices)
 
-    def _track(self, each: Pass, shown: Mapping[int, Shown]) -> Iterator[int]:
+    def _track(self, each: Pass, snapshots: Mapping[int, PromptSnapshot]) -> Iterator[int]:
         """Track objects through a pass and store their masks; gives the indices of its frames."""
-        objects = {i: s.current() for i, s in shown.items() if self._objects.get(i) is s.masks}
+        objects = {i: s.current() for i, s in snapshots.items() if self._objects.get(i) is s.masks}
         targets = {
             i
             for i in each.made_from.keys() & objects.keys()
@@ -652,10 +664,10 @@ class Video(AbstractContextManager["Video"]):
         if not targets or not any(each.start in s.prompts for s in objects.values()):
             return
         layers = self._layers(
-            each, {i: s for i, s in objects.items() if i in targets or s.is_there(each.start)}, targets
+            each, {i: s for i, s in objects.items() if i in targets or s.is_present(each.start)}, targets
         )
         for layer in layers:
-            for index in conditioning_before(layer.conditioning, each.start):
+            for index in select_earlier_frames(layer.conditioning, each.start):
                 add_conditioning_frame(layer.session, self.source.frame(index), layer.conditioning[index])
         for results in propagate(layers, self.source.walk(each.start, each.stop), each.start):
             index = results[0].index
@@ -663,15 +675,15 @@ class Video(AbstractContextManager["Video"]):
                 i for i in targets if index in each.made_from[i] and self._objects.get(i) is objects[i].masks
             ]
             for result in results:
-                for item, counts, whole, unsure in to_rle(result, current):
-                    stored = replace(item, label=None, box=None, area=0), counts, whole, unsure
+                for item, counts, whole_counts, unsure in to_rle(result, current):
+                    stored = replace(item, label=None, box=None, area=0), counts, whole_counts, unsure
                     made_from = each.made_from[item.id][index]
                     self._objects[item.id].store(index, StoredMask(stored, made_from))
             yield index
 
-    def _layers(self, each: Pass, objects: Mapping[int, Shown], targets: set[int]) -> list[Layer]:
+    def _layers(self, each: Pass, objects: Mapping[int, PromptSnapshot], targets: set[int]) -> list[Layer]:
         """Objects that sessions track apart, with the frames that they are shown and their masks before."""
-        prompted = sorted({index for shown in objects.values() for index in shown.prompts})
+        prompted = sorted({index for snapshot in objects.values() for index in snapshot.prompts})
         frames = select_conditioning_frames(prompted, each.start, each.stop)
         masks = [
             {i: s.prompts[index].stored[1] for i, s in objects.items() if index in s.prompts}
@@ -680,7 +692,7 @@ class Video(AbstractContextManager["Video"]):
         if each.direction == 1:
             on_way = range(each.start + 1, each.stop + 1)
             frames |= {
-                index for shown in objects.values() for index in shown.masks.removed if index in on_way
+                index for snapshot in objects.values() for index in snapshot.masks.removed if index in on_way
             }
         layers = []
         for group in split_overlapping([*objects], masks, self._size):
@@ -692,9 +704,13 @@ class Video(AbstractContextManager["Video"]):
                 layers.append(Layer(self._session(), conditioning, PreviousMasks(each, of_group)))
         return layers
 
-    def _conditioning_frame(self, each: Pass, index: int, objects: Mapping[int, Shown]) -> ConditioningFrame:
+    def _conditioning_frame(
+        self, each: Pass, index: int, objects: Mapping[int, PromptSnapshot]
+    ) -> ConditioningFrame:
         """What a session of some objects is shown of a frame."""
-        prompted = {i: shown.prompts[index] for i, shown in objects.items() if index in shown.prompts}
+        prompted = {
+            i: snapshot.prompts[index] for i, snapshot in objects.items() if index in snapshot.prompts
+        }
         mask = np.zeros(self._size, np.uint16)
         changed: BoolArray | None = None
         corrected = set[int]()
@@ -707,23 +723,25 @@ class Video(AbstractContextManager["Video"]):
                 changed = differs if changed is None else changed | differs
                 corrected.add(i)
         expected = {i: stored[0].score for i, (stored, _) in prompted.items() if stored[0].score < 1}
-        removed = frozenset(i for i, shown in objects.items() if index in shown.masks.removed)
+        removed = frozenset(i for i, snapshot in objects.items() if index in snapshot.masks.removed)
         return ConditioningFrame(mask, frozenset(prompted), expected, changed, removed, frozenset(corrected))
 
     def _result(self, index: int) -> Segmentation:
         """The result of a frame: later objects are in front."""
         mask = np.zeros(self._size, np.uint8)
-        empty = Segmentation(index, self.source.times[index], mask, _image=self._read_again)
+        empty = Segmentation(index, self.source.times[index], mask, _image=self._image_reader)
         visible = [
             (replace(each[0], label=self._objects[i].label), *each[1:])
             for i, each in reversed(self._stored_at(index).items())
         ]
         result = composite(empty, visible)
-        exact = self._native.result(index) if self._native is not None and index in self._taken else None
+        exact = (
+            self._native.result(index) if self._native is not None and index in self._native_frames else None
+        )
         if exact is None or exact.ids != result.ids:
             return result
         objects = tuple(replace(item, label=self._objects[item.id].label) for item in exact.objects)
-        return replace(exact, objects=objects, _image=self._read_again)
+        return replace(exact, objects=objects, _image=self._image_reader)
 
     def _prompter(self, index: int) -> ImagePrompter:
         image, place = self.source.frame(index).image, bisect_left(self._frames, index)
@@ -761,7 +779,7 @@ class Video(AbstractContextManager["Video"]):
             raise SourceError(f"{self.source.name}: has no frame {index}; frames are {first} to {last}")
         return index
 
-    def _known(self) -> str:
+    def _prompts_text(self) -> str:
         frames_text = ", ".join(map(str, self.prompted[:10]))
         return f"prompted frames are {frames_text}" if frames_text else "no frame is prompted"
 

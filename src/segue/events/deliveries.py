@@ -43,7 +43,7 @@ SAVE_SECONDS = 0.2
 RETRY_SECONDS = 1.0
 """How often a store is asked again that cannot be read."""
 
-READ_AT_ONCE = 500
+READ_BATCH = 500
 """Events that are read at once of what waits."""
 
 
@@ -102,7 +102,7 @@ class MemoryQueue:
         self._refused = deque[Waiting]()
         self._count = 0
 
-    def put(self, message: Message) -> None:
+    def append(self, message: Message) -> None:
         """Add a message."""
         self._count += 1
         self._waiting.append(Waiting(self._count, message))
@@ -140,9 +140,9 @@ class StoreQueue:
         self._store, self._key, self._target = store.share(), key, target
         self._lock = threading.RLock()
         self._delivered, self._within, self._deferred = _position(store, key)
-        self._due: list[RecordedEvent] = []  # of the event after the last one that is done with
+        self._pending: list[RecordedEvent] = []  # of the event after the last one that is done with
         self._ahead = deque[RecordedEvent]()
-        self._counted, self._num_due = self._delivered, 0
+        self._counted, self._num_pending = self._delivered, 0
         self._within_first = self._within  # of the first events that are counted
         self._saved_time = 0.0
         self.problem = ""
@@ -151,16 +151,18 @@ class StoreQueue:
     def num_waiting(self) -> int:
         with self._lock:
             self._count()
-            return self._num_due + len(self._deferred)
+            return self._num_pending + len(self._deferred)
 
     def _count(self) -> None:
         """Count what has come since the last time."""
         try:
-            while batch := self._store.after(self._counted, READ_AT_ONCE):
+            while batch := self._store.after(self._counted, READ_BATCH):
                 for recorded in batch:
-                    due = [each for each in self._due_of(recorded) if each.seq > self._within_first]
-                    self._num_due += len(due)
-                    self._within_first = 0 if due else self._within_first
+                    pending = [
+                        each for each in self._deliveries_of(recorded) if each.seq > self._within_first
+                    ]
+                    self._num_pending += len(pending)
+                    self._within_first = 0 if pending else self._within_first
                     self._counted = recorded.seq
         except SinkError as error:
             self.problem = str(error)
@@ -180,37 +182,37 @@ class StoreQueue:
             return first
 
     def _first(self) -> Waiting | None:
-        fresh = (seq for seq, tries in self._deferred.items() if not tries)  # of a receiver that is back
-        if (seq := next(fresh, None)) is not None:
-            return self._found(seq)
-        while not self._due:
+        untried = (seq for seq, tries in self._deferred.items() if not tries)  # of a receiver that is back
+        if (seq := next(untried, None)) is not None:
+            return self._deferred_event(seq)
+        while not self._pending:
             if not self._ahead:
-                self._ahead.extend(self._store.after(self._delivered, READ_AT_ONCE))
+                self._ahead.extend(self._store.after(self._delivered, READ_BATCH))
             if not self._ahead:
                 break
             recorded = self._ahead[0]
-            self._due = [each for each in self._due_of(recorded) if each.seq > self._within]
-            if not self._due:
+            self._pending = [each for each in self._deliveries_of(recorded) if each.seq > self._within]
+            if not self._pending:
                 self._pass(recorded.seq)
-        if self._due:
-            return Waiting(self._due[0].seq, _message(self._due[0]))
+        if self._pending:
+            return Waiting(self._pending[0].seq, _message(self._pending[0]))
         if not self._deferred:
             return None
-        return self._found(min(self._deferred, key=lambda seq: (self._deferred[seq], seq)))
+        return self._deferred_event(min(self._deferred, key=lambda seq: (self._deferred[seq], seq)))
 
-    def _found(self, seq: int) -> Waiting | None:
+    def _deferred_event(self, seq: int) -> Waiting | None:
         recorded, tries = self._store.find(seq), self._deferred[seq]
         # One that waited while the receiver was not given has not passed the filter yet.
-        if recorded is None or not (tries or self._is_meant(recorded)):
+        if recorded is None or not (tries or self._is_addressed(recorded)):
             self._forget(seq)
             return self._first()
         return Waiting(seq, _message(recorded), tries)
 
-    def _is_meant(self, recorded: RecordedEvent) -> bool:
+    def _is_addressed(self, recorded: RecordedEvent) -> bool:
         visit = self._store.events_of(recorded.visit)
         return self._target.receives(recorded) and any(map(self._target.admits, visit))
 
-    def _due_of(self, recorded: RecordedEvent) -> list[RecordedEvent]:
+    def _deliveries_of(self, recorded: RecordedEvent) -> list[RecordedEvent]:
         return self._target.due(recorded, lambda each: self._store.events_of(each.visit))
 
     def _pass(self, seq: int) -> None:
@@ -228,7 +230,7 @@ class StoreQueue:
             else:
                 self._advance()
             now = time.monotonic()
-            if not self._due and (now - self._saved_time >= SAVE_SECONDS or not self.num_waiting):
+            if not self._pending and (now - self._saved_time >= SAVE_SECONDS or not self.num_waiting):
                 self._saved_time = now
                 self._save()
 
@@ -246,9 +248,9 @@ class StoreQueue:
     def _advance(self) -> None:
         """The first event that is due is done with."""
         self._count()
-        self._num_due -= 1
-        done = self._due.pop(0)
-        if self._due:
+        self._num_pending -= 1
+        done = self._pending.pop(0)
+        if self._pending:
             self._within = done.seq
             self._store.note_delivered(self._key, self._delivered, done.seq)
         else:
@@ -377,7 +379,7 @@ class Notifier:
         """
         if self._memory is None:
             raise ArgumentError("this notifier sends what its queue has")
-        self._memory.put(with_id(values))
+        self._memory.append(with_id(values))
         self.wake()
 
     def wake(self) -> None:

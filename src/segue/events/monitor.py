@@ -92,7 +92,7 @@ class EventMonitor:
         self._events = ZoneEvents(zones, replace(rules, only=frozenset()), size)
         self._views = None if name is None else BestViews(name)
         self._filters = [each for each in filters if each]
-        self._told: dict[int, set[str]] = {}  # classes of objects of which somebody has been told
+        self._reported: dict[int, set[str]] = {}  # classes of objects of which somebody has been told
         self._present = {number: _CutOff.of(events) for number, events in (present or {}).items() if events}
         self._source, self._at = source, at
         self._begins = True
@@ -130,7 +130,7 @@ class EventMonitor:
                         box = event.x0, event.y0, event.x1, event.y1
                         self._views.see(frame, number, box, event.area, size)
             events += self._passing(new)
-            events += self._named()
+            events += self._label_events()
             if self._views is not None:
                 for number in previous.keys() - self._events.objects.keys():
                     self._views.forget(number)
@@ -195,18 +195,20 @@ class EventMonitor:
             return label
         return (self._views.name(number) or (None,))[0]
 
-    def _named(self) -> list[Event]:
+    def _label_events(self) -> list[Event]:
         """Classes that have become known since the last event, where they decide who is told."""
         events = []
-        for number, told in self._told.items() if self._filters else ():
+        for number, classes in self._reported.items() if self._filters else ():
             object_event = self._events.objects.get(number)
-            if object_event is None or all(not each.isdisjoint(told) for each in self._filters):
+            if object_event is None or all(not each.isdisjoint(classes) for each in self._filters):
                 continue
             label = self._label_of(number)
-            if label and label not in told:
-                named = replace(object_event, event=cast(Kind, CLASS), label=label, zone="", direction="")
-                told.add(label)
-                events.append(self._complete(named))
+            if label and label not in classes:
+                label_event = replace(
+                    object_event, event=cast(Kind, CLASS), label=label, zone="", direction=""
+                )
+                classes.add(label)
+                events.append(self._complete(label_event))
         return events
 
     def _complete(self, event: Event) -> Event:
@@ -216,9 +218,9 @@ class EventMonitor:
             label, score = self._views.name(number) or (UNKNOWN, None)
             event = replace(event, label=label, label_score=None if score is None else round(score, 4))
         if number and event.event in ("leave", "end"):
-            self._told.pop(number, None)
+            self._reported.pop(number, None)
         elif number:
-            self._told.setdefault(number, set()).add(event.label or UNKNOWN)
+            self._reported.setdefault(number, set()).add(event.label or UNKNOWN)
         if event.at:  # it is of an earlier run
             return event
         at = self._at(event.time)
@@ -245,10 +247,10 @@ class EventMonitor:
             last = replace(cut_off.last, event="enter", direction="", snapshot="", clip="", at="")
             last = replace(last, frame=frame.index, time=frame.time)
             self._classes.admit(number)
-            self._told[number] = {last.label or UNKNOWN}
+            self._reported[number] = {last.label or UNKNOWN}
             events += self._passing(self._events.resume(first, last, entered, cut_off.loitered))
         for _, cut_off in sorted(present.items()):
-            events += self._gone(cut_off)
+            events += self._end_events(cut_off)
         self._present = {}
         return events
 
@@ -261,7 +263,7 @@ class EventMonitor:
             seconds = cut_off.last.time - event.time
         return replace(event, frame=frame.index, time=frame.time - seconds, at="", snapshot="", clip="")
 
-    def _gone(self, cut_off: _CutOff) -> list[Event]:
+    def _end_events(self, cut_off: _CutOff) -> list[Event]:
         """Tell that an object is gone whose end an earlier run could not tell: as far as is known of it."""
         last = replace(cut_off.last, direction="", snapshot="", clip="")
         events = []

@@ -154,7 +154,7 @@ class EventRules:
         return box[3] - box[1] >= min_height + slope * (box[3] - row)
 
 
-MAX_HELD = 100
+MAX_PENDING = 100
 """Events of an object that are held back, with its first one."""
 
 
@@ -190,9 +190,9 @@ class ClassFilter:
             number = event.object
             passes = not (self.only and number) or number in self._admitted
             if not passes and not self._is_listed(event.label or label_of(number)):
-                held = self._pending.setdefault(number, [])
-                held.append(event)
-                del held[1 : len(held) - MAX_HELD]
+                pending = self._pending.setdefault(number, [])
+                pending.append(event)
+                del pending[1 : len(pending) - MAX_PENDING]
             else:
                 self._admitted.add(number)
                 passed += [*self._pending.pop(number, ()), event]

@@ -118,9 +118,9 @@ class EventSink(Sink):
             options = SinkOptions(live=live, append=append, source=source, events=EventSettings(tuple(zones)))
             self._files = EventFiles(path, options, publisher, snapshots)
             self._publisher = publisher
-            self._kept: EventArchive | None = None
+            self._cared_archive: EventArchive | None = None
             if live and snapshots is not None and snapshots.retention is not None:
-                self._kept = archive
+                self._cared_archive = archive
                 UPKEEP.care(self._store, archive, snapshots.retention)
             opened.pop_all()
 
@@ -148,18 +148,18 @@ class EventSink(Sink):
             self._files.events(self._monitor.finish(goes_on=self._stop_time() is not None), {})
 
     def _end(self) -> None:
-        self._leave(look=self._stop_time() is None)
+        self._leave(maintain=self._stop_time() is None)
         self._store.end_run()
         notifiers, self._notifiers = self._notifiers, None
         if notifiers is not None and (left := notifiers.close()):
             warn_caller(f"{left} of {notifiers.total} events not delivered", NotifyWarning)
         self._store.close()
 
-    def _leave(self, *, look: bool = False) -> None:
+    def _leave(self, *, maintain: bool = False) -> None:
         """Care no more for what is kept of images."""
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            UPKEEP.leave(kept, look=look)
+        archive, self._cared_archive = self._cared_archive, None
+        if archive is not None:
+            UPKEEP.leave(archive, maintain=maintain)
 
     def abort(self) -> None:
         """Remove what is half-written; what a live run has written stays, in a complete file."""

@@ -323,16 +323,16 @@ def _blaming(restored: Path | None) -> AbstractContextManager[None]:
 
 def now_and_then(save: Callable[[], None]) -> Callable[[], bool]:
     """A function that saves when that is due, and says whether it did; it takes a small share of the time."""
-    due = time.monotonic() + SAVE_EVERY_SECONDS
+    next_save_time = time.monotonic() + SAVE_EVERY_SECONDS
 
     def save_periodically() -> bool:
-        nonlocal due
+        nonlocal next_save_time
         start = time.monotonic()
-        if start <= due:
+        if start <= next_save_time:
             return False
         save()
         ended = time.monotonic()
-        due = ended + max(SAVE_EVERY_SECONDS, (ended - start) / SAVE_SHARE)
+        next_save_time = ended + max(SAVE_EVERY_SECONDS, (ended - start) / SAVE_SHARE)
         return True
 
     return save_periodically

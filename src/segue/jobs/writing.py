@@ -58,7 +58,7 @@ class JobOutputs:
         self.counts = counts_text(opened.events.zones, {})
         self.messages: Notifiers | None = None
         self._store: EventStore | None = None
-        self._kept: EventArchive | None = None  # cared for as long as the run lasts
+        self._cared_archive: EventArchive | None = None  # cared for as long as the run lasts
         self._monitor: EventMonitor | None = None
         self._publisher: EventPublisher | None = None
         self._pending: list[Event] = []
@@ -175,12 +175,12 @@ class JobOutputs:
         # They know this run, which would stay in memory.
         self._monitor = self._publisher = None
         self._inner = self.sink = Sink()
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            UPKEEP.leave(kept, look=self._stop_time() is None)
+        archive, self._cared_archive = self._cared_archive, None
+        if archive is not None:
+            UPKEEP.leave(archive, maintain=self._stop_time() is None)
         store, self._store = self._store, None
-        if store is not None and (lost := store.close()) and self._opened.source.endless:
-            warn_caller(f"{store.problem}; {lost} events wait for room", TableWarning)
+        if store is not None and (num_unsaved := store.close()) and self._opened.source.endless:
+            warn_caller(f"{store.problem}; {num_unsaved} events wait for room", TableWarning)
 
     def _open_events(self) -> None:
         """Open the store of the camera, what tells of events, and what finds them."""
@@ -192,8 +192,8 @@ class JobOutputs:
             if outputs.overwrite:
                 EventStore.remove(archive.store)
             goes_on = (outputs.append or outputs.rotate) and not outputs.overwrite
-            found = self._places.open_store(formats) if goes_on else None
-            store = found or EventStore.open(archive.store)
+            earlier_store = self._places.open_store(formats) if goes_on else None
+            store = earlier_store or EventStore.open(archive.store)
         else:
             store = EventStore.open(None)
         self._store = store
@@ -228,7 +228,7 @@ class JobOutputs:
         )
         if source.endless and images is not None:
             UPKEEP.care(store, archive, settings.keep)
-            self._kept = archive
+            self._cared_archive = archive
         self._publisher = EventPublisher(
             store,
             settings.zones,

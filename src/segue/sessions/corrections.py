@@ -48,7 +48,7 @@ class ConditioningFrame:
 
     Attributes:
         mask: index mask (H, W); known objects without a pixel are not visible.
-        known: objects that were checked.
+        checked: objects whose mask on this frame was checked.
         expected: predicted IoU of masks that no person drew, by object.
         changed: pixels, (H, W), that its corrections changed since the neighbouring frames were tracked; none
             where a person only confirmed them. None where nothing was corrected since.
@@ -57,7 +57,7 @@ class ConditioningFrame:
     """
 
     mask: IndexMask
-    known: frozenset[int]
+    checked: frozenset[int]
     expected: Mapping[int, float] = field(default_factory=dict)
     changed: BoolArray | None = None
     removed: frozenset[int] = frozenset()
@@ -114,8 +114,8 @@ class Layer:
                 self.region = ChangeRegion(frame.image, conditioning.changed)
             else:
                 self.region.extend(conditioning.changed)
-        known = frozenset[int]() if conditioning is None else conditioning.known
-        previous = [each for each in self.previous.get(frame.index, ()) if each[0].id not in known]
+        checked = frozenset[int]() if conditioning is None else conditioning.checked
+        previous = [each for each in self.previous.get(frame.index, ()) if each[0].id not in checked]
         if frame.index == start or self.region is None or not previous:
             return result
         return _limited(result, previous, self.region, nearest=self._is_nearest(frame.index))
@@ -123,8 +123,8 @@ class Layer:
     def _is_nearest(self, index: int) -> bool:
         """Whether no other frame of the corrected objects is nearer than those whose change is propagated."""
         changed = [frame for frame in self.conditioning.values() if frame.changed is not None]
-        corrected = frozenset[int]().union(*(frame.corrected or frame.known for frame in changed))
-        frames = {i: frame for i, frame in self.conditioning.items() if frame.known & corrected}
+        corrected = frozenset[int]().union(*(frame.corrected or frame.checked for frame in changed))
+        frames = {i: frame for i, frame in self.conditioning.items() if frame.checked & corrected}
         nearest = min(frames, key=lambda i: (abs(i - index), frames[i].changed is None))
         return frames[nearest].changed is not None
 
@@ -156,17 +156,19 @@ def split_overlapping(
     return layers
 
 
-def conditioning_before(corrected: Mapping[int, ConditioningFrame], start: int) -> list[int]:
+def select_earlier_frames(corrected: Mapping[int, ConditioningFrame], start: int) -> list[int]:
     """The corrected frames besides ``start`` that show an object: all are memory from the beginning."""
     earlier = (index for index in corrected if index != start and corrected[index].mask.any())
-    return sorted(earlier, key=lambda index: (len(corrected[index].known), index))
+    return sorted(earlier, key=lambda index: (len(corrected[index].checked), index))
 
 
-def add_conditioning_frame(session: TrackSession, frame: Frame, given: ConditioningFrame) -> Segmentation:
+def add_conditioning_frame(
+    session: TrackSession, frame: Frame, conditioning: ConditioningFrame
+) -> Segmentation:
     """Give a corrected frame to a session."""
-    ids = [int(i) for i in np.unique(given.mask) if i]
-    prompts = [MaskPrompt(i, given.mask == i, given.expected.get(i)) for i in ids]
-    return session.step(frame, prompts, predict=bool(set(session.ids) - given.known))
+    ids = [int(i) for i in np.unique(conditioning.mask) if i]
+    prompts = [MaskPrompt(i, conditioning.mask == i, conditioning.expected.get(i)) for i in ids]
+    return session.step(frame, prompts, predict=bool(set(session.ids) - conditioning.checked))
 
 
 def propagate(
@@ -225,10 +227,10 @@ def _limited(
         else:
             objects.append(replace(item, score=score, box=extent.box, area=extent.area))
     limited = replace(result, mask=mask, objects=tuple(objects), _unsure=bits)
-    whole = {item.id: whole or counts for item, counts, whole, *_ in previous}
+    whole_counts = {item.id: whole_counts or counts for item, counts, whole_counts, *_ in previous}
     maps = ObjectMaps(
-        partial(_limited_logits, result, whole, mask == earlier.mask),
-        rows=partial(_limited_logits, result, whole, mask == earlier.mask),
+        partial(_limited_logits, result, whole_counts, mask == earlier.mask),
+        rows=partial(_limited_logits, result, whole_counts, mask == earlier.mask),
     )
     return replace(limited, _probabilities=maps)
 
@@ -261,9 +263,9 @@ def _unsure_of_both(
 
 def to_rle(result: Segmentation, ids: Collection[int]) -> list[StoredObject]:
     """Some objects of a result, to be kept."""
-    whole, unsure = _partly_hidden(result), to_runs(result._unsure, result.mask.shape)
+    whole_counts, unsure = _partly_hidden(result), to_runs(result._unsure, result.mask.shape)
     return [
-        (item, encode_rle(result.mask == item.id)["counts"], whole.get(item.id), unsure)
+        (item, encode_rle(result.mask == item.id)["counts"], whole_counts.get(item.id), unsure)
         for item in result.objects
         if item.id in ids
     ]
@@ -291,26 +293,26 @@ def touching(boxes: Sequence[Box | None]) -> list[int]:
     return np.flatnonzero((across & down).sum(0) > 1).tolist()
 
 
-def composite(result: Segmentation, found: Sequence[StoredObject]) -> Segmentation:
+def composite(result: Segmentation, hidden: Sequence[StoredObject]) -> Segmentation:
     """A result with further objects, each behind those before it."""
-    if not found:
+    if not hidden:
         return result
-    highest = max((*result.ids, *(item.id for item, *_ in found)))
+    highest = max((*result.ids, *(item.id for item, *_ in hidden)))
     mask: IndexMask = result.mask.astype(id_type(highest))
-    for item, counts, *_ in found:
+    for item, counts, *_ in hidden:
         inside = decode_rle(Rle(size=list(mask.shape), counts=counts))
         mask[inside & (mask == 0)] = item.id
     extents = measure(mask)
     objects = list(result.objects)
-    for item, *_ in found:
+    for item, *_ in hidden:
         extent = extents.get(item.id)
         if extent is None:
             objects.append(replace(item, score=0.0, box=None, area=0))
         else:
             objects.append(replace(item, box=extent.box, area=extent.area))
     objects.sort(key=lambda item: item.id)
-    whole = {item.id: whole or counts for item, counts, whole, *_ in found}
-    logits = partial(_whole_logits, result, whole, tuple(item.id for item in objects))
+    whole_counts = {item.id: whole_counts or counts for item, counts, whole_counts, *_ in hidden}
+    logits = partial(_whole_logits, result, whole_counts, tuple(item.id for item in objects))
     return replace(result, mask=mask, objects=tuple(objects), _probabilities=ObjectMaps(logits, rows=logits))
 
 

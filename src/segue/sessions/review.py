@@ -11,7 +11,8 @@ from segue.utils.naming import first_few
 MIN_DISTANCE = 10  # frames between two of an object that are listed: one correction mends those around it
 MAX_LISTED = 20  # masks that are listed
 MAX_REMEMBERED = 1000  # masks that are remembered of a track that does not end
-SMALL, BACK = 0.5, 0.7  # shares of its usual area: of a part of an object, and of what is whole again
+PART_SHARE = 0.5  # of its usual area: less is a part of an object
+WHOLE_SHARE = 0.7  # of its usual area, from which on it is whole again
 ADAPTS = 0.2  # weight of a whole mask in the usual area
 TINY = 64  # pixels of an object up to which networks lose it because of its size
 
@@ -99,11 +100,11 @@ class _Visibility:
     def add_area(self, index: int, area: int) -> None:
         """Take its area on the next frame on which it is visible."""
         self.usual_area = self.usual_area or float(area)
-        if area < SMALL * self.usual_area:
+        if area < PART_SHARE * self.usual_area:
             self.part_since = self.part_since if self.num_small else index
             self.num_small += 1
             return
-        if self.num_small and area >= BACK * self.usual_area:
+        if self.num_small and area >= WHOLE_SHARE * self.usual_area:
             self.first_part = self.first_part if self.num_parts else self.part_since
             self.num_parts += self.num_small
         self.num_small = 0

@@ -400,7 +400,7 @@ class Project(Store):
         masks: dict[int, StoredObject] = {}
         sources = dict(self.sources(number))
         for row in self._db.execute(sql, (number,)):
-            if not are_known(_sources_of(row["made_from"]), sources):
+            if not are_valid(_sources_of(row["made_from"]), sources):
                 continue
             counts = row["mask"] or empty
             self._checked({number: counts}, row["frame"])
@@ -429,14 +429,14 @@ class Project(Store):
     def move_object(self, number: int, below: int | None) -> None:
         """Put an object right below another one, or on top of all, inside :meth:`change`."""
         row = self._object(number)
-        others = [each["id"] for each in self.objects() if each["id"] != number]
-        place = len(others) if below is None else others.index(self._object(below)["id"])
-        layers = [self._object(other)["layer"] for other in others]
+        other_ids = [each["id"] for each in self.objects() if each["id"] != number]
+        place = len(other_ids) if below is None else other_ids.index(self._object(below)["id"])
+        layers = [self._object(other)["layer"] for other in other_ids]
         low = layers[place - 1] if place else min(layers, default=0.0) - 2
-        high = layers[place] if place < len(others) else max(layers, default=0.0) + 2
+        high = layers[place] if place < len(other_ids) else max(layers, default=0.0) + 2
         layer = (low + high) / 2
         if not low < layer < high:  # they lie as close as numbers do
-            for place_of_other, other in enumerate(others):
+            for place_of_other, other in enumerate(other_ids):
                 self._set("objects", (other,), self._object(other) | {"layer": 2 * place_of_other})
             layer = 2 * place - 1
         self._set("objects", (number,), {**row, "layer": layer})
@@ -545,13 +545,13 @@ class Project(Store):
                 self._move(frame, number, into)
                 continue
             plane = self.plane(frame, number) | self.plane(frame, into)
-            is_given = "given" in (mark.kind, target_annotations[frame].kind)
-            kind = "given" if is_given else target_annotations[frame].kind
+            is_manual = "given" in (mark.kind, target_annotations[frame].kind)
+            kind = "given" if is_manual else target_annotations[frame].kind
             score, area = min(mark.score, target_annotations[frame].score), int(np.count_nonzero(plane))
             counts = encode_rle(plane)["counts"] if area else ""
             self._store_mask(frame, into, counts, FrameAnnotation(kind, score, area))
             # Clicks of two objects mean nothing to the prompter as those of one.
-            self.correct(frame, into, Correction(on=counts, mends=True) if is_given else None)
+            self.correct(frame, into, Correction(on=counts, mends=True) if is_manual else None)
         row = self._object(into)
         self._set_points(row, _points_of(self._object(number)) | _points_of(row))
         self._move_comments(number, into)
@@ -678,11 +678,11 @@ class Project(Store):
                 self._changed.replaced.setdefault((frame, number), previous["mask"])
         row = {"frame": frame, "object": number, "mask": counts, **asdict(mark)}
         row |= {"reviewed": int(mark.reviewed), "user": mark.user or actor()}
-        row["previous"] = "" if mark.agreement is None else self._kept(frame, number)
+        row["previous"] = "" if mark.agreement is None else self._replaced_values(frame, number)
         self._set("marks", (frame, number), row)
         self._changed.frames.add(frame)
 
-    def _kept(self, frame: int, number: int) -> str:
+    def _replaced_values(self, frame: int, number: int) -> str:
         """What a tracking is about to replace, as JSON."""
         previous = self._one("SELECT * FROM marks WHERE frame=? AND object=?", frame, number)
         assert previous is not None
@@ -792,7 +792,7 @@ class Project(Store):
         return dict(row)
 
 
-def are_known(made_from: MadeFrom, sources: Mapping[int, int]) -> bool:
+def are_valid(made_from: MadeFrom, sources: Mapping[int, int]) -> bool:
     """Whether no correction that a mask was made from is withdrawn; ``sources`` has revisions by frame."""
     # 0: of a mask that was given without a correction, which the first one corrects.
     return all(

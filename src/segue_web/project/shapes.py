@@ -183,7 +183,7 @@ class ShapeEdits:
             return self._key_at(keyed, frame), end
 
         key, end = await self._run(start)
-        motions, is_lost = await self._motions(flattened(key.array), frame, end)
+        motions, has_failed = await self._motions(flattened(key.array), frame, end)
         last_frame = frame + len(motions)
         if not motions:
             raise PromptError("nothing here can be tracked; draw the shape around more texture")
@@ -200,7 +200,7 @@ class ShapeEdits:
                 self._render(number, [*keyed.touched(frame), *range(frame, last_frame + 1)])
 
         await self._run(save)
-        return {"last": last_frame, "lost": is_lost}
+        return {"last": last_frame, "lost": has_failed}
 
     async def _motions(self, outline: Float64Array, frame: int, end: int) -> tuple[list[Homography], bool]:
         """The homographies from a frame to those after it, and whether the surface was lost on the way."""
@@ -209,9 +209,9 @@ class ShapeEdits:
         for first in range(frame, end, CHUNK):
             corners = np.concatenate([outline, np.zeros((len(outline), 4))], axis=1)
             here = moved(corners, total.ravel().tolist())[:, :2]
-            chunk, is_lost = await self._worker.ask("plane_motion", first, min(end, first + CHUNK), here)
+            chunk, has_failed = await self._worker.ask("plane_motion", first, min(end, first + CHUNK), here)
             motions += [tuple((motion @ total).ravel().tolist()) for motion in chunk]
-            if is_lost:
+            if has_failed:
                 return motions, True
             total = chunk[-1] @ total
         return motions, False

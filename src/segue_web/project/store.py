@@ -499,7 +499,7 @@ class Store:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, str(value)))
 
 
-def _targets(table: str, key: Sequence[int], before: Row, after: Row) -> set[Target]:
+def _targets(table: str, key: Sequence[int], previous: Row, current: Row) -> set[Target]:
     """What a change of a row has changed."""
     if table == "marks":
         return {("mask", key[1], key[0])}
@@ -509,11 +509,11 @@ def _targets(table: str, key: Sequence[int], before: Row, after: Row) -> set[Tar
         return {(table.removesuffix("s"), *key)}
     if table != "objects":
         return set()
-    columns = {name for name in {*before, *after} if before.get(name) != after.get(name)}
+    columns = {name for name in {*previous, *current} if previous.get(name) != current.get(name)}
     changed: Target = ("object", *key)
     targets: set[Target] = {changed, *((*changed, name) for name in columns)}
     for column in columns & {"attributes", "frame_attributes"}:
-        old, new = (json.loads(row.get(column) or "{}") for row in (before, after))
+        old, new = (json.loads(row.get(column) or "{}") for row in (previous, current))
         names = {name for name in {*old, *new} if old.get(name) != new.get(name)}
         targets.update((*changed, column, str(name)) for name in names)
     return targets

@@ -19,16 +19,16 @@ from segue.sessions.corrections import (
     Layer,
     StoredObject,
     add_conditioning_frame,
-    conditioning_before,
     propagate,
     select_conditioning_frames,
+    select_earlier_frames,
     split_overlapping,
 )
 from segue.sessions.videos.provenance import Sources
 from segue.types import IndexMask
 from segue.utils.arrays import BoolArray
 from segue_web.project.memory import TrackingMemory, fingerprint
-from segue_web.project.project import FrameAnnotation, MarkedMask, Project, Side, are_known
+from segue_web.project.project import FrameAnnotation, MarkedMask, Project, Side, are_valid
 from segue_web.server.worker import Tools
 from segue_web.video import Video
 
@@ -286,7 +286,7 @@ def begun(
     digest = fingerprint(
         [
             {
-                index: (conditioning.mask.tobytes(), [*conditioning.known], conditioning.expected)
+                index: (conditioning.mask.tobytes(), [*conditioning.checked], conditioning.expected)
                 for index, conditioning in layer.items()
             }
             for layer in layers
@@ -311,7 +311,7 @@ def made_from(project: Project, plan: TrackingPlan, index: int, number: int) -> 
     shown = [(int(frame), int(revision)) for frame, revision in plan.sources.get(str(number), ())]
     nearest = Sources.of(tuple(shown), index)
     earlier = project.made_from(index, number) if plan.earlier else ()
-    earlier = earlier if are_known(earlier, dict(project.sources(number))) else ()
+    earlier = earlier if are_valid(earlier, dict(project.sources(number))) else ()
     return json.dumps([*dict.fromkeys((*earlier, *(each for each in nearest if each is not None)))])
 
 
@@ -335,7 +335,7 @@ def _layer(
     previous: Mapping[int, Sequence[StoredObject]],
 ) -> Layer:
     """The objects of a session, which are those that its corrected frames know."""
-    objects = frozenset[int]().union(*(each.known for each in conditioning.values()))
+    objects = frozenset[int]().union(*(each.checked for each in conditioning.values()))
     masks = {index: [each for each in stored if each[0].id in objects] for index, stored in previous.items()}
     return Layer(session, conditioning, masks)
 
@@ -360,7 +360,7 @@ def track_job(
     )
     if last_restored is None:
         earlier_frames = [
-            (each, index) for each in pairs for index in conditioning_before(each.conditioning, start)
+            (each, index) for each in pairs for index in select_earlier_frames(each.conditioning, start)
         ]
         for number, (each, index) in enumerate(earlier_frames):
             yield ConditioningProgress(number, len(earlier_frames) + 1)

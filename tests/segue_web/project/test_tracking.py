@@ -109,7 +109,7 @@ def test_tracks_on_the_page_count_what_the_prompter_doubts(
     plan = TrackingPlan("forward", 0, 3, 0, 3, (1, 2), 3)
     [doubted] = corrected_frames(project, plan)
     project.close()
-    drawn = {i: ConditioningFrame(given.mask, given.known) for i, given in doubted.items()}
+    drawn = {i: ConditioningFrame(given.mask, given.checked) for i, given in doubted.items()}
 
     def scores(given: dict[int, ConditioningFrame]) -> list[dict[int, float]]:
         tools: Any = SimpleNamespace(network=lively_lite(), video=video, device="cpu")

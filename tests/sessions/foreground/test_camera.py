@@ -120,7 +120,7 @@ def test_the_step_of_a_camera_counts_where_it_explains_enough_of_the_image() -> 
     right, down = step.way()
     assert abs(96 * right) == pytest.approx(4, abs=0.3)
     assert abs(96 * down) < 0.3
-    assert step.way(least=2.0) == (0.0, 0.0)
+    assert step.way(minimum=2.0) == (0.0, 0.0)
     assert CameraStep(None, one).way() == (0.0, 0.0)
 
 

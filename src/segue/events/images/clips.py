@@ -210,9 +210,9 @@ class ClipWriter:
                 on_clip(done, len(left))
             wait([work], timeout=None if limit is None else max(0.0, limit - time.monotonic()))
         self._end(waits=limit is None)
-        kept = sum(self._take(*each) for each in self._work)
+        num_deferred = sum(self._take(*each) for each in self._work)
         self._forget_run()
-        return kept
+        return num_deferred
 
     def abort(self, clips: Iterable[Clip]) -> None:
         """End without the clips that are not complete; a live source keeps them for the next run."""
@@ -243,12 +243,12 @@ class ClipWriter:
 
     def _write(self, clip: Clip) -> bool | SinkError:
         """Make a clip, in the thread; what became of it is noted at once."""
-        outcome = self._made(clip)
+        outcome = self._encode(clip)
         if outcome is not False:
             self.note(clip.path, "complete" if outcome is True else "lost")
         return outcome
 
-    def _made(self, clip: Clip) -> bool | SinkError:
+    def _encode(self, clip: Clip) -> bool | SinkError:
         try:
             if clip.packets is not None and copy_clip(clip, clip.packets):
                 return True

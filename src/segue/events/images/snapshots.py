@@ -207,10 +207,10 @@ class Snapshots(FileReceiver):
         happened = event.event
         name = f"{event.seq:05d}-{happened.event}-{happened.object}"
         path, now = self.folder / f"{name}.jpg", self._past[-1]
-        shown = self._best_view(happened)
-        image = self._image_of(shown)
+        view = self._best_view(happened)
+        image = self._image_of(view)
         if happened.event == "enter":
-            self._views[happened.object] = path, self._score(shown)
+            self._views[happened.object] = path, self._score(view)
         elif happened.event in ("leave", "end"):
             self._views.pop(happened.object, None)
         self._waiting.append((path, image))
@@ -219,8 +219,8 @@ class Snapshots(FileReceiver):
             self._open.append(self._clips.begin(path.with_suffix(".mp4"), now.time, until, self._past))
             self._note(path.with_suffix(".mp4").name, "pending")
         self._open[-1].until = now.time + SECONDS_AFTER_EVENT
-        named = replace_fields(happened, snapshot=path.name, clip=self._open[-1].path.name)
-        return replace_fields(event, event=named, image=image)
+        described = replace_fields(happened, snapshot=path.name, clip=self._open[-1].path.name)
+        return replace_fields(event, event=described, image=image)
 
     def _best_view(self, event: Event) -> Event:
         """An event as its image shows it: an ``enter`` is known frames later, mostly with more to see."""
@@ -276,21 +276,21 @@ class Snapshots(FileReceiver):
     def _write_image(self, path: Path, image: bytes) -> None:
         with self._lenient():
             write_complete(path, image)
-        is_written = path.exists()
-        self._note(path.name, "complete" if is_written else "lost", len(image) if is_written else 0)
+        is_complete = path.exists()
+        self._note(path.name, "complete" if is_complete else "lost", len(image) if is_complete else 0)
 
     def close(self) -> None:
         """Complete all clips, with what has come; of a run that is to stop the next run may finish some."""
         self.flush()
         clips, self._open = self._open, []
         stop_time = self._stop_time()
-        kept = self._clips.close(clips, stop_time=stop_time, on_clip=self._on_clip)
+        num_deferred = self._clips.close(clips, stop_time=stop_time, on_clip=self._on_clip)
         if self._left_out.count:
             reason = self._left_out.reason
             message = f"{self.folder}: {self._left_out.count} images or clips left out ({reason})"
             warn_caller(message, SnapshotWarning)
-        if kept:
-            warn_caller(f"{self.folder}: the next run finishes {kept} clips", SnapshotWarning)
+        if num_deferred:
+            warn_caller(f"{self.folder}: the next run finishes {num_deferred} clips", SnapshotWarning)
 
     def abort(self) -> None:
         """End without the clips that are not complete; those that are stay."""

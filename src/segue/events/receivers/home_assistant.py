@@ -43,7 +43,7 @@ class HomeAssistant(EventReceiver):
         self._broker, self._target, self._name = broker, target, name
         self._topic = str(broker.topic)
         self._zones = list[str]()
-        self._shown: dict[str, bool] = {}  # whether a sensor is on
+        self._states: dict[str, bool] = {}  # whether a sensor is on
         self._visits: dict[int, list[RecordedEvent]] = {}  # of objects that are there
         for events in present:
             for event in events:
@@ -58,7 +58,7 @@ class HomeAssistant(EventReceiver):
         for zone in [name for name in self._zones if name not in names]:
             self._broker.keep(self._config("binary_sensor", f"zone_{_identifier(zone)}"), b"")
             self._broker.keep(self._state(zone), b"")
-            self._shown.pop(zone, None)
+            self._states.pop(zone, None)
         previous, self._zones = self._zones, names
         for zone in [name for name in names if name not in previous]:
             more = {"device_class": "occupancy", "state_topic": self._state(zone)}
@@ -97,8 +97,8 @@ class HomeAssistant(EventReceiver):
 
     def _show(self, zone: str) -> None:
         inside = any(self._is_inside(events, zone) for events in self._visits.values())
-        if self._shown.get(zone) != inside:
-            self._shown[zone] = inside
+        if self._states.get(zone) != inside:
+            self._states[zone] = inside
             self._broker.keep(self._state(zone), b"ON" if inside else b"OFF")
 
     def _announce(self, kind: str, entity: str, name: str, more: Mapping[str, Any]) -> None:

@@ -69,8 +69,8 @@ class ServiceReceiver(EventReceiver):
         codes = [int(match[1]) for reason in reasons if (match := _ERROR.search(reason))]
         if codes:
             return answer_of(codes[-1], "from the service")
-        known, tries = self._unexplained
-        tries = tries + 1 if known == values.get("id") else 1
+        last_id, tries = self._unexplained
+        tries = tries + 1 if last_id == values.get("id") else 1
         self._unexplained = values.get("id"), tries
         return Delivery("refused" if tries >= MAX_UNEXPLAINED else "retry", "the service did not take it")
 

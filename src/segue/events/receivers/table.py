@@ -26,7 +26,7 @@ class TableReceiver(FileReceiver):
         self._part, self._live = context.part, context.options.live
         self._append = context.options.append
         self._table: EventTable | None = None
-        self._written = 0  # the last event in it
+        self._last_seq = 0  # the last event in it
         self._waiting: list[RecordedEvent] = []
         self._file = PartialFile(context.table)
         self._file.prepare()
@@ -42,11 +42,11 @@ class TableReceiver(FileReceiver):
         self._file.discard()
         state = self._store.begin_part(self._part, self._file.final.name)
         with writing(self._file.final):
-            is_there = self._append and self._file.final.exists()
-            self._table = EventTable(self._file.final, append=is_there)
+            exists = self._append and self._file.final.exists()
+            self._table = EventTable(self._file.final, append=exists)
             waiting = {each.seq for each in self._waiting}
             missing = []
-            if is_there:
+            if exists:
                 with suppress(SinkError):  # the store cannot be read
                     missing = self._store.of_part(self._part, state.written)
             rows = [asdict(each.event) for each in missing if each.is_event and each.seq not in waiting]
@@ -57,12 +57,12 @@ class TableReceiver(FileReceiver):
             return
         for each in self._waiting:
             self._table.add(asdict(each.event))
-            self._written = each.seq
+            self._last_seq = each.seq
         self._waiting.clear()
         with writing(self._file.final):
             self._table.flush()
-        if self._written:
-            self._store.note_written(self._part, self._table.position, self._written)
+        if self._last_seq:
+            self._store.note_written(self._part, self._table.position, self._last_seq)
 
     @property
     def num_waiting(self) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from segue.errors import SinkError
 from segue.events.archive import PENDING, EventArchive, EventPart
 from segue.events.images.names import EVENT_FILE
-from segue.events.store.notices import warn_once
+from segue.events.store.notices import warn_on_change
 from segue.events.store.store import (
     FIRST,
     LAST,
@@ -63,8 +63,8 @@ def import_archive(store: EventStore, archive: EventArchive) -> None:
         return
     done = set(json.loads(settings.get(_DONE, "[]")))
     parts = [part for part in archive.parts() if part.name not in done]
-    known = {name for (name,) in store.read("select name from parts")}
-    new = [part for part in parts if part.name not in known and part.table.exists()]
+    imported_names = {name for (name,) in store.read("select name from parts")}
+    new = [part for part in parts if part.name not in imported_names and part.table.exists()]
     if new:
         _import_tables(store, new)
         _import_scene(store, archive.table)
@@ -76,7 +76,7 @@ def import_archive(store: EventStore, archive: EventArchive) -> None:
         store.flush()
 
 
-def import_marks_again(store: EventStore, archive: EventArchive) -> str:
+def retry_marks_import(store: EventStore, archive: EventArchive) -> str:
     """Take in marks that could not be read; gives what is still wrong, and nothing where all is well."""
     unread = json.loads(store.settings().get("unread", "[]"))
     remaining, problem = [], ""
@@ -102,12 +102,12 @@ def _import_tables(store: EventStore, parts: list[EventPart]) -> None:
     numbers = {part.name: store.begin_part(part.name, part.table.name).id for part in parts}
     store.flush()
     visits: dict[int, tuple[int, set[str]]] = {}
-    odd: dict[Path, list[int]] = {}
+    invalid_lines: dict[Path, list[int]] = {}
     with store.changing() as base:
         last = int(base.execute("select coalesce(max(seq), 0) from events").fetchone()[0])
         files = {part.name: _files_of(part) for part in parts}
         # Runs with and without --rotate may have taken turns; a table is in the order in which it was told.
-        rows = merge(*(_rows(part, odd) for part in parts), key=lambda row: row[0])
+        rows = merge(*(_rows(part, invalid_lines) for part in parts), key=lambda row: row[0])
         for seq, (moment, part, event) in enumerate(rows, max(last, store.last) + 1):
             visit, classes = visits.get(event.object, (seq, set()))
             if event.event in FIRST or event.object not in visits:
@@ -126,9 +126,9 @@ def _import_tables(store: EventStore, parts: list[EventPart]) -> None:
                 "update parts set position = ?, written = ? where id = ?",
                 (_length(part.table), last, numbers[part.name]),
             )
-    store.load_again()
+    store.reload()
     store.reserve(max((_number_of(name) for each in files.values() for name in each), default=0))
-    for table, lines in odd.items():
+    for table, lines in invalid_lines.items():
         listed = ", ".join(map(str, lines[:5])) + (", ..." if len(lines) > 5 else "")
         warn_caller(
             f"{table}: {len(lines)} lines are no events (line {listed}); they stay in the file, and the "
@@ -137,7 +137,7 @@ def _import_tables(store: EventStore, parts: list[EventPart]) -> None:
         )
 
 
-def _rows(part: EventPart, odd: dict[Path, list[int]]) -> Iterator[tuple[float, EventPart, Event]]:
+def _rows(part: EventPart, invalid_lines: dict[Path, list[int]]) -> Iterator[tuple[float, EventPart, Event]]:
     moment = 0.0
     try:
         for number, row in numbered_events(part.table):
@@ -146,7 +146,7 @@ def _rows(part: EventPart, odd: dict[Path, list[int]]) -> Iterator[tuple[float, 
             except (ValueError, TypeError, KeyError, OverflowError):
                 event = None
             if event is None:
-                odd.setdefault(part.table, []).append(number)
+                invalid_lines.setdefault(part.table, []).append(number)
                 continue
             moment = moment_of(event.at) or moment
             yield moment, part, event
@@ -217,7 +217,7 @@ def _import_marks(store: EventStore, part: EventPart) -> bool:
     try:
         _read_marks(store, part)
     except (OSError, ValueError) as error:
-        warn_once(f"marks of {store.path}", _problem_of(part, error))
+        warn_on_change(f"marks of {store.path}", _problem_of(part, error))
         return False
     return True
 

@@ -14,7 +14,7 @@ class RetentionWarning(UserWarning):
     """Images and clips of events are not deleted as they should be, or there is no room for new ones."""
 
 
-def warn_once(topic: str, text: str) -> None:
+def warn_on_change(topic: str, text: str) -> None:
     """Warn of a topic unless the last warning of it said the same; an empty text ends that."""
     with _lock:
         previous = _warned.pop(topic, "")

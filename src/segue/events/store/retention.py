@@ -12,9 +12,9 @@ from pathlib import Path
 
 from segue.errors import SegueError, SinkError
 from segue.events.archive import EventArchive
-from segue.events.store.importing import import_marks_again, unread_parts
+from segue.events.store.importing import retry_marks_import, unread_parts
 from segue.events.store.notices import RetentionWarning as RetentionWarning
-from segue.events.store.notices import warn_once as warn_once
+from segue.events.store.notices import warn_on_change as warn_on_change
 from segue.events.store.store import EventStore
 from segue.utils.files import writing
 
@@ -24,7 +24,7 @@ ROOM = 0.95
 MIN_TENTHS = 5
 """Tenths of a limit in bytes from which on it is reported how much kept files take of it."""
 
-AT_ONCE = 50
+FILES_PER_BATCH = 50
 """Files that are deleted while nobody can mark a visit."""
 
 Report = Callable[[str, str], object]
@@ -77,7 +77,7 @@ class Retention:
         return cls(limits.get("seconds"), int(limits["size"]) if "size" in limits else None)
 
 
-_KEPT = """
+_MARKED = """
     select part, snapshot from events where visit in (select id from visits where kept = 1) and snapshot != ''
     union
     select part, clip from events where visit in (select id from visits where kept = 1) and clip != ''
@@ -108,14 +108,14 @@ def delete_expired(
     images = archive.images
     if images is None:
         return 0
-    report(f"marks of {store.path}", import_marks_again(store, archive))
+    report(f"marks of {store.path}", retry_marks_import(store, archive))
     store.flush()
     report(f"clock of {archive.store}", store.clock.problem if retention.seconds is not None else "")
-    gone, problem, tried = 0, "", set[tuple[int, str]]()
+    num_deleted, problem, tried = 0, "", set[tuple[int, str]]()
     while True:
         with store.changing() as base:  # nobody marks a visit meanwhile
             candidates = (each for each in _expired(base, retention, store) if each[:2] not in tried)
-            expired = [*islice(candidates, AT_ONCE)]
+            expired = [*islice(candidates, FILES_PER_BATCH)]
             for number, name, part in expired:
                 tried.add((number, name))
                 path = archive.part(part).file(name)
@@ -127,13 +127,13 @@ def delete_expired(
                     problem = f"{images}: images and clips stay that are to be deleted: {error}"
                     continue
                 base.execute("update media set state = 'deleted' where part = ? and name = ?", (number, name))
-                gone += 1
-        if len(expired) < AT_ONCE:
+                num_deleted += 1
+        if len(expired) < FILES_PER_BATCH:
             break
     report(f"deleted in {images}", problem)
     if retention.size is not None:
         report(f"kept in {images}", _kept_text(images, store, retention.size))
-    return gone
+    return num_deleted
 
 
 def _expired(
@@ -153,7 +153,7 @@ def _expired(
         return
     rows = base.execute(
         "select part, media.name, parts.name, created, bytes from media join parts on parts.id = part"
-        f" where state = 'complete' and (part, media.name) not in ({_KEPT}) order by created, media.name"
+        f" where state = 'complete' and (part, media.name) not in ({_MARKED}) order by created, media.name"
     )
     for number, name, part, created, size in rows:
         if over <= 0 and (oldest is None or created >= oldest):
@@ -166,7 +166,7 @@ def _expired(
 def _kept_text(images: Path, store: EventStore, limit: int) -> str:
     """What to say of files that are kept, by the bytes that they take, in tenths of the limit."""
     rows = store.read(
-        f"select coalesce(sum(bytes), 0) from media where state = 'complete' and (part, name) in ({_KEPT})"
+        f"select coalesce(sum(bytes), 0) from media where state = 'complete' and (part, name) in ({_MARKED})"
     )
     tenths = min(10, 10 * rows[0][0] // limit)
     if tenths < MIN_TENTHS:

@@ -409,8 +409,8 @@ class EventStore:
 
     def find(self, seq: int) -> RecordedEvent | None:
         """What was recorded with a number."""
-        found = self.after(seq - 1, 1)
-        return found[0] if found and found[0].seq == seq else None
+        events = self.after(seq - 1, 1)
+        return events[0] if events and events[0].seq == seq else None
 
     def events_of(self, visit: int) -> list[RecordedEvent]:
         """What was recorded of a visit, in order."""
@@ -423,11 +423,11 @@ class EventStore:
         newest = stored[-1].seq if stored else 0
         return [*stored, *(each for each in unsaved if each.seq > newest)]
 
-    def of_part(self, part: str, after: int = 0) -> list[RecordedEvent]:
+    def of_part(self, part: str, seq: int = 0) -> list[RecordedEvent]:
         """What is in the file of a part after a number, in order."""
         state = self._parts[part]
         rows = self.read(
-            f"select {EVENT_COLUMNS} from events where part = ? and seq > ? order by seq", state.id, after
+            f"select {EVENT_COLUMNS} from events where part = ? and seq > ? order by seq", state.id, seq
         )
         return [recorded_of(row) for row in rows]
 
@@ -634,7 +634,7 @@ class EventStore:
         stored = dict(base.execute("select key, value from meta where key like 'clock%'"))
         self.clock = StoreClock(stored)
 
-    def load_again(self) -> None:
+    def reload(self) -> None:
         """Learn what is in the file after somebody has changed it, as an import does."""
         with self._disk, self._memory:
             self._load()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from segue.errors import SegueError, SinkError
 from segue.events.archive import EventArchive
-from segue.events.store.retention import Retention, delete_expired, warn_once
+from segue.events.store.retention import Retention, delete_expired, warn_on_change
 from segue.events.store.store import EventStore
 from segue.utils.system import lower_thread_priority
 
@@ -19,11 +19,11 @@ KEEP_SECONDS = 60.0
 """How often it is looked for images and clips that are no longer kept, and for events that wait."""
 
 END_SECONDS = 2.0
-"""Seconds that the end of the last camera waits for a look at it."""
+"""Seconds that the end of the last camera waits for its last round."""
 
 
 @dataclass
-class _Kept:
+class _Camera:
     """A camera that is cared for."""
 
     store: EventStore
@@ -31,7 +31,7 @@ class _Kept:
     retention: Retention | None
     context: Context = field(default_factory=copy_context)  # its warnings name the camera
 
-    def look(self) -> None:
+    def maintain(self) -> None:
         """Write what waits, and delete what is not to be kept."""
         topic = f"retention of {self.archive.store}"
         try:
@@ -39,11 +39,11 @@ class _Kept:
             with suppress(SinkError):  # on a full disk; the run says so
                 self.store.flush()
             if self.retention is not None:
-                delete_expired(self.store, self.archive, self.retention, warn_once)
+                delete_expired(self.store, self.archive, self.retention, warn_on_change)
         except (SegueError, OSError) as error:
-            warn_once(topic, f"{self.archive.images}: --keep waits: {error}")
+            warn_on_change(topic, f"{self.archive.images}: --keep waits: {error}")
         else:
-            warn_once(topic, "")
+            warn_on_change(topic, "")
 
 
 _CLOCK = ("insert or replace into meta values ('clock_now', ?)",)
@@ -53,12 +53,12 @@ class Upkeep:
     """Cares for the cameras of a process, in one thread, as long as there are some.
 
     Args:
-        seconds: gives the time from one look to the next.
+        seconds: gives the time from one round to the next.
     """
 
     def __init__(self, seconds: Callable[[], float] = lambda: KEEP_SECONDS) -> None:
         self._seconds = seconds
-        self._kept: dict[Path, _Kept] = {}
+        self._cameras: dict[Path, _Camera] = {}
         self._users: dict[Path, int] = {}
         self._lock = threading.RLock()
         self._changed = threading.Event()
@@ -69,8 +69,8 @@ class Upkeep:
         with self._lock:
             path = archive.store.resolve()
             self._users[path] = self._users.get(path, 0) + 1
-            previous = self._kept.pop(path, None)
-            self._kept[path] = _Kept(store.share(), archive, retention)
+            previous = self._cameras.pop(path, None)
+            self._cameras[path] = _Camera(store.share(), archive, retention)
             if previous is not None:
                 previous.store.close()
             self._changed.set()
@@ -78,47 +78,47 @@ class Upkeep:
                 self._thread = threading.Thread(target=self._work, name="segue-upkeep", daemon=True)
                 self._thread.start()
 
-    def leave(self, archive: EventArchive, *, look: bool = False) -> None:
-        """End a care for a camera; ``look`` once more before."""
+    def leave(self, archive: EventArchive, *, maintain: bool = False) -> None:
+        """End a care for a camera, after a last round where ``maintain`` says so."""
         path = archive.store.resolve()
         with self._lock:
-            kept = self._kept.get(path)
-        if kept is not None and look:
-            kept.look()
+            camera = self._cameras.get(path)
+        if camera is not None and maintain:
+            camera.maintain()
         with self._lock:
             self._users[path] = self._users.get(path, 1) - 1
-            if self._users[path] > 0 or kept is None:
+            if self._users[path] > 0 or camera is None:
                 return
             self._users.pop(path)
-            self._kept.pop(path, None)
-            ending = self._thread if not self._kept else None
+            self._cameras.pop(path, None)
+            ending = self._thread if not self._cameras else None
             if ending is not None:
                 self._changed.set()
         if ending is not None and ending is not threading.current_thread():
             ending.join(END_SECONDS)
-        kept.store.close()
+        camera.store.close()
 
     def knows(self, path: Path) -> bool:
         """Whether the camera of a store is cared for."""
         with self._lock:
-            return path.resolve() in self._kept
+            return path.resolve() in self._cameras
 
-    def look(self) -> None:
-        """Look at all cameras now."""
+    def maintain(self) -> None:
+        """Care for all cameras now."""
         with self._lock:
-            all_kept = [*self._kept.values()]
-        for each in all_kept:
-            each.context.copy().run(each.look)
+            cameras = [*self._cameras.values()]
+        for each in cameras:
+            each.context.copy().run(each.maintain)
 
     def _work(self) -> None:
         lower_thread_priority()
         while True:
             with self._lock:
-                if not self._kept:
+                if not self._cameras:
                     self._thread = None
                     return
                 self._changed.clear()
-            self.look()
+            self.maintain()
             self._changed.wait(self._seconds())
 
 

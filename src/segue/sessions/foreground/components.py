@@ -123,10 +123,12 @@ class ComponentTracker(Checkpointable):
             if track.is_confirmed() and abs(time - track.seen) <= PATIENCE_SECONDS
         }
         self._tracks = waiting | {number: self._tracks[number] for number in followed}
-        lost = [*itertools.filterfalse(followed.__contains__, waiting)]
+        unmatched = [*itertools.filterfalse(followed.__contains__, waiting)]
         if motion is not None:
-            lost = [number for number in lost if self._is_in_view(self._tracks[number], mask.shape, time)]
-        self._recover(owners, lost, extents)
+            unmatched = [
+                number for number in unmatched if self._is_in_view(self._tracks[number], mask.shape, time)
+            ]
+        self._recover(owners, unmatched, extents)
         free = itertools.filterfalse(self._tracks.__contains__, itertools.count(1))
         owners |= {component: next(free) for component in extents if component not in owners}
         table = np.zeros(max(owners, default=0) + 1, np.uint16)
@@ -184,14 +186,16 @@ class ComponentTracker(Checkpointable):
             return {}
         tracks, components = [self._tracks[number] for number in last], [*extents]
         boxes = [extent.box for extent in extents.values()]
-        before = np.array([track.box for track in tracks], np.float64).reshape(-1, 1, 2, 2)
+        previous = np.array([track.box for track in tracks], np.float64).reshape(-1, 1, 2, 2)
         now = np.array(boxes, np.float64).reshape(1, -1, 2, 2)
         speeds = np.stack([track.speed for track in tracks]).reshape(-1, 1, 2)
-        distances = np.linalg.norm(before.mean(2) + speeds - now.mean(2), axis=2)
-        (sides_before, sides_now) = np.ptp(before, axis=2), np.ptp(now, axis=2)
-        is_known = np.array([track.frames > 1 or bool(track.speed.any()) for track in tracks])
-        reach = np.where(is_known, REACH, JUMP)[:, None] * np.maximum(sides_before.max(2), sides_now.max(2))
-        areas = sides_before.prod(2), sides_now.prod(2)
+        distances = np.linalg.norm(previous.mean(2) + speeds - now.mean(2), axis=2)
+        (previous_sides, current_sides) = np.ptp(previous, axis=2), np.ptp(now, axis=2)
+        has_speed = np.array([track.frames > 1 or bool(track.speed.any()) for track in tracks])
+        reach = np.where(has_speed, REACH, JUMP)[:, None] * np.maximum(
+            previous_sides.max(2), current_sides.max(2)
+        )
+        areas = previous_sides.prod(2), current_sides.prod(2)
         similarity = np.minimum(*areas) / np.maximum(*areas)
         appearance = likeness([track.thumbnail for track in tracks], [*map(thumbnail_of, boxes)])
         value = np.maximum(1 - distances / reach, 0) * similarity * appearance
@@ -263,18 +267,20 @@ class ComponentTracker(Checkpointable):
                     owners[component] = number
         return owners, {*largest}
 
-    def _recover(self, owners: dict[int, int], lost: list[int], extents: Mapping[int, ObjectExtent]) -> None:
+    def _recover(
+        self, owners: dict[int, int], unmatched: list[int], extents: Mapping[int, ObjectExtent]
+    ) -> None:
         """Give components without a track to nearby lost ones."""
-        if not lost:
+        if not unmatched:
             return
         free = [component for component in extents if component not in owners]
-        previous_boxes = np.array([self._tracks[number].box for number in lost]).reshape(-1, 1, 2, 2)
+        previous_boxes = np.array([self._tracks[number].box for number in unmatched]).reshape(-1, 1, 2, 2)
         now = np.array([extents[component].box for component in free]).reshape(1, -1, 2, 2)
         distances = np.linalg.norm(previous_boxes.mean(2) - now.mean(2), axis=2)
         nearness = REACH - distances / np.maximum(
             *(np.ptp(boxes, axis=2).max(2) for boxes in (previous_boxes, now))
         )
-        owners |= {free[column]: lost[row] for row, column in assign(nearness, nearness > 0).items()}
+        owners |= {free[column]: unmatched[row] for row, column in assign(nearness, nearness > 0).items()}
 
     def _confirm(self, track: _Track, motion: _UsualMotion | None, pixels: int) -> None:
         """Give an object its id once it has been seen often enough, in an image of so many pixels."""
@@ -331,10 +337,10 @@ class _UsualMotion:
         row, column = int((box[1] + box[3]) / 2 / self._cell), int((box[0] + box[2]) / 2 / self._cell)
         return min(max(row, 0), rows - 1), min(max(column, 0), columns - 1)
 
-    def vote(self, before: Sequence[Box], now: Sequence[Box], appearance: Float32Array) -> None:
-        """Take the boxes of all objects on two frames, and how similar they look, (before, now)."""
+    def vote(self, previous: Sequence[Box], now: Sequence[Box], appearance: Float32Array) -> None:
+        """Take the boxes of all objects on two frames, and how similar they look, (previous, now)."""
         self.votes *= self.FADES
-        for row, box in enumerate(before[:MAX_VOTERS]):
+        for row, box in enumerate(previous[:MAX_VOTERS]):
             size = _size(box)
             for column, other in enumerate(now[:MAX_VOTERS]):
                 if not SIMILAR * _area(box) <= _area(other) <= _area(box) / SIMILAR:
@@ -352,9 +358,9 @@ class _UsualMotion:
             votes, (3, 3), 0, borderType=cv2.BORDER_CONSTANT
         )  # of a bin and those beside it
         down, right = np.unravel_index(int(votes.argmax()), votes.shape)
-        most = float(votes[down, right])
+        highest = float(votes[down, right])
         votes[max(down - 3, 0) : down + 4, max(right - 3, 0) : right + 4] = 0.0
-        if most < self.NUMBER or most < self.LEADS * float(votes.max()):
+        if highest < self.NUMBER or highest < self.LEADS * float(votes.max()):
             return None
         return np.asarray((np.array((right, down)) * self.STEP - JUMP) * _size(box), np.float64)
 

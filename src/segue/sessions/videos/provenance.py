@@ -39,39 +39,39 @@ class MadeFrom(NamedTuple):
 
     Attributes:
         carried: those whose masks trackings have carried to it, in this order.
-        seen: others that the trackers knew: where one was nearer, the mask has stayed as it was.
+        shielding: others that the trackers knew: where one was nearer, the mask has stayed as it was.
     """
 
     carried: tuple[Source, ...]
-    seen: tuple[Source, ...] = ()
+    shielding: tuple[Source, ...] = ()
 
     def with_change(self, source: Source, sources: Sources) -> MadeFrom:
         """What a mask is made from after a tracking from one of the present sources has come to it."""
         carried = *self.carried, source
-        others = (each for each in (*self.seen, *sources) if each is not None and each not in carried)
-        return MadeFrom(carried, tuple(dict.fromkeys(others)))
+        shielding = (each for each in (*self.shielding, *sources) if each is not None and each not in carried)
+        return MadeFrom(carried, tuple(dict.fromkeys(shielding)))
 
 
 class Sources(NamedTuple):
     """The nearest prompted frames of a frame; None on a side without one."""
 
-    before: Source | None = None
-    after: Source | None = None
+    previous: Source | None = None
+    following: Source | None = None
 
     @classmethod
     def of(cls, carried: Iterable[Source], frame: int) -> Sources:
         """The nearest ones of those that were carried to a frame; of two revisions the later one."""
-        before = after = None
+        previous = following = None
         for source in carried:
-            if source[0] < frame and (before is None or source[0] >= before[0]):
-                before = source
-            elif source[0] > frame and (after is None or source[0] <= after[0]):
-                after = source
-        return cls(before, after)
+            if source[0] < frame and (previous is None or source[0] >= previous[0]):
+                previous = source
+            elif source[0] > frame and (following is None or source[0] <= following[0]):
+                following = source
+        return cls(previous, following)
 
     def behind(self, direction: int) -> Source | None:
         """The prompted frame from which a tracking in a direction comes."""
-        return self.before if direction == 1 else self.after
+        return self.previous if direction == 1 else self.following
 
 
 class StoredMask(NamedTuple):
@@ -133,14 +133,14 @@ class ObjectMasks:
 
     def store(self, frame: int, mask: StoredMask) -> None:
         """Store a tracked mask, unless a prompt that it was made from was withdrawn meanwhile."""
-        if not self.is_known(mask):
+        if not self.is_valid(mask):
             return
         frames = _frames_of(mask)
         earlier = [each for each in self.tracked.get(frame, ()) if each.made_from != mask.made_from]
         # Prompts are withdrawn by frame, so that of masks of the same frames the newest is enough. The last
         # one is also what an interrupted pass has replaced.
-        others = [each for each in earlier[:-1] if self.is_known(each) and _frames_of(each) != frames]
-        self.tracked[frame] = [*others, *earlier[-1:], mask]
+        retained = [each for each in earlier[:-1] if self.is_valid(each) and _frames_of(each) != frames]
+        self.tracked[frame] = [*retained, *earlier[-1:], mask]
 
     def forget_unused_versions(self) -> None:
         """Drop earlier versions of prompts that no tracked mask was made from."""
@@ -174,9 +174,9 @@ class ObjectMasks:
         masks = self.tracked.get(frame, ())
         if len(masks) > 1:
             sources = self.sources(frame)
-            known = [mask for mask in reversed(masks) if self.is_known(mask)]
-            current = (mask for mask in known if not self.stale(frame, mask, sources))
-            return next(current, (known or masks[-1:])[0])
+            valid = [mask for mask in reversed(masks) if self.is_valid(mask)]
+            current = (mask for mask in valid if not self.stale(frame, mask, sources))
+            return next(current, (valid or masks[-1:])[0])
         return masks[0] if masks else None
 
     def is_absent(self, frame: int) -> bool:
@@ -185,26 +185,26 @@ class ObjectMasks:
 
     def sources(self, frame: int) -> Sources:
         """The nearest prompted frames of a frame; none where the object is absent."""
-        before = max((index for index in (*self.prompts, *self.removed) if index < frame), default=None)
-        after = min((index for index in (*self.prompts, *self.removed) if index > frame), default=None)
-        return self._between(frame if frame in self.removed else before, after)
+        previous = max((index for index in (*self.prompts, *self.removed) if index < frame), default=None)
+        following = min((index for index in (*self.prompts, *self.removed) if index > frame), default=None)
+        return self._between(frame if frame in self.removed else previous, following)
 
-    def _between(self, before: int | None, after: int | None) -> Sources:
+    def _between(self, previous: int | None, following: int | None) -> Sources:
         """The sources between two neighbouring frames with prompts or a removal."""
-        if before in self.removed:
+        if previous in self.removed:
             return Sources()
-        return Sources(self._source(before), self._source(after))
+        return Sources(self._source(previous), self._source(following))
 
     def _source(self, frame: int | None) -> Source | None:
         return None if frame is None or frame in self.removed else (frame, self.prompts[frame].revision)
 
     def segments(self, frames: Sequence[int]) -> Iterator[tuple[Sequence[int], Sources]]:
         """Frames with the same sources, of ascending ones, wherever the object is tracked."""
-        for before, after in pairwise([None, *sorted((*self.prompts, *self.removed)), None]):
-            sources = self._between(before, after)
+        for previous, following in pairwise([None, *sorted((*self.prompts, *self.removed)), None]):
+            sources = self._between(previous, following)
             if sources != Sources():
-                low = 0 if before is None else bisect_right(frames, before)
-                high = len(frames) if after is None else bisect_left(frames, after)
+                low = 0 if previous is None else bisect_right(frames, previous)
+                high = len(frames) if following is None else bisect_left(frames, following)
                 yield frames[low:high], sources
 
     def stale(self, frame: int, mask: StoredMask, sources: Sources) -> list[Direction]:
@@ -234,7 +234,7 @@ class ObjectMasks:
             return self.versions[frame][earlier[1]]
         mask = self.baseline(frame, direction, earlier)
         if mask is None:
-            mask = next(filter(self.is_known, reversed(self.tracked.get(frame, ()))), None)
+            mask = next(filter(self.is_valid, reversed(self.tracked.get(frame, ()))), None)
         return None if mask is None else mask.stored[1]
 
     def difference(
@@ -249,11 +249,11 @@ class ObjectMasks:
         """The newest mask of a frame to which a tracking from another frame than ``source`` is to come."""
         for mask in reversed(self.tracked.get(frame, ())):
             is_of_source = Sources.of(mask.made_from.carried, frame).behind(direction) == source
-            if is_of_source and self.is_known(mask):
+            if is_of_source and self.is_valid(mask):
                 return mask
         return None
 
-    def is_known(self, mask: StoredMask) -> bool:
+    def is_valid(self, mask: StoredMask) -> bool:
         """Whether no prompt that a mask was made from was withdrawn."""
         sources = (source for part in mask.made_from for source in part)
         return all(revision in self.versions.get(frame, ()) for frame, revision in sources)
@@ -322,13 +322,13 @@ def plan(
         low, high = sorted(part)
         selected = frames[bisect_left(frames, low) : bisect_right(frames, high)]
         frames = [index for index in selected if index != part[0]]
-    anew: list[tuple[int, int, _Frames]] = []  # start, object
+    untracked: list[tuple[int, int, _Frames]] = []  # start, object
     changes: _Changes = {}
     for number, masks in objects.items():
         for segment, sources in masks.segments(frames):
             missing: _Frames = {}
             for frame in segment:
-                mask = next(filter(masks.is_known, reversed(masks.tracked.get(frame, ()))), None)
+                mask = next(filter(masks.is_valid, reversed(masks.tracked.get(frame, ()))), None)
                 if mask is None:
                     missing[frame] = present(sources)
                     continue
@@ -346,14 +346,14 @@ def plan(
                     by_source = changes.setdefault(way, {}).setdefault(number, {})
                     by_source.setdefault(earlier, {})[frame] = made_from
             if missing:
-                start = sources.before or sources.after
+                start = sources.previous or sources.following
                 assert start is not None
-                anew.append((start[0], number, missing))
-    passes = _anew(anew, frames) if part is None else _from(part[0], anew)
+                untracked.append((start[0], number, missing))
+    passes = _tracking_passes(untracked, frames) if part is None else _from(part[0], untracked)
     return [*passes, *_carrying(changes)]
 
 
-def _anew(missing: Sequence[tuple[int, int, _Frames]], frames: Sequence[int]) -> Iterator[Pass]:
+def _tracking_passes(missing: Sequence[tuple[int, int, _Frames]], frames: Sequence[int]) -> Iterator[Pass]:
     """Passes over frames without masks; those whose ways meet are one."""
     directions: tuple[Direction, Direction] = (1, -1)
     for direction in directions:
@@ -401,7 +401,7 @@ def _carrying(changes: _Changes) -> Iterator[Pass]:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PromptSnapshot:
     """An object, and the prompts that a tracking of it knows.
 
     Attributes:
@@ -412,11 +412,13 @@ class Shown:
     masks: ObjectMasks
     prompts: Mapping[int, PromptedMask]
 
-    def current(self) -> Shown:
+    def current(self) -> PromptSnapshot:
         """The same without prompts that were withdrawn since."""
-        return Shown(self.masks, {i: each for i, each in self.prompts.items() if i in self.masks.prompts})
+        return PromptSnapshot(
+            self.masks, {i: each for i, each in self.prompts.items() if i in self.masks.prompts}
+        )
 
-    def is_there(self, frame: int) -> bool:
+    def is_present(self, frame: int) -> bool:
         """Whether the object has prompts and was not removed before a frame."""
         return bool(self.prompts) and not self.masks.is_absent(frame)
 
@@ -424,13 +426,13 @@ class Shown:
 class PreviousMasks(Mapping[int, Sequence[StoredObject]]):
     """The masks of some objects that a pass replaces near a change, by frame, as they are when looked up."""
 
-    def __init__(self, each: Pass, objects: Mapping[int, Shown]) -> None:
+    def __init__(self, each: Pass, objects: Mapping[int, PromptSnapshot]) -> None:
         self._pass, self._objects = each, objects
 
     def __getitem__(self, index: int) -> Sequence[StoredObject]:
         stored = []
-        for i, shown in self._objects.items():
-            masks, carries = shown.masks, self._pass.carries or {}
+        for i, snapshot in self._objects.items():
+            masks, carries = snapshot.masks, self._pass.carries or {}
             mask = masks.baseline(index, self._pass.direction, carries[i]) if i in carries else None
             mask = mask or masks.tracked_at(index)
             if mask is not None and not masks.is_absent(index):
@@ -438,10 +440,10 @@ class PreviousMasks(Mapping[int, Sequence[StoredObject]]):
         return stored
 
     def __iter__(self) -> Iterator[int]:
-        return iter({index for shown in self._objects.values() for index in shown.masks.tracked})
+        return iter({index for snapshot in self._objects.values() for index in snapshot.masks.tracked})
 
     def __len__(self) -> int:
-        return len({index for shown in self._objects.values() for index in shown.masks.tracked})
+        return len({index for snapshot in self._objects.values() for index in snapshot.masks.tracked})
 
 
 def as_json(objects: Mapping[int, ObjectMasks]) -> dict[str, Any]:
@@ -510,13 +512,13 @@ def from_json(
                 objects[int(i)].tracked.setdefault(int(frame), []).append(mask)
             else:
                 unknown.setdefault(int(i), {})[int(frame)] = stored
-    before: dict[int, dict[tuple[int, int], Source]] = {}
+    replaced_sources: dict[int, dict[tuple[int, int], Source]] = {}
     for frame, i, way, counts in state.get("earlier", ()):
         revision += 1
         objects[int(i)].versions[int(frame)][revision] = str(counts)
-        before.setdefault(int(i), {})[int(frame), int(way)] = int(frame), revision
+        replaced_sources.setdefault(int(i), {})[int(frame), int(way)] = int(frame), revision
     for i, by_frame in unknown.items():
-        _made_from_all(objects[i], by_frame, frames, before.get(i, {}))
+        _made_from_all(objects[i], by_frame, frames, replaced_sources.get(i, {}))
     for frame, i, clicks, box, mends in state["clicks"]:
         objects[int(i)].clicks[int(frame)] = _history_of(clicks, box, mends, size)
     _check(objects, size)
@@ -528,12 +530,12 @@ def _made_from_all(
     masks: ObjectMasks,
     tracked: Mapping[int, StoredObject],
     frames: Sequence[int],
-    before: Mapping[tuple[int, int], Source],
+    replaced_sources: Mapping[tuple[int, int], Source],
 ) -> None:
     """Let masks be made from their sources now, or from those before corrections by frame and direction."""
     for segment, sources in masks.segments(frames):
         both = zip((1, -1), sources, strict=True)
-        carried = (before.get((each[0], way), each) for way, each in both if each is not None)
+        carried = (replaced_sources.get((each[0], way), each) for way, each in both if each is not None)
         made_from = MadeFrom(tuple(carried))
         for frame in segment:
             if frame in tracked:
@@ -544,14 +546,14 @@ def _made_from_all(
 
 def _stored(number: int, row: Sequence[Any]) -> tuple[StoredObject, Sequence[Any]]:
     """A mask of a row, and what follows it; rows of earlier versions are shorter."""
-    score, counts, *others = row
-    whole, unsure = (None if runs is None else str(runs) for runs in (*others, None, None)[:2])
-    return (ObjectInfo(number, score=float(score)), str(counts), whole, unsure), others[2:]
+    score, counts, *optional = row
+    whole_counts, unsure = (None if runs is None else str(runs) for runs in (*optional, None, None)[:2])
+    return (ObjectInfo(number, score=float(score)), str(counts), whole_counts, unsure), optional[2:]
 
 
 def _made_from(parts: Sequence[Sequence[Sequence[Any]]]) -> MadeFrom:
-    carried, seen = (tuple((int(frame), int(revision)) for frame, revision in part) for part in parts)
-    return MadeFrom(carried, seen)
+    carried, shielding = (tuple((int(frame), int(revision)) for frame, revision in part) for part in parts)
+    return MadeFrom(carried, shielding)
 
 
 def _history_of(clicks: Any, box: Any, mends: Any, size: tuple[int, int]) -> ClickHistory:

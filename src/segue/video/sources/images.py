@@ -38,7 +38,7 @@ from segue.video.decoding.readers import DEFAULT_FPS, Reader, SourceImage, as_rg
 from segue.video.sources.dicom import DICOM_SUFFIXES, DicomReader, is_dicom
 from segue.video.sources.kinds import IMAGE_SUFFIXES, is_image, is_video, one_kind
 
-_ORIENTATION, _WRITTEN, _EXIF, _TAKEN = 0x0112, 0x0132, 0x8769, 0x9003
+_ORIENTATION, _DATE_TIME, _EXIF, _DATE_TIME_ORIGINAL = 0x0112, 0x0132, 0x8769, 0x9003
 """Tags of EXIF: the orientation, when the file was written, further tags, and when the image was taken."""
 
 _READ = ", ".join(sorted({*IMAGE_SUFFIXES, *DICOM_SUFFIXES}))
@@ -197,10 +197,10 @@ def _in_order_of_counter(images: list[Path]) -> tuple[list[Path], str]:
     return images, f"{names}, but no times say so; {behind[0].name} is the first frame"
 
 
-def _are_earlier(images: list[Path], others: list[Path], time_of: Callable[[Path], str]) -> bool:
+def _are_earlier(images: list[Path], later: list[Path], time_of: Callable[[Path], str]) -> bool:
     """Whether all images have a time, and those of the first ones are earlier than those of the others."""
-    times, times_of_others = ([*map(time_of, paths)] for paths in (images, others))
-    return all(times) and all(times_of_others) and max(times) < min(times_of_others)
+    times, later_times = ([*map(time_of, paths)] for paths in (images, later))
+    return all(times) and all(later_times) and max(times) < min(later_times)
 
 
 def _written_time(path: Path) -> str:
@@ -212,7 +212,7 @@ def _exif_time(path: Path) -> str:
     """When a camera took an image by its EXIF data, as text in the order of time; empty if unknown."""
     with suppress(DamageError, *IMAGE_ERRORS), _opened(path) as image:
         exif = image.getexif()
-        time = exif.get_ifd(_EXIF).get(_TAKEN) or exif.get(_WRITTEN)
+        time = exif.get_ifd(_EXIF).get(_DATE_TIME_ORIGINAL) or exif.get(_DATE_TIME)
         return str(time) if time and re.match(r"[0-9]{4}:[0-9]{2}:[0-9]{2} ", str(time)) else ""
     return ""
 
@@ -452,9 +452,9 @@ class AnimationReader(Reader):
         if pages is None:
             return [[page] for page in range(count)]
         channel = "of the first channel " if axes.channels > 1 else ""
-        shown = f"the brightest of {len(pages[0])} slices" if len(pages[0]) > 1 else "the page"
+        content = f"the brightest of {len(pages[0])} slices" if len(pages[0]) > 1 else "the page"
         notice(
-            f"{self.where}: {count} pages are {len(pages)} frames; each shows {shown} {channel}"
+            f"{self.where}: {count} pages are {len(pages)} frames; each shows {content} {channel}"
             "(save another channel or slice as a file of its own)"
         )
         return pages

@@ -88,16 +88,16 @@ def _spread(frames: Sequence[Image]) -> list[Image]:
 
 def _returns(frames: Sequence[Image], low: Image, high: Image) -> UInt8Array:
     """Share of the frames that show colours in a range, and how often these came back, (2, h, w)."""
-    count, back = np.zeros((2, *low.shape[:2]), np.uint8)
-    before = np.full_like(count, 255)
+    count, returns = np.zeros((2, *low.shape[:2]), np.uint8)
+    previous = np.full_like(count, 255)
     for frame in frames:
         same = np.asarray(cv2.inRange(frame, low, high), np.uint8)
         count -= same  # 255 is -1
-        back -= same & ~before
-        before = same
+        returns -= same & ~previous
+        previous = same
     shares = np.minimum(np.arange(256) * 255 // max(1, len(frames)), 255).astype(np.uint8)
     visits = np.minimum(np.arange(256) * VISIT, 255).astype(np.uint8)
-    return np.stack([cv2.LUT(count, shares), cv2.LUT(back, visits)])
+    return np.stack([cv2.LUT(count, shares), cv2.LUT(returns, visits)])
 
 
 class RecentPast(Checkpointable):
@@ -131,14 +131,14 @@ class RecentPast(Checkpointable):
         mask = np.asarray(foreground != 0).view(np.uint8) * np.uint8(255)
         half = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
         now: UInt8Array = np.asarray(cv2.threshold(half, 127, 255, cv2.THRESH_BINARY)[1]).astype(np.uint8)
-        before = self._before
-        if self._presence is None or self._arrivals is None or before is None:
+        previous = self._before
+        if self._presence is None or self._arrivals is None or previous is None:
             self._presence, self._arrivals = np.zeros((2, *now.shape), np.float32)
-            before = np.zeros_like(now)
+            previous = np.zeros_like(now)
         self._count = min(self._count + 1, MEMORY)
         cv2.accumulateWeighted(now, self._presence, 1 / self._count)
         self._arrivals *= np.float32(1 - 1 / LONG_MEMORY)
-        cv2.accumulate(now & ~before, self._arrivals)
+        cv2.accumulate(now & ~previous, self._arrivals)
         self._before = now
 
     def returns(self, image: Image, times: int, share: float) -> BoolArray:

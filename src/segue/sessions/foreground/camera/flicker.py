@@ -58,20 +58,20 @@ class Flicker(Checkpointable):
         return np.asarray(np.clip(np.rint(small / resized_gains[..., None]), 0, 255), np.uint8)
 
 
-def row_gains(now: Float32Array, before: Float32Array) -> Float32Array | None:
+def row_gains(now: Float32Array, previous: Float32Array) -> Float32Array | None:
     """Gains of the rows or columns of an image over those of another, (h, w), by which they differ.
 
     None where the images are alike, but for one gain of all, or differ in another way. Both are reduced, RGB
     (h, w, 3).
     """
-    in_range = (before > DARK) & (before < BRIGHT) & (now > DARK) & (now < BRIGHT)
+    in_range = (previous > DARK) & (previous < BRIGHT) & (now > DARK) & (now < BRIGHT)
     lit: BoolArray = np.asarray(in_range.all(2))
-    logs = np.log(np.maximum(now, 1).sum(2) / np.maximum(before, 1).sum(2))
+    logs = np.log(np.maximum(now, 1).sum(2) / np.maximum(previous, 1).sum(2))
     logs[~lit] = np.nan
     if share_of(lit) < 0.5:
         return None
     median_log = float(medians(logs.reshape(-1), 0)[0])
-    altered = share_of(farthest(now, before * np.float32(np.exp(median_log))) > TOUCH)
+    altered = share_of(farthest(now, previous * np.float32(np.exp(median_log))) > TOUCH)
     if altered < ALTERED:
         return None
     for axis in (1, 0):
@@ -79,7 +79,7 @@ def row_gains(now: Float32Array, before: Float32Array) -> Float32Array | None:
             continue
         along = medians(logs, axis)
         gains = np.broadcast_to(np.exp(along), logs.shape).astype(np.float32)
-        left = share_of(farthest(now, before * gains[..., None]) > TOUCH)
+        left = share_of(farthest(now, previous * gains[..., None]) > TOUCH)
         if np.abs(along - median_log).max() > UNEVEN and left < LEFT * altered:
             return gains
     return None

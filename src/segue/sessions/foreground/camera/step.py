@@ -23,26 +23,26 @@ class CameraStep:
     matrix.
 
     Args:
-        before: the frame before, RGB (h, w, 3), reduced to :data:`VIEW_SIDE`; None for the first one.
+        previous: the frame before, RGB (h, w, 3), reduced to :data:`VIEW_SIDE`; None for the first one.
         now: the frame, in the same size; None where nobody looks.
     """
 
-    def __init__(self, before: Image | None = None, now: Image | None = None) -> None:
-        self._before, self._now = before, now
-        self.known = before is not None and now is not None and before.shape == now.shape
+    def __init__(self, previous: Image | None = None, now: Image | None = None) -> None:
+        self._before, self._now = previous, now
+        self.known = previous is not None and now is not None and previous.shape == now.shape
 
     @classmethod
-    def between(cls, before: Image, now: Image) -> CameraStep:
+    def between(cls, previous: Image, now: Image) -> CameraStep:
         """The step between two frames of any size."""
-        return cls(reduced_to(before, VIEW_SIDE), reduced_to(now, VIEW_SIDE))
+        return cls(reduced_to(previous, VIEW_SIDE), reduced_to(now, VIEW_SIDE))
 
-    def way(self, least: float = SUPPORT) -> tuple[float, float]:
+    def way(self, minimum: float = SUPPORT) -> tuple[float, float]:
         """The way to the right and down, in parts of the longer side; zeros where there is none.
 
-        ``least``: share of the parts of the image that a movement must explain.
+        ``minimum``: share of the parts of the image that a movement must explain.
         """
         right, down, explained = self._motion
-        return (right, down) if explained >= least else (0.0, 0.0)
+        return (right, down) if explained >= minimum else (0.0, 0.0)
 
     def matrix(self, size: tuple[int, int]) -> Matrix:
         """From points of the frame before, in pixels of images of a height and width, to those of the frame.

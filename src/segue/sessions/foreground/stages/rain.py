@@ -76,10 +76,10 @@ class Precipitation(Stage):
         dropped = (area < LARGEST * foreground.size) & (old < LASTING * area)
         frame.foreground = np.where(pieces.where(dropped), np.float32(0), frame.foreground)
 
-    def _count(self, before: UInt8Array, middle: UInt8Array, after: UInt8Array) -> None:
+    def _count(self, previous: UInt8Array, middle: UInt8Array, following: UInt8Array) -> None:
         """Count impulses of the middle one of three frames, grey, (H, W)."""
-        up = np.minimum(cv2.subtract(middle, before), cv2.subtract(middle, after))
-        down = np.minimum(cv2.subtract(before, middle), cv2.subtract(after, middle))
+        up = np.minimum(cv2.subtract(middle, previous), cv2.subtract(middle, following))
+        down = np.minimum(cv2.subtract(previous, middle), cv2.subtract(following, middle))
         surplus = _shares(up) - np.float32(DARK) * _shares(down)
         self._seen += 1
         self._surplus = self._surplus + (surplus - self._surplus) / np.float32(min(self._seen, MEMORY))
