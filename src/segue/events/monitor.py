@@ -59,10 +59,10 @@ class EventMonitor:
         rules: which objects and stays are worth an event.
         size: height and width for boxes and zones; None takes the size of each mask.
         name: says what an object without a label is, from the best view of it so far; called when there is an
-            event of it, and where its class decides whether somebody is told, whenever a view shows more of
+            event of it, and where its class decides which receivers get events, whenever a view shows more of
             it.
         memory: what is known of the scene; None takes results as they are.
-        filters: classes that each receiver of some classes alone is told of.
+        filters: the classes of each receiver that takes some classes only.
         present: objects of an earlier run whose end nobody has been told, with their events.
         source: name of the source, for the events.
         at: tells the date and time of day of a moment of the source, or None.
@@ -186,7 +186,7 @@ class EventMonitor:
                 self._memory.save()
 
     def _passing(self, events: Iterable[Event]) -> list[Event]:
-        """Events of objects that are reported; of those whose class is not listed nothing is told."""
+        """Select the events of objects whose class is reported."""
         return [self._complete(event) for event in self._classes.take(events, self._label_of)]
 
     def _label_of(self, number: int) -> str | None:
@@ -196,7 +196,7 @@ class EventMonitor:
         return (self._views.name(number) or (None,))[0]
 
     def _label_events(self) -> list[Event]:
-        """Classes that have become known since the last event, where they decide who is told."""
+        """Classes that became known since the last event, where they decide which receivers get events."""
         events = []
         for number, classes in self._reported.items() if self._filters else ():
             object_event = self._events.objects.get(number)

@@ -200,7 +200,7 @@ class EventFiles(Sink):
     def _flush(self, events: Sequence[RecordedEvent] = ()) -> None:
         """Write events, and what waits; of a live run a full disk keeps it waiting.
 
-        Whoever hears of an event finds its row and its image, unless the disk is full.
+        When a receiver gets an event, its row and image are written, unless the disk is full.
         """
         self._tried = time.monotonic()
         problem: SinkError | None = None

@@ -1,4 +1,4 @@
-"""Who is told of which events: the receivers of ``--notify``, each with a filter of its own."""
+"""The receivers of ``--notify``, each with a filter of its own."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class LabelledVideo:
             raise SourceError(str(error)) from None
 
     def options(self, labels: Labels, span: range) -> SinkOptions:
-        """What formats are told of the video and the objects."""
+        """Options for the writers of formats: video and objects."""
         files = self._reader.files
         return SinkOptions(
             size=self.size,

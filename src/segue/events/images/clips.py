@@ -222,7 +222,7 @@ class ClipWriter:
         self._forget_run()
 
     def _forget_run(self) -> None:
-        """Whoever hears of clips knows this writer: the run that has ended would stay in memory."""
+        """Drop the callback: it refers to this writer, and so would keep an ended run in memory."""
         self._work, self._report = [], lambda _: None
 
     def _submit(self, clip: Clip, *, drop: bool = True) -> None:

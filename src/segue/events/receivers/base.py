@@ -95,7 +95,7 @@ class FileReceiver(EventReceiver):
         """Take a frame, before the events that are known on it."""
 
     def describe(self, event: RecordedEvent) -> RecordedEvent:
-        """Add to an event what this receiver will write of it, before anybody is told; writes nothing."""
+        """Add to an event the names of files that this receiver will write; writes nothing."""
         return event
 
     def improve(self, objects: Mapping[int, Event]) -> None:

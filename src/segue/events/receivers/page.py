@@ -8,7 +8,7 @@ from segue.events.store.store import RecordedEvent
 
 
 class PageReceiver(FileReceiver):
-    """Tells each event when it is written; on a full disk it is told, too."""
+    """Passes each event to the page when it is written, also if the disk is full."""
 
     def __init__(self, context: ReceiverContext) -> None:
         assert context.tell is not None

@@ -1,4 +1,4 @@
-"""What people are told of the images and clips of cameras, once."""
+"""Notices about the images and clips of cameras, each shown once."""
 
 from __future__ import annotations
 
