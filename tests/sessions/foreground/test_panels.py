@@ -9,6 +9,8 @@ import pytest
 
 from segue.sessions import ForegroundSession
 from segue.sessions.foreground.background.median import MaskedMedian
+from segue.sessions.foreground.background.quantiles import Scene
+from segue.sessions.foreground.background.video_scenes import LearntBackground, VideoScenes
 from segue.sessions.foreground.stages.panels import _changed_part
 from segue.types import Frame, Image, Segmentation
 
@@ -68,3 +70,21 @@ def test_a_background_takes_a_part_of_an_image_as_its_own() -> None:
     background.adopt(four_views(99), region)
     assert background.image is not None
     assert np.array_equal(background.image, four_views(99))
+
+
+def test_a_learnt_background_takes_it_in_the_light_of_now() -> None:
+    background = LearntBackground(VideoScenes.of(Scene.of(SCENE)), of_this_video=True)
+    background.fit(SCENE.shape[:2])
+    background.seek(0)
+    background.apply_gain([1.1, 1.1, 1.1])
+    region = np.zeros(SCENE.shape[:2], np.bool_)
+    region[:48, 64:] = True
+    outside = background.image[~region]  # type: ignore[index]
+    background.adopt(four_views(99), region)
+    assert background.image is not None
+    assert np.abs(background.image[region].astype(int) - four_views(99)[region]).max() <= 1
+    assert np.array_equal(background.image[~region], outside)
+    background.apply_gain([1 / 1.1] * 3)
+    assert np.abs(background.image[~region].astype(int) - SCENE[~region]).max() <= 1
+    background.restart()
+    assert np.array_equal(background.image, SCENE)

@@ -21,7 +21,8 @@ from segue.sessions.foreground.background.recurrence import NO_PAST, Past, Recen
 from segue.sessions.foreground.camera.changes import SAME_LIGHT, Change, Gains, scaled
 from segue.sessions.foreground.camera.scene_events import KnownEvent
 from segue.state import Checkpointable, SessionState, checkpointed, saved_items
-from segue.utils.arrays import UInt8Array
+from segue.types import Image
+from segue.utils.arrays import BoolArray, UInt8Array
 
 LEARNT = ".safetensors"
 """Ending of a file with all that is known of the background."""
@@ -185,13 +186,14 @@ class LearntBackground(Background):
     _size: tuple[int, int] | None = checkpointed()
     _gains: Gains = checkpointed()
     scene: Scene | None = checkpointed()
+    _adopted: Scene | None = checkpointed(None, later=True)  # as learnt, with parts that have changed since
     state_types = (Scene, Look)
 
     def __init__(self, scenes: VideoScenes, *, of_this_video: bool = False) -> None:
         self.scenes, self.of_this_video = scenes, of_this_video
         self._size: tuple[int, int] | None = None
         self.recent = RecentPast()
-        self._number, self.scene, self._gains = -1, None, SAME_LIGHT
+        self._number, self.scene, self._gains, self._adopted = -1, None, SAME_LIGHT, None
         self._past: tuple[int, tuple[int, int] | None, Past] | None = None
 
     @property
@@ -218,7 +220,7 @@ class LearntBackground(Background):
 
     def restart(self) -> None:
         """Go back to the background as it was learnt."""
-        self._gains, self.recent = SAME_LIGHT, RecentPast()
+        self._gains, self.recent, self._adopted = SAME_LIGHT, RecentPast(), None
         if self._number >= 0:
             self.scene = self._learnt()
 
@@ -241,6 +243,13 @@ class LearntBackground(Background):
             self.scene = self._learnt().in_other_light(self._gains)
             self.recent.apply_gain(gains)
 
+    def adopt(self, image: Image, region: BoolArray) -> None:
+        if self.scene is not None:
+            inverse = [1 / gain for gain in self._gains]
+            in_learnt_light = Scene.of(image).in_other_light(inverse)
+            self._adopted = Scene(np.where(region, in_learnt_light.planes, self._learnt().planes))
+            self.scene = self._learnt().in_other_light(self._gains)
+
     def _learnt_past(self) -> Past:
         """Frames of the part at half the size of the frames."""
         frames = self.scenes.learnt[self._number].past if self._number >= 0 else None
@@ -250,7 +259,9 @@ class LearntBackground(Background):
         return Past([frame if size is None else resized(frame, size) for frame in frames])
 
     def _learnt(self) -> Scene:
-        """The background as it was learnt, at the size of the frames."""
+        """The background as it was learnt, at the size of the frames, with parts that have changed since."""
+        if self._adopted is not None:
+            return self._adopted
         planes = self.scenes.learnt[self._number].planes
         if self._size is None or planes.shape[1:] == self._size:
             return Scene(planes)
