@@ -19,7 +19,7 @@ SCENE = RNG.integers(60, 120, (96, 128, 3), dtype=np.uint8)
 OTHER = RNG.integers(150, 250, (48, 64, 3), dtype=np.uint8)
 
 
-def four_views(index: int, *, at: int = 60, moves: bool = False, settles: int = 1) -> Image:
+def four_views(index: int, *, at: int = 25, moves: bool = False, settles: int = 1) -> Image:
     """A view, a quarter of the image, shows another image from a frame on, at once or in a few steps."""
     image = SCENE.copy()
     if index >= at:
@@ -31,7 +31,7 @@ def four_views(index: int, *, at: int = 60, moves: bool = False, settles: int = 
 
 def results(without: Sequence[str] = (), **options: bool | int) -> list[Segmentation]:
     session = ForegroundSession("mustan-lite", device="cpu", without=without)
-    frames = [Frame(index, index / 25, four_views(index, **options)) for index in range(120)]
+    frames = [Frame(index, index / 25, four_views(index, **options)) for index in range(65)]
     found = [session.step(frame) for frame in frames]
     return [result for result in [*found, *session.finish()] if result is not None]
 
@@ -39,7 +39,7 @@ def results(without: Sequence[str] = (), **options: bool | int) -> list[Segmenta
 @pytest.mark.parametrize("settles", [1, 6])
 def test_a_view_that_turns_to_another_image_is_no_object(settles: int) -> None:
     found = results(settles=settles)
-    assert all(not result.mask.any() for result in found if result.index < 60)
+    assert all(not result.mask.any() for result in found if result.index < 25)
     assert sum(bool(result.mask.any()) for result in found) <= settles + 1
     assert not found[-1].mask.any()
 
