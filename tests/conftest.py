@@ -100,7 +100,7 @@ def pytest_collection_finish() -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Name the tests that `make test` runs again and that pass then: they wait for less than they should."""
     passed = terminalreporter.stats.get("passed", ())
-    if config.getoption("lf") and passed:
+    if config.getoption("lf", False) and passed:
         terminalreporter.section("failed in the first run, passed in the second")
         for report in passed:
             terminalreporter.write_line(f"FLAKY {report.nodeid}")

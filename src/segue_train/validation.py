@@ -49,13 +49,13 @@ def j_and_f(network: nn.Module, sequences: Iterable[Sequence]) -> float:
 
 
 def f_measure(network: nn.Module, videos: Iterable[tuple[ForegroundSequence, FlowFiles | None]]) -> float:
-    """Mean over videos of CDnet's F measure, in a session as users run it, cold from the first frame on."""
+    """Mean over videos of CDnet's F measure, in a session without a detector, cold from the first frame."""
     return float(np.mean([_f_measure(network, *video) for video in videos]))
 
 
 def _f_measure(network: nn.Module, video: ForegroundSequence, flow: FlowFiles | None) -> float:
     accumulator = ForegroundAccumulator(video.key, roi=video.read_roi(), threshold=1)
-    session = ForegroundSession(cast(ForegroundNetwork, network), device=_device_of(network))
+    session = ForegroundSession(cast(ForegroundNetwork, network), detector=None, device=_device_of(network))
     has_depth = foreground_capabilities(network).depth
 
     def frame(i: int) -> Frame:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 
 from segue.api.results import Colour, Layout, Position, Progress, Results, results_of
+from segue.entries import Detector
 from segue.flow.providers import FlowName
 from segue.jobs.values import ForegroundJob
 from segue.models.base import ForegroundNetwork
@@ -39,6 +40,8 @@ def foreground(
     short_side: int | None = None,
     without: Sequence[str] | str | None = None,
     stages: Sequence[str] | str | None = None,
+    detector: str | Detector | None = "nanodet",
+    detector_classes: Sequence[str] | str | None = None,
     follow_camera: FollowCamera | None = None,
     warm_up: int = 0,
     frames: int | None = None,
@@ -84,6 +87,10 @@ def foreground(
         without: stages to leave out, such as ``["align", "rain"]``; see
             :mod:`segue.sessions.foreground.stage_list`.
         stages: further stages by name, such as those of plug-ins.
+        detector: for mustan-lite, the detector with which the stage ``agreement`` compares the foreground: a
+            name, or a detector of :func:`segue.detector` whose objects have boxes; None or ``none`` removes
+            the stage. See :mod:`segue.sessions.foreground.stages.agreement`.
+        detector_classes: classes that this detector looks for; None is people, vehicles, boats and animals.
         follow_camera: for networks with a moving camera: align earlier frames with the current one,
             ``always`` or ``auto`` while the camera pans. None is ``auto`` for mustan-lite in one pass without
             scene and depth; otherwise ``never``. See :class:`.follow.CameraFollower`.

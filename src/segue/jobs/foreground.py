@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
-from segue.errors import ArgumentError, FlowError, PromptError, SegueError, SinkError, SourceError
+from segue.errors import ArgumentError, FlowError, SegueError, SinkError, SourceError
 from segue.events.images.best_views import Name
 from segue.flow import FlowFiles
 from segue.jobs.opened import Run, open_video
@@ -23,9 +23,8 @@ from segue.masks import read_stored_mask
 from segue.masks.files import read_levels
 from segue.models.base import ForegroundCapabilities
 from segue.options import unwrap
-from segue.registry import DETECTORS
 from segue.sessions.association import name_object
-from segue.sessions.detecting import detector
+from segue.sessions.detecting import box_detector
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.median import MaskedMedian
 from segue.sessions.foreground.background.quantiles import Scene
@@ -34,7 +33,7 @@ from segue.sessions.foreground.masks import ForegroundMasks
 from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.sessions.foreground.session import SHORT_SIDE, ForegroundSession
 from segue.sessions.foreground.two_passes import TwoPasses
-from segue.types import FlowName, FollowCamera, Frame, Refinement, Segmentation
+from segue.types import FlowName, FollowCamera, Frame, Segmentation
 from segue.utils.arrays import as_array
 from segue.utils.inputs import kind_of
 from segue.video import Source
@@ -92,6 +91,10 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict:
         stages=options.stages,
         follow_camera=follow,
         warm_up=options.warm_up,
+        detector=None if options.detector == "none" else options.detector,
+        detector_classes=options.detector_classes,
+        device=job.device,
+        fast=job.fast,
     )
     total = source.frame_count
     if total is not None and options.fps is not None and source.fps is not None:
@@ -171,12 +174,7 @@ def _write_background(job: ForegroundJob, session: ForegroundSession) -> dict[st
 
 def object_namer(name: str, device: str | None, fast: bool = False) -> Name:
     """The labeller of objects by a detector; it computes no masks."""
-    entry = DETECTORS.find(name)
-    if "classes" not in entry.supported_options:
-        classed = ", ".join(other.name for other in DETECTORS if "classes" in other.supported_options)
-        raise PromptError(f"{name} knows no classes; events are named by {classed}")
-    boxes: Refinement | None = "none" if "refine" in entry.supported_options else None
-    return partial(name_object, detector(name, refine=boxes, device=device, fast=fast))
+    return partial(name_object, box_detector(name, device=device, fast=fast))
 
 
 def _scenes(scene: Any) -> VideoScenes:

@@ -273,6 +273,17 @@ class ForegroundOptions(OptionModel):
     )
     """Stages to add, separated by commas, such as those of plug-ins."""
 
+    detector: Annotated[str, BeforeValidator(lambda value: value or "none")] = option(
+        "nanodet", "Advanced", text=True
+    )
+    """Detector with which the stage agreement compares the foreground of mustan-lite; none removes it."""
+
+    detector_classes: Annotated[
+        tuple[str, ...] | None, BeforeValidator(lambda value: by_commas(value) if value else None)
+    ] = option(None, "Advanced", text=True)
+    """Classes that this detector looks for, separated by commas.
+    [default: people, vehicles, boats and animals]"""
+
     follow_camera: FollowCamera | None = option(None, "Advanced")
     """For networks: compensate camera motion never, always, or (auto) during pans.
     [default: auto for mustan-lite in one pass]"""

@@ -80,7 +80,7 @@ class MustanLite(nn.Module):
     capabilities = ForegroundCapabilities(
         temporal_quantiles=True,
         background_parts=(SCENE_IMAGE, SCENE_STATISTICS),
-        stages=(*NETWORK_STAGES, "contrast", "lights", "shadows", "panels"),
+        stages=(*NETWORK_STAGES, "contrast", "lights", "shadows", "panels", "agreement"),
         context_maps=True,
         two_passes=True,
         follows_pans=True,

@@ -139,6 +139,29 @@ def detector(
     return built if phrases is None else restrict_to_phrases(built, phrases)
 
 
+def box_detector(
+    name: str,
+    classes: Collection[str] | None = None,
+    *,
+    score: float | None = None,
+    device: str | int | torch.device | None = None,
+    fast: bool = False,
+) -> Detector:
+    """A detector by name that knows classes, for its boxes alone: no mask is computed where that is possible.
+
+    Arguments are those of :func:`detector`.
+    """
+    entry = DETECTORS.find(name)
+    if "classes" not in entry.supported_options:
+        classed = ", ".join(other.name for other in DETECTORS if "classes" in other.supported_options)
+        raise PromptError(f"{name} knows no classes; {classed} do")
+    boxes: Refinement | None = "none" if "refine" in entry.supported_options else None
+    most = MAX_OF_A_FUNCTION if classes else None
+    return detector(
+        name, classes=classes, score=score, max_objects=most, refine=boxes, device=device, fast=fast
+    )
+
+
 def _of_function(
     find: Callable[[Image], Any],
     classes: Collection[str] | None,

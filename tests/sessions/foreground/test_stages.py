@@ -40,14 +40,22 @@ def twice() -> LearntBackground:
 
 def test_the_model_the_camera_and_the_passes_say_which_stages_run() -> None:
     assert names(BackgroundDifference()) == COMMON
-    assert names("mustan-lite") == COMMON + OWN
-    assert names("mustan-lite", follow_camera="auto") == ["follow", *COMMON, *OWN]
-    assert names("mustan-lite", background=twice()) == ["follow", "align", "average", *COMMON[1:], *OWN]
+    assert names("mustan-lite") == ["agreement", *COMMON, *OWN]
+    assert names("mustan-lite", detector=None) == COMMON + OWN
+    assert names("mustan-lite", follow_camera="auto") == ["follow", "agreement", *COMMON, *OWN]
+    assert names("mustan-lite", background=twice(), detector=None) == [
+        "follow",
+        "align",
+        "average",
+        *COMMON[1:],
+        *OWN,
+    ]
     assert names(Subtractor("mog2")) == ["align"], "it does not look at the empty scene"
 
 
 def test_stages_are_left_out_by_name() -> None:
     assert names("mustan-lite", without=["rain", "align"]) == [
+        "agreement",
         *COMMON[1:],
         "panels",
         "shadows",

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import torch
 
+from segue.entries import Detector
 from segue.errors import ArgumentError, SegueError
 from segue.models.base import ForegroundNetwork
 from segue.models.geometry import ResizePadGeometry
@@ -20,6 +21,7 @@ from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.median import MASK_ABOVE, MaskedMedian
 from segue.sessions.foreground.background.quantiles import Scene, resized, same_shape
 from segue.sessions.foreground.background.video_scenes import LearntBackground, VideoScenes
+from segue.sessions.foreground.box_finder import BoxFinder
 from segue.sessions.foreground.camera.changes import Change, is_blank
 from segue.sessions.foreground.camera.scene_events import REST, SceneEvents
 from segue.sessions.foreground.masks import ForegroundMasks
@@ -28,7 +30,8 @@ from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.sessions.foreground.segmenters.explaining import draw
 from segue.sessions.foreground.segmenters.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.foreground.segmenters.subtractors import Subtractor
-from segue.sessions.foreground.stage_list import followed, stages_for
+from segue.sessions.foreground.stage_list import checked, followed, stages_for
+from segue.sessions.foreground.stages.agreement import Agreement
 from segue.sessions.foreground.stages.base import StageList, WorkFrame
 from segue.sessions.session import ExplainedSession, one_thread_at_a_time
 from segue.state import SessionState, checkpointed
@@ -69,6 +72,9 @@ class ForegroundSession(ExplainedSession):
         follow_camera: for networks, when to compensate camera motion: ``always``, ``auto`` during pans, or
             ``never``; None is never.
         warm_up: number of frames of each scene with empty masks while the background is learnt.
+        detector: for the stage ``agreement``: name of a detector that knows classes, or one whose objects
+            have boxes; None removes the stage.
+        detector_classes: classes that this detector looks for; None is people, vehicles, boats and animals.
         device: None selects a GPU if there is one; for networks.
         fast: half precision or 8-bit integers if they are faster on the device; for networks.
 
@@ -106,6 +112,8 @@ class ForegroundSession(ExplainedSession):
         stages: Collection[str] = (),
         follow_camera: FollowCamera | None = None,
         warm_up: int = 0,
+        detector: str | Detector | None = "nanodet",
+        detector_classes: Collection[str] | None = None,
         device: str | int | torch.device | None = None,
         fast: bool = False,
     ) -> None:
@@ -116,7 +124,12 @@ class ForegroundSession(ExplainedSession):
         self._masks = masks or ForegroundMasks()
         self._masks.set_default_threshold(self._segmenter.threshold)
         self._short_side, self._warm_up = short_side, warm_up
+        self._box_finder: BoxFinder | None = None
+        if detector is None:
+            without = {*checked(without), Agreement.name}
         self._stages = stages_for(self._segmenter, self._background, follow_camera, without, stages)
+        if detector is not None and Agreement.name in self._stages.names:
+            self._box_finder = BoxFinder(detector, detector_classes, device=device, fast=fast)
         follow = followed(follow_camera, without)
         self._events, self._depth_scale = SceneEvents(follow), DepthScale()
         self._learns = self._segmenter.uses_background and follow in ("never", "auto")
@@ -175,6 +188,7 @@ class ForegroundSession(ExplainedSession):
             "short_side": self._short_side,
             "warm_up": self._warm_up,
             "objects": self._masks.objects,
+            **({} if self._box_finder is None else {"detector": self._box_finder.config}),
         }
 
     def _prepare(self, frame: Frame) -> None:
@@ -212,8 +226,11 @@ class ForegroundSession(ExplainedSession):
             hidden=self._hidden,
             step=self._events.step,
         )
+        if self._box_finder is not None:
+            work.find_boxes = partial(self._box_finder.find, frame.image, image.shape[:2])
         for hook in self._stages.on_frame:
             hook(work, self._background)
+        work.find_boxes = None  # holds the frame at its full size
         self._frames.append(work)
         self._advance(max(self._ahead, self._stages.ahead if work.pans else 0))
 

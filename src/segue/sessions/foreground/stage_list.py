@@ -9,6 +9,7 @@ from segue.registry import STAGES, StageEntry
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.video_scenes import LearntBackground
 from segue.sessions.foreground.segmenters.base import NetworkSegmenter, Segmenter
+from segue.sessions.foreground.stages.agreement import Agreement
 from segue.sessions.foreground.stages.align import Alignment
 from segue.sessions.foreground.stages.average import MotionAverage
 from segue.sessions.foreground.stages.base import Stage, StageList
@@ -24,6 +25,7 @@ from segue.types import FollowCamera
 from segue.utils.inputs import check_choice
 
 ENTRIES = (
+    StageEntry("agreement", lambda segmenter: Agreement(segmenter.threshold), of_scene=True),
     StageEntry("align", lambda segmenter: Alignment()),
     StageEntry("exposure", lambda segmenter: Exposure(), of_scene=True),
     StageEntry("blur", lambda segmenter: ReferenceBlur(), of_scene=True),

@@ -202,7 +202,10 @@ class SessionSamples:
         """Samples of one film: of some frames at random, and of those with most errors."""
         film = self.films.film(rng)
         recorder = _Recorder(_network(picked(rng, self.weights)))
-        session, choice = ForegroundSession(recorder, short_side=None), _Choice(rng, film.length)
+        session, choice = (
+            ForegroundSession(recorder, short_side=None, detector=None),
+            _Choice(rng, film.length),
+        )
         for number, (frame, labels) in enumerate(film.frames):
             session.step(Frame(number, number / 25, frame))
             segmented = recorder.take()

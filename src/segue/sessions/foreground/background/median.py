@@ -12,7 +12,7 @@ import numpy.typing as npt
 from segue.models.geometry import reduced_to
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.quantiles import Look, Scene, in_other_light, scene_planes, too_few
-from segue.sessions.foreground.background.recurrence import Past, halved
+from segue.sessions.foreground.background.recurrence import RECENT_FRAMES, Past, halved
 from segue.sessions.foreground.camera.changes import LONG_SIDE, SAME_LIGHT, Gains, scaled
 from segue.sessions.foreground.camera.step import CameraStep
 from segue.state import SessionState, checkpointed
@@ -34,8 +34,6 @@ MOVED = 0.005  # parts of the longer side by which the camera has moved for the 
 RETURNS, RETURN_SHARE = 3, 0.1
 """A colour that came back so often among the recent frames, and that such a share of them shows, belongs to
 the scene, whatever the mask says: else what sways hides its place for ever, as it is never learnt."""
-
-RECENT_FRAMES = 8  # recent frames that are needed to tell
 
 _GROW = np.ones((5, 5), np.uint8)
 

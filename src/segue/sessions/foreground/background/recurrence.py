@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,6 +28,8 @@ MOST = 18  # kept frames, and recent ones, that are looked at; each costs time o
 RECENT_SHARE, GOLDEN = 1 / 6, 0.5 * (5**0.5 - 1)
 """One of so many frames is a recent one. The steps between them are 3, 5 and 8 frames (multiples of the
 golden ratio): what swings is not met at the same point of its way each time."""
+
+RECENT_FRAMES = 8  # recent frames that are needed to tell what they show
 
 MEMORY, LONG_MEMORY = 150, 600  # frames in which the share of foreground fades, and in which its arrivals do
 
@@ -143,10 +146,24 @@ class RecentPast(Checkpointable):
 
     def returns(self, image: Image, times: int, share: float) -> BoolArray:
         """Where an image, RGB (H, W, 3), shows colours of such a share of the frames that came back often."""
-        height, width = image.shape[:2]
         shares, visits = _returns(_spread(self.frames), *colours_around(halved(image)))
-        inside = (visits >= times * VISIT) & (shares >= share * 255)
-        return np.asarray(inside.repeat(2, axis=0).repeat(2, axis=1)[:height, :width])
+        return _doubled((visits >= times * VISIT) & (shares >= share * 255), image.shape[:2])
+
+    def unseen(self, image: Image, share: float) -> BoolArray | None:
+        """Where an image, RGB (H, W, 3), shows colours that fewer than such a share of the frames show.
+
+        None before :data:`RECENT_FRAMES` frames are known.
+        """
+        if len(self.frames) < RECENT_FRAMES:
+            return None
+        shares, _ = _returns(_spread(self.frames), *colours_around(halved(image)))
+        return _doubled(shares < share * 255, image.shape[:2])
+
+    def arrivals(self, size: tuple[int, int]) -> Float32Array:
+        """How often foreground came to each place, fading, (H, W)."""
+        if self._arrivals is None:
+            return np.zeros(size, np.float32)
+        return _doubled(self._arrivals / np.float32(255), size)
 
     def apply_gain(self, gains: Sequence[float]) -> None:
         """Make all frames brighter or darker by factors of red, green and blue."""
@@ -178,6 +195,11 @@ def colours_around(image: Image, gains: Sequence[float] = SAME_LIGHT) -> tuple[I
         return low, high
     table = _table(np.arange(256)[:, None] / np.maximum(gains, 1e-3))
     return np.asarray(cv2.LUT(low, table), np.uint8), np.asarray(cv2.LUT(high, table), np.uint8)
+
+
+def _doubled(values: npt.NDArray[Any], size: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Values at half size, rounded up, at the full one, (H, W)."""
+    return values.repeat(2, axis=0).repeat(2, axis=1)[: size[0], : size[1]]
 
 
 def _table(levels: npt.NDArray[np.float64]) -> UInt8Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.camera.step import CameraStep
 from segue.sessions.foreground.segmenters.base import SegmenterInput
 from segue.state import Checkpointable
-from segue.types import Image
+from segue.types import Box, Image
 from segue.utils.arrays import BoolArray, Float32Array
 
 
@@ -32,6 +32,10 @@ class WorkFrame:
     explanation: Image | None = None  # explanation of the result
     decision: str = ""  # about the image as a whole, in one word
     hidden: BoolArray | None = None  # by objects on the frame before
+    boxes: tuple[Box, ...] | None = None  # of detected objects, at the working size; None: nobody looked
+    looked_after: int = 0  # frames since the last look of the detector
+    find_boxes: Callable[[], tuple[Box, ...]] | None = field(default=None, compare=False)
+    """Lets the detector of the session look at the frame as it came, within :meth:`Stage.on_frame`."""
     step: CameraStep = field(
         default_factory=CameraStep, compare=False
     )  # of the camera, from the frame before

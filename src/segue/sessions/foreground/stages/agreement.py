@@ -1,0 +1,201 @@
+"""Compare three witnesses: the network, a background that never stops learning, and a detector of boxes.
+
+Each is blind to something: the network takes leaves in the wind for objects, the recent background forgets
+who stands still, a detector knows few classes. So none decides alone. In films where the detector finds most
+of what the other two agree on, it is trusted: what neither it nor the recent background supports is removed,
+and objects grow over pixels that the recent background supports and the network does not rule out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.masks.pieces import Pieces
+from segue.sessions.foreground.background.base import Background
+from segue.sessions.foreground.camera.changes import Change
+from segue.sessions.foreground.stages.base import Stage, WorkFrame
+from segue.state import checkpointed
+from segue.types import Box
+from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
+
+LOOK_EVERY, LOOK_SELDOM = 20, 60
+"""Frames between two looks of the detector, while a decision needs it and after it has settled. A look takes
+as long as a frame of mustan-lite."""
+
+SETTLED = 1200.0  # weight of evidence from which on looks are seldom
+SEEN_SHARE = 0.15  # of the recent frames: a colour that fewer of them show is not background
+SUPPORTED, UNSUPPORTED = 0.5, 0.3  # shares of an object's pixels that are not background
+COVERED = 0.5  # share of an object in a box
+PRIOR, DECAY = 400.0, 0.995
+"""Weight of doubt at the start, in square roots of pixels times frames, and the decay of evidence in a frame.
+These, the two shares above and the arrivals are those of issue 122, chosen on 28 films that are not here."""
+
+MIN_TRUST, MIN_TRUST_TO_GROW = 0.5, 0.7
+ARRIVALS = 3  # times that foreground must have come before: who puts down a bag does so once
+LOOKS, BOXED_SHARE, FALSE_SHARE = 3, 0.1, 0.5
+"""Looks without a box before a place is false, the share of looks with one up to which it stays so, and the
+share of an object in such places."""
+
+MAYBE, HARDLY = 0.1, 0.05  # probabilities of pixels that an object grows over, and of gaps that it closes
+_GAP = np.ones((7, 7), np.uint8)
+
+
+class Agreement(Stage):
+    """Removes what only the network sees and adds what it misses, where a detector can be trusted.
+
+    The background learns the probabilities of the network alone, so that a wrong decision does not last.
+
+    Args:
+        threshold: probability from which on a pixel is foreground.
+    """
+
+    name = "agreement"
+    _covered: float = checkpointed(0.0)
+    _supported: float = checkpointed(0.0)
+    _since_look: int = checkpointed(LOOK_EVERY)
+    _due: bool = checkpointed(False)
+    _unboxed_looks: UInt8Array | None = checkpointed(None)  # at each place, with unsupported foreground
+    _boxed_looks: UInt8Array | None = checkpointed(None)
+
+    def __init__(self, threshold: float) -> None:
+        super().__init__()
+        self._threshold = threshold
+
+    @property
+    def trust(self) -> float:
+        """Share of what the network and the recent background agree on that the detector finds, in 0..1."""
+        return self._covered / (self._supported + PRIOR)
+
+    def reset(self, event: Change) -> None:
+        if event is not Change.light:
+            self.restart()
+
+    def on_frame(self, frame: WorkFrame, background: Background) -> None:
+        self._since_look = min(self._since_look + 1, LOOK_SELDOM)
+        if not self._due or frame.pans or frame.find_boxes is None:
+            return
+        frame.boxes, frame.looked_after = frame.find_boxes(), self._since_look
+        self._due, self._since_look = False, 0
+
+    def after_segment(self, frame: WorkFrame, background: Background) -> None:
+        self._covered, self._supported = self._covered * DECAY, self._supported * DECAY
+        mask = frame.foreground >= self._threshold
+        if frame.pans or not mask.any():
+            return
+        support = background.recent.unseen(frame.image, SEEN_SHARE)
+        if support is None:
+            return
+        pieces = Pieces.of(mask)
+        areas = np.maximum(pieces.areas, 1)
+        share, exists = pieces.count(support) / areas, pieces.areas > 0
+        supported = exists & (share >= SUPPORTED)
+        arrivals = background.recent.arrivals(mask.shape)[pieces.window]
+        came = np.bincount(pieces.labels.ravel(), arrivals.ravel(), len(areas)) / areas
+        doubtful = exists & (share < UNSUPPORTED) & (came >= ARRIVALS)
+        if frame.boxes is not None:
+            self._take_look(frame, pieces, supported, doubtful)
+        seldom = self._supported >= SETTLED and not doubtful.any()
+        self._due = (supported.any() or doubtful.any()) and (
+            self._since_look + 1 >= (LOOK_SELDOM if seldom else LOOK_EVERY)
+        )
+        trust = self.trust
+        if trust >= MIN_TRUST:
+            self._change(frame, pieces, doubtful, supported, support, grows=trust >= MIN_TRUST_TO_GROW)
+
+    def _take_look(self, frame: WorkFrame, pieces: Pieces, supported: BoolArray, doubtful: BoolArray) -> None:
+        """Count what the detector has found of the objects of a frame."""
+        assert frame.boxes is not None
+        covered = np.zeros(len(pieces.areas), bool)
+        boxed = np.zeros(pieces.size, bool)
+        for box in _in_reference(frame.boxes, frame.matrix):
+            inside = np.zeros(pieces.size, bool)
+            inside[_window(box)] = True
+            covered |= pieces.count(inside) >= np.maximum(COVERED * pieces.areas, 1)
+            boxed |= inside
+        weights = np.sqrt(pieces.areas) * frame.looked_after
+        self._covered += float(weights[supported & covered].sum())
+        self._supported += float(weights[supported].sum())
+        unboxed = pieces.where(doubtful & ~covered) & ~boxed
+        self._unboxed_looks = _counted(self._unboxed_looks, unboxed)
+        self._boxed_looks = _counted(self._boxed_looks, boxed)
+
+    def _change(
+        self,
+        frame: WorkFrame,
+        pieces: Pieces,
+        doubtful: BoolArray,
+        supported: BoolArray,
+        support: BoolArray,
+        *,
+        grows: bool,
+    ) -> None:
+        """Remove doubtful objects at false places, and let supported ones grow."""
+        foreground = frame.foreground
+        false = np.zeros(len(pieces.areas), bool)
+        if doubtful.any():
+            false = doubtful & (pieces.count(self._false_places(pieces.size)) >= FALSE_SHARE * pieces.areas)
+        removed = pieces.where(false) if false.any() else None
+        grown = None
+        if grows and supported.any():
+            assert frame.maps is not None
+            is_shadow = frame.maps[1] > foreground if len(frame.maps) > 1 else None
+            grown = _grown(pieces.where(supported), support, foreground, is_shadow)
+        if removed is None and grown is None:
+            return
+        frame.learned = foreground if frame.learned is None else frame.learned
+        changed = foreground.copy()
+        if removed is not None:
+            changed[removed] = 0
+        if grown is not None:
+            changed[grown] = np.maximum(changed[grown], np.float32((1 + self._threshold) / 2))
+        frame.maps = np.stack([changed, *frame.maps[1:]]) if frame.maps is not None else None
+
+    def _false_places(self, size: tuple[int, int]) -> BoolArray:
+        """Where unsupported foreground came often, and the detector hardly ever found anything, (H, W)."""
+        if self._unboxed_looks is None or self._boxed_looks is None:
+            return np.zeros(size, bool)
+        unboxed = self._unboxed_looks
+        return (unboxed >= LOOKS) & (self._boxed_looks <= BOXED_SHARE * unboxed)
+
+
+def _in_reference(boxes: Sequence[Box], matrix: Float32Array | None) -> Sequence[Box]:
+    """Boxes of a shaken frame around their corners in the reference."""
+    if matrix is None or not boxes:
+        return boxes
+    back = np.asarray(cv2.invertAffineTransform(matrix), np.float64)
+    corners = np.array(boxes)[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2) @ back[:, :2].T + back[:, 2]
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    return [(x0, y0, x1, y1) for x0, y0, x1, y1 in np.concatenate([low, high], axis=1).tolist()]
+
+
+def _window(box: Box) -> tuple[slice, slice]:
+    x0, y0, x1, y1 = box
+    return slice(max(0, int(y0)), max(0, int(np.ceil(y1)))), slice(max(0, int(x0)), max(0, int(np.ceil(x1))))
+
+
+def _counted(counts: UInt8Array | None, mask: BoolArray) -> UInt8Array:
+    """Counts, (H, W), with one more where a mask is true; 255 is the most."""
+    one = mask.view(np.uint8)
+    return one.copy() if counts is None else np.asarray(cv2.add(counts, one), np.uint8)
+
+
+def _grown(
+    objects: BoolArray, support: BoolArray, foreground: Float32Array, is_shadow: BoolArray | None
+) -> BoolArray:
+    """Objects with the supported pixels that touch them and the gaps between these, (H, W)."""
+    allowed = support & (foreground >= MAYBE)
+    if is_shadow is not None:
+        allowed &= ~is_shadow
+    pieces = Pieces.of(objects | allowed)
+    grown = pieces.where(pieces.count(objects) > 0)
+    closed: npt.NDArray[np.uint8] = np.asarray(
+        cv2.morphologyEx(grown.view(np.uint8), cv2.MORPH_CLOSE, _GAP), np.uint8
+    )
+    gaps = (closed > 0) & (foreground >= HARDLY)
+    if is_shadow is not None:
+        gaps &= ~is_shadow
+    return grown | gaps
