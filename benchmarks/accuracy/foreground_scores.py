@@ -273,6 +273,7 @@ def column_name(method: str, stage: str) -> str:
 
 
 DESIGNED = {
+    "agreement": ("baseline", "objects at start"),
     "align": ("shaken", "hand-held"),
     "blur": ("hand-held",),
     "exposure": ("light",),

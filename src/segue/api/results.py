@@ -334,7 +334,7 @@ def results_of(
     return Results(run, progress=progress, keep_images=keep_images)
 
 
-_OBJECTS = ("names", "prompter", "roi", "scene")
+_OBJECTS = ("detector", "names", "prompter", "roi", "scene")
 """Arguments that may be objects which JSON does not hold."""
 
 

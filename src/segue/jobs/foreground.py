@@ -91,7 +91,7 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict:
         stages=options.stages,
         follow_camera=follow,
         warm_up=options.warm_up,
-        detector=None if options.detector == "none" else options.detector,
+        detector=None if options.detector == "none" else unwrap(options.detector),
         detector_classes=options.detector_classes,
         device=job.device,
         fast=job.fast,

@@ -273,9 +273,7 @@ class ForegroundOptions(OptionModel):
     )
     """Stages to add, separated by commas, such as those of plug-ins."""
 
-    detector: Annotated[str, BeforeValidator(lambda value: value or "none")] = option(
-        "nanodet", "Advanced", text=True
-    )
+    detector: Text | RuntimeObject | None = option("nanodet", "Advanced")
     """Detector with which the stage agreement compares the foreground of mustan-lite; none removes it."""
 
     detector_classes: Annotated[

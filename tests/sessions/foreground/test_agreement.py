@@ -190,3 +190,10 @@ def test_boxes_of_a_shaken_frame_are_moved_to_the_reference() -> None:
     quarter = np.array([[0, -1, 0], [1, 0, 0]], np.float32)  # (x, y) in the reference is at (-y, x)
     assert _in_reference([(-30, 10, -10, 20)], quarter) == [(10, 10, 20, 30)]
     assert _in_reference([(1, 2, 3, 4)], None) == [(1, 2, 3, 4)]
+
+
+def test_a_detector_of_a_program_is_taken() -> None:
+    detector = Boxes()
+    results = segue.foreground([image(index) for index in range(60)], detector=detector, passes=1)
+    assert len(list(results)) == 60
+    assert detector.calls

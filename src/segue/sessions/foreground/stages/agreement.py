@@ -26,7 +26,7 @@ LOOK_EVERY, LOOK_SELDOM = 20, 60
 """Frames between two looks of the detector, while a decision needs it and after it has settled. A look takes
 as long as a frame of mustan-lite."""
 
-SETTLED = 1200.0  # weight of evidence from which on looks are seldom
+SETTLED = 800.0  # weight of evidence from which on looks are seldom
 SEEN_SHARE = 0.15  # of the recent frames: a colour that fewer of them show is not background
 SUPPORTED, UNSUPPORTED = 0.5, 0.3  # shares of an object's pixels that are not background
 COVERED = 0.5  # share of an object in a box
@@ -98,11 +98,10 @@ class Agreement(Stage):
         doubtful = exists & (share < UNSUPPORTED) & (came >= ARRIVALS)
         if frame.boxes is not None:
             self._take_look(frame, pieces, supported, doubtful)
-        seldom = self._supported >= SETTLED and not doubtful.any()
-        self._due = (supported.any() or doubtful.any()) and (
-            self._since_look + 1 >= (LOOK_SELDOM if seldom else LOOK_EVERY)
-        )
         trust = self.trust
+        seldom = self._supported >= SETTLED and not (trust >= MIN_TRUST and doubtful.any())
+        wanted = bool(supported.any() or doubtful.any())
+        self._due = wanted and self._since_look + 1 >= (LOOK_SELDOM if seldom else LOOK_EVERY)
         if trust >= MIN_TRUST:
             self._change(frame, pieces, doubtful, supported, support, grows=trust >= MIN_TRUST_TO_GROW)
 
