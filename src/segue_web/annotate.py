@@ -371,16 +371,15 @@ class AnnotateBackend(Backend):
     async def _soft_masks(self, frame: messages.Index) -> dict[str, Any]:
         """The opacity of the objects of a frame that have a soft edge; see ``drawn_soft`` of the worker."""
         masks, edges = await self.run(lambda: (self.project.masks(frame), self.project.edges()))
-        soft: dict[int, dict[str, Any]] = {}
-        for number, edge in edges.items():
-            if number in masks:
-                plane = decoded(masks[number], self.video.size)
-                # What is slow is not computed here, where all pages are answered.
-                soft[number] = (
-                    await self._worker.ask("soft_mask", frame, plane, edge)
-                    if edge.detail
-                    else await asyncio.to_thread(drawn_soft, plane, edge, None)
-                )
+        edges = {number: edge for number, edge in edges.items() if number in masks}
+        if not edges:
+            return {"soft_masks": {}}
+        planes = {number: decoded(mask, self.video.size) for number, mask in masks.items()}
+        # What is slow is not computed here, where all pages are answered.
+        if any(edge.detail for edge in edges.values()):
+            soft = await self._worker.ask("soft_masks", frame, planes, edges)
+        else:
+            soft = await asyncio.to_thread(drawn_soft, planes, edges, None)
         return {"soft_masks": soft}
 
     async def _prepare(self, frame: messages.Index, at: messages.Place | None = None) -> None:

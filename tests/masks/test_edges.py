@@ -7,6 +7,7 @@ import pytest
 
 from segue.errors import ArgumentError
 from segue.masks import Edge, opacity
+from segue.masks.edges import Window, soft_masks
 
 MASK = np.zeros((60, 80), np.bool_)
 MASK[20:40, 30:80] = True
@@ -55,3 +56,51 @@ def test_lengths_out_of_their_range_are_refused(edge: dict[str, float]) -> None:
         Edge(**edge)
     with pytest.raises(ArgumentError, match="needs the image"):
         opacity(MASK, Edge(width=4, detail=True))
+
+
+def over(parts: list[tuple[Window, np.ndarray]]) -> np.ndarray:
+    """What covers each pixel of all objects, one over the other."""
+    clear = np.ones(MASK.shape)
+    for window, alpha in parts:
+        clear[window] *= 1 - alpha
+    return 1 - clear
+
+
+LEFT, RIGHT = np.zeros((2, 60, 80), np.bool_)
+LEFT[20:40, 20:40], RIGHT[20:40, 40:60] = True, True
+
+
+@pytest.mark.parametrize(
+    "edges",
+    [
+        (Edge(width=8), Edge(width=8)),
+        (Edge(width=8), Edge(width=3)),
+        (Edge(feather=2), Edge(feather=2)),
+        (Edge(), Edge(width=8)),
+        (Edge(width=8), Edge()),
+        (Edge(grow=3, width=8), Edge(grow=3, width=8)),
+    ],
+)
+def test_opacities_of_objects_that_touch_add_up(edges: tuple[Edge, Edge]) -> None:
+    covered = over(soft_masks([LEFT, RIGHT], edges))
+    assert covered[28:32, 34:46].min() > 0.99, "no line shows between them"
+    for inside, edge, begin, end in ((LEFT, edges[0], 14, 34), (RIGHT, edges[1], 46, 66)):
+        alone = opacity(inside, edge)[30, begin:end]
+        assert np.allclose(covered[30, begin:end], alone, atol=0.01), "elsewhere edges stay as they are"
+
+
+def test_objects_that_do_not_touch_are_as_alone() -> None:
+    far = np.roll(LEFT, 40, axis=1)
+    for edge in (Edge(width=8), Edge(feather=2), Edge(grow=-5, width=4)):
+        for mask, (window, alpha) in zip((LEFT, far), soft_masks([LEFT, far], [edge, edge]), strict=True):
+            assert np.allclose(alpha, opacity(mask, edge)[window])
+    shrunk = over(soft_masks([LEFT, RIGHT], [Edge(grow=-5, width=4)] * 2))
+    assert shrunk[30, 39:41].max() == 0, "edges that were moved apart do not touch"
+
+
+def test_an_object_before_another_has_its_own_edge() -> None:
+    front = np.zeros_like(LEFT)
+    front[26:34, 26:34] = True
+    (window, back), (place, alpha) = soft_masks([LEFT, front], [Edge(width=4)] * 2)
+    assert np.allclose(alpha, opacity(front, Edge(width=4))[place])
+    assert np.allclose(back, opacity(LEFT, Edge(width=4))[window], atol=1e-6)

@@ -1166,3 +1166,21 @@ def test_two_people_work_at_one_project_and_edits_of_the_same_frame_are_refused(
     assert (comment["frame"], comment["x"], comment["y"]) == (3, 12.5, height - 1), "within the image"
     with pytest.raises(PromptError, match="needs its frame"):
         ask("comment", text="where?", place=(1, 1))
+
+
+def test_opacities_of_soft_objects_that_touch_add_up_on_the_page(backend: AnnotateBackend, ask: Ask) -> None:
+    height, width = backend.video.size
+    left = np.zeros((height, width), np.bool_)
+    left[10:30, 20:30] = True
+    with backend.project.change("set up"):
+        first, second = backend.project.add_object(), backend.project.add_object()
+        masks = {first: left, second: np.roll(left, 10, axis=1)}
+        backend.project.put(3, {i: (mask, FrameAnnotation("tracked", 0.5)) for i, mask in masks.items()})
+    for number in masks:
+        ask("object", object=number, edge={"width": 8.0}, seen=SEEN)
+    clear = np.ones((height, width))
+    for shown in ask("soft_masks", frame=3)["soft_masks"].values():
+        image = cv2.imdecode(np.frombuffer(base64.b64decode(shown["png"]), np.uint8), cv2.IMREAD_UNCHANGED)
+        rows, columns = (slice(shown[a], shown[a] + n) for a, n in zip("yx", image.shape[:2], strict=True))
+        clear[rows, columns] *= 1 - image[..., 3] / 255
+    assert clear[18:22, 25:35].max() < 0.02

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.formats.frames import FrameObjects
-from segue.masks.edges import Edge, Window, pure_colours, soft_mask
+from segue.masks.edges import Edge, Window, pure_colours, soft_masks
 from segue.types import Image
-from segue.utils.arrays import BoolArray, Float32Array
+from segue.utils.arrays import Float32Array
 
 EdgeOf = Callable[[int], Edge]
 """Gives the edge of an object."""
@@ -30,10 +30,9 @@ class Layer:
     alpha: Float32Array  # (h, w), from 0 to 1
 
     @classmethod
-    def of(cls, image: Image, mask: BoolArray, edge: Edge) -> Layer:
-        """The layer of a mask (H, W) of an RGB image; with detail colours are those of the object alone."""
-        window, alpha = soft_mask(mask, edge, image)
-        if edge.detail and alpha.any():
+    def of(cls, image: Image, window: Window, alpha: Float32Array, *, pure: bool) -> Layer:
+        """The layer of an opacity in an RGB image; ``pure`` colours are those of the object alone."""
+        if pure and alpha.any():
             return cls(window, pure_colours(image[window], alpha), alpha)
         return cls(window, np.asarray(image[window] / 255, np.float32), alpha)
 
@@ -62,8 +61,11 @@ def layers_of(objects: FrameObjects, numbers: Iterable[int], edge_of: EdgeOf) ->
     """The layers of a frame, from below; objects that it does not show are empty."""
     planes, nothing = dict(objects.planes()), np.zeros(objects.size, np.bool_)
     order = [*planes, *(i for i in numbers if i not in planes)]
-    image = objects.frame.image
-    return {i: Layer.of(image, planes.get(i, nothing), edge_of(i)) for i in order}
+    image, edges = objects.frame.image, [edge_of(i) for i in order]
+    soft = soft_masks([planes.get(i, nothing) for i in order], edges, image)
+    return {
+        i: Layer.of(image, *each, pure=edge.detail) for i, edge, each in zip(order, edges, soft, strict=True)
+    }
 
 
 def as_levels(values: Float32Array, kind: type[np.uint8 | np.uint16]) -> Levels:

@@ -7,6 +7,7 @@ Opacities in the edge may be estimated from the image by closed-form matting (Le
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -124,6 +125,55 @@ def soft_mask(mask: BoolArray, edge: Edge, image: Image | None = None) -> tuple[
         blurred = cv2.GaussianBlur(alpha, (0, 0), edge.feather, borderType=cv2.BORDER_REPLICATE)
         alpha = np.asarray(blurred, np.float32)
     return window, alpha
+
+
+def soft_masks(
+    masks: Sequence[BoolArray], edges: Sequence[Edge], image: Image | None = None
+) -> list[tuple[Window, Float32Array]]:
+    """The opacities of the objects of a frame, so that those of objects that touch add up to one.
+
+    Laid one over the other, two edges of .5 give .75, and what is behind shows as a line. So the lower object
+    goes on below the edge of the upper one, up to the opacity of both as one object. Edges with detail stay
+    as :func:`soft_mask` gives them.
+
+    Args:
+        masks: of each object, (H, W), bool, from below.
+        edges: of each object.
+        image: RGB, (H, W, 3), uint8; only edges with detail need it.
+
+    Returns:
+        Of each object the part of the image with its opacity, and the opacity, float32, from 0 to 1.
+
+    Raises:
+        ArgumentError, MissingExtraError: as :func:`opacity`.
+    """
+    if len(masks) < 2 or all(edge.is_hard for edge in edges):
+        return [soft_mask(mask, edge, image) for mask, edge in zip(masks, edges, strict=True)]
+    plain = [edge for edge in edges if not edge.detail]
+    width = max((edge.width for edge in plain), default=0.0)
+    feather = max((edge.feather for edge in plain), default=0.0)
+    above = np.zeros(masks[0].shape, np.bool_)  # where the objects that were done are, their edges moved
+    clear = np.ones(masks[0].shape, np.float32)  # what shines through them
+    found = []
+    for mask, edge in zip(reversed(masks), reversed(edges), strict=True):
+        own = opacity(mask, Edge(edge.grow)) > 0 if edge.grow else mask
+        softest = Edge(edge.grow, width, feather)
+        window, around = (_window(mask, reach * softest.reach) for reach in (1, 2))
+        if edge.detail or not above[window].any():
+            window, alpha = soft_mask(mask, edge, image)
+        else:
+            joined = opacity((own | above)[around], Edge(width=edge.width, feather=edge.feather))
+            rows, columns = (
+                slice(inner.start - outer.start, inner.stop - outer.start)
+                for inner, outer in zip(window, around, strict=True)
+            )
+            joined = joined[rows, columns]
+            reached = soft_mask(mask, softest)[1] / np.maximum(clear[window], np.float32(1e-6))
+            alpha = np.where(own[window], joined, np.minimum(reached, joined))
+        found.append((window, alpha))
+        clear[window] *= 1 - alpha
+        above |= own
+    return found[::-1]
 
 
 def pure_colours(image: Image, alpha: Float32Array) -> Float32Array:

@@ -11,7 +11,7 @@ import signal
 import threading
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
@@ -26,7 +26,7 @@ from segue.errors import FlowError, OutOfMemoryError, SegueError, memory_errors
 from segue.flow.plane import plane_motion
 from segue.formats.labels import decoded
 from segue.masks import Edge, encode_rle
-from segue.masks.edges import soft_mask
+from segue.masks.edges import Window, soft_masks
 from segue.masks.splines import KeyedShape, fitted_shape, shape_ious
 from segue.prompts import (
     Click,
@@ -81,9 +81,27 @@ class Answer:
     levels: UInt8Array | None
 
 
-def drawn_soft(mask: BoolArray, edge: Edge, image: Image | None) -> dict[str, Any]:
-    """The opacity of an object, where it begins and as a PNG of white with this opacity, in base 64."""
-    (rows, columns), alpha = soft_mask(mask, edge, image)
+def drawn_soft(
+    masks: Mapping[int, BoolArray], edges: Mapping[int, Edge], image: Image | None
+) -> dict[int, dict[str, Any]]:
+    """The opacities of the objects of a frame whose opacity is not their mask, as the page draws them.
+
+    Args:
+        masks: by object, (H, W), from below.
+        edges: of the objects that have a soft one.
+        image: RGB, (H, W, 3), uint8; only edges with detail need it.
+    """
+    soft = soft_masks([*masks.values()], [edges.get(number, Edge()) for number in masks], image)
+    return {
+        number: _drawn(window, alpha)
+        for (number, mask), (window, alpha) in zip(masks.items(), soft, strict=True)
+        if number in edges or not np.array_equal(mask[window], alpha)
+    }
+
+
+def _drawn(window: Window, alpha: Float32Array) -> dict[str, Any]:
+    """An opacity: where it begins and as a PNG of white with this opacity, in base 64."""
+    rows, columns = window
     levels = np.round(255 * alpha).astype(np.uint8)
     white = np.full_like(levels, 255)
     coded = cv2.imencode(".png", np.dstack([white, white, white, levels]), [cv2.IMWRITE_PNG_COMPRESSION, 1])
@@ -128,9 +146,11 @@ class Tools:
         other = index + 1 if index + 1 < self.video.count else index - 1
         return None if other < 0 else self.video.frame(other).image
 
-    def soft_mask(self, index: int, mask: BoolArray, edge: Edge) -> dict[str, Any]:
-        """The opacity of an object of a frame, as the page shows it."""
-        return drawn_soft(mask, edge, self.video.frame(index).image)
+    def soft_masks(
+        self, index: int, masks: Mapping[int, BoolArray], edges: Mapping[int, Edge]
+    ) -> dict[int, dict[str, Any]]:
+        """The opacities of the objects of a frame, see :func:`drawn_soft`."""
+        return drawn_soft(masks, edges, self.video.frame(index).image)
 
     def fit_shape(
         self, masks: dict[int, str], size: tuple[int, int], minimum_iou: float

@@ -21,17 +21,25 @@ let isAsking = false;
 export const showsOpacity = () =>
   state.mode === "annotate" && (state.settings.view === "matte" || state.settings.view === "cutout");
 
-/** What the soft masks of the frame are made of; empty where there are none. */
+/** Whether an object has a soft edge. */
+const isSoft = (/** @type {{edge?: object}} */ { edge }) => edge !== undefined && Object.keys(edge).length > 0;
+
+/**
+ * What the soft masks of the frame are made of; empty where there are none. Objects that touch a soft one count, as
+ * their opacities add up.
+ */
 function keyOf(/** @type {number} */ frame) {
   const masks = state.frameData.get(frame)?.masks ?? {};
-  const soft = state.objects.filter(({ id, edge }) => masks[id] && edge && Object.keys(edge).length);
-  return soft.map(({ id, edge }) => `${id} ${JSON.stringify(edge)} ${masks[id]}`).join("\n");
+  const shown = state.objects.filter(({ id }) => masks[id]);
+  if (!shown.some(isSoft)) return "";
+  return shown.map(({ id, edge }) => `${id} ${JSON.stringify(edge ?? {})} ${masks[id]}`).join("\n");
 }
 
 /** The soft mask of an object of this frame; until one comes for an edge that was changed, that of the one before. */
 export function softMask(/** @type {number} */ id) {
-  const isSoft = Object.keys(state.objects.find((item) => item.id === id)?.edge ?? {}).length > 0;
-  return isSoft ? frames.get(state.frame)?.masks.get(id) : undefined;
+  const known = frames.get(state.frame);
+  const object = state.objects.find((item) => item.id === id);
+  return object && (isSoft(object) || known?.key === keyOf(state.frame)) ? known?.masks.get(id) : undefined;
 }
 
 /** Ask for the soft masks of the frame that is shown, one frame at a time. */
