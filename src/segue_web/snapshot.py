@@ -33,7 +33,7 @@ class Snapshot(Labels):
         return self.at(index, video.time(index), partial(video.frame, index), partial(video.jpeg, index))
 
     def options(self, video: Video) -> SinkOptions:
-        """What formats are told of the video and the objects."""
+        """Options of formats: the video and the objects."""
         return SinkOptions(
             size=video.size,
             source_size=lambda: video.size,

@@ -54,7 +54,7 @@ class FrameAnnotation:
     made_from: str = ""  # JSON of MadeFrom for a tracked mask; empty where that is not known
 
     def as_json(self) -> list[Any]:
-        """What pages are told of it: all but the unsure pixels and what it was made from."""
+        """The values that pages get: all but the unsure pixels and what it was made from."""
         return [*astuple(self)[:-2]]
 
 

@@ -66,7 +66,7 @@ function onKey(/** @type {KeyboardEvent} */ event) {
   } else if (event.shiftKey && /^Digit[0-9]$/.test(event.code) && !/^[0-9]$/.test(event.key))
     remember("opacity", (Number(event.code.slice(5)) || 10) / 10);
   else if (/^[1-9]$/.test(event.key)) {
-    const item = state.ordered[Number(event.key) - 1];
+    const item = state.objects.find(({ id }) => id === Number(event.key));
     if (item) state.choose(item.id);
   } else if (tool) tools.use(tool.id);
   else {

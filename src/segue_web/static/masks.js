@@ -176,17 +176,17 @@ class Masks {
   /** Number of each object in the middle of its mask, and its name where there is room: others may be near. */
   drawLabels(/** @type {Pane} */ view, /** @type {Record<string, string>} */ masks, /** @type {string} */ kind) {
     const pixel = devicePixelRatio / view.scale;
-    state.ordered.forEach((item, i) => {
+    for (const item of state.ordered) {
       const mask = item.visible ? this.images.get(`${state.frame} ${kind} ${item.id}`) : undefined;
-      if (!mask || !masks[item.id]) return;
-      const whole = `${i + 1} ${short(item.name)}`;
+      if (!mask || !masks[item.id]) continue;
+      const whole = `${item.id} ${short(item.name)}`;
       view.context.font = LABEL(pixel);
       const wanted = item.id === state.object || item.id === view.named?.id;
       const fits = wanted || view.context.measureText(whole).width < ROOM * mask.image.width;
       const middle = { x: mask.x + mask.image.width / 2, y: mask.y + mask.image.height / 2 };
       const { x, y } = view.pointer ? awayFrom(middle, view.pointer, ASIDE * pixel) : middle;
-      write(view.context, fits ? whole : String(i + 1), x, y, pixel);
-    });
+      write(view.context, fits ? whole : String(item.id), x, y, pixel);
+    }
   }
 
   /** The topmost object at a place of the frame; the selected one comes first. */

@@ -89,18 +89,17 @@ function showObjects() {
   element("jobs").hidden = state.objects.length > 0;
   if (list.querySelector("input[type=color]:focus")) return;
   fill(list, [state.mode, shown, state.object, state.group, state.running?.objects], () => {
-    const groups = [...new Set(shown.map(([, item]) => item.group ?? ""))];
-    return groups.flatMap((name) => [
-      ...(name ? [groupRow(name)] : []),
-      ...shown.filter(([, item]) => (item.group ?? "") === name).map(([number, item]) => objectRow(item, number)),
-    ]);
+    // A group has a line of its own wherever its objects begin: the order of the list is that of the image.
+    const begins = (/** @type {TrackedObject} */ item, /** @type {number} */ i) =>
+      item.group && item.group !== shown[i - 1]?.group;
+    return shown.flatMap((item, i) => [...(begins(item, i) ? [groupRow(item.group ?? "")] : []), objectRow(item)]);
   });
   if (scrolledTo === state.object) return;
   scrolledTo = state.object;
   list.querySelector(".chosen")?.scrollIntoView({ block: "nearest" });
 }
 
-function objectRow(/** @type {TrackedObject} */ item, /** @type {number} */ number) {
+function objectRow(/** @type {TrackedObject} */ item) {
   const edits = state.mode === "annotate";
   const change = (/** @type {Record<string, unknown>} */ values) => changeObjects([item.id], values);
   const colour = make("input", {
@@ -123,10 +122,11 @@ function objectRow(/** @type {TrackedObject} */ item, /** @type {number} */ numb
     },
     [span(item.name, "cut"), ...(item.category ? [span(item.category, "quiet cut")] : [])],
   );
-  const about = { className: `${item.id === state.object ? "chosen" : ""} ${item.visible ? "" : "off"}` };
+  const marks = [item.id === state.object && "chosen", !item.visible && "off", item.group && "member"];
+  const about = { className: marks.filter(Boolean).join(" ") };
   const row = make("li", { ...about, draggable: edits }, [
     colour,
-    span(String(number), "number"),
+    span(String(item.id), "number"),
     pick,
     ...toggles([item], item.name, item.id),
     ...(edits
@@ -145,7 +145,7 @@ function objectRow(/** @type {TrackedObject} */ item, /** @type {number} */ numb
 /** the object that is dragged in the list @type {number | null} */
 let dragged = null;
 
-/** Let a row be dragged to another place: below it lies what stands before it. */
+/** Let a row be dragged to another place: the objects above it lie in front of it. */
 function letDrag(/** @type {HTMLElement} */ row, /** @type {TrackedObject} */ item) {
   const isAfter = (/** @type {DragEvent} */ event) => {
     const { top, height } = row.getBoundingClientRect();
@@ -174,7 +174,7 @@ function letDrag(/** @type {HTMLElement} */ row, /** @type {TrackedObject} */ it
     event.preventDefault();
     event.stopPropagation();
     const others = state.objects.filter(({ id }) => id !== dragged);
-    const place = others.findIndex(({ id }) => id === item.id) + Number(isAfter(event));
+    const place = others.findIndex(({ id }) => id === item.id) + Number(!isAfter(event));
     moveLayer(dragged, others[place]?.id ?? null);
     dragged = null;
   };

@@ -354,13 +354,12 @@ class State extends Store {
     return this.mode === "annotate" && this.online;
   }
 
-  /** objects in the order of the list, where those of a group stand together; their places are their numbers */
+  /** objects in the order of the list: the one in front first */
   get ordered() {
-    const groups = [...new Set(["", ...this.objects.map((item) => item.group ?? "")])];
-    return groups.flatMap((name) => this.objects.filter((item) => (item.group ?? "") === name));
+    return [...this.objects].reverse();
   }
 
-  /** those of them that are listed, with their numbers @returns {[number, TrackedObject][]} */
+  /** those of them that match the filter */
   get listed() {
     const wanted = this.filter.trim().toLowerCase();
     const texts = (/** @type {TrackedObject} */ { name, category = "", group = "", attributes = {} }) => [
@@ -369,9 +368,7 @@ class State extends Store {
       group,
       ...Object.entries(attributes).map((pair) => pair.join(": ")),
     ];
-    return this.ordered
-      .map((item, i) => /** @type {[number, TrackedObject]} */ ([i + 1, item]))
-      .filter(([, item]) => texts(item).some((text) => text.toLowerCase().includes(wanted)));
+    return this.ordered.filter((item) => texts(item).some((text) => text.toLowerCase().includes(wanted)));
   }
 
   /** the selected object */

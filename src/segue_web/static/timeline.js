@@ -67,7 +67,7 @@ class Timeline {
   objectAt(/** @type {MouseEvent} */ event) {
     return event.offsetY < HEAD
       ? undefined
-      : state.listed[Math.floor((event.offsetY - HEAD + this.box.scrollTop) / ROW)]?.[1];
+      : state.listed[Math.floor((event.offsetY - HEAD + this.box.scrollTop) / ROW)];
   }
 
   /** The attribute values whose mark is under the pointer. */
@@ -144,7 +144,7 @@ class Timeline {
     if (state.frame !== this.frame && (state.frame < from || state.frame > to))
       this.show(state.frame - (to - from) / 2, to - from);
     if (state.object !== this.object) {
-      const top = ROW * state.listed.findIndex(([, item]) => item.id === state.object);
+      const top = ROW * state.listed.findIndex((item) => item.id === state.object);
       const room = this.box.clientHeight - HEAD - ROW;
       if (top >= 0) this.box.scrollTop = Math.min(top, Math.max(this.box.scrollTop, top - room));
     }
@@ -207,9 +207,9 @@ class Timeline {
     ].map((name) => style.getPropertyValue(`--${name}`));
     context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     context.clearRect(0, 0, width, height);
-    state.listed.forEach(([number, item], i) => {
+    state.listed.forEach((item, i) => {
       const top = HEAD + i * ROW - box.scrollTop;
-      if (top > HEAD - ROW && top < height) this.row(number, item, top, { track, text, quiet, sign, remark, panel });
+      if (top > HEAD - ROW && top < height) this.row(item.id, item, top, { track, text, quiet, sign, remark, panel });
     });
     context.fillStyle = panel;
     context.fillRect(0, 0, width, HEAD);

@@ -55,34 +55,51 @@ def test_the_chosen_object_is_scrolled_to_and_named_in_sight(forty: Desk) -> Non
 def test_a_filter_holds_for_the_list_and_the_timeline(forty: Desk) -> None:
     forty.page.locator("#filter").fill("object 3")
     playwright.expect(forty.page.locator("#objects li")).to_have_count(11)
-    playwright.expect(forty.page.locator("#objects li").nth(1).locator(".number")).to_have_text("30")
+    playwright.expect(forty.page.locator("#objects li").nth(1).locator(".number")).to_have_text("38")
+    forty.page.locator("#timeline-box").evaluate("node => node.scrollTop = 0")
+    forty.settle()
     forty.page.locator("#timeline").click(position={"x": 40, "y": HEAD + ROW * 1.5})
-    playwright.expect(forty.page.locator("#name")).to_have_value("Object 30")
+    playwright.expect(forty.page.locator("#name")).to_have_value("Object 38")
     forty.page.locator("#filter").fill("nothing of that kind")
     playwright.expect(forty.page.locator("#objects-empty")).to_contain_text("No object matches")
 
 
 def test_the_timeline_has_a_row_with_a_name_for_each_object(forty: Desk) -> None:
+    forty.page.locator("#timeline-box").evaluate("node => node.scrollTop = 0")
+    forty.settle()
     forty.page.locator("#timeline").click(position={"x": 40, "y": HEAD + ROW * 2.5})
-    playwright.expect(forty.page.locator("#name")).to_have_value("Object 3")
+    playwright.expect(forty.page.locator("#name")).to_have_value("Object 38")
     forty.page.locator("#timeline-box").evaluate("node => node.scrollTop = node.scrollHeight")
     forty.settle()
     height = forty.page.locator("#timeline").bounding_box()["height"]
     forty.page.locator("#timeline").click(position={"x": 40, "y": height - ROW / 2})
-    playwright.expect(forty.page.locator("#name")).to_have_value("Object 40")
+    playwright.expect(forty.page.locator("#name")).to_have_value("Object 1")
     playwright.expect(forty.page.locator("#frame")).to_have_value("0")
 
 
-def test_numbers_keys_and_order_agree_with_groups(forty: Desk) -> None:
-    regroup(forty, left=[2, 5])
+def test_the_list_has_the_order_of_the_image_also_with_groups(forty: Desk) -> None:
+    regroup(forty, left=[2, 3, 5])
     rows = forty.page.locator("#objects li:not(.members)")
-    playwright.expect(rows.nth(1)).to_contain_text("Object 3")
-    playwright.expect(rows.nth(39)).to_contain_text("Object 5")
-    assert rows.locator(".number").all_inner_texts() == [str(n) for n in range(1, 41)]
+    playwright.expect(rows.nth(39)).to_contain_text("Object 1")
+    assert rows.locator(".number").all_inner_texts() == [str(n) for n in range(40, 0, -1)]
+    heads = forty.page.locator("#objects li.members, #objects li.member")
+    assert [text.split("\n")[0] for text in heads.all_inner_texts()] == ["left", "5", "left", "3", "2"]
     forty.page.keyboard.press("2")
-    playwright.expect(forty.page.locator("#name")).to_have_value("Object 3")
+    playwright.expect(forty.page.locator("#name")).to_have_value("Object 2")
+    forty.page.locator("#timeline-box").evaluate("node => node.scrollTop = 0")
+    forty.settle()
     forty.page.locator("#timeline").click(position={"x": 40, "y": HEAD + ROW * 3.5})
-    playwright.expect(forty.page.locator("#name")).to_have_value("Object 6")
+    playwright.expect(forty.page.locator("#name")).to_have_value("Object 37")
+
+
+def test_the_number_of_an_object_is_its_own(desk: Desk) -> None:
+    desk.objects = [3, 1, 2]
+    desk.open()
+    rows = desk.page.locator("#objects li")
+    playwright.expect(rows.nth(0)).to_contain_text("Object 2")
+    assert desk.page.locator("#objects .number").all_inner_texts() == ["2", "1", "3"]
+    desk.page.keyboard.press("3")
+    playwright.expect(desk.page.locator("#name")).to_have_value("Object 3")
 
 
 def test_the_timeline_is_zoomed_and_scrolled(forty: Desk) -> None:
@@ -137,13 +154,14 @@ def test_objects_are_dragged_over_one_another(desk: Desk) -> None:
     desk.objects = [1, 2, 3]
     desk.open()
     rows = desk.page.locator("#objects li")
-    for source, target, place, expected in ((0, 2, 24, None), (2, 0, 4, 1), (0, 1, 24, 3)):
+    # From above: objects 3, 2, 1. The topmost goes below all, the lowest above all, the topmost below the next.
+    for source, target, place, expected in ((0, 2, 24, 1), (2, 0, 4, None), (0, 1, 24, 2)):
         rows.nth(source).drag_to(rows.nth(target), target_position={"x": 150, "y": place})
         message = desk.asked("layer")[-1]
-        assert (message["object"], message["below"]) == (source + 1, expected)
+        assert (message["object"], message["below"]) == (3 - source, expected)
     assert len(desk.asked("layer")) == 3
     playwright.expect(desk.page.locator("#drop")).to_be_hidden()
-    rows.nth(2).locator(".pick").click()
+    rows.nth(0).locator(".pick").click()
     desk.page.keyboard.press("{")
     message = desk.asked("layer")[-1]
     assert (message["object"], message["below"]) == (3, 1), "the chosen one below all"

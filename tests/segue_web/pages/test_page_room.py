@@ -178,8 +178,8 @@ def test_names_in_the_timeline_carry_the_numbers_of_the_list(desk: Desk) -> None
           (await import("./static/state.js")).state.changed();
         }"""
     )
-    becomes(desk.page, "window.drawn.includes('1 Koi') && window.drawn.includes('2 Leaf')")
-    assert desk.page.locator("#objects .number").all_inner_texts() == ["1", "2"]
+    becomes(desk.page, "window.drawn.includes('3 Koi') && window.drawn.includes('7 Leaf')")
+    assert desk.page.locator("#objects .number").all_inner_texts() == ["7", "3"]
 
 
 def test_edges_are_dragged_folded_and_moved_by_keys(one: Desk) -> None:
