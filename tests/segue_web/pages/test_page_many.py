@@ -154,7 +154,7 @@ def test_objects_are_dragged_over_one_another(desk: Desk) -> None:
     desk.objects = [1, 2, 3]
     desk.open()
     rows = desk.page.locator("#objects li")
-    # From above: objects 3, 2, 1. The topmost goes below all, the lowest above all, the topmost below the next.
+    # From above: objects 3, 2, 1. The topmost goes below all, the lowest above all, the topmost one down.
     for source, target, place, expected in ((0, 2, 24, 1), (2, 0, 4, None), (0, 1, 24, 2)):
         rows.nth(source).drag_to(rows.nth(target), target_position={"x": 150, "y": place})
         message = desk.asked("layer")[-1]
