@@ -256,8 +256,7 @@ def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
     if isinstance(value, (str, os.PathLike)):
         return [MaskPrompt(0, os.fspath(value))]
     if isinstance(value, Segmentation):
-        labels = {item.id: item.label for item in value.objects}
-        return [replace(item, label=labels.get(item.id)) for item in MaskPrompt.each(value.mask)]
+        return [*value.prompts]
     if isinstance(value, (list, tuple)) and value and all(map(is_mask_like, value)):
         value = dict(enumerate(value, 1))
     if isinstance(value, Mapping):

@@ -79,7 +79,7 @@ class PromptedVideo:
             marks = [item for item in prompts.prompts if item.id == number]
             if not any(isinstance(item, BoxPrompt) or item.positive for item in marks):
                 raise PromptError(f"object {number}: needs at least one positive point or a box")
-        self.add_masks(frame, {i: prompts.whole.get(i, (prompts.mask == i).numpy()) for i in prompts.masked})
+        self.add_masks(frame, {i: prompts.plane(i).numpy() for i in prompts.masked})
         with self._reading(frame):
             for number in dict.fromkeys(item.id for item in prompts.prompts):
                 self._click(frame.index, number, [item for item in prompts.prompts if item.id == number])

@@ -284,10 +284,9 @@ class Video(AbstractContextManager["Video"]):
         )
         for number in resolved.removed:
             self._remove_from(number, read.index)
-        mask = resolved.mask.numpy()
         for number in resolved.masked:
             masks = self._object(number, resolved)
-            inside = mask == number
+            inside = resolved.plane(number).numpy()
             score = previous[number][0].score if number in resolved.corrected else 1.0
             if number not in resolved.corrected or not np.array_equal(
                 inside, decode(previous[number][1], read.size)
@@ -700,7 +699,7 @@ class Video(AbstractContextManager["Video"]):
                 continue
             of_group = {i: objects[i] for i in group}
             conditioning = {index: self._conditioning_frame(each, index, of_group) for index in frames}
-            if any(frame.mask.any() for frame in conditioning.values()):
+            if any(frame.is_visible for frame in conditioning.values()):
                 layers.append(Layer(self._session(), conditioning, PreviousMasks(each, of_group)))
         return layers
 
@@ -711,11 +710,9 @@ class Video(AbstractContextManager["Video"]):
         prompted = {
             i: snapshot.prompts[index] for i, snapshot in objects.items() if index in snapshot.prompts
         }
-        mask = np.zeros(self._size, np.uint16)
         changed: BoolArray | None = None
         corrected = set[int]()
-        for i, (stored, revision) in prompted.items():
-            mask[decode(stored[1], self._size)] = i
+        for i, (_, revision) in prompted.items():
             if each.carries is not None and i in each.carries and index == each.start:
                 differs = objects[i].masks.difference(
                     each.direction, each.carries[i], (index, revision), self._size
@@ -724,7 +721,15 @@ class Video(AbstractContextManager["Video"]):
                 corrected.add(i)
         expected = {i: stored[0].score for i, (stored, _) in prompted.items() if stored[0].score < 1}
         removed = frozenset(i for i, snapshot in objects.items() if index in snapshot.masks.removed)
-        return ConditioningFrame(mask, frozenset(prompted), expected, changed, removed, frozenset(corrected))
+        return ConditioningFrame.of(
+            {i: stored[1] for i, (stored, _) in prompted.items()},
+            self._size,
+            frozenset(prompted),
+            expected=expected,
+            changed=changed,
+            removed=removed,
+            corrected=frozenset(corrected),
+        )
 
     def _result(self, index: int) -> Segmentation:
         """The result of a frame: later objects are in front."""

@@ -11,6 +11,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -47,13 +48,14 @@ class ConditioningFrame:
     """A corrected frame.
 
     Attributes:
-        mask: index mask (H, W); known objects without a pixel are not visible.
+        mask: index mask (H, W); known objects without a pixel and without a whole mask are not visible.
         checked: objects whose mask on this frame was checked.
         expected: predicted IoU of masks that no person drew, by object.
         changed: pixels, (H, W), that its corrections changed since the neighbouring frames were tracked; none
             where a person only confirmed them. None where nothing was corrected since.
         removed: objects that are absent from this frame on.
         corrected: the objects of ``changed``; none stands for all that were checked.
+        whole: run lengths of the masks of which others hide a part.
     """
 
     mask: IndexMask
@@ -62,6 +64,33 @@ class ConditioningFrame:
     changed: BoolArray | None = None
     removed: frozenset[int] = frozenset()
     corrected: frozenset[int] = frozenset()
+    whole: Mapping[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, masks: Mapping[int, str], size: tuple[int, int], checked: frozenset[int], **more: Any
+    ) -> ConditioningFrame:
+        """A frame with masks by their run lengths, those in front last; ``more`` are further fields."""
+        mask: IndexMask = np.zeros(size, id_type(max(masks, default=0)))
+        areas = dict[int, int]()
+        for number, counts in masks.items():
+            plane = decode_rle(Rle(size=list(size), counts=counts))
+            mask[plane] = number
+            areas[number] = int(np.count_nonzero(plane))
+        visible = np.bincount(mask.ravel(), minlength=1 + max(masks, default=0))
+        whole = {i: counts for i, counts in masks.items() if visible[i] < areas[i]}
+        return cls(mask, checked, whole=whole, **more)
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether any object has a mask."""
+        return bool(self.whole) or bool(self.mask.any())
+
+    def planes(self) -> dict[int, BoolArray]:
+        """The masks (H, W) of the objects that have one, by id; they may overlap."""
+        size = list(self.mask.shape)
+        planes = {int(i): np.asarray(self.mask == i) for i in np.unique(self.mask) if i}
+        return planes | {i: decode_rle(Rle(size=size, counts=counts)) for i, counts in self.whole.items()}
 
 
 @dataclass(slots=True)
@@ -100,7 +129,7 @@ class Layer:
         conditioning = self.conditioning.get(frame.index)
         if conditioning is not None and conditioning.removed:
             self.session.forget(conditioning.removed)
-        visible = conditioning if conditioning is not None and conditioning.mask.any() else None
+        visible = conditioning if conditioning is not None and conditioning.is_visible else None
         if visible is not None:
             result = add_conditioning_frame(self.session, frame, visible)
         elif frame.index == start and not self.session.ids:
@@ -158,7 +187,7 @@ def split_overlapping(
 
 def select_earlier_frames(corrected: Mapping[int, ConditioningFrame], start: int) -> list[int]:
     """The corrected frames besides ``start`` that show an object: all are memory from the beginning."""
-    earlier = (index for index in corrected if index != start and corrected[index].mask.any())
+    earlier = (index for index in corrected if index != start and corrected[index].is_visible)
     return sorted(earlier, key=lambda index: (len(corrected[index].checked), index))
 
 
@@ -166,8 +195,10 @@ def add_conditioning_frame(
     session: TrackSession, frame: Frame, conditioning: ConditioningFrame
 ) -> Segmentation:
     """Give a corrected frame to a session."""
-    ids = [int(i) for i in np.unique(conditioning.mask) if i]
-    prompts = [MaskPrompt(i, conditioning.mask == i, conditioning.expected.get(i)) for i in ids]
+    prompts = [
+        MaskPrompt(i, plane, conditioning.expected.get(i))
+        for i, plane in sorted(conditioning.planes().items())
+    ]
     return session.step(frame, prompts, predict=bool(set(session.ids) - conditioning.checked))
 
 
@@ -311,23 +342,5 @@ def composite(result: Segmentation, hidden: Sequence[StoredObject]) -> Segmentat
         else:
             objects.append(replace(item, box=extent.box, area=extent.area))
     objects.sort(key=lambda item: item.id)
-    whole_counts = {item.id: whole_counts or counts for item, counts, whole_counts, *_ in hidden}
-    logits = partial(_whole_logits, result, whole_counts, tuple(item.id for item in objects))
-    return replace(result, mask=mask, objects=tuple(objects), _probabilities=ObjectMaps(logits, rows=logits))
-
-
-def _whole_logits(
-    result: Segmentation, stored: Mapping[int, str], ids: Sequence[int], rows: Sequence[int] | None = None
-) -> Float32Array:
-    """Log-odds (K, H, W) of objects of a result, and of others whose whole masks were stored."""
-    rows = range(len(ids)) if rows is None else rows
-    tracked = [result.ids.index(ids[row]) for row in rows if ids[row] not in stored]
-    of_result = iter(result._logits_of(tracked) if tracked else ())
-    logits = np.empty((len(rows), *result.mask.shape), np.float32)
-    for place, row in enumerate(rows):
-        if (counts := stored.get(ids[row])) is None:
-            logits[place] = next(of_result)
-        else:
-            plane = decode_rle(Rle(size=list(result.mask.shape), counts=counts))
-            logits[place] = log_odds(plane.astype(np.float32))
-    return logits
+    whole = {item.id: whole_counts or counts for item, counts, whole_counts, *_ in hidden}
+    return replace(result, mask=mask, objects=tuple(objects), _whole={**result._whole, **whole})

@@ -18,7 +18,7 @@ from torch import Tensor
 from segue.errors import ArgumentError, PromptError
 from segue.flow.crowd import CROWD, SPECK, Crowd, CrowdPlan, CrowdWarning, draw
 from segue.inference.running import own_precision
-from segue.masks import measure
+from segue.masks import encode_rle, measure
 from segue.masks.unsure import unsure_bits
 from segue.models.base import (
     FramePrompts,
@@ -59,7 +59,7 @@ from segue.types import (
     log_odds,
 )
 from segue.utils.arrays import Float32Array, id_type, in_rgb
-from segue.utils.devices import to_cpu, to_device
+from segue.utils.devices import to_cpu
 from segue.utils.inputs import kind_of
 from segue.utils.lazy import LazyCallable
 from segue.utils.notices import warn_caller
@@ -254,8 +254,12 @@ class TrackSession(Checkpointable, Session):
             result = self._result(frame, tracked, resolved.expected)
             if len(result.objects) + len(plan.places) > CROWD:
                 self._warn_of_crowd(frame.index, plan, time.perf_counter() - start)
-            crowd = plan.places if predict else plan.added
-            return self._with_crowd(result, crowd) if crowd else result
+            if crowd := plan.places if predict else plan.added:
+                result = self._with_crowd(result, crowd)
+            if not resolved.whole:
+                return result
+            whole = {i: encode_rle(plane.cpu().numpy())["counts"] for i, plane in resolved.whole.items()}
+            return replace(result, _whole=whole)
 
     def _resolved(
         self,
@@ -284,7 +288,7 @@ class TrackSession(Checkpointable, Session):
         """Take a frame through the tracker of the network; None where that has no objects."""
         prompts = plan.prompts
         if prompts is not None:
-            prompts = replace(prompts, mask=to_device(prompts.mask, self.device))
+            prompts = prompts.on(self.device)
         forgotten = {*removed, *plan.added} & {*self.tracker.ids}
         with self._forgotten(forgotten) if forgotten else nullcontext():
             if prompts is None and not (self.tracker.ids and predict):

@@ -286,7 +286,12 @@ def begun(
     digest = fingerprint(
         [
             {
-                index: (conditioning.mask.tobytes(), [*conditioning.checked], conditioning.expected)
+                index: (
+                    conditioning.mask.tobytes(),
+                    [*conditioning.checked],
+                    conditioning.expected,
+                    *([conditioning.whole] if conditioning.whole else ()),
+                )
                 for index, conditioning in layer.items()
             }
             for layer in layers
@@ -326,7 +331,10 @@ def _conditioning_frame(
     for i in corrected:
         differs = project.plane(index, i) != project.decoded(index, earlier[str(i)])
         changed = differs if changed is None else changed | differs
-    return ConditioningFrame(project.mask(index, ids), ids, expected, changed, corrected=corrected)
+    masks = {i: counts for i, counts in project.masks(index).items() if i in ids}
+    return ConditioningFrame.of(
+        masks, project.size, ids, expected=expected, changed=changed, corrected=corrected
+    )
 
 
 def _layer(

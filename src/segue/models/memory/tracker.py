@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -200,13 +200,16 @@ class MemoryTracker(Checkpointable):
             assert prediction.logits is not None
             tracked, probabilities = self.merge(prediction.logits, geometry)
         else:
-            probabilities, output = self._merge(prediction.logits, prompts, geometry, ids)
+            whole = {i: geometry.mask_to_network(plane.int()) > 0 for i, plane in prompts.whole.items()}
+            probabilities, output = self._merge(prediction.logits, prompts, geometry, ids, whole)
             tracked = TrackOutput(
                 ids,
                 output,
                 predicted=self._predict_unprompted(prediction.logits, prompts, geometry),
                 by_object=True,
             )
+            if whole:
+                probabilities = with_whole_masks(probabilities, ids, whole)
         previous_masks = None if self.schedule.max_jump is None else probabilities[1:] > 0.5
         if plan.keep and self._dense_radius is not None:
             touched = F.max_pool2d(probabilities[1:].amax(0, keepdim=True), self.network.read_stride)[0] > 0.5
@@ -366,6 +369,8 @@ class MemoryTracker(Checkpointable):
         if not plan.keep and not self.schedule.include_last:
             return None
         total = masks.sum(0, keepdim=True)
+        if plan.prompts is not None and plan.prompts.whole:
+            total = total.clamp(max=1)  # in its own whole mask each object sees no others
         keys, values = [], []
         for part in self.passes(query, len(plan.ids)):
             key, value = self.encode_objects(view, query, masks[part], total, plan.ids[part], plan)
@@ -479,17 +484,41 @@ class MemoryTracker(Checkpointable):
         return cached_views[window]
 
     def _merge(
-        self, logits: Tensor | None, prompts: FramePrompts, geometry: ResizePadGeometry, ids: Sequence[int]
+        self,
+        logits: Tensor | None,
+        prompts: FramePrompts,
+        geometry: ResizePadGeometry,
+        ids: Sequence[int],
+        whole: Mapping[int, Tensor],
     ) -> tuple[Tensor, Tensor]:
-        """Prediction with given masks, padded for the memory and at the image's size for the result."""
+        """Prediction with visible given masks, padded for the memory and at the image's size for the result.
+
+        ``whole`` has the masks that are partly hidden, at the padded size.
+        """
         predicted = None
         if logits is not None:
             predicted = self.class_probabilities()(logits, geometry.padded)
-        probabilities = self.merge_masks(predicted, ids, geometry.mask_to_network(prompts.mask), prompts.ids)
+        mask = geometry.mask_to_network(prompts.mask)
+        for i, plane in whole.items():  # objects of which no visible pixel was sampled
+            mask = torch.where(plane & (mask == 0), i, mask)
+        probabilities = self.merge_masks(predicted, ids, mask, prompts.ids)
         if not geometry.resizes or self.reports_network_masks:
             return probabilities, geometry.to_image(probabilities)
         predicted = None if predicted is None else geometry.to_image(predicted)
         return probabilities, self.merge_masks(predicted, ids, prompts.mask, prompts.ids)
+
+
+def with_whole_masks(probabilities: Tensor, ids: Sequence[int], whole: Mapping[int, Tensor]) -> Tensor:
+    """Probabilities (K+1, H, W) in which objects also have what others hide of their masks (H, W), bool.
+
+    There they have the value of the object in front.
+    """
+    highest = probabilities[1:].amax(0)
+    probabilities = probabilities.clone()
+    for i, plane in whole.items():
+        channel = probabilities[1 + ids.index(i)]
+        torch.where(plane, highest, channel, out=channel)
+    return probabilities
 
 
 def upsample_then_aggregate(logits: Tensor, size: Shape, *, aggregate: Callable[[Tensor], Tensor]) -> Tensor:
