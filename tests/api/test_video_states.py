@@ -10,6 +10,8 @@ import os
 import pickle
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -138,9 +140,10 @@ class VideoMachine(RuleBasedStateMachine):
         elif how == "pickle":
             self.video = pickle.loads(pickle.dumps(self.video))
         else:
-            state = self.video._whole_state()
-            self.video.reset()
-            self.video.restore(state)
+            with TemporaryDirectory() as folder:
+                self.video.save_state(Path(folder) / "video.state")
+                self.video.reset()
+                self.video.restore(Path(folder) / "video.state")
         assert self.table() == before
 
     @rule()
