@@ -14,16 +14,17 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from segue.errors import PromptError
 from segue.flow.change_regions import ChangeRegion
 from segue.masks import Rle, decode_rle, encode_rle, measure
 from segue.masks.rle import overlapping
 from segue.masks.unsure import from_runs, resize_nearest, to_runs, unpack
-from segue.models.base import one_image
+from segue.models.base import FramePrompts, one_image
 from segue.sessions.track import TrackSession
 from segue.state import SessionState
-from segue.types import Frame, IndexMask, MaskPrompt, ObjectInfo, ObjectMaps, Segmentation, log_odds
+from segue.types import Frame, IndexMask, ObjectInfo, ObjectMaps, Segmentation, log_odds
 from segue.utils.arrays import BoolArray, Box, Float32Array, id_type
 
 MAX_AHEAD = 24
@@ -86,11 +87,16 @@ class ConditioningFrame:
         """Whether any object has a mask."""
         return bool(self.whole) or bool(self.mask.any())
 
-    def planes(self) -> dict[int, BoolArray]:
-        """The masks (H, W) of the objects that have one, by id; they may overlap."""
+    def prompts(self) -> FramePrompts:
+        """The masks as prompts of a session."""
         size = list(self.mask.shape)
-        planes = {int(i): np.asarray(self.mask == i) for i in np.unique(self.mask) if i}
-        return planes | {i: decode_rle(Rle(size=size, counts=counts)) for i, counts in self.whole.items()}
+        whole = {
+            i: torch.from_numpy(decode_rle(Rle(size=size, counts=counts))) for i, counts in self.whole.items()
+        }
+        ids = tuple(sorted({*np.unique(self.mask).tolist(), *whole} - {0}))
+        expected = {i: score for i, score in self.expected.items() if i in ids}
+        mask = torch.from_numpy(self.mask.astype(np.int32))
+        return FramePrompts(mask, ids, expected=expected, whole=whole)
 
 
 @dataclass(slots=True)
@@ -195,11 +201,8 @@ def add_conditioning_frame(
     session: TrackSession, frame: Frame, conditioning: ConditioningFrame
 ) -> Segmentation:
     """Give a corrected frame to a session."""
-    prompts = [
-        MaskPrompt(i, plane, conditioning.expected.get(i))
-        for i, plane in sorted(conditioning.planes().items())
-    ]
-    return session.step(frame, prompts, predict=bool(set(session.ids) - conditioning.checked))
+    predict = bool(set(session.ids) - conditioning.checked)
+    return session.step(frame, conditioning.prompts(), predict=predict)
 
 
 def propagate(
