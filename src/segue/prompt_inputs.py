@@ -216,7 +216,7 @@ class PromptArguments(TypedDict, total=False):
     Attributes:
         box: a box ``(x0, y0, x1, y1)`` around one object, in pixels.
         boxes: boxes by id, or (N, 4) for the ids 1 to N.
-        masks: masks by id, or (N, H, W) for the ids 1 to N.
+        masks: masks by id, or (N, H, W) for the ids 1 to N. They may overlap; the last one is shown in front.
         points: points ``(x, y)`` on one object.
         labels: for each of ``points`` 1 if it is on the object and 0 if it is not.
         negative: points that are not on the object.
