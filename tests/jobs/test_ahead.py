@@ -15,7 +15,7 @@ from segue.jobs import ahead
 from segue.jobs.opened import Frames
 from segue.jobs.tracking import open_track
 from segue.jobs.values import Model, TrackJob, VideoSource
-from segue.types import Image, PointPrompt
+from segue.types import Image, MaskPrompt, PointPrompt
 from segue.video import open_source
 from segue.video.sources.images import write_image
 from tests.cli.running import command_in, contents
@@ -114,11 +114,13 @@ def test_a_command_reads_and_checks_its_prompts_once(
 
 
 def test_a_run_refuses_wrong_prompts_before_its_network_is_loaded(video: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.png"
+    write_image(wrong, np.full((30, 10, 3), 255, np.uint8))
     job = TrackJob(
         source=VideoSource(place=str(video)),
         model=Model(name="stcn-lite", weights=tmp_path / "missing.safetensors"),
-        prompts=(PointPrompt(1, ((5000, 60),), frame=7),),
+        prompts=(MaskPrompt(1, str(wrong)),),
         device="cpu",
     )
-    with pytest.raises(PromptError, match="frame 7"):
+    with pytest.raises(PromptError, match="another shape"):
         segue.jobs.run(job)
