@@ -196,12 +196,15 @@ class ObjectMaps:
         rows: computes values for the objects at some places, (k, H, W), that are above 0 where the log-odds
             are; None computes the log-odds of all objects.
         ids: the objects, in the order of the maps; None becomes those of the first result with them.
+        reach: computes boxes around all pixels with log-odds above 0, by id, also those behind other objects;
+            objects without such pixels have none. None computes no boxes.
     """
 
     logits: Callable[[], npt.NDArray[np.float32]]
     probabilities: Callable[[], npt.NDArray[np.float32]] | None = None
     rows: Callable[[Sequence[int]], npt.NDArray[np.float32]] | None = None
     ids: tuple[int, ...] | None = None
+    reach: Callable[[], Mapping[int, Box | None]] | None = None
 
 
 def log_odds(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -36,6 +36,9 @@ OVERLAP = 0.05
 MAX_FALL = 0.1
 """By how much the score of an object may fall on a frame where its mask changes."""
 
+NOWHERE = (math.inf, math.inf, -math.inf, -math.inf)
+"""The box of an object without a pixel."""
+
 MAX_MAPS = 8
 """Objects whose maps are computed at once."""
 
@@ -309,13 +312,27 @@ def _partly_hidden(result: Segmentation) -> dict[int, str]:
     """Run lengths of the whole masks of objects of which a part is behind others, by id."""
     # Objects apart from each other hide nothing, and their maps need not be computed. Few are computed at
     # once, so that memory does not grow with the number of objects.
-    rows = touching([item.box for item in result.objects])
+    rows = touching(_boxes_with_hidden(result))
     hidden = {}
     for part in (rows[start : start + MAX_MAPS] for start in range(0, len(rows), MAX_MAPS)):
         for row, plane in zip(part, result._masks_of(part), strict=True):
             if np.count_nonzero(plane) > result.objects[row].area:
                 hidden[result.objects[row].id] = encode_rle(plane)["counts"]
     return hidden
+
+
+def _boxes_with_hidden(result: Segmentation) -> list[Box | None]:
+    """Boxes around the visible pixels of objects and, if known, those behind others; None is anywhere."""
+    maps = result._probabilities
+    if not isinstance(maps, ObjectMaps) or maps.reach is None:
+        return [item.box for item in result.objects]
+    reach, boxes = maps.reach(), list[Box | None]()
+    for item in result.objects:
+        parts = [box for box in (item.box, reach.get(item.id)) if box is not None]
+        lows, highs = zip(*((box[:2], box[2:]) for box in parts or [NOWHERE]), strict=True)
+        low, high = np.min(lows, 0).tolist(), np.max(highs, 0).tolist()
+        boxes.append((*low, *high))
+    return boxes
 
 
 def touching(boxes: Sequence[Box | None]) -> list[int]:
