@@ -116,6 +116,29 @@ def test_the_memory_takes_whole_masks_as_if_each_were_in_front(
     assert np.array_equal(total - masks > 0.5, others)
 
 
+def test_whole_masks_are_mirrored_with_the_image(network: Callable[[str], Any]) -> None:
+    made = network("stcn")
+    schedule = replace(made.schedule, flip_tta=True)
+    runs = []
+    for order in ORDERS:
+        session = TrackSession(made, schedule, device="cpu")
+        session.step(FRAMES[0], masks={i: WHOLE[i] for i in order})
+        runs.append(session.step(FRAMES[1]))
+    assert np.array_equal(runs[0].logits, runs[1].logits)
+
+
+@pytest.mark.filterwarnings("ignore::segue.flow.crowd.CrowdWarning")
+def test_small_objects_of_a_crowd_may_lie_behind_others(network: Callable[[str], Any]) -> None:
+    places = [square(x, y, x + 5, y + 5) for y in range(0, 90, 8) for x in range(0, 120, 10)]
+    behind = places[1].copy()
+    behind[0] = False
+    session = TrackSession(network("lite"), device="cpu")
+    first = session.step(FRAMES[0], masks={200: behind, **dict(enumerate(places, 1))})
+    assert np.array_equal(first.masks[-1], behind)
+    assert not (first.mask == 200).any()
+    assert 200 in session.step(FRAMES[1]).ids
+
+
 def test_a_reduced_image_keeps_whole_masks(network: Callable[[str], Any]) -> None:
     made = network("lite")
     session = TrackSession(made, replace(made.schedule, short_side=48), device="cpu")
