@@ -8,7 +8,7 @@ agree with both. Where a frame has been tracked before, only what is connected w
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -206,6 +206,26 @@ def add_conditioning_frame(
     """Give a corrected frame to a session."""
     predict = bool(set(session.ids) - conditioning.checked)
     return session.step(frame, conditioning.prompts(), predict=predict)
+
+
+def show_earlier_frames(
+    layers: Sequence[Layer], start: int, read: Callable[[int], Frame]
+) -> Iterator[tuple[int, int]]:
+    """Let sessions take the corrected frames besides ``start`` before they begin.
+
+    Args:
+        layers: the objects.
+        start: the frame from which they are tracked.
+        read: gives a frame by its index.
+
+    Yields:
+        How many frames they have taken, and how many they take with ``start``.
+    """
+    earlier = [(each, index) for each in layers for index in select_earlier_frames(each.conditioning, start)]
+    for number, (each, index) in enumerate(earlier):
+        yield number, len(earlier) + 1
+        add_conditioning_frame(each.session, read(index), each.conditioning[index])
+    yield len(earlier), len(earlier) + 1
 
 
 def propagate(

@@ -18,10 +18,9 @@ from segue.sessions.corrections import (
     ConditioningFrame,
     Layer,
     StoredObject,
-    add_conditioning_frame,
     propagate,
     select_conditioning_frames,
-    select_earlier_frames,
+    show_earlier_frames,
     split_overlapping,
 )
 from segue.sessions.track import TrackSession
@@ -129,9 +128,8 @@ class MaskVideoSession(VideoSession):
         layers = self._layers(
             each, {i: s for i, s in objects.items() if i in targets or s.is_present(each.start)}, targets
         )
-        for layer in layers:
-            for index in select_earlier_frames(layer.conditioning, each.start):
-                add_conditioning_frame(layer.session, self._source.frame(index), layer.conditioning[index])
+        for _ in show_earlier_frames(layers, each.start, self._source.frame):
+            pass
         for results in propagate(layers, self._source.walk(each.start, each.stop), each.start):
             index = results[0].index
             current = [
