@@ -141,7 +141,7 @@ class Layer:
         visible = conditioning if conditioning is not None and conditioning.is_visible else None
         if visible is not None:
             result = add_conditioning_frame(self.session, frame, visible)
-        elif frame.index == start and not self.session.ids:
+        elif frame.index == start and not self.session.ids and not self._is_visible_beside(start):
             raise PromptError(f"frame {start} shows no pixel of the objects; start where one is visible")
         else:
             result = self.session.step(frame)
@@ -157,6 +157,10 @@ class Layer:
         if frame.index == start or self.region is None or not previous:
             return result
         return _limited(result, previous, self.region, nearest=self._is_nearest(frame.index))
+
+    def _is_visible_beside(self, start: int) -> bool:
+        """Whether an object is visible on a corrected frame other than ``start``."""
+        return any(each.is_visible for index, each in self.conditioning.items() if index != start)
 
     def _is_nearest(self, index: int) -> bool:
         """Whether no other frame of the corrected objects is nearer than those whose change is propagated."""

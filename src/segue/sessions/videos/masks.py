@@ -186,7 +186,9 @@ class MaskVideoSession(VideoSession):
             frozenset(prompted),
             expected={i: stored[0].score for i, (stored, _) in prompted.items() if stored[0].score < 1},
             changed=changed,
-            removed=frozenset(i for i, snapshot in objects.items() if index in snapshot.masks.removed),
+            removed=frozenset(
+                i for i, s in objects.items() if each.direction == 1 and index in s.masks.removed
+            ),
             corrected=frozenset(corrected),
         )
 
