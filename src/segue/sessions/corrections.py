@@ -37,7 +37,8 @@ MAX_FALL = 0.1
 """By how much the score of an object may fall on a frame where its mask changes."""
 
 NOWHERE = (math.inf, math.inf, -math.inf, -math.inf)
-"""The box of an object without a pixel."""
+EVERYWHERE = (-math.inf, -math.inf, math.inf, math.inf)
+"""Boxes of an object without a pixel, and of one that may be behind any other."""
 
 MAX_MAPS = 8
 """Objects whose maps are computed at once."""
@@ -336,7 +337,7 @@ def _partly_hidden(result: Segmentation) -> dict[int, str]:
     """Run lengths of the whole masks of objects of which a part is behind others, by id."""
     # Objects apart from each other hide nothing, and their maps need not be computed. Few are computed at
     # once, so that memory does not grow with the number of objects.
-    rows = touching(_boxes_with_hidden(result))
+    rows = touching(_reach_of(result), [item.box for item in result.objects])
     hidden = {}
     for part in (rows[start : start + MAX_MAPS] for start in range(0, len(rows), MAX_MAPS)):
         for row, plane in zip(part, result._masks_of(part), strict=True):
@@ -345,27 +346,32 @@ def _partly_hidden(result: Segmentation) -> dict[int, str]:
     return hidden
 
 
-def _boxes_with_hidden(result: Segmentation) -> list[Box | None]:
-    """Boxes around the visible pixels of objects and, if known, those behind others; None is anywhere."""
+def _reach_of(result: Segmentation) -> list[Box]:
+    """Boxes around the pixels of objects, also those behind others; where they are not known, everywhere."""
     maps = result._probabilities
-    if not isinstance(maps, ObjectMaps) or maps.reach is None:
-        return [item.box for item in result.objects]
-    reach, boxes = maps.reach(), list[Box | None]()
+    reach = maps.reach() if isinstance(maps, ObjectMaps) and maps.reach is not None else None
+    boxes = list[Box]()
     for item in result.objects:
-        parts = [box for box in (item.box, reach.get(item.id)) if box is not None]
-        lows, highs = zip(*((box[:2], box[2:]) for box in parts or [NOWHERE]), strict=True)
-        low, high = np.min(lows, 0).tolist(), np.max(highs, 0).tolist()
-        boxes.append((*low, *high))
+        if item.id in result._whole:
+            boxes.append(EVERYWHERE)
+        elif reach is None:
+            boxes.append(item.box or EVERYWHERE)
+        else:
+            parts = [item.box or NOWHERE, reach.get(item.id) or NOWHERE]
+            (x0, y0), (x1, y1) = np.min(parts, 0)[:2].tolist(), np.max(parts, 0)[2:].tolist()
+            boxes.append((x0, y0, x1, y1))
     return boxes
 
 
-def touching(boxes: Sequence[Box | None]) -> list[int]:
-    """Places of boxes that touch another one; an object without a box may be behind any other."""
-    everywhere = (-math.inf, -math.inf, math.inf, math.inf)
-    x0, y0, x1, y1 = np.array([box or everywhere for box in boxes], np.float64).reshape(-1, 4).T
-    across = (x0 <= x1[:, None]) & (x0[:, None] <= x1)
-    down = (y0 <= y1[:, None]) & (y0[:, None] <= y1)
-    return np.flatnonzero((across & down).sum(0) > 1).tolist()
+def touching(reach: Sequence[Box], boxes: Sequence[Box | None]) -> list[int]:
+    """Places of objects whose reach touches the box of another one."""
+    x0, y0, x1, y1 = np.array([box or NOWHERE for box in boxes], np.float64).reshape(-1, 4).T
+    left, top, right, bottom = np.array(reach, np.float64).reshape(-1, 4).T
+    across = (x0 <= right[:, None]) & (left[:, None] <= x1)
+    down = (y0 <= bottom[:, None]) & (top[:, None] <= y1)
+    touches = across & down
+    np.fill_diagonal(touches, val=False)
+    return np.flatnonzero(touches.any(1)).tolist()
 
 
 def composite(result: Segmentation, hidden: Sequence[StoredObject]) -> Segmentation:

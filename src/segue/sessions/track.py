@@ -70,7 +70,7 @@ from segue.weights.prepared import Prepared
 FIRST_WEIGHT = 0.25
 """Of the predicted IoU of a first mask in the scores of later ones; from the development videos."""
 
-REACH = 5
+REACH = 4
 """Positions of small log-odds by which an object may reach farther in the image."""
 
 BY_FRAME = (
