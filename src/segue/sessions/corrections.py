@@ -19,7 +19,7 @@ import torch
 from segue.errors import PromptError
 from segue.flow.change_regions import ChangeRegion
 from segue.masks import Rle, decode_rle, encode_rle, measure
-from segue.masks.rle import overlapping
+from segue.masks.rle import overlapping, rle_box
 from segue.masks.unsure import from_runs, resize_nearest, to_runs, unpack
 from segue.models.base import FramePrompts, one_image
 from segue.sessions.track import TrackSession
@@ -293,6 +293,7 @@ def _limited(
     maps = ObjectMaps(
         partial(_limited_logits, result, whole_counts, mask == earlier.mask),
         rows=partial(_limited_logits, result, whole_counts, mask == earlier.mask),
+        reach=partial(_limited_reach, result, whole_counts),
     )
     return replace(limited, _probabilities=maps)
 
@@ -311,6 +312,17 @@ def _limited_logits(
             plane = decode_rle(Rle(size=list(is_previous.shape), counts=counts))
             logit[is_previous] = log_odds(plane[is_previous].astype(np.float32))
     return logits
+
+
+def _limited_reach(result: Segmentation, previous: Mapping[int, str]) -> dict[int, Box | None]:
+    """Boxes around the pixels of objects, of a result or before, also behind others."""
+    size = list(result.mask.shape)
+    boxes: dict[int, Box | None] = {}
+    for item, reach in zip(result.objects, _reach_of(result), strict=True):
+        counts = previous.get(item.id)
+        before = None if counts is None else rle_box(Rle(size=size, counts=counts))
+        boxes[item.id] = _around(reach, before)
+    return boxes
 
 
 def _unsure_of_both(
@@ -357,10 +369,14 @@ def _reach_of(result: Segmentation) -> list[Box]:
         elif reach is None:
             boxes.append(item.box or EVERYWHERE)
         else:
-            parts = [item.box or NOWHERE, reach.get(item.id) or NOWHERE]
-            (x0, y0), (x1, y1) = np.min(parts, 0)[:2].tolist(), np.max(parts, 0)[2:].tolist()
-            boxes.append((x0, y0, x1, y1))
+            boxes.append(_around(item.box, reach.get(item.id)))
     return boxes
+
+
+def _around(*boxes: Box | None) -> Box:
+    """The box around boxes, of which None holds nothing."""
+    x0, y0, x1, y1 = zip(*(box or NOWHERE for box in boxes), strict=True)
+    return min(x0), min(y0), max(x1), max(y1)
 
 
 def touching(reach: Sequence[Box], boxes: Sequence[Box | None]) -> list[int]:
