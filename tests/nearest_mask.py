@@ -86,10 +86,8 @@ class NearestTracker(Checkpointable):
         index = int(image[0, 0, 0])
         if given is not None:
             for number in given.masked:
-                plane = (
-                    torch.from_numpy(given.whole[number]) if number in given.whole else given.mask == number
-                )
-                self._memory = {**self._memory, number: {**self._memory.get(number, {}), index: plane.cpu()}}
+                plane = given.plane(number).cpu()
+                self._memory = {**self._memory, number: {**self._memory.get(number, {}), index: plane}}
         return self._at(index)
 
     def peek(self, image: Image) -> TrackOutput:
@@ -110,11 +108,23 @@ class NearestTracker(Checkpointable):
                 rows = np.flatnonzero(mask.any(1).numpy())
                 mask = mask | torch.from_numpy(mask_of([RESTLESS], int(rows[0]) // (SIDE + GAP)))
             masks.append(mask)
-        planes = torch.stack(masks).float() * 0.9 if masks else torch.zeros(0, *SIZE)
-        inside = torch.stack(masks).any(0) if masks else torch.zeros(SIZE, dtype=torch.bool)
-        background = torch.where(inside, 0.1, 0.9)
-        both = torch.cat([background[None], planes])
-        return TrackOutput(self.ids, both / both.sum(0).clamp(min=1), scores=torch.full((len(masks),), 0.9))
+        planes = torch.stack(masks).float() if masks else torch.zeros(0, *SIZE)
+        scores = torch.full((len(masks),), 0.9)
+        return TrackOutput(
+            self.ids, merged(planes), planes, merged, scores=scores, logits=log_odds_of, by_object=True
+        )
+
+
+def merged(planes: torch.Tensor) -> torch.Tensor:
+    """Probabilities (K+1, H, W) of masks (K, H, W)."""
+    background = torch.where(planes.amax(0) > 0 if len(planes) else torch.zeros(SIZE) > 0, 0.1, 0.9)
+    both = torch.cat([background[None], planes * 0.9])
+    return both / both.sum(0).clamp(min=1)
+
+
+def log_odds_of(planes: torch.Tensor) -> torch.Tensor:
+    """Log-odds (K, H, W) of masks (K, H, W)."""
+    return 4 * (2 * planes - 1)
 
 
 class NearestMask(nn.Module):

@@ -216,7 +216,7 @@ class PromptArguments(TypedDict, total=False):
     Attributes:
         box: a box ``(x0, y0, x1, y1)`` around one object, in pixels.
         boxes: boxes by id, or (N, 4) for the ids 1 to N.
-        masks: masks by id, or (N, H, W) for the ids 1 to N.
+        masks: masks by id, or (N, H, W) for the ids 1 to N. They may overlap; the last one is shown in front.
         points: points ``(x, y)`` on one object.
         labels: for each of ``points`` 1 if it is on the object and 0 if it is not.
         negative: points that are not on the object.
@@ -256,8 +256,7 @@ def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
     if isinstance(value, (str, os.PathLike)):
         return [MaskPrompt(0, os.fspath(value))]
     if isinstance(value, Segmentation):
-        labels = {item.id: item.label for item in value.objects}
-        return [replace(item, label=labels.get(item.id)) for item in MaskPrompt.each(value.mask)]
+        return [*value.prompts]
     if isinstance(value, (list, tuple)) and value and all(map(is_mask_like, value)):
         value = dict(enumerate(value, 1))
     if isinstance(value, Mapping):

@@ -32,6 +32,10 @@ _TABLE_OF = LazyCallable("segue.formats.tables:table_of")
 _YOLO_TEXT = LazyCallable("segue.formats.yolo:yolo_text")
 """By their names: formats stand above results."""
 
+_DECODE_RLE = LazyCallable("segue.masks.rle:decode_rle")
+_MEASURE = LazyCallable("segue.masks.measure:measure")
+"""By their names: prompts are read without them."""
+
 Image = arrays.Image
 """RGB image, (H, W, 3), uint8."""
 
@@ -191,11 +195,16 @@ class ObjectMaps:
             the mask.
         rows: computes values for the objects at some places, (k, H, W), that are above 0 where the log-odds
             are; None computes the log-odds of all objects.
+        ids: the objects, in the order of the maps; None becomes those of the first result with them.
+        reach: computes boxes around all pixels with log-odds above 0, by id, also those behind other objects;
+            objects without such pixels have none. None computes no boxes.
     """
 
     logits: Callable[[], npt.NDArray[np.float32]]
     probabilities: Callable[[], npt.NDArray[np.float32]] | None = None
     rows: Callable[[Sequence[int]], npt.NDArray[np.float32]] | None = None
+    ids: tuple[int, ...] | None = None
+    reach: Callable[[], Mapping[int, Box | None]] | None = None
 
 
 def log_odds(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -230,8 +239,16 @@ class Segmentation:
     _image: Callable[[int], Image] | None = field(default=None, repr=False, compare=False)
     _unsure: npt.NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
     """See :func:`segue.masks.unsure`."""
+    _whole: Mapping[int, str] = field(default_factory=dict, repr=False, compare=False)
+    """Run lengths of whole masks by id, for objects of which a mask was given or stored; they count more than
+    maps."""
 
     __eq__ = same_values
+
+    def __post_init__(self) -> None:
+        maps = self._probabilities
+        if isinstance(maps, ObjectMaps) and maps.ids is None:
+            object.__setattr__(self, "_probabilities", replace(maps, ids=self.ids))
 
     def __repr__(self) -> str:
         height, width = self.mask.shape
@@ -372,7 +389,7 @@ class Segmentation:
         """
         maps = self._probabilities
         compute = maps.probabilities if isinstance(maps, ObjectMaps) else maps
-        if compute is not None:
+        if compute is not None and self._are_mapped:
             return compute()
         ids = np.array([0, *(item.id for item in self.objects)])
         one_hot = self.mask[None] == ids[:, None, None]
@@ -385,9 +402,10 @@ class Segmentation:
         Objects may overlap: log-odds can also be above 0 behind another object. Computed on access. If
         objects are not tracked separately, as in foreground, these are the log-odds of ``probabilities``.
         """
-        if isinstance(self._probabilities, ObjectMaps):
-            return self._probabilities.logits()
-        return log_odds(self.probabilities[1:])
+        maps = self._probabilities
+        if self._whole or not self._are_mapped:
+            return self._logits_of(range(len(self.objects)))
+        return maps.logits() if isinstance(maps, ObjectMaps) else log_odds(self.probabilities[1:])
 
     @property
     def masks(self) -> npt.NDArray[np.bool_]:
@@ -402,16 +420,50 @@ class Segmentation:
         """The masks of :attr:`masks` of the objects at some places, (k, H, W)."""
         ids = np.array([self.objects[place].id for place in places], np.int64)
         visible = np.asarray(self.mask[None] == ids[:, None, None])
-        if isinstance(self._probabilities, ObjectMaps):
-            visible |= self._logits_of(places) > 0
+        maps = self._probabilities
+        mapped = (maps.ids or ()) if isinstance(maps, ObjectMaps) else ()
+        rows = [row for row, i in enumerate(ids) if i in mapped and i not in self._whole]
+        if rows:
+            visible[rows] |= self._logits_of([places[row] for row in rows]) > 0
+        for plane, i in zip(visible, ids.tolist(), strict=True):
+            if i in self._whole:
+                plane |= self._whole_mask(i)
         return visible
+
+    @property
+    def _are_mapped(self) -> bool:
+        """Whether maps, if there are any, are of exactly these objects."""
+        maps = self._probabilities
+        return not isinstance(maps, ObjectMaps) or maps.ids == self.ids
 
     def _logits_of(self, places: Sequence[int]) -> npt.NDArray[np.float32]:
         """Log-odds of the objects at some places, (k, H, W), which have the signs of :attr:`logits`."""
         maps = self._probabilities
-        if isinstance(maps, ObjectMaps) and maps.rows is not None and len(places) < len(self.objects):
-            return maps.rows(places)
-        return self.logits[list(places)]
+        if not self._whole and self._are_mapped:
+            if isinstance(maps, ObjectMaps) and maps.rows is not None and len(places) < len(self.objects):
+                return maps.rows(places)
+            return self.logits[list(places)]
+        ids = [self.objects[place].id for place in places]
+        mapped = (maps.ids or ()) if isinstance(maps, ObjectMaps) else ()
+        computed = [i for i in ids if i in mapped and i not in self._whole]
+        rows: Iterable[npt.NDArray[np.float32]] = ()
+        if computed:
+            assert isinstance(maps, ObjectMaps)
+            indices = [mapped.index(i) for i in computed]
+            is_part = len(indices) < len(mapped)
+            rows = maps.rows(indices) if maps.rows is not None and is_part else maps.logits()[indices]
+        next_row = iter(rows)
+        logits = np.empty((len(ids), *self.mask.shape), np.float32)
+        for logit, i in zip(logits, ids, strict=True):
+            logit[:] = next(next_row) if i in computed else log_odds(self._whole_mask(i).astype(np.float32))
+        return logits
+
+    def _whole_mask(self, id: int) -> npt.NDArray[np.bool_]:
+        """The mask (H, W) of an object as it was given or stored, otherwise its pixels in the index mask."""
+        counts = self._whole.get(id)
+        if counts is None:
+            return np.asarray(self.mask == id)
+        return np.asarray(_DECODE_RLE({"size": list(self.mask.shape), "counts": counts}))
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -425,15 +477,24 @@ class Segmentation:
 
     @property
     def prompts(self) -> list[MaskPrompt]:
-        """The visible objects as prompts, to track them from this frame on."""
-        return [
-            MaskPrompt(item.id, self.mask == item.id, label=item.label) for item in self.objects if item.area
-        ]
+        """The objects as prompts, to track them from this frame on; those in front are last.
+
+        Masks are those in ``mask``. If a detector, a file or a person gave an object, its mask is whole.
+        """
+        labels, extents = {item.id: item.label for item in self.objects}, _MEASURE(self.mask)
+        ids = sorted({*extents, *(self._whole.keys() & labels.keys())})
+        check_count(len(ids))
+        prompts = [MaskPrompt(i, self._whole_mask(i), label=labels.get(i)) for i in ids]
+        if not self._whole:
+            return prompts
+        areas = {item.id: np.count_nonzero(item.mask) for item in prompts}
+        shares = {i: (extents[i].area if i in extents else 0) / area for i, area in areas.items() if area}
+        return sorted((item for item in prompts if areas[item.id]), key=lambda item: shares[item.id])
 
     @classmethod
     def _of(cls, composed: Composed, index: int, time: float) -> Segmentation:
-        mask, rows = composed
-        return cls(index, time, mask, tuple(ObjectInfo(*row) for row in rows))
+        mask, rows, whole = composed
+        return cls(index, time, mask, tuple(ObjectInfo(*row) for row in rows), _whole=whole)
 
     @classmethod
     def from_coco(

@@ -15,6 +15,7 @@ import torch
 import segue
 from segue.errors import CheckpointError, PromptError
 from segue.models.sam2 import SAM2, SAM2Schedule, Settings, VideoPredictor, VideoResult
+from segue.state import SessionState
 from segue.types import MaskPrompt, Segmentation
 from segue.weights import Prepared, prepare
 from tests.clips import clip
@@ -219,7 +220,8 @@ def test_a_video_goes_on_after_a_restart_with_all_that_the_network_remembers(
     (tmp_path / "video.state").write_bytes(b"x" * 100)
     with pytest.raises(CheckpointError):
         other.restore(tmp_path / "video.state")
-    damaged = video._whole_state()
+    video.save_state(tmp_path / "damaged.state")
+    damaged = SessionState.load(tmp_path / "damaged.state")
     del damaged.tensors[next(iter(damaged.tensors))]
     with pytest.raises(CheckpointError):
         other.restore(damaged)

@@ -19,6 +19,7 @@ from segue.masks.pieces import Pieces
 from segue.models.stcn import STCNLite
 from segue.sessions import TrackSession
 from segue.types import BoxPrompt, RemovePrompt, Segmentation
+from tests import nearest_mask
 from tests.clips import clip
 from tests.lite import lively_lite
 from tests.video.making import write_video
@@ -359,3 +360,21 @@ def test_a_click_that_agrees_keeps_the_score(video: segue.Video) -> None:
     result = video.add(4, id=2, points=(float(x), float(y)))
     assert {item.id: item.score for item in result.objects} == tracked
     np.testing.assert_array_equal(result.mask, before[4])
+
+
+def test_a_part_starts_where_one_object_of_two_is_removed() -> None:
+    """Each of them is tracked by a session of its own, as they overlap."""
+    network, cell = nearest_mask.NearestMask(), nearest_mask.mask_of([0], 0)
+    for start, stop in ((2, 0), (2, 6)):
+        video = segue.Video(nearest_mask.images(7), model=network, device="cpu")
+        for index in (0, 2):
+            video.add(index, masks={1: cell, 2: cell})
+        video.add(2, [RemovePrompt(1)])
+        if stop > start:
+            video.add(5, masks={1: cell})
+        list(video.propagate(start, stop))
+        frames = range(min(start, stop) + 1, max(start, stop))
+        for index in frames:
+            whole = nearest_mask.whole_masks(video[index])
+            assert np.array_equal(whole[2] & cell, cell)
+            assert (1 in whole) is (stop < start or index >= 5)

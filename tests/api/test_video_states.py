@@ -10,7 +10,9 @@ import os
 import pickle
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -35,6 +37,8 @@ Table = dict[tuple[int, int], Cells]
 class VideoMachine(RuleBasedStateMachine):
     """A video, and what is known of its masks."""
 
+    rows: ClassVar[dict[int, int]] = {1: 0, 2: 1}  # of the cells of each object
+
     @initialize()
     def begin(self) -> None:
         self.video = segue.Video(IMAGES, model=NETWORK, device="cpu")
@@ -46,8 +50,16 @@ class VideoMachine(RuleBasedStateMachine):
 
     @rule(frame=FRAMES, number=NUMBERS, cells=CELLS)
     def add_or_correct(self, frame: int, number: int, cells: Cells) -> None:
-        before = self.table().get((frame, number))
-        self.video.add(frame, masks={number: mask_of(cells, number - 1)})
+        self.add_masks(frame, {number: cells})
+
+    def add_masks(self, frame: int, masks: dict[int, Cells]) -> None:
+        """Add masks by object in one call."""
+        before = self.table()
+        self.video.add(frame, masks={i: mask_of(cells, self.rows[i]) for i, cells in masks.items()})
+        for number, cells in masks.items():
+            self.note_prompt(frame, number, cells, before.get((frame, number)))
+
+    def note_prompt(self, frame: int, number: int, cells: Cells, before: Cells | None) -> None:
         self.prompts.setdefault(number, {})[frame] = cells
         if frame in self.removed.get(number, ()):
             self.removed[number].remove(frame)
@@ -138,9 +150,10 @@ class VideoMachine(RuleBasedStateMachine):
         elif how == "pickle":
             self.video = pickle.loads(pickle.dumps(self.video))
         else:
-            state = self.video._whole_state()
-            self.video.reset()
-            self.video.restore(state)
+            with TemporaryDirectory() as folder:
+                self.video.save_state(Path(folder) / "video.state")
+                self.video.reset()
+                self.video.restore(Path(folder) / "video.state")
         assert self.table() == before
 
     @rule()
@@ -155,7 +168,7 @@ class VideoMachine(RuleBasedStateMachine):
             return
         self.track_all()
         before = self.table()
-        self.video.add(frame, masks={number: mask_of(cells, number - 1)})
+        self.video.add(frame, masks={number: mask_of(cells, self.rows[number])})
         list(islice(self.video.propagate(), count))
         self.video.remove(number, frame)
         list(self.video.propagate())
@@ -174,7 +187,7 @@ class VideoMachine(RuleBasedStateMachine):
         for order in ((first, one), (second, other)), ((second, other), (first, one)):
             self.video.restore(state)
             for frame, cells in order:
-                self.video.add(frame, masks={number: mask_of(cells, number - 1)})
+                self.video.add(frame, masks={number: mask_of(cells, self.rows[number])})
                 list(self.video.propagate())
             tables.append(self.table())
         self.video.restore(state)
@@ -229,7 +242,7 @@ class VideoMachine(RuleBasedStateMachine):
 
     def table(self) -> Table:
         return {
-            (frame, number): cells_of(mask, number - 1)
+            (frame, number): cells_of(mask, self.rows[number])
             for frame in range(COUNT)
             for number, mask in whole_masks(self.video[frame]).items()
         }
@@ -262,7 +275,27 @@ VideoMachine.TestCase.settings = settings(
 TestVideo = VideoMachine.TestCase
 
 
+class OverlappingMachine(VideoMachine):
+    """Objects of one row, which overlap in any way; each is as if it were alone."""
+
+    rows: ClassVar[dict[int, int]] = {1: 0, 2: 0}
+
+    @rule(frame=FRAMES, one=CELLS, other=CELLS, reverse=st.booleans())
+    def add_both(self, frame: int, one: Cells, other: Cells, reverse: bool) -> None:
+        """Masks of one call, in any order."""
+        both = {1: one, 2: other}
+        self.add_masks(frame, {i: both[i] for i in ((2, 1) if reverse else (1, 2))})
+
+
+OverlappingMachine.TestCase.settings = VideoMachine.TestCase.settings
+TestOverlapping = OverlappingMachine.TestCase
+
+
 class _LongMachine(VideoMachine):
+    pass
+
+
+class _LongOverlappingMachine(OverlappingMachine):
     pass
 
 
@@ -274,8 +307,14 @@ _LongMachine.TestCase.settings = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
+_LongOverlappingMachine.TestCase.settings = _LongMachine.TestCase.settings
 
 
 @pytest.mark.slow
 class TestVideoForLong(_LongMachine.TestCase):  # type: ignore[misc, name-defined]
     """The same with many steps."""
+
+
+@pytest.mark.slow
+class TestOverlappingForLong(_LongOverlappingMachine.TestCase):  # type: ignore[misc, name-defined]
+    """The same with objects that overlap."""

@@ -26,6 +26,7 @@ from segue.models.stcn import STCNLite
 from segue.sessions import TrackSession
 from segue.sinks import PngSink
 from segue.types import Frame, MaskPrompt, ObjectInfo, ObjectMaps, Segmentation, log_odds
+from tests import nearest_mask
 from tests.cli.running import FRAMES, MASKS, command_in, contents
 from tests.lite import lively_lite
 
@@ -308,3 +309,18 @@ def test_the_command_writes_whole_masks(images: Path, tmp_path: Path, lite: STCN
     results = list(tracked(images, lite))
     assert sum(item["area"] for item in whole) == sum(result.masks.sum() for result in results)
     assert sum(item["area"] for item in visible) == sum((result.mask > 0).sum() for result in results)
+
+
+def test_a_hidden_part_that_lies_apart_from_the_visible_one_is_stored() -> None:
+    """One session tracks both objects, as they do not overlap on a prompted frame."""
+    video = segue.Video(nearest_mask.images(5), model=nearest_mask.NearestMask(), device="cpu")
+    far = nearest_mask.mask_of([0, 2], 0)
+    video.add(0, masks={2: far})
+    video.add(4, masks={1: nearest_mask.mask_of([0], 0)})
+    list(video.propagate())
+    for index in range(5):
+        whole = nearest_mask.whole_masks(video[index])
+        assert np.array_equal(whole[2], far)
+        if index in video.prompted:
+            continue
+        assert np.array_equal(video[index].mask == 2, far & ~whole[1])

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import segue
+from segue.errors import PromptError
+from segue.jobs import ahead
 from segue.jobs.opened import Frames
 from segue.jobs.tracking import open_track
 from segue.jobs.values import Model, TrackJob, VideoSource
-from segue.types import Image, PointPrompt
+from segue.types import Image, MaskPrompt, PointPrompt
 from segue.video import open_source
 from segue.video.sources.images import write_image
+from tests.cli.running import command_in, contents
 from tests.prompts.test_motion import BODY, filled, overlap, scene
 from tests.prompts.test_motion import stub as stub
 
@@ -84,3 +88,39 @@ def test_a_click_of_a_program_means_what_moves_with_it(video: Path, images: bool
         first, last = results
     assert overlap(first.mask == 1, filled(BODY)) > 0.7
     assert (first.index, last.index) == (0, 1)
+
+
+def test_a_command_reads_and_checks_its_prompts_once(
+    video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = tmp_path / "mask.png"
+    write_image(mask, np.repeat(filled(BODY)[..., None], 3, 2).astype(np.uint8) * 255)
+    reads = list[int]()
+    read = ahead.read_masks
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        reads.append(1)
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(ahead, "read_masks", counted)
+    done = command_in(capsys)("track", video, "--mask", mask, "-o", tmp_path / "out", "--device", "cpu")
+    assert done.code == 0, done
+    assert len(reads) == 1
+    job = segue.jobs.read_job(tmp_path / "out/job.json")
+    outputs = job.outputs.model_copy(update={"folder": tmp_path / "again"})
+    segue.jobs.run(job.model_copy(update={"outputs": outputs}))
+    assert len(reads) == 2
+    assert contents(tmp_path / "again/masks") == contents(tmp_path / "out/masks")
+
+
+def test_a_run_refuses_wrong_prompts_before_its_network_is_loaded(video: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.png"
+    write_image(wrong, np.full((30, 10, 3), 255, np.uint8))
+    job = TrackJob(
+        source=VideoSource(place=str(video)),
+        model=Model(name="stcn-lite", weights=tmp_path / "missing.safetensors"),
+        prompts=(MaskPrompt(1, str(wrong)),),
+        device="cpu",
+    )
+    with pytest.raises(PromptError, match="another shape"):
+        segue.jobs.run(job)

@@ -14,6 +14,7 @@ from segue.errors import SegueError
 from segue.models.base import Schedule
 from segue.models.sam2.images import video_logits
 from segue.models.transformers_video import TransformersVideo
+from segue.sessions.videos.prompted import PromptedVideoSession
 from segue.types import Segmentation
 from tests.clips import clip
 from tests.models.fake_transformers import FakeProcessor, FakeSession, FakeVideoModel
@@ -123,8 +124,8 @@ def test_a_mask_and_the_end_of_its_prompt(video: segue.Video, network: Transform
 
 
 def tracker_of(video: segue.Video) -> Any:
-    assert video._native is not None
-    return video._native._tracker
+    assert isinstance(video._session, PromptedVideoSession)
+    return video._session._tracker
 
 
 def test_a_frame_is_encoded_once_for_all_objects(video: segue.Video) -> None:

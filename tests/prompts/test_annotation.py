@@ -54,7 +54,7 @@ def test_mask_prompts_keep_their_order_ids_and_labels() -> None:
 
 
 @given(order=st.permutations([1, 2, 3]))
-def test_where_objects_overlap_the_later_one_wins(order: list[int]) -> None:
+def test_where_objects_overlap_the_later_one_is_shown(order: list[int]) -> None:
     masks = {1: disc(35, 30, 15), 2: disc(45, 30, 15), 3: disc(40, 38, 15)}
     found = resolve_prompts(plain_frame(), [MaskPrompt(id, masks[id]) for id in order]).mask.numpy()
     np.testing.assert_array_equal(found == order[2], masks[order[2]])
@@ -128,7 +128,6 @@ WHOLE = np.ones((HEIGHT, WIDTH), np.uint8)
         (["1"], "not str"),
         ([MaskPrompt(1, NOTHING)], "object 1: the mask is empty"),
         ([MaskPrompt(0, WHOLE)], "0 is out of range"),
-        ([MaskPrompt(1, WHOLE), MaskPrompt(2, WHOLE)], "object 1 is completely covered"),
         ([MaskPrompt(1, WHOLE), BoxPrompt(1, (0, 0, 5, 5))], "one mask or one box"),
         ([MaskPrompt(1, WHOLE), RemovePrompt(1)], "given and removed"),
         ([BoxPrompt(1, (5, 5, 5, 9))], r"box \(5, 5, 5, 9\) is empty"),

@@ -879,3 +879,19 @@ def test_a_prompt_for_another_frame_is_refused() -> None:
     with pytest.raises(PromptError, match="for frame 3, but was given on frame 0"):
         session.step(FRAMES[0], MaskPrompt.each(MASKS[0], frame=3))
     assert session.step(FRAMES[0], MaskPrompt.each(MASKS[0], frame=0)).ids
+
+
+def test_a_first_result_of_many_objects_holds_an_index_mask(lite: STCNLite) -> None:
+    """Not a plane of probabilities for each, which are 400 MB for 200 objects of 540p."""
+    mask = np.zeros(FIRST.shape, np.uint8)
+    for number in range(20):
+        row, column = divmod(number, 5)
+        mask[12 * row + 1 : 12 * row + 10, 12 * column + 1 : 12 * column + 10] = number + 1
+    for schedule in (lite.schedule, replace(lite.schedule, short_side=32)):
+        result = new_session(lite, schedule=schedule).step(frame(0), mask)
+        planes = torch.from_numpy((mask == np.arange(1, 21)[:, None, None]).astype(np.float32))
+        np.testing.assert_allclose(result.probabilities, lite.aggregate(planes), atol=1e-6)
+        assert np.array_equal(result.mask, mask)
+        assert np.array_equal(result.masks, planes > 0)
+        assert all(item.score > 0.9 for item in result.objects)
+        assert len(pickle.dumps(result)) < 8 * mask.size

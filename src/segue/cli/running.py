@@ -18,7 +18,7 @@ import typer
 from segue.cli.main import load_command
 from segue.cli.options import Form, Options, Values
 from segue.errors import PromptError, SegueError
-from segue.jobs.ahead import open_ahead
+from segue.jobs.ahead import Plan
 from segue.jobs.observer import Observer
 from segue.jobs.plan import check_needs
 from segue.jobs.values import (
@@ -30,7 +30,6 @@ from segue.jobs.values import (
     TrackJob,
     VideoJob,
     VideoSource,
-    check_prompts,
     checked,
 )
 from segue.options import OptionModel, option
@@ -200,15 +199,13 @@ def _parsed(name: str, parse: Callable[..., Any], *arguments: Any, **how: Any) -
 
 def show(job: VideoJob, watched: Watched = nullcontext) -> None:
     """Carry out a job, and show how it goes on; ends the program with 130 where it is interrupted."""
-    if isinstance(job, TrackJob):
-        check_prompts(job)
     check_needs([job])
-    source = open_ahead(job)
+    plan = Plan.of(job)
     with permanent_imports():
         from segue.jobs.running import run  # imports PyTorch
 
     with interruptible(), closing(Console()) as console, watched(console) as observer:
-        run(job, observer, source=source)
+        run(job, observer, plan=plan)
 
 
 class Console(Observer):

@@ -89,9 +89,14 @@ class Crowd(Checkpointable):
         extents = measure(mask)
         small = {}
         for i in prompts.masked:
-            x0, y0, x1, y1 = map(int, extents[i].box)
+            plane, extent = mask, extents.get(i)
+            if i in prompts.whole:
+                plane = i * prompts.plane(i).cpu().numpy()
+                extent = measure(plane)[i]
+            assert extent is not None
+            x0, y0, x1, y1 = map(int, extent.box)
             if max(x1 - x0, y1 - y0) <= largest:
-                inside = np.argwhere(mask[y0:y1, x0:x1] == i)
+                inside = np.argwhere(plane[y0:y1, x0:x1] == i)
                 small[i] = (inside + np.array((y0, x0))).astype(np.float32)
         return small
 

@@ -17,12 +17,11 @@ from segue.entries import Format, Holds, SinkOptions
 from segue.errors import ResumeError, SinkError, SourceError
 from segue.formats.base import Writer
 from segue.formats.frames import FrameObjects, Size, frame_name
-from segue.masks import Rle, StoredMask, decode_rle, encode_rle, measure
+from segue.masks import Rle, StoredMask, encode_rle, measure
 from segue.masks.files import encode_index_mask, read_levels
 from segue.masks.rle import stored_mask
 from segue.masks.values import MAX_ID
-from segue.types import ObjectInfo, ObjectMaps, Segmentation, log_odds
-from segue.utils.arrays import Float32Array
+from segue.types import ObjectInfo, Segmentation
 from segue.utils.files import make_folder, remove_partial, write_complete, writing
 from segue.utils.inputs import is_number, parse_json, whole_number
 from segue.utils.system import sync_folder, sync_open_file
@@ -414,8 +413,8 @@ def replay(folder: str | Path, stop: int | None = None) -> Iterator[Segmentation
         result = Segmentation(index, record.time, mask, objects)
         if record.whole_masks:
             _check_complete(folder / record.file, record, mask.shape)
-            maps = ObjectMaps(partial(_whole_logits, result, dict(record.whole_masks)))
-            result = replace(result, _probabilities=maps)
+            whole = {i: lengths["counts"] for i, lengths in record.whole_masks.items()}
+            result = replace(result, _whole=whole)
         yield result
 
 
@@ -424,15 +423,6 @@ def _check_complete(path: Path, record: Record, size: tuple[int, ...]) -> None:
     for number, lengths in record.whole_masks.items():
         if tuple(lengths["size"]) != size:
             raise SourceError(f"{path}: the recorded mask of object {number} has another size")
-
-
-def _whole_logits(result: Segmentation, whole_masks: Mapping[int, Rle]) -> Float32Array:
-    """Log-odds (K, H, W) of the recorded masks of a result."""
-    planes = [
-        decode_rle(whole_masks[item.id]) if item.id in whole_masks else result.mask == item.id
-        for item in result.objects
-    ]
-    return log_odds(np.asarray(planes, np.float32))
 
 
 def _until(settings: Settings, last: int) -> Settings:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from segue.entries import SQUARE
 from segue.errors import PromptError
 from segue.jobs.opened import first_frame, open_video
 from segue.jobs.places import OutputPlaces, with_defaults
-from segue.jobs.values import TrackJob, VideoJob
+from segue.jobs.values import TrackJob, VideoJob, check_prompts
 from segue.masks import resize_mask
 from segue.prompt_inputs import PromptWarning, check_pixels, errors_name, fit_mask, read_masks
 from segue.sinks.outputs import free_paths
@@ -25,31 +25,59 @@ from segue.video.sources.addresses import is_url
 from segue.video.sources.images import match_images
 
 
-def open_ahead(job: VideoJob) -> Source | None:
-    """Open the source of a job; refuse outputs that are there, and prompts that do not fit its first frame.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A job that was checked before PyTorch is imported.
 
-    Cameras and addresses are opened when the run begins: for them it gives None.
+    Attributes:
+        source: its source; None for cameras, addresses and images in memory, which are opened when the run
+            begins.
+        prompts: the prompts of each frame, as a session takes them; None where they are read with the first
+            frame of the run.
     """
-    place = job.source.place
-    if place is None or is_url(place) or not (exists(Path(place)) or match_images(place)):
-        return None
-    source = open_video(job.source)
-    outputs = with_defaults(job, endless=False).outputs
-    try:
-        if outputs.rotate is None and not outputs.append:
-            places = OutputPlaces.of(job, source.name)
-            free_paths(places.folder, outputs.formats or (), source, outputs, places.other_outputs)
+
+    source: Source | None = None
+    prompts: Mapping[int, list[Prompt]] | None = None
+
+    @classmethod
+    def of(cls, job: VideoJob, source: Source | None = None) -> Plan:
+        """Check a job: what it follows, its outputs, and its prompts by the first frame.
+
+        Args:
+            job: the job.
+            source: its source if it is already open.
+
+        Raises:
+            SegueError: an output exists, or a prompt does not fit; the source is closed.
+        """
         if isinstance(job, TrackJob):
-            check_frames(job, source)
-        if job.source.on_damage in (None, "stop"):  # else it may be another frame that comes first
-            with source:
-                first, _ = first_frame(source.name, source)
-                if isinstance(job, TrackJob):
-                    plan_prompts(job, first, source.original_size or first.size, source)
-    except BaseException:
-        source.close()
-        raise
-    return source
+            check_prompts(job)
+        place = job.source.place
+        if place is None or is_url(place) or not (exists(Path(place)) or match_images(place)):
+            return cls(source)
+        source = source or open_video(job.source)
+        try:
+            return cls(source, _checked_prompts(job, source))
+        except BaseException:
+            source.close()
+            raise
+
+
+def _checked_prompts(job: VideoJob, source: Source) -> Mapping[int, list[Prompt]] | None:
+    """Check outputs, frames and prompts; gives the prompts where the first frame is known."""
+    outputs = with_defaults(job, endless=False).outputs
+    if outputs.rotate is None and not outputs.append:
+        places = OutputPlaces.of(job, source.name)
+        free_paths(places.folder, outputs.formats or (), source, outputs, places.other_outputs)
+    if isinstance(job, TrackJob):
+        check_frames(job, source)
+    if job.source.on_damage not in (None, "stop"):  # it may be another frame that comes first
+        return None
+    with source:
+        first, _ = first_frame(source.name, source)
+    if not isinstance(job, TrackJob):
+        return None
+    return plan_prompts(job, first, source.original_size or first.size, source)
 
 
 def plan_prompts(

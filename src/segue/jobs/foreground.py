@@ -16,6 +16,7 @@ from PIL import Image as PillowImage
 from segue.errors import ArgumentError, FlowError, SegueError, SinkError, SourceError
 from segue.events.images.best_views import Name
 from segue.flow import FlowFiles
+from segue.jobs.ahead import Plan
 from segue.jobs.opened import Run, open_video
 from segue.jobs.places import OutputPlaces, with_defaults
 from segue.jobs.values import ForegroundJob
@@ -42,7 +43,7 @@ from segue.video.decoding.readers import as_rgb
 from segue.video.sources.images import list_images, read_image, write_image
 
 
-def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict: bool = False) -> Run:
+def open_foreground(job: ForegroundJob, source: Source | None = None, plan: Plan | None = None) -> Run:
     """Open the source and load the network of a job; see :func:`segue.jobs.running.open_job`."""
     events = job.event_settings(job.outputs.formats or ())
     source = source or open_video(job.source)

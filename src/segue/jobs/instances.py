@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.errors import ArgumentError, PromptError, SegueError
+from segue.jobs.ahead import Plan
 from segue.jobs.opened import Run, open_video
 from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
@@ -28,7 +29,7 @@ EDITIONS = {"ytvis2019": YOUTUBE_VIS_2019, "ytvis2021": YOUTUBE_VIS_2021}
 """Class names that need no file."""
 
 
-def open_instances(job: InstancesJob, source: Source | None = None, *, strict: bool = False) -> Run:
+def open_instances(job: InstancesJob, source: Source | None = None, plan: Plan | None = None) -> Run:
     """Open the source and load the network of a job; see :func:`segue.jobs.running.open_job`."""
     if job.whole:
         _check_options(job)

@@ -82,7 +82,6 @@ class Run:
         frames: the frames, each once.
         due: frames that still have to come, and why.
         forms: what decides on the forms of the layers of its networks.
-        strict: whether it was opened as :func:`segue.jobs.running.open_job` says.
         events: see above.
         change_events: goes on with the zones and rules of another job; None while nothing is written.
         name_object: classifies a box of an image and returns label and score, or None; None names nothing.
@@ -114,7 +113,6 @@ class Run:
         self.change_events: Callable[[ForegroundJob], None] | None = None
         self.name_object: Callable[[Image, Box], tuple[str, float] | None] | None = None
         self.pool: Executor | None = None
-        self.strict = False
         from segue.inference.cpu.forms import current  # PyTorch is there, since the session is
 
         self.forms = current()

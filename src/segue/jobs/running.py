@@ -12,6 +12,7 @@ from typing import cast
 from segue.errors import ArgumentError, SegueError, UndeliveredError, memory_errors
 from segue.inference.cpu.features import instruction_set
 from segue.inference.cpu.forms import Forms, recorded
+from segue.jobs.ahead import Plan
 from segue.jobs.frame_loop import FrameRun, first_pass, forget_state, forms_of_run
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Frames, Run, open_video
@@ -41,6 +42,8 @@ def run(
     observer: Observer | None = None,
     cancel: CancelToken | None = None,
     source: Source | None = None,
+    *,
+    plan: Plan | None = None,
 ) -> dict[str, Path]:
     """Run a job.
 
@@ -53,6 +56,7 @@ def run(
         observer: receives the progress.
         cancel: stops the job after the current frame, from any thread.
         source: the source of the job if it is already open; it is closed at the end.
+        plan: the plan of the job if it is already checked.
 
     Returns:
         The file or folder of each written format or kind.
@@ -68,17 +72,19 @@ def run(
         >>> run(job)["png"]
         PosixPath('segue-out/dog/masks')
     """
-    return run_open(open_job(job, source, strict=True), observer, cancel)
+    plan = plan or Plan.of(job, source)
+    return run_open(open_job(job, plan.source, plan=plan), observer, cancel)
 
 
-def open_job(job: VideoJob, source: Source | None = None, *, strict: bool = False) -> Run:
+def open_job(job: VideoJob, source: Source | None = None, *, plan: Plan | None = None) -> Run:
     """Open the source of a job unless it is open, load its network and read its prompts.
 
     Args:
         job: what is done.
         source: the source of the job, where it is open already.
-        strict: whether a job that does not do what it says is an error, as where nobody looks at each
-            result: no object is found, or a required frame is not in the source.
+        plan: the checked job of a run where nobody looks at each result: then a job that does not do what
+            it says is an error, as where no object is found, or a required frame is not in the source. None
+            is a job of a program.
     """
     reserve_products()
     for argument, item in runtime_objects(job):
@@ -93,8 +99,7 @@ def open_job(job: VideoJob, source: Source | None = None, *, strict: bool = Fals
         with memory_errors("close other programs and run it again"):
             forms = forms_to_resume(job, source)
     with recorded(forms):
-        opened: Run = resolve_name(_OPENERS[type(job)])(job, source, strict=strict)
-    opened.strict = strict
+        opened: Run = resolve_name(_OPENERS[type(job)])(job, source, plan)
     return opened
 
 

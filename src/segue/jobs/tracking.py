@@ -10,13 +10,12 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from segue.errors import ArgumentError, PromptError, SourceError
-from segue.jobs.ahead import check_frames, plan_prompts
+from segue.jobs.ahead import Plan, check_frames, plan_prompts
 from segue.jobs.opened import Run, first_frame, open_video
 from segue.jobs.values import (
     DetectorConfig,
     TrackJob,
     TrackOptions,
-    check_prompts,
     error_text,
 )
 from segue.models.base import FramePrompts, Schedule, TrackNetwork
@@ -87,15 +86,13 @@ def step_required(
     return None
 
 
-def open_track(job: TrackJob, source: Source | None = None, *, strict: bool = False) -> Run:
+def open_track(job: TrackJob, source: Source | None = None, plan: Plan | None = None) -> Run:
     """Open the source and load the network of a job; see :func:`segue.jobs.running.open_job`."""
-    if strict:
-        check_prompts(job)
     required = None if job.finding is not None or job.required is None else frozenset(job.required)
     if job.options.reverse and (job.finding or required is not None):
         raise ArgumentError("reverse follows given objects, on all frames: leave out auto and required")
     source = source or open_video(job.source)
-    if strict:  # else a program has the results before it hears of it
+    if plan is not None and plan.prompts is None:  # a program has results before it hears of it
         check_frames(job, source)
     if job.options.reverse and source.once:
         raise SourceError(
@@ -113,8 +110,8 @@ def open_track(job: TrackJob, source: Source | None = None, *, strict: bool = Fa
         frames=source.frame_count,
     )
     if job.finding is None:
-        return TrackRun(job, source, tracker, required, strict=strict)
-    return _open_finding(job, source, tracker, job.finding, strict)
+        return TrackRun(job, source, tracker, required, plan)
+    return _open_finding(job, source, tracker, job.finding, strict=plan is not None)
 
 
 def _num_visible(result: Segmentation) -> str:
@@ -134,8 +131,7 @@ class TrackRun(Run):
         source: Source,
         session: TrackSession,
         required: Collection[int] | None,
-        *,
-        strict: bool,
+        plan: Plan | None = None,
     ) -> None:
         self.backwards = ReversePass(session, source, self.plan) if job.options.reverse else None
         total = None if job.required is None else len(job.required)
@@ -154,9 +150,10 @@ class TrackRun(Run):
         if not isinstance(job.prompter, RuntimeObject):  # that of a program may know clicks alone
             make = session.prompter
             session.prompter = lambda image: MotionPrompter(make(image), image, self._next_image)
-        if strict:
+        self._planned = None if plan is None else plan.prompts
+        if plan is not None:
             self.due |= dict.fromkeys(job.required or (), "required")
-        if self.backwards is not None and strict:
+        if self.backwards is not None and plan is not None:
             with source:  # wrong prompts show before anything is written
                 self.plan(first_frame(source.name, source)[0])
 
@@ -174,8 +171,10 @@ class TrackRun(Run):
         if not self._prompts:
             if self.backwards is not None:
                 self.backwards.index = first.index
-            size = self.source.original_size or first.size
-            planned = plan_prompts(self._track_job, first, size, self.source)
+            planned = self._planned
+            if planned is None:
+                size = self.source.original_size or first.size
+                planned = plan_prompts(self._track_job, first, size, self.source)
             self._prompts.update(planned)
             if first.index in planned:
                 self._prompts[first.index] = self._track_session.resolve(first, planned[first.index])
@@ -248,7 +247,7 @@ class DetectionRun(Run):
 
 
 def _open_finding(
-    job: TrackJob, source: Source, tracker: TrackSession, finding: DetectorConfig, strict: bool
+    job: TrackJob, source: Source, tracker: TrackSession, finding: DetectorConfig, *, strict: bool
 ) -> DetectionRun:
     """A run with objects from a detector: for a text as instances, otherwise as they appear."""
     custom = unwrap(finding.detector)

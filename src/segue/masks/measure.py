@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.masks.outlines import coco_polygons
+from segue.masks.rle import encode_rle
 from segue.masks.values import MAX_ID
 from segue.utils.arrays import BoolArray, Box, Float32Array, IndexMask, id_type
 
@@ -118,8 +119,8 @@ def _nearest(old: int, new: int) -> npt.NDArray[np.intp]:
 Row: TypeAlias = "tuple[int, str | None, float, Box | None, int]"
 """Id, label, score, box and area of an object, as :class:`segue.types.ObjectInfo` has them."""
 
-Composed: TypeAlias = "tuple[IndexMask, list[Row]]"
-"""Index mask (H, W) and its objects, by ascending id."""
+Composed: TypeAlias = "tuple[IndexMask, list[Row], dict[int, str]]"
+"""Index mask (H, W), its objects by ascending id, and run lengths of masks of which others hide a part."""
 
 
 def class_number(label: str, numbers: MutableMapping[str, int]) -> int:
@@ -175,11 +176,16 @@ def composed(
             raise PromptError(f"a mask is {columns}x{rows} pixels, the frame {width}x{height}")
         merged[masks[place]] = numbers[place]
     extents = measure(merged)
+    whole = {
+        i: encode_rle(plane)["counts"]
+        for i, plane in zip(numbers, masks, strict=True)
+        if np.count_nonzero(plane) > (extents[i].area if i in extents else 0)
+    }
     object_rows: list[Row] = []
     for i, name, score in sorted(zip(numbers, names, certain, strict=True), key=lambda item: item[0]):
         extent = extents.get(i)
         object_rows.append((i, name, score, extent.box, extent.area) if extent else (i, name, 0.0, None, 0))
-    return merged, object_rows
+    return merged, object_rows, whole
 
 
 UNNAMED = "object"

@@ -139,7 +139,7 @@ class TransformersTracker(Checkpointable):
         if corrected or (session.obj_ids and prompts is None):
             output = self._run(pixels)  # clicks correct what is seen of a known object
         if prompts is not None and prompts.masked:
-            masks = [prompts.mask.cpu() == i for i in prompts.masked]
+            masks = [prompts.plane(i).cpu() for i in prompts.masked]
             self._processor.add_inputs_to_inference_session(
                 session, self._seen, [*prompts.masked], input_masks=masks, original_size=size
             )

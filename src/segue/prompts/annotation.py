@@ -58,7 +58,7 @@ def resolve_prompts(
     """Convert a list of prompts to the format of trackers.
 
     Several prompts with the same id describe one object: its points are combined, and points correct its box
-    or its mask. If objects overlap, the later one wins.
+    or its mask. Masks of objects that overlap stay whole; where they do, the later one is shown.
 
     Args:
         frame: the frame of the prompts, whose image is (H, W, 3), uint8.
@@ -78,8 +78,8 @@ def resolve_prompts(
         ``prompts``.
 
     Raises:
-        PromptError:             a mask is empty or of the wrong size, a box or point is outside the image, no
-            object is found there, prompts contradict each other, or an id is not in 1..65535.
+        PromptError: a mask is empty or of the wrong size, a box or point is outside the image, no object is
+            found there, prompts contradict each other, or an id is not in 1..65535.
 
     Example:
         >>> frame = Frame(0, 0.0, np.zeros((4, 6, 3), np.uint8))
@@ -117,10 +117,6 @@ def resolve_prompts(
                     object_masks[id] = object_mask
                     if not math.isnan(iou):
                         expected[id] = iou
-        present = {*np.unique(mask).tolist(), *(prompt.id for prompt in native_prompts)}
-        for id in groups:
-            if id not in present:
-                raise PromptError(f"object {id} is completely covered by later objects; change their order")
         labels = {id: item.label for id, group in groups.items() for item in group if item.label is not None}
         masked = tuple(id for id in groups if id not in {prompt.id for prompt in native_prompts})
         visible_ids = [
@@ -129,10 +125,11 @@ def resolve_prompts(
             if i in groups and np.any(plane.astype(np.float32) > 0.5)
         ]
         corrected = frozenset(id for id in visible_ids if _only_corrects(groups[id]))
+        areas = np.bincount(mask.ravel(), minlength=1 + max(object_masks, default=0))
         whole = {
-            id: each
+            id: torch.from_numpy(each)
             for id, each in object_masks.items()
-            if np.count_nonzero(mask == id) < np.count_nonzero(each)
+            if areas[id] < np.count_nonzero(each)
         }
         planes = torch.from_numpy(mask)
         return FramePrompts(

@@ -8,21 +8,23 @@ agree with both. Where a frame has been tracked before, only what is connected w
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
+import torch
 
 from segue.errors import PromptError
 from segue.flow.change_regions import ChangeRegion
 from segue.masks import Rle, decode_rle, encode_rle, measure
-from segue.masks.rle import overlapping
+from segue.masks.rle import overlapping, rle_box
 from segue.masks.unsure import from_runs, resize_nearest, to_runs, unpack
-from segue.models.base import one_image
+from segue.models.base import FramePrompts, one_image
 from segue.sessions.track import TrackSession
 from segue.state import SessionState
-from segue.types import Frame, IndexMask, MaskPrompt, ObjectInfo, ObjectMaps, Segmentation, log_odds
+from segue.types import Frame, IndexMask, ObjectInfo, ObjectMaps, Segmentation, log_odds
 from segue.utils.arrays import BoolArray, Box, Float32Array, id_type
 
 MAX_AHEAD = 24
@@ -33,6 +35,10 @@ OVERLAP = 0.05
 
 MAX_FALL = 0.1
 """By how much the score of an object may fall on a frame where its mask changes."""
+
+NOWHERE = (math.inf, math.inf, -math.inf, -math.inf)
+EVERYWHERE = (-math.inf, -math.inf, math.inf, math.inf)
+"""Boxes of an object without a pixel, and of one that may be behind any other."""
 
 MAX_MAPS = 8
 """Objects whose maps are computed at once."""
@@ -47,13 +53,14 @@ class ConditioningFrame:
     """A corrected frame.
 
     Attributes:
-        mask: index mask (H, W); known objects without a pixel are not visible.
+        mask: index mask (H, W); known objects without a pixel and without a whole mask are not visible.
         checked: objects whose mask on this frame was checked.
         expected: predicted IoU of masks that no person drew, by object.
         changed: pixels, (H, W), that its corrections changed since the neighbouring frames were tracked; none
             where a person only confirmed them. None where nothing was corrected since.
         removed: objects that are absent from this frame on.
         corrected: the objects of ``changed``; none stands for all that were checked.
+        whole: run lengths of the masks of which others hide a part.
     """
 
     mask: IndexMask
@@ -62,6 +69,38 @@ class ConditioningFrame:
     changed: BoolArray | None = None
     removed: frozenset[int] = frozenset()
     corrected: frozenset[int] = frozenset()
+    whole: Mapping[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, masks: Mapping[int, str], size: tuple[int, int], checked: frozenset[int], **more: Any
+    ) -> ConditioningFrame:
+        """A frame with masks by their run lengths, those in front last; ``more`` are further fields."""
+        mask: IndexMask = np.zeros(size, id_type(max(masks, default=0)))
+        areas = dict[int, int]()
+        for number, counts in masks.items():
+            plane = decode_rle(Rle(size=list(size), counts=counts))
+            mask[plane] = number
+            areas[number] = int(np.count_nonzero(plane))
+        visible = np.bincount(mask.ravel(), minlength=1 + max(masks, default=0))
+        whole = {i: counts for i, counts in masks.items() if visible[i] < areas[i]}
+        return cls(mask, checked, whole=whole, **more)
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether any object has a mask."""
+        return bool(self.whole) or bool(self.mask.any())
+
+    def prompts(self) -> FramePrompts:
+        """The masks as prompts of a session."""
+        size = list(self.mask.shape)
+        whole = {
+            i: torch.from_numpy(decode_rle(Rle(size=size, counts=counts))) for i, counts in self.whole.items()
+        }
+        ids = tuple(sorted({*np.unique(self.mask).tolist(), *whole} - {0}))
+        expected = {i: score for i, score in self.expected.items() if i in ids}
+        mask = torch.from_numpy(self.mask.astype(np.int32))
+        return FramePrompts(mask, ids, expected=expected, whole=whole)
 
 
 @dataclass(slots=True)
@@ -100,10 +139,10 @@ class Layer:
         conditioning = self.conditioning.get(frame.index)
         if conditioning is not None and conditioning.removed:
             self.session.forget(conditioning.removed)
-        visible = conditioning if conditioning is not None and conditioning.mask.any() else None
+        visible = conditioning if conditioning is not None and conditioning.is_visible else None
         if visible is not None:
             result = add_conditioning_frame(self.session, frame, visible)
-        elif frame.index == start and not self.session.ids:
+        elif frame.index == start and not self.session.ids and not self._is_visible_beside(start):
             raise PromptError(f"frame {start} shows no pixel of the objects; start where one is visible")
         else:
             result = self.session.step(frame)
@@ -119,6 +158,10 @@ class Layer:
         if frame.index == start or self.region is None or not previous:
             return result
         return _limited(result, previous, self.region, nearest=self._is_nearest(frame.index))
+
+    def _is_visible_beside(self, start: int) -> bool:
+        """Whether an object is visible on a corrected frame other than ``start``."""
+        return any(each.is_visible for index, each in self.conditioning.items() if index != start)
 
     def _is_nearest(self, index: int) -> bool:
         """Whether no other frame of the corrected objects is nearer than those whose change is propagated."""
@@ -158,7 +201,7 @@ def split_overlapping(
 
 def select_earlier_frames(corrected: Mapping[int, ConditioningFrame], start: int) -> list[int]:
     """The corrected frames besides ``start`` that show an object: all are memory from the beginning."""
-    earlier = (index for index in corrected if index != start and corrected[index].mask.any())
+    earlier = (index for index in corrected if index != start and corrected[index].is_visible)
     return sorted(earlier, key=lambda index: (len(corrected[index].checked), index))
 
 
@@ -166,9 +209,28 @@ def add_conditioning_frame(
     session: TrackSession, frame: Frame, conditioning: ConditioningFrame
 ) -> Segmentation:
     """Give a corrected frame to a session."""
-    ids = [int(i) for i in np.unique(conditioning.mask) if i]
-    prompts = [MaskPrompt(i, conditioning.mask == i, conditioning.expected.get(i)) for i in ids]
-    return session.step(frame, prompts, predict=bool(set(session.ids) - conditioning.checked))
+    predict = bool(set(session.ids) - conditioning.checked)
+    return session.step(frame, conditioning.prompts(), predict=predict)
+
+
+def show_earlier_frames(
+    layers: Sequence[Layer], start: int, read: Callable[[int], Frame]
+) -> Iterator[tuple[int, int]]:
+    """Let sessions take the corrected frames besides ``start`` before they begin.
+
+    Args:
+        layers: the objects.
+        start: the frame from which they are tracked.
+        read: gives a frame by its index.
+
+    Yields:
+        How many frames they have taken, and how many they take with ``start``.
+    """
+    earlier = [(each, index) for each in layers for index in select_earlier_frames(each.conditioning, start)]
+    for number, (each, index) in enumerate(earlier):
+        yield number, len(earlier) + 1
+        add_conditioning_frame(each.session, read(index), each.conditioning[index])
+    yield len(earlier), len(earlier) + 1
 
 
 def propagate(
@@ -231,6 +293,7 @@ def _limited(
     maps = ObjectMaps(
         partial(_limited_logits, result, whole_counts, mask == earlier.mask),
         rows=partial(_limited_logits, result, whole_counts, mask == earlier.mask),
+        reach=partial(_limited_reach, result, whole_counts),
     )
     return replace(limited, _probabilities=maps)
 
@@ -249,6 +312,17 @@ def _limited_logits(
             plane = decode_rle(Rle(size=list(is_previous.shape), counts=counts))
             logit[is_previous] = log_odds(plane[is_previous].astype(np.float32))
     return logits
+
+
+def _limited_reach(result: Segmentation, previous: Mapping[int, str]) -> dict[int, Box | None]:
+    """Boxes around the pixels of objects, of a result or before, also behind others."""
+    size = list(result.mask.shape)
+    boxes: dict[int, Box | None] = {}
+    for item, reach in zip(result.objects, _reach_of(result), strict=True):
+        counts = previous.get(item.id)
+        before = None if counts is None else rle_box(Rle(size=size, counts=counts))
+        boxes[item.id] = _around(reach, before)
+    return boxes
 
 
 def _unsure_of_both(
@@ -275,7 +349,7 @@ def _partly_hidden(result: Segmentation) -> dict[int, str]:
     """Run lengths of the whole masks of objects of which a part is behind others, by id."""
     # Objects apart from each other hide nothing, and their maps need not be computed. Few are computed at
     # once, so that memory does not grow with the number of objects.
-    rows = touching([item.box for item in result.objects])
+    rows = touching(_reach_of(result), [item.box for item in result.objects])
     hidden = {}
     for part in (rows[start : start + MAX_MAPS] for start in range(0, len(rows), MAX_MAPS)):
         for row, plane in zip(part, result._masks_of(part), strict=True):
@@ -284,13 +358,36 @@ def _partly_hidden(result: Segmentation) -> dict[int, str]:
     return hidden
 
 
-def touching(boxes: Sequence[Box | None]) -> list[int]:
-    """Places of boxes that touch another one; an object without a box may be behind any other."""
-    everywhere = (-math.inf, -math.inf, math.inf, math.inf)
-    x0, y0, x1, y1 = np.array([box or everywhere for box in boxes], np.float64).reshape(-1, 4).T
-    across = (x0 <= x1[:, None]) & (x0[:, None] <= x1)
-    down = (y0 <= y1[:, None]) & (y0[:, None] <= y1)
-    return np.flatnonzero((across & down).sum(0) > 1).tolist()
+def _reach_of(result: Segmentation) -> list[Box]:
+    """Boxes around the pixels of objects, also those behind others; where they are not known, everywhere."""
+    maps = result._probabilities
+    reach = maps.reach() if isinstance(maps, ObjectMaps) and maps.reach is not None else None
+    boxes = list[Box]()
+    for item in result.objects:
+        if item.id in result._whole:
+            boxes.append(EVERYWHERE)
+        elif reach is None:
+            boxes.append(item.box or EVERYWHERE)
+        else:
+            boxes.append(_around(item.box, reach.get(item.id)))
+    return boxes
+
+
+def _around(*boxes: Box | None) -> Box:
+    """The box around boxes, of which None holds nothing."""
+    x0, y0, x1, y1 = zip(*(box or NOWHERE for box in boxes), strict=True)
+    return min(x0), min(y0), max(x1), max(y1)
+
+
+def touching(reach: Sequence[Box], boxes: Sequence[Box | None]) -> list[int]:
+    """Places of objects whose reach touches the box of another one."""
+    x0, y0, x1, y1 = np.array([box or NOWHERE for box in boxes], np.float64).reshape(-1, 4).T
+    left, top, right, bottom = np.array(reach, np.float64).reshape(-1, 4).T
+    across = (x0 <= right[:, None]) & (left[:, None] <= x1)
+    down = (y0 <= bottom[:, None]) & (top[:, None] <= y1)
+    touches = across & down
+    np.fill_diagonal(touches, val=False)
+    return np.flatnonzero(touches.any(1)).tolist()
 
 
 def composite(result: Segmentation, hidden: Sequence[StoredObject]) -> Segmentation:
@@ -311,23 +408,5 @@ def composite(result: Segmentation, hidden: Sequence[StoredObject]) -> Segmentat
         else:
             objects.append(replace(item, box=extent.box, area=extent.area))
     objects.sort(key=lambda item: item.id)
-    whole_counts = {item.id: whole_counts or counts for item, counts, whole_counts, *_ in hidden}
-    logits = partial(_whole_logits, result, whole_counts, tuple(item.id for item in objects))
-    return replace(result, mask=mask, objects=tuple(objects), _probabilities=ObjectMaps(logits, rows=logits))
-
-
-def _whole_logits(
-    result: Segmentation, stored: Mapping[int, str], ids: Sequence[int], rows: Sequence[int] | None = None
-) -> Float32Array:
-    """Log-odds (K, H, W) of objects of a result, and of others whose whole masks were stored."""
-    rows = range(len(ids)) if rows is None else rows
-    tracked = [result.ids.index(ids[row]) for row in rows if ids[row] not in stored]
-    of_result = iter(result._logits_of(tracked) if tracked else ())
-    logits = np.empty((len(rows), *result.mask.shape), np.float32)
-    for place, row in enumerate(rows):
-        if (counts := stored.get(ids[row])) is None:
-            logits[place] = next(of_result)
-        else:
-            plane = decode_rle(Rle(size=list(result.mask.shape), counts=counts))
-            logits[place] = log_odds(plane.astype(np.float32))
-    return logits
+    whole = {item.id: whole_counts or counts for item, counts, whole_counts, *_ in hidden}
+    return replace(result, mask=mask, objects=tuple(objects), _whole={**result._whole, **whole})

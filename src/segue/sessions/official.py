@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.errors import SourceDamageError
-from segue.masks import Rle, decode_rle, measure, resize_mask
-from segue.masks.rle import encode_rle
+from segue.masks import Rle, decode_rle, encode_rle, measure, resize_mask
 from segue.models.base import InstanceNetwork
 from segue.sessions.session import FindingSession, Passes
 from segue.state import checkpointed
-from segue.types import Frame, Image, ObjectInfo, ObjectMaps, Segmentation, log_odds
-from segue.utils.arrays import BoolArray, Float32Array
+from segue.types import Frame, Image, ObjectInfo, Segmentation
+from segue.utils.arrays import BoolArray
 from segue.utils.devices import to_device
 from segue.weights import Prepared, prepare
 
@@ -203,8 +201,10 @@ def sure_result(
     )
     mask = np.zeros(frame.size, np.uint8)
     lengths = [record["segmentations"][place] for record in visible]
+    whole = dict[int, str]()
     for number, plane in enumerate(_decoded(lengths, frame.size), start=1):
         mask[plane] = number
+        whole[number] = encode_rle(plane)["counts"]
     extents, objects = measure(mask), list[ObjectInfo]()
     for number, record in enumerate(visible, start=1):
         extent, label = extents.get(number), names.get(record["category_id"])
@@ -212,19 +212,13 @@ def sure_result(
             objects.append(ObjectInfo(number, label, 0.0))
         else:
             objects.append(ObjectInfo(number, label, record["score"], extent.box, extent.area))
-    maps = ObjectMaps(partial(_whole_logits, lengths, frame.size)) if visible else None
-    return Segmentation(frame.index, frame.time, mask, tuple(objects), maps)
+    return Segmentation(frame.index, frame.time, mask, tuple(objects), _whole=whole)
 
 
 def _decoded(lengths: Sequence[Rle | None], size: tuple[int, int]) -> Iterator[BoolArray]:
     """Masks (H, W) of run lengths at a size; None is an empty one."""
     for each in lengths:
         yield np.zeros(size, np.bool_) if each is None else resize_mask(decode_rle(each), size)
-
-
-def _whole_logits(lengths: Sequence[Rle | None], size: tuple[int, int]) -> Float32Array:
-    """Log-odds (K, H, W) of masks by their run lengths."""
-    return log_odds(np.asarray([*_decoded(lengths, size)], np.float32))
 
 
 def resized(image: Image, short_side: int = SHORT_SIDE) -> Image:

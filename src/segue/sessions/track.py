@@ -18,7 +18,7 @@ from torch import Tensor
 from segue.errors import ArgumentError, PromptError
 from segue.flow.crowd import CROWD, SPECK, Crowd, CrowdPlan, CrowdWarning, draw
 from segue.inference.running import own_precision
-from segue.masks import measure
+from segue.masks import encode_rle, measure
 from segue.masks.unsure import unsure_bits
 from segue.models.base import (
     FramePrompts,
@@ -48,6 +48,7 @@ from segue.sessions.session import Session, one_thread_at_a_time
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import (
     PROMPTS,
+    Box,
     Frame,
     IndexMask,
     MaskPrompt,
@@ -59,7 +60,7 @@ from segue.types import (
     log_odds,
 )
 from segue.utils.arrays import Float32Array, id_type, in_rgb
-from segue.utils.devices import to_cpu, to_device
+from segue.utils.devices import to_cpu
 from segue.utils.inputs import kind_of
 from segue.utils.lazy import LazyCallable
 from segue.utils.notices import warn_caller
@@ -68,6 +69,9 @@ from segue.weights.prepared import Prepared
 
 FIRST_WEIGHT = 0.25
 """Of the predicted IoU of a first mask in the scores of later ones; from the development videos."""
+
+REACH = 4
+"""Positions of small log-odds by which an object may reach farther in the image."""
 
 BY_FRAME = (
     "prompts: a dictionary is by frame in segue.track; for objects by id give masks={7: mask} or "
@@ -254,8 +258,12 @@ class TrackSession(Checkpointable, Session):
             result = self._result(frame, tracked, resolved.expected)
             if len(result.objects) + len(plan.places) > CROWD:
                 self._warn_of_crowd(frame.index, plan, time.perf_counter() - start)
-            crowd = plan.places if predict else plan.added
-            return self._with_crowd(result, crowd) if crowd else result
+            if crowd := plan.places if predict else plan.added:
+                result = self._with_crowd(result, crowd)
+            if not resolved.whole:
+                return result
+            whole = {i: encode_rle(plane.cpu().numpy())["counts"] for i, plane in resolved.whole.items()}
+            return replace(result, _whole=whole)
 
     def _resolved(
         self,
@@ -284,7 +292,7 @@ class TrackSession(Checkpointable, Session):
         """Take a frame through the tracker of the network; None where that has no objects."""
         prompts = plan.prompts
         if prompts is not None:
-            prompts = replace(prompts, mask=to_device(prompts.mask, self.device))
+            prompts = prompts.on(self.device)
         forgotten = {*removed, *plan.added} & {*self.tracker.ids}
         with self._forgotten(forgotten) if forgotten else nullcontext():
             if prompts is None and not (self.tracker.ids and predict):
@@ -582,11 +590,12 @@ def segmentation_of(
                     score = expected.get(i, score ** (1 - FIRST_WEIGHT) * first**FIRST_WEIGHT)
             objects.append(ObjectInfo(i, label, score, extent.box, extent.area))
     get_probabilities = partial(expanded, compact, tracked.expand)
-    rows = None
+    rows = reach = None
     if tracked.logits is not None:
         logits = partial(expanded, compact, tracked.logits)
         if tracked.by_object:
             rows = partial(_expanded_rows, compact, tracked.logits)
+            reach = partial(_reach, compact, tracked.ids, mask.shape)
     elif tracked.predicted is not None:
         (low,) = to_cpu(tracked.predicted.compact)
         logits = partial(
@@ -597,10 +606,29 @@ def segmentation_of(
         )
         if tracked.by_object:
             rows = partial(_rows_with_predicted, mask, tracked.ids, replace(tracked.predicted, compact=low))
+            reach = partial(_reach, low, tracked.predicted.ids, mask.shape)
     else:
         logits = partial(_logits_of, get_probabilities)
-    maps = ObjectMaps(logits, get_probabilities, rows)
+    maps = ObjectMaps(logits, get_probabilities, rows, reach=reach)
     return Segmentation(index, time, mask, tuple(objects), maps, _unsure=unsure_bits(best.numpy()))
+
+
+def _reach(compact: Tensor, ids: Sequence[int], size: tuple[int, ...]) -> dict[int, Box | None]:
+    """Boxes around all log-odds above 0 in an image (H, W), by those (K, h, w) of a small tensor."""
+    boxes: dict[int, Box | None] = {}
+    scales = [side / length for side, length in zip(size, compact.shape[1:], strict=True)]
+    for i, plane in zip(ids, (compact > 0).numpy(), strict=True):
+        spans = [np.flatnonzero(plane.any(axis)) for axis in (1, 0)]
+        if not len(spans[0]):
+            boxes[i] = None
+            continue
+        # Log-odds are enlarged by their neighbours, and the image may be padded by up to half a stride.
+        (y0, y1), (x0, x1) = (
+            (float(span[0] - REACH) * scale, float(span[-1] + 1 + REACH) * scale)
+            for span, scale in zip(spans, scales, strict=True)
+        )
+        boxes[i] = x0, y0, x1, y1
+    return boxes
 
 
 def _planes_with_crowd(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import starmap
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -18,10 +19,9 @@ from segue.sessions.corrections import (
     ConditioningFrame,
     Layer,
     StoredObject,
-    add_conditioning_frame,
     propagate,
     select_conditioning_frames,
-    select_earlier_frames,
+    show_earlier_frames,
     split_overlapping,
 )
 from segue.sessions.videos.provenance import Sources
@@ -286,7 +286,12 @@ def begun(
     digest = fingerprint(
         [
             {
-                index: (conditioning.mask.tobytes(), [*conditioning.checked], conditioning.expected)
+                index: (
+                    conditioning.mask.tobytes(),
+                    [*conditioning.checked],
+                    conditioning.expected,
+                    *([conditioning.whole] if conditioning.whole else ()),
+                )
                 for index, conditioning in layer.items()
             }
             for layer in layers
@@ -326,7 +331,10 @@ def _conditioning_frame(
     for i in corrected:
         differs = project.plane(index, i) != project.decoded(index, earlier[str(i)])
         changed = differs if changed is None else changed | differs
-    return ConditioningFrame(project.mask(index, ids), ids, expected, changed, corrected=corrected)
+    masks = {i: counts for i, counts in project.masks(index).items() if i in ids}
+    return ConditioningFrame.of(
+        masks, project.size, ids, expected=expected, changed=changed, corrected=corrected
+    )
 
 
 def _layer(
@@ -359,15 +367,7 @@ def track_job(
         pairs, range(start, last_given + 1) if start < stop else range(last_given, start + 1)
     )
     if last_restored is None:
-        earlier_frames = [
-            (each, index) for each in pairs for index in select_earlier_frames(each.conditioning, start)
-        ]
-        for number, (each, index) in enumerate(earlier_frames):
-            yield ConditioningProgress(number, len(earlier_frames) + 1)
-            add_conditioning_frame(each.session, tools.video.frame(index), each.conditioning[index])
-        yield ConditioningProgress(
-            len(earlier_frames), len(earlier_frames) + 1
-        )  # then the frame from which it starts
+        yield from starmap(ConditioningProgress, show_earlier_frames(pairs, start, tools.video.frame))
     if last_restored == stop:
         return
     begin = start if last_restored is None else last_restored + (1 if start < stop else -1)

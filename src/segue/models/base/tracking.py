@@ -12,7 +12,7 @@ from torch import Tensor
 from segue.registry import PromptKind
 from segue.state import SessionState
 from segue.types import Box, BoxPrompt, Image, MemoryPolicy, Point, PointPrompt
-from segue.utils.arrays import BoolArray
+from segue.utils.devices import to_device
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +88,17 @@ class FramePrompts:
     """The prompts of a frame, as :func:`segue.prompts.resolve_prompts` gives them.
 
     Attributes:
-        mask: index mask (H, W) of the objects that have a mask, int32, 0 elsewhere; trackers receive it on
-            their device.
-        masked: their ids; each has at least one pixel.
+        mask: index mask (H, W) of the objects that have a mask, int32, 0 elsewhere: what is shown where they
+            overlap; trackers receive it on their device.
+        masked: their ids, those in front last.
         prompts: boxes and points of the other objects, in pixels of the image; only of the kinds that
             :attr:`Tracker.prompts` names.
         labels: label of every object that has one.
         removed: ids that are followed no longer from this frame on.
         expected: predicted IoU of the masks that a prompter made and judged, by id, in [0, 1].
         corrected: objects whose mask is where they were taken to be, with regions that points changed.
-        whole: masks (H, W) of the objects of which later ones hide a part.
+        whole: masks (H, W), bool, of the objects of which others hide a part or all; on the device of
+            ``mask``.
     """
 
     mask: Tensor
@@ -107,18 +108,33 @@ class FramePrompts:
     removed: tuple[int, ...] = ()
     expected: Mapping[int, float] = field(default_factory=dict)
     corrected: frozenset[int] = frozenset()
-    whole: Mapping[int, BoolArray] = field(default_factory=dict)
+    whole: Mapping[int, Tensor] = field(default_factory=dict)
 
     @property
     def ids(self) -> tuple[int, ...]:
         """All objects with prompts, each once."""
         return tuple(dict.fromkeys((*self.masked, *(prompt.id for prompt in self.prompts))))
 
+    def plane(self, id: int) -> Tensor:
+        """The whole mask (H, W), bool, of an object in ``masked``."""
+        whole = self.whole.get(id)
+        return self.mask == id if whole is None else whole
+
     def without(self, ids: Collection[int]) -> FramePrompts:
-        """The same without the masks of some objects."""
+        """The same without the masks of some objects; what they hid is visible."""
         masked = tuple(i for i in self.masked if i not in ids)
         visible = torch.isin(self.mask, torch.tensor(masked, dtype=self.mask.dtype))
-        return replace(self, mask=torch.where(visible, self.mask, 0), masked=masked)
+        mask, whole = torch.where(visible, self.mask, 0), {}
+        for i in masked:
+            if i in self.whole:
+                mask = torch.where(~visible & self.whole[i], i, mask)
+                whole[i] = self.whole[i]
+        return replace(self, mask=mask, masked=masked, whole=whole)
+
+    def on(self, device: torch.device) -> FramePrompts:
+        """The same with masks on a device."""
+        whole = {i: to_device(plane, device) for i, plane in self.whole.items()}
+        return replace(self, mask=to_device(self.mask, device), whole=whole)
 
 
 @dataclass(frozen=True, slots=True)

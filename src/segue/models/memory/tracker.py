@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from segue.layers.pieces import cat
 from segue.models.base import (
     FramePrompts,
+    Highest,
     PredictedObjects,
     QueryFeatures,
     Setup,
@@ -200,13 +201,10 @@ class MemoryTracker(Checkpointable):
             assert prediction.logits is not None
             tracked, probabilities = self.merge(prediction.logits, geometry)
         else:
-            probabilities, output = self._merge(prediction.logits, prompts, geometry, ids)
-            tracked = TrackOutput(
-                ids,
-                output,
-                predicted=self._predict_unprompted(prediction.logits, prompts, geometry),
-                by_object=True,
-            )
+            whole = {i: geometry.mask_to_network(plane.int()) > 0 for i, plane in prompts.whole.items()}
+            probabilities, tracked = self._merge(prediction.logits, prompts, geometry, ids, whole)
+            if whole:
+                probabilities = with_whole_masks(probabilities, ids, whole)
         previous_masks = None if self.schedule.max_jump is None else probabilities[1:] > 0.5
         if plan.keep and self._dense_radius is not None:
             touched = F.max_pool2d(probabilities[1:].amax(0, keepdim=True), self.network.read_stride)[0] > 0.5
@@ -338,7 +336,7 @@ class MemoryTracker(Checkpointable):
         Inside the given masks nothing else remains; a corrected object has nothing outside its new mask (spec
         of the STCN release, "objects that appear later").
         """
-        if predicted is None and len(ids) >= MANY_GIVEN and {*ids} <= {*prompted}:
+        if are_many_given(predicted, ids, prompted):
             return self._merge_given(ids, mask)
         merged = torch.zeros(len(ids), *mask.shape, device=mask.device)
         for channel, i in enumerate(ids):
@@ -352,20 +350,34 @@ class MemoryTracker(Checkpointable):
 
     def _merge_given(self, ids: Sequence[int], mask: Tensor) -> Tensor:
         """As :meth:`merge_masks` where all objects are given: pixels of one object have the same values."""
-        places = torch.zeros(max(ids[-1], int(mask.max())) + 1, dtype=torch.long, device=mask.device)
-        places[list(ids)] = torch.arange(1, len(ids) + 1, device=mask.device)
-        given = torch.eye(len(ids) + 1, device=mask.device)[1:, None]
+        return values_of(channels_of(ids, mask), values=self._given_values(len(ids)).to(mask.device))
+
+    def _given_values(self, objects: int) -> Tensor:
+        """Probabilities (K+1, K+1) of all channels, in rows, where one of them is given, in columns."""
+        given = torch.eye(objects + 1)[1:, None]
         if self.network.aggregate_prompts:
-            values = self.network.aggregate(given)
-        else:
-            values = torch.cat([1 - given.sum(0, keepdim=True), given])
-        return values[:, 0][:, places[mask.long()].flatten()].view(len(values), *mask.shape)
+            values: Tensor = self.network.aggregate(given)[:, 0]
+            return values
+        return torch.cat([1 - given.sum(0, keepdim=True), given])[:, 0]
+
+    def _given_output(self, ids: Sequence[int], mask: Tensor) -> TrackOutput:
+        """The result of an index mask (H, W) of all objects, without their probabilities."""
+        channels, values = channels_of(ids, mask), self._given_values(len(ids))
+        on_device = values.to(mask.device)
+        areas = torch.bincount(channels.flatten(), minlength=len(values))
+        sums = (on_device.double() @ areas.double()).float()
+        channels = channels.to(torch.int16)
+        highest = Highest(on_device.diagonal()[channels.int()], channels, sums)
+        expand = functools.partial(values_of, values=values)
+        return TrackOutput(tuple(ids), None, channels, expand, highest=highest)
 
     def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
         """An entry for :meth:`write` of soft masks (K, H', W'); None where the frame is not kept."""
         if not plan.keep and not self.schedule.include_last:
             return None
         total = masks.sum(0, keepdim=True)
+        if plan.prompts is not None and plan.prompts.whole:
+            total = total.clamp(max=1)  # in its own whole mask each object sees no others
         keys, values = [], []
         for part in self.passes(query, len(plan.ids)):
             key, value = self.encode_objects(view, query, masks[part], total, plan.ids[part], plan)
@@ -479,17 +491,65 @@ class MemoryTracker(Checkpointable):
         return cached_views[window]
 
     def _merge(
-        self, logits: Tensor | None, prompts: FramePrompts, geometry: ResizePadGeometry, ids: Sequence[int]
-    ) -> tuple[Tensor, Tensor]:
-        """Prediction with given masks, padded for the memory and at the image's size for the result."""
+        self,
+        logits: Tensor | None,
+        prompts: FramePrompts,
+        geometry: ResizePadGeometry,
+        ids: Sequence[int],
+        whole: Mapping[int, Tensor],
+    ) -> tuple[Tensor, TrackOutput]:
+        """Prediction with visible given masks: padded for the memory, and the result.
+
+        ``whole`` has the masks that are partly hidden, at the padded size.
+        """
         predicted = None
         if logits is not None:
             predicted = self.class_probabilities()(logits, geometry.padded)
-        probabilities = self.merge_masks(predicted, ids, geometry.mask_to_network(prompts.mask), prompts.ids)
-        if not geometry.resizes or self.reports_network_masks:
-            return probabilities, geometry.to_image(probabilities)
-        predicted = None if predicted is None else geometry.to_image(predicted)
-        return probabilities, self.merge_masks(predicted, ids, prompts.mask, prompts.ids)
+        mask = geometry.mask_to_network(prompts.mask)
+        for i, plane in whole.items():  # objects of which no visible pixel was sampled
+            mask = torch.where(plane & (mask == 0), i, mask)
+        probabilities = self.merge_masks(predicted, ids, mask, prompts.ids)
+        if self.reports_network_masks or not (
+            geometry.resizes or are_many_given(predicted, ids, prompts.ids)
+        ):
+            output = geometry.to_image(probabilities)
+        elif are_many_given(predicted, ids, prompts.ids):
+            return probabilities, self._given_output(ids, prompts.mask)
+        else:
+            predicted = None if predicted is None else geometry.to_image(predicted)
+            output = self.merge_masks(predicted, ids, prompts.mask, prompts.ids)
+        unprompted = self._predict_unprompted(logits, prompts, geometry)
+        return probabilities, TrackOutput(tuple(ids), output, predicted=unprompted, by_object=True)
+
+
+def are_many_given(predicted: Tensor | None, ids: Sequence[int], prompted: Sequence[int]) -> bool:
+    """Whether all objects are given, and so many that they are looked up."""
+    return predicted is None and len(ids) >= MANY_GIVEN and {*ids} <= {*prompted}
+
+
+def channels_of(ids: Sequence[int], mask: Tensor) -> Tensor:
+    """Channels (H, W), int64, of an index mask: 0 is background, then the objects in order."""
+    places = torch.zeros(max(ids[-1], int(mask.max())) + 1, dtype=torch.long, device=mask.device)
+    places[list(ids)] = torch.arange(1, len(ids) + 1, device=mask.device)
+    return places[mask.long()]
+
+
+def values_of(channels: Tensor, *, values: Tensor) -> Tensor:
+    """Planes (C, H, W) of channels (H, W), by what each plane has where a channel is, (C, K+1)."""
+    return values[:, channels.flatten().long()].view(len(values), *channels.shape)
+
+
+def with_whole_masks(probabilities: Tensor, ids: Sequence[int], whole: Mapping[int, Tensor]) -> Tensor:
+    """Probabilities (K+1, H, W) in which objects also have what others hide of their masks (H, W), bool.
+
+    There they have the value of the object in front.
+    """
+    highest = probabilities[1:].amax(0)
+    probabilities = probabilities.clone()
+    for i, plane in whole.items():
+        channel = probabilities[1 + ids.index(i)]
+        torch.where(plane, highest, channel, out=channel)
+    return probabilities
 
 
 def upsample_then_aggregate(logits: Tensor, size: Shape, *, aggregate: Callable[[Tensor], Tensor]) -> Tensor:

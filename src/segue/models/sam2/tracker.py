@@ -152,7 +152,7 @@ class SAM2Tracker(Checkpointable):
             records[i] = self._clicked(encoded_image, object_clicks, image, i if i in corrected else None)
         for i in masked:
             assert prompts is not None
-            mask = square_mask(prompts.mask == i, self._constants.side)
+            mask = square_mask(prompts.plane(i), self._constants.side)
             records[i] = self._steps.from_mask(encoded_image.encoded, mask)
         for i in (*clicks, *masked):
             records[i] = self._steps.encode_memory(encoded_image.encoded, records[i])

@@ -1,0 +1,223 @@
+"""Objects in a video by networks of masks: prompts become masks, and sessions track these."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
+
+import numpy as np
+
+from segue.errors import PromptError
+from segue.masks import encode_rle
+from segue.prompts import ImagePrompter, resolve_prompts
+from segue.prompts.annotation import extended_history
+from segue.prompts.correction import ClickHistory
+from segue.prompts.motion import MotionPrompter
+from segue.sessions.corrections import (
+    ConditioningFrame,
+    Layer,
+    StoredObject,
+    propagate,
+    select_conditioning_frames,
+    show_earlier_frames,
+    split_overlapping,
+)
+from segue.sessions.track import TrackSession
+from segue.sessions.videos.provenance import (
+    Pass,
+    PreviousMasks,
+    PromptSnapshot,
+    StoredMask,
+    decode,
+    plan,
+)
+from segue.sessions.videos.session import VideoSession, stored_objects
+from segue.types import Frame, Image, ObjectInfo, Prompt, RemovePrompt
+from segue.utils.arrays import BoolArray
+from segue.video import Source
+
+KEPT_FRAMES = 2
+"""Frames whose features are kept for further clicks."""
+
+
+class MaskVideoSession(VideoSession):
+    """Follows objects through a video with a network that takes masks.
+
+    A prompted frame keeps its mask. What has to be tracked is planned from what each mask was made from;
+    objects that overlap on a prompted frame are tracked by sessions of their own.
+
+    See :class:`segue.sessions.videos.session.VideoSession` for the arguments.
+    """
+
+    def __init__(
+        self, session: TrackSession, source: Source, frames: Sequence[int], size: tuple[int, int]
+    ) -> None:
+        super().__init__(session, source, frames, size)
+        self._make = partial(TrackSession, session.prepared, session.schedule)
+        self._make_prompter = session.prompter
+        self._prompter_on: Callable[[int], ImagePrompter] = lru_cache(KEPT_FRAMES)(self._prompter)
+
+    def prompt(self, frame: Frame, prompts: Sequence[Prompt]) -> None:
+        index, previous = frame.index, self.stored_at(frame.index)
+        pointed = {item.id for item in prompts if item.corrects} & previous.keys()
+        resolved = resolve_prompts(
+            frame,
+            prompts,
+            fit=self._fit,
+            prompter=lambda image: self._prompter_on(index),
+            previous_masks={i: decode(previous[i][1], self._size) for i in pointed},
+            clicked={i: self._history(index, i) for i in pointed},
+        )
+        for number in resolved.removed:
+            self.remove_from(number, index)
+        for number in resolved.masked:
+            masks = self._object(number, resolved)
+            inside = resolved.plane(number).numpy()
+            corrected = previous[number] if number in resolved.corrected else None
+            score = 1.0 if corrected is None else corrected[0].score
+            if corrected is None or not np.array_equal(inside, decode(corrected[1], self._size)):
+                score = resolved.expected.get(number, score)
+            whole_counts = None if corrected is None else self._corrected_whole_counts(corrected, inside)
+            stored = ObjectInfo(number, score=score), encode_rle(inside)["counts"], whole_counts, None
+            masks.prompt(index, stored, self._new_revision())
+        self._note_clicks(index, prompts, previous.keys())
+
+    def propagate(self, start: int | None, stop: int | None) -> Iterator[int]:
+        begin = self.prompted[0] if start is None else start
+        if begin not in self.prompted:
+            raise PromptError(f"frame {begin} has no prompt to start from; {self.prompts_text}")
+        end = self._frames[-1] if stop is None else stop
+        part = None if start is None and stop is None else (begin, end)
+        for masks in self.objects.values():
+            masks.forget_unused_versions()
+        passes = plan(self.objects, self._frames, part)
+        snapshots = {
+            i: PromptSnapshot(masks, dict(masks.prompts)) for i, masks in sorted(self.objects.items())
+        }
+        return self._run(passes, snapshots, part)
+
+    def _run(
+        self, passes: Sequence[Pass], snapshots: Mapping[int, PromptSnapshot], part: tuple[int, int] | None
+    ) -> Iterator[int]:
+        """Run passes, then give the frames that stay: of a part, or after corrections."""
+        low, high = (self._frames[0], self._frames[-1]) if part is None else sorted(part)
+        indices = set[int]() if part is None else {part[0]}
+        for each in passes:
+            for index in self._track(each, snapshots):
+                if low <= index <= high and (part is None or index != part[0]):
+                    indices.add(index)
+                    yield index
+        if part is None and passes and all(each.carries is None for each in passes):
+            return
+        tracked = self.tracked
+        stored = {*self.prompted, *tracked} if part is None and tracked else tracked
+        order = self._frames if part is None or part[0] < part[1] else self._frames[::-1]
+        yield from (i for i in order if low <= i <= high and i in stored and i not in indices)
+
+    def _track(self, each: Pass, snapshots: Mapping[int, PromptSnapshot]) -> Iterator[int]:
+        """Track objects through a pass and store their masks; gives the indices of its frames."""
+        objects = {i: s.current() for i, s in snapshots.items() if self.objects.get(i) is s.masks}
+        targets = {
+            i
+            for i in each.made_from.keys() & objects.keys()
+            if each.carries is None or each.start in objects[i].prompts
+        }
+        if not targets or not any(each.start in s.prompts for s in objects.values()):
+            return
+        layers = self._layers(
+            each, {i: s for i, s in objects.items() if i in targets or s.is_present(each.start)}, targets
+        )
+        for _ in show_earlier_frames(layers, each.start, self._source.frame):
+            pass
+        for results in propagate(layers, self._source.walk(each.start, each.stop), each.start):
+            index = results[0].index
+            current = [
+                i for i in targets if index in each.made_from[i] and self.objects.get(i) is objects[i].masks
+            ]
+            for result in results:
+                for stored in stored_objects(result, current):
+                    number = stored[0].id
+                    self.objects[number].store(index, StoredMask(stored, each.made_from[number][index]))
+            yield index
+
+    def _layers(self, each: Pass, objects: Mapping[int, PromptSnapshot], targets: set[int]) -> list[Layer]:
+        """Objects that sessions track apart, with the frames that they are shown and their masks before."""
+        prompted = sorted({index for snapshot in objects.values() for index in snapshot.prompts})
+        frames = select_conditioning_frames(prompted, each.start, each.stop)
+        masks = [
+            {i: s.prompts[index].stored[1] for i, s in objects.items() if index in s.prompts}
+            for index in frames
+        ]
+        if each.direction == 1:
+            on_way = range(each.start + 1, each.stop + 1)
+            frames |= {
+                index for snapshot in objects.values() for index in snapshot.masks.removed if index in on_way
+            }
+        layers = []
+        for group in split_overlapping([*objects], masks, self._size):
+            if not targets & {*group}:
+                continue
+            of_group = {i: objects[i] for i in group}
+            conditioning = {index: self._conditioning_frame(each, index, of_group) for index in frames}
+            if any(frame.is_visible for frame in conditioning.values()):
+                layers.append(Layer(self._make(), conditioning, PreviousMasks(each, of_group)))
+        return layers
+
+    def _conditioning_frame(
+        self, each: Pass, index: int, objects: Mapping[int, PromptSnapshot]
+    ) -> ConditioningFrame:
+        """What a session of some objects is shown of a frame."""
+        prompted = {
+            i: snapshot.prompts[index] for i, snapshot in objects.items() if index in snapshot.prompts
+        }
+        changed: BoolArray | None = None
+        corrected = set[int]()
+        for i, (_, revision) in prompted.items():
+            if each.carries is not None and i in each.carries and index == each.start:
+                differs = objects[i].masks.difference(
+                    each.direction, each.carries[i], (index, revision), self._size
+                )
+                changed = differs if changed is None else changed | differs
+                corrected.add(i)
+        return ConditioningFrame.of(
+            {i: stored[1] for i, (stored, _) in prompted.items()},
+            self._size,
+            frozenset(prompted),
+            expected={i: stored[0].score for i, (stored, _) in prompted.items() if stored[0].score < 1},
+            changed=changed,
+            removed=frozenset(
+                i for i, s in objects.items() if each.direction == 1 and index in s.masks.removed
+            ),
+            corrected=frozenset(corrected),
+        )
+
+    def _corrected_whole_counts(self, previous: StoredObject, inside: BoolArray) -> str | None:
+        """Run lengths of a whole mask with the changes of its visible part; None where no part is hidden."""
+        _, counts, whole_counts, _ = previous
+        if whole_counts is None:
+            return None
+        plane = decode(whole_counts, self._size)
+        np.copyto(plane, inside, where=inside != decode(counts, self._size))
+        return encode_rle(plane)["counts"]
+
+    def _history(self, index: int, number: int) -> ClickHistory:
+        """The clicks on an object that has a mask."""
+        return self.objects[number].clicks.get(index, ClickHistory(mends=True))
+
+    def _note_clicks(self, index: int, prompts: Sequence[Prompt], present: Collection[int]) -> None:
+        """Keep the clicks on objects, and how their masks were made."""
+        prompted = {item.id for item in prompts if not isinstance(item, RemovePrompt)}
+        for number in prompted & self.objects.keys():  # a file of several objects has the id 0
+            history = self._history(index, number) if number in present else ClickHistory()
+            group = [item for item in prompts if item.id == number]
+            self.objects[number].clicks[index] = extended_history(history, group)
+
+    def _prompter(self, index: int) -> ImagePrompter:
+        image, place = self._source.frame(index).image, bisect_left(self._frames, index)
+        neighbours = self._frames[place + 1 : place + 2] or self._frames[max(place - 1, 0) : place]
+
+        def neighbour() -> Image | None:
+            return self._source.frame(neighbours[0]).image if neighbours else None
+
+        return MotionPrompter(self._make_prompter(image), image, neighbour)
