@@ -341,6 +341,7 @@ class SinkOptions:
         images: file name of each frame of the source, if frames are files.
         fps: frames per second, if known.
         pixel_aspect: width of a pixel divided by its height, for written videos.
+        sound: sound of the source for written videos, a ``segue.video.decoding.sound.Sound``; None without.
         settings: all settings that affect the masks, as JSON values.
         side_by_side: show the original frame next to the overlay.
         whole: write the whole mask of each object, including hidden parts, in formats whose objects may
@@ -369,6 +370,7 @@ class SinkOptions:
     images: tuple[str, ...] | None = None
     fps: float | None = None
     pixel_aspect: Fraction = SQUARE
+    sound: Any = None
     settings: Mapping[str, Any] | None = None
     side_by_side: bool = False
     whole: bool = False

@@ -251,6 +251,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         overwrite: bool = False,
         side_by_side: bool = False,
         whole: bool = False,
+        sound: bool = True,
         resume: bool = False,
     ) -> dict[str, Path]:
         """Write the results while they are computed, and their job as ``job.json``.
@@ -264,6 +265,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
             overwrite: replace existing files.
             side_by_side: show the original frame next to the overlay.
             whole: write whole masks, including hidden parts, in formats whose objects may overlap.
+            sound: copy the sound of a video file into overlays and cut-out videos.
             resume: continue the interrupted run of this folder.
 
         Returns:
@@ -284,11 +286,11 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
                 "formats": formats or MASKS,
                 "side_by_side": side_by_side,
                 "whole": whole,
+                "sound": sound,
             }
             return write_archive(user_path(path), overwrite, lambda folder: self.save(folder, **options))
-        outputs = _outputs(
-            path, formats=formats, side_by_side=side_by_side, whole=whole, overwrite=overwrite, resume=resume
-        )
+        choices = {"side_by_side": side_by_side, "whole": whole, "sound": sound}
+        outputs = _outputs(path, formats=formats, overwrite=overwrite, resume=resume, **choices)
         if inspect.getgeneratorstate(self._pairs) != inspect.GEN_CREATED:
             raise SegueError("save before any result is taken, or give segue.save a list of results")
         self.job = self.job.model_copy(update={"outputs": outputs})
@@ -422,6 +424,7 @@ def save(
     overwrite: bool = False,
     side_by_side: bool = False,
     whole: bool = False,
+    sound: bool = True,
 ) -> dict[str, Path]:
     """Write results to files, while they are computed.
 
@@ -442,6 +445,7 @@ def save(
         side_by_side: show the original frame next to the overlay.
         whole: write the whole mask of each object, including hidden parts, in ``coco``, ``coco-polygons``,
             ``ytvis``, ``mot`` and ``yolo``; other formats contain only the visible part.
+        sound: copy the sound of a video file into overlays and cut-out videos.
 
     Returns:
         The file or folder of each format.
@@ -450,15 +454,13 @@ def save(
         SinkError: the output exists, cannot be written, or needs a source.
         ArgumentError: an argument has the wrong type.
     """
+    choices: dict[str, Any] = {"side_by_side": side_by_side, "whole": whole, "sound": sound}
     if isinstance(results, Results):
-        return results.save(
-            path, formats=formats, overwrite=overwrite, side_by_side=side_by_side, whole=whole
-        )
+        return results.save(path, formats=formats, overwrite=overwrite, **choices)
     if is_archive(path):
-        options: dict[str, Any] = {"formats": formats or MASKS, "source": source}
-        options |= {"side_by_side": side_by_side, "whole": whole}
+        options = {"formats": formats or MASKS, "source": source, **choices}
         return write_archive(user_path(path), overwrite, lambda folder: save(results, folder, **options))
-    choices: dict[str, Any] = {"overwrite": overwrite, "side_by_side": side_by_side, "whole": whole}
+    choices["overwrite"] = overwrite
     outputs = _outputs(path, formats=formats, **choices)
     folder = user_path(path)
     given_formats = outputs.formats or ()

@@ -456,6 +456,7 @@ class Video(AbstractContextManager["Video"]):
         overwrite: bool = False,
         side_by_side: bool = False,
         whole: bool = False,
+        sound: bool = True,
     ) -> dict[str, Path]:
         """Write the results of all tracked frames to files; see :func:`segue.save`.
 
@@ -466,6 +467,7 @@ class Video(AbstractContextManager["Video"]):
             overwrite: replace existing files.
             side_by_side: show the original frame next to the overlay.
             whole: write whole masks, including hidden parts, in formats whose objects may overlap.
+            sound: copy the sound of a video file into overlays and cut-out videos.
 
         Returns:
             The file or folder of each format.
@@ -475,8 +477,8 @@ class Video(AbstractContextManager["Video"]):
             SegueError: nothing is tracked yet.
         """
         results = iter(self)
-        options: dict[str, Any] = {"overwrite": overwrite, "side_by_side": side_by_side, "whole": whole}
-        return save(results, path, formats=formats, source=self.source, **options)
+        options: dict[str, Any] = {"side_by_side": side_by_side, "whole": whole, "sound": sound}
+        return save(results, path, formats=formats, source=self.source, overwrite=overwrite, **options)
 
     def show(self, *, most: int = MAX_SLIDES, width: int = WIDTH) -> Slides:
         """Show the results of all tracked frames in a notebook, with a slider.

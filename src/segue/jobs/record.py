@@ -145,7 +145,7 @@ def record(job: VideoJob) -> dict[str, Any]:
     values = job.model_dump(mode="json")
     values["device"] = None  # results of one kind of device do not tell which one it was
     values["outputs"] = {
-        name: values["outputs"][name] for name in ("formats", "side_by_side", "whole", "rotate")
+        name: values["outputs"][name] for name in ("formats", "side_by_side", "whole", "sound", "rotate")
     }
     source = values["source"]
     if source["origin"] is not None:  # it was fetched; where to, and when, says nothing

@@ -184,6 +184,9 @@ class Outputs(OptionModel):
     """Write the whole mask of each object, including hidden parts, in coco, coco-polygons, ytvis, mot and
     yolo. Other formats contain only the visible part.  [default: the visible part]"""
 
+    sound: bool = option(True, "Output")
+    """Copy the sound of a video file into overlays and cut-out videos."""
+
     rotate: str | None = option(None, "Output")
     """Start new outputs every 90s, 10min, 2h ...; for live sources."""
 

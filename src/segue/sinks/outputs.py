@@ -129,6 +129,7 @@ def open_sinks(
     *,
     places: Mapping[str, Path] | None = None,
     background: bool = True,
+    sound: bool = True,
     **options: Any,
 ) -> OpenSinks:
     """Open everything that a run writes.
@@ -146,6 +147,7 @@ def open_sinks(
         source: where the frames come from.
         places: files that replace those of :func:`output_paths` for some formats.
         background: write in a thread.
+        sound: copy the sound of a video file into written videos.
         options: fields of :class:`segue.registry.SinkOptions` that do not follow from the source, such as
             ``overwrite=True``.
 
@@ -171,6 +173,7 @@ def open_sinks(
         pixel_aspect=source.pixel_aspect,
         source=source.name,
         at=source.at,
+        sound=source.sound if sound else None,
         live=source.endless,
         **options,
     )

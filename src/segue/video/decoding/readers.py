@@ -20,6 +20,7 @@ from segue.utils.cancel import CancelToken
 from segue.utils.inputs import check_choice, kind_of
 from segue.video.decoding.frame_index import FrameIndex
 from segue.video.decoding.packets import PacketBuffer
+from segue.video.decoding.sound import Sound
 
 DEFAULT_FPS = 25.0
 """Frames a second of images that have no clock: image folders and arrays."""
@@ -78,6 +79,7 @@ class Reader:
         once: whether the images can be iterated only once.
         works_ahead: whether reading in a thread pays and is allowed.
         pixel_aspect: width of a pixel by its height; images are stored, and masks made, without regard to it.
+        sound: the sound of a video file, None without.
         turns: quarter turns, counterclockwise, that metadata of the source add to its images.
         polls: images a second that an address of single images is asked for; None asks it once.
         needed: frames a second that are taken of a stream; None takes all.
@@ -98,6 +100,7 @@ class Reader:
     once: bool = False
     works_ahead: bool = True
     pixel_aspect: Fraction = Fraction(1)
+    sound: Sound | None = None
     turns: int = 0
     polls: float | None = None
     needed: float | None = None

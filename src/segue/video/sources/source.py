@@ -91,6 +91,7 @@ class Source(AbstractContextManager["Source"]):
         files: files that the frames come from; none for arrays, cameras and addresses.
         names: name of each image by frame index (stem of the file), for image folders; otherwise None.
         pixel_aspect: width of a pixel by its height; images and masks have the pixels of the file.
+        sound: the sound of a video file, which written videos copy; None without.
         turns: quarter turns, counterclockwise, by which metadata turn the images upright.
         request: what :func:`open_source` was asked for; without a place for images in memory.
         varies: whether frames may change their size; otherwise that is an error.
@@ -137,6 +138,7 @@ class Source(AbstractContextManager["Source"]):
         self.files = reader.files
         self.names = reader.names
         self.pixel_aspect = reader.pixel_aspect
+        self.sound = reader.sound
         self.turns = reader.turns
 
     @property
