@@ -348,7 +348,7 @@ class SinkOptions:
             overlap.
         overwrite, resume, append: how to handle the output of an earlier run.
         categories: number of each label, for formats with numbered classes.
-        begin: start time of written videos in seconds of the source.
+        begin: start time of written videos in seconds of the source; None is that of the first frame.
         source: name of the source.
         at: returns the date and time of a moment of a camera or live stream in seconds; None for other
             sources.
@@ -378,7 +378,7 @@ class SinkOptions:
     resume: bool = False
     append: bool = False
     categories: Mapping[str, int] = field(default_factory=dict)
-    begin: float = 0.0
+    begin: float | None = 0.0
     source: str = ""
     at: Callable[[float], datetime | None] = lambda _: None
     live: bool = False

@@ -70,7 +70,9 @@ class PromptWarning(UserWarning):
 
 def is_mask_like(value: object) -> bool:
     """Whether a value is an array, a tensor, a PIL image or a path, which :func:`as_masks` reads."""
-    return isinstance(value, (np.ndarray, PillowImage, str, os.PathLike)) or hasattr(value, "detach")
+    if isinstance(value, (np.ndarray, PillowImage, str, os.PathLike)) or hasattr(value, "detach"):
+        return True
+    return hasattr(type(value), "__array__") and not isinstance(value, np.generic)
 
 
 def as_masks(value: Any, where: str) -> npt.NDArray[Any]:
@@ -409,7 +411,12 @@ def _point_prompts(points: Any, labels: Any, negative: Any, id: int, corrects: b
         raise PromptError("labels say which points are beside the object; leave out negative")
     kinds = np.asarray(as_array(labels)).reshape(-1)
     if len(kinds) != len(places) or not np.isin(kinds, (0, 1)).all():
-        raise PromptError(f"labels: give 1 (on the object) or 0 (beside it) for each of {len(places)} points")
+        corners = (
+            "; 2 and 3 are corners of a box: give box=(x0, y0, x1, y1)" if {2, 3} & {*kinds.tolist()} else ""
+        )
+        raise PromptError(
+            f"labels: give 1 (on the object) or 0 (beside it) for each of {len(places)} points{corners}"
+        )
     if not kinds.any() and not corrects:
         raise PromptError("labels: all points are beside the object; give one on it as well")
     prompts: list[PointPrompt] = []

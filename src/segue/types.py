@@ -837,6 +837,11 @@ class RemovePrompt(Prompt):
 
     kind: Literal["remove"] = field(default="remove", kw_only=True, repr=False)
 
+    def __post_init__(self) -> None:
+        from segue.prompt_inputs import check_id  # late: it imports the types
+
+        object.__setattr__(self, "id", check_id(self.id))
+
 
 AnyPrompt: TypeAlias = MaskPrompt | BoxPrompt | PointPrompt | ScribblePrompt | RemovePrompt
 """A prompt of any kind; each kind is entered here."""

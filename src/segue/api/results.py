@@ -11,13 +11,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar, cast
+from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
 
 import numpy as np
 
 from segue.api.slides import MAX_SLIDES, WIDTH, Slides
+from segue.api.tables import ResultTables
 from segue.errors import ArgumentError, SegueError, SinkError, memory_errors
-from segue.formats.tables import table_of
 from segue.inference.cpu.forms import recorded
 from segue.jobs.frame_loop import FrameLoop
 from segue.jobs.observer import Observer
@@ -37,9 +37,6 @@ from segue.utils.inputs import kind_of, user_path
 from segue.video import Source, open_source
 from segue.video.decoding.readers import Colour as Colour
 from segue.video.sources.given import SourceLike
-
-if TYPE_CHECKING:
-    import pandas
 
 S = TypeVar("S", bound=Session, covariant=True)
 
@@ -80,7 +77,7 @@ def return_image(image: Image, index: int) -> Image:
     return image
 
 
-class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Generic[S]):
+class Results(ResultTables, Iterator[Segmentation], AbstractContextManager["Results[Any]"], Generic[S]):
     """An iterator over the results of a source, in order, each computed on demand.
 
     Consume it once, with ``for`` or :meth:`save`. The source is closed after the last
@@ -177,28 +174,12 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
     def __bool__(self) -> bool:
         return True
 
-    def to_df(self) -> pandas.DataFrame:
-        """Convert all results to a pandas table, like :meth:`to_pandas`.
-
-        Returns:
-            A ``pandas.DataFrame`` with a row for each visible object of each frame.
-
-        Raises:
-            SegueError: pandas is not installed, or some results have been taken by another thread.
-        """
-        return self.to_pandas()
-
-    def to_pandas(self) -> pandas.DataFrame:
-        """Convert all results to a pandas table with a row for each visible object of each frame.
-
-        Returns:
-            A ``pandas.DataFrame`` with ``frame``, ``time``, ``id``, ``label``, ``score``, ``area``, and the
-            box in pixels as ``x0``, ``y0``, ``x1``, ``y1``.
-
-        Raises:
-            SegueError: pandas is not installed, or some results have been taken by another thread.
-        """
-        return table_of(self)
+    def __getitem__(self, index: object) -> NoReturn:
+        """Results come in order and once: say how to take one."""
+        raise TypeError(
+            f"results[{index!r}]: results are computed one after the other; take them with "
+            "`for result in results`, or keep all: results = list(results)"
+        )
 
     def show(self, *, most: int = MAX_SLIDES, width: int = WIDTH) -> Slides:
         """Compute all results and show them in a notebook, with a slider over the frames.
@@ -345,7 +326,14 @@ def runtime_object(value: Any) -> Any:
     return value if isinstance(value, (str, os.PathLike, NoneType)) else RuntimeObject.of(value)
 
 
-READING: dict[str, Any] = {"colour": "rgb", "layout": "thwc", "start": None, "end": None, "stride": 1}
+READING: dict[str, Any] = {
+    "colour": "rgb",
+    "layout": "thwc",
+    "start": None,
+    "end": None,
+    "stride": 1,
+    "max_size": None,
+}
 """Arguments that say how a source is read, with their defaults."""
 
 

@@ -14,9 +14,11 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 
+from segue.api.names import suggests_names
 from segue.api.prompted import PromptedVideo
 from segue.api.results import Colour, Layout, Position, ReadAgain, opened_source, save
 from segue.api.slides import MAX_SLIDES, WIDTH, Slides
+from segue.api.tables import ResultTables
 from segue.errors import CheckpointError, PromptError, SegueError, SourceError
 from segue.masks import encode_rle
 from segue.models.base import FramePrompts, Schedule, TrackNetwork
@@ -76,7 +78,7 @@ KEPT_FRAMES = 2
 """Frames whose features are kept for further clicks."""
 
 
-class Video(AbstractContextManager["Video"]):
+class Video(ResultTables, AbstractContextManager["Video"]):
     """Objects in a video whose frames can be read in any order: a file, a folder of images or arrays.
 
     Add prompts on any frame, propagate the masks forwards and backwards, correct any frame, and propagate
@@ -103,6 +105,7 @@ class Video(AbstractContextManager["Video"]):
         colour: order of the channels of arrays and tensors, and of masks in colours; ``bgr`` is that of
             ``cv2.imread``.
         layout: axes of arrays and tensors; ``tchw`` has the channels first.
+        max_size: maximum longer side in pixels; larger frames are reduced by averaging.
         start: first frame that is read: an int counts frames, a float seconds, a string is either ("250",
             "12.5s", "1:30"). Frames keep the index of the source.
         end: end before this frame, written like ``start``.
@@ -141,11 +144,13 @@ class Video(AbstractContextManager["Video"]):
         fit: bool = False,
         colour: Colour = "rgb",
         layout: Layout = "thwc",
+        max_size: int | None = None,
         start: Position | None = None,
         end: Position | None = None,
         stride: int = 1,
     ) -> None:
         reading = {"colour": colour, "layout": layout, "start": start, "end": end, "stride": stride}
+        reading["max_size"] = max_size
         self._arguments: dict[str, Any] = {"source": source, "model": model, "weights": weights}
         self._arguments |= {"prompter": prompter, "schedule": schedule, "device": device, "fast": fast}
         self._arguments |= {"fit": fit, **reading}
@@ -222,6 +227,7 @@ class Video(AbstractContextManager["Video"]):
         return {index for masks in self._objects.values() for index in masks.tracked}
 
     @one_thread_at_a_time
+    @suggests_names
     def add(
         self,
         frame: int,

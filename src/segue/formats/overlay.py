@@ -67,7 +67,7 @@ class OverlayVideoSink(FileSink):
         side_by_side: put the plain frame at the left of the drawn one.
         alpha: weight of the objects' colours.
         ids: write the objects' ids and labels.
-        begin: time in seconds of the source at which the video begins.
+        begin: time in seconds of the source at which the video begins; None is that of the first frame.
         pixel_aspect: width of a pixel by its height, for players.
         sound: sound of the source, which is copied; None for none.
     """
@@ -80,7 +80,7 @@ class OverlayVideoSink(FileSink):
         side_by_side: bool = False,
         alpha: float = 0.5,
         ids: bool = True,
-        begin: float = 0.0,
+        begin: float | None = 0.0,
         pixel_aspect: Fraction = SQUARE,
         sound: Sound | None = None,
     ) -> None:
@@ -103,6 +103,7 @@ class OverlayVideoSink(FileSink):
     def add(self, objects: FrameObjects) -> None:
         frame = objects.frame
         image = even_sides(self._draw(frame, objects))
+        begin = self._begin = frame.time if self._begin is None else self._begin
         with encoding(self._file.final):
             if self._container is None:
                 # A file of ours: one that PyAV opens stays open when the disk has no room for its head. By a
@@ -117,7 +118,7 @@ class OverlayVideoSink(FileSink):
                     io_open=partial(_reopen, self._file.path),  # faststart reads what is written
                 )
                 self._stream = _add_stream(self._container, self._fps, image, self._pixel_aspect)
-                times = self._begin, self._fps, frame.time
+                times = begin, self._fps, frame.time
                 self._copy = copy_sound(self._sound, self._container, *times)
             raw = VideoFrame.from_ndarray(image, format="rgb24").reformat(
                 *(self._stream.width, self._stream.height),  # a source may change its size
@@ -125,7 +126,7 @@ class OverlayVideoSink(FileSink):
                 **_TO_BT709,
             )
             # The format wants rising time stamps, a camera may give two frames the same.
-            self._last_tick = max(round((frame.time - self._begin) * _CLOCK), self._last_tick + 1)
+            self._last_tick = max(round((frame.time - begin) * _CLOCK), self._last_tick + 1)
             raw.pts, raw.time_base = self._last_tick, Fraction(1, _CLOCK)
             self._container.mux(self._stream.encode(raw))
             if self._copy is not None:

@@ -151,7 +151,9 @@ def _valid(boxes: FloatingArray, scores: FloatingArray) -> npt.NDArray[np.bool_]
     finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
     upright = (boxes[:, 2:] >= boxes[:, :2]).all(axis=1)
     if not finite.all():
-        warn_caller("the detector gives boxes or scores that are no numbers; they are left out", PromptWarning)
+        warn_caller(
+            "the detector gives boxes or scores that are no numbers; they are left out", PromptWarning
+        )
     if not (upright | ~finite).all():
         warn_caller(
             "the detector gives boxes whose second corner is left of or above the first; they are left out. "

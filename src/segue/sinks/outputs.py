@@ -164,6 +164,7 @@ def open_sinks(
     of_events = {name: options.pop(name) for name in EventSettings.__dataclass_fields__ if name in options}
     if of_events:
         options["events"] = EventSettings(**of_events)
+    options["begin"] = options.get("begin") or source.begin
     run = SinkOptions(
         size=source.original_size,
         source_size=lambda: source.original_size,

@@ -42,12 +42,13 @@ def id_type(highest: int) -> type[np.uint8 | np.uint16]:
 
 
 def as_array(value: Any) -> Any:
-    """A tensor of PyTorch as an array, masked values of NumPy as 0; anything else as it is."""
+    """An array of PyTorch, Dask and others as one of NumPy, masked values as 0; anything else as it is."""
     # PyTorch is not imported for it.
     if isinstance(value, np.ma.MaskedArray):
         return value.filled(0)
     if not hasattr(value, "detach"):
-        return value
+        converts = hasattr(type(value), "__array__") and not isinstance(value, (np.ndarray, np.generic))
+        return np.asarray(value) if converts else value
     value = value.detach().cpu()
     try:
         return value.numpy()
