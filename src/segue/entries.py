@@ -390,12 +390,6 @@ class SinkOptions:
     edge_of: Callable[[int], Any] | None = None
     premultiplied: bool | None = None
 
-    def __getattr__(self, name: str) -> Any:
-        """Settings of events, by the names that version 0.1.0 documented here."""
-        if name not in EventSettings.__dataclass_fields__:
-            raise AttributeError(f"{type(self).__name__} has no {name}")
-        return getattr(self.events, name)
-
 
 @dataclass(frozen=True, slots=True)
 class SinkEntry:

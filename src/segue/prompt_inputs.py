@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from numbers import Real
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol, SupportsFloat, TypeAlias, TypedDict
@@ -31,7 +30,7 @@ from segue.masks import decode_rle, read_index_mask, resize_mask
 from segue.masks.files import MaskStack, index_values, stack_text
 from segue.masks.rle import check_size
 from segue.masks.tracks import RleTrack
-from segue.masks.values import MAX_ID, as_white, warn_of_void, without_void
+from segue.masks.values import as_white, warn_of_void, without_void
 from segue.types import (
     PROMPTS,
     Box,
@@ -52,6 +51,7 @@ from segue.types import (
     check_count,
 )
 from segue.utils.arrays import BoolArray, IndexMask, as_array
+from segue.utils.arrays import check_id as check_id
 from segue.utils.inputs import kind_of, user_path
 from segue.utils.lazy import LazyCallable
 from segue.utils.notices import warn_caller
@@ -709,19 +709,6 @@ def errors_name(what: object) -> Iterator[None]:
         yield
     except PromptError as error:
         raise PromptError(f"{what}: {error}") from None
-
-
-def check_id(id: Any) -> int:
-    """The id itself, if it is a whole number that an index mask can hold."""
-    number = float(id) if isinstance(id, Real) and id is not True else 0.5
-    if not number.is_integer():
-        raise PromptError(
-            f"object id {id!r}: give a whole number from 1 to {MAX_ID}; a name is a label, as in "
-            'BoxPrompt(1, box, label="goat")'
-        )
-    if not 1 <= number <= MAX_ID:
-        raise PromptError(f"object id {id} is out of range; ids go from 1 to {MAX_ID}")
-    return int(number)
 
 
 def check_ids(ids: Any) -> frozenset[int]:

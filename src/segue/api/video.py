@@ -14,7 +14,6 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 
-from segue.api.names import suggests_names
 from segue.api.prompted import PromptedVideo
 from segue.api.results import Colour, Layout, Position, ReadAgain, opened_source, save
 from segue.api.slides import MAX_SLIDES, WIDTH, Slides
@@ -227,7 +226,6 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         return {index for masks in self._objects.values() for index in masks.tracked}
 
     @one_thread_at_a_time
-    @suggests_names
     def add(
         self,
         frame: int,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from segue.errors import ResumeError, SinkError
 from segue.formats.base import Sink
 from segue.formats.png import refuse_other_masks, replay
-from segue.registry import FORMATS, EventSettings, SinkEntry, SinkOptions
+from segue.registry import FORMATS, SinkEntry, SinkOptions
 from segue.sinks.archive import ZIP
 from segue.sinks.base import BackgroundSink, LenientSink, MultiSink
 from segue.types import Frame, Segmentation
@@ -160,10 +160,6 @@ def open_sinks(
             another run.
         SourceError: what an earlier run wrote there is damaged.
     """
-    # Version 0.1.0 took the settings of events one by one.
-    of_events = {name: options.pop(name) for name in EventSettings.__dataclass_fields__ if name in options}
-    if of_events:
-        options["events"] = EventSettings(**of_events)
     options["begin"] = options.get("begin") or source.begin
     run = SinkOptions(
         size=source.original_size,

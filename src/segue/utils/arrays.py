@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any, Protocol, SupportsFloat, SupportsInt, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from segue.errors import PromptError
+
+MAX_ID = 65535
+"""Largest id that an index mask file can hold."""
 
 BoolArray = npt.NDArray[np.bool_]
 UInt8Array = npt.NDArray[np.uint8]
@@ -81,3 +87,16 @@ def in_rgb(value: Any) -> Any:
     if image.shape[2] not in (3, 4) or image.shape[0] in (1, 3, 4):
         return value
     return np.ascontiguousarray(image[..., [2, 1, 0, 3][: image.shape[2]]])
+
+
+def check_id(id: Any) -> int:
+    """The id itself, if it is a whole number that an index mask can hold."""
+    number = float(id) if isinstance(id, Real) and id is not True else 0.5
+    if not number.is_integer():
+        raise PromptError(
+            f"object id {id!r}: give a whole number from 1 to {MAX_ID}; a name is a label, as in "
+            'BoxPrompt(1, box, label="goat")'
+        )
+    if not 1 <= number <= MAX_ID:
+        raise PromptError(f"object id {id} is out of range; ids go from 1 to {MAX_ID}")
+    return int(number)
