@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from segue.errors import SegueError as SegueError
 from segue.utils.lazy import lazy_names
-from segue.utils.moved import find_moved_modules
 from segue.utils.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -67,5 +66,3 @@ _MODULES = {
 __all__ = ["SegueError", "models", *" ".join(_MODULES.values()).split()]
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES, ["models"])
-
-find_moved_modules()

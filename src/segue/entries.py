@@ -341,13 +341,14 @@ class SinkOptions:
         images: file name of each frame of the source, if frames are files.
         fps: frames per second, if known.
         pixel_aspect: width of a pixel divided by its height, for written videos.
+        sound: sound of the source for written videos, a ``segue.video.decoding.sound.Sound``; None without.
         settings: all settings that affect the masks, as JSON values.
         side_by_side: show the original frame next to the overlay.
         whole: write the whole mask of each object, including hidden parts, in formats whose objects may
             overlap.
         overwrite, resume, append: how to handle the output of an earlier run.
         categories: number of each label, for formats with numbered classes.
-        begin: start time of written videos in seconds of the source.
+        begin: start time of written videos in seconds of the source; None is that of the first frame.
         source: name of the source.
         at: returns the date and time of a moment of a camera or live stream in seconds; None for other
             sources.
@@ -369,6 +370,7 @@ class SinkOptions:
     images: tuple[str, ...] | None = None
     fps: float | None = None
     pixel_aspect: Fraction = SQUARE
+    sound: Any = None
     settings: Mapping[str, Any] | None = None
     side_by_side: bool = False
     whole: bool = False
@@ -376,7 +378,7 @@ class SinkOptions:
     resume: bool = False
     append: bool = False
     categories: Mapping[str, int] = field(default_factory=dict)
-    begin: float = 0.0
+    begin: float | None = 0.0
     source: str = ""
     at: Callable[[float], datetime | None] = lambda _: None
     live: bool = False
@@ -387,12 +389,6 @@ class SinkOptions:
     count: int | None = None
     edge_of: Callable[[int], Any] | None = None
     premultiplied: bool | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        """Settings of events, by the names that version 0.1.0 documented here."""
-        if name not in EventSettings.__dataclass_fields__:
-            raise AttributeError(f"{type(self).__name__} has no {name}")
-        return getattr(self.events, name)
 
 
 @dataclass(frozen=True, slots=True)

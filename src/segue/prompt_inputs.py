@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from numbers import Real
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol, SupportsFloat, TypeAlias, TypedDict
@@ -31,7 +30,7 @@ from segue.masks import decode_rle, read_index_mask, resize_mask
 from segue.masks.files import MaskStack, index_values, stack_text
 from segue.masks.rle import check_size
 from segue.masks.tracks import RleTrack
-from segue.masks.values import MAX_ID, as_white, warn_of_void, without_void
+from segue.masks.values import as_white, warn_of_void, without_void
 from segue.types import (
     PROMPTS,
     Box,
@@ -52,6 +51,7 @@ from segue.types import (
     check_count,
 )
 from segue.utils.arrays import BoolArray, IndexMask, as_array
+from segue.utils.arrays import check_id as check_id
 from segue.utils.inputs import kind_of, user_path
 from segue.utils.lazy import LazyCallable
 from segue.utils.notices import warn_caller
@@ -70,7 +70,9 @@ class PromptWarning(UserWarning):
 
 def is_mask_like(value: object) -> bool:
     """Whether a value is an array, a tensor, a PIL image or a path, which :func:`as_masks` reads."""
-    return isinstance(value, (np.ndarray, PillowImage, str, os.PathLike)) or hasattr(value, "detach")
+    if isinstance(value, (np.ndarray, PillowImage, str, os.PathLike)) or hasattr(value, "detach"):
+        return True
+    return hasattr(type(value), "__array__") and not isinstance(value, np.generic)
 
 
 def as_masks(value: Any, where: str) -> npt.NDArray[Any]:
@@ -408,7 +410,12 @@ def _point_prompts(points: Any, labels: Any, negative: Any, id: int, corrects: b
         raise PromptError("labels say which points are beside the object; leave out negative")
     kinds = np.asarray(as_array(labels)).reshape(-1)
     if len(kinds) != len(places) or not np.isin(kinds, (0, 1)).all():
-        raise PromptError(f"labels: give 1 (on the object) or 0 (beside it) for each of {len(places)} points")
+        corners = (
+            "; 2 and 3 are corners of a box: give box=(x0, y0, x1, y1)" if {2, 3} & {*kinds.tolist()} else ""
+        )
+        raise PromptError(
+            f"labels: give 1 (on the object) or 0 (beside it) for each of {len(places)} points{corners}"
+        )
     if not kinds.any() and not corrects:
         raise PromptError("labels: all points are beside the object; give one on it as well")
     prompts: list[PointPrompt] = []
@@ -701,19 +708,6 @@ def errors_name(what: object) -> Iterator[None]:
         yield
     except PromptError as error:
         raise PromptError(f"{what}: {error}") from None
-
-
-def check_id(id: Any) -> int:
-    """The id itself, if it is a whole number that an index mask can hold."""
-    number = float(id) if isinstance(id, Real) and id is not True else 0.5
-    if not number.is_integer():
-        raise PromptError(
-            f"object id {id!r}: give a whole number from 1 to {MAX_ID}; a name is a label, as in "
-            'BoxPrompt(1, box, label="goat")'
-        )
-    if not 1 <= number <= MAX_ID:
-        raise PromptError(f"object id {id} is out of range; ids go from 1 to {MAX_ID}")
-    return int(number)
 
 
 def check_ids(ids: Any) -> frozenset[int]:

@@ -499,8 +499,8 @@ class Segmentation:
     @classmethod
     def from_coco(
         cls,
-        records: Iterable[Mapping[str, Any]],
-        size: tuple[int, int],
+        records: Iterable[Mapping[str, Any]] | Mapping[str, Any],
+        size: tuple[int, int] | None = None,
         *,
         names: Mapping[int, str] | None = None,
         index: int = 0,
@@ -510,10 +510,12 @@ class Segmentation:
 
         Args:
             records: each with ``segmentation`` (run lengths, polygons or an array) or ``bbox``, and
-                optionally ``category_id``, ``score`` (or SAM's ``predicted_iou``) and ``track_id``.
-            size: height and width of the image.
-            names: class names by number; classes without a name are called by their number.
-            index: index of the frame in its source.
+                optionally ``category_id``, ``score`` (or SAM's ``predicted_iou``) and ``track_id``; or the
+                content of a COCO file of annotations, such as the format ``coco`` writes.
+            size: height and width of the image; the content of a file has it.
+            names: class names by number; classes without a name are called by their number. The content of a
+                file has names.
+            index: index of the frame in its source; of the content of a file, the image that is taken.
             time: its time stamp in seconds.
 
         Returns:
@@ -521,14 +523,15 @@ class Segmentation:
             where masks overlap, the better score is on top.
 
         Raises:
-            DatasetError: a mask is damaged or of another size.
+            DatasetError: a mask is damaged or of another size, or the file has no such image.
             PromptError: an id occurs twice.
+            ArgumentError: ``size`` is missing.
 
         Example:
             >>> first = Segmentation.from_coco(results, (480, 854))
             >>> for result in segue.track("dog.mp4", {0: first.prompts}): ...
         """
-        return cls._of(_FROM_COCO(records, size, names), index, time)
+        return cls._of(_FROM_COCO(records, size, names, index), index, time)
 
     @classmethod
     def from_supervision(
@@ -897,6 +900,9 @@ class RemovePrompt(Prompt):
     """From this frame on, the object with this id is no longer tracked."""
 
     kind: Literal["remove"] = field(default="remove", kw_only=True, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", arrays.check_id(self.id))
 
 
 AnyPrompt: TypeAlias = MaskPrompt | BoxPrompt | PointPrompt | ScribblePrompt | RemovePrompt

@@ -280,7 +280,9 @@ class TableRun:
         if request.sequences and len([*everything.open()]) == len([*request.open()]):
             request = everything
         where = [request.dataset, str(request.data), *request.words]
-        return shlex.join(["segue", "run", *where, *done.options, "-o", str(done.folder)])
+        text = self.table.published_text(done.row)
+        published = ("--published", text) if text else ()
+        return shlex.join(["segue", "run", *where, *done.options, *published, "-o", str(done.folder)])
 
     def _own_command(self, done: Done) -> str:
         """This table with a row whose first frames, or weights of each video, no other command chooses."""

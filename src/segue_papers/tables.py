@@ -193,6 +193,12 @@ class Table:
                 by_heading[heading] = scale * values[measure]
         return by_heading
 
+    def published_text(self, row: TableRow) -> str:
+        """The published numbers of a row, with its name and table; empty without any."""
+        named = [name for name in self.headings if name in row.published]
+        numbers = [f"{name} {self.show(name, row.published[name])}" for name in named]
+        return f"{self.paper} {self.name}, {row.name}: {', '.join(numbers)}" if numbers else ""
+
     def show(self, heading: str, value: float | None) -> str:
         """Format a number as the paper prints it; empty for None and NaN."""
         if value is None or math.isnan(value):

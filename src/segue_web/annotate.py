@@ -578,8 +578,9 @@ class AnnotateBackend(Backend):
         with self.project.change("comment"):
             return {"comment": self.project.add_comment(text, object, frame, place)}
 
-    def _resolve(self, comment: messages.Index, resolved: bool = True) -> None:
+    def _resolve(self, comment: messages.Index, seen: messages.Revision, resolved: bool = True) -> None:
         """Resolve a comment, or open it again."""
+        self.project.check_comment(comment, seen, resolved)
         with self.project.change("resolved comment" if resolved else "reopened comment"):
             self.project.resolve_comment(comment, resolved)
 

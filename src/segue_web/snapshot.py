@@ -41,6 +41,7 @@ class Snapshot(Labels):
             images=tuple(video.file_name(index) for index in range(video.count)),
             fps=video.fps,
             pixel_aspect=video.pixel_aspect,
+            sound=video.sound,
             source=video.name,
             labels=self,
             span=self.span,

@@ -58,7 +58,7 @@ class Video:
         self.name, self.names = self._reader.name, self._reader.names
         self.index = self._reader.index
         self.count, self.fps = self._reader.count, self._reader.fps or DEFAULT_FPS
-        self.pixel_aspect = self._reader.pixel_aspect
+        self.pixel_aspect, self.sound = self._reader.pixel_aspect, self._reader.sound
         self._times = self._reader.times()
         self.size: tuple[int, int] = self._reader.size or self._image(0).shape[:2]
 

@@ -591,11 +591,6 @@ WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
         SourceError,
         "a.png",
     ),
-    "frames of a source": (
-        lambda: list(segue.track(list(segue.open_source(IMAGES)), FIRST)),
-        SourceError,
-        "not Frame",
-    ),
     "weights of a network": (
         lambda: segue.track(IMAGES, FIRST, model=lively_lite(), weights="a.pth"),
         ArgumentError,

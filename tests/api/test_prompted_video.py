@@ -1,4 +1,4 @@
-"""``segue.Video`` with a network that takes clicks itself: the numbers of the predictor of its release."""
+"""``segue.Video`` with a network that takes clicks: as our predictor, and as the release up to rounding."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def video(network: Prepared[SAM2]) -> segue.Video:
 
 
 @pytest.fixture
-def release(network: Prepared[SAM2]) -> VideoPredictor:
+def predictor(network: Prepared[SAM2]) -> VideoPredictor:
     return VideoPredictor(network.network, FRAMES, settings=Settings(keep_corrections=True), side=SIDE)
 
 
 def same(result: Segmentation, expected: VideoResult) -> bool:
-    """Whether a result has the masks, the log-odds and the scores of the release, bit for bit."""
+    """Whether a result has the masks, the log-odds and the scores of our predictor, bit for bit."""
     order = sorted(range(len(expected.ids)), key=lambda k: expected.ids[k])
     records = [expected.records[k] for k in order]
     assert all(record is not None for record in records)
@@ -70,31 +70,31 @@ def same(result: Segmentation, expected: VideoResult) -> bool:
     )
 
 
-def passes(release: VideoPredictor) -> list[VideoResult]:
+def passes(predictor: VideoPredictor) -> list[VideoResult]:
     """The loop of the notebook: to the end of the video, and from its prompts to the beginning."""
-    return [*release.propagate(), *list(release.propagate(reverse=True))[1:]]
+    return [*predictor.propagate(), *list(predictor.propagate(reverse=True))[1:]]
 
 
-def test_clicks_a_box_and_a_correction_give_what_the_release_gives(
-    video: segue.Video, release: VideoPredictor
+def test_clicks_a_box_and_a_correction_give_what_the_predictor_gives(
+    video: segue.Video, predictor: VideoPredictor
 ) -> None:
-    assert same(video.add(2, points=[ON], labels=[1]), release.click(2, 1, [ON], [1]))
+    assert same(video.add(2, points=[ON], labels=[1]), predictor.click(2, 1, [ON], [1]))
     clicks = [(26.0, 34.0), (40.0, 8.0)]
     for count in (1, 2):  # the notebook repeats the clicks of a frame
         points, labels = clicks[:count], [1, 0][:count]
-        assert same(video.add(2, id=4, points=points, labels=labels), release.click(2, 4, points, labels))
+        assert same(video.add(2, id=4, points=points, labels=labels), predictor.click(2, 4, points, labels))
     third = [(30.0, 30.0)]
-    assert same(video.add(2, id=4, points=third), release.click(2, 4, third, [1], add=True))
+    assert same(video.add(2, id=4, points=third), predictor.click(2, 4, third, [1], add=True))
     box = (40.0, 10.0, 62.0, 27.0)
-    assert same(video.add(2, id=9, box=box), release.click(2, 9, box=box))
-    results, expected = list(video.propagate()), passes(release)
+    assert same(video.add(2, id=9, box=box), predictor.click(2, 9, box=box))
+    results, expected = list(video.propagate()), passes(predictor)
     assert [result.index for result in results] == [2, 3, 4, 1, 0]
     assert all(map(same, results, expected))
     beside = [(60.0, 40.0)]
     corrected = video.add(3, points=beside, labels=[0])
-    assert same(corrected, release.click(3, 1, beside, [0]))
+    assert same(corrected, predictor.click(3, 1, beside, [0]))
     before = {result.index: result for result in results}
-    results, expected = list(video.propagate()), passes(release)
+    results, expected = list(video.propagate()), passes(predictor)
     assert all(map(same, results, expected))
     after = {result.index: result for result in results}
     assert np.array_equal(after[3].masks[0], corrected.masks[0]), "the correction stays"
@@ -103,43 +103,45 @@ def test_clicks_a_box_and_a_correction_give_what_the_release_gives(
     assert all(same(video[row.frame], row) for row in expected), "also when a frame is looked up"
 
 
-def test_a_mask_and_parts_give_what_the_release_gives(video: segue.Video, release: VideoPredictor) -> None:
+def test_a_mask_and_parts_give_what_the_predictor_gives(
+    video: segue.Video, predictor: VideoPredictor
+) -> None:
     mask = MASKS[0] == 1
-    assert same(video.add(0, masks={2: mask}), release.mask(0, 2, mask))
+    assert same(video.add(0, masks={2: mask}), predictor.mask(0, 2, mask))
     parts = [(0, 1), (3, 2), (4, 4)]
     for start, stop in parts:
-        run = release.propagate(start, reverse=stop < start, frames=abs(stop - start))
+        run = predictor.propagate(start, reverse=stop < start, frames=abs(stop - start))
         assert all(map(same, video.propagate(start, stop), run))
-    assert same(video.add(4, id=2, points=[(60.0, 40.0)]), release.click(4, 2, [(60.0, 40.0)]))
+    assert same(video.add(4, id=2, points=[(60.0, 40.0)]), predictor.click(4, 2, [(60.0, 40.0)]))
     video.remove(2, 4)
-    release.unprompt(4, 2)
-    assert all(map(same, video.propagate(), passes(release)))
+    predictor.unprompt(4, 2)
+    assert all(map(same, video.propagate(), passes(predictor)))
 
 
-def test_masks_that_overlap_are_given_whole(video: segue.Video, release: VideoPredictor) -> None:
+def test_masks_that_overlap_are_given_whole(video: segue.Video, predictor: VideoPredictor) -> None:
     large = np.zeros(FRAMES.shape[1:3], bool)
     large[8:40, 10:50] = True
     small = np.zeros_like(large)
     small[16:30, 20:36] = True
     result = video.add(0, masks={1: large, 2: small})
-    release.mask(0, 1, large)
-    assert same(result, release.mask(0, 2, small))
+    predictor.mask(0, 1, large)
+    assert same(result, predictor.mask(0, 2, small))
     assert (result.masks[0] & result.masks[1]).any()
     results = [next(iter(video.propagate(0, 1))), next(video.propagate(1, 1))]
-    expected = list(release.propagate(0, frames=1))
+    expected = list(predictor.propagate(0, frames=1))
     assert all(starmap(same, zip(results, expected, strict=True)))
 
 
 @pytest.mark.slow
 def test_the_schedule_of_the_release_forgets_corrections_in_a_new_pass(network: Prepared[SAM2]) -> None:
     video = segue.Video(IMAGES, model=network, schedule=SAM2Schedule(short_side=SIDE))
-    release = VideoPredictor(network.network, FRAMES, side=SIDE)
+    predictor = VideoPredictor(network.network, FRAMES, side=SIDE)
     video.add(2, points=[ON])
-    release.click(2, 1, [ON])
-    first = list(video.propagate()), passes(release)
+    predictor.click(2, 1, [ON])
+    first = list(video.propagate()), passes(predictor)
     video.add(1, points=[(60.0, 40.0)])
-    release.click(1, 1, [(60.0, 40.0)])
-    again = list(video.propagate()), passes(release)
+    predictor.click(1, 1, [(60.0, 40.0)])
+    again = list(video.propagate()), passes(predictor)
     for results, expected in (first, again):
         assert [result.index for result in results] == [row.frame for row in expected]
         assert all(starmap(same, zip(results, expected, strict=True)))
@@ -178,7 +180,7 @@ def test_labels_and_wrong_prompts(video: segue.Video) -> None:
 
 @pytest.mark.slow
 def test_a_state_in_json_gives_the_network_the_masks_of_prompted_frames(
-    video: segue.Video, release: VideoPredictor, network: Prepared[SAM2]
+    video: segue.Video, predictor: VideoPredictor, network: Prepared[SAM2]
 ) -> None:
     video.add(2, points=[ON])
     list(video.propagate())
@@ -189,10 +191,10 @@ def test_a_state_in_json_gives_the_network_the_masks_of_prompted_frames(
     assert (other.ids, other.prompted) == ((1, 2), (2, 4))
     for index in range(len(IMAGES)):
         assert np.array_equal(other[index].masks, video[index].masks)
-    release.mask(2, 1, video[2].masks[0])
-    release.mask(4, 2, video[4].masks[1])
+    predictor.mask(2, 1, video[2].masks[0])
+    predictor.mask(4, 2, video[4].masks[1])
     results = list(other.propagate())
-    assert all(starmap(same, zip(results, passes(release), strict=True)))
+    assert all(starmap(same, zip(results, passes(predictor), strict=True)))
 
 
 def test_a_video_goes_on_after_a_restart_with_all_that_the_network_remembers(
@@ -272,16 +274,24 @@ CASES = {
 }
 
 
+QUICK = ("click", "correct")
+"""Those that each run of the tests takes."""
+
+
 def settings_of(info: dict[str, Any]) -> dict[str, Any]:
     from tests.models.sam2_videos import settings_of
 
     return vars(settings_of(info["settings"]))
 
 
-@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize(
-    ("file", "case"), [(file, case) for file, each in CASES.items() for case in each.split()]
+    ("file", "case"),
+    [
+        pytest.param(file, case, marks=() if case in QUICK else pytest.mark.slow)
+        for file, each in CASES.items()
+        for case in each.split()
+    ],
 )
 def test_the_steps_of_the_release_give_its_golden_masks(
     network: Prepared[SAM2], shared: Path, file: str, case: str

@@ -148,11 +148,12 @@ def test_an_archive_holds_what_a_folder_would(lite: STCNLite, tmp_path: Path) ->
         assert "out/masks/00005.png" in archive.namelist()
 
 
-def test_coco_of_a_video_names_no_images_and_is_read_back(lite: STCNLite, tmp_path: Path) -> None:
+def test_coco_of_a_part_of_a_video_names_its_images_and_is_read_back(lite: STCNLite, tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.mp4", IMAGES)
     results = list(segue.track(segue.open_source(path, stride=2), MASKS[0], model=lite, device="cpu"))
     file = segue.save(results, tmp_path / "a.json", formats="coco", source=segue.open_source(path))["coco"]
-    assert not any("file_name" in image for image in json.loads(file.read_text())["images"])
+    images = json.loads(file.read_text())["images"]
+    assert [image["file_name"] for image in images] == [f"{result.index:05d}.jpg" for result in results]
     labels = read_labels(file, Video(path))
     for result in results:
         for number, mask in labels.planes(result.index).items():

@@ -4,6 +4,7 @@ It is never run. A line with an ``ignore`` must be refused, else the checkers sa
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import assert_type
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 
 import segue
+from segue import jobs
 from segue.metrics.evaluation import Evaluation
 from segue.models.stcn import STCNLite
 from segue.sessions.detected import DetectionSession
@@ -116,3 +118,11 @@ def networks() -> Iterator[object]:
     yield segue.foreground(IMAGES, model=segue.load("fgsegnet"))
     yield segue.instances(IMAGES, model=segue.load("msstsvis-lite"))
     yield segue.Prompter(IMAGE, segue.load("segue-prompt"))
+
+
+def outputs() -> Iterator[object]:
+    yield jobs.Outputs(folder="out")
+    yield jobs.Outputs(folder=Path("out"), formats=["png"], sound=False)
+    yield jobs.Outputs(formats="png,overlay")
+    yield jobs.Outputs(folder=3)  # type: ignore[arg-type]
+    yield segue.detector("nanodet", classes=["person", 3])

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from segue.batch import Ledger, Task
@@ -125,6 +126,76 @@ def test_the_same_list_again_adds_nothing_and_a_name_that_is_taken_is_an_error(o
             run_tasks([task_of(name, "another.mp4")], how, Watch())
     with Ledger(Path("out/.segue-batch") / LEDGER, create=False) as ledger:
         assert [row.name for row in ledger.tasks()] == ["clip", "two/clip", "third"]
+
+
+def region(path: Path, size: int = 9) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(path, np.full((size, size, 3), 255, np.uint8))
+    return str(path)
+
+
+@pytest.mark.parametrize("form", ["--roi {}", "--roi={}", "--scene {}"])
+def test_files_of_a_batch_count_by_their_content_wherever_they_lie(
+    opened: Any, tmp_path: Path, form: str
+) -> None:
+    def run(path: str, **fields: Any) -> None:
+        words = tuple(form.format(path).split(" "))
+        how = JobConfig(output="out", command="foreground", options=words, resume=True)
+        run_tasks([task_of("clip", **{words[0][2:].partition("=")[0]: path})], how, Watch())
+
+    run(region(tmp_path / "mine" / "area.png"))
+    (tmp_path / "mine" / "area.png").rename(tmp_path / "area.png")
+    run(str(tmp_path / "area.png"))
+    run("area.png")  # from the folder of the command
+    region(tmp_path / "area.png", size=11)
+    with pytest.raises(SegueError, match="this batch was begun with options"):
+        run("area.png")
+
+
+def test_files_of_a_row_count_by_their_content_wherever_they_lie(opened: Any, tmp_path: Path) -> None:
+    def row(name: str, path: str, *, source: str = "clip.mp4") -> Task:
+        return replace(task_of(name, source, roi=path), arguments=("--roi", path))
+
+    how = JobConfig(output="out", command="foreground", resume=True)
+    run_tasks([row("clip", region(tmp_path / "mine" / "area.png"))], how, Watch())
+    (tmp_path / "mine" / "area.png").rename(tmp_path / "area.png")
+    run_tasks([row("clip", str(tmp_path / "area.png"))], how, Watch())
+    other = row("other", region(tmp_path / "other.png", size=11))
+    run_tasks([row("clip", str(tmp_path / "area.png")), other], how, Watch())
+    # Two rows of one video whose files are equal are two results, as before.
+    twins = [row(name, region(tmp_path / f"{name}.png", 13), source="two.mp4") for name in ("x", "y")]
+    for _ in range(2):
+        run_tasks(twins, how, Watch())
+    with Ledger(Path("out/.segue-batch") / LEDGER, create=False) as ledger:
+        assert [item.name for item in ledger.tasks()] == ["clip", "other", "x", "y"]
+
+
+def test_weights_of_a_batch_count_by_their_content_wherever_they_lie(opened: Any, tmp_path: Path) -> None:
+    def run(path: Path) -> None:
+        job = TrackJob(source=VideoSource(place="x"), model=Model(name="stcn-lite", weights=path))
+        how = JobConfig(output="out", options=("--weights", str(path)), resume=True)
+        run_tasks([replace(task_of("clip"), job=job)], how, Watch())
+
+    (tmp_path / "a.safetensors").write_bytes(b"weights")
+    run(tmp_path / "a.safetensors")
+    (tmp_path / "a.safetensors").rename(tmp_path / "b.safetensors")
+    run(tmp_path / "b.safetensors")
+    (tmp_path / "b.safetensors").write_bytes(b"others")
+    with pytest.raises(SegueError, match="this batch was begun with weights"):
+        run(tmp_path / "b.safetensors")
+
+
+def test_a_batch_of_an_earlier_version_which_recorded_paths_goes_on(opened: Any, tmp_path: Path) -> None:
+    path = region(tmp_path / "area.png")
+    how = JobConfig(output="out", command="foreground", options=("--roi", path), resume=True)
+    task = replace(task_of("clip", roi=path), arguments=("--roi", path))
+    (tmp_path / "out/.segue-batch").mkdir(parents=True)
+    with Ledger(Path("out/.segue-batch") / LEDGER) as ledger:
+        ledger.settle({"do": "foreground", "options": ["--roi", path], "weights": {"median": None}})
+        ledger.add([task])
+    run_tasks([task], how, Watch())
+    with Ledger(Path("out/.segue-batch") / LEDGER, create=False) as ledger:
+        assert [item.name for item in ledger.tasks()] == ["clip"]
 
 
 def test_the_report_of_a_batch_replaces_only_its_own(opened: Any, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ EVENTS = {
     "keep",
     "background",
 }
-OF_SOURCES = {"start", "end", "stride", "colour", "layout"}  # as open_source has them
+OF_SOURCES = {"start", "end", "stride", "colour", "layout", "max_size"}  # as open_source has them
 NOT_IN_PYTHON = {*EVENTS, "explain"}
 
 

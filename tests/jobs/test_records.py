@@ -41,6 +41,7 @@ def test_a_record_says_nothing_of_places_and_passwords(tmp_path: Path) -> None:
     assert found["outputs"] == {
         "formats": ["png"],
         "side_by_side": True,
+        "sound": True,
         "whole": False,
         "rotate": "90s",
     }

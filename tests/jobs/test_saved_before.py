@@ -50,8 +50,11 @@ def test_an_interrupted_run_of_an_earlier_version_goes_on(
     masks = sorted(path.name for path in (tmp_path / "whole" / "masks").glob("*.png"))
     assert len(masks) == 12
     for name in masks:
-        one, other = (read_index_mask(tmp_path / folder / "masks" / name) for folder in (kind, "whole"))
-        np.testing.assert_array_equal(one, other)
+        # Masks of the earlier version stay: its tracker lost the fish on frame 4.
+        saved = SAVED / kind / "masks" / name
+        expected = saved if saved.exists() else tmp_path / "whole" / "masks" / name
+        found = read_index_mask(tmp_path / kind / "masks" / name)
+        np.testing.assert_array_equal(found, read_index_mask(expected))
 
 
 def test_records_of_jobs_are_read() -> None:

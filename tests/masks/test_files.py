@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -110,6 +111,33 @@ def test_images_that_are_no_masks_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "lossy.jpg")
     with pytest.raises(SourceError):
         read_index_mask(tmp_path / "lossy.jpg")
+
+
+def test_masks_of_floats_are_read_where_they_are_whole_numbers(tmp_path: Path) -> None:
+    mask = np.arange(12, dtype=np.float32).reshape(3, 4)
+    Image.fromarray(mask).save(tmp_path / "a.tif")  # as Fiji saves 32 bits
+    np.testing.assert_array_equal(read_index_mask(tmp_path / "a.tif"), mask.astype(np.uint16))
+    for wrong in (mask / 3, np.full_like(mask, np.nan)):
+        Image.fromarray(wrong).save(tmp_path / "b.tif")
+        with pytest.raises(SourceError, match="values that are no whole numbers"):
+            read_index_mask(tmp_path / "b.tif")
+
+
+def test_files_of_other_kinds_are_called_what_they_are(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.ones((3, 4), np.uint8))
+    with pytest.raises(SourceError, match=r"a\.npy: a NumPy array; load it in Python"):
+        read_index_mask(tmp_path / "a.npy")
+    Image.fromarray(np.ones((3, 4), np.uint8)).save(tmp_path / "a.gif")
+    with pytest.raises(SourceError, match=r"a\.gif: a GIF; save it as PNG"):
+        read_index_mask(tmp_path / "a.gif")
+
+
+def test_palettes_read_by_pillow_are_ids_and_by_opencv_colours(tmp_path: Path) -> None:
+    """As docs/formats.md says."""
+    mask = np.arange(4, dtype=np.uint8)[None].repeat(2, 0)
+    write_index_mask(tmp_path / "a.png", mask)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), mask)
+    assert cv2.imread(str(tmp_path / "a.png"), 0)[0].tolist() == [0, 38, 75, 113]
 
 
 def test_missing_and_damaged_masks_are_named(tmp_path: Path) -> None:

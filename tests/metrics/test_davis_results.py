@@ -216,8 +216,8 @@ def test_masks_without_a_folder_are_scored_as_those_of_the_only_sequence(
         evaluate_davis(tmp_path / "masks", davis)  # which of two it is cannot be known
 
 
-def test_results_that_are_numbered_from_one_are_remarked(tmp_path: Path) -> None:
-    """All scored frames have a result, of the frame before."""
+def test_results_that_are_numbered_from_another_frame_on_are_refused(tmp_path: Path) -> None:
+    """All scored frames have a result, of the frame before: the score would be that of the wrong frames."""
     truth = moving_squares(frames=6)
     davis = save_davis(tmp_path / "davis", {"bear": truth}, "val")
     folder = tmp_path / "results" / "bear"
@@ -225,6 +225,9 @@ def test_results_that_are_numbered_from_one_are_remarked(tmp_path: Path) -> None
     assert not evaluate_davis(tmp_path / "results", davis).remarks
     for number in reversed(range(6)):
         (folder / f"{number:05d}.png").rename(folder / f"{number + 1:05d}.png")
+    with pytest.raises(DatasetError, match="bear: results are numbered 1 to 6, its frames 0 to 5; each"):
+        evaluate_davis(tmp_path / "results", davis)
+    (folder / "00000.png").write_bytes((folder / "00001.png").read_bytes())
     remarks = evaluate_davis(tmp_path / "results", davis).remarks
     assert any("not in the set were not used: bear 00006" in remark for remark in remarks)
 

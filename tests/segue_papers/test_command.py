@@ -121,6 +121,23 @@ def test_commands_of_a_table_are_printed_and_not_run(command: Command, davis: Pa
     assert not (tmp_path / "tables").exists()
 
 
+@pytest.mark.usefixtures("workers_here")
+def test_the_printed_command_of_a_row_prints_what_the_paper_published(
+    command: Command, davis: Path, tmp_path: Path
+) -> None:
+    order = ("reproduce", "stm", "davis-2017", "--data", f"davis={davis}", "--model", "stcn-lite", *SMALL)
+    lines = command(*order, "-o", "out", "--commands").out.splitlines()[1:]
+    (line,) = (line for line in lines if not line.startswith("#"))
+    again = command(*shlex.split(line)[1:], "--workers", 1, "-q")
+    assert again.code == 0, again.err
+    published = again.out.splitlines()[-1]
+    assert published.startswith("published: stm davis-2017, STM: ")
+    (of_paper,) = (one for one in TABLES if (one.paper, one.name) == ("stm", "davis-2017"))
+    (row,) = (row for row in of_paper.rows if row.name == "STM")
+    for value in row.published.values():
+        assert f"{value:.1f}" in published
+
+
 def test_rows_that_cannot_run_are_listed_with_what_they_lack(
     command: Command, davis: Path, tmp_path: Path
 ) -> None:

@@ -1144,7 +1144,7 @@ def test_two_people_work_at_one_project_and_edits_of_the_same_frame_are_refused(
     with pytest.raises(ConflictError, match="frame 3 was changed by Ann in the meantime"):
         ask("click", frame=3, object=1, points=[(20, 30, True)], seen=seen, user="Ben")
     ask("comment", text="too small", object=1, frame=3, user=" Ben ")
-    ask("resolve", comment=1, user="Ann")
+    ask("resolve", comment=1, seen=backend.project.revision, user="Ann")
 
     known = ask("hello", user="Ann")
     about = {"id": 1, "object": 1, "frame": 3, "text": "too small", "user": "Ben", "resolved": "Ann"}

@@ -71,6 +71,33 @@ def test_undo_takes_back_the_step_that_was_seen_alone(backend: AnnotateBackend, 
         ask("undo", redo=True, entry=history["entries"]["redo"], user="Ann")
 
 
+def test_a_comment_is_resolved_or_opened_again_only_as_it_was_seen(
+    backend: AnnotateBackend, ask: Ask
+) -> None:
+    number = ask("comment", text="too small", frame=3, user="Ann")["comment"]
+    seen = ask("hello")["revision"]
+    ask("resolve", comment=number, seen=seen, user="Ben")
+    with pytest.raises(ConflictError, match="the comment was changed by Ben in the meantime"):
+        ask("resolve", comment=number, seen=seen, resolved=False, user="Ann")
+    ask("resolve", comment=number, seen=seen, user="Ann")  # is so already: Ben was first
+    assert [one["resolved"] for one in backend.project.comments()] == ["Ben"]
+    click(ask, 3, 20, 30)  # other changes do not count
+    ask("resolve", comment=number, seen=seen + 1, resolved=False, user="Ann")
+    assert [one["resolved"] for one in backend.project.comments()] == [""]
+
+
+def test_a_comment_that_was_undone_does_not_give_its_id_to_another(
+    backend: AnnotateBackend, ask: Ask
+) -> None:
+    first = ask("comment", text="too small", frame=3, user="Ann")["comment"]
+    seen = ask("hello")["revision"]
+    ask("undo", user="Ann")
+    second = ask("comment", text="too large", frame=3, user="Ann")["comment"]
+    with pytest.raises(ConflictError, match="this comment no longer exists"):
+        ask("resolve", comment=first, seen=seen, user="Ben")
+    assert [(one["id"], one["resolved"]) for one in backend.project.comments()] == [(second, "")]
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -35,6 +35,7 @@ from segue_web.exports import Snapshot, export_formats, export_job, remove_unfin
 from segue_web.project.importing import effects
 from segue_web.project.project import FrameAnnotation, Project
 from segue_web.video import Video
+from tests.formats.test_sound import film, heard, pitch, pitch_at
 from tests.segue_web.videos import numbered, write_video
 
 FORMATS = export_formats()
@@ -173,6 +174,22 @@ def test_overlay(video: Video, taken: Snapshot, masks: np.ndarray, tmp_path: Pat
     assert (shown.count, shown.size) == (COUNT, SIZE)
     change = abs(shown.frame(3).image.astype(int) - video.frame(3).image).sum(axis=2)
     assert change[masks[3] > 0].mean() > 5 * change[:28][masks[3][:28] == 0].mean()
+
+
+@pytest.mark.parametrize("form", ["overlay", "prores", "vp9"])
+def test_exported_videos_have_the_sound_of_their_frames(form: str, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    video = Video(film(tmp_path / "loud.mp4"))
+    mask = np.zeros(video.size, np.uint8)
+    mask[10:30, 10:30] = 1
+    span = range(22, 32)
+    masks = {index: lengths(mask) for index in span}
+    taken = Snapshot(video.size, {1: "ring"}, masks, span=span, frames=span, colours={"ring": "#ff0000"})
+    target = tmp_path / "out" / f"part{FORMATS[form].suffix}"
+    assert list(export_job(SimpleNamespace(video=video), taken, form, target)) == list(span)
+    times, _ = heard(target)
+    assert times[-1] - times[0] == pytest.approx(1, abs=0.1)
+    assert pitch_at(target, times[0] + 0.05) == pytest.approx(pitch(2), abs=5)
 
 
 @pytest.mark.parametrize(

@@ -151,9 +151,9 @@ def test_who_resolves_a_comment_first_stays(backend: AnnotateBackend, rounds: in
         for number in range(1, rounds + 1):
             await both(backend, {"op": "comment", "text": "look", "user": "Cem"})
             people = ("Ann", "Ben") if number % 2 else ("Ben", "Ann")
-            done = await both(
-                backend, *({"op": "resolve", "comment": number, "user": user} for user in people)
-            )
+            seen = backend.project.revision
+            wish = {"op": "resolve", "comment": number, "seen": seen}
+            done = await both(backend, *(wish | {"user": user} for user in people))
             assert done == [{}, {}]
             assert backend.project.comments()[-1]["resolved"] == people[0]
 
@@ -355,6 +355,7 @@ ELSEWHERE = {
     "shape_key": test_of_two_who_move_the_corners_of_a_shape_the_second_is_told,
     "remove": test_an_object_is_removed_by_one_and_changed_by_nobody_then,
     "judge": "tests/segue_web/test_changes.py",
+    "resolve": "tests/segue_web/test_conflicts.py",
     "candidates": "changes nothing",
 }
 """What drives the others."""

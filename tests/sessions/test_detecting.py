@@ -154,13 +154,14 @@ def test_a_box_with_a_doubtful_mask_comes_after_a_weaker_one_with_a_sure_mask() 
         (("dog", "cat"), ["dog", "cat"]),
         (frozenset({"dog"}), ["dog"]),
         ([], []),
+        (["dog", 3], ["dog", "3"]),
     ],
 )
 def test_classes_are_names(said: Any, found: Any) -> None:
     assert as_classes(said) == found
 
 
-@pytest.mark.parametrize("wrong", [3, ["dog", 3], {"dog": 1}, iter(["dog"])])
+@pytest.mark.parametrize("wrong", [3, ["dog", 3.5], ["dog", True], {"dog": 1}, iter(["dog"])])
 def test_classes_that_are_no_names_are_refused(wrong: Any) -> None:
     with pytest.raises(ArgumentError):
         as_classes(wrong)

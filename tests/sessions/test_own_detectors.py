@@ -190,3 +190,26 @@ def test_texts_go_with_detectors_that_know_classes() -> None:
 
 def test_phrases_are_the_names_of_what_is_looked_for() -> None:
     assert detector(text="people, vehicles", device="cpu").names == {1: "people", 2: "vehicles"}
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scores", "warning"),
+    [
+        ([[10, 10, 30, np.nan], BOXES[0]], [0.9, 0.6], "boxes or scores that are no numbers"),
+        ([[10, 10, np.inf, 30], BOXES[0]], [0.9, 0.6], "boxes or scores that are no numbers"),
+        ([BOXES[1], BOXES[0]], [np.nan, 0.6], "boxes or scores that are no numbers"),
+        ([[60, 40, 20, 20], BOXES[0]], [0.9, 0.6], "second corner is left of or above the first"),  # w, h
+    ],
+)
+def test_boxes_that_say_no_place_are_warned_of_and_the_others_are_found(
+    boxes: Any, scores: list[float], warning: str
+) -> None:
+    find = detector(lambda image: (np.array(boxes, float), np.array(scores)), refine="none")
+    with pytest.warns(UserWarning, match=warning):
+        assert finds(find) == [(None, 0.6, (40, 30, 70, 50))]
+
+
+def test_boxes_outside_the_image_are_left_out_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    find = detector(lambda image: np.array([[-40.0, -30, -5, -5], [0, 0, 0, 0], BOXES[0]]), refine="none")
+    assert finds(find) == [(None, 1.0, (40, 30, 70, 50))]
+    assert not recwarn

@@ -89,8 +89,8 @@ def test_coco_holds_images_annotations_and_categories(tmp_path: Path) -> None:
     data = json.loads((tmp_path / "a.json").read_text())
     assert [(image["id"], image.get("file_name"), image["frame_index"]) for image in data["images"]] == [
         (1, "x.jpg", 0),
-        (2, None, 1),
-        (3, None, 2),
+        (2, "00001.jpg", 1),
+        (3, "00002.jpg", 2),
     ]
     assert {(image["height"], image["width"]) for image in data["images"]} == {(12, 16)}
     assert data["categories"] == [{"id": 1, "name": "dog"}, {"id": 2, "name": "object"}]

@@ -233,13 +233,14 @@ def test_resuming_needs_masks_and_excludes_overwriting(tmp_path: Path) -> None:
         open_sinks(tmp_path, ["png"], video(), resume=True, overwrite=True)
 
 
-def test_settings_of_events_are_found_by_their_earlier_names(tmp_path: Path) -> None:
-    options = SinkOptions(events=EventSettings(notify="http://127.0.0.1:9/"))
-    assert options.notify == "http://127.0.0.1:9/"
-    assert options.zones == ()
-    with pytest.raises(AttributeError, match="SinkOptions has no zone"):
-        options.zone  # noqa: B018
-    with open_sinks(tmp_path, ["events"], video(), zones=(Zone.parse("door=0,0 9,9"),)).sink as sink:
+def test_settings_of_events_go_in_one_value(tmp_path: Path) -> None:
+    """Names of earlier clones for each of them are gone."""
+    events = EventSettings(zones=(Zone.parse("door=0,0 9,9"),))
+    with pytest.raises(AttributeError):
+        SinkOptions(events=events).zones  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(TypeError, match="zones"):
+        open_sinks(tmp_path / "no", ["events"], video(), zones=events.zones)
+    with open_sinks(tmp_path, ["events"], video(), events=events).sink as sink:
         for frame in video():
             sink.write(frame, segment(frame))
     assert (tmp_path / "events.counts.csv").exists()

@@ -1,22 +1,10 @@
-"""Names of version 0.1.0 that have moved still work."""
+"""Packages have the names of the modules that they were."""
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 
 import pytest
-
-from segue.utils.moved import NEW_NAMES
-
-
-@pytest.mark.parametrize("old", [old for old, new in NEW_NAMES.items() if new])
-def test_a_module_is_found_by_its_earlier_name(old: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, old, raising=False)
-    with pytest.warns(DeprecationWarning, match=NEW_NAMES[old]):
-        module = import_module(old)
-    assert module is import_module(NEW_NAMES[old])
-    assert module.__spec__.name == module.__name__ == NEW_NAMES[old]
 
 
 @pytest.mark.parametrize(

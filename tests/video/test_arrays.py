@@ -96,7 +96,7 @@ def test_an_iterator_is_read_once_in_the_thread_of_the_caller() -> None:
     [
         (np.zeros((4, 5, 3), np.float32), "uint8, not float32; scale to 0..255"),
         (np.zeros((4, 5, 3), np.int64), "uint8, not int64"),
-        (np.zeros((3, 40, 50), np.uint8), r"\(3, 40, 50\); move the channels last, or give layout=.tchw"),
+        (np.zeros((3, 40, 50), np.uint8), r"\(3, 40, 50\); give layout=.tchw"),
         (np.zeros((4, 5, 7), np.uint8), r"\(H, W, 3\), not \(4, 5, 7\)"),
         (np.zeros((0, 5, 3), np.uint8), "5x0 are refused"),
         ("text", "not str"),

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 
+from segue.api.names import suggests_names
 from segue.api.results import Colour, Layout, Position, Progress, Results, results_of
 from segue.entries import Detector
 from segue.flow.providers import FlowName
@@ -22,6 +23,7 @@ from segue.video import Source
 from segue.video.sources.given import SourceLike
 
 
+@suggests_names
 def foreground(
     source: Source | SourceLike,
     *,
@@ -50,6 +52,7 @@ def foreground(
     fast: bool = False,
     colour: Colour = "rgb",
     layout: Layout = "thwc",
+    max_size: int | None = None,
     start: Position | None = None,
     end: Position | None = None,
     stride: int = 1,
@@ -102,6 +105,7 @@ def foreground(
         colour: order of the channels of arrays and tensors, also of ``scene``; ``bgr`` is that of
             ``cv2.imread``.
         layout: axes of arrays and tensors; ``tchw`` has the channels first.
+        max_size: maximum longer side in pixels; larger frames are reduced by averaging.
         start: first frame that is read: an int counts frames, a float seconds, a string is either ("250",
             "12.5s", "1:30"). Frames keep the index of the source.
         end: end before this frame, written like ``start``.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from segue.api.names import suggests_names
 from segue.api.results import Colour, Layout, Position, Progress, Results, results_of
 from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
@@ -19,6 +20,7 @@ from segue.video.sources.given import SourceLike
 from segue.weights.default import default_model
 
 
+@suggests_names
 def instances(
     source: Source | SourceLike,
     *,
@@ -36,6 +38,7 @@ def instances(
     fast: bool = False,
     colour: Colour = "rgb",
     layout: Layout = "thwc",
+    max_size: int | None = None,
     start: Position | None = None,
     end: Position | None = None,
     stride: int = 1,
@@ -71,6 +74,7 @@ def instances(
         fast: half precision or 8-bit integers if they are faster on the device; detectors: float32.
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
         layout: axes of arrays and tensors; ``tchw`` has the channels first.
+        max_size: maximum longer side in pixels; larger frames are reduced by averaging.
         start: first frame that is read: an int counts frames, a float seconds, a string is either ("250",
             "12.5s", "1:30"). Frames keep the index of the source.
         end: end before this frame, written like ``start``.

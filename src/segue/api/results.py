@@ -11,13 +11,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar, cast
+from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
 
 import numpy as np
 
 from segue.api.slides import MAX_SLIDES, WIDTH, Slides
+from segue.api.tables import ResultTables
 from segue.errors import ArgumentError, SegueError, SinkError, memory_errors
-from segue.formats.tables import table_of
 from segue.inference.cpu.forms import recorded
 from segue.jobs.frame_loop import FrameLoop
 from segue.jobs.observer import Observer
@@ -37,9 +37,6 @@ from segue.utils.inputs import kind_of, user_path
 from segue.video import Source, open_source
 from segue.video.decoding.readers import Colour as Colour
 from segue.video.sources.given import SourceLike
-
-if TYPE_CHECKING:
-    import pandas
 
 S = TypeVar("S", bound=Session, covariant=True)
 
@@ -80,7 +77,7 @@ def return_image(image: Image, index: int) -> Image:
     return image
 
 
-class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Generic[S]):
+class Results(ResultTables, Iterator[Segmentation], AbstractContextManager["Results[Any]"], Generic[S]):
     """An iterator over the results of a source, in order, each computed on demand.
 
     Consume it once, with ``for`` or :meth:`save`. The source is closed after the last
@@ -177,28 +174,12 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
     def __bool__(self) -> bool:
         return True
 
-    def to_df(self) -> pandas.DataFrame:
-        """Convert all results to a pandas table, like :meth:`to_pandas`.
-
-        Returns:
-            A ``pandas.DataFrame`` with a row for each visible object of each frame.
-
-        Raises:
-            SegueError: pandas is not installed, or some results have been taken by another thread.
-        """
-        return self.to_pandas()
-
-    def to_pandas(self) -> pandas.DataFrame:
-        """Convert all results to a pandas table with a row for each visible object of each frame.
-
-        Returns:
-            A ``pandas.DataFrame`` with ``frame``, ``time``, ``id``, ``label``, ``score``, ``area``, and the
-            box in pixels as ``x0``, ``y0``, ``x1``, ``y1``.
-
-        Raises:
-            SegueError: pandas is not installed, or some results have been taken by another thread.
-        """
-        return table_of(self)
+    def __getitem__(self, index: object) -> NoReturn:
+        """Results come in order and once: say how to take one."""
+        raise TypeError(
+            f"results[{index!r}]: results are computed one after the other; take them with "
+            "`for result in results`, or keep all: results = list(results)"
+        )
 
     def show(self, *, most: int = MAX_SLIDES, width: int = WIDTH) -> Slides:
         """Compute all results and show them in a notebook, with a slider over the frames.
@@ -251,6 +232,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         overwrite: bool = False,
         side_by_side: bool = False,
         whole: bool = False,
+        sound: bool = True,
         resume: bool = False,
     ) -> dict[str, Path]:
         """Write the results while they are computed, and their job as ``job.json``.
@@ -264,6 +246,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
             overwrite: replace existing files.
             side_by_side: show the original frame next to the overlay.
             whole: write whole masks, including hidden parts, in formats whose objects may overlap.
+            sound: copy the sound of a video file into overlays and cut-out videos.
             resume: continue the interrupted run of this folder.
 
         Returns:
@@ -284,11 +267,11 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
                 "formats": formats or MASKS,
                 "side_by_side": side_by_side,
                 "whole": whole,
+                "sound": sound,
             }
             return write_archive(user_path(path), overwrite, lambda folder: self.save(folder, **options))
-        outputs = _outputs(
-            path, formats=formats, side_by_side=side_by_side, whole=whole, overwrite=overwrite, resume=resume
-        )
+        choices = {"side_by_side": side_by_side, "whole": whole, "sound": sound}
+        outputs = _outputs(path, formats=formats, overwrite=overwrite, resume=resume, **choices)
         if inspect.getgeneratorstate(self._pairs) != inspect.GEN_CREATED:
             raise SegueError("save before any result is taken, or give segue.save a list of results")
         self.job = self.job.model_copy(update={"outputs": outputs})
@@ -343,7 +326,14 @@ def runtime_object(value: Any) -> Any:
     return value if isinstance(value, (str, os.PathLike, NoneType)) else RuntimeObject.of(value)
 
 
-READING: dict[str, Any] = {"colour": "rgb", "layout": "thwc", "start": None, "end": None, "stride": 1}
+READING: dict[str, Any] = {
+    "colour": "rgb",
+    "layout": "thwc",
+    "start": None,
+    "end": None,
+    "stride": 1,
+    "max_size": None,
+}
 """Arguments that say how a source is read, with their defaults."""
 
 
@@ -422,6 +412,7 @@ def save(
     overwrite: bool = False,
     side_by_side: bool = False,
     whole: bool = False,
+    sound: bool = True,
 ) -> dict[str, Path]:
     """Write results to files, while they are computed.
 
@@ -442,6 +433,7 @@ def save(
         side_by_side: show the original frame next to the overlay.
         whole: write the whole mask of each object, including hidden parts, in ``coco``, ``coco-polygons``,
             ``ytvis``, ``mot`` and ``yolo``; other formats contain only the visible part.
+        sound: copy the sound of a video file into overlays and cut-out videos.
 
     Returns:
         The file or folder of each format.
@@ -450,15 +442,13 @@ def save(
         SinkError: the output exists, cannot be written, or needs a source.
         ArgumentError: an argument has the wrong type.
     """
+    choices: dict[str, Any] = {"side_by_side": side_by_side, "whole": whole, "sound": sound}
     if isinstance(results, Results):
-        return results.save(
-            path, formats=formats, overwrite=overwrite, side_by_side=side_by_side, whole=whole
-        )
+        return results.save(path, formats=formats, overwrite=overwrite, **choices)
     if is_archive(path):
-        options: dict[str, Any] = {"formats": formats or MASKS, "source": source}
-        options |= {"side_by_side": side_by_side, "whole": whole}
+        options = {"formats": formats or MASKS, "source": source, **choices}
         return write_archive(user_path(path), overwrite, lambda folder: save(results, folder, **options))
-    choices: dict[str, Any] = {"overwrite": overwrite, "side_by_side": side_by_side, "whole": whole}
+    choices["overwrite"] = overwrite
     outputs = _outputs(path, formats=formats, **choices)
     folder = user_path(path)
     given_formats = outputs.formats or ()

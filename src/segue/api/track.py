@@ -9,6 +9,7 @@ from typing import Any, Literal, TypedDict, Unpack, overload
 
 import torch
 
+from segue.api.names import suggests_names
 from segue.api.results import (
     Colour,
     Layout,
@@ -53,6 +54,7 @@ class TrackArguments(TypedDict, total=False):
     fast: bool
     colour: Colour
     layout: Layout
+    max_size: int | None
     start: Position | None
     end: Position | None
     stride: int
@@ -96,6 +98,7 @@ def track(
 ) -> Results[TrackSession]: ...
 
 
+@suggests_names
 def track(
     source: Source | SourceLike,
     prompts: Mapping[int, PromptsLike] | PromptsLike | Auto | None = None,
@@ -124,6 +127,7 @@ def track(
     fast: bool = False,
     colour: Colour = "rgb",
     layout: Layout = "thwc",
+    max_size: int | None = None,
     start: Position | None = None,
     end: Position | None = None,
     stride: int = 1,
@@ -177,6 +181,7 @@ def track(
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``. It also counts
             for masks in colours (H, W, 3).
         layout: axes of arrays and tensors; ``tchw`` has the channels first.
+        max_size: maximum longer side in pixels; larger frames are reduced by averaging.
         start: first frame that is read: an int counts frames, a float seconds, a string is either ("250",
             "12.5s", "1:30"). Frames keep the index of the source.
         end: end before this frame, written like ``start``.
@@ -223,11 +228,10 @@ def track(
             raise ArgumentError("text says what to look for; leave out prompts")
         prompts = replace(prompts or Auto(), text=text)
     if isinstance(prompts, Auto):
+        finds = "Auto" if text is None else "text"
         for argument, value in {"required": required, **marks}.items():
             if value is not None:
-                raise ArgumentError(
-                    f"{argument} goes with prompts; with Auto objects are looked for on every frame"
-                )
+                raise ArgumentError(f"{argument} goes with prompts; {finds} finds the objects; leave one out")
         return results_of(TrackJob, arguments, finding=_detector_config(prompts))
     collected = collect_prompts(prompts, **marks, size=opened.size)
     return results_of(TrackJob, arguments, prompts=stored_prompts(collected, opened), required=required)

@@ -15,6 +15,7 @@ import torch
 
 from segue.api.results import Colour, Layout, Position, ReadAgain, opened_source, save
 from segue.api.slides import MAX_SLIDES, WIDTH, Slides
+from segue.api.tables import ResultTables
 from segue.errors import PromptError, SegueError, SourceError
 from segue.models.base import Schedule, TrackNetwork
 from segue.prompt_inputs import PromptArguments, PromptsLike, check_frame, check_id, collect_prompts
@@ -37,7 +38,7 @@ from segue.video.sources.given import SourceLike
 from segue.weights import Prepared
 
 
-class Video(AbstractContextManager["Video"]):
+class Video(ResultTables, AbstractContextManager["Video"]):
     """Objects in a video whose frames can be read in any order: a file, a folder of images or arrays.
 
     Add prompts on any frame, propagate the masks forwards and backwards, correct any frame, and propagate
@@ -64,6 +65,7 @@ class Video(AbstractContextManager["Video"]):
         colour: order of the channels of arrays and tensors, and of masks in colours; ``bgr`` is that of
             ``cv2.imread``.
         layout: axes of arrays and tensors; ``tchw`` has the channels first.
+        max_size: maximum longer side in pixels; larger frames are reduced by averaging.
         start: first frame that is read: an int counts frames, a float seconds, a string is either ("250",
             "12.5s", "1:30"). Frames keep the index of the source.
         end: end before this frame, written like ``start``.
@@ -102,11 +104,13 @@ class Video(AbstractContextManager["Video"]):
         fit: bool = False,
         colour: Colour = "rgb",
         layout: Layout = "thwc",
+        max_size: int | None = None,
         start: Position | None = None,
         end: Position | None = None,
         stride: int = 1,
     ) -> None:
         reading = {"colour": colour, "layout": layout, "start": start, "end": end, "stride": stride}
+        reading["max_size"] = max_size
         self._arguments: dict[str, Any] = {"source": source, "model": model, "weights": weights}
         self._arguments |= {"prompter": prompter, "schedule": schedule, "device": device, "fast": fast}
         self._arguments |= {"fit": fit, **reading}
@@ -289,6 +293,7 @@ class Video(AbstractContextManager["Video"]):
         overwrite: bool = False,
         side_by_side: bool = False,
         whole: bool = False,
+        sound: bool = True,
     ) -> dict[str, Path]:
         """Write the results of all tracked frames to files; see :func:`segue.save`.
 
@@ -299,6 +304,7 @@ class Video(AbstractContextManager["Video"]):
             overwrite: replace existing files.
             side_by_side: show the original frame next to the overlay.
             whole: write whole masks, including hidden parts, in formats whose objects may overlap.
+            sound: copy the sound of a video file into overlays and cut-out videos.
 
         Returns:
             The file or folder of each format.
@@ -308,8 +314,8 @@ class Video(AbstractContextManager["Video"]):
             SegueError: nothing is tracked yet.
         """
         results = iter(self)
-        options: dict[str, Any] = {"overwrite": overwrite, "side_by_side": side_by_side, "whole": whole}
-        return save(results, path, formats=formats, source=self.source, **options)
+        options: dict[str, Any] = {"side_by_side": side_by_side, "whole": whole, "sound": sound}
+        return save(results, path, formats=formats, source=self.source, overwrite=overwrite, **options)
 
     def show(self, *, most: int = MAX_SLIDES, width: int = WIDTH) -> Slides:
         """Show the results of all tracked frames in a notebook, with a slider.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_args
 
 from segue.batch.places import without_secrets
@@ -114,20 +115,21 @@ class Ledger(AbstractContextManager["Ledger"]):
         with self._errors("read" if statement.startswith("select") else "written"):
             return self._base.execute(statement, values).fetchall()
 
-    def settle(self, settings: dict[str, Any]) -> None:
+    def settle(self, settings: dict[str, Any], earlier: Mapping[str, Any] = MappingProxyType({})) -> None:
         """Store the settings of a new batch, or check that they equal those of the resumed one.
 
         Args:
             settings: JSON values by name.
+            earlier: the same settings as earlier versions recorded them, where that differs.
 
         Raises:
             SegueError: they differ.
         """
         for key, value in settings.items():
-            text = without_secrets(json.dumps(value))
+            text, other = (without_secrets(json.dumps(each)) for each in (value, earlier.get(key, value)))
             self._all("insert or ignore into settings values (?, ?)", key, text)
             ((recorded,),) = self._all("select value from settings where key = ?", key)
-            if recorded != text:
+            if recorded not in (text, other):
                 raise SegueError(
                     f"this batch was begun with {key} {recorded}, not {text}; give the same to go on, or "
                     "choose another output"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
-from typing import cast
+from typing import Any, cast
 from urllib.parse import quote
 
 from segue.batch.ledger import Ledger
@@ -24,8 +24,8 @@ from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY, LocalWorkers, OwnProcess, RayTasks, gpus_of
 from segue.errors import SegueError, SinkError
 from segue.jobs.plan import check_needs
-from segue.jobs.record import model_digest
-from segue.jobs.values import VideoJob, to_json
+from segue.jobs.record import files_of, model_digest, words_by_content
+from segue.jobs.values import Model, VideoJob, to_json
 from segue.registry import MODELS
 from segue.utils.cache import cache_folder
 from segue.utils.cancel import CancelToken, cancel_on_signals
@@ -110,14 +110,16 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
             mine = () if how.shard is None else (key_of(how.batch),)  # other parts may be at work
             shutil.rmtree(Path(how.output, MOVING, *mine), ignore_errors=True)
         ledger.recover()
-        by_key = {task.key: task for task in tasks}
         recorded = ledger.tasks()
+        paths, tasks = [task.key for task in tasks], _known_by_content(tasks)
+        by_key = dict(zip(paths, tasks, strict=True))  # ledgers of earlier versions have paths
+        by_key |= {task.key: task for task in tasks}
         current = [_with_current_job(task, by_key) for task in recorded]
         models = {job.model for job in jobs_of([*current, *tasks])}
-        used = {str(model.weights or model.name): model_digest(model) for model in sorted(models, key=str)}
-        ledger.settle({"do": how.command, "options": list(how.options), "weights": used})
+        ledger.settle(*_settings(how, models, jobs_of([*current, *tasks])))
         recorded_keys = {(task.source, task.arguments) for task in recorded}
-        if new := [task for key, task in by_key.items() if key not in recorded_keys]:
+        known = {id(by_key[key]) for key in recorded_keys & {*by_key}}
+        if new := [task for task in tasks if id(task) not in known]:
             check_names(task.name for task in (*current, *new))
             ledger.add(replace(task, identity=now) for task, now in in_threads(identity_now, new))
         for notice in check_recorded(ledger, current, how):
@@ -126,6 +128,37 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
             _check_addresses(waiting)
             _run_waiting(ledger, waiting, how, home, observer)
         return ledger.counts()["failed"]
+
+
+def _settings(
+    how: JobConfig, models: Collection[Model], jobs: Iterable[VideoJob]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What all runs of a batch share, by contents of files, and as earlier versions recorded it by paths."""
+    weights: dict[str, list[str | None]] = {}
+    for name, digest in sorted({(model.name, model_digest(model)) for model in models}, key=str):
+        weights.setdefault(name, []).append(digest)
+    by_path = {str(model.weights or model.name): model_digest(model) for model in sorted(models, key=str)}
+    options = words_by_content(how.options, set[Path]().union(*map(files_of, jobs)))
+    return (
+        {"do": how.command, "weights": weights, "options": list(options)},
+        {"weights": by_path, "options": list(how.options)},
+    )
+
+
+def _known_by_content(tasks: Sequence[Task]) -> list[Task]:
+    """Videos whose files, such as a region or weights, are known by their contents, wherever they lie.
+
+    Several that would then be the same one stay known by their paths.
+    """
+    by_content = [now for _, now in in_threads(_by_content, tasks)]
+    counts = Counter(task.key for task in by_content)
+    return [now if counts[now.key] == 1 else task for task, now in zip(tasks, by_content, strict=True)]
+
+
+def _by_content(task: Task) -> Task:
+    if task.job is None or not task.arguments:
+        return task
+    return replace(task, arguments=words_by_content(task.arguments, files_of(task.job)))
 
 
 def _with_current_job(task: Task, by_key: Mapping[tuple[str, tuple[str, ...]], Task]) -> Task:

@@ -110,7 +110,7 @@ detect = command(
             *("source.end", "source.stride", "source.duration", "source.max_size", "source.on_damage"),
             *("source.when_late", "source.hardware", "source.analyse", "finding.frames", "finding.every"),
             *("outputs.formats", "outputs.side_by_side", "outputs.whole", "outputs.rotate"),
-            "outputs.resume",
+            *("outputs.resume", "outputs.sound"),
         ),
         help={
             "source.place": "Image, video, image folder, glob, camera or address.",

@@ -27,6 +27,7 @@ from segue.metrics.data_sets import Request, data_sets
 from segue.metrics.evaluation import Evaluation
 from segue.reports import evaluation_values
 from segue.reports.terminal import Files, print_evaluation, progress
+from segue.utils.inputs import printable
 from segue.utils.notices import notice
 
 
@@ -47,6 +48,12 @@ def _run(
     context: typer.Context,
     dataset: Annotated[str, typer.Argument(help="Name of the data set.", show_default=False)],
     root: Annotated[Path, typer.Argument(help="Folder of the data set.", show_default=False)],
+    published: Annotated[
+        str | None,
+        typer.Option(
+            help="Numbers of a paper, printed after the scores; commands of `segue reproduce` have it."
+        ),
+    ] = None,
 ) -> None:
     """Run a model on a whole data set with its protocol, and score it.
 
@@ -76,11 +83,15 @@ def _run(
     if scored_here(request):
         evaluation = score_videos(request, how, failed)
         print_evaluation(evaluation)
+        if published is not None:
+            typer.echo(f"published: {printable(published)}")
         files.save(evaluation_values(evaluation))
     else:
         results = results_of(request, Path(how.output))
         typer.echo(f"results: {results}; the official server scores them", err=True)
         files.announce()
+        if published is not None:
+            typer.echo(f"published: {printable(published)}")
     if failed:
         raise typer.Exit(1)
 

@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 from pydantic import Field, TypeAdapter, field_validator
 
 from segue.entries import Format, Holds, SinkOptions
-from segue.errors import DatasetError, SegueError, SinkError
+from segue.errors import ArgumentError, DatasetError, SegueError, SinkError
 from segue.formats.base import FileSink, SpooledSink, Writer
 from segue.formats.files import DAMAGED, Files, json_entries
 from segue.formats.folders import DATA_SETS, FolderWriter
@@ -153,6 +153,9 @@ def _take(head: _Head, key: str, place: int, value: Any) -> None:
             raise DatasetError(f"two of its images are called {name}; export the video of one task")
 
 
+_ONE_FRAME = "give that of a frame: segue.Segmentation.from_coco(json.load(file)).prompts"
+
+
 def _choose_images(head: _Head, video: Frames) -> None:
     """Keep the images of this video, by the videos that the file lists, else by the folders of the images."""
     keep = {*head.images}
@@ -162,7 +165,7 @@ def _choose_images(head: _Head, video: Frames) -> None:
     elif len(head.images) > video.count:
         video_name = getattr(video, "name", None)
         keep = {name for name in head.images if video_name in name.replace("\\", "/").split("/")[:-1]}
-    check_images(len(keep or head.images), video)
+    check_images(len(keep or head.images), video, _ONE_FRAME)
     head.other_images = {item.get("id") for name, item in head.images.items() if keep and name not in keep}
     head.images = {
         name: item for name, item in head.images.items() if item.get("id") not in head.other_images
@@ -718,11 +721,10 @@ class CocoSink(SpooledSink):
         return map(json.loads, self._entries())
 
     def _images(self) -> Iterator[dict[str, Any]]:
-        names = self._names or ()
         for index, time, (height, width), _ in self._frames():
             yield {
                 "id": index + 1,
-                **({"file_name": names[index]} if index < len(names) else {}),
+                "file_name": _file_name(self._names, index),
                 "height": height,
                 "width": width,
                 "video_id": self._video_id,
@@ -899,9 +901,16 @@ def track_entry(
 
 
 def from_coco(
-    records: Iterable[Mapping[str, Any]], size: tuple[int, int], names: Mapping[int, str] | None
+    records: Iterable[Mapping[str, Any]] | Mapping[str, Any],
+    size: tuple[int, int] | None,
+    names: Mapping[int, str] | None,
+    index: int,
 ) -> Composed:
     """COCO results or annotations of one image; see :meth:`segue.Segmentation.from_coco`."""
+    if isinstance(records, Mapping):
+        records, size, names = _of_image(records, size, names, index)
+    if size is None:
+        raise ArgumentError("size: give height and width of the image of these records")
     canvas = Canvas.of(size)
     planes: list[BoolArray] = []
     ids: list[int] = []
@@ -919,6 +928,23 @@ def from_coco(
         score = record.get("score", record.get("predicted_iou"))
         scores.append(1.0 if score is None else float(score))
     return composed(planes, size, ids, labels, scores)
+
+
+def _of_image(
+    content: Mapping[str, Any], size: tuple[int, int] | None, names: Mapping[int, str] | None, index: int
+) -> tuple[list[Mapping[str, Any]], tuple[int, int], Mapping[int, str]]:
+    """Annotations, size and class names of one image of the content of a COCO file."""
+    try:
+        images = sorted(content["images"], key=lambda image: image.get("frame_index", image["id"]))
+        places = {image.get("frame_index", place): image for place, image in enumerate(images)}
+        if index not in places:
+            raise DatasetError(f"index: it has no image {index}; it has {len(images)} from {min(places)} on")
+        image = places[index]
+        named = {int(item["id"]): str(item["name"]) for item in content.get("categories", ())}
+        records = [item for item in content["annotations"] if item["image_id"] == image["id"]]
+        return records, size or (int(image["height"]), int(image["width"])), named | dict(names or {})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DatasetError(f"is no COCO file of annotations ({type(error).__name__}: {error})") from None
 
 
 def _read(files: Files, video: Frames) -> Labels:

@@ -24,6 +24,7 @@ from segue.formats.png import MaskFolderSink, records_of
 from segue.types import Frame, Image, IndexMask, Segmentation
 from segue.utils.files import prepare
 from segue.video.decoding.readers import DEFAULT_FPS
+from segue.video.decoding.sound import Sound
 
 ENCODINGS = {"prores": PRORES, "webm": VP9}
 
@@ -76,6 +77,7 @@ class CutOutVideoSink(Writer):
         pixel_aspect: width of a pixel by its height, for players.
         cut: cuts objects out.
         first: number of the first frame, at which the time code begins where the container has one.
+        sound: sound of the source, which is copied; None for none.
     """
 
     def __init__(
@@ -87,8 +89,9 @@ class CutOutVideoSink(Writer):
         pixel_aspect: Fraction = SQUARE,
         cut: CutOut | None = None,
         first: int = 0,
+        sound: Sound | None = None,
     ) -> None:
-        self._cut, self._first = cut or CutOut(), first
+        self._cut, self._first, self._sound = cut or CutOut(), first, sound
         self._path, self._encoding = Path(path), ENCODINGS[encoding]
         self._fps, self._aspect = fps or DEFAULT_FPS, pixel_aspect
         self._open: AbstractContextManager[Callable[[RgbaImage, float], None]] | None = None
@@ -102,7 +105,7 @@ class CutOutVideoSink(Writer):
         if self._open is None:
             self._video_size, form = frame.size, (self._fps, self._aspect)
             self._open = transparent_video(
-                self._path, self._encoding, self._video_size, *form, first=self._first
+                self._path, self._encoding, self._video_size, *form, first=self._first, sound=self._sound
             )
             self._write_frame = self._open.__enter__()
         cut = self._cut(objects)
@@ -187,6 +190,7 @@ def _open_video(encoding: Literal["prores", "webm"], path: Path, run: SinkOption
     depth = np.uint8 if run.labels is None else ENCODINGS[encoding].depth
     first = 0 if run.span is None else run.span.start
     about: dict[str, Any] = {"pixel_aspect": run.pixel_aspect, "cut": CutOut.of(run, depth), "first": first}
+    about["sound"] = run.sound
     return CutOutVideoSink(path, encoding, run.fps, **about)
 
 

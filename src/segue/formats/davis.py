@@ -251,7 +251,7 @@ ENTRIES = (
         read=_read,
         endings=IMAGES,
         title="DAVIS folder",
-        about="indexed PNG, JPEG and image sets",
+        about="indexed PNG, JPEG and image sets; read ids with PIL, not OpenCV",
         group=DATA_SETS,
         known_only=True,
     ),

@@ -406,10 +406,11 @@ def frame_at(video: Frames, seconds: float) -> int:
     return bisect_right(range(video.count), seconds + CLOCK, key=video.time) - 1
 
 
-def check_images(number: int, video: Frames) -> None:
-    """Refuse a file of more images than the video has frames."""
+def check_images(number: int, video: Frames, advice: str = "") -> None:
+    """Refuse a file of more images than the video has frames; ``advice`` is for one image."""
     if number > video.count:
-        frames = "one is expected" if video.count == 1 else f"the video has {video.count} frames"
+        one = f"one is expected{advice and '; '}{advice}"
+        frames = one if video.count == 1 else f"the video has {video.count} frames"
         raise DatasetError(f"it has {number} images, but {frames}")
 
 

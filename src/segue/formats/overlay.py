@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -31,6 +31,7 @@ from segue.types import Frame, Image, Segmentation
 from segue.utils.files import replacing, writing
 from segue.video.decoding.readers import DEFAULT_FPS
 from segue.video.decoding.reformat import ONE_THREAD
+from segue.video.decoding.sound import Sound, SoundCopy, copy_sound
 
 RgbaImage = npt.NDArray[np.unsignedinteger[Any]]
 """An image with transparency, (H, W, 4), of 8 or 16 bits."""
@@ -66,8 +67,9 @@ class OverlayVideoSink(FileSink):
         side_by_side: put the plain frame at the left of the drawn one.
         alpha: weight of the objects' colours.
         ids: write the objects' ids and labels.
-        begin: time in seconds of the source at which the video begins.
+        begin: time in seconds of the source at which the video begins; None is that of the first frame.
         pixel_aspect: width of a pixel by its height, for players.
+        sound: sound of the source, which is copied; None for none.
     """
 
     def __init__(
@@ -78,10 +80,13 @@ class OverlayVideoSink(FileSink):
         side_by_side: bool = False,
         alpha: float = 0.5,
         ids: bool = True,
-        begin: float = 0.0,
+        begin: float | None = 0.0,
         pixel_aspect: Fraction = SQUARE,
+        sound: Sound | None = None,
     ) -> None:
         super().__init__(path)
+        self._sound = sound
+        self._copy: SoundCopy | None = None
         self._pixel_aspect = pixel_aspect
         self._fps = fps or DEFAULT_FPS
         self._side_by_side = side_by_side
@@ -98,6 +103,7 @@ class OverlayVideoSink(FileSink):
     def add(self, objects: FrameObjects) -> None:
         frame = objects.frame
         image = even_sides(self._draw(frame, objects))
+        begin = self._begin = frame.time if self._begin is None else self._begin
         with encoding(self._file.final):
             if self._container is None:
                 # A file of ours: one that PyAV opens stays open when the disk has no room for its head. By a
@@ -112,15 +118,19 @@ class OverlayVideoSink(FileSink):
                     io_open=partial(_reopen, self._file.path),  # faststart reads what is written
                 )
                 self._stream = _add_stream(self._container, self._fps, image, self._pixel_aspect)
+                times = begin, self._fps, frame.time
+                self._copy = copy_sound(self._sound, self._container, *times)
             raw = VideoFrame.from_ndarray(image, format="rgb24").reformat(
                 *(self._stream.width, self._stream.height),  # a source may change its size
                 format="yuv420p",
                 **_TO_BT709,
             )
             # The format wants rising time stamps, a camera may give two frames the same.
-            self._last_tick = max(round((frame.time - self._begin) * _CLOCK), self._last_tick + 1)
+            self._last_tick = max(round((frame.time - begin) * _CLOCK), self._last_tick + 1)
             raw.pts, raw.time_base = self._last_tick, Fraction(1, _CLOCK)
             self._container.mux(self._stream.encode(raw))
+            if self._copy is not None:
+                self._copy.advance(frame.time)
 
     def close(self) -> None:
         """Finish the file and give it its final name; without any frame there will be none."""
@@ -133,10 +143,14 @@ class OverlayVideoSink(FileSink):
         if self._container is not None:
             with encoding(self._file.final):
                 self._container.mux(self._stream.encode(None))
+                if self._copy is not None:
+                    self._copy.close()
                 self._container.close()
                 self._release()
 
     def _release(self) -> None:
+        if self._copy is not None:
+            self._copy.abort()
         if self._container is not None:
             with suppress(OSError, av.error.FFmpegError):
                 self._container.close()
@@ -210,6 +224,7 @@ def transparent_video(
     pixel_aspect: Fraction = SQUARE,
     *,
     first: int = 0,
+    sound: Sound | None = None,
 ) -> Iterator[Callable[[RgbaImage, float], None]]:
     """Write a video with transparency, which appears when complete.
 
@@ -220,6 +235,7 @@ def transparent_video(
         fps: mean frames a second.
         pixel_aspect: width of a pixel by its height.
         first: number of the first frame, at which the time code begins where the container has one.
+        sound: sound of the source, which is copied; None for none.
 
     Yields:
         A function that takes an image, (H, W, 4), uint8 or uint16, and its time in seconds.
@@ -229,6 +245,7 @@ def transparent_video(
         replacing(target) as path,
         encoding(target),
         av.open(f"file:{path}", "w", format=form) as container,
+        ExitStack() as owned,
     ):
         if encoding_as.has_time_code:
             container.metadata["timecode"] = _time_code(first, fps)
@@ -239,20 +256,28 @@ def transparent_video(
         _set_aspect(stream, pixel_aspect)
         _tag_colours(stream)
         begin: float | None = None
-        last = -1
+        last, copy = -1, None
 
         def write(image: RgbaImage, time: float) -> None:
-            nonlocal begin, last
-            begin = time if begin is None else begin
+            nonlocal begin, last, copy
+            if begin is None:
+                begin = time
+                copy = copy_sound(sound, container, begin, fps, begin)
+                if copy is not None:
+                    owned.callback(copy.abort)
             last = max(round((time - begin) * _CLOCK), last + 1)
             even = even_sides(image, cv2.BORDER_CONSTANT)
             raw = VideoFrame.from_ndarray(even, format=_RGBA_FORMATS[image.dtype])
             raw = raw.reformat(format=encoding_as.pixels, **_TO_BT709)
             raw.pts, raw.time_base = last, Fraction(1, _CLOCK)
             container.mux(stream.encode(raw))
+            if copy is not None:
+                copy.advance(time)
 
         yield write
         container.mux(stream.encode(None))
+        if copy is not None:
+            copy.close()
 
 
 @contextmanager
@@ -283,7 +308,12 @@ def even_sides(image: npt.NDArray[Levels], border: int = cv2.BORDER_REPLICATE) -
 
 def _open(path: Path, run: SinkOptions) -> OverlayVideoSink:
     return OverlayVideoSink(
-        path, fps=run.fps, side_by_side=run.side_by_side, begin=run.begin, pixel_aspect=run.pixel_aspect
+        path,
+        fps=run.fps,
+        side_by_side=run.side_by_side,
+        begin=run.begin,
+        pixel_aspect=run.pixel_aspect,
+        sound=run.sound,
     )
 
 

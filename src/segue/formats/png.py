@@ -518,7 +518,7 @@ ENTRIES = (
         sniff=_sniff,
         read=_read,
         title="index masks",
-        about="one PNG per frame with the DAVIS palette",
+        about="one PNG per frame with the DAVIS palette; read ids with PIL, not OpenCV",
         export="masks",
         in_place=True,
     ),

@@ -56,6 +56,7 @@ class LabelledVideo:
             images=tuple(file.name for file in files) if len(files) == self.count > 1 else None,
             fps=self.fps,
             pixel_aspect=self._reader.pixel_aspect,
+            sound=self._reader.sound,
             source=self.name,
             labels=labels,
             span=span,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +25,7 @@ from segue.jobs.values import (
     from_json,
 )
 from segue.options import FilePath, OptionModel, RuntimeObject, Text
+from segue.prompt_inputs import split_mask
 from segue.registry import MODELS
 from segue.types import MaskPrompt
 from segue.utils.arrays import as_array
@@ -144,7 +145,7 @@ def record(job: VideoJob) -> dict[str, Any]:
     values = job.model_dump(mode="json")
     values["device"] = None  # results of one kind of device do not tell which one it was
     values["outputs"] = {
-        name: values["outputs"][name] for name in ("formats", "side_by_side", "whole", "rotate")
+        name: values["outputs"][name] for name in ("formats", "side_by_side", "whole", "sound", "rotate")
     }
     source = values["source"]
     if source["origin"] is not None:  # it was fetched; where to, and when, says nothing
@@ -204,6 +205,31 @@ def named_files(part: OptionModel) -> dict[str, str]:
         if kinds & {Text, FilePath} and isinstance(value, (str, Path)) and value not in choices:
             files[name] = str(value)
     return files
+
+
+def files_of(job: VideoJob) -> set[Path]:
+    """Absolute paths of what the fields and prompts of a job name as files or folders."""
+    parts = [job, job.model, *([job.finding] if isinstance(job, TrackJob) and job.finding else ())]
+    paths = {user_path(text) for part in parts for text in named_files(part).values() if not is_url(text)}
+    if isinstance(job, TrackJob):
+        paths |= {user_path(item.path) for item in job.prompts if isinstance(item, MaskPrompt) and item.path}
+    return {path.absolute() for path in paths}
+
+
+def words_by_content(words: Iterable[str], files: Collection[Path]) -> tuple[str, ...]:
+    """The words of a command line, in which the digest of each of these files stands for its path."""
+    return tuple(_word_by_content(word, files) for word in words)
+
+
+def _word_by_content(word: str, files: Collection[Path]) -> str:
+    option, sign, text = word.partition("=") if word.startswith("--") else ("", "", word)
+    for prefix, path in (("", text), split_mask(text)):
+        if not path or is_url(path):
+            continue
+        place = user_path(path).absolute()
+        if place in files and (digest := _content_digest(place)):
+            return f"{option}{sign}{prefix}sha256={digest}"
+    return word
 
 
 def _by_content(part: OptionModel, values: dict[str, Any]) -> dict[str, Any]:

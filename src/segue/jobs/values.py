@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -184,6 +184,9 @@ class Outputs(OptionModel):
     """Write the whole mask of each object, including hidden parts, in coco, coco-polygons, ytvis, mot and
     yolo. Other formats contain only the visible part.  [default: the visible part]"""
 
+    sound: bool = option(True, "Output")
+    """Copy the sound of a video file into overlays and cut-out videos."""
+
     rotate: str | None = option(None, "Output")
     """Start new outputs every 90s, 10min, 2h ...; for live sources."""
 
@@ -196,6 +199,22 @@ class Outputs(OptionModel):
 
     resume: bool = option(False, "Output")
     """Continue an interrupted run."""
+
+    if TYPE_CHECKING:  # callers may have texts and lists
+
+        def __init__(
+            self,
+            *,
+            folder: str | os.PathLike[str] | None = None,
+            formats: str | Sequence[str] | None = None,
+            side_by_side: bool = False,
+            whole: bool = False,
+            sound: bool = True,
+            rotate: str | None = None,
+            append: bool | None = None,
+            overwrite: bool = False,
+            resume: bool = False,
+        ) -> None: ...
 
 
 class TrackOptions(OptionModel):

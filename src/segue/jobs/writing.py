@@ -277,6 +277,7 @@ class JobOutputs:
             append=bool(outputs.append),
             side_by_side=outputs.side_by_side,
             whole=outputs.whole,
+            sound=outputs.sound,
             settings=self._settings(),
             categories={label: number for number, label in opened.names.items()},
             begin=begin,

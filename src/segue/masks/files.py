@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -291,12 +291,30 @@ def stack_text(pages: int, axes: str) -> str:
     return f"{pages} pages{f' ({axes})' if axes else ''}"
 
 
+_NO_MASKS = {
+    b"\x93NUMPY": "a NumPy array; load it in Python and give it as masks=, or save it as PNG",
+    b"GIF8": "a GIF; save it as PNG",
+}
+"""What files are by their first bytes that people give as masks."""
+
+
 @contextmanager
 def _decoding(where: str) -> Iterator[None]:
     try:
         yield
     except IMAGE_ERRORS as error:
-        raise SourceError(f"{where}: not a readable mask image ({first_line(error)})") from error
+        raise SourceError(f"{where}: {_unreadable(where, error)}") from error
+
+
+def _unreadable(where: str, error: BaseException) -> str:
+    """What a file is that is no readable mask, and what to do."""
+    head = b""
+    with suppress(OSError, ValueError), Path(where).open("rb") as file:
+        head = file.read(8)
+    for magic, advice in _NO_MASKS.items():
+        if head.startswith(magic):
+            return advice
+    return f"not a readable mask image ({first_line(error)})"
 
 
 def _image_of(file: str | Path | IO[bytes], where: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -351,8 +369,10 @@ def _grey_values(image: Image.Image, where: str) -> StoredMask | None:
         return values if levels is None else levels[values]
     if image.mode in ("LA", "La"):
         return np.array(image.getchannel(0), np.uint8)
-    if image.mode in ("I", "I;16", "I;16L", "I;16B"):
+    if image.mode in ("I", "I;16", "I;16L", "I;16B", "F"):
         values = np.array(image)
+        if image.mode == "F" and not (np.isfinite(values).all() and (values == np.rint(values)).all()):
+            raise SourceError(f"{where}: has values that are no whole numbers; an index mask holds ids")
         if values.min(initial=0) < 0 or values.max(initial=0) > MAX_ID:
             raise SourceError(f"{where}: ids outside 0..{MAX_ID}")
         return values.astype(np.uint16)

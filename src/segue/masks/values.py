@@ -14,11 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import SegueError
+from segue.utils.arrays import MAX_ID as MAX_ID
 from segue.utils.arrays import BoolArray, IndexMask
 from segue.utils.notices import warn_caller
-
-MAX_ID = 65535
-"""Largest id that an index mask file can hold."""
 
 WHITE = 255
 """Value of the one object of a white mask before it gets its id; also void in DAVIS."""

@@ -23,6 +23,7 @@ from segue.metrics.evaluation import (
     Missing,
     Progress,
     SequenceResults,
+    check_shift,
     find_results,
     map_sequences,
     object_series,
@@ -97,6 +98,7 @@ def evaluate_davis(
     results = open_any_results(results, {video.name: video.frames for video in davis})
     scored = {video.name: tuple(_scored_frames(video, protocol).values()) for video in davis}
     by_sequence, remarks = find_results(results, scored, missing)
+    check_shift(by_sequence, {video.name: [frame.stem for frame in video.frames] for video in davis})
     tasks = {name: _Task(davis[name], by_sequence[name], protocol, bound_th) for name in scored}
     scores = map_sequences(_score_sequence, tasks, workers=workers, progress=progress)
     report = DavisReport(tuple(scores))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -180,6 +180,31 @@ def find_results(
     if missing == "error":
         raise DatasetError(f'{lacks}; add them, or score them as empty masks (missing="empty")')
     return by_sequence, (*remarks, f"{lacks}; they were scored as empty masks")
+
+
+def check_shift(by_sequence: Mapping[str, SequenceResults], frames: Mapping[str, Sequence[str]]) -> None:
+    """Refuse results whose numbers are those of all frames of a sequence, shifted.
+
+    Args:
+        by_sequence: results of each sequence.
+        frames: names of all frames of each sequence.
+
+    Raises:
+        DatasetError: such results would be scored on the wrong frames.
+    """
+    for name, item in by_sequence.items():
+        if item.results is None:
+            continue
+        named, wanted = (
+            sorted({number for text in texts if (number := last_number(text)) is not None})
+            for texts in (item.results.names(item.sequence), frames[name])
+        )
+        shift = named[0] - wanted[0] if named and wanted else 0
+        if shift and named == [number + shift for number in wanted]:
+            raise DatasetError(
+                f"{name}: results are numbered {named[0]} to {named[-1]}, its frames {wanted[0]} to "
+                f"{wanted[-1]}; each would be scored on the wrong frame. Rename the results"
+            )
 
 
 def _by_number(names: Iterable[str], frames: Iterable[str]) -> dict[str, str]:

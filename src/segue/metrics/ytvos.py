@@ -24,6 +24,7 @@ from segue.metrics.evaluation import (
     Missing,
     Progress,
     SequenceResults,
+    check_shift,
     find_results,
     map_sequences,
     object_series,
@@ -77,6 +78,7 @@ def evaluate_ytvos(
     """
     scored = {video.name: _scored_frames(video) for video in ytvos}
     by_video, remarks = find_results(open_results(results), scored, missing)
+    check_shift(by_video, {video.name: [*video.frames] for video in ytvos})
     tasks = {name: (ytvos[name], by_video[name]) for name, frames in scored.items() if frames}
     if not tasks:
         raise DatasetError(f"{ytvos.root}: no object is annotated after the frame in which it is given")

@@ -20,6 +20,7 @@ from segue.models.memory.parts import merge_parts
 from segue.models.memory.table import Changes
 from segue.models.memory.tracker import object_logits, to_image
 from segue.models.memory.window import ALIGNED, OUTSIDE, Sides, Window
+from segue.state import checkpointed
 from segue.utils.arrays import BoolArray
 
 WIDER = 2
@@ -28,6 +29,10 @@ WIDER = 2
 STEP_OF_INT8 = 48
 """Sides of windows are multiples of so many pixels where layers are of 8-bit integers: oneDNN makes a kernel
 of each layer for each size, and all those of a new size take as long as a frame."""
+
+HIDDEN, AREA_DECAY = 0.8, 0.95
+"""An object with less than this part of its largest area hides; the largest one falls by the second factor
+from one frame in memory to the next, as objects also become smaller."""
 
 NARROW = 0.25
 """Part of the margin within which the values of an object are made anew; farther away the last ones stay."""
@@ -52,6 +57,8 @@ Chunk = tuple[list[int], list[Window]]
 class LiteTracker(MemoryTracker):
     """Follows objects in a window around them where that suffices."""
 
+    _largest: dict[int, int] = checkpointed(dict, later=True)  # pixels of objects by id
+
     def __init__(self, network: Any, setup: Setup) -> None:
         super().__init__(network, setup)
         self._windows = partial(Window.around, step=STEP_OF_INT8 if setup.in_int8 else ALIGNED)
@@ -63,7 +70,23 @@ class LiteTracker(MemoryTracker):
         planes: BoolArray = masks.numpy()  # NumPy takes a tenth of the time
         if not np.all(planes.any((1, 2))):  # an object out of sight may come back anywhere
             return None
-        return self._windows(torch.from_numpy(np.asarray(planes.any(0, keepdims=True))), margin)[0]
+        union = torch.from_numpy(np.asarray(planes.any(0, keepdims=True)))
+        return self._windows(union, WIDER * margin if plan.keep and self._hides(planes) else margin)[0]
+
+    def finish(self, plan: FramePlan) -> None:
+        super().finish(plan)
+        if plan.keep and self._previous_masks is not None and self._margin() is not None:
+            areas = np.count_nonzero(self._previous_masks.numpy(), axis=(1, 2))
+            self._largest = {
+                i: max(int(area), round(AREA_DECAY * self._largest.get(i, 0)))
+                for i, area in zip(self.ids, areas, strict=True)
+            }
+
+    def _hides(self, masks: BoolArray) -> bool:
+        """Whether much of an object has gone out of sight: it may come out at another place."""
+        areas = np.count_nonzero(masks, axis=(1, 2))
+        pairs = zip(self.ids, areas, strict=True)
+        return any(area < HIDDEN * self._largest.get(i, 0) for i, area in pairs)
 
     def widen(self, window: Window, sides: Sides) -> Window | None:
         margin = self._margin()

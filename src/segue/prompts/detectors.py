@@ -18,7 +18,7 @@ from segue.masks import fill_boxes
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import SAME_OBJECT, suppress
 from segue.models.detection.classes import COCO_ORDER
-from segue.prompt_inputs import clip_box
+from segue.prompt_inputs import PromptWarning, clip_box
 from segue.prompts.answers import ImagePrompts, MakePrompter
 from segue.prompts.phrases import Phrase, unmatched
 from segue.prompts.planes import tight_box
@@ -28,6 +28,7 @@ from segue.types import FeatureName, Frame, Image, Refinement, Segmentation
 from segue.utils.arrays import BoolArray, Float32Array, FloatingArray, as_array
 from segue.utils.devices import to_device
 from segue.utils.inputs import check_choice, kind_of
+from segue.utils.notices import warn_caller
 from segue.video.decoding.readers import FrameLike, as_frame
 from segue.weights.prepared import Prepared
 
@@ -114,8 +115,9 @@ class BoxDetector(ProposingDetector):
     def propose(self, frame: Frame, min_score: float) -> Proposals:
         boxes, scores, labels, masks = self._find(frame.image, replace(self.rules, score=min_score))
         height, width = frame.size
+        valid = _valid(boxes, scores)
         boxes = np.clip(boxes, 0, (width, height, width, height))
-        sized = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
+        sized = valid & np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
         classes = self.rules.classes
         keep_indices = [
             int(i)
@@ -142,6 +144,23 @@ class BoxDetector(ProposingDetector):
             lambda number: answer(number)[0],
             lambda number: answer(number)[1],
         )
+
+
+def _valid(boxes: FloatingArray, scores: FloatingArray) -> npt.NDArray[np.bool_]:
+    """Which of boxes (N, 4) with scores (N,) say a place; warns of others, which are left out."""
+    finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
+    upright = (boxes[:, 2:] >= boxes[:, :2]).all(axis=1)
+    if not finite.all():
+        warn_caller(
+            "the detector gives boxes or scores that are no numbers; they are left out", PromptWarning
+        )
+    if not (upright | ~finite).all():
+        warn_caller(
+            "the detector gives boxes whose second corner is left of or above the first; they are left out. "
+            "Boxes are x0, y0, x1, y1 in pixels",
+            PromptWarning,
+        )
+    return finite & upright
 
 
 def finds_of(value: object, size: tuple[int, int]) -> Finds:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 from typing import Any, cast
 
@@ -48,7 +49,7 @@ def detector(
     *,
     text: str | Sequence[str] | None = None,
     weights: str | os.PathLike[str] | None = None,
-    classes: Collection[str] | str | None = None,
+    classes: Collection[str | int] | str | None = None,
     score: float | None = None,
     max_objects: int | None = None,
     features: FeatureName | None = None,
@@ -73,7 +74,8 @@ def detector(
         text: phrases to look for, such as ``"person, red car"`` or a list; they become the labels.
         weights: weight file or folder, for all but ``motion``; by default the one that comes with segue or
             that `segue weights get` made; for models of transformers the cache of the Hugging Face Hub.
-        classes: labels that are wanted, also as one text with commas; None is all that it knows.
+        classes: names or numbers of the classes that are wanted, also as one text with commas; None is all
+            that it knows. ``names`` of a detector has its numbers.
         score: least score, in 0..1; None is 0.5, for open-vocabulary detectors their own, for a function 0.
         max_objects: most objects of a frame, at least 1; None is 10 with classes or text, else 1; ``lost``
             and ``lost-b16`` find one; for a function 100.
@@ -216,19 +218,19 @@ def _check_options(name: str, options: DetectorOptions, supported: Collection[st
             raise PromptError(f"{name} takes no {what}; {what} belong to {names}")
 
 
-def as_classes(classes: Collection[str] | str | None) -> list[str] | None:
-    """Names of classes from a list, or from a text with commas."""
+def as_classes(classes: Collection[str | int] | str | None) -> list[str] | None:
+    """Names and numbers of classes as texts, from a list, or from a text with commas."""
     if classes is None:
         return None
     if isinstance(classes, str):
         return [name.strip() for name in classes.split(",")]
     if not isinstance(classes, (list, tuple, set, frozenset)) or not all(
-        isinstance(name, str) for name in classes
+        isinstance(name, (str, Integral)) and not isinstance(name, bool) for name in classes
     ):
         raise ArgumentError(
-            f"classes: {kind_of(classes)}; give a list of names, or names separated by commas"
+            f"classes: {kind_of(classes)}; give a list of names or numbers, or both separated by commas"
         )
-    return list(classes)
+    return [str(name) for name in classes]
 
 
 _OPTIONS = {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from segue.errors import ResumeError, SinkError
 from segue.formats.base import Sink
 from segue.formats.png import refuse_other_masks, replay
-from segue.registry import FORMATS, EventSettings, SinkEntry, SinkOptions
+from segue.registry import FORMATS, SinkEntry, SinkOptions
 from segue.sinks.archive import ZIP
 from segue.sinks.base import BackgroundSink, LenientSink, MultiSink
 from segue.types import Frame, Segmentation
@@ -129,6 +129,7 @@ def open_sinks(
     *,
     places: Mapping[str, Path] | None = None,
     background: bool = True,
+    sound: bool = True,
     **options: Any,
 ) -> OpenSinks:
     """Open everything that a run writes.
@@ -146,6 +147,7 @@ def open_sinks(
         source: where the frames come from.
         places: files that replace those of :func:`output_paths` for some formats.
         background: write in a thread.
+        sound: copy the sound of a video file into written videos.
         options: fields of :class:`segue.registry.SinkOptions` that do not follow from the source, such as
             ``overwrite=True``.
 
@@ -158,10 +160,7 @@ def open_sinks(
             another run.
         SourceError: what an earlier run wrote there is damaged.
     """
-    # Version 0.1.0 took the settings of events one by one.
-    of_events = {name: options.pop(name) for name in EventSettings.__dataclass_fields__ if name in options}
-    if of_events:
-        options["events"] = EventSettings(**of_events)
+    options["begin"] = options.get("begin") or source.begin
     run = SinkOptions(
         size=source.original_size,
         source_size=lambda: source.original_size,
@@ -171,6 +170,7 @@ def open_sinks(
         pixel_aspect=source.pixel_aspect,
         source=source.name,
         at=source.at,
+        sound=source.sound if sound else None,
         live=source.endless,
         **options,
     )

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any, Protocol, SupportsFloat, SupportsInt, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from segue.errors import PromptError
+
+MAX_ID = 65535
+"""Largest id that an index mask file can hold."""
 
 BoolArray = npt.NDArray[np.bool_]
 UInt8Array = npt.NDArray[np.uint8]
@@ -42,12 +48,13 @@ def id_type(highest: int) -> type[np.uint8 | np.uint16]:
 
 
 def as_array(value: Any) -> Any:
-    """A tensor of PyTorch as an array, masked values of NumPy as 0; anything else as it is."""
+    """An array of PyTorch, Dask and others as one of NumPy, masked values as 0; anything else as it is."""
     # PyTorch is not imported for it.
     if isinstance(value, np.ma.MaskedArray):
         return value.filled(0)
     if not hasattr(value, "detach"):
-        return value
+        converts = hasattr(type(value), "__array__") and not isinstance(value, (np.ndarray, np.generic))
+        return np.asarray(value) if converts else value
     value = value.detach().cpu()
     try:
         return value.numpy()
@@ -80,3 +87,16 @@ def in_rgb(value: Any) -> Any:
     if image.shape[2] not in (3, 4) or image.shape[0] in (1, 3, 4):
         return value
     return np.ascontiguousarray(image[..., [2, 1, 0, 3][: image.shape[2]]])
+
+
+def check_id(id: Any) -> int:
+    """The id itself, if it is a whole number that an index mask can hold."""
+    number = float(id) if isinstance(id, Real) and id is not True else 0.5
+    if not number.is_integer():
+        raise PromptError(
+            f"object id {id!r}: give a whole number from 1 to {MAX_ID}; a name is a label, as in "
+            'BoxPrompt(1, box, label="goat")'
+        )
+    if not 1 <= number <= MAX_ID:
+        raise PromptError(f"object id {id} is out of range; ids go from 1 to {MAX_ID}")
+    return int(number)

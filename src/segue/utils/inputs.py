@@ -73,7 +73,7 @@ def missing_message(path: str | os.PathLike[str]) -> str:
     """Say that nothing is at a path, and what to give for an address or for numbers as FFmpeg writes them."""
     if advice := path_advice(os.fspath(path)):
         return f"{path}: {advice}"
-    pattern = re.sub(r"%0?[0-9]*d", "*", os.fspath(path))
+    pattern = re.sub(r"%0?[0-9]*d|#{2,}|\$F[0-9]?", "*", os.fspath(path))
     hint = f"; for numbered images give the pattern {pattern!r}" if pattern != os.fspath(path) else ""
     return f"{path}: no such file or folder{hint}"
 

@@ -108,6 +108,17 @@ def _add_sources(database: sqlite3.Connection) -> None:
         _add_columns(database, "marks", made_from=_TEXT)
 
 
+def _add_last_ids(database: sqlite3.Connection) -> None:
+    """Add the largest ids that were given, also to what is undone; that of objects is ``last``."""
+    for table, kind in (("comments", "comment"), ("shapes", "shape")):
+        database.execute(
+            f"""INSERT OR IGNORE INTO meta SELECT 'last_{kind}', coalesce(max(id), 0) FROM (
+                SELECT id FROM {table} UNION ALL
+                SELECT json_extract(key, '$[0]') FROM steps WHERE tbl='{table}')"""
+        )
+    database.execute("INSERT OR IGNORE INTO meta SELECT 'last_entry', coalesce(max(id), 0) FROM history")
+
+
 def hold_by_person(database: sqlite3.Connection) -> None:
     """Note whose waiting trackings are held, where all or none were; one that was stopped waits, too."""
     rows = database.execute("SELECT key, value FROM meta WHERE key IN ('queue', 'tracking')")
@@ -143,6 +154,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _add_unsure,
     hold_by_person,
     _add_sources,
+    _add_last_ids,
 )
 """What makes tables of version 1, 2 and so on; the number of the last one is the version of today."""
 

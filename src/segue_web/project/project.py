@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, replace
 from functools import lru_cache
@@ -235,11 +236,8 @@ class Project(Store):
     def set_shape(self, shape: int | None, number: int, keyed: KeyedShape | None) -> int:
         """Save a shape of an object, None a new one, or remove it, inside :meth:`change`; returns its id."""
         if shape is None:
-            largest = self._one("SELECT coalesce(max(id), 0), count(*) FROM shapes")
-            assert largest is not None
-            if largest[1] >= MAX_SHAPES:
-                raise SegueError(f"a project can have at most {MAX_SHAPES} shapes")
-            shape = int(largest[0]) + 1
+            self._check_room("shapes", MAX_SHAPES)
+            shape = self._new_id("last_shape")
         data = None if keyed is None or not keyed.keys else _SHAPE.dump_json(keyed).decode()
         self._set("shapes", (shape,), None if data is None else {"id": shape, "object": number, "data": data})
         return shape
@@ -411,10 +409,9 @@ class Project(Store):
 
     def add_object(self, name: str | None = None) -> int:
         """A new object, inside :meth:`change`; its id is 1 more than the largest ever used."""
-        number = int(self._meta("last")) + 1
+        number = self._new_id("last")
         if number > MAX_ID:
             raise SegueError(f"a project can have ids up to {MAX_ID}; start another with --project")
-        self._set_meta("last", number)
         row = {"id": number, "name": name or f"Object {number}", "colour": colour_of(number)}
         row |= {"visible": 1, "locked": 0, "layer": self._top_layer() + 1}
         empty = dict.fromkeys(("category", "team", "attributes", "frame_attributes", "edge"), "")
@@ -712,11 +709,8 @@ class Project(Store):
         """Comment on an object, on a frame or a place of it, or on both, inside :meth:`change`; its id."""
         if number is not None:
             self._object(number)
-        totals = self._one("SELECT count(*), coalesce(max(id), 0) FROM comments")
-        assert totals is not None
-        if totals[0] >= MAX_COMMENTS:
-            raise SegueError(f"a project can have at most {MAX_COMMENTS} comments")
-        new = int(totals[1]) + 1
+        self._check_room("comments", MAX_COMMENTS)
+        new = self._new_id("last_comment")
         row: Row = {"id": new, "object": number, "frame": frame, "text": text}
         row |= {"user": actor(), "resolved": ""}
         x, y = (None, None) if place is None else place
@@ -726,12 +720,27 @@ class Project(Store):
 
     def resolve_comment(self, comment: int, resolved: bool) -> None:
         """Resolve a comment, or open it again, inside :meth:`change`."""
-        row = self._one("SELECT * FROM comments WHERE id=?", comment)
-        if row is None:
-            raise ConflictError("this comment no longer exists; another window may have undone it")
+        row = self._comment(comment)
         if bool(row["resolved"]) == resolved:  # somebody else was first, whose name stays
             return
         self._set("comments", (comment,), dict(row) | {"resolved": (actor() or "?") if resolved else ""})
+
+    def _comment(self, comment: int) -> sqlite3.Row:
+        row = self._one("SELECT * FROM comments WHERE id=?", comment)
+        if row is None:
+            raise ConflictError("this comment no longer exists; another window may have undone it")
+        return row
+
+    def check_comment(self, comment: int, revision: int, resolved: bool) -> None:
+        """See that a comment is as it was at a revision, or is resolved or open already as is wanted."""
+        if bool(self._comment(comment)["resolved"]) != resolved:
+            self.last_change("comment", comment).check(revision, "the comment was changed")
+
+    def _check_room(self, table: str, most: int) -> None:
+        row = self._one(f"SELECT count(*) FROM {table}")
+        assert row is not None
+        if row[0] >= most:
+            raise SegueError(f"a project can have at most {most} {table}")
 
     def _move_comments(self, number: int, to: int, first: int = 0) -> None:
         """Have comments on an object be on another one, those of frames from ``first`` on."""

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 from filelock import FileLock, Timeout
 
@@ -26,6 +26,9 @@ FORMAT, EARLIER_FORMATS = 3, ("2",)
 
 HISTORY = 500
 """Steps that can be undone."""
+
+LastId = Literal["last", "last_comment", "last_shape", "last_entry"]
+"""Where the largest id is stored that was given: of objects, comments, shapes, and steps of the history."""
 
 _actor: ContextVar[str] = ContextVar("actor", default="")
 
@@ -278,12 +281,13 @@ class Store:
         with self._transaction() as changed:
             if entry is None:
                 self._drop_undone(None if of is None else frozenset(of))
-                sql = "INSERT INTO history (label, user) VALUES (?, ?)"
-                entry = self._db.execute(sql, (label, actor())).lastrowid
-                assert entry is not None
-                old = entry - HISTORY
-                self._db.execute("DELETE FROM history WHERE id<=?", (old,))
-                self._db.execute("DELETE FROM steps WHERE entry<=?", (old,))
+                entry = self._new_id("last_entry")
+                sql = "INSERT INTO history (id, label, user) VALUES (?, ?, ?)"
+                self._db.execute(sql, (entry, label, actor()))
+                oldest = self._one("SELECT id FROM history ORDER BY id DESC LIMIT 1 OFFSET ?", HISTORY)
+                if oldest is not None:
+                    self._db.execute("DELETE FROM history WHERE id<=?", (oldest["id"],))
+                    self._db.execute("DELETE FROM steps WHERE entry<=?", (oldest["id"],))
             self._db.execute("UPDATE history SET time=? WHERE id=?", (time(), entry))
             self._entry = entry
             yield changed
@@ -399,12 +403,8 @@ class Store:
         if self._meta("format") != str(FORMAT):
             raise SegueError(f"{self.folder}: a project of another version of segue")
         recorded = json.loads(self._meta("film"))
-        values = (
-            recorded,
-            self.noted("settings"),
-            self.revision,
-            int(self._meta("last")),
-        )  # ValueError if damaged
+        last_ids = (int(self._meta(key)) for key in get_args(LastId))
+        values = (recorded, self.noted("settings"), self.revision, *last_ids)  # ValueError if damaged
         if not all(isinstance(value, dict | int) for value in values):
             raise SegueError(f"{self.folder / 'project.db'}: damaged, its video is no video")
         for key in ("width", "height", "frames"):
@@ -465,6 +465,12 @@ class Store:
     def _one(self, sql: str, *values: Any) -> sqlite3.Row | None:
         row: sqlite3.Row | None = self._db.execute(sql, values).fetchone()
         return row
+
+    def _new_id(self, key: LastId) -> int:
+        """An id that is given once: it does not come again where what had it is undone or removed."""
+        number = int(self._meta(key)) + 1
+        self._set_meta(key, number)
+        return number
 
     def _set(self, table: str, key: Sequence[int], row: Row | None) -> None:
         """Set or remove one row, and note in the history what it was."""

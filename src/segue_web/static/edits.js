@@ -271,7 +271,7 @@ export const comment = (
 
 /** Resolve a comment, or open it again. */
 export const resolve = (/** @type {number} */ id, /** @type {boolean} */ resolved) =>
-  change(() => request("resolve", { comment: id, resolved }));
+  change(() => request("resolve", { comment: id, resolved, seen: state.revision }));
 
 /** Assign a video to a person in place of the one who is shown; an empty name takes that back. */
 export const assign = (

@@ -98,7 +98,8 @@ class ReviewList extends Store {
   }
 
   /**
-   * Set one mark of visits, one change after the other; those of others stay.
+   * Set one mark of visits, one change after the other; those of others stay. What a camera refuses does not keep
+   * the marks of others from being saved and shown; the error says how many visits were not marked, and why.
    * @param {Visit[]} visits @param {Mark} mark @param {boolean} value
    */
   mark(visits, mark, value) {
@@ -106,16 +107,26 @@ class ReviewList extends Store {
     const turn = this.saving.then(async () => {
       /** @type {Map<string, Record<Mark, boolean> & {by: string}>} */
       const marks = new Map();
+      /** why some were refused @type {Set<string>} */
+      const reasons = new Set();
+      let refused = 0;
       for (const [camera, numbers] of numbersByCamera(visits))
         for (let from = 0; from < numbers.length; from += AT_ONCE) {
           const some = numbers.slice(from, from + AT_ONCE);
-          const response = await send(`marks/${camera}`, { visits: some, mark, value });
-          if (!response.ok) throw new Error(await response.text());
-          for (const [number, now] of Object.entries(await response.json())) marks.set(`${camera}/${number}`, now);
+          const answer = await setMarks(camera, { visits: some, mark, value }).catch((/** @type {Error} */ why) => why);
+          if (answer instanceof Error) {
+            reasons.add(answer.message);
+            refused += some.length;
+          } else for (const [number, now] of Object.entries(answer)) marks.set(`${camera}/${number}`, now);
         }
       // The list may have been loaded again meanwhile.
       for (const visit of new Set([...visits, ...this.visits]))
         Object.assign(visit, marks.get(`${visit.camera}/${numberOf(visit)}`));
+      if (!reasons.size) return;
+      const text = [...reasons].join("; ");
+      throw new Error(
+        refused < visits.length ? `${refused} of ${visits.length} visits were not marked: ${text}` : text,
+      );
     });
     this.saving = turn
       .catch(() => undefined)
@@ -126,6 +137,17 @@ class ReviewList extends Store {
       });
     return turn;
   }
+}
+
+/**
+ * Set one mark of visits of a camera; gives their marks now by number. A refusal is an error with its reason.
+ * @param {string} camera @param {{visits: number[], mark: Mark, value: boolean}} change
+ * @returns {Promise<Record<string, Record<Mark, boolean> & {by: string}>>}
+ */
+async function setMarks(camera, change) {
+  const response = await send(`marks/${camera}`, change);
+  if (!response.ok) throw new Error(await response.text());
+  return response.json();
 }
 
 /**

@@ -455,10 +455,20 @@ class MemoryTracker(Checkpointable):
             logits = self._predict_within(views, inside)
             # Features of the whole image, cut, leave faint traces beside the sides of a window.
             threshold = EVEN if plan.keep else LIKELY_LOGIT
-            if window is None or not any(sides := window.left_sides(window.cut(logits), threshold)):
+            sides = None if window is None else window.left_sides(window.cut(logits), threshold)
+            is_lost = window is not None and self._loses_object(logits)
+            if window is None or sides is None or not (any(sides) or is_lost):
                 return Prediction(pixels, plan, plan if plan.keep else inside, views, logits)
             self.memories[0].discard()
-            window = self.widen(window, sides) if window is first else None
+            window = self.widen(window, sides) if window is first and not is_lost else None
+
+    def _loses_object(self, logits: Tensor) -> bool:
+        """Whether an object that was visible has no position in log-odds (K, h, w)."""
+        masks = self._previous_masks
+        if masks is None:
+            return False
+        gone = logits.flatten(1).amax(1) <= EVEN
+        return bool(gone.any()) and bool(masks[gone].any())
 
     def _predict_within(self, views: Views, plan: FramePlan) -> Tensor:
         """Log-odds (K, h, w) of the image, predicted in the window of a plan."""

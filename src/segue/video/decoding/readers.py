@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -18,8 +19,10 @@ from segue.types import Frame, Image, SupportsArray
 from segue.utils.arrays import as_array
 from segue.utils.cancel import CancelToken
 from segue.utils.inputs import check_choice, kind_of
+from segue.utils.notices import warn_caller
 from segue.video.decoding.frame_index import FrameIndex
 from segue.video.decoding.packets import PacketBuffer
+from segue.video.decoding.sound import Sound
 
 DEFAULT_FPS = 25.0
 """Frames a second of images that have no clock: image folders and arrays."""
@@ -32,6 +35,10 @@ class SourceImage:
     index: int  # position in the source, from 0
     time: float  # seconds from the start of the source
     load: Callable[[], Image]  # RGB, (H, W, 3), uint8, or DamageError; valid until the next image
+
+
+class FrameIndexWarning(UserWarning):
+    """Frames of a list or iterator have other indices than their positions."""
 
 
 class LoadCancelledError(Exception):
@@ -78,6 +85,8 @@ class Reader:
         once: whether the images can be iterated only once.
         works_ahead: whether reading in a thread pays and is allowed.
         pixel_aspect: width of a pixel by its height; images are stored, and masks made, without regard to it.
+        sound: the sound of a video file, None without.
+        begin: time of the first image; None where only that image tells.
         turns: quarter turns, counterclockwise, that metadata of the source add to its images.
         polls: images a second that an address of single images is asked for; None asks it once.
         needed: frames a second that are taken of a stream; None takes all.
@@ -98,7 +107,9 @@ class Reader:
     once: bool = False
     works_ahead: bool = True
     pixel_aspect: Fraction = Fraction(1)
+    sound: Sound | None = None
     turns: int = 0
+    begin: float | None = 0.0
     polls: float | None = None
     needed: float | None = None
     is_camera: bool = False
@@ -175,7 +186,9 @@ class Reader:
         """Make a blocked :meth:`images` in another thread end soon; files do not block for long."""
 
 
-def as_rgb(value: Any, where: str, *, bgr: bool = False, channels_first: bool = False) -> Image:
+def as_rgb(
+    value: Any, where: str, *, bgr: bool = False, channels_first: bool = False, has_layout: bool = False
+) -> Image:
     """RGB image (H, W, 3), uint8, of an array, tensor or PIL image in a layout, also grey or with alpha."""
     if isinstance(value, PillowImage.Image):
         if value.mode.startswith(("I", "F")):
@@ -185,7 +198,7 @@ def as_rgb(value: Any, where: str, *, bgr: bool = False, channels_first: bool = 
         value, bgr, channels_first = np.asarray(value.convert("RGB")), False, False
     value = as_array(value)
     if not isinstance(value, np.ndarray):
-        hint = "; give the image of each frame, frame.image" if isinstance(value, Frame) else ""
+        hint = ""
         if isinstance(value, (list, tuple)) and value and not isinstance(value[0], (int, float)):
             hint = "; a list holds the images of one video: give each video by itself"
         raise SourceError(
@@ -201,7 +214,9 @@ def as_rgb(value: Any, where: str, *, bgr: bool = False, channels_first: bool = 
         value = np.moveaxis(value, 0, -1)
     if value.ndim != 3 or value.shape[2] not in (1, 3, 4):
         first = value.ndim == 3 and value.shape[0] in (1, 3, 4)
-        hint = '; move the channels last, or give layout="tchw"' if first else ""
+        # Only some callers could have given another layout.
+        way = 'give layout="tchw"' if has_layout else "move the channels last: image.transpose(1, 2, 0)"
+        hint = f"; {way}" if first else ""
         if value.ndim == 4:
             hint = "; a list holds the images of one video: give each video by itself"
         raise SourceError(f"{where}: expected an image of (H, W, 3), not {value.shape}{hint}")
@@ -258,7 +273,9 @@ def as_frame(
 
 
 class ArrayReader(Reader):
-    """A sequence or iterator of images, or one array or tensor (T, H, W, 3).
+    """A sequence or iterator of images or frames, or one array or tensor (T, H, W, 3).
+
+    Frames have their own times and RGB images; they are counted from 0 like images.
 
     Nothing is read ahead: an iterator may be bound to the caller's thread, and arrays need no decoding.
     """
@@ -274,27 +291,44 @@ class ArrayReader(Reader):
         bgr: bool = False,
         channels_first: bool = False,
     ) -> None:
-        self._as_rgb = partial(as_rgb, bgr=bgr, channels_first=channels_first)
+        self._convert = partial(as_rgb, bgr=bgr, channels_first=channels_first, has_layout=True)
+        self._bgr = bgr
         shape = getattr(values, "shape", None)
         if shape is not None and len(shape) != 4:
             raise SourceError(
                 f"source: {kind_of(values)}; a video is (T, H, W, 3), uint8; put one image in a list"
             )
-        self._values = values
         self.total = len(values) if isinstance(values, Sized) else None
         self.fps = fps or DEFAULT_FPS
         self.once = isinstance(values, Iterator)
+        self._values = values
+        first = values[0] if self.total and hasattr(values, "__getitem__") else None
+        if isinstance(first, Frame):
+            self.begin, self.fps = first.time, fps or self._rate(cast(Sequence[Any], values)) or DEFAULT_FPS
+        elif first is None:
+            self.begin = None
         if self.total == 0:
             raise SourceError("array: has no frames")
         if self.total is not None and hasattr(values, "__getitem__"):
-            self.size = self._as_rgb(values[0], f"{self.where}, frame 0").shape[:2]
+            self.size = self._as_rgb(first, 0).shape[:2]
 
     def images(self, start: int | float = 0) -> Iterator[SourceImage]:
-        rate = self.fps or DEFAULT_FPS
+        last = -math.inf
         for index, value in enumerate(self._values):
-            yield SourceImage(
-                index, index / rate, partial(self._as_rgb, value, f"{self.where}, frame {index}")
-            )
+            time = self._time(value, index)
+            if isinstance(value, Frame):
+                if not last < time < math.inf:
+                    raise SourceError(
+                        f"{self.where}, frame {index}: its time {time} s is not after {last} s, that of "
+                        "the frame before it"
+                    )
+                if value.index != index:
+                    warn_caller(
+                        "frames of a list or iterator are counted from 0, not by Frame.index",
+                        FrameIndexWarning,
+                    )
+            last = time
+            yield SourceImage(index, time, partial(self._as_rgb, value, index))
 
     @property
     def count(self) -> int:
@@ -305,5 +339,27 @@ class ArrayReader(Reader):
     def load(self, index: int, cancel: CancelToken | None = None) -> SourceImage:
         self._check(index)
         value = cast(Sequence[Any], self._values)[index]
-        time = index / (self.fps or DEFAULT_FPS)
-        return SourceImage(index, time, partial(self._as_rgb, value, f"{self.where}, frame {index}"))
+        return SourceImage(index, self._time(value, index), partial(self._as_rgb, value, index))
+
+    def times(self) -> list[float]:
+        if self.total is None or not isinstance(self._values, Sequence):
+            return super().times()
+        return [self._time(value, index) for index, value in enumerate(self._values)]
+
+    def _time(self, value: Any, index: int) -> float:
+        return float(value.time) if isinstance(value, Frame) else index / (self.fps or DEFAULT_FPS)
+
+    def _as_rgb(self, value: Any, index: int) -> Image:
+        where = f"{self.where}, frame {index}"
+        if not isinstance(value, Frame):
+            return self._convert(value, where)
+        if self._bgr:
+            raise SourceError(f"colour: the image of a Frame is RGB; give the image itself, frame {index}")
+        return self._convert(value.image, where)
+
+    @staticmethod
+    def _rate(values: Sequence[Any]) -> float | None:
+        """Mean frames a second of frames with times; None where they do not tell."""
+        first, last = values[0], values[-1]
+        span = last.time - first.time if isinstance(last, Frame) else 0.0
+        return (len(values) - 1) / span if 0 < span < math.inf else None

@@ -14,7 +14,7 @@ from PIL.Image import Image as PillowImage
 
 from segue.errors import SourceError
 from segue.masks.files import IMAGE_ERRORS, open_image
-from segue.types import Image
+from segue.types import Image, SupportsArray
 from segue.utils.inputs import exists, kind_of
 
 NAME = "video"
@@ -24,7 +24,7 @@ NAME = "video"
 Capture = cv2.VideoCapture
 """A capture of OpenCV."""
 
-SourceLike: TypeAlias = str | os.PathLike[str] | int | Iterable[Any] | PillowImage | Capture
+SourceLike: TypeAlias = str | os.PathLike[str] | int | Iterable[Any] | SupportsArray | PillowImage | Capture
 """What :func:`segue.open_source` opens."""
 
 

@@ -29,6 +29,7 @@ from segue.masks.stacks import StackAxes
 from segue.types import Image
 from segue.utils.cancel import CancelToken
 from segue.utils.files import write_complete, writing
+from segue.utils.image_names import in_order_of_dates, series_of
 from segue.utils.inputs import check_file, exists, matching_paths, user_path
 from segue.utils.naming import first_few, is_hidden, natural_key
 from segue.utils.notices import notice
@@ -36,10 +37,13 @@ from segue.video.decoding.damage import DamageError
 from segue.video.decoding.levels import SAMPLES, Range
 from segue.video.decoding.readers import DEFAULT_FPS, Reader, SourceImage, as_rgb
 from segue.video.sources.dicom import DICOM_SUFFIXES, DicomReader, is_dicom
-from segue.video.sources.kinds import IMAGE_SUFFIXES, is_image, is_video, one_kind
+from segue.video.sources.kinds import IMAGE_SUFFIXES, PHOTO_SUFFIXES, is_image, is_video, one_kind
 
 _ORIENTATION, _DATE_TIME, _EXIF, _DATE_TIME_ORIGINAL = 0x0112, 0x0132, 0x8769, 0x9003
 """Tags of EXIF: the orientation, when the file was written, further tags, and when the image was taken."""
+
+_SUBFILE = 254
+"""Tag of TIFF: bit 0 says that a page is a reduced copy of another one."""
 
 _READ = ", ".join(sorted({*IMAGE_SUFFIXES, *DICOM_SUFFIXES}))
 """Endings of images that are read, for messages."""
@@ -68,16 +72,26 @@ def _images_and_rest(source: Path) -> tuple[list[Path], list[Path], str]:
         counts = [f"{count} {suffix or 'without an ending'}" for suffix, count in suffixes.most_common()]
         raise SourceError(f"{source}: no images here but {first_few(counts, 3)}; segue reads {_READ}")
     frames, rest = _of_one_kind(source, sorted(images, key=lambda path: natural_key(path.name)))
+    return _in_order_of_names(frames, rest)
+
+
+def _in_order_of_names(frames: list[Path], rest: list[Path]) -> tuple[list[Path], list[Path], str]:
+    """Images in natural order, in which a counter that ran over or dates come as they are meant."""
     frames, order = _in_order_of_counter(frames)
+    if not order:
+        frames, order = in_order_of_dates(frames)
     return frames, rest, order
 
 
 def _refuse_videos(source: Path | str, files: Sequence[Path]) -> None:
     """Raise SourceError where there are videos in place of images."""
     if videos := sorted(path.name for path in files if is_video(path)):
+        unread = Counter(path.suffix.lower() for path in files if path.suffix.lower() in PHOTO_SUFFIXES)
+        counts = [f"{count} {suffix}" for suffix, count in unread.most_common()]
+        also = f"; {first_few(counts, 3)} are not read, convert them to JPEG" if counts else ""
         raise SourceError(
             f"{source}: there are videos and no images, {first_few(videos, 2)}; give one of them, or all to "
-            "`segue batch`"
+            f"`segue batch`{also}"
         )
 
 
@@ -112,14 +126,17 @@ def open_folder(folder: Path, fps: float | None) -> Reader:
     """The images of a folder, or its DICOM files; says which files beside them are left out."""
     images, left, order = _images_and_rest(folder)
     _report(folder, images, left, order)
+    if videos := sorted(path.name for path in _listed(folder) if is_video(path)):
+        count = f"{len(videos)} video{'s' * (len(videos) > 1)}"
+        notice(f"{folder}: {len(images)} images are the frames; {count} left out ({first_few(videos, 2)})")
     if images and not is_image(images[0]):
         return DicomReader(images, name_of_source(folder), str(folder), fps)
     return ImageReader(images, name_of_source(folder), str(folder), fps)
 
 
 def _report(source: Path | str, images: Sequence[Path], left: Sequence[Path], order: str) -> None:
-    if order:
-        notice(f"{source}: {order}")
+    for text in filter(None, (order, series_of(images))):
+        notice(f"{source}: {text}")
     if left:
         notice(
             f"{source}: {len(images)} {images[0].suffix} images are the frames; {len(left)} files of the "
@@ -166,9 +183,7 @@ def _matched(pattern: str) -> tuple[list[Path], list[Path], str]:
     images.sort(key=lambda path: natural_key(str(path)))
     if len({path.parent for path in images}) > 1:  # numbers may begin anew in each folder
         return images, [], ""
-    frames, rest = _of_one_kind(pattern, images)
-    frames, order = _in_order_of_counter(frames)
-    return frames, rest, order
+    return _in_order_of_names(*_of_one_kind(pattern, images))
 
 
 def _in_order_of_counter(images: list[Path]) -> tuple[list[Path], str]:
@@ -330,6 +345,20 @@ def quarter_turns(image: PillowImage.Image) -> int:
     return {3: 2, 6: 3, 8: 1}.get(image.getexif().get(_ORIENTATION, 1), 0)
 
 
+def _whole_pages(image: PillowImage.Image) -> list[int]:
+    """The pages of a file without reduced ones, which pyramids and previews add to a TIFF file."""
+    count = _frames_of(image)
+    if not (isinstance(image, TiffImageFile) and any(_is_reduced(image, page) for page in range(count)[:2])):
+        return [*range(count)]
+    return [page for page in range(count) if not _is_reduced(image, page)] or [0]
+
+
+def _is_reduced(image: TiffImageFile, page: int) -> bool:
+    image.seek(page)
+    kind = image.tag_v2.get(_SUBFILE, 0)
+    return isinstance(kind, int) and bool(kind & 1)
+
+
 class ImageReader(Reader):
     """Still images as the frames of a video."""
 
@@ -450,7 +479,7 @@ class AnimationReader(Reader):
         count, axes = _frames_of(image), StackAxes.of(image)
         pages = axes.pages_of_frames(count)
         if pages is None:
-            return [[page] for page in range(count)]
+            return [[page] for page in _whole_pages(image)]
         channel = "of the first channel " if axes.channels > 1 else ""
         content = f"the brightest of {len(pages[0])} slices" if len(pages[0]) > 1 else "the page"
         notice(

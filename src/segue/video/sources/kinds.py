@@ -13,6 +13,11 @@ IMAGE_SUFFIXES = frozenset(
 )
 """Endings of still images; WebP, PNG and TIFF may hold several, which are a video."""
 
+PHOTO_SUFFIXES = frozenset(
+    {".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".nef", ".orf", ".raf", ".rw2"}
+)
+"""Endings of still images that are not read."""
+
 VIDEO_SUFFIXES = frozenset(
     {".264", ".265", ".3g2", ".3gp", ".amv", ".apng", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif"}
     | {".h264", ".h265", ".hevc", ".ivf", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg"}
@@ -39,10 +44,14 @@ def is_video(path: PurePath) -> bool:
 
 
 _OF_MASKS = re.compile(
-    r"[-_. ](?:cp[-_])?(?:masks?|segmentations?|seg|labels?|gt|groundtruth|mattes?|alpha|bgrem)\Z",
+    r"[-_. ](?:cp[-_])?(?:masks?|segmentations?|seg|labels?|gt|groundtruth|mattes?|alpha|bgrem"
+    r"|thumb|thumbnail|preview)\Z",
     re.IGNORECASE,
 )
-"""What programs add to the name of an image for its mask: Cellpose ``_cp_masks``, Carvana ``_mask``."""
+"""What programs add to the name of an image for its mask or preview, such as Cellpose ``_cp_masks``."""
+
+_EDITED = re.compile(r"\AIMG_E(?=[0-9]{4}\Z)")
+"""How phones of Apple call an edited copy of ``IMG_0001``."""
 
 
 def one_kind(files: list[Path]) -> tuple[list[Path], list[Path]]:
@@ -68,6 +77,7 @@ def one_kind(files: list[Path]) -> tuple[list[Path], list[Path]]:
 def _without_masks(files: list[Path]) -> tuple[list[Path], list[Path]]:
     """Images, and masks that are called by them; all and none where a mask has no image."""
     called = {file: _OF_MASKS.sub("", file.stem) for file in files if _OF_MASKS.search(file.stem)}
+    called |= {file: _EDITED.sub("IMG_", file.stem) for file in files if _EDITED.match(file.stem)}
     images = [file for file in files if file not in called]
     if not called or not {*called.values()} <= {file.stem for file in images}:
         return files, []

@@ -91,6 +91,9 @@ class Source(AbstractContextManager["Source"]):
         files: files that the frames come from; none for arrays, cameras and addresses.
         names: name of each image by frame index (stem of the file), for image folders; otherwise None.
         pixel_aspect: width of a pixel by its height; images and masks have the pixels of the file.
+        sound: the sound of a video file, which written videos copy; None without.
+        begin: time of the first image in seconds, 0 but for frames with their own times; None where only that
+            image tells.
         turns: quarter turns, counterclockwise, by which metadata turn the images upright.
         request: what :func:`open_source` was asked for; without a place for images in memory.
         varies: whether frames may change their size; otherwise that is an error.
@@ -137,6 +140,7 @@ class Source(AbstractContextManager["Source"]):
         self.files = reader.files
         self.names = reader.names
         self.pixel_aspect = reader.pixel_aspect
+        self.sound, self.begin = reader.sound, reader.begin
         self.turns = reader.turns
 
     @property
@@ -537,7 +541,8 @@ def open_source(
         source: video file, image file, folder of images, glob pattern or list of them; RTSP, RTMP or
             HTTP(S) address; number of a camera; a binary file object; an open ``cv2.VideoCapture``; or
             images in memory: an array or tensor (T, H, W, 3), a PIL image, or a sequence or iterator of PIL
-            images or of (H, W, 3), (H, W, 4) or (H, W), all uint8, RGB.
+            images or of (H, W, 3), (H, W, 4) or (H, W), all uint8, RGB, or of :class:`segue.Frame` values,
+            which keep their times.
         start: first frame wanted: an int counts frames, a float seconds, a string is either ("250",
             "12.5s", "1:30").
         end: end before this frame, written like ``start``.
@@ -679,7 +684,8 @@ def _reader_of(source: Any, fps: float | None, reconnect: Reconnect, *, bgr: boo
         return ArrayReader(images_of(source), fps or check_open(source), bgr=True)
     if hasattr(source, "read") and hasattr(source, "seek"):
         return _file_reader(source, fps)
-    if isinstance(source, Iterable) and not isinstance(source, (bool, bytes, Mapping)):
+    is_array = hasattr(source, "__array__") and hasattr(source, "__getitem__") and hasattr(source, "__len__")
+    if is_array or (isinstance(source, Iterable) and not isinstance(source, (bool, bytes, Mapping))):
         return ArrayReader(source, fps, bgr=bgr, channels_first=first)
     raise SourceError(
         f"source: {kind_of(source)}; give a path, an address, a camera number, or images: an array or "

@@ -43,6 +43,7 @@ from segue.video.decoding.decode import (
 from segue.video.decoding.frame_index import FrameIndex, numbered
 from segue.video.decoding.levels import Range
 from segue.video.decoding.readers import DEFAULT_FPS, LoadCancelledError, Reader, SourceImage
+from segue.video.decoding.sound import Sound
 
 FEW = 50
 """Frames that are rather decoded than sought."""
@@ -71,6 +72,7 @@ class VideoFileReader(Reader):
             self._promised = promised_end(stream)
             first = self._first_frame(decode(container, stream))
             aspect = pixel_aspect(stream)
+            self.sound = Sound.of(path, container, first.time)
         self.size = to_rgb(first, self.where).shape[:2]
         self.turns = turned_by(first.matrix)
         self.pixel_aspect = 1 / aspect if self.turns % 2 else aspect

@@ -1,0 +1,203 @@
+"""Sound of video files, which is copied into the videos that segue writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import av
+import av.error
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+
+from segue.errors import SourceError
+from segue.utils.notices import notice
+from segue.video.decoding.decode import Clock, describe, open_container, owned_container
+
+if TYPE_CHECKING:
+    AudioPacket = Packet[AudioStream]
+
+_MARGIN = 2.0
+"""Seconds before a part from which on its sound is sought."""
+
+_PLAYED = {
+    "mp4": frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"}),
+    "mov": frozenset({"aac", "ac3", "alac", "mp3", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be"}),
+    "webm": frozenset({"opus", "vorbis"}),
+}
+"""Codecs that players play in a container; more may be stored there."""
+
+_ENCODERS = {"opus": "libopus"}
+"""Encoders of codecs, where FFmpeg's own is experimental."""
+
+_USUAL_RATE = 48_000
+"""Samples a second where an encoder does not have the rate of the source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """The sound of a video file.
+
+    Attributes:
+        path: the file.
+        zero: time of frame 0 in the file, in seconds.
+    """
+
+    path: Path
+    zero: float
+
+    @classmethod
+    def of(cls, path: Path, container: InputContainer, zero: float | None) -> Sound | None:
+        """The sound of an open video file; None without."""
+        has_codec = any(stream.codec_context is not None for stream in container.streams.audio)
+        return cls(path, zero or 0.0) if has_codec else None
+
+
+def copy_sound(
+    sound: Sound | None, output: OutputContainer, begin: float, fps: float, first: float
+) -> SoundCopy | None:
+    """See :class:`SoundCopy`; None without sound, or with a notice where it cannot be read."""
+    try:
+        return None if sound is None else SoundCopy(sound, output, begin, fps, first)
+    except (SourceError, av.error.FFmpegError) as error:
+        notice(f"{sound and sound.path}: its sound is not copied ({describe(error)})")
+        return None
+
+
+class SoundCopy:
+    """Copies sound into a video that is being written.
+
+    Packets are copied as they are if players know the codec in the container; other codecs are encoded anew,
+    with the default of the container. Sound that cannot be read ends earlier,
+    with a notice; the video goes on.
+
+    Args:
+        sound: the sound.
+        output: the video, before anything is written to it.
+        begin: time in seconds of the source at which the video begins.
+        fps: mean frames a second.
+        first: time of its first frame; earlier sound is left out.
+    """
+
+    def __init__(self, sound: Sound, output: OutputContainer, begin: float, fps: float, first: float) -> None:
+        self._sound, self._output, self._step = sound, output, 1 / fps
+        self._time = self._end = first
+        self._owned = ExitStack()
+        container = open_container(f"file:{sound.path}", str(sound.path))
+        self._owned.enter_context(owned_container(container))
+        stream = container.streams.best("audio")
+        assert isinstance(stream, AudioStream)
+        self._make: _Copier | _Encoder
+        if is_copied(stream, output):
+            self._make = _Copier(stream, output, sound.zero + begin)
+        else:
+            self._make = _Encoder(stream, output, sound.zero + begin, first - begin)
+        self._packets = self._timed(container, stream, first)
+        self._next = next(self._packets, None)
+
+    def advance(self, time: float) -> None:
+        """Write the sound up to the end of a frame, whose time in seconds of the source is given."""
+        self._time, self._end = time, time + max(self._step, time - self._time)
+        while self._next is not None and self._next[0] < self._end:
+            self._output.mux(self._make(self._next[1]))
+            self._next = next(self._packets, None)
+
+    def close(self) -> None:
+        """Write what an encoder has not given yet, and close the source."""
+        with self._owned:
+            self._output.mux(self._make.rest())
+
+    def abort(self) -> None:
+        """Close the source."""
+        self._owned.close()
+
+    def _timed(
+        self, container: InputContainer, stream: AudioStream, first: float
+    ) -> Iterator[tuple[float, AudioPacket]]:
+        """Packets from a time on, each with its time in seconds of the source."""
+        try:
+            clock = Clock()
+            if first > 2 * _MARGIN:
+                container.seek(int((first + self._sound.zero - _MARGIN) * av.time_base))
+            for packet in container.demux(stream):
+                clock.take(packet)  # a second recording in the file goes on after the first
+                if packet.pts is None or packet.time_base is None or not packet.size:
+                    continue
+                time = float(packet.pts * packet.time_base) - self._sound.zero
+                duration = float((packet.duration or 0) * packet.time_base)
+                if time + (duration if isinstance(self._make, _Encoder) else 0.0) >= first:
+                    yield time, packet
+        except (av.error.FFmpegError, OSError) as error:
+            notice(f"{self._sound.path}: its sound is read up to {self._end:.1f} s only ({describe(error)})")
+
+
+def is_copied(stream: AudioStream, output: OutputContainer) -> bool:
+    """Whether a container may hold a stream as it is, so that players play it."""
+    return stream.codec_context.codec.canonical_name in _PLAYED.get(output.format.name, ())
+
+
+class _Copier:
+    """Gives packets as they are, with times from the beginning of the video."""
+
+    def __init__(self, source: AudioStream, output: OutputContainer, begin: float) -> None:
+        self._stream, self._begin = output.add_stream_from_template(source), begin
+
+    def __call__(self, packet: AudioPacket) -> list[AudioPacket]:
+        assert packet.time_base is not None
+        assert packet.pts is not None
+        shift = round(self._begin / packet.time_base)
+        packet.dts = (packet.pts if packet.dts is None else packet.dts) - shift
+        packet.pts = packet.pts - shift
+        packet.stream = self._stream
+        return [packet]
+
+    def rest(self) -> list[AudioPacket]:
+        """What is left at the end."""
+        return []
+
+
+class _Encoder:
+    """Gives packets of the default codec of a container, from ``first`` seconds of the video on."""
+
+    def __init__(self, source: AudioStream, output: OutputContainer, begin: float, first: float) -> None:
+        codec = output.default_audio_codec
+        name = _ENCODERS.get(codec, codec)
+        rate, rates = source.codec_context.sample_rate, av.Codec(name, "w").audio_rates
+        rate = rate if not rates or rate in rates else _USUAL_RATE
+        self._source: Any = source
+        self._stream: Any = cast(Any, output.add_stream(name, rate=rate))
+        self._stream.layout = "mono" if source.codec_context.channels == 1 else "stereo"
+        self._stream.codec_context.open()
+        context: Any = self._stream.codec_context
+        self._resampler = AudioResampler(context.format, context.layout, rate, context.frame_size or None)
+        self._begin, self._first = begin, round(first * rate)
+
+    def __call__(self, packet: AudioPacket | None) -> list[AudioPacket]:
+        encoded: list[AudioPacket] = []
+        try:
+            frames = self._source.codec_context.decode(packet)
+        except av.error.InvalidDataError:  # damaged: a moment without sound
+            frames = []
+        for frame in frames:
+            if frame.pts is None:
+                continue
+            frame.pts -= round(self._begin / frame.time_base)
+            encoded += self._encoded(frame)
+        return encoded
+
+    def rest(self) -> list[AudioPacket]:
+        """What is left at the end."""
+        return [*self(None), *self._encoded(None), *self._stream.encode(None)]
+
+    def _encoded(self, frame: Any) -> list[AudioPacket]:
+        return [
+            packet
+            for part in self._resampler.resample(frame)
+            if part.pts is not None and part.pts >= self._first
+            for packet in self._stream.encode(part)
+        ]

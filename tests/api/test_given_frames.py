@@ -1,0 +1,161 @@
+"""Frames with times of their own, arrays of other libraries, and what wrong arguments are told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import segue
+from segue.errors import ArgumentError, PromptError, SegueError, SourceError
+from segue.models.stcn import STCNLite
+from segue.types import Frame
+from segue.video.decoding.readers import FrameIndexWarning
+from tests.clips import clip
+from tests.lite import lively_lite
+
+COUNT = 4
+FRAMES, MASKS = clip(5, COUNT, 48, 64, 2)
+TIMES = [1.7e9, 1.7e9 + 0.125, 1.7e9 + 0.5, 1.7e9 + 0.75]
+"""As clocks of robots and cameras have them: seconds since 1970."""
+
+
+@pytest.fixture(scope="module")
+def lite() -> STCNLite:
+    return lively_lite()
+
+
+def given(times: list[float] = TIMES) -> list[Frame]:
+    pairs = zip(times, FRAMES, strict=True)
+    return [Frame(index, time, image) for index, (time, image) in enumerate(pairs)]
+
+
+@pytest.mark.parametrize("kind", [list, iter])
+@pytest.mark.parametrize("name", ["track", "foreground", "instances"])
+def test_frames_keep_their_times(kind: Callable[[Any], Any], name: str, lite: STCNLite) -> None:
+    run: dict[str, Callable[[Any], Any]] = {
+        "track": lambda source: segue.track(source, MASKS[0], model=lite),
+        "foreground": lambda source: segue.foreground(source, model="median"),
+        "instances": lambda source: segue.instances(source),
+    }
+    assert [(each.index, each.time) for each in run[name](kind(given()))] == [*enumerate(TIMES)]
+
+
+def test_results_of_frames_equal_those_of_their_images(lite: STCNLite) -> None:
+    own, plain = (segue.track(source, MASKS[0], model=lite) for source in (given(), list(FRAMES)))
+    for one, other in zip(own, plain, strict=True):
+        np.testing.assert_array_equal(one.mask, other.mask)
+    video = segue.Video(given(), model=lite)
+    video.add(0, MASKS[0])
+    list(video.propagate())
+    assert [each.time for each in video] == TIMES
+
+
+@pytest.mark.parametrize("kind", [list, iter])
+def test_a_video_of_frames_begins_with_the_first(
+    kind: Callable[[Any], Any], lite: STCNLite, tmp_path: Path
+) -> None:
+    segue.track(kind(given()), MASKS[0], model=lite).save(tmp_path / "o.mp4")
+    with av.open(str(tmp_path / "o.mp4")) as container:
+        times = [float(frame.time) for frame in container.decode(video=0)]
+    assert times == pytest.approx([time - TIMES[0] for time in TIMES], abs=1e-3)
+
+
+@pytest.mark.parametrize("times", [[0.0, 1.0, 1.0, 2.0], [0.0, 2.0, 1.0, 3.0], [0.0, float("nan"), 1.0, 2.0]])
+def test_times_that_do_not_rise_are_refused(times: list[float], lite: STCNLite) -> None:
+    with pytest.raises(SourceError, match=r"its time .* is not after"):
+        list(segue.track(given(times), MASKS[0], model=lite))
+
+
+def test_frames_of_another_part_are_counted_from_the_first_with_a_warning(lite: STCNLite) -> None:
+    later = [Frame(index + 10, index / 25, image) for index, image in enumerate(FRAMES)]
+    with pytest.warns(FrameIndexWarning, match="counted from 0"):
+        assert [each.index for each in segue.track(later, MASKS[0], model=lite)] == [0, 1, 2, 3]
+
+
+class Lazy:
+    """An array that is computed when NumPy asks for it, as of Dask."""
+
+    def __init__(self, values: npt.NDArray[Any]) -> None:
+        self._values, self.shape, self.dtype = values, values.shape, values.dtype
+        self.asked: list[tuple[int, ...]] = []
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return self._values
+
+    def __getitem__(self, index: int) -> Lazy:
+        return Lazy(self._values[index])
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+def test_arrays_of_other_libraries_are_videos_images_and_masks(lite: STCNLite) -> None:
+    expected = [each.mask for each in segue.track(FRAMES, MASKS[0], model=lite)]
+    for source in (Lazy(FRAMES), [Lazy(image) for image in FRAMES]):
+        found = [each.mask for each in segue.track(source, Lazy(MASKS[0]), model=lite)]
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_errors_advise_what_the_function_can_do(lite: STCNLite) -> None:
+    first = FRAMES.transpose(0, 3, 1, 2)
+    with pytest.raises(SourceError, match='give layout="tchw"'):
+        list(segue.track(first, MASKS[0], model=lite))
+    session = segue.TrackSession(lite)
+    for call in (lambda: session.step(first[0], MASKS[0]), lambda: segue.detector("nanodet")(first[0])):
+        with pytest.raises(SourceError, match=r"channels last: image\.transpose\(1, 2, 0\)"):
+            call()
+    with pytest.raises(ArgumentError, match="box goes with prompts; text finds the objects"):
+        segue.track(FRAMES, text="person", box=(1, 1, 9, 9))  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'boxs'; did you mean box"):
+        segue.track(FRAMES, boxs=(1, 1, 9, 9))  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="did you mean model"):
+        segue.foreground(FRAMES, modle="median")  # type: ignore[call-arg]
+    with pytest.raises(PromptError, match=r"2 and 3 are corners of a box: give box="):
+        segue.track(FRAMES, points=[(1, 1), (9, 9)], labels=[2, 3])
+    with pytest.raises(PromptError, match="object id 'goat'"):
+        segue.RemovePrompt("goat")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"results = list\(results\)"):
+        segue.track(FRAMES, MASKS[0], model=lite)[0]
+
+
+def test_results_and_videos_have_the_same_tables(lite: STCNLite) -> None:
+    results = list(segue.track(FRAMES, MASKS[0], model=lite))
+    video = segue.Video(FRAMES, model=lite)
+    video.add(0, MASKS[0])
+    with pytest.raises(SegueError, match="nothing is tracked"):
+        video.to_json()
+    list(video.propagate())
+    text = segue.track(FRAMES, MASKS[0], model=lite).to_json()
+    assert json.loads(text) == [json.loads(each.to_json()) for each in results]
+    assert [row["index"] for row in json.loads(video.to_json())] == [0, 1, 2, 3]
+    of_results = segue.track(FRAMES, MASKS[0], model=lite).boxes
+    for boxes in (of_results, video.boxes):
+        assert [each.ids.tolist() for each in boxes] == [each.boxes.ids.tolist() for each in results]
+
+
+def test_frames_are_reduced_as_the_command_reduces_them(lite: STCNLite) -> None:
+    for results in (
+        segue.track(FRAMES, box=(5, 5, 40, 40), model=lite, max_size=32),
+        segue.foreground(FRAMES, model="median", max_size=32),
+        segue.instances(FRAMES, max_size=32),
+    ):
+        assert {each.mask.shape for each in results} == {(24, 32)}
+    assert segue.Video(FRAMES, model=lite, max_size=32)[0].mask.shape == (24, 32)
+
+
+def test_classes_are_named_or_numbered() -> None:
+    numbers = {name: number for number, name in segue.detector("nanodet").names.items()}
+    person, car = numbers["person"], numbers["car"]
+    forms: list[Any] = [["person", "car"], [person, "car"], [np.int64(person), car]]
+    for classes in forms:
+        rules = segue.detector("nanodet", classes=classes).rules  # type: ignore[attr-defined]
+        assert rules.classes == {"person", "car"}
+    with pytest.raises(ArgumentError, match="names or numbers"):
+        segue.detector("nanodet", classes=[True])
