@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from segue.entries import EventSettings
-from segue.errors import LoginRefusedError, SegueError, SourceError, UndeliveredError, memory_error
+from segue.errors import SegueError, SourceError, UndeliveredError, memory_error
 from segue.events.archive import EventArchive
 from segue.events.deliveries import Notifiers
 from segue.events.options import RULES
@@ -45,7 +45,6 @@ from segue.utils.redaction import redact
 from segue.utils.system import num_cores, set_opencv_threads
 from segue.video import Reconnect, Source
 from segue.video.decoding.readers import ConnectionChange
-from segue.video.sources.live import LOGIN_SECONDS
 from segue_watch.log import CAMERA, CameraWarning
 
 LOOK_SECONDS = 0.2
@@ -347,7 +346,7 @@ class Camera(Observer):
         failures = 0
         CAMERA.set(self.name)
         while not stop.cancelled:
-            previous_frames, min_pause = self._frames, 0.0
+            previous_frames = self._frames
             self._current = self.job
             try:
                 self._run(self._current, stop)
@@ -356,7 +355,6 @@ class Camera(Observer):
                 failed = False
             except SourceError as error:  # one that was waited for when all were to stop is no failure
                 failed = not (self.goes_on or stop.cancelled) and self._fail(error)
-                min_pause = LOGIN_SECONDS if isinstance(error, LoginRefusedError) else 0.0
             except Exception as error:  # another camera goes on
                 failed = not self.goes_on and self._fail(memory_error(error) or error, stop.cancelled)
             if self.goes_on and not stop.cancelled:
@@ -365,7 +363,7 @@ class Camera(Observer):
                 return
             failures = 1 if self._frames > previous_frames else failures + 1
             self._restarts += 1
-            self._pause_for(max(min_pause, self._patience.delay(failures)), stop)
+            self._pause_for(self._patience.delay(failures), stop)
 
     def _run(self, job: ForegroundJob, stop: CancelToken) -> None:
         outputs, frames = _outputs_of(job), self._frames
@@ -440,7 +438,12 @@ class Camera(Observer):
     def connection(self, change: ConnectionChange) -> None:
         self._go(online=change.online)
         self._reconnects += change.online
-        self._tell(self.name, str(change))
+        if not change.online:
+            self._error = redact(change.reason)
+        if change.online or change.frame >= 0:
+            self._tell(self.name, str(change))
+        else:
+            warnings.warn(f"{self.name}: {change}", CameraWarning, stacklevel=2)
 
 
 def _outputs_of(job: ForegroundJob) -> object:

@@ -199,12 +199,18 @@ def test_what_a_run_leaves_waiting_is_written_by_the_next_one_of_the_process(
     store.close()
 
 
-def test_a_camera_that_was_lost_when_the_process_ended_is_back_with_the_next_run(tmp_path: Path) -> None:
+def test_a_camera_that_was_lost_when_the_process_ended_is_lost_until_somebody_says_else(
+    tmp_path: Path,
+) -> None:
     store = begun(tmp_path)
-    put(store, event("offline", 0))
+    lost = event("offline", 0)
+    put(store, lost)
     store.close()
     store = begun(tmp_path)
+    assert store.outage == lost
+    put(store, event("online", 0))
     store.flush()
+    assert store.outage is None
     assert store.read("select count(*) from visits where ended is null") == [(0,)]
     store.close()
 

@@ -324,6 +324,7 @@ class Notifier:
         queue: what is sent, such as the events of a store; None takes what :meth:`send` gives, in memory.
         patience: waits between tries.
         images: folder of the images of events, for services that show them.
+        online: whether the camera gives frames already.
 
     Raises:
         SinkError: it is no such address, or its package is missing.
@@ -335,9 +336,11 @@ class Notifier:
         queue: _Queue | None = None,
         patience: Reconnect | None = None,
         images: Path | None = None,
+        *,
+        online: bool = True,
     ) -> None:
         self._patience = patience or Reconnect()
-        self.receiver = open_receiver(address, self._patience, images)
+        self.receiver = open_receiver(address, self._patience, images, online=online)
         self._public_address = public_address(address)
         self._memory = MemoryQueue() if queue is None else None
         self._queue: _Queue = queue or self._memory  # type: ignore[assignment]
@@ -519,9 +522,11 @@ class Notifier:
         warnings.warn(f"{self._public_address}: {text}", NotifyWarning, stacklevel=4)
 
 
-def open_receiver(address: str, patience: Reconnect, images: Path | None = None) -> EventReceiver:
+def open_receiver(
+    address: str, patience: Reconnect, images: Path | None = None, *, online: bool = True
+) -> EventReceiver:
     """The receiver of an address; raises SinkError."""
-    entry, context = entry_of(address), ReceiverContext(address=address, images=images)
+    entry, context = entry_of(address), ReceiverContext(address=address, images=images, online=online)
     if entry.open is MqttReceiver:
         return MqttReceiver(context, patience)
     receiver: EventReceiver = entry.open(context)
@@ -536,6 +541,7 @@ class Notifiers:
         store: the events, and what each target has got of them.
         images: folder of the images of events.
         patience: waits between tries.
+        online: whether the camera gives frames already.
 
     Attributes:
         targets: each target with its receiver.
@@ -550,6 +556,8 @@ class Notifiers:
         store: EventStore,
         images: Path | None = None,
         patience: Reconnect | None = None,
+        *,
+        online: bool = True,
     ) -> None:
         checked = check_targets(targets)
         begin_receivers(store, checked)
@@ -559,7 +567,7 @@ class Notifiers:
         try:
             for target in checked:
                 queue = StoreQueue(store, target.key, target)
-                self._notifiers.append(Notifier(target.address, queue, patience, images))
+                self._notifiers.append(Notifier(target.address, queue, patience, images, online=online))
         except BaseException:
             self.stop()
             raise

@@ -137,19 +137,22 @@ class EventMonitor:
                 result = self._with_names(result, self._views)
             return result, events
 
-    def connection(self, change: ConnectionChange) -> list[Event]:
+    def connection(self, change: ConnectionChange, outage: Event | None = None) -> list[Event]:
         """A camera was lost or is back.
 
         Args:
             change: which, when and why.
+            outage: its loss, where an earlier run has told of it.
 
         Returns:
             Its event.
         """
         with self._lock:
             kind: Kind = "online" if change.online else "offline"
-            seconds = round(change.seconds, 6)
-            event = Event(kind, 0, change.frame, change.time, 0.0, 0.0, 0.0, 0.0, 0, seconds, 0)
+            seconds, now = round(change.seconds, 6), self._at(change.time)
+            if outage is not None and outage.at and now is not None:
+                seconds = max(0.0, (now - datetime.fromisoformat(outage.at)).total_seconds())
+            event = Event(kind, 0, max(0, change.frame), change.time, 0.0, 0.0, 0.0, 0.0, 0, seconds, 0)
             return [self._complete(event)]
 
     def change(self, zones: Sequence[Zone], rules: EventRules) -> list[Event]:

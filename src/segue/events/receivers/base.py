@@ -116,6 +116,7 @@ class ReceiverContext:
     Attributes:
         name: name of the camera or source.
         address: that of ``--notify`` where the receiver is one of those.
+        online: whether the camera gives frames already.
         zones: watched zones and lines.
         store: events of the run, and of earlier ones of a camera.
         table: the table of the part of the run.
@@ -133,6 +134,7 @@ class ReceiverContext:
 
     name: str = ""
     address: str = ""
+    online: bool = True
     zones: tuple[Zone, ...] = ()
     store: EventStore | None = None
     table: Path = Path("events.csv")

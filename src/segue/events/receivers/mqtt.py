@@ -72,7 +72,7 @@ class MqttReceiver(EventReceiver):
         secure = parts.scheme == "mqtts"
         self.topic = self._topic = topic = _topic(parts)
         self._availability = f"{topic}/availability"
-        self._retained = {self._availability: ONLINE}  # by topic
+        self._retained = {self._availability: ONLINE if context.online else OFFLINE}  # by topic
         self._filters: Sequence[str] = ()
         self._connected, self._refusal = threading.Event(), ""
         self._sent: tuple[bytes, MQTTMessageInfo] | None = None  # the client sends it until it is confirmed

@@ -234,7 +234,7 @@ class EventStore:
     # What a run records
 
     def begin_run(self, source: str) -> None:
-        """Begin a run over a source, by its key; gives a camera that was lost in the one before as back."""
+        """Begin a run over a source, by its key."""
         with self._memory:
             self._last_run += 1
             self._run = run = self._last_run
@@ -246,11 +246,7 @@ class EventStore:
                     "insert into runs (id, source, begun) select ?, id, ? from sources where key = ?",
                     (run, now, source),
                 )
-                base.execute(
-                    "update visits set ended = last, finish = ? where ended is null and object = 0", (now,)
-                )
 
-            self._present.pop(0, None)
             self._pending.append(begin)
 
     def end_run(self) -> None:
@@ -390,6 +386,19 @@ class EventStore:
         with self._memory:
             visits = {number: visit.id for number, visit in self._present.items() if number}
         return {number: self.events_of(visit) for number, visit in visits.items()}
+
+    @property
+    def outage(self) -> Event | None:
+        """The loss of the camera, if it is not back yet; None, too, while the file cannot be read."""
+        with self._memory:
+            visit = self._present.get(0)
+        if visit is None:
+            return None
+        with suppress(SinkError):
+            return next(
+                (each.event for each in self.events_of(visit.id) if each.event.event == "offline"), None
+            )
+        return None
 
     # What receivers ask
 
