@@ -79,6 +79,7 @@ class Camera(Observer):
     Attributes:
         undelivered: messages that did not arrive, or that wait.
         memory: what it knows of its scene, also in later runs.
+        page: address of the page, for links in messages; empty for none.
         disk_problem: what has no room on the disk, and why; empty where all has.
     """
 
@@ -93,7 +94,7 @@ class Camera(Observer):
     ) -> None:
         self.name, self.job = name, job
         self._tell, self._on_event = tell, on_event
-        self._pool = pool
+        self._pool, self.page = pool, ""
         self._patience = patience or Reconnect()
         self._online, self._error = False, ""
         self._frames = self._events = self._reconnects = self._restarts = 0
@@ -228,6 +229,7 @@ class Camera(Observer):
             "restarts": self._restarts,
             "events": self._events,
             "undelivered": self.undelivered,
+            "armed": self.armed,
             "error": self._error,
             "disk_problem": self.disk_problem,
             "disk_used": 0 if (disk := self.disk) is None else disk.used,
@@ -258,6 +260,23 @@ class Camera(Observer):
             if store is not None:
                 self._store = archive, store
             return store
+
+    @property
+    def armed(self) -> bool:
+        """Whether people get alerts of what happens; also where its store cannot be opened."""
+        with suppress(SegueError, OSError):
+            store = self.store
+            return store is None or store.armed
+        return True
+
+    def arm(self, armed: bool) -> None:
+        """Have alerts sent of what happens from now on, or not; raises SegueError without events."""
+        if (messages := self._messages) is not None:
+            messages.arm(armed)
+        elif (store := self.store) is not None:
+            store.arm(armed)
+        else:
+            raise SegueError(f"{self.name} has no events")
 
     def care(self) -> None:
         """Have its images deleted as its job says from now on, whether it gives frames or not."""
@@ -382,7 +401,7 @@ class Camera(Observer):
         try:
             self._opened = opened = open_job(job, source=source)
             opened.pool = self._pool
-            opened.events = replace(opened.events, memory=self.memory)
+            opened.events = replace(opened.events, memory=self.memory, page=lambda: self.page)
             run_open(opened, self, stop)
         finally:
             stop.forget(source.stop)
@@ -521,6 +540,12 @@ class CameraSet:
             time.sleep(LOOK_SECONDS)
             if not stop.cancelled:
                 between()
+
+    def add(self, jobs: Mapping[str, ForegroundJob]) -> None:
+        """Take cameras, by their names, before they are watched."""
+        assert self._make is not None
+        for name, job in jobs.items():
+            self._cameras[name] = self._make(name, job)
 
     def check(self, jobs: Mapping[str, ForegroundJob]) -> None:
         """Refuse jobs by SegueError that do not fit the images of the cameras that are watched."""
@@ -707,6 +732,7 @@ _METRICS = (
     ("restarts", "restarts_total", "counter", "Times that the camera began again after an error."),
     ("events", "events_total", "counter", "Events."),
     ("undelivered", "undelivered_messages", "gauge", "Messages that have not arrived."),
+    ("armed", "armed", "gauge", "Whether people get alerts."),
     ("disk_problem", "disk_problem", "gauge", "Whether the disk does not take events, images or messages."),
     ("disk_used", "disk_used_bytes", "gauge", "Bytes of images and clips of events."),
     ("disk_per_day", "disk_bytes_per_day", "gauge", "Bytes of images and clips that came in the last day."),

@@ -120,10 +120,13 @@ def watch(
             log.event(json.dumps(asdict(event)))
 
         def make(name: str, job: ForegroundJob) -> Camera:
-            return Camera(name, job, log.notice, show, pool)
+            camera = Camera(name, job, log.notice, show, pool)
+            camera.page = reload.page
+            return camera
 
-        cameras = CameraSet([make(name, job) for name, job in jobs.items()], make, pool)
-        reload, watchdog = Reload(saved, cameras, log, lock), Watchdog()
+        cameras = CameraSet([], make, pool)
+        reload, watchdog = Reload(saved, cameras, log, lock, access.address), Watchdog()
+        cameras.add(jobs)
 
         def save(name: str, change: Change) -> None:
             with lock:

@@ -75,12 +75,15 @@ class Reload:
         cameras: those that are watched.
         log: hears what has changed, and what is wrong.
         lock: held while the file is read and the cameras are changed.
+        page: address of the page, as the file has it.
 
     Attributes:
+        page: see above, as it is now.
         prepare: lets the page follow.
     """
 
-    def __init__(self, file: CameraFile, cameras: CameraSet, log: Log, lock: Lock) -> None:
+    def __init__(self, file: CameraFile, cameras: CameraSet, log: Log, lock: Lock, page: str = "") -> None:
+        self.page = page
         self._file, self._cameras, self._log, self._lock = file, cameras, log, lock
         self.prepare: Prepare = lambda _, __: tuple
         self._requested = False
@@ -120,6 +123,9 @@ class Reload:
             check_devices(jobs)
             self._cameras.check(jobs)
             change_page = self.prepare(jobs, access)
+            self.page = access.address
+            for camera in self._cameras:
+                camera.page = self.page
             changes = self._cameras.update(jobs)
         if self._error:
             self._log.notice("", f"{self._file.path}: counts again")

@@ -158,6 +158,7 @@ class _Client(StreamRequestHandler):
         _, rest = _text(data)
         flags, rest = rest[1], rest[4:]
         name, rest = _text(rest)
+        name = name or f"anonymous {id(self)}"
         if flags & 4:
             topic, rest = _text(rest)
             size = int.from_bytes(rest[:2], "big")

@@ -627,7 +627,7 @@ TWO = "[cameras.gate]\nsource = '0'\n[cameras.yard]\nsource = '1'"
         ("[cameras.gate]\nsource = '0'\nnotify = 'http://h/ only=person'", "--notify.*add --name-events"),
         ("[cameras.gate]\nsource = '0'\nnotify = {address = 'http://h/', zone = 'door'}", "no zone 'door'"),
         ("[cameras.gate]\nsource = '0'\nnotify = {to = 'http://h/'}", "table with address"),
-        ("[cameras.gate]\nsource = '0'\nnotify = ['http://h/', 'http://h/ event=enter']", "given twice"),
+        ("[cameras.gate]\nsource = '0'\nnotify = ['http://a:b@h/', 'http://a:c@h/ event=enter']", "given twice"),
     ],
 )
 def test_a_file_that_means_nothing_is_refused_with_the_camera(

@@ -242,6 +242,27 @@ def test_a_camera_fills_the_screen_with_its_zones(page: Any) -> None:
     page.locator("#camera aside").wait_for()
 
 
+def test_a_phone_shows_all_figures_of_health(page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(re.sub("#.*", "", page.url) + "#health")
+    page.locator("#health-rows td").nth(20).wait_for()
+    cells = "[...document.querySelectorAll('#health-rows :is(th, td)')]"
+    rights = page.evaluate(f"{cells}.map((cell) => cell.getBoundingClientRect().right)")
+    assert max(rights) <= 390
+    page.locator("#health-rows td", has_text=" MB").first.wait_for()
+
+
+def test_a_camera_is_disarmed_and_armed_on_its_page(page: Any, cameras: dict[str, Camera]) -> None:
+    page.locator(".tile.online", has_text="gate").click()
+    page.get_by_role("button", name="Disarm").click()
+    page.get_by_role("button", name="Arm", exact=True).wait_for()
+    page.locator("#camera-status", has_text="disarmed").wait_for()
+    assert not cameras["gate"].armed
+    page.get_by_role("button", name="Arm", exact=True).click()
+    page.get_by_role("button", name="Disarm").wait_for()
+    assert cameras["gate"].armed
+
+
 def test_a_phone_has_one_line_of_header(page: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     drawn(page)

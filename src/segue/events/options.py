@@ -60,8 +60,9 @@ class EventOptions(OptionModel):
 
     notify: Annotated[tuple[str, ...], BeforeValidator(_listed)] = option((), "Objects and events")
     """Address that receives each event as JSON: http:// and https:// by POST, mqtt:// and mqtts://HOST/TOPIC
-    by MQTT. apprise+ADDRESS sends a text and the image by Apprise. Append filters as in
-    "mqtt://HOST/TOPIC only=person,car zone=door event=zone-enter". Repeatable."""
+    by MQTT. apprise+ADDRESS sends a text and the image by Apprise. Append a rule as in
+    "mqtt://HOST/TOPIC only=person,car zone=door event=zone-enter when=22:00-06:00". Repeatable, also for
+    several rules of one address."""
 
     home_assistant: bool = option(False, "Objects and events")
     """With `--notify mqtt://HOST/TOPIC`: create entities for the zones and the image of the last event in

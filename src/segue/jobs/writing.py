@@ -256,7 +256,9 @@ class JobOutputs:
         targets = job.notify if isinstance(job, ForegroundJob) else ()
         images = self._places.snapshots
         if targets:
-            self.messages = Notifiers(targets, store, images, online=not source.endless)
+            self.messages = Notifiers(
+                targets, store, images, online=not source.endless, page=opened.events.page
+            )
             self._observer.messages(self.messages)
         else:
             begin_receivers(store, ())
@@ -275,7 +277,9 @@ class JobOutputs:
             lambda: source.original_size,
             name=opened.name_object,
             memory=memory,
-            filters=() if self.messages is None else [t.only_classes for t, _ in self.messages.targets],
+            filters=()
+            if self.messages is None
+            else [each for target, _ in self.messages.targets for each in target.class_lists],
             present=present,
             source=source.name,
             at=source.at,

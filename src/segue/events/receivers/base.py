@@ -41,9 +41,11 @@ class Message:
 
     Attributes:
         values: by their names, with an ``id`` that stays when it is sent again.
+        visit: number of the visit of an event; 0 of what is none.
     """
 
     values: Mapping[str, Any]
+    visit: int = 0
 
     @property
     def body(self) -> bytes:
@@ -77,6 +79,9 @@ class EventReceiver:
 
     def announce(self, online: bool) -> None:
         """Learn whether the camera gives frames."""
+
+    def show_armed(self, armed: bool) -> None:
+        """Learn whether alerts are sent."""
 
     def change(self, zones: Sequence[Zone]) -> None:
         """Learn of other zones."""
@@ -117,6 +122,7 @@ class ReceiverContext:
         name: name of the camera or source.
         address: that of ``--notify`` where the receiver is one of those.
         online: whether the camera gives frames already.
+        arm: takes whether alerts are sent, where the receiver can say so.
         zones: watched zones and lines.
         store: events of the run, and of earlier ones of a camera.
         table: the table of the part of the run.
@@ -135,6 +141,7 @@ class ReceiverContext:
     name: str = ""
     address: str = ""
     online: bool = True
+    arm: Callable[[bool], object] | None = None
     zones: tuple[Zone, ...] = ()
     store: EventStore | None = None
     table: Path = Path("events.csv")

@@ -70,11 +70,7 @@ class HomeAssistant(EventReceiver):
         self._take(message)
         for zone in self._zones:
             self._show(zone)
-        if (
-            message.image is not None
-            and self._target.admits(message)
-            and self._target.means_zone(message.event.zone)
-        ):
+        if message.image is not None and self._target.concerns(message, message.event.zone):
             self._broker.keep(f"{self._topic}/image", message.image)
         return SENT
 
@@ -86,7 +82,7 @@ class HomeAssistant(EventReceiver):
 
     def _is_inside(self, events: Sequence[RecordedEvent], zone: str) -> bool:
         """Whether an object is in a zone, and is meant."""
-        if not self._target.admits(events[-1]) or not self._target.means_zone(zone):
+        if not self._target.concerns(events[-1], zone):
             return False
         states = [each.event.event for each in events if each.event.zone == zone]
         states = [each for each in states if each in ("zone-enter", "zone-leave")]
