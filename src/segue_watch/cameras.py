@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from segue.entries import EventSettings
-from segue.errors import SegueError, SourceError, UndeliveredError, memory_error
+from segue.errors import SegueError, SeveralProblemsError, SourceError, UndeliveredError, memory_error
 from segue.events.archive import EventArchive
 from segue.events.deliveries import Notifiers
 from segue.events.options import RULES
@@ -519,7 +519,7 @@ class CameraSet:
         self._cameras = {camera.name: camera for camera in cameras}
         self._make = make
         self._threads: dict[str, tuple[threading.Thread, CancelToken]] = {}
-        self._stop = CancelToken()
+        self._stop, self._page = CancelToken(), ""
 
     def __iter__(self) -> Iterator[Camera]:
         return iter([*self._cameras.values()])
@@ -541,11 +541,16 @@ class CameraSet:
             if not stop.cancelled:
                 between()
 
-    def add(self, jobs: Mapping[str, ForegroundJob]) -> None:
-        """Take cameras, by their names, before they are watched."""
-        assert self._make is not None
-        for name, job in jobs.items():
-            self._cameras[name] = self._make(name, job)
+    @property
+    def page(self) -> str:
+        """Address of the page, for links in messages; empty for none."""
+        return self._page
+
+    @page.setter
+    def page(self, address: str) -> None:
+        self._page = address
+        for camera in self:
+            camera.page = address
 
     def check(self, jobs: Mapping[str, ForegroundJob]) -> None:
         """Refuse jobs by SegueError that do not fit the images of the cameras that are watched."""
@@ -557,7 +562,7 @@ class CameraSet:
             except SegueError as error:
                 problems.append(f"camera {name}: {error}")
         if problems:
-            raise SegueError("\n".join(problems))
+            raise SeveralProblemsError(problems)
 
     def update(self, jobs: Mapping[str, ForegroundJob]) -> dict[str, str]:
         """Watch other cameras, or some otherwise; those whose job is the same go on.
@@ -574,6 +579,7 @@ class CameraSet:
             camera = self._cameras.get(name)
             if camera is None and self._make is not None:
                 self._cameras[name] = self._make(name, job)
+                self._cameras[name].page = self.page
                 self._begin(self._cameras[name])
                 done[name] = "new"
             elif camera is not None and camera.job != job:

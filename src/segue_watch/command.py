@@ -120,13 +120,11 @@ def watch(
             log.event(json.dumps(asdict(event)))
 
         def make(name: str, job: ForegroundJob) -> Camera:
-            camera = Camera(name, job, log.notice, show, pool)
-            camera.page = reload.page
-            return camera
+            return Camera(name, job, log.notice, show, pool)
 
-        cameras = CameraSet([], make, pool)
-        reload, watchdog = Reload(saved, cameras, log, lock, access.address), Watchdog()
-        cameras.add(jobs)
+        cameras = CameraSet([make(name, job) for name, job in jobs.items()], make, pool)
+        cameras.page = access.address
+        reload, watchdog = Reload(saved, cameras, log, lock), Watchdog()
 
         def save(name: str, change: Change) -> None:
             with lock:

@@ -75,15 +75,12 @@ class Reload:
         cameras: those that are watched.
         log: hears what has changed, and what is wrong.
         lock: held while the file is read and the cameras are changed.
-        page: address of the page, as the file has it.
 
     Attributes:
-        page: see above, as it is now.
         prepare: lets the page follow.
     """
 
-    def __init__(self, file: CameraFile, cameras: CameraSet, log: Log, lock: Lock, page: str = "") -> None:
-        self.page = page
+    def __init__(self, file: CameraFile, cameras: CameraSet, log: Log, lock: Lock) -> None:
         self._file, self._cameras, self._log, self._lock = file, cameras, log, lock
         self.prepare: Prepare = lambda _, __: tuple
         self._requested = False
@@ -123,9 +120,7 @@ class Reload:
             check_devices(jobs)
             self._cameras.check(jobs)
             change_page = self.prepare(jobs, access)
-            self.page = access.address
-            for camera in self._cameras:
-                camera.page = self.page
+            self._cameras.page = access.address
             changes = self._cameras.update(jobs)
         if self._error:
             self._log.notice("", f"{self._file.path}: counts again")
@@ -138,7 +133,8 @@ class Reload:
     def _refuse(self, text: str) -> None:
         """Say why the file does not count; one that cannot be read is tried again, and it is said once."""
         if text != self._error or self._file.is_read:
-            self._log.warning("", f"{text}; the cameras go on as before")
+            for problem in text.splitlines():
+                self._log.warning("", f"{problem}; the cameras go on as before")
         self._error = text
 
 
