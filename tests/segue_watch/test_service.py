@@ -112,7 +112,9 @@ def test_signs_in_the_passwords_of_a_file_are_named_and_not_shown(
     shared: Path, command: Command, tmp_path: Path
 ) -> None:
     subprocess.run([sys.executable, shared / "cases/40-signs-in-passwords/make.py"], cwd=tmp_path, check=True)
-    complaint = command("watch", "cameras.toml", "--check").complaint
+    outcome = command("watch", "cameras.toml", "--check")
+    complaint = outcome.err
+    assert outcome.code == 2
     assert "secret" not in complaint
     for words in ("camera slash: ", "camera hash: ", "# as %23", "/ as %2F"):
         assert words in complaint
