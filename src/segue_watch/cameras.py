@@ -50,6 +50,9 @@ from segue_watch.log import CAMERA, CameraWarning
 LOOK_SECONDS = 0.2
 """How often the thread that waits for cameras looks around."""
 
+STOP_SECONDS = 4.0
+"""Seconds that cameras have for their end when all are to stop; what is left then is as after a kill."""
+
 END_SECONDS = 10.0
 """Seconds that cameras that are no longer in the file have for their end."""
 
@@ -532,7 +535,10 @@ class CameraSet:
         return camera
 
     def watch(self, stop: CancelToken, between: Callable[[], object] = lambda: None) -> None:
-        """Watch them until all have ended; the caller's thread takes signals, and looks around between."""
+        """Watch them until all have ended; the caller's thread takes signals, and looks around between.
+
+        When all are to stop, those that have not ended after :data:`STOP_SECONDS` are left.
+        """
         self._stop = stop
         for camera in self:
             self._begin(camera)
@@ -540,6 +546,8 @@ class CameraSet:
             time.sleep(LOOK_SECONDS)
             if not stop.cancelled:
                 between()
+            elif time.monotonic() > (stop.cancel_time or 0.0) + STOP_SECONDS:
+                break
 
     @property
     def page(self) -> str:
@@ -551,6 +559,11 @@ class CameraSet:
         self._page = address
         for camera in self:
             camera.page = address
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Names of the cameras that have not ended."""
+        return [name for name, (thread, _) in self._threads.items() if thread.is_alive()]
 
     def check(self, jobs: Mapping[str, ForegroundJob]) -> None:
         """Refuse jobs by SegueError that do not fit the images of the cameras that are watched."""
