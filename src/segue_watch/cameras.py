@@ -62,6 +62,9 @@ RATE_FRAMES = 50
 SILENT = 30.0
 """Seconds without a frame after which a camera is not well."""
 
+BLIND_SECONDS = 2.0
+"""Seconds without a known background after which the log says so."""
+
 QUALITY = 80  # of JPEG, in percent
 
 Tell = Callable[[str, str], None]
@@ -114,6 +117,8 @@ class Camera(Observer):
         self._encoding = threading.Lock()
         self._encoded: tuple[int, bytes] = 0, b""  # the number of a frame, and its JPEG
         self._last_time, self._delay = -float("inf"), 0.0
+        self._blind_seconds, self._is_blind_told = 0.0, False
+        self._blind_since: float | None = None
         self._current = job  # what runs now
         self._opened: Run | None = None
         self._disk: DiskUse | None = None
@@ -215,13 +220,15 @@ class Camera(Observer):
 
     def state(self) -> dict[str, Any]:
         """What there is to know, as JSON values."""
-        source = self._source
+        source, opened = self._source, self._opened
         status, since = self.status
         return {
             "status": status,
             "since": datetime.fromtimestamp(since).astimezone().isoformat(timespec="seconds"),
             "online": self._online,
             "well": self.well,
+            "blind": opened is not None and opened.is_blind_now,
+            "blind_seconds": round(self._blind_seconds, 1),
             "healthy": self.healthy,
             "frames": self._frames,
             "fps": self._rate,
@@ -445,6 +452,7 @@ class Camera(Observer):
 
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self._frames += 1
+        self._note_blind(frame)
         self._last, self._last_time = (self._frames, frame, result), time.monotonic()
         if self._source is not None:
             self._note_size(self._source)
@@ -452,6 +460,21 @@ class Camera(Observer):
         self._go(online=True)
         self._error = ""
         self._delay = (self._source.delay(frame) if self._source else None) or 0.0
+
+    def _note_blind(self, frame: Frame) -> None:
+        """Count the seconds in which the background is unknown; long ones are told."""
+        is_blind = self._opened is not None and self._opened.is_blind_now
+        if is_blind and self._last is not None and self._blind_since is not None:
+            self._blind_seconds += max(0.0, frame.time - self._last[1].time)
+        if not is_blind:
+            if self._is_blind_told:
+                self._tell(self.name, "the background is known again")
+            self._blind_since, self._is_blind_told = None, False
+        elif self._blind_since is None:
+            self._blind_since = frame.time
+        elif frame.time - self._blind_since > BLIND_SECONDS and not self._is_blind_told:
+            self._is_blind_told = True
+            self._tell(self.name, "the image changes as a whole, and the background is unknown")
 
     def event(self, event: Event) -> None:
         self._events += 1
@@ -751,6 +774,7 @@ _METRICS = (
     ("restarts", "restarts_total", "counter", "Times that the camera began again after an error."),
     ("events", "events_total", "counter", "Events."),
     ("undelivered", "undelivered_messages", "gauge", "Messages that have not arrived."),
+    ("blind_seconds", "blind_seconds_total", "counter", "Seconds without a known background."),
     ("armed", "armed", "gauge", "Whether people get alerts."),
     ("disk_problem", "disk_problem", "gauge", "Whether the disk does not take events, images or messages."),
     ("disk_used", "disk_used_bytes", "gauge", "Bytes of images and clips of events."),

@@ -10,6 +10,7 @@ from typing import cast
 
 from segue.events.images.best_views import BestViews, Name
 from segue.events.rules import ClassFilter, EventRules
+from segue.events.scene.blind import BlindTracker
 from segue.events.scene.memory import SceneMemory
 from segue.events.store.store import CLASS
 from segue.events.table import UNKNOWN, Event, Kind
@@ -62,6 +63,7 @@ class EventMonitor:
             event of it, and where its class decides which receivers get events, whenever a view shows more of
             it.
         memory: what is known of the scene; None takes results as they are.
+        blind: carries objects over frames without a known background; None leaves them out.
         filters: the classes of each receiver that takes some classes only.
         present: objects of an earlier run whose end nobody has been told, with their events.
         source: name of the source, for the events.
@@ -80,13 +82,14 @@ class EventMonitor:
         *,
         name: Name | None = None,
         memory: SceneMemory | None = None,
+        blind: BlindTracker | None = None,
         filters: Iterable[frozenset[str]] = (),
         present: Mapping[int, Sequence[Event]] | None = None,
         source: str = "",
         at: Callable[[float], datetime | None] = lambda _: None,
     ) -> None:
         rules = rules or EventRules()
-        self._size, self._memory = size, memory
+        self._size, self._memory, self._blind = size, memory, blind
         self._classes = ClassFilter(rules.only)  # here, where objects are named
         self._labels = dict[int, str | None]()  # of the last result
         self._events = ZoneEvents(zones, replace(rules, only=frozenset()), size)
@@ -118,6 +121,8 @@ class EventMonitor:
         """
         with self._lock:
             events = self._resume(frame) if self._begins else []
+            if self._blind is not None:
+                result = self._blind.see(frame, result)
             if self._memory is not None:
                 result = self._memory.see(frame, result)
             size = known_size(self._size) or (result.mask.shape[0], result.mask.shape[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -15,6 +16,7 @@ from PIL import Image as PillowImage
 
 from segue.errors import ArgumentError, FlowError, SegueError, SinkError, SourceError
 from segue.events.images.best_views import Name
+from segue.events.scene.blind import Detect, Detection
 from segue.flow import FlowFiles
 from segue.jobs.opened import Run, open_video
 from segue.jobs.places import OutputPlaces, with_defaults
@@ -33,13 +35,16 @@ from segue.sessions.foreground.masks import ForegroundMasks
 from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.sessions.foreground.session import SHORT_SIDE, ForegroundSession
 from segue.sessions.foreground.two_passes import TwoPasses
-from segue.types import FlowName, FollowCamera, Frame, Segmentation
+from segue.types import FlowName, FollowCamera, Frame, Image, Segmentation
 from segue.utils.arrays import as_array
 from segue.utils.inputs import kind_of
 from segue.video import Source
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.readers import as_rgb
 from segue.video.sources.images import list_images, read_image, write_image
+
+MAX_BLIND = 1000
+"""Frames without a known background that are remembered; results are due a few frames later at most."""
 
 
 def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict: bool = False) -> Run:
@@ -103,6 +108,7 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict:
     run = ForegroundRun(job, source, session, given=frames, total=total, events=events)
     if job.name_events is not None:
         run.name_object = object_namer(job.name_events, job.device, job.fast)
+        run.detect_objects = object_finder(job.name_events, job.device, job.fast)
     return run
 
 
@@ -138,6 +144,22 @@ def _reading(
 
 class ForegroundRun(Run):
     """Segments what is no background; writes the background at its end, where the job says so."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._blind = deque[int](maxlen=MAX_BLIND)
+
+    def step(self, frame: Frame) -> Segmentation | None:
+        """Take a frame through the session, and note whether its background is known."""
+        result = super().step(frame)
+        self.is_blind_now = cast(ForegroundSession, self.session).is_blind
+        if self.is_blind_now:
+            self._blind.append(frame.index)
+        return result
+
+    def is_blind(self, index: int) -> bool:
+        """Whether the frame of an index had no known background."""
+        return index in self._blind
 
     def note(self, result: Segmentation) -> str:
         """Share of the image that is foreground."""
@@ -175,6 +197,17 @@ def _write_background(job: ForegroundJob, session: ForegroundSession) -> dict[st
 def object_namer(name: str, device: str | None, fast: bool = False) -> Name:
     """The labeller of objects by a detector; it computes no masks."""
     return partial(name_object, box_detector(name, device=device, fast=fast))
+
+
+def object_finder(name: str, device: str | None, fast: bool = False) -> Detect:
+    """What finds objects of known classes in an image by a detector; it computes no masks."""
+    find = box_detector(name, device=device, fast=fast)
+
+    def detect(image: Image) -> list[Detection]:
+        objects = find(Frame(0, 0.0, image)).objects
+        return [(item.box, item.label, item.score) for item in objects if item.box and item.label]
+
+    return detect
 
 
 def _scenes(scene: Any) -> VideoScenes:

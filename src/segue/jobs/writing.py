@@ -18,6 +18,7 @@ from segue.events.monitor import EventMonitor
 from segue.events.options import RULES
 from segue.events.publisher import EventPublisher, TableWarning
 from segue.events.receivers.counts import counts_of, counts_text
+from segue.events.scene.blind import BlindTracker
 from segue.events.scene.memory import SceneMemory
 from segue.events.store.store import EventStore, source_key
 from segue.events.store.upkeep import UPKEEP
@@ -277,6 +278,7 @@ class JobOutputs:
             lambda: source.original_size,
             name=opened.name_object,
             memory=memory,
+            blind=self._blind_tracker(store),
             filters=()
             if self.messages is None
             else [each for target, _ in self.messages.targets for each in target.class_lists],
@@ -300,6 +302,13 @@ class JobOutputs:
             count_clips=self._encoding if outputs.rotate is None else None,
             stop_time=self._stop_time,
         )
+
+    def _blind_tracker(self, store: EventStore) -> BlindTracker | None:
+        """What carries objects of a camera over frames without a known background, by its detector."""
+        opened = self._opened
+        if opened.detect_objects is None or not opened.source.endless:
+            return None
+        return BlindTracker(opened.detect_objects, opened.is_blind, store.last_object)
 
     def _opened_sink(self) -> Sink:
         outputs = self._opened.job.outputs

@@ -18,7 +18,8 @@ const disk = (/** @type {State} */ state) => (state.disk_problem.includes("full"
 export const word = (/** @type {State} */ state) =>
   (state.status === "online" ? "online" : `${state.status} for ${sinceText(state.since)}`) +
   (state.disk_problem ? `, ${disk(state)}` : "") +
-  (state.armed ? "" : ", disarmed");
+  (state.armed ? "" : ", disarmed") +
+  (state.blind ? ", background unknown" : "");
 
 export function aboutText(/** @type {State} */ state) {
   const events = `${state.events.toLocaleString("en")} event${state.events === 1 ? "" : "s"}`;
