@@ -293,6 +293,7 @@ class EventSettings:
         publisher: the ``segue.events.publisher.EventPublisher`` of a run that detects the events itself; with
             None, the format ``events`` detects them.
         part: name of the part of the run.
+        before, after: seconds of a clip before and after the moment at which its event is known.
         page: gives the address of the page of the cameras, for links; empty for none.
     """
 
@@ -305,6 +306,8 @@ class EventSettings:
     memory: Any = None
     publisher: Any = None
     part: str = ""
+    before: float = 3.0
+    after: float = 3.0
     page: Callable[[], str] = str
 
 

@@ -14,9 +14,14 @@ from segue.events.rules import EventRules
 from segue.events.store.retention import Retention
 from segue.events.zones import Zone
 from segue.options import FilePath, OptionModel, by_commas, option
+from segue.video.sources.span import parse_duration
 
 RULES = ("zones", "ignore", "min_seconds", "min_height", "loiter", "only")
 """Fields that may change while a camera is watched."""
+
+
+LONGEST = 60.0
+"""Seconds of a clip before or after its event at most: frames and packets of them are in memory."""
 
 
 def check_table_path(path: Path) -> None:
@@ -28,6 +33,14 @@ def check_table_path(path: Path) -> None:
 def _listed(value: object) -> object:
     """A text alone, as records of version 0.1.0 have it, in a list."""
     return (() if value is None else (value,)) if value is None or isinstance(value, str) else value
+
+
+def _clip_seconds(text: str, option: str) -> float:
+    """A part of the length of a clip; SegueError if it is too long."""
+    seconds = parse_duration(text, option)
+    if seconds > LONGEST:
+        raise SegueError(f"{option} {text}: a clip has at most {LONGEST:.0f} s there")
+    return seconds
 
 
 class EventOptions(OptionModel):
@@ -80,6 +93,12 @@ class EventOptions(OptionModel):
     for the page of `segue watch`; overlay encodes the images with the masks drawn on them. Streams without
     H.264 are always encoded."""
 
+    before: str = option("3s", "Objects and events")
+    """Length of a clip before its event, such as 10s; at most a minute."""
+
+    after: str = option("3s", "Objects and events")
+    """Length of a clip after its event, such as 10s; at most a minute."""
+
     keep: tuple[str, ...] = option((), "Objects and events")
     """Delete images and clips of a camera that are older than this (30d), or the oldest if all exceed this
     size (50GB). Give each kind at most once.  [default: keep all]"""
@@ -113,4 +132,5 @@ class EventOptions(OptionModel):
         parsed = EventRules.parse(
             self.min_seconds, self.loiter, self.min_height, zones, self.ignore, self.only
         )
-        return EventSettings(zones, parsed, keep=keep)
+        before, after = _clip_seconds(self.before, "--before"), _clip_seconds(self.after, "--after")
+        return EventSettings(zones, parsed, keep=keep, before=before, after=after)
