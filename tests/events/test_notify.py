@@ -558,7 +558,8 @@ def test_zones_and_the_last_event_appear_in_home_assistant(broker: AnyBroker, tm
     wait_for(lambda: len({topic for topic, _ in subscriber.received}) >= 5)
     kept = dict(subscriber.received)
     found = {topic: json.loads(kept[topic]) for topic in kept if topic.endswith("/config")}
-    sensor, view = sorted(found.values(), key=lambda about: "topic" in about)
+    sensor, view = (next(each for each in found.values() if each["name"] == name)
+                    for name in ("door", "Last event"))  # fmt: skip
     assert kept[sensor["state_topic"]] == b"ON"
     assert kept[sensor["availability_topic"]] == b"online"
     assert kept[view["topic"]] == (tmp_path / "seen/00002-zone-enter-1.jpg").read_bytes()
@@ -596,7 +597,7 @@ def shown(broker: AnyBroker) -> set[str]:
     subscriber.end()
     kept = {topic: body for topic, body in dict(subscriber.received).items() if body}
     about = [json.loads(body) for topic, body in kept.items() if topic.endswith("/config")]
-    zones = {each["name"]: each["state_topic"] for each in about if "state_topic" in each}
+    zones = {each["name"]: each["state_topic"] for each in about if "/zone/" in each.get("state_topic", "")}
     states = {topic for topic in kept if "/zone/" in topic}
     return {*zones} if {*zones.values()} == states else set()
 

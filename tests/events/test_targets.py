@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import cv2
+import numpy as np
 import pytest
 
 from segue.errors import SinkError
@@ -20,6 +23,7 @@ from segue.events.table import Event, Kind
 from segue.events.targets import NotifyTarget, check_targets
 from segue.events.zones import Zone
 from tests.events.test_notify import Listener
+from tests.events.test_snapshots import seen
 from tests.ports import free_port
 
 
@@ -373,3 +377,78 @@ def test_a_sensor_knows_after_a_restart_who_is_there() -> None:
     assert broker.state == b"ON"
     home.send(RecordedEvent(9, before[0].visit, event("leave", 1, "person")))
     assert broker.state == b"OFF"
+
+
+COMMON = {
+    *("name", "unique_id", "device", "origin", "availability_topic", "entity_category"),
+    *("payload_available", "payload_not_available", "icon", "qos", "encoding"),
+}
+SCHEMAS = {
+    "binary_sensor": ({"state_topic"}, {"payload_on", "payload_off", "device_class"}),
+    "sensor": ({"state_topic"}, {"unit_of_measurement", "device_class", "state_class"}),
+    "camera": ({"topic"}, {"image_encoding"}),
+    "switch": ({"command_topic"}, {"state_topic", "payload_on", "payload_off"}),
+}
+"""What Home Assistant 2026 requires of a component that is discovered by MQTT, and what else it knows."""
+
+
+def configs(broker: Broker) -> dict[tuple[str, str], dict[str, Any]]:
+    """The configurations of entities, by kind and name."""
+    found = {}
+    for topic, body in broker.retained.items():
+        if topic.endswith("/config") and body:
+            prefix, kind, *_ = topic.split("/")
+            assert prefix == "homeassistant"
+            about = json.loads(body)
+            found[kind, about["name"]] = about
+    return found
+
+
+def test_entities_are_as_the_schema_of_home_assistant_has_them() -> None:
+    broker = Broker()
+    home = HomeAssistant(broker, NotifyTarget.parse("mqtt://h/cameras/gate only=person"), "gate", ZONES)
+    home.see(*seen(3, True))
+    found = configs(broker)
+    assert {*found} == {
+        ("binary_sensor", "door"),
+        ("binary_sensor", "Connectivity"),
+        ("camera", "Last event"),
+        ("camera", "Live"),
+        ("sensor", "Person"),
+        ("switch", "Armed"),
+    }
+    for (kind, _), about in found.items():
+        required, known = SCHEMAS[kind]
+        assert required <= {*about} <= {*COMMON, *required, *known}
+        assert {"name"} <= {*about["origin"]} <= {"name", "sw_version", "support_url"}
+        assert about["device"]["identifiers"]
+    assert len({about["unique_id"] for about in found.values()}) == len(found)
+    connectivity = found["binary_sensor", "Connectivity"]
+    assert connectivity["device_class"] == "connectivity"
+    assert "availability_topic" not in connectivity, "it says itself that the camera is away"
+    live = broker.retained[found["camera", "Live"]["topic"]]
+    assert cv2.imdecode(np.frombuffer(live, np.uint8), cv2.IMREAD_COLOR).shape == (64, 96, 3)
+
+
+def test_a_sensor_counts_the_objects_of_each_class() -> None:
+    broker, states = Broker(), list[dict[str, str]]()
+    home = HomeAssistant(broker, NotifyTarget.parse("mqtt://h/cameras/gate"), "gate", ZONES)
+    events = [
+        event("enter", 1, "person"),
+        event("enter", 2, "person"),
+        event("enter", 3),
+        event(cast(Kind, CLASS), 3, "dog"),
+        event("leave", 1, "person"),
+        event("offline", 0),
+        event("leave", 3, "dog"),
+    ]
+    for each in recorded(events):
+        home.send(each)
+        sensors = {name: about for (kind, name), about in configs(broker).items() if kind == "sensor"}
+        states.append(
+            {name: broker.retained[about["state_topic"]].decode() for name, about in sensors.items()}
+        )
+    assert states[1] == {"Person": "2"}
+    assert states[2] == {"Person": "2", "Unknown": "1"}
+    assert states[3] == {"Person": "2", "Unknown": "0", "Dog": "1"}
+    assert states[-1] == {"Person": "1", "Unknown": "0", "Dog": "0"}

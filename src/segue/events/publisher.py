@@ -92,6 +92,11 @@ class EventPublisher:
         for files in self.files:
             files.change(zones)
 
+    def see(self, frame: Frame, result: Segmentation) -> None:
+        """Take a frame, before the events that are known on it."""
+        for alarm in self._alarms:
+            alarm.see(frame, result)
+
     def announce(self, online: bool) -> None:
         """Say whether the camera gives frames."""
         if self.notifiers is not None:
@@ -173,6 +178,7 @@ class EventFiles(Sink):
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         if self._table is not None:
             self._table.begin()
+        self._publisher.see(frame, segmentation)
         for each in self._files:
             each.see(frame, segmentation)
         if not self._publisher.is_full or time.monotonic() - self._tried >= RETRY_SECONDS:

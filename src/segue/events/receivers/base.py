@@ -77,6 +77,9 @@ class EventReceiver:
     def close(self) -> None:
         """End; nothing follows."""
 
+    def see(self, frame: Frame, result: Segmentation) -> None:
+        """Take a frame, before the events that are known on it."""
+
     def announce(self, online: bool) -> None:
         """Learn whether the camera gives frames."""
 
@@ -95,9 +98,6 @@ class EventReceiver:
 
 class FileReceiver(EventReceiver):
     """A receiver that writes files: it is called in the thread of the run, after alarms have left."""
-
-    def see(self, frame: Frame, result: Segmentation) -> None:
-        """Take a frame, before the events that are known on it."""
 
     def describe(self, event: RecordedEvent) -> RecordedEvent:
         """Add to an event the names of files that this receiver will write; writes nothing."""
