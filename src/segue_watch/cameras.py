@@ -249,6 +249,7 @@ class Camera(Observer):
             "heights": self._settings.rules.min_heights,
             "scene": [place._asdict() for place in self.memory.scenery.places],
             "size": self._size,
+            "recording": self.job.recording or "",
         }
 
     @property

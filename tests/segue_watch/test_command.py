@@ -657,6 +657,17 @@ def test_options_for_cameras_are_refused_for_a_film_with_the_name_of_the_camera(
     assert f"--{option.split()[0]}" in outcome.complaint
 
 
+def test_the_example_beside_a_recorder_is_a_file_of_cameras(tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "examples/cameras/frigate/cameras.toml"
+    jobs = read_cameras(example, tmp_path)
+    assert jobs["yard"].recording == "http://localhost:8971/api/yard/start/{start}/end/{end}/clip.mp4"
+    assert jobs["front"].notify[0].startswith("frigate://frigate:5000/front ")
+    for wrong in ("http://me:secret@nvr/{start}", "ftp://nvr/{start}", "http://nvr/now"):
+        text = f"[cameras.gate]\nsource = '0'\nrecording = '{wrong}'"
+        with pytest.raises(SegueError, match="--recording"):
+            read_cameras(cameras_file(tmp_path, text), tmp_path)
+
+
 def test_check_says_each_mistake_in_a_line_of_its_own(command: Command, tmp_path: Path) -> None:
     path = cameras_file(
         tmp_path,

@@ -32,6 +32,7 @@ when-late = "all"
 [cameras.gate]
 source = "ADDRESS"
 zone = ["wall=0%,0% 100%,0% 100%,100% 0%,100%"]
+recording = "http://nvr/front/{start}/{end}/clip.mp4"
 [cameras.dead]
 source = "http://127.0.0.1:9/none"
 """
@@ -240,6 +241,18 @@ def test_a_camera_fills_the_screen_with_its_zones(page: Any) -> None:
     page.keyboard.press("f")
     becomes(page, "document.fullscreenElement === null")
     page.locator("#camera aside").wait_for()
+
+
+def test_a_visit_has_a_link_to_its_recording(page: Any, folder: Path) -> None:
+    page.get_by_role("link", name="Events", exact=True).click()
+    page.locator("#by-before").fill("2100-01-01T00:00")
+    page.locator(".card img").first.click()
+    link = page.get_by_role("link", name="Recording")
+    link.wait_for()
+    start, end = map(int, re.findall(r"\d{9,}", link.get_attribute("href")))
+    assert 20 <= end - start < 120
+    moments = {int(moment) - 10 for (moment,) in ask(folder / "gate.csv", "select moment from visits")}
+    assert start in moments
 
 
 def test_a_phone_shows_all_figures_of_health(page: Any) -> None:

@@ -339,8 +339,7 @@ class Notifier:
         queue: what is sent, such as the events of a store; None takes what :meth:`send` gives, in memory.
         patience: waits between tries.
         images: folder of the images of events, for services that show them.
-        online: whether the camera gives frames already.
-        arm: takes whether alerts are sent, where the receiver can say so.
+        context: what else the receiver is opened with.
 
     Raises:
         SinkError: it is no such address, or its package is missing.
@@ -353,11 +352,10 @@ class Notifier:
         patience: Reconnect | None = None,
         images: Path | None = None,
         *,
-        online: bool = True,
-        arm: Callable[[bool], object] | None = None,
+        context: ReceiverContext | None = None,
     ) -> None:
         self._patience = patience or Reconnect()
-        context = ReceiverContext(address=address, images=images, online=online, arm=arm)
+        context = replace(context or ReceiverContext(), address=address, images=images)
         self.receiver = open_receiver(context, self._patience)
         self._public_address = public_address(address)
         self._memory = MemoryQueue() if queue is None else None
@@ -559,6 +557,7 @@ class Notifiers:
         patience: waits between tries.
         online: whether the camera gives frames already.
         page: gives the address of the page of the cameras, for links to visits; empty for none.
+        size: gives height and width of the boxes of events, as far as they are known.
 
     Attributes:
         targets: each target with its receiver.
@@ -576,8 +575,10 @@ class Notifiers:
         *,
         online: bool = True,
         page: Callable[[], str] = str,
+        size: Callable[[], tuple[int, int] | None] = lambda: None,
     ) -> None:
         checked, self._store = check_targets(targets), store
+        context = ReceiverContext(online=online, size=size, arm=self.arm, store=store)
         begin_receivers(store, checked)
         with suppress(SinkError):  # on a full disk
             store.flush()
@@ -585,9 +586,7 @@ class Notifiers:
         try:
             for target in checked:
                 queue = StoreQueue(store, target.key, target, page)
-                self._notifiers.append(
-                    Notifier(target.address, queue, patience, images, online=online, arm=self.arm)
-                )
+                self._notifiers.append(Notifier(target.address, queue, patience, images, context=context))
         except BaseException:
             self.stop()
             raise

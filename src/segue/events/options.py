@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator
 
@@ -41,6 +42,17 @@ def _clip_seconds(text: str, option: str) -> float:
     if seconds > LONGEST:
         raise SegueError(f"{option} {text}: a clip has at most {LONGEST:.0f} s there")
     return seconds
+
+
+def _check_recording(address: str) -> None:
+    """Refuse an address that is no link to a recording, or would show a password; SegueError if so."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise SegueError(
+            "--recording: give an address http://HOST/... or https://HOST/... without user and password"
+        )
+    if "{start}" not in address:
+        raise SegueError("--recording: write {start}, and if you like {end}, where the times stand")
 
 
 class EventOptions(OptionModel):
@@ -99,6 +111,10 @@ class EventOptions(OptionModel):
     after: str = option("3s", "Objects and events")
     """Length of a clip after its event, such as 10s; at most a minute."""
 
+    recording: str | None = option(None, "Objects and events")
+    """Address of a recording of another program, for links on the page of `segue watch`:
+    http://HOST/.../{start}/{end}, where both are Unix times in seconds."""
+
     keep: tuple[str, ...] = option((), "Objects and events")
     """Delete images and clips of a camera that are older than this (30d), or the oldest if all exceed this
     size (50GB). Give each kind at most once.  [default: keep all]"""
@@ -132,5 +148,7 @@ class EventOptions(OptionModel):
         parsed = EventRules.parse(
             self.min_seconds, self.loiter, self.min_height, zones, self.ignore, self.only
         )
+        if self.recording is not None:
+            _check_recording(self.recording)
         before, after = _clip_seconds(self.before, "--before"), _clip_seconds(self.after, "--after")
         return EventSettings(zones, parsed, keep=keep, before=before, after=after)

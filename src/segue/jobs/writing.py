@@ -258,7 +258,12 @@ class JobOutputs:
         images = self._places.snapshots
         if targets:
             self.messages = Notifiers(
-                targets, store, images, online=not source.endless, page=opened.events.page
+                targets,
+                store,
+                images,
+                online=not source.endless,
+                page=opened.events.page,
+                size=lambda: source.original_size,
             )
             self._observer.messages(self.messages)
         else:

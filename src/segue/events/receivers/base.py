@@ -122,6 +122,7 @@ class ReceiverContext:
         name: name of the camera or source.
         address: that of ``--notify`` where the receiver is one of those.
         online: whether the camera gives frames already.
+        size: gives height and width of the boxes of events, as far as they are known.
         arm: takes whether alerts are sent, where the receiver can say so.
         zones: watched zones and lines.
         store: events of the run, and of earlier ones of a camera.
@@ -141,6 +142,7 @@ class ReceiverContext:
     name: str = ""
     address: str = ""
     online: bool = True
+    size: Callable[[], tuple[int, int] | None] = lambda: None
     arm: Callable[[bool], object] | None = None
     zones: tuple[Zone, ...] = ()
     store: EventStore | None = None
