@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -35,13 +36,19 @@ from segue.sessions.foreground.masks import ForegroundMasks
 from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.sessions.foreground.session import SHORT_SIDE, ForegroundSession
 from segue.sessions.foreground.two_passes import TwoPasses
-from segue.types import FlowName, FollowCamera, Frame, Image, Segmentation
+from segue.types import Box, FlowName, FollowCamera, Frame, Image, Segmentation
 from segue.utils.arrays import as_array
 from segue.utils.inputs import kind_of
 from segue.video import Source
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.readers import as_rgb
 from segue.video.sources.images import list_images, read_image, write_image
+
+MIN_SCORE, SURE = 0.3, 0.5
+"""Score from which on a detection names an object, whose place is known, and from which on it is certain."""
+
+CLOSER, MIN_SIDE = 2.0, 48
+"""Side of the view of a second look, in longer sides of the box, and in pixels at least."""
 
 MAX_BLIND = 1000
 """Frames without a known background that are remembered; results are due a few frames later at most."""
@@ -196,18 +203,38 @@ def _write_background(job: ForegroundJob, session: ForegroundSession) -> dict[st
 
 def object_namer(name: str, device: str | None, fast: bool = False) -> Name:
     """The labeller of objects by a detector; it computes no masks."""
-    return partial(name_object, box_detector(name, device=device, fast=fast))
+    find = box_detector(name, score=MIN_SCORE, device=device, fast=fast)
+
+    def label(image: Image, box: Box) -> tuple[str, float] | None:
+        named = name_object(find, image, box)
+        if named is not None and named[1] >= SURE:
+            return named
+        closer = name_object(find, *_closer(image, box))  # a second look, at the object itself
+        return max((each for each in (named, closer) if each is not None), key=itemgetter(1), default=None)
+
+    return label
 
 
 def object_finder(name: str, device: str | None, fast: bool = False) -> Detect:
     """What finds objects of known classes in an image by a detector; it computes no masks."""
-    find = box_detector(name, device=device, fast=fast)
+    find = box_detector(name, score=MIN_SCORE, device=device, fast=fast)
 
     def detect(image: Image) -> list[Detection]:
-        objects = find(Frame(0, 0.0, image)).objects
+        objects = [item for item in find(Frame(0, 0.0, image)).objects if item.score >= SURE]
         return [(item.box, item.label, item.score) for item in objects if item.box and item.label]
 
     return detect
+
+
+def _closer(image: Image, box: Box) -> tuple[Image, Box]:
+    """The part of an image around a box, and the box in it."""
+    (x0, y0, x1, y1), (height, width) = box, image.shape[:2]
+    half = max(CLOSER * max(x1 - x0, y1 - y0), MIN_SIDE) / 2
+    across, down = (x0 + x1) / 2, (y0 + y1) / 2
+    left, right = max(0, int(across - half)), min(width, int(np.ceil(across + half)))
+    top, bottom = max(0, int(down - half)), min(height, int(np.ceil(down + half)))
+    part = np.ascontiguousarray(image[top:bottom, left:right])
+    return part, (x0 - left, y0 - top, x1 - left, y1 - top)
 
 
 def _scenes(scene: Any) -> VideoScenes:
