@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -92,17 +91,3 @@ def test_a_camera_that_does_not_end_holds_up_no_other(tmp_path: Path) -> None:
     assert took < SECONDS
     leave.set()
     wait_for(lambda: not cameras.unfinished)
-
-
-def test_a_process_does_not_wait_for_threads_that_work_at_its_end(tmp_path: Path) -> None:
-    program = (
-        "import threading, time\n"
-        "from concurrent.futures import ThreadPoolExecutor\n"
-        "from segue.cli import main\n"
-        "ThreadPoolExecutor(1).submit(time.sleep, 600)\n"
-        "import sys; sys.argv = ['segue', '--version']\n"
-        "main()\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False)
-    assert done.returncode == 0
-    assert done.stdout.startswith(b"segue")

@@ -6,13 +6,11 @@ receiver, 130 interrupted.
 
 from __future__ import annotations
 
-import atexit
 import errno
 import io
 import os
 import re
 import sys
-import threading
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -212,21 +210,7 @@ def main(words: Sequence[str] | None = None) -> None:
         with interrupt_on_signals():  # where a command does not handle them itself
             _run(words)
     except KeyboardInterrupt:
-        _end(words, 130)
-    except SystemExit as error:
-        _end(words, error.code)
-        raise
-
-
-def _end(words: Sequence[str] | None, code: str | int | None) -> None:
-    """End the process, without threads that still work: what they owe is kept for the next run."""
-    if words is None and isinstance(code, int) and threading.active_count() > 1:
-        with suppress(OSError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        atexit._run_exitfuncs()
-        os._exit(code)
-    sys.exit(code)
+        sys.exit(130)
 
 
 def _run(words: Sequence[str] | None) -> None:
