@@ -122,7 +122,7 @@ def used(pid: int) -> tuple[float, float]:
 
 def frames_of(port: int) -> tuple[int, int]:
     """Frames that all cameras together have looked at, and that they have dropped."""
-    with urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
+    with urlopen(f"http://127.0.0.1:{port}/states", timeout=10) as answer:  # also while one is not there
         states = json.load(answer).values()
     return sum(state["frames"] for state in states), sum(state["dropped"] for state in states)
 

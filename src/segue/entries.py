@@ -293,6 +293,8 @@ class EventSettings:
         publisher: the ``segue.events.publisher.EventPublisher`` of a run that detects the events itself; with
             None, the format ``events`` detects them.
         part: name of the part of the run.
+        before, after: seconds of a clip before and after the moment at which its event is known.
+        page: gives the address of the page of the cameras, for links; empty for none.
     """
 
     zones: tuple[Any, ...] = ()
@@ -304,6 +306,9 @@ class EventSettings:
     memory: Any = None
     publisher: Any = None
     part: str = ""
+    before: float = 3.0
+    after: float = 3.0
+    page: Callable[[], str] = str
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +324,8 @@ class EventSinkEntry:
         part: whether each part of a run has one of its own, which writes files.
         rank: of those without addresses lower ranks come first.
         check: refuses an address by SinkError, before the run.
+        alerts: whether its messages are for people: one of each visit by default, and none while the camera
+            is not armed.
     """
 
     name: str
@@ -327,6 +334,7 @@ class EventSinkEntry:
     part: bool = False
     rank: int = 100
     check: Callable[[str], object] = lambda _: None
+    alerts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import mmap
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -21,6 +21,18 @@ class SegueError(Exception):
     """
 
     exit_status = 2
+
+
+class SeveralProblemsError(SegueError):
+    """Several mistakes, as of a file of settings; the command line prints each on a line.
+
+    Args:
+        problems: one text each.
+    """
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
 
 
 class ArgumentError(SegueError, ValueError):

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from segue.entries import EventSettings
-from segue.errors import LoginRefusedError, SegueError, SourceError, UndeliveredError, memory_error
+from segue.errors import SegueError, SeveralProblemsError, SourceError, UndeliveredError, memory_error
 from segue.events.archive import EventArchive
 from segue.events.deliveries import Notifiers
 from segue.events.options import RULES
@@ -45,11 +45,13 @@ from segue.utils.redaction import redact
 from segue.utils.system import num_cores, set_opencv_threads
 from segue.video import Reconnect, Source
 from segue.video.decoding.readers import ConnectionChange
-from segue.video.sources.live import LOGIN_SECONDS
 from segue_watch.log import CAMERA, CameraWarning
 
 LOOK_SECONDS = 0.2
 """How often the thread that waits for cameras looks around."""
+
+STOP_SECONDS = 4.0
+"""Seconds that cameras have for their end when all are to stop; what is left then is as after a kill."""
 
 END_SECONDS = 10.0
 """Seconds that cameras that are no longer in the file have for their end."""
@@ -59,6 +61,9 @@ RATE_FRAMES = 50
 
 SILENT = 30.0
 """Seconds without a frame after which a camera is not well."""
+
+BLIND_SECONDS = 2.0
+"""Seconds without a known background after which the log says so."""
 
 QUALITY = 80  # of JPEG, in percent
 
@@ -80,6 +85,7 @@ class Camera(Observer):
     Attributes:
         undelivered: messages that did not arrive, or that wait.
         memory: what it knows of its scene, also in later runs.
+        page: address of the page, for links in messages; empty for none.
         disk_problem: what has no room on the disk, and why; empty where all has.
     """
 
@@ -94,7 +100,7 @@ class Camera(Observer):
     ) -> None:
         self.name, self.job = name, job
         self._tell, self._on_event = tell, on_event
-        self._pool = pool
+        self._pool, self.page = pool, ""
         self._patience = patience or Reconnect()
         self._online, self._error = False, ""
         self._frames = self._events = self._reconnects = self._restarts = 0
@@ -111,6 +117,8 @@ class Camera(Observer):
         self._encoding = threading.Lock()
         self._encoded: tuple[int, bytes] = 0, b""  # the number of a frame, and its JPEG
         self._last_time, self._delay = -float("inf"), 0.0
+        self._blind_seconds, self._is_blind_told = 0.0, False
+        self._blind_since: float | None = None
         self._current = job  # what runs now
         self._opened: Run | None = None
         self._disk: DiskUse | None = None
@@ -212,13 +220,15 @@ class Camera(Observer):
 
     def state(self) -> dict[str, Any]:
         """What there is to know, as JSON values."""
-        source = self._source
+        source, opened = self._source, self._opened
         status, since = self.status
         return {
             "status": status,
             "since": datetime.fromtimestamp(since).astimezone().isoformat(timespec="seconds"),
             "online": self._online,
             "well": self.well,
+            "blind": opened is not None and opened.is_blind_now,
+            "blind_seconds": round(self._blind_seconds, 1),
             "healthy": self.healthy,
             "frames": self._frames,
             "fps": self._rate,
@@ -229,6 +239,7 @@ class Camera(Observer):
             "restarts": self._restarts,
             "events": self._events,
             "undelivered": self.undelivered,
+            "armed": self.armed,
             "error": self._error,
             "disk_problem": self.disk_problem,
             "disk_used": 0 if (disk := self.disk) is None else disk.used,
@@ -238,6 +249,7 @@ class Camera(Observer):
             "heights": self._settings.rules.min_heights,
             "scene": [place._asdict() for place in self.memory.scenery.places],
             "size": self._size,
+            "recording": self.job.recording or "",
         }
 
     @property
@@ -259,6 +271,23 @@ class Camera(Observer):
             if store is not None:
                 self._store = archive, store
             return store
+
+    @property
+    def armed(self) -> bool:
+        """Whether people get alerts of what happens; also where its store cannot be opened."""
+        with suppress(SegueError, OSError):
+            store = self.store
+            return store is None or store.armed
+        return True
+
+    def arm(self, armed: bool) -> None:
+        """Have alerts sent of what happens from now on, or not; raises SegueError without events."""
+        if (messages := self._messages) is not None:
+            messages.arm(armed)
+        elif (store := self.store) is not None:
+            store.arm(armed)
+        else:
+            raise SegueError(f"{self.name} has no events")
 
     def care(self) -> None:
         """Have its images deleted as its job says from now on, whether it gives frames or not."""
@@ -347,7 +376,7 @@ class Camera(Observer):
         failures = 0
         CAMERA.set(self.name)
         while not stop.cancelled:
-            previous_frames, min_pause = self._frames, 0.0
+            previous_frames = self._frames
             self._current = self.job
             try:
                 self._run(self._current, stop)
@@ -356,7 +385,6 @@ class Camera(Observer):
                 failed = False
             except SourceError as error:  # one that was waited for when all were to stop is no failure
                 failed = not (self.goes_on or stop.cancelled) and self._fail(error)
-                min_pause = LOGIN_SECONDS if isinstance(error, LoginRefusedError) else 0.0
             except Exception as error:  # another camera goes on
                 failed = not self.goes_on and self._fail(memory_error(error) or error, stop.cancelled)
             if self.goes_on and not stop.cancelled:
@@ -365,7 +393,7 @@ class Camera(Observer):
                 return
             failures = 1 if self._frames > previous_frames else failures + 1
             self._restarts += 1
-            self._pause_for(max(min_pause, self._patience.delay(failures)), stop)
+            self._pause_for(self._patience.delay(failures), stop)
 
     def _run(self, job: ForegroundJob, stop: CancelToken) -> None:
         outputs, frames = _outputs_of(job), self._frames
@@ -384,7 +412,7 @@ class Camera(Observer):
         try:
             self._opened = opened = open_job(job, source=source)
             opened.pool = self._pool
-            opened.events = replace(opened.events, memory=self.memory)
+            opened.events = replace(opened.events, memory=self.memory, page=lambda: self.page)
             run_open(opened, self, stop)
         finally:
             stop.forget(source.stop)
@@ -425,6 +453,7 @@ class Camera(Observer):
 
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self._frames += 1
+        self._note_blind(frame)
         self._last, self._last_time = (self._frames, frame, result), time.monotonic()
         if self._source is not None:
             self._note_size(self._source)
@@ -433,6 +462,21 @@ class Camera(Observer):
         self._error = ""
         self._delay = (self._source.delay(frame) if self._source else None) or 0.0
 
+    def _note_blind(self, frame: Frame) -> None:
+        """Count the seconds in which the background is unknown; long ones are told."""
+        is_blind = self._opened is not None and self._opened.is_blind_now
+        if is_blind and self._last is not None and self._blind_since is not None:
+            self._blind_seconds += max(0.0, frame.time - self._last[1].time)
+        if not is_blind:
+            if self._is_blind_told:
+                self._tell(self.name, "the background is known again")
+            self._blind_since, self._is_blind_told = None, False
+        elif self._blind_since is None:
+            self._blind_since = frame.time
+        elif frame.time - self._blind_since > BLIND_SECONDS and not self._is_blind_told:
+            self._is_blind_told = True
+            self._tell(self.name, "the image changes as a whole, and the background is unknown")
+
     def event(self, event: Event) -> None:
         self._events += 1
         self._on_event(event)
@@ -440,7 +484,12 @@ class Camera(Observer):
     def connection(self, change: ConnectionChange) -> None:
         self._go(online=change.online)
         self._reconnects += change.online
-        self._tell(self.name, str(change))
+        if not change.online:
+            self._error = redact(change.reason)
+        if change.online or change.frame >= 0:
+            self._tell(self.name, str(change))
+        else:
+            warnings.warn(f"{self.name}: {change}", CameraWarning, stacklevel=2)
 
 
 def _outputs_of(job: ForegroundJob) -> object:
@@ -497,7 +546,7 @@ class CameraSet:
         self._cameras = {camera.name: camera for camera in cameras}
         self._make = make
         self._threads: dict[str, tuple[threading.Thread, CancelToken]] = {}
-        self._stop = CancelToken()
+        self._stop, self._page = CancelToken(), ""
 
     def __iter__(self) -> Iterator[Camera]:
         return iter([*self._cameras.values()])
@@ -510,7 +559,10 @@ class CameraSet:
         return camera
 
     def watch(self, stop: CancelToken, between: Callable[[], object] = lambda: None) -> None:
-        """Watch them until all have ended; the caller's thread takes signals, and looks around between."""
+        """Watch them until all have ended; the caller's thread takes signals, and looks around between.
+
+        When all are to stop, those that have not ended after :data:`STOP_SECONDS` are left.
+        """
         self._stop = stop
         for camera in self:
             self._begin(camera)
@@ -518,6 +570,24 @@ class CameraSet:
             time.sleep(LOOK_SECONDS)
             if not stop.cancelled:
                 between()
+            elif time.monotonic() > (stop.cancel_time or 0.0) + STOP_SECONDS:
+                break
+
+    @property
+    def page(self) -> str:
+        """Address of the page, for links in messages; empty for none."""
+        return self._page
+
+    @page.setter
+    def page(self, address: str) -> None:
+        self._page = address
+        for camera in self:
+            camera.page = address
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Names of the cameras that have not ended."""
+        return [name for name, (thread, _) in self._threads.items() if thread.is_alive()]
 
     def check(self, jobs: Mapping[str, ForegroundJob]) -> None:
         """Refuse jobs by SegueError that do not fit the images of the cameras that are watched."""
@@ -529,7 +599,7 @@ class CameraSet:
             except SegueError as error:
                 problems.append(f"camera {name}: {error}")
         if problems:
-            raise SegueError("\n".join(problems))
+            raise SeveralProblemsError(problems)
 
     def update(self, jobs: Mapping[str, ForegroundJob]) -> dict[str, str]:
         """Watch other cameras, or some otherwise; those whose job is the same go on.
@@ -546,6 +616,7 @@ class CameraSet:
             camera = self._cameras.get(name)
             if camera is None and self._make is not None:
                 self._cameras[name] = self._make(name, job)
+                self._cameras[name].page = self.page
                 self._begin(self._cameras[name])
                 done[name] = "new"
             elif camera is not None and camera.job != job:
@@ -704,6 +775,8 @@ _METRICS = (
     ("restarts", "restarts_total", "counter", "Times that the camera began again after an error."),
     ("events", "events_total", "counter", "Events."),
     ("undelivered", "undelivered_messages", "gauge", "Messages that have not arrived."),
+    ("blind_seconds", "blind_seconds_total", "counter", "Seconds without a known background."),
+    ("armed", "armed", "gauge", "Whether people get alerts."),
     ("disk_problem", "disk_problem", "gauge", "Whether the disk does not take events, images or messages."),
     ("disk_used", "disk_used_bytes", "gauge", "Bytes of images and clips of events."),
     ("disk_per_day", "disk_bytes_per_day", "gauge", "Bytes of images and clips that came in the last day."),

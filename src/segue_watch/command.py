@@ -123,6 +123,7 @@ def watch(
             return Camera(name, job, log.notice, show, pool)
 
         cameras = CameraSet([make(name, job) for name, job in jobs.items()], make, pool)
+        cameras.page = access.address
         reload, watchdog = Reload(saved, cameras, log, lock), Watchdog()
 
         def save(name: str, change: Change) -> None:
@@ -148,6 +149,8 @@ def watch(
                 care_for_removed(output, jobs)
                 cameras.watch(stop, look)
                 tell_systemd("STOPPING=1")
+        for name in cameras.unfinished:
+            log.warning(name, "has not ended in time; the next run tells of objects that are still there")
         for camera in cameras:
             state = camera.state()
             log.notice(camera.name, f"{state['frames']} frames, {state['events']} events")

@@ -11,7 +11,7 @@ from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 from segue.cli.running import given_in_file, job_of_values
-from segue.errors import SegueError
+from segue.errors import SegueError, SeveralProblemsError
 from segue.events.receivers.mqtt import topic_of
 from segue.events.targets import NotifyTarget
 from segue.jobs.plan import check_needs
@@ -99,13 +99,23 @@ def parse_file(text: bytes, path: Path, output: Path) -> tuple[dict[str, Foregro
         content = tomllib.loads(text_of(text))
     except (ValueError, RecursionError) as error:
         raise SegueError(f"{path}: no TOML ({error})") from None
-    access = _access_of(content, path)
+    access, problems = Access(), list[str]()
+    try:
+        access = _access_of(content, path)
+    except SegueError as error:
+        problems.append(str(error))
     defaults, cameras = content.pop("defaults", {}), content.pop("cameras", {})
     if content or not isinstance(defaults, dict) or not isinstance(cameras, dict) or not cameras:
         raise SegueError(
             f"{path}: write [defaults], [page], and [cameras.NAME] for each camera; nothing else"
         )
-    return _jobs(cameras, defaults, str(path), output), access
+    try:
+        jobs = _jobs(cameras, defaults, str(path), output)
+    except SeveralProblemsError as error:
+        raise SeveralProblemsError([*problems, *error.problems]) from None
+    if problems:
+        raise SeveralProblemsError(problems)
+    return jobs, access
 
 
 def _access_of(content: dict[str, Any], path: Path) -> Access:
@@ -125,24 +135,51 @@ def _jobs(
     jobs, problems = {}, list[str]()
     for name, camera_options in cameras.items():
         if not _NAME.fullmatch(name):
-            raise SegueError(f"{path}: camera {name!r}: a name has letters, digits, - and _")
+            problems.append(f"{path}: camera {name!r}: a name has letters, digits, - and _")
+            continue
         values = {"events": str(output / f"{name}.csv"), **defaults}
         values |= camera_options if isinstance(camera_options, dict) else {"source": None}
         if not isinstance(values.get("source"), (str, int)):
-            raise SegueError(f"{path}: [cameras.{name}] needs a source")
-        try:
-            values = values | _receivers(values)
-            expanded = {key: for_camera(value, name) for key, value in values.items()}
-            job = job_of_values("foreground", given_in_file("foreground", expanded))
-            check_needs([job])
-        except SegueError as error:
-            problems.append(redact(f"{path}: camera {name}: {error}"))
+            problems.append(f"{path}: [cameras.{name}] needs a source")
             continue
-        jobs[name] = cast(ForegroundJob, job)
+        try:
+            jobs[name] = _job_of(values, name)
+        except SegueError as error:
+            found = _mistakes(values, name, str(error))
+            problems += [redact(f"{path}: camera {name}: {each}") for each in found]
+    problems += _conflicts(jobs, path)
     if problems:
-        raise SegueError("\n".join(problems))
-    _check_distinct(jobs, path)
+        raise SeveralProblemsError(dict.fromkeys(problems))
     return jobs
+
+
+def _job_of(values: Mapping[str, Any], name: str) -> ForegroundJob:
+    """The job of a camera; raises SegueError."""
+    values = {**values, **_receivers(values)}
+    expanded = {key: for_camera(value, name) for key, value in values.items()}
+    job = job_of_values("foreground", given_in_file("foreground", expanded))
+    check_needs([job])
+    return cast(ForegroundJob, job)
+
+
+def _mistakes(values: Mapping[str, Any], name: str, first: str) -> Iterator[str]:
+    """All mistakes in the options of a camera: each goes, with the option that it is in, for the next one."""
+
+    def problem_without(key: str) -> str:
+        try:
+            _job_of({other: value for other, value in values.items() if other != key}, name)
+        except SegueError as error:
+            return str(error)
+        return ""
+
+    problem = first
+    while problem:
+        yield problem
+        rest = {key: left for key in values if key != "source" and (left := problem_without(key)) != problem}
+        if not rest:
+            return
+        option = min(rest, key=lambda key: (key not in problem, len(rest[key])))
+        values, problem = {key: value for key, value in values.items() if key != option}, rest[option]
 
 
 def _receivers(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,23 +190,24 @@ def _receivers(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"notify": [NotifyTarget.text_of(each) if isinstance(each, dict) else each for each in listed]}
 
 
-def _check_distinct(jobs: Mapping[str, ForegroundJob], path: str) -> None:
-    """Refuse two cameras that would write one file or folder, or say at one topic whether they are there."""
+def _conflicts(jobs: Mapping[str, ForegroundJob], path: str) -> Iterator[str]:
+    """Cameras that would write one file or folder, listen at one port, or have one topic."""
     users: dict[object, str] = {}
     for name, job in jobs.items():
-        for place in _places(name, job):
-            other = users.setdefault(_resolved(place), name)
-            if other != name:
-                raise SegueError(
+        others = {place: users.setdefault(_resolved(place), name) for place in _places(name, job)}
+        for place, other in others.items():
+            if other != name:  # one place says it
+                yield (
                     f"{path}: cameras {other} and {name} would both write {place}; give each a place of its "
                     "own, such as one with {name}"
                 )
+                break
     ports: dict[tuple[str, int], str] = {}
     for name, job in jobs.items():
         listens = port_of(job)
         other = name if listens is None else ports.setdefault(listens, name)
         if listens is not None and other != name:
-            raise SegueError(
+            yield (
                 f"{path}: cameras {other} and {name} would both listen at port {listens[1]} of {listens[0]}; "
                 "give each a port of its own"
             )
@@ -178,7 +216,7 @@ def _check_distinct(jobs: Mapping[str, ForegroundJob], path: str) -> None:
         for topic in (topic_of(NotifyTarget.parse(text).address) for text in job.notify):
             other = name if topic is None else topics.setdefault(topic, name)
             if other != name:
-                raise SegueError(
+                yield (
                     f"{path}: cameras {other} and {name} have one topic, whose availability is that of one "
                     "camera; give each its own: mqtt://HOST/cameras/{name}"
                 )
@@ -208,11 +246,14 @@ def check_devices(jobs: Mapping[str, ForegroundJob]) -> None:
     """Refuse jobs whose device is not there by SegueError; this imports PyTorch."""
     from segue.inference.running import choose_device
 
+    problems = []
     for name, job in jobs.items():
         try:
             choose_device(job.device)
         except SegueError as error:
-            raise SegueError(f"camera {name}: {error}") from None
+            problems.append(f"camera {name}: {error}")
+    if problems:
+        raise SeveralProblemsError(problems)
 
 
 def check_page(port: int, host: str, jobs: Mapping[str, ForegroundJob]) -> None:

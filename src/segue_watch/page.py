@@ -118,6 +118,7 @@ class CameraRoutes:
             "GET /outlines/{camera}/{part}/{file}": self._outlines,
             "POST /marks/{camera}": self._change(self._set_mark),
             "POST /scene/{camera}": self._change(self._take_back),
+            "POST /armed/{camera}": self._change(self._arm),
             **{
                 f"POST /{path}/{{camera}}": self._change(self._draw(option))
                 for path, option in _OPTION_OF_PATH.items()
@@ -226,6 +227,13 @@ class CameraRoutes:
         number = values.get("number") if isinstance(values, dict) else None
         if not isinstance(number, int) or not camera.memory.scenery.take_back(number):
             raise SegueError("scene: there is no such place")
+        return Response(status_code=204)
+
+    def _arm(self, camera: Camera, values: Any, _: Visit) -> Response:
+        """Have people get alerts of a camera from now on, or not."""
+        if not isinstance(values, dict) or not isinstance(values.get("armed"), bool) or len(values) > 1:
+            raise SegueError('armed: give {"armed": true} or {"armed": false}')
+        camera.arm(values["armed"])
         return Response(status_code=204)
 
     def _set_mark(self, camera: Camera, values: Any, visit: Visit) -> Response:

@@ -120,6 +120,7 @@ class Reload:
             check_devices(jobs)
             self._cameras.check(jobs)
             change_page = self.prepare(jobs, access)
+            self._cameras.page = access.address
             changes = self._cameras.update(jobs)
         if self._error:
             self._log.notice("", f"{self._file.path}: counts again")
@@ -132,7 +133,8 @@ class Reload:
     def _refuse(self, text: str) -> None:
         """Say why the file does not count; one that cannot be read is tried again, and it is said once."""
         if text != self._error or self._file.is_read:
-            self._log.warning("", f"{text}; the cameras go on as before")
+            for problem in text.splitlines():
+                self._log.warning("", f"{problem}; the cameras go on as before")
         self._error = text
 
 

@@ -52,9 +52,9 @@ class _Camera(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def mjpeg_camera(pause: float = _Camera.pause) -> Iterator[str]:
+def mjpeg_camera(pause: float = _Camera.pause, port: int = 0) -> Iterator[str]:
     """The address of the camera, which any number of programs may watch; it pauses after each image."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Camera", (_Camera,), {"pause": pause}))
+    server = ThreadingHTTPServer(("127.0.0.1", port), type("Camera", (_Camera,), {"pause": pause}))
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/gate"
     server.shutdown()

@@ -33,6 +33,7 @@ from segue.events.table import Event
 from segue.events.targets import NotifyTarget
 from segue.events.zones import Zone
 from segue.video import Reconnect
+from tests.events.broker import MemoryBroker
 from tests.events.test_sink import big
 from tests.ports import free_port
 from tests.waiting import wait_for
@@ -411,7 +412,7 @@ class Broker:
         return f"mqtt://127.0.0.1:{self.port}/cameras/front%20yard"
 
     def start(self) -> None:
-        command = [_mosquitto(), "-c", str(self._folder / "mosquitto.conf")]
+        command = [str(_mosquitto()), "-c", str(self._folder / "mosquitto.conf")]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
         def listens() -> bool:
@@ -426,9 +427,18 @@ class Broker:
             self._process.wait(10)
 
 
-def _mosquitto() -> str:
-    found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-    return found or pytest.skip("mosquitto is not installed")
+def _mosquitto() -> str | None:
+    return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+
+
+def make_broker(folder: Path, *, refuses: bool = False) -> Broker | MemoryBroker:
+    """mosquitto where it is installed, else a broker of this process."""
+    if _mosquitto() is None:
+        return MemoryBroker(refuses=refuses)
+    return Broker(folder, *(["allow_anonymous false"] if refuses else []))
+
+
+AnyBroker = Broker | MemoryBroker
 
 
 class Subscriber:
@@ -467,17 +477,16 @@ class Subscriber:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
+def broker(tmp_path: Path) -> Iterator[Broker | MemoryBroker]:
     pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (pip install 'segue[mqtt]')")
-    _mosquitto()
     (tmp_path / "broker").mkdir()
-    made = Broker(tmp_path / "broker")
+    made = make_broker(tmp_path / "broker")
     yield made
     made.stop()
 
 
 @pytest.mark.filterwarnings("ignore::segue.events.deliveries.NotifyWarning")
-def test_a_broker_that_starts_late_and_again_gets_every_event_once(broker: Broker) -> None:
+def test_a_broker_that_starts_late_and_again_gets_every_event_once(broker: AnyBroker) -> None:
     broker.start()
     subscriber = Subscriber(broker.port)  # the broker keeps for it what comes before it is there again
     broker.stop()
@@ -495,7 +504,7 @@ def test_a_broker_that_starts_late_and_again_gets_every_event_once(broker: Broke
     assert subscriber.events == ["early", "e0", "e1", "e2"]
 
 
-def test_a_broker_keeps_whether_the_camera_is_there(broker: Broker) -> None:
+def test_a_broker_keeps_whether_the_camera_is_there(broker: AnyBroker) -> None:
     broker.start()
     notifier = Notifier(broker.address)
     subscriber = Subscriber(broker.port)
@@ -509,7 +518,7 @@ def test_a_broker_keeps_whether_the_camera_is_there(broker: Broker) -> None:
     assert subscriber.availability == [b"online", b"offline", b"online", b"offline"]
 
 
-def test_the_last_will_of_a_process_that_is_killed_is_offline(broker: Broker) -> None:
+def test_the_last_will_of_a_process_that_is_killed_is_offline(broker: AnyBroker) -> None:
     broker.start()
     subscriber = Subscriber(broker.port)
     program = (
@@ -524,7 +533,7 @@ def test_the_last_will_of_a_process_that_is_killed_is_offline(broker: Broker) ->
     assert subscriber.events == ["enter"]
 
 
-def test_zones_and_the_last_event_appear_in_home_assistant(broker: Broker, tmp_path: Path) -> None:
+def test_zones_and_the_last_event_appear_in_home_assistant(broker: AnyBroker, tmp_path: Path) -> None:
     broker.start()
     notifier = Notifier(broker.address)
     zones = [Zone.parse("door=0,0 60,0 60,119 0,119"), Zone.parse("gate=90,0 90,119")]
@@ -549,7 +558,8 @@ def test_zones_and_the_last_event_appear_in_home_assistant(broker: Broker, tmp_p
     wait_for(lambda: len({topic for topic, _ in subscriber.received}) >= 5)
     kept = dict(subscriber.received)
     found = {topic: json.loads(kept[topic]) for topic in kept if topic.endswith("/config")}
-    sensor, view = sorted(found.values(), key=lambda about: "topic" in about)
+    sensor, view = (next(each for each in found.values() if each["name"] == name)
+                    for name in ("door", "Last event"))  # fmt: skip
     assert kept[sensor["state_topic"]] == b"ON"
     assert kept[sensor["availability_topic"]] == b"online"
     assert kept[view["topic"]] == (tmp_path / "seen/00002-zone-enter-1.jpg").read_bytes()
@@ -562,7 +572,7 @@ def test_zones_and_the_last_event_appear_in_home_assistant(broker: Broker, tmp_p
     subscriber.end()
 
 
-def test_zones_that_are_removed_disappear_from_home_assistant(broker: Broker) -> None:
+def test_zones_that_are_removed_disappear_from_home_assistant(broker: AnyBroker) -> None:
     broker.start()
     other = Notifier(broker.address.replace("front", "back"))
     target = NotifyTarget(broker.address)
@@ -580,21 +590,21 @@ def test_zones_that_are_removed_disappear_from_home_assistant(broker: Broker) ->
     assert other.close() == 0
 
 
-def shown(broker: Broker) -> set[str]:
+def shown(broker: AnyBroker) -> set[str]:
     """The zones that Home Assistant would show by the messages that have come; ask until all are there."""
     subscriber = Subscriber(broker.port, "#")
     wait_for(lambda: len({topic for topic, _ in subscriber.received if topic.endswith("availability")}) == 2)
     subscriber.end()
     kept = {topic: body for topic, body in dict(subscriber.received).items() if body}
     about = [json.loads(body) for topic, body in kept.items() if topic.endswith("/config")]
-    zones = {each["name"]: each["state_topic"] for each in about if "state_topic" in each}
+    zones = {each["name"]: each["state_topic"] for each in about if "/zone/" in each.get("state_topic", "")}
     states = {topic for topic in kept if "/zone/" in topic}
     return {*zones} if {*zones.values()} == states else set()
 
 
 def test_a_broker_that_refuses_the_login_says_so(tmp_path: Path) -> None:
     pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (pip install 'segue[mqtt]')")
-    broker = Broker(tmp_path, "allow_anonymous false")
+    broker = make_broker(tmp_path, refuses=True)
     broker.start()
     notifier = Notifier(f"mqtt://me:wrong@127.0.0.1:{broker.port}/yard", patience=QUICK)
     with pytest.warns(NotifyWarning, match=r"127\.0\.0\.1.*refused the login") as caught:  # noqa: PT031

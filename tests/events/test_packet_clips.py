@@ -49,9 +49,9 @@ def stream(frames: int, codec: str = "libx264", start: int = 0) -> bytes:
 class Watched:
     """Runs a stream through events as a live run does, every fifth frame."""
 
-    def __init__(self, folder: Path, packets: PacketBuffer | None) -> None:
+    def __init__(self, folder: Path, packets: PacketBuffer | None, **options: float) -> None:
         self.folder, self.packets, self.time = folder / "gate", packets, 0.0
-        self.snapshots = Snapshots(self.folder, 5.0, live=True, packets=packets)
+        self.snapshots = Snapshots(self.folder, 5.0, live=True, packets=packets, **options)
         noon = datetime(2026, 11, 27, 12, 0).astimezone()
         self.sink = EventSink(
             folder / "gate.csv",
@@ -119,6 +119,16 @@ def test_a_clip_is_the_stream_as_it_came_with_outlines_beside_it(tmp_path: Path,
     images = sorted(path.name for path in watched.folder.glob("*.jpg"))
     assert [name[6:] for name in images] == ["enter-7.jpg", "leave-7.jpg"]
     assert not pending_path(watched.clip()).exists()
+
+
+def test_a_clip_reaches_as_far_back_as_is_asked_for(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, PacketBuffer(), before=14.0, after=5.0)
+    watched.packets.enabled = True  # type: ignore[union-attr]
+    watched.see(stream(700), range(420, 450))
+    watched.sink.close()
+    shown = frames_of(watched.clip())
+    # 14 s before the event, and 5 s after the object has left; the first one is a key frame.
+    assert 14 + 1 + 5 <= len(shown) / FPS <= 14 + 1 + 5 + 2
 
 
 @pytest.mark.parametrize("clips", ["packets", "overlay"])

@@ -15,6 +15,7 @@ from segue.errors import SinkError
 from segue.events import SENT, Delivery, EventReceiver
 from segue.events import deliveries as module
 from segue.events.deliveries import Notifiers, with_id
+from segue.events.receivers.frigate import FrigateReceiver
 from segue.events.receivers.http import HttpReceiver
 from segue.events.receivers.mqtt import MqttReceiver
 from segue.events.receivers.services import ServiceReceiver
@@ -27,7 +28,7 @@ from tests.events.test_notify import Listener
 from tests.waiting import wait_for
 
 QUICK = Reconnect(first_delay=0.01, max_delay=0.05, timeout=0.3)
-NAMES = ("http", "mqtt", "services")
+NAMES = ("frigate", "http", "mqtt", "services")
 
 
 class Behaviour:
@@ -88,7 +89,7 @@ class Answers(Listener):
         listener.RequestHandlerClass = Handler
 
 
-@pytest.fixture(params=["http", "services", "mqtt", "plug-in"])
+@pytest.fixture(params=["http", "services", "mqtt", "frigate", "plug-in"])
 def address(
     request: pytest.FixtureRequest, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
@@ -107,6 +108,12 @@ def address(
             MqttReceiver, "send", lambda _, message, __: behaviour.take(message.values["object"])
         )
         yield "mqtt://127.0.0.1:9/topic"
+        return
+    if request.param == "frigate":  # what it sends has no number; see test_frigate.py
+        monkeypatch.setattr(
+            FrigateReceiver, "send", lambda _, message, __: behaviour.take(message.values["object"])
+        )
+        yield "frigate://127.0.0.1:9/front"
         return
     if request.param == "services":
         pytest.importorskip("apprise", reason="apprise is not installed (pip install 'segue[apprise]')")
@@ -192,12 +199,15 @@ def test_a_receiver_that_hangs_holds_up_neither_the_run_nor_its_end(
 def test_each_receiver_of_notify_is_in_the_contract() -> None:
     found = {each.name: each for each in EVENT_SINKS if each.schemes}
     assert sorted(found) == sorted(NAMES)
-    assert {found["http"].open, found["mqtt"].open, found["services"].open} == {
+    assert {each.open for each in found.values()} == {
+        FrigateReceiver,
         HttpReceiver,
         MqttReceiver,
         ServiceReceiver,
     }
-    with pytest.raises(SinkError, match="addresses begin with apprise, http, https, mqtt, mqtts"):
+    with pytest.raises(
+        SinkError, match="addresses begin with apprise, frigate, frigates, http, https, mqtt, mqtts"
+    ):
         check_targets(["pigeon://here"])
 
 

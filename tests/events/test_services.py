@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from segue.errors import SinkError
-from segue.events.deliveries import Notifier
+from segue.events.deliveries import Notifier, Notifiers
 from segue.events.receivers.services import words_of
+from segue.events.store.store import EventStore
 from segue.events.table import Event
 from segue.utils.extras import install_command
 from segue.video import Reconnect
@@ -32,6 +33,7 @@ class Service(ThreadingHTTPServer):
     def __init__(self, busy: int) -> None:
         self.busy, self.taken = busy, list[dict[str, Any]]()
         self.refuses, self.status = "", 400
+        self.priorities = list[str | None]()  # of ntfy
         super().__init__(("127.0.0.1", 0), _Answer)
         Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -42,6 +44,7 @@ class _Answer(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.busy -= 1
+        self.server.priorities.append(self.headers["X-Priority"])
         well = self.server.busy < 0
         refused = bool(self.server.refuses) and self.server.refuses in message["message"]
         if well and not refused:
@@ -131,3 +134,49 @@ def test_events_become_words() -> None:
     assert words_of(told) == "person 3 entered door, 2026-11-29 10:05:18"
     assert words_of({"event": "offline", "object": 0}) == "the camera is lost"
     assert words_of({"event": "enter", "object": 4, "label": None}) == "object 4 entered"
+
+
+def alert(address: str, folder: Path, rule: str, *events: Event, page: str = "") -> None:
+    """Send events of a store to a service as they come."""
+    store = EventStore.open(folder / "gate.db")
+    store.begin_run("gate")
+    store.begin_part("", "gate.csv")
+    notifiers = Notifiers([f"{address} {rule}"], store, folder, page=lambda: page)
+    for each in events:
+        store.put(store.record(each))
+        notifiers.wake()
+    assert notifiers.close(20.0) == 0
+    store.close()
+
+
+def test_an_alert_has_a_link_to_its_visit_the_class_and_texts_of_its_rule(tmp_path: Path) -> None:
+    pytest.importorskip("apprise", reason="apprise is not installed (pip install 'segue[apprise]')")
+    service = Service(0)
+    address = f"apprise+json://127.0.0.1:{service.server_port}/"
+    come = replace(ENTER, event="enter", label=None, zone="", snapshot="", source="front yard")
+    loiter = replace(ENTER, event="loiter", seconds=30.4, snapshot="", source="front yard")
+    cross = replace(ENTER, event="cross", object=4, zone="gate", direction="right", snapshot="")
+    later = replace(cross, object=5)
+    page = "https://cameras.example.org/"
+    alert(address, tmp_path, "event=loiter,cross", come, loiter, cross, page=page)
+    alert(address, tmp_path, "event=cross title=At {source} text={who}: {what} {link}", later, page=page)
+    service.shutdown()
+    service.server_close()
+    assert [each["message"] for each in service.taken] == [
+        "person 3 stays in door for 30 s\nhttps://cameras.example.org/#visit/front%20yard/1",
+        "person 4 crossed gate to the right",
+        "person 5: crossed gate to the right",
+    ]
+    assert [each["title"] for each in service.taken] == ["front yard", "segue", "At"]
+
+
+def test_a_message_has_the_priority_of_its_rule(tmp_path: Path) -> None:
+    pytest.importorskip("apprise", reason="apprise is not installed (pip install 'segue[apprise]')")
+
+    server = Service(0)
+    address = f"apprise+ntfy://127.0.0.1:{server.server_port}/topic?mode=private"
+    alert(address, tmp_path, "priority=high event=enter", replace(ENTER, event="enter", snapshot=""))
+    alert(address, tmp_path, "event=enter", replace(ENTER, event="enter", object=5, snapshot=""))
+    server.shutdown()
+    server.server_close()
+    assert server.priorities == ["high", None]

@@ -66,6 +66,14 @@ def test_each_event_has_a_image_with_its_object_and_a_clip_around_it(tmp_path: P
     assert abs(int(clip[-1][2, 2, 0]) - (40 + 60 + module.SECONDS_AFTER_EVENT * FPS)) < 4
 
 
+def test_a_clip_has_the_length_around_its_event_that_is_asked_for(tmp_path: Path) -> None:
+    record(tmp_path, range(140), range(60, 66), before=5.0, after=6.0)
+    (clip,) = (tmp_path / "seen").glob("*.mp4")
+    shown = images(clip)
+    assert abs(int(shown[0][2, 2, 0]) - (40 + 62 - 5 * FPS)) < 4  # the event is known on the third frame
+    assert abs(int(shown[-1][2, 2, 0]) - (40 + 66 + 6 * FPS)) < 4
+
+
 def test_a_busy_camera_encodes_few_frames_twice(tmp_path: Path) -> None:
     seconds, often = 44, 5  # frames from one object to the next
     folder = tmp_path / "seen"

@@ -43,7 +43,7 @@ from segue.events.store.importing import import_archive
 from segue.events.store.retention import Retention, delete_expired
 from segue.events.store.store import CLASS, EventStore, source_key
 from segue.events.table import read_events
-from segue.events.targets import NotifyTarget
+from segue.events.targets import NotifyRule, NotifyTarget
 from segue.events.zones import Zone
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue_watch.history import Query, visits_of
@@ -51,8 +51,16 @@ from segue_watch.history import Query, visits_of
 ZONES = {name: Zone.parse(f"{name}=0%,0% 100%,0% 100%,100% 0%,100%") for name in ("hall", "a,b")}
 TARGETS = {
     "all": NotifyTarget("http://127.0.0.1:9/all"),
-    "persons": NotifyTarget("http://127.0.0.1:9/persons", only=("person",)),
-    "entries": NotifyTarget("http://127.0.0.1:9/entries", event=("enter", "zone-enter")),
+    "persons": NotifyTarget.parse("http://127.0.0.1:9/persons only=person"),
+    "entries": NotifyTarget.parse("http://127.0.0.1:9/entries event=enter,zone-enter"),
+    "rules": NotifyTarget(
+        "http://127.0.0.1:9/rules",
+        (
+            NotifyRule(only=("person",), zone=("hall",), when=("armed",)),
+            NotifyRule(only=("car",), event=("enter", "leave")),
+        ),
+    ),
+    "visits": NotifyTarget.parse("http://127.0.0.1:9/visits only=person per=visit when=armed"),
 }
 CLASSES = ("person", "car", None)
 USERS = st.sampled_from(["anna", "bert"])
@@ -71,7 +79,7 @@ class CameraMachine(RuleBasedStateMachine):
         self.stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self.name, self.source = "gate", "rtsp://camera/one"
         self.wall, self.elapsed, self.frame_index = NOON, 1000.0, 0
-        self.is_full = False
+        self.is_full, self.armed = False, True
         self.zones: tuple[Zone, ...] = (ZONES["hall"],)
         self.away: set[str] = set()
         self.there: dict[int, str | None] = {}  # objects in front of the camera, and their classes
@@ -131,7 +139,7 @@ class CameraMachine(RuleBasedStateMachine):
         self.monitor = EventMonitor(
             self.zones,
             EventRules(min_frames=1, min_small_frames=1),
-            filters=[each.only_classes for each in TARGETS.values()],
+            filters=[classes for each in TARGETS.values() for classes in each.class_lists],
             present=present,
             source=self.name,
             at=lambda _: datetime.fromtimestamp(self.wall, UTC),
@@ -307,6 +315,12 @@ class CameraMachine(RuleBasedStateMachine):
             for visit in chosen:
                 self.marks[visit][mark] = value
 
+    @rule(armed=st.booleans())
+    @precondition(lambda self: not self.is_full)
+    def arms(self, armed: bool) -> None:
+        self.store.arm(armed)
+        self.armed = armed
+
     @rule(days=st.sampled_from([0.0001, 1.0]), size=st.sampled_from([None, 3000]))
     @precondition(lambda self: not self.is_full)
     def deletes(self, days: float, size: int | None) -> None:
@@ -366,6 +380,20 @@ class CameraMachine(RuleBasedStateMachine):
             number for (number,) in self.store.read("select id from visits where ended is null")
         }
         assert set(self.store.present()) <= {*self.there, *self.monitor.objects}
+
+    @invariant()
+    def it_is_armed_as_somebody_has_said(self) -> None:
+        if hasattr(self, "store"):
+            assert self.store.armed == self.armed
+
+    @invariant()
+    def people_get_one_message_of_a_visit_and_none_of_what_happened_unarmed(self) -> None:
+        if self.is_full or not hasattr(self, "store"):
+            return
+        events = {each.seq: each for each in self.store.after(0, 10_000)}
+        visits = [events[seq].visit for seq in self.sent["visits"]]
+        assert len({*visits}) == len(visits)
+        assert all(events[seq].armed for seq in self.sent["visits"])
 
     @invariant()
     def marks_are_those_that_were_set(self) -> None:

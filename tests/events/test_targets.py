@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import cv2
+import numpy as np
 import pytest
 
 from segue.errors import SinkError
@@ -17,6 +23,7 @@ from segue.events.table import Event, Kind
 from segue.events.targets import NotifyTarget, check_targets
 from segue.events.zones import Zone
 from tests.events.test_notify import Listener
+from tests.events.test_snapshots import seen
 from tests.ports import free_port
 
 
@@ -93,14 +100,14 @@ def test_a_class_is_decided_once_for_an_object() -> None:
         event("leave", 2, "person"),
         event("enter", 1, "bicycle"),  # another visit
     ]
-    assert received(NotifyTarget("http://h/", only=("person",)), events) == [0, 3, 4, 1, 2, 6, 7]
-    assert received(NotifyTarget("http://h/", only=("person",), event=("zone-enter",)), events) == [3, 2]
+    assert received(NotifyTarget.parse("http://h/ only=person"), events) == [0, 3, 4, 1, 2, 6, 7]
+    assert received(NotifyTarget.parse("http://h/ only=person event=zone-enter"), events) == [3, 2]
 
 
 def test_names_with_a_comma_can_be_given() -> None:
     text = NotifyTarget.text_of({"address": "http://h/", "zone": ["front, left", "door"], "only": "person"})
     target = NotifyTarget.parse(text)
-    assert target.zone == ("front, left", "door")
+    assert target.rules[0].zone == ("front, left", "door")
     assert NotifyTarget.parse(str(target)) == target
 
 
@@ -190,9 +197,122 @@ def test_what_waits_for_a_receiver_waits_until_it_is_given_again(
     assert [len(each.received) for each in listeners] == [3, 1, 0]
 
 
-def test_one_address_is_given_once() -> None:
+def test_an_address_with_two_passwords_is_refused() -> None:
     with pytest.raises(SinkError, match="twice"):
         check_targets(["http://a:b@h/x only=car", "http://a:c@h/x only=person"])
+
+
+def due_of(texts: list[str], events: list[Event], *, armed: bool = True) -> list[int]:
+    """The places of those events that the one receiver of some texts gets."""
+    (target,) = check_targets(texts)
+    all_events = [replace(each, armed=armed) for each in recorded(events)]
+    found = list[int]()
+    for one in all_events:
+        visit = [each for each in all_events if each.visit == one.visit]
+        found += [each.seq - 1 for each in target.due(one, lambda _, visit=visit: visit)]  # type: ignore[misc]
+    return found
+
+
+def test_a_receiver_has_a_rule_of_each_text_and_gets_nothing_twice() -> None:
+    """Persons at the door and cars in the drive, in one chat."""
+    events = [
+        event("enter", 1, "person"),
+        event("zone-enter", 1, "person", "door"),
+        event("enter", 2, "car"),
+        event("zone-enter", 2, "car", "door"),
+        event("zone-enter", 2, "car", "drive"),
+        event("enter", 3),
+        event("zone-enter", 3, None, "drive"),
+        event(cast(Kind, CLASS), 3, "car"),
+        event("zone-enter", 1, "car", "drive"),  # now another class
+    ]
+    texts = ["http://h/ only=person zone=door", "http://h/ only=car zone=drive"]
+    assert due_of(texts, events) == [1, 4, 6, 8]
+    assert due_of([*texts, "http://h/ event=zone-enter"], events) == [1, 3, 4, 6, 8]
+
+
+def test_a_group_stands_for_its_classes() -> None:
+    events = [event("enter", 1, "truck"), event("enter", 2, "dog"), event("enter", 3, "person")]
+    assert due_of(["http://h/ only=vehicle"], events) == [0]
+    assert due_of(["http://h/ only=animal, person"], events) == [1, 2]
+
+
+VISIT = [
+    event("enter", 1),
+    event("zone-enter", 1, "person", "door"),
+    event("loiter", 1, "person", "door"),
+    event("leave", 1, "person"),
+    event("offline", 0),
+    event("online", 0),
+    event("enter", 1, "person"),
+]
+
+
+def test_a_receiver_gets_one_message_of_a_visit_where_its_rule_says_so() -> None:
+    assert due_of(["http://h/ per=visit"], VISIT) == [0, 4, 5, 6]
+    assert due_of(["http://h/ per=visit only=person"], VISIT) == [1, 4, 5, 6]
+    assert due_of(["http://h/ per=visit event=loiter,offline"], VISIT) == [2, 4]
+
+
+def test_people_get_one_alert_of_a_visit_and_none_while_the_camera_is_not_armed() -> None:
+    pytest.importorskip("apprise", reason="apprise is not installed (pip install 'segue[apprise]')")
+    assert due_of(["apprise+json://h"], VISIT) == [0, 4, 5, 6]
+    assert due_of(["apprise+json://h per=event"], VISIT) == [0, 1, 2, 3, 4, 5, 6]
+    assert due_of(["apprise+json://h"], VISIT, armed=False) == []
+    assert due_of(["http://h/"], VISIT, armed=False) == [0, 1, 2, 3, 4, 5, 6], "programs get all"
+    assert due_of(["http://h/ when=armed"], VISIT, armed=False) == []
+
+
+@pytest.mark.parametrize(
+    ("when", "hours"),
+    [
+        ("22:00-06:00", ["Tue 23", "Wed 05"]),
+        ("tue 22:00-06:00", ["Tue 23", "Wed 05"]),
+        ("wed 22:00-06:00", []),
+        ("mon-tue", ["Tue 07", "Tue 23"]),
+        ("sat-tue 6:30-8:00, wed 5:00-24:00", ["Tue 07", "Wed 05", "Wed 12"]),
+    ],
+)
+def test_a_receiver_has_a_schedule(when: str, hours: list[str]) -> None:
+    moments = {"Tue 07": "2026-12-01T07:00", "Tue 23": "2026-12-01T23:10",
+               "Wed 05": "2026-12-02T05:59", "Wed 12": "2026-12-02T12:00"}  # fmt: skip
+    events = [replace(event("enter", 1 + n), at=f"{at}:00+01:00") for n, at in enumerate(moments.values())]
+    assert due_of([f"http://h/ when={when}"], events) == [[*moments].index(hour) for hour in hours]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["when=25:00-26:00", "when=someday", "when=5:00-5:00", "per=week", "priority=7", "text=a {password}"],
+)
+def test_rules_that_mean_nothing_are_refused(text: str) -> None:
+    with pytest.raises(SinkError, match="notify"):
+        check_targets([f"http://h/ {text}"])
+
+
+def test_whether_a_camera_is_armed_is_noted_with_each_event_and_holds_over_a_restart(tmp_path: Path) -> None:
+    store = EventStore.open(tmp_path / "gate.db")
+    assert store.armed
+    first = recorded([event("enter", 1)], store)
+    store.arm(False)
+    second = recorded([event("enter", 2)], store)
+    store.close()
+    store = EventStore.open(tmp_path / "gate.db")
+    assert not store.armed
+    assert [each.armed for each in store.after(0)] == [True, False]
+    assert [each.armed for each in (*first, *second)] == [True, False]
+    store.close()
+
+
+def test_a_store_of_before_knows_its_events_as_armed(tmp_path: Path) -> None:
+    store = EventStore.open(tmp_path / "gate.db")
+    recorded([event("enter", 1)], store)
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "gate.db")) as base, base:
+        base.execute("alter table events drop column armed")
+        base.execute("pragma user_version = 1")
+    store = EventStore.open(tmp_path / "gate.db")
+    assert [each.armed for each in store.after(0)] == [True]
+    store.close()
 
 
 class Broker(EventReceiver):
@@ -257,3 +377,78 @@ def test_a_sensor_knows_after_a_restart_who_is_there() -> None:
     assert broker.state == b"ON"
     home.send(RecordedEvent(9, before[0].visit, event("leave", 1, "person")))
     assert broker.state == b"OFF"
+
+
+COMMON = {
+    *("name", "unique_id", "device", "origin", "availability_topic", "entity_category"),
+    *("payload_available", "payload_not_available", "icon", "qos", "encoding"),
+}
+SCHEMAS = {
+    "binary_sensor": ({"state_topic"}, {"payload_on", "payload_off", "device_class"}),
+    "sensor": ({"state_topic"}, {"unit_of_measurement", "device_class", "state_class"}),
+    "camera": ({"topic"}, {"image_encoding"}),
+    "switch": ({"command_topic"}, {"state_topic", "payload_on", "payload_off"}),
+}
+"""What Home Assistant 2026 requires of a component that is discovered by MQTT, and what else it knows."""
+
+
+def configs(broker: Broker) -> dict[tuple[str, str], dict[str, Any]]:
+    """The configurations of entities, by kind and name."""
+    found = {}
+    for topic, body in broker.retained.items():
+        if topic.endswith("/config") and body:
+            prefix, kind, *_ = topic.split("/")
+            assert prefix == "homeassistant"
+            about = json.loads(body)
+            found[kind, about["name"]] = about
+    return found
+
+
+def test_entities_are_as_the_schema_of_home_assistant_has_them() -> None:
+    broker = Broker()
+    home = HomeAssistant(broker, NotifyTarget.parse("mqtt://h/cameras/gate only=person"), "gate", ZONES)
+    home.see(*seen(3, True))
+    found = configs(broker)
+    assert {*found} == {
+        ("binary_sensor", "door"),
+        ("binary_sensor", "Connectivity"),
+        ("camera", "Last event"),
+        ("camera", "Live"),
+        ("sensor", "Person"),
+        ("switch", "Armed"),
+    }
+    for (kind, _), about in found.items():
+        required, known = SCHEMAS[kind]
+        assert required <= {*about} <= {*COMMON, *required, *known}
+        assert {"name"} <= {*about["origin"]} <= {"name", "sw_version", "support_url"}
+        assert about["device"]["identifiers"]
+    assert len({about["unique_id"] for about in found.values()}) == len(found)
+    connectivity = found["binary_sensor", "Connectivity"]
+    assert connectivity["device_class"] == "connectivity"
+    assert "availability_topic" not in connectivity, "it says itself that the camera is away"
+    live = broker.retained[found["camera", "Live"]["topic"]]
+    assert cv2.imdecode(np.frombuffer(live, np.uint8), cv2.IMREAD_COLOR).shape == (64, 96, 3)
+
+
+def test_a_sensor_counts_the_objects_of_each_class() -> None:
+    broker, states = Broker(), list[dict[str, str]]()
+    home = HomeAssistant(broker, NotifyTarget.parse("mqtt://h/cameras/gate"), "gate", ZONES)
+    events = [
+        event("enter", 1, "person"),
+        event("enter", 2, "person"),
+        event("enter", 3),
+        event(cast(Kind, CLASS), 3, "dog"),
+        event("leave", 1, "person"),
+        event("offline", 0),
+        event("leave", 3, "dog"),
+    ]
+    for each in recorded(events):
+        home.send(each)
+        sensors = {name: about for (kind, name), about in configs(broker).items() if kind == "sensor"}
+        states.append(
+            {name: broker.retained[about["state_topic"]].decode() for name, about in sensors.items()}
+        )
+    assert states[1] == {"Person": "2"}
+    assert states[2] == {"Person": "2", "Unknown": "1"}
+    assert states[3] == {"Person": "2", "Unknown": "0", "Dog": "1"}
+    assert states[-1] == {"Person": "1", "Unknown": "0", "Dog": "0"}

@@ -35,6 +35,9 @@ EVENTS = {
     "name_events",
     "snapshots",
     "clips",
+    "before",
+    "after",
+    "recording",
     "keep",
     "background",
 }

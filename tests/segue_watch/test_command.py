@@ -627,7 +627,10 @@ TWO = "[cameras.gate]\nsource = '0'\n[cameras.yard]\nsource = '1'"
         ("[cameras.gate]\nsource = '0'\nnotify = 'http://h/ only=person'", "--notify.*add --name-events"),
         ("[cameras.gate]\nsource = '0'\nnotify = {address = 'http://h/', zone = 'door'}", "no zone 'door'"),
         ("[cameras.gate]\nsource = '0'\nnotify = {to = 'http://h/'}", "table with address"),
-        ("[cameras.gate]\nsource = '0'\nnotify = ['http://h/', 'http://h/ event=enter']", "given twice"),
+        (
+            "[cameras.gate]\nsource = '0'\nnotify = ['http://a:b@h/', 'http://a:c@h/ event=enter']",
+            "given twice",
+        ),
     ],
 )
 def test_a_file_that_means_nothing_is_refused_with_the_camera(
@@ -652,6 +655,50 @@ def test_options_for_cameras_are_refused_for_a_film_with_the_name_of_the_camera(
     assert outcome.code == 2
     assert f"camera yard: {film}" in outcome.complaint
     assert f"--{option.split()[0]}" in outcome.complaint
+
+
+def test_the_example_beside_a_recorder_is_a_file_of_cameras(tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "examples/cameras/frigate/cameras.toml"
+    jobs = read_cameras(example, tmp_path)
+    assert jobs["yard"].recording == "http://localhost:8971/api/yard/start/{start}/end/{end}/clip.mp4"
+    assert jobs["front"].notify[0].startswith("frigate://frigate:5000/front ")
+    for wrong in ("http://me:secret@nvr/{start}", "ftp://nvr/{start}", "http://nvr/now"):
+        text = f"[cameras.gate]\nsource = '0'\nrecording = '{wrong}'"
+        with pytest.raises(SegueError, match="--recording"):
+            read_cameras(cameras_file(tmp_path, text), tmp_path)
+
+
+def test_check_says_each_mistake_in_a_line_of_its_own(command: Command, tmp_path: Path) -> None:
+    path = cameras_file(
+        tmp_path,
+        """
+        [page]
+        colour = "red"
+        [cameras.'a/b']
+        source = "0"
+        [cameras.gate]
+        source = "1"
+        colour = "red"
+        fps = "fast"
+        zone = ["door"]
+        only = ["person"]
+        [cameras.yard]
+        fps = 5
+        [cameras.one]
+        source = "2"
+        events = "e.csv"
+        [cameras.two]
+        source = "3"
+        events = "e.csv"
+        """,
+    )
+    outcome = command("watch", path, "--check")
+    lines = outcome.err.splitlines()
+    assert outcome.code == 2
+    assert all(line.startswith("error: ") and "\\n" not in line for line in lines), lines
+    parts = ("[page]", "'a/b'", "--colour", "--fps", "door", "--only", "[cameras.yard]", "one and two")
+    assert [sum(part in line for line in lines) for part in parts] == [1] * len(parts), lines
+    assert len(lines) == len(parts)
 
 
 def test_a_name_stands_for_the_camera_everywhere_also_in_its_source(tmp_path: Path) -> None:

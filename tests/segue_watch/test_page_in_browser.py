@@ -32,6 +32,7 @@ when-late = "all"
 [cameras.gate]
 source = "ADDRESS"
 zone = ["wall=0%,0% 100%,0% 100%,100% 0%,100%"]
+recording = "http://nvr/front/{start}/{end}/clip.mp4"
 [cameras.dead]
 source = "http://127.0.0.1:9/none"
 """
@@ -201,7 +202,9 @@ def test_many_visits_are_reviewed_at_once_by_keys_and_by_a_mouse(page: Any, fold
     page.keyboard.press("Escape")
     page.get_by_role("button", name="All reviewed").click()
     page.locator("#selected", has_text=f"{len(places)} shown, 0 not reviewed").wait_for()
-    assert ask(folder / "gate.csv", "select sum(reviewed), sum(kept) from visits") == [(len(places), 3)]
+    sums = "select sum(reviewed), sum(kept) from visits"
+    marked = [ask(folder / f"{name}.csv", sums)[0] for name in ("gate", "dead")]  # one is offline
+    assert [sum(each) for each in zip(*marked, strict=True)] == [len(places), 3]
 
     page.locator("#by-search").fill("gate wall")
     page.keyboard.press("Enter")
@@ -240,6 +243,39 @@ def test_a_camera_fills_the_screen_with_its_zones(page: Any) -> None:
     page.keyboard.press("f")
     becomes(page, "document.fullscreenElement === null")
     page.locator("#camera aside").wait_for()
+
+
+def test_a_visit_has_a_link_to_its_recording(page: Any, folder: Path) -> None:
+    page.get_by_role("link", name="Events", exact=True).click()
+    page.locator("#by-before").fill("2100-01-01T00:00")
+    page.locator(".card img").first.click()
+    link = page.get_by_role("link", name="Recording")
+    link.wait_for()
+    start, end = map(int, re.findall(r"\d{9,}", link.get_attribute("href")))
+    assert 20 <= end - start < 120
+    moments = {int(moment) - 10 for (moment,) in ask(folder / "gate.csv", "select moment from visits")}
+    assert start in moments
+
+
+def test_a_phone_shows_all_figures_of_health(page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(re.sub("#.*", "", page.url) + "#health")
+    page.locator("#health-rows td").nth(20).wait_for()
+    cells = "[...document.querySelectorAll('#health-rows :is(th, td)')]"
+    rights = page.evaluate(f"{cells}.map((cell) => cell.getBoundingClientRect().right)")
+    assert max(rights) <= 390
+    page.locator("#health-rows td", has_text=" MB").first.wait_for()
+
+
+def test_a_camera_is_disarmed_and_armed_on_its_page(page: Any, cameras: dict[str, Camera]) -> None:
+    page.locator(".tile.online", has_text="gate").click()
+    page.get_by_role("button", name="Disarm").click()
+    page.get_by_role("button", name="Arm", exact=True).wait_for()
+    page.locator("#camera-status", has_text="disarmed").wait_for()
+    assert not cameras["gate"].armed
+    page.get_by_role("button", name="Arm", exact=True).click()
+    page.get_by_role("button", name="Disarm").wait_for()
+    assert cameras["gate"].armed
 
 
 def test_a_phone_has_one_line_of_header(page: Any) -> None:

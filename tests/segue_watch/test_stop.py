@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import pytest
 pytest.importorskip("starlette")
 pytest.importorskip("paho.mqtt.client")
 
+from segue.utils.cancel import CancelToken
+from segue_watch.cameras import Camera, CameraSet
+from segue_watch.configuration import read_cameras
 from tests.cli.mjpeg import mjpeg_camera
 from tests.events.stored import state_of
 from tests.ports import free_port
@@ -61,3 +65,29 @@ def test_cameras_end_within_seconds_while_clips_are_made_and_the_broker_is_away(
 def clip_states(folder: Path, clips: set[tuple[str, str]]) -> set[str]:
     """What there is of clips, each with its camera."""
     return {state_of(folder / "out" / f"{name}.csv", clip) for name, clip in clips}
+
+
+def test_a_camera_that_does_not_end_holds_up_no_other(tmp_path: Path) -> None:
+    ended, leave = list[str](), threading.Event()
+
+    class Held(Camera):
+        """Ends late, as where other programs compute."""
+
+        def watch(self, stop: CancelToken) -> None:
+            stop.wait(60)
+            ended.append(self.name)
+            leave.wait(60)
+
+    with mjpeg_camera() as address:
+        file = tmp_path / "cameras.toml"
+        file.write_text("".join(f'[cameras.{name}]\nsource = "{address}"\n' for name in CAMERAS))
+        jobs = read_cameras(file, tmp_path / "out")
+        cameras = CameraSet(Held(name, job, lambda *_: None, lambda _: None) for name, job in jobs.items())
+        stop = CancelToken()
+        threading.Timer(0.1, stop.cancel).start()
+        cameras.watch(stop)
+    took = time.monotonic() - (stop.cancel_time or 0.0)
+    assert cameras.unfinished == CAMERAS == sorted(ended)
+    assert took < SECONDS
+    leave.set()
+    wait_for(lambda: not cameras.unfinished)

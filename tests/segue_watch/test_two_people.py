@@ -119,6 +119,16 @@ def test_marks_of_both_are_set(send: Send, tmp_path: Path, rounds: int) -> None:
         assert both in [marks["1"] for _, marks in answers], "the second knows both"
 
 
+def test_of_two_who_arm_and_disarm_the_last_one_counts(gate: Camera, send: Send, rounds: int) -> None:
+    for _ in range(rounds):
+        answers = send("armed", {"armed": True}, {"armed": False})
+        assert [status for status, _ in answers] == [204, 204]
+        now = gate.armed
+        assert now is gate.armed
+        assert send("armed", *({"armed": not now} for _ in "ab")) != []
+        assert gate.armed is not now
+
+
 def test_a_place_that_is_scene_is_taken_back_by_one(gate: Camera, send: Send, rounds: int) -> None:
     scenery = gate.memory.scenery
     for _ in range(rounds):
@@ -132,4 +142,4 @@ def test_a_place_that_is_scene_is_taken_back_by_one(gate: Camera, send: Send, ro
 
 def test_every_change_of_the_page_is_driven() -> None:
     posts = {route.split("/")[1] for route in CameraRoutes([], None).table() if route.startswith("POST ")}
-    assert posts == {"marks", "scene", *KINDS} - {"lines"}
+    assert posts == {"marks", "scene", "armed", *KINDS} - {"lines"}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from segue.errors import PromptError
-from segue.jobs.foreground import object_namer
+from segue.jobs.foreground import object_finder, object_namer
 from segue.sessions.association import name_object
 from segue.types import Box, Frame, ObjectInfo, Segmentation
 from segue.video.sources.images import read_image
@@ -40,10 +40,10 @@ def test_the_detection_that_overlaps_most_gives_the_name() -> None:
     assert name_object(shapes, IMAGE, (0, 0, 20, 16)) == ("dog", 0.95)
 
 
-@pytest.mark.parametrize(("height", "known"), [(8.1, True), (7.9, False)])
+@pytest.mark.parametrize(("height", "known"), [(6.1, True), (5.9, False)])
 def test_a_detection_elsewhere_gives_none(height: float, known: bool) -> None:
     found = name_object(Shapes(("dog", 0.95, (0, 0, 20, 20))), IMAGE, (0, 0, 20, height))
-    assert (found is not None) is known, "IoU of 0.4"
+    assert (found is not None) is known, "IoU of 0.3"
     assert name_object(Shapes(), IMAGE, (0, 0, 20, 20)) is None
 
 
@@ -61,3 +61,24 @@ def test_the_shipped_detector_knows_a_car(shared: Path) -> None:
     label, score = object_namer("nanodet", "cpu")(image, (34, 152, 119, 223)) or ("", 0.0)
     assert label == "car"
     assert score > 0.6
+
+
+@pytest.mark.shared
+def test_each_of_several_objects_is_named_and_not_the_most_certain_one_alone(shared: Path) -> None:
+    folder = shared / "data" / "foreground" / "cdnet2014" / "baseline" / "highway" / "input"
+    image = read_image(sorted(folder.iterdir())[-1])
+    found = object_finder("nanodet", "cpu")(image)
+    assert len(found) > 1
+    name = object_namer("nanodet", "cpu")
+    assert [(name(image, box) or ("", 0.0))[0] for box, _, _ in found] == [label for _, label, _ in found]
+
+
+@pytest.mark.shared
+def test_a_second_look_at_the_object_itself_names_it(shared: Path) -> None:
+    """Far from a network whose input is small the object is lost in a large view."""
+    folder = shared / "data" / "foreground" / "cdnet2014" / "baseline" / "highway" / "input"
+    image = read_image(sorted(folder.iterdir())[-1])
+    large = np.full((2400, 3200, 3), 128, np.uint8)
+    large[1000:1240, 1400:1720] = image
+    label, _ = object_namer("nanodet", "cpu")(large, (1434, 1152, 1519, 1223)) or ("", 0.0)
+    assert label == "car"

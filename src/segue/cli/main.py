@@ -25,7 +25,7 @@ from typer.main import get_group
 
 import segue
 from segue.cli.quiet import quiet_option
-from segue.errors import OutOfMemoryError, SegueError, memory_errors, memory_is_short
+from segue.errors import OutOfMemoryError, SegueError, SeveralProblemsError, memory_errors, memory_is_short
 from segue.options import with_option_names
 from segue.registry import COMMANDS
 from segue.utils.allocation import prepare_process
@@ -226,7 +226,8 @@ def _run(words: Sequence[str] | None) -> None:
         with memory_errors("give it smaller frames, or fewer --workers"):
             copy_context().run(app, words, prog_name=name)  # what --quiet says ends with the command
     except SegueError as error:
-        _complain("error", error)
+        for problem in error.problems if isinstance(error, SeveralProblemsError) else [error]:
+            _complain("error", problem)
         sys.exit(error.exit_status)
     except OSError as error:
         if error.filename is not None:  # no permission, a name too long: only the system knows beforehand

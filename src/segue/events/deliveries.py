@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from segue.errors import ArgumentError, SinkError
 from segue.events.receivers.base import Delivery, EventReceiver, Message, ReceiverContext
 from segue.events.receivers.mqtt import GOODBYE, MqttReceiver
+from segue.events.rules import UNKNOWN
 from segue.events.store.store import EventStore, RecordedEvent
 from segue.events.targets import NotifyTarget, check_targets, entry_of
 from segue.utils.threads import context_thread
@@ -134,10 +136,13 @@ class StoreQueue:
         store: the events.
         key: of the receiver in the store.
         target: which of them are meant.
+        page: gives the address of the page of the cameras, for links to visits; empty for none.
     """
 
-    def __init__(self, store: EventStore, key: str, target: NotifyTarget) -> None:
-        self._store, self._key, self._target = store.share(), key, target
+    def __init__(
+        self, store: EventStore, key: str, target: NotifyTarget, page: Callable[[], str] = str
+    ) -> None:
+        self._store, self._key, self._target, self._page = store.share(), key, target, page
         self._lock = threading.RLock()
         self._delivered, self._within, self._deferred = _position(store, key)
         self._pending: list[RecordedEvent] = []  # of the event after the last one that is done with
@@ -195,7 +200,7 @@ class StoreQueue:
             if not self._pending:
                 self._pass(recorded.seq)
         if self._pending:
-            return Waiting(self._pending[0].seq, _message(self._pending[0]))
+            return Waiting(self._pending[0].seq, self._message(self._pending[0]))
         if not self._deferred:
             return None
         return self._deferred_event(min(self._deferred, key=lambda seq: (self._deferred[seq], seq)))
@@ -206,14 +211,28 @@ class StoreQueue:
         if recorded is None or not (tries or self._is_addressed(recorded)):
             self._forget(seq)
             return self._first()
-        return Waiting(seq, _message(recorded), tries)
+        return Waiting(seq, self._message(recorded), tries)
 
     def _is_addressed(self, recorded: RecordedEvent) -> bool:
         visit = self._store.events_of(recorded.visit)
-        return self._target.receives(recorded) and any(map(self._target.admits, visit))
+        return any(recorded in due for due in self._target.deliveries(visit))
 
     def _deliveries_of(self, recorded: RecordedEvent) -> list[RecordedEvent]:
         return self._target.due(recorded, lambda each: self._store.events_of(each.visit))
+
+    def _message(self, recorded: RecordedEvent) -> Message:
+        """An event as the receiver gets it; its id follows from the event alone."""
+        message, rule = with_id(recorded.values), self._target.rule_of(recorded)
+        more: dict[str, Any] = {}
+        if (page := self._page()) and recorded.event.object and recorded.event.source:
+            place = f"{quote(recorded.event.source, safe='')}/{recorded.visit}"
+            more["link"] = f"{page.rstrip('/')}/#visit/{place}"
+        more |= {name: value for name in ("priority", "title", "text") if (value := getattr(rule, name))}
+        if self._target.is_alert and recorded.event.object:  # the class may have become known later
+            labels = [each.event.label for each in self._store.events_of(recorded.visit)]
+            known = [label for label in labels if label not in (None, UNKNOWN)]
+            more |= {"label": known[-1]} if known else {}
+        return Message({**message.values, **more}, recorded.visit)
 
     def _pass(self, seq: int) -> None:
         """Nothing is left of an event and those before it."""
@@ -271,10 +290,6 @@ class StoreQueue:
         self._store.close()
 
 
-def _message(recorded: RecordedEvent) -> Message:
-    return with_id(recorded.values)
-
-
 def _position(store: EventStore, key: str) -> tuple[int, int, dict[int, int]]:
     """The last event that a receiver has got, and those that wait beside it; one that is new begins now."""
     try:
@@ -324,6 +339,7 @@ class Notifier:
         queue: what is sent, such as the events of a store; None takes what :meth:`send` gives, in memory.
         patience: waits between tries.
         images: folder of the images of events, for services that show them.
+        context: what else the receiver is opened with.
 
     Raises:
         SinkError: it is no such address, or its package is missing.
@@ -335,9 +351,12 @@ class Notifier:
         queue: _Queue | None = None,
         patience: Reconnect | None = None,
         images: Path | None = None,
+        *,
+        context: ReceiverContext | None = None,
     ) -> None:
         self._patience = patience or Reconnect()
-        self.receiver = open_receiver(address, self._patience, images)
+        context = replace(context or ReceiverContext(), address=address, images=images)
+        self.receiver = open_receiver(context, self._patience)
         self._public_address = public_address(address)
         self._memory = MemoryQueue() if queue is None else None
         self._queue: _Queue = queue or self._memory  # type: ignore[assignment]
@@ -519,9 +538,9 @@ class Notifier:
         warnings.warn(f"{self._public_address}: {text}", NotifyWarning, stacklevel=4)
 
 
-def open_receiver(address: str, patience: Reconnect, images: Path | None = None) -> EventReceiver:
+def open_receiver(context: ReceiverContext, patience: Reconnect) -> EventReceiver:
     """The receiver of an address; raises SinkError."""
-    entry, context = entry_of(address), ReceiverContext(address=address, images=images)
+    entry = entry_of(context.address)
     if entry.open is MqttReceiver:
         return MqttReceiver(context, patience)
     receiver: EventReceiver = entry.open(context)
@@ -536,6 +555,9 @@ class Notifiers:
         store: the events, and what each target has got of them.
         images: folder of the images of events.
         patience: waits between tries.
+        online: whether the camera gives frames already.
+        page: gives the address of the page of the cameras, for links to visits; empty for none.
+        size: gives height and width of the boxes of events, as far as they are known.
 
     Attributes:
         targets: each target with its receiver.
@@ -550,21 +572,28 @@ class Notifiers:
         store: EventStore,
         images: Path | None = None,
         patience: Reconnect | None = None,
+        *,
+        online: bool = True,
+        page: Callable[[], str] = str,
+        size: Callable[[], tuple[int, int] | None] = lambda: None,
     ) -> None:
-        checked = check_targets(targets)
+        checked, self._store = check_targets(targets), store
+        context = ReceiverContext(online=online, size=size, arm=self.arm, store=store)
         begin_receivers(store, checked)
         with suppress(SinkError):  # on a full disk
             store.flush()
         self._notifiers: list[Notifier] = []
         try:
             for target in checked:
-                queue = StoreQueue(store, target.key, target)
-                self._notifiers.append(Notifier(target.address, queue, patience, images))
+                queue = StoreQueue(store, target.key, target, page)
+                self._notifiers.append(Notifier(target.address, queue, patience, images, context=context))
         except BaseException:
             self.stop()
             raise
-        receivers = (each.receiver for each in self._notifiers)
+        receivers = [each.receiver for each in self._notifiers]
         self.targets = tuple(zip(checked, receivers, strict=True))
+        for receiver in receivers:
+            receiver.show_armed(store.armed)
 
     @property
     def total(self) -> int:
@@ -595,6 +624,12 @@ class Notifiers:
         """Say whether the camera gives frames, see :meth:`Notifier.announce`."""
         for each in self._notifiers:
             each.announce(online)
+
+    def arm(self, armed: bool) -> None:
+        """Have alerts sent of what happens from now on, or not, and tell all receivers."""
+        self._store.arm(armed)
+        for each in [*self._notifiers]:
+            each.receiver.show_armed(armed)
 
     def stop(self) -> None:
         """Send nothing more; what waits stays for the next run."""

@@ -10,6 +10,7 @@ from typing import cast
 
 from segue.events.images.best_views import BestViews, Name
 from segue.events.rules import ClassFilter, EventRules
+from segue.events.scene.blind import BlindTracker
 from segue.events.scene.memory import SceneMemory
 from segue.events.store.store import CLASS
 from segue.events.table import UNKNOWN, Event, Kind
@@ -62,6 +63,7 @@ class EventMonitor:
             event of it, and where its class decides which receivers get events, whenever a view shows more of
             it.
         memory: what is known of the scene; None takes results as they are.
+        blind: carries objects over frames without a known background; None leaves them out.
         filters: the classes of each receiver that takes some classes only.
         present: objects of an earlier run whose end nobody has been told, with their events.
         source: name of the source, for the events.
@@ -80,13 +82,14 @@ class EventMonitor:
         *,
         name: Name | None = None,
         memory: SceneMemory | None = None,
+        blind: BlindTracker | None = None,
         filters: Iterable[frozenset[str]] = (),
         present: Mapping[int, Sequence[Event]] | None = None,
         source: str = "",
         at: Callable[[float], datetime | None] = lambda _: None,
     ) -> None:
         rules = rules or EventRules()
-        self._size, self._memory = size, memory
+        self._size, self._memory, self._blind = size, memory, blind
         self._classes = ClassFilter(rules.only)  # here, where objects are named
         self._labels = dict[int, str | None]()  # of the last result
         self._events = ZoneEvents(zones, replace(rules, only=frozenset()), size)
@@ -118,6 +121,8 @@ class EventMonitor:
         """
         with self._lock:
             events = self._resume(frame) if self._begins else []
+            if self._blind is not None:
+                result = self._blind.see(frame, result)
             if self._memory is not None:
                 result = self._memory.see(frame, result)
             size = known_size(self._size) or (result.mask.shape[0], result.mask.shape[1])
@@ -137,19 +142,22 @@ class EventMonitor:
                 result = self._with_names(result, self._views)
             return result, events
 
-    def connection(self, change: ConnectionChange) -> list[Event]:
+    def connection(self, change: ConnectionChange, outage: Event | None = None) -> list[Event]:
         """A camera was lost or is back.
 
         Args:
             change: which, when and why.
+            outage: its loss, where an earlier run has told of it.
 
         Returns:
             Its event.
         """
         with self._lock:
             kind: Kind = "online" if change.online else "offline"
-            seconds = round(change.seconds, 6)
-            event = Event(kind, 0, change.frame, change.time, 0.0, 0.0, 0.0, 0.0, 0, seconds, 0)
+            seconds, now = round(change.seconds, 6), self._at(change.time)
+            if outage is not None and outage.at and now is not None:
+                seconds = max(0.0, (now - datetime.fromisoformat(outage.at)).total_seconds())
+            event = Event(kind, 0, max(0, change.frame), change.time, 0.0, 0.0, 0.0, 0.0, 0, seconds, 0)
             return [self._complete(event)]
 
     def change(self, zones: Sequence[Zone], rules: EventRules) -> list[Event]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator
 
@@ -14,9 +15,14 @@ from segue.events.rules import EventRules
 from segue.events.store.retention import Retention
 from segue.events.zones import Zone
 from segue.options import FilePath, OptionModel, by_commas, option
+from segue.video.sources.span import parse_duration
 
 RULES = ("zones", "ignore", "min_seconds", "min_height", "loiter", "only")
 """Fields that may change while a camera is watched."""
+
+
+LONGEST = 60.0
+"""Seconds of a clip before or after its event at most: frames and packets of them are in memory."""
 
 
 def check_table_path(path: Path) -> None:
@@ -28,6 +34,25 @@ def check_table_path(path: Path) -> None:
 def _listed(value: object) -> object:
     """A text alone, as records of version 0.1.0 have it, in a list."""
     return (() if value is None else (value,)) if value is None or isinstance(value, str) else value
+
+
+def _clip_seconds(text: str, option: str) -> float:
+    """A part of the length of a clip; SegueError if it is too long."""
+    seconds = parse_duration(text, option)
+    if seconds > LONGEST:
+        raise SegueError(f"{option} {text}: a clip has at most {LONGEST:.0f} s there")
+    return seconds
+
+
+def _check_recording(address: str) -> None:
+    """Refuse an address that is no link to a recording, or would show a password; SegueError if so."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise SegueError(
+            "--recording: give an address http://HOST/... or https://HOST/... without user and password"
+        )
+    if "{start}" not in address:
+        raise SegueError("--recording: write {start}, and if you like {end}, where the times stand")
 
 
 class EventOptions(OptionModel):
@@ -60,8 +85,9 @@ class EventOptions(OptionModel):
 
     notify: Annotated[tuple[str, ...], BeforeValidator(_listed)] = option((), "Objects and events")
     """Address that receives each event as JSON: http:// and https:// by POST, mqtt:// and mqtts://HOST/TOPIC
-    by MQTT. apprise+ADDRESS sends a text and the image by Apprise. Append filters as in
-    "mqtt://HOST/TOPIC only=person,car zone=door event=zone-enter". Repeatable."""
+    by MQTT. apprise+ADDRESS sends a text and the image by Apprise. Append a rule as in
+    "mqtt://HOST/TOPIC only=person,car zone=door event=zone-enter when=22:00-06:00". Repeatable, also for
+    several rules of one address."""
 
     home_assistant: bool = option(False, "Objects and events")
     """With `--notify mqtt://HOST/TOPIC`: create entities for the zones and the image of the last event in
@@ -78,6 +104,16 @@ class EventOptions(OptionModel):
     """Clips of a camera: packets stores its H.264 packets without re-encoding, and the outlines next to them
     for the page of `segue watch`; overlay encodes the images with the masks drawn on them. Streams without
     H.264 are always encoded."""
+
+    before: str = option("3s", "Objects and events")
+    """Length of a clip before its event, such as 10s; at most a minute."""
+
+    after: str = option("3s", "Objects and events")
+    """Length of a clip after its event, such as 10s; at most a minute."""
+
+    recording: str | None = option(None, "Objects and events")
+    """Address of a recording of another program, for links on the page of `segue watch`:
+    http://HOST/.../{start}/{end}, where both are Unix times in seconds."""
 
     keep: tuple[str, ...] = option((), "Objects and events")
     """Delete images and clips of a camera that are older than this (30d), or the oldest if all exceed this
@@ -112,4 +148,7 @@ class EventOptions(OptionModel):
         parsed = EventRules.parse(
             self.min_seconds, self.loiter, self.min_height, zones, self.ignore, self.only
         )
-        return EventSettings(zones, parsed, keep=keep)
+        if self.recording is not None:
+            _check_recording(self.recording)
+        before, after = _clip_seconds(self.before, "--before"), _clip_seconds(self.after, "--after")
+        return EventSettings(zones, parsed, keep=keep, before=before, after=after)

@@ -42,6 +42,7 @@ class EventPublisher:
         images: folder of the images of all parts.
         is_full: whether events wait for room on the disk.
         files: those of the parts that are open.
+        early: events of before the first frame, for the first table.
         tell, report, count_clips, stop_time: as for :class:`.receivers.base.ReceiverContext`.
     """
 
@@ -58,6 +59,7 @@ class EventPublisher:
     stop_time: Callable[[], float | None] = lambda: None
     is_full: bool = False
     files: list[EventFiles] = field(default_factory=list)
+    early: list[RecordedEvent] = field(default_factory=list)
     _alarms: list[EventReceiver] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -90,6 +92,11 @@ class EventPublisher:
         for files in self.files:
             files.change(zones)
 
+    def see(self, frame: Frame, result: Segmentation) -> None:
+        """Take a frame, before the events that are known on it."""
+        for alarm in self._alarms:
+            alarm.see(frame, result)
+
     def announce(self, online: bool) -> None:
         """Say whether the camera gives frames."""
         if self.notifiers is not None:
@@ -120,6 +127,17 @@ class EventPublisher:
         if recorded and self.notifiers is not None:
             self.notifiers.wake()
         return [each for each in recorded if each.is_event]
+
+    def publish_early(self, events: Iterable[Event]) -> None:
+        """Tell of events before there are files; the table has them as soon as it is open."""
+        self.store.begin_part("", "" if self.archive is None else self.archive.table.name)
+        recorded = self.publish(events, "", ())
+        with suppress(SinkError):  # on a full disk they wait in memory
+            self.store.flush()
+        for each in recorded:
+            self.early.append(each)
+            if self.tell is not None:
+                self.tell(each.event)
 
 
 class EventFiles(Sink):
@@ -153,11 +171,14 @@ class EventFiles(Sink):
             self.abort()
             raise
         self._table = next((each for each in self._files if isinstance(each, TableReceiver)), None)
+        while self._table is not None and publisher.early:
+            self._table.send(publisher.early.pop(0), 0.0)
         publisher.files.append(self)
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         if self._table is not None:
             self._table.begin()
+        self._publisher.see(frame, segmentation)
         for each in self._files:
             each.see(frame, segmentation)
         if not self._publisher.is_full or time.monotonic() - self._tried >= RETRY_SECONDS:

@@ -83,7 +83,7 @@ class EventRules:
             min_heights: as ``100:12``, row and pixels, twice; or ``20`` for all rows.
             zones: the existing zones.
             ignored: regions, written like zones.
-            only: see :attr:`only`.
+            only: see :attr:`only`; also groups, such as ``vehicle``.
 
         Returns:
             The rules.
@@ -116,7 +116,7 @@ class EventRules:
                 raise SegueError(f"--ignore {zone.name}: two points are a line; give the corners of a region")
         if len({zone.name for zone in regions_ignored}) < len(regions_ignored):
             raise SegueError("two regions that are ignored have one name; give each a name of its own")
-        return cls(min_seconds, seconds, tuple(heights), regions_ignored, frozenset(only))
+        return cls(min_seconds, seconds, tuple(heights), regions_ignored, with_groups(only))
 
     def ignored_pixels(self, size: tuple[int, int]) -> BoolArray | None:
         """The ignored pixels of a frame.
@@ -152,6 +152,22 @@ class EventRules:
         (row, min_height), (other_row, other_min_height) = self.min_heights[0], self.min_heights[-1]
         slope = (other_min_height - min_height) / (other_row - row) if other_row != row else 0.0
         return box[3] - box[1] >= min_height + slope * (box[3] - row)
+
+
+GROUPS: Mapping[str, frozenset[str]] = {
+    "vehicle": frozenset(
+        ("bicycle", "car", "motorcycle", "motorbike", "airplane", "bus", "train", "truck", "boat")
+    ),
+    "animal": frozenset(
+        ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe")
+    ),
+}
+"""Names that stand for several classes."""
+
+
+def with_groups(names: Iterable[str]) -> frozenset[str]:
+    """Classes, with those of groups such as ``vehicle`` in the place of these."""
+    return frozenset().union(*(GROUPS.get(name, frozenset((name,))) for name in names))
 
 
 MAX_PENDING = 100

@@ -177,18 +177,6 @@ def with_publisher(path: Path, options: SinkOptions) -> Sink:
     events = options.events
     if events.publisher is not None:
         return EventFiles(path, options, events.publisher)
-    snapshots = None
-    if events.snapshots is not None:
-        snapshots = Snapshots(
-            events.snapshots,
-            options.fps,
-            replace=options.overwrite or options.resume,
-            append=options.append,
-            live=options.live,
-            pixel_aspect=options.pixel_aspect,
-            packets=events.packets,
-            keep=events.keep,
-        )
     return EventSink(
         path,
         size=options.source_size,
@@ -197,7 +185,7 @@ def with_publisher(path: Path, options: SinkOptions) -> Sink:
         live=options.live,
         append=options.append,
         notify=events.notify,
-        snapshots=snapshots,
+        snapshots=Snapshots.of(options),
         memory=events.memory,
         source=options.source,
         at=options.at,

@@ -1,92 +1,57 @@
-"""The receivers of ``--notify``, each with a filter of its own."""
+"""The receivers of ``--notify``, each with rules of its own."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, get_args
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from segue.errors import SinkError
-from segue.events.rules import UNKNOWN
+from segue.events.rules import UNKNOWN, with_groups
+from segue.events.schedule import ARMED, is_due, parse_span
 from segue.events.store.store import RecordedEvent
 from segue.events.table import Kind
+from segue.events.templates import FIELDS, unknown_fields
 from segue.registry import EVENT_SINKS, EventSinkEntry
 from segue.video.sources.addresses import APPRISE, public_address
 
-_FILTER = re.compile(r"\s+(only|zone|event)=")
-_KEYS = ("only", "zone", "event")
+Per = Literal["event", "visit"]
+"""What a receiver gets a message for: each event, or the first one of a visit that its rules mean."""
+
+Priority = Literal["low", "normal", "high"]
 
 
 @dataclass(frozen=True, slots=True)
-class NotifyTarget:
-    """An address, and the events that it receives; empty fields mean all.
+class NotifyRule:
+    """Events that a receiver gets, and how; empty fields mean all, and the default.
 
     Attributes:
-        address: see :class:`segue.events.Notifier`.
-        only: classes of objects; ``unknown`` is one of its own.
+        only: classes of objects; ``unknown`` is one of its own, ``vehicle`` and ``animal`` are groups.
         zone: names of zones and lines.
         event: kinds of events, such as ``enter``.
+        when: hours and days, such as ``mon-fri 22:00-06:00``; ``armed`` for events while the camera is.
+        per: ``event``, or ``visit`` for one message of each visit.
+        priority: ``low``, ``normal`` or ``high``.
+        title, text: of messages to people, with :data:`.templates.FIELDS` between braces.
     """
 
-    address: str
     only: tuple[str, ...] = ()
     zone: tuple[str, ...] = ()
     event: tuple[str, ...] = ()
+    when: tuple[str, ...] = ()
+    per: str = ""
+    priority: str = ""
+    title: str = ""
+    text: str = ""
 
-    @classmethod
-    def parse(cls, text: str) -> NotifyTarget:
-        """Read an address with its filters, as ``--notify`` takes them.
-
-        Args:
-            text: such as ``mqtt://HOST/TOPIC only=person,car zone=door event=zone-enter,loiter``.
-
-        Returns:
-            The target; its address is not checked.
-
-        Raises:
-            SinkError: a filter is empty or given twice, or there is no event of that kind.
-        """
-        address, *rest = _FILTER.split(text.strip())
-        filters: dict[str, tuple[str, ...]] = {}
-        for key, values in zip(rest[::2], rest[1::2], strict=True):
-            names = tuple(dict.fromkeys(name.strip() for name in _split(values) if name.strip()))
-            if key in filters or not names:
-                raise SinkError(f"notify: give {key}= once, with names separated by commas")
-            filters[key] = names
-        kinds = get_args(Kind)
-        if unknown := [kind for kind in filters.get("event", ()) if kind not in kinds]:
-            raise SinkError(f"notify: there is no event {unknown[0]!r}; events are {', '.join(kinds)}")
-        return cls(address, **filters)
-
-    @classmethod
-    def text_of(cls, table: Mapping[str, Any]) -> str:
-        """Write a table of a file as a text.
-
-        Args:
-            table: ``address``, and if you like ``only``, ``zone`` and ``event``, each with a text or a list.
-
-        Returns:
-            What :meth:`parse` reads.
-
-        Raises:
-            SinkError: it is no such table.
-        """
-        values = {key: [each] if isinstance(each := table[key], str) else each for key in table}
-        are_texts = all(
-            isinstance(each, list) and all(isinstance(text, str) for text in each) for each in values.values()
-        )
-        if not are_texts or not {*table} <= {"address", *_KEYS} or len(values.get("address", ())) != 1:
-            raise SinkError("notify: give a table with address, and if you like only, zone and event")
-        filters = [f"{key}={_listed(values[key])}" for key in _KEYS if key in values]
-        return " ".join([values["address"][0], *filters])
-
-    def __str__(self) -> str:
-        filters = [f"{key}={_listed(names)}" for key in _KEYS if (names := getattr(self, key))]
-        return " ".join([self.address, *filters])
+    @property
+    def only_classes(self) -> frozenset[str]:
+        """The classes that are meant."""
+        return with_groups(self.only)
 
     def means_zone(self, zone: str) -> bool:
         """Whether events of a zone, or of several between ``;``, are meant."""
@@ -99,19 +64,124 @@ class NotifyTarget:
             return True
         return not self.only_classes.isdisjoint({*recorded.earlier, event.label or UNKNOWN})
 
-    @property
-    def only_classes(self) -> frozenset[str]:
-        """The classes that are meant."""
-        return frozenset(self.only)
-
     def receives(self, recorded: RecordedEvent) -> bool:
-        """Whether it receives an event of an object that is meant."""
+        """Whether an event of an object that is meant is, too."""
         event = recorded.event
         return (
             recorded.is_event
             and (not self.event or event.event in self.event)
             and (not event.object or self.means_zone(event.zone))
+            and (recorded.armed or ARMED not in self.when)
+            and is_due(self.when, event.at)
         )
+
+    def check(self) -> None:
+        """Refuse values that mean nothing; SinkError if so."""
+        kinds = get_args(Kind)
+        if unknown := [kind for kind in self.event if kind not in kinds]:
+            raise SinkError(f"notify: there is no event {unknown[0]!r}; events are {', '.join(kinds)}")
+        for text in self.when:
+            if text != ARMED:
+                parse_span(text)
+        for name, values in (("per", Per), ("priority", Priority)):
+            if getattr(self, name) not in ("", *get_args(values)):
+                raise SinkError(f"notify: {name} is {' or '.join(get_args(values))}")
+        for template in (self.title, self.text):
+            if wrong := unknown_fields(template):
+                raise SinkError(f"notify: there is no {{{wrong[0]}}}; a text has {', '.join(FIELDS)}")
+
+
+_KEYS = tuple(each.name for each in fields(NotifyRule))
+_LISTS = _KEYS[:4]
+_FILTER = re.compile(rf"\s+({'|'.join(_KEYS)})=")
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyTarget:
+    """An address, and rules, of which each lets some events pass.
+
+    Attributes:
+        address: see :class:`segue.events.Notifier`.
+        rules: at least one.
+    """
+
+    address: str
+    rules: tuple[NotifyRule, ...] = (NotifyRule(),)
+
+    @classmethod
+    def parse(cls, text: str) -> NotifyTarget:
+        """Read an address with a rule, as ``--notify`` takes them.
+
+        Args:
+            text: such as ``mqtt://HOST/TOPIC only=person,car zone=door event=zone-enter,loiter``.
+
+        Returns:
+            The target; its address is not checked.
+
+        Raises:
+            SinkError: a value is empty, given twice or means nothing.
+        """
+        address, *rest = _FILTER.split(text.strip())
+        values: dict[str, Any] = {}
+        for key, value in zip(rest[::2], rest[1::2], strict=True):
+            names = tuple(dict.fromkeys(name.strip() for name in _split(value) if name.strip()))
+            if key in values or not (names if key in _LISTS else value.strip()):
+                raise SinkError(f"notify: give {key}= once, with names separated by commas")
+            values[key] = names if key in _LISTS else value.strip()
+        rule = NotifyRule(**values)
+        rule.check()
+        return cls(address, (rule,))
+
+    @classmethod
+    def text_of(cls, table: Mapping[str, Any]) -> str:
+        """Write a table of a file as a text.
+
+        Args:
+            table: ``address``, and if you like fields of :class:`NotifyRule`, lists also as a text.
+
+        Returns:
+            What :meth:`parse` reads.
+
+        Raises:
+            SinkError: it is no such table.
+        """
+        values = {key: [each] if isinstance(each := table[key], str) else each for key in table}
+        are_texts = all(
+            isinstance(each, list) and all(isinstance(text, str) for text in each) for each in values.values()
+        )
+        single = ("address", *(key for key in _KEYS if key not in _LISTS))
+        is_table = are_texts and {"address"} <= {*values} <= {"address", *_KEYS}
+        if not is_table or any(len(values[key]) != 1 for key in single if key in values):
+            raise SinkError(f"notify: give a table with address, and if you like {', '.join(_KEYS)}")
+        texts = [f"{key}={_listed(values[key])}" for key in _LISTS if key in values]
+        texts += [f"{key}={values[key][0]}" for key in single[1:] if key in values]
+        return " ".join([values["address"][0], *texts])
+
+    def __str__(self) -> str:
+        return "; ".join(
+            self.text_of(
+                {"address": self.address}
+                | {
+                    key: [*value] if key in _LISTS else value
+                    for key in _KEYS
+                    if (value := getattr(rule, key))
+                }
+            )
+            for rule in self.rules
+        )
+
+    def concerns(self, recorded: RecordedEvent, zone: str) -> bool:
+        """Whether the object of an event is meant where it is in a zone."""
+        return any(rule.admits(recorded) and rule.means_zone(zone) for rule in self.rules)
+
+    @property
+    def class_lists(self) -> list[frozenset[str]]:
+        """The classes of each rule that names some."""
+        return [rule.only_classes for rule in self.rules if rule.only]
+
+    def rule_of(self, recorded: RecordedEvent) -> NotifyRule:
+        """The first rule that lets an event pass."""
+        return next((rule for rule in self.rules if rule.receives(recorded)), self.rules[0])
 
     def due(
         self, recorded: RecordedEvent, events_of: Callable[[RecordedEvent], Iterable[RecordedEvent]]
@@ -125,12 +195,52 @@ class NotifyTarget:
         Returns:
             Events in order.
         """
-        if not self.admits(recorded):
-            return []
-        is_new = self.only and recorded.event.object and self.only_classes.isdisjoint(recorded.earlier)
-        if not is_new:
-            return [recorded] if self.receives(recorded) else []
-        return [each for each in events_of(recorded) if each.seq <= recorded.seq and self.receives(each)]
+        rule = self.rules[0]
+        if len(self.rules) == 1 and not self._is_once(rule):
+            if not rule.admits(recorded):
+                return []
+            is_new = rule.only and recorded.event.object and rule.only_classes.isdisjoint(recorded.earlier)
+            if not is_new:
+                return [recorded] if rule.receives(recorded) else []
+        visit = [each for each in events_of(recorded) if each.seq <= recorded.seq]
+        return [*self.deliveries(visit)][-1]
+
+    def deliveries(self, events: Iterable[RecordedEvent]) -> Iterator[list[RecordedEvent]]:
+        """What is due with each event of a visit, in order; nothing twice.
+
+        Args:
+            events: those of the visit from its first one on.
+
+        Yields:
+            Events in order.
+        """
+        held = [dict[int, RecordedEvent]() for _ in self.rules]
+        admitted, sent = set[int](), set[int]()
+        for recorded in events:
+            due = dict[int, RecordedEvent]()
+            for number, rule in enumerate(self.rules):
+                if rule.receives(recorded):
+                    held[number][recorded.seq] = recorded
+                if rule.admits(recorded):
+                    admitted.add(number)
+                if number not in admitted:
+                    continue
+                if not (self._is_once(rule) and recorded.event.object):
+                    due |= held[number]
+                elif held[number] and not (sent or due):
+                    due = dict([[*held[number].items()][-1]])
+                held[number].clear()
+            yield [due[seq] for seq in sorted(due) if seq not in sent]
+            sent |= {*due}
+
+    def _is_once(self, rule: NotifyRule) -> bool:
+        """Whether a rule lets one event of a visit pass."""
+        return (rule.per or ("visit" if self.is_alert else "event")) == "visit"
+
+    @property
+    def is_alert(self) -> bool:
+        """Whether its messages are for people: one of each visit, and none while the camera is not armed."""
+        return entry_of(self.address).alerts
 
     @property
     def key(self) -> str:
@@ -155,15 +265,36 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def check_targets(texts: Sequence[str]) -> list[NotifyTarget]:
-    """The targets of texts; SinkError where one is none, or two have one address."""
-    targets = [NotifyTarget.parse(text) for text in texts]
-    addresses = dict[str, str]()
-    for target in targets:
-        entry_of(target.address).check(target.address)
-        if target.key in addresses:
-            raise SinkError(f"notify: {public_address(target.address)} is given twice; give it once")
-        addresses[target.key] = target.address
-    return targets
+    """The targets of texts; those of one address are one target, with a rule of each.
+
+    Args:
+        texts: as :meth:`NotifyTarget.parse` reads them.
+
+    Returns:
+        The targets, in the order of their first texts.
+
+    Raises:
+        SinkError: a text is no target, or an address is given twice with different passwords.
+    """
+    targets = dict[str, NotifyTarget]()
+    for target in (NotifyTarget.parse(text) for text in texts):
+        entry = entry_of(target.address)
+        entry.check(target.address)
+        if entry.alerts:
+            (rule,) = target.rules
+            target = replace(target, rules=(replace(rule, when=_while_armed(rule.when)),))
+        previous = targets.get(target.key)
+        if previous is not None and previous.address != target.address:
+            raise SinkError(
+                f"notify: {public_address(target.address)} is given twice, with other passwords; give one"
+            )
+        rules = (*(() if previous is None else previous.rules), *target.rules)
+        targets[target.key] = replace(target, rules=tuple(dict.fromkeys(rules)))
+    return [*targets.values()]
+
+
+def _while_armed(when: tuple[str, ...]) -> tuple[str, ...]:
+    return when if ARMED in when else (*when, ARMED)
 
 
 def entry_of(address: str) -> EventSinkEntry:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -15,6 +17,7 @@ from PIL import Image as PillowImage
 
 from segue.errors import ArgumentError, FlowError, SegueError, SinkError, SourceError
 from segue.events.images.best_views import Name
+from segue.events.scene.blind import Detect, Detection
 from segue.flow import FlowFiles
 from segue.jobs.ahead import Plan
 from segue.jobs.opened import Run, open_video
@@ -34,13 +37,22 @@ from segue.sessions.foreground.masks import ForegroundMasks
 from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.sessions.foreground.session import SHORT_SIDE, ForegroundSession
 from segue.sessions.foreground.two_passes import TwoPasses
-from segue.types import FlowName, FollowCamera, Frame, Segmentation
+from segue.types import Box, FlowName, FollowCamera, Frame, Image, Segmentation
 from segue.utils.arrays import as_array
 from segue.utils.inputs import kind_of
 from segue.video import Source
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.readers import as_rgb
 from segue.video.sources.images import list_images, read_image, write_image
+
+MIN_SCORE, SURE = 0.3, 0.5
+"""Score from which on a detection names an object, whose place is known, and from which on it is certain."""
+
+CLOSER, MIN_SIDE = 2.0, 48
+"""Side of the view of a second look, in longer sides of the box, and in pixels at least."""
+
+MAX_BLIND = 1000
+"""Frames without a known background that are remembered; results are due a few frames later at most."""
 
 
 def open_foreground(job: ForegroundJob, source: Source | None = None, plan: Plan | None = None) -> Run:
@@ -104,6 +116,7 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, plan: Plan
     run = ForegroundRun(job, source, session, given=frames, total=total, events=events)
     if job.name_events is not None:
         run.name_object = object_namer(job.name_events, job.device, job.fast)
+        run.detect_objects = object_finder(job.name_events, job.device, job.fast)
     return run
 
 
@@ -140,6 +153,22 @@ def _reading(
 class ForegroundRun(Run):
     """Segments what is no background; writes the background at its end, where the job says so."""
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._blind = deque[int](maxlen=MAX_BLIND)
+
+    def step(self, frame: Frame) -> Segmentation | None:
+        """Take a frame through the session, and note whether its background is known."""
+        result = super().step(frame)
+        self.is_blind_now = cast(ForegroundSession, self.session).is_blind
+        if self.is_blind_now:
+            self._blind.append(frame.index)
+        return result
+
+    def is_blind(self, index: int) -> bool:
+        """Whether the frame of an index had no known background."""
+        return index in self._blind
+
     def note(self, result: Segmentation) -> str:
         """Share of the image that is foreground."""
         return f"{np.count_nonzero(result.mask) / result.mask.size:.1%} foreground"
@@ -175,7 +204,38 @@ def _write_background(job: ForegroundJob, session: ForegroundSession) -> dict[st
 
 def object_namer(name: str, device: str | None, fast: bool = False) -> Name:
     """The labeller of objects by a detector; it computes no masks."""
-    return partial(name_object, box_detector(name, device=device, fast=fast))
+    find = box_detector(name, score=MIN_SCORE, device=device, fast=fast)
+
+    def label(image: Image, box: Box) -> tuple[str, float] | None:
+        named = name_object(find, image, box)
+        if named is not None and named[1] >= SURE:
+            return named
+        closer = name_object(find, *_closer(image, box))  # a second look, at the object itself
+        return max((each for each in (named, closer) if each is not None), key=itemgetter(1), default=None)
+
+    return label
+
+
+def object_finder(name: str, device: str | None, fast: bool = False) -> Detect:
+    """What finds objects of known classes in an image by a detector; it computes no masks."""
+    find = box_detector(name, score=MIN_SCORE, device=device, fast=fast)
+
+    def detect(image: Image) -> list[Detection]:
+        objects = [item for item in find(Frame(0, 0.0, image)).objects if item.score >= SURE]
+        return [(item.box, item.label, item.score) for item in objects if item.box and item.label]
+
+    return detect
+
+
+def _closer(image: Image, box: Box) -> tuple[Image, Box]:
+    """The part of an image around a box, and the box in it."""
+    (x0, y0, x1, y1), (height, width) = box, image.shape[:2]
+    half = max(CLOSER * max(x1 - x0, y1 - y0), MIN_SIDE) / 2
+    across, down = (x0 + x1) / 2, (y0 + y1) / 2
+    left, right = max(0, int(across - half)), min(width, int(np.ceil(across + half)))
+    top, bottom = max(0, int(down - half)), min(height, int(np.ceil(down + half)))
+    part = np.ascontiguousarray(image[top:bottom, left:right])
+    return part, (x0 - left, y0 - top, x1 - left, y1 - top)
 
 
 def _scenes(scene: Any) -> VideoScenes:

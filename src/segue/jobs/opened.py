@@ -20,6 +20,7 @@ from segue.utils.cancel import Cancelled, CancelToken
 from segue.video import Reconnect, Source, open_source
 
 if TYPE_CHECKING:  # sources are opened before PyTorch is imported
+    from segue.events.scene.blind import Detect
     from segue.sessions.session import Session
 
 
@@ -85,6 +86,8 @@ class Run:
         events: see above.
         change_events: goes on with the zones and rules of another job; None while nothing is written.
         name_object: classifies a box of an image and returns label and score, or None; None names nothing.
+        is_blind_now: whether the last frame had no known background.
+        detect_objects: finds objects in an image, by a detector that knows classes; None where there is none.
         pool: threads that take frames through sessions, where several jobs share them; None is the thread of
             the job.
     """
@@ -112,6 +115,8 @@ class Run:
         self.events = events or EventSettings()
         self.change_events: Callable[[ForegroundJob], None] | None = None
         self.name_object: Callable[[Image, Box], tuple[str, float] | None] | None = None
+        self.detect_objects: Detect | None = None
+        self.is_blind_now = False
         self.pool: Executor | None = None
         from segue.inference.cpu.forms import current  # PyTorch is there, since the session is
 
@@ -123,6 +128,10 @@ class Run:
     def step(self, frame: Frame) -> Segmentation | None:
         """Take a frame through the session, with its prompts."""
         return self.session.step(frame)
+
+    def is_blind(self, index: int) -> bool:
+        """Whether the frame of an index had no known background."""
+        return False
 
     def note(self, result: Segmentation) -> str:
         """A few words about a result, for the progress."""

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from segue.errors import CheckpointError, PromptError, SegueError, SourceError
-from segue.events.rules import UNKNOWN
+from segue.events.rules import UNKNOWN, with_groups
 from segue.events.targets import check_targets
 from segue.jobs.record import named_files
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, VideoSource
@@ -96,17 +96,18 @@ def _check_messages(job: ForegroundJob) -> None:
     entry = None if job.name_events is None else DETECTORS.find(job.name_events)
     names = None if entry is None or entry.categories is None else {*entry.categories.values(), UNKNOWN}
     zones = {zone.name for zone in job.event_settings(job.outputs.formats or ()).zones}
-    for option, labels in (("only", job.only), *(("notify", target.only) for target in targets)):
+    rules = [rule for target in targets for rule in target.rules]
+    for option, labels in (("only", job.only), *(("notify", rule.only) for rule in rules)):
         if labels and entry is None:
             raise SegueError(
                 f"--{option}: classes of objects are known by a detector; add --name-events nanodet"
             )
         for label in labels:
-            if names is not None and label not in names:
+            if names is not None and names.isdisjoint(with_groups([label])):
                 close = get_close_matches(label, names, 1)
                 advice = f"; did you mean {close[0]}?" if close else ""
                 raise SegueError(f"--{option}: {job.name_events} knows no class {label!r}{advice}")
-    for zone in (zone for target in targets for zone in target.zone if zone not in zones):
+    for zone in (zone for rule in rules for zone in rule.zone if zone not in zones):
         raise SegueError(
             f"--notify: there is no zone {zone!r}; zones are {', '.join(sorted(zones)) or 'none'}"
         )

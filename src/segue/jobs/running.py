@@ -155,20 +155,20 @@ def _ended(cancel: CancelToken, text: str) -> RunCancelledError | RunInterrupted
 
 def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str, Path]:
     """Take the frames of a job into its outputs: a first pass if it has one, all frames, a report."""
-    passes = _begin(opened, cancel)
-    # An address tells with its first frame whether it has an end.
-    opened.job = with_defaults(opened.job, endless=opened.source.endless)
-    report = _reporter(opened, observer)
     outputs = JobOutputs(opened, observer)
+    with _delivering(opened, observer, outputs):
+        outputs.begin()
+        passes = _begin(opened, cancel)
+        # An address tells with its first frame whether it has an end.
+        opened.job = with_defaults(opened.job, endless=opened.source.endless)
+        report = _reporter(opened, observer)
+        outputs.open()
     saves = getattr(opened.session, "restorable", True) and not (opened.source.endless or opened.in_memory)
     states = outputs.paths.get("png") if saves else None
     start = time.perf_counter()
     with _interruptible(opened, observer, outputs, cancel, saves=states is not None):
         with interrupt_on_signals(), outputs.sink as sink:
             observer.ready(opened.source, opened.events.zones)
-            if outputs.messages is not None:
-                observer.messages(outputs.messages)
-            opened.source.on_change(outputs.connection)
             loop = FrameRun(opened, sink, states, report, outputs.see)
             if passes is not None:
                 loop.restored = _first_pass(opened, passes, observer, sink, states, cancel)
@@ -183,6 +183,19 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
     observer.computed(loop.steps, loop.step_seconds)
     observer.end(loop.done, seconds)
     return _finish(opened, observer, outputs, loop, undelivered)
+
+
+@contextmanager
+def _delivering(opened: Run, observer: Observer, outputs: JobOutputs) -> Iterator[None]:
+    """Send what waits where a live run ends before its first frame, and stop its outputs."""
+    try:
+        yield
+    except BaseException as error:
+        opened.source.on_change(observer.connection)
+        if opened.source.endless and isinstance(error, (SegueError, Cancelled)):
+            outputs.deliver()
+        outputs.stop()
+        raise
 
 
 def _begin(opened: Run, cancel: CancelToken) -> Passes | None:

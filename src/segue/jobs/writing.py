@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,16 +18,17 @@ from segue.events.monitor import EventMonitor
 from segue.events.options import RULES
 from segue.events.publisher import EventPublisher, TableWarning
 from segue.events.receivers.counts import counts_of, counts_text
+from segue.events.scene.blind import BlindTracker
 from segue.events.scene.memory import SceneMemory
 from segue.events.store.store import EventStore, source_key
 from segue.events.store.upkeep import UPKEEP
 from segue.events.table import Event
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Run
-from segue.jobs.places import EVENTS, OutputPlaces
+from segue.jobs.places import EVENTS, OutputPlaces, with_defaults
 from segue.jobs.plan import refuse_live_options
 from segue.jobs.record import result_settings, write_record
-from segue.jobs.values import ForegroundJob
+from segue.jobs.values import ForegroundJob, VideoJob
 from segue.sessions.session import Passes
 from segue.sinks import Sink, open_sinks
 from segue.sinks.base import BackgroundSink
@@ -51,7 +53,6 @@ class JobOutputs:
     """
 
     def __init__(self, opened: Run, observer: Observer) -> None:
-        _check(opened)
         self._opened, self._observer = opened, observer
         self._places = OutputPlaces.of(opened.job, opened.source.name)
         self.paths: dict[str, Path] = {}
@@ -61,21 +62,41 @@ class JobOutputs:
         self._cared_archive: EventArchive | None = None  # cared for as long as the run lasts
         self._monitor: EventMonitor | None = None
         self._publisher: EventPublisher | None = None
+        self._outage: Event | None = None  # the loss of the camera that an earlier run has told of
         self._pending: list[Event] = []
         self._lock = RLock()  # held while events are found and handed on, so that they stay in order
-        try:
-            if self._has_events:
-                self._open_events()
-            self.sink: Sink = _MonitoredSink(self._open_sink(), self)
-        except BaseException:
-            self.stop()
-            raise
-        opened.change_events = self.change_events
+        self._inner: Sink | None = None
+        self.sink = Sink()
 
-    @property
-    def _has_events(self) -> bool:
-        formats = self._opened.job.outputs.formats or ()
-        return self._places.archive(formats) is not None
+    def begin(self) -> None:
+        """Open what tells of events before the first frame of a live source.
+
+        Messages that wait are sent at once, and a camera that is away is reported.
+        """
+        opened, source = self._opened, self._opened.source
+        if source.endless:
+            self._open_events(with_defaults(opened.job, endless=True), is_empty=False)
+        if self._publisher is not None:
+            source.on_change(self.connection)
+
+    def open(self) -> None:
+        """Open all outputs, when the first frame is there and tells whether the source has an end."""
+        opened, outputs = self._opened, self._opened.job.outputs
+        _check(opened)
+        if self._store is not None and (outputs.overwrite or not opened.source.endless):
+            self._close_events()
+        self._places = OutputPlaces.of(opened.job, opened.source.name)
+        if self._store is None:
+            self._open_events(opened.job)
+        with self._lock:
+            self._inner = self._opened_sink()
+            self.sink = _MonitoredSink(self._inner, self)
+        opened.source.on_change(self.connection)
+        opened.change_events = self.change_events
+        if self.messages is not None:
+            self.messages.announce(online=True)
+        if self._outage is not None:
+            self._tell_of(ConnectionChange(opened.source.name, online=True, frame=0, time=0.0))
 
     def see(self, frame: Frame, result: Segmentation) -> Segmentation:
         """The result of a frame as everybody sees it; its events wait for :meth:`_MonitoredSink.write`."""
@@ -91,7 +112,14 @@ class JobOutputs:
         if self._monitor is not None:
             with self._lock:
                 events, self._pending = self._pending, []
-                self._inner.events(events, self._monitor.objects)
+                self._hand_on(events, self._monitor.objects)
+
+    def _hand_on(self, events: Sequence[Event], objects: Mapping[int, Event] | None = None) -> None:
+        """Give events to all outputs; before the first frame to what sends messages alone."""
+        if self._inner is not None:
+            self._inner.events(events, objects or {})
+        elif self._publisher is not None:
+            self._publisher.publish_early(events)
 
     def finish_events(self) -> None:
         """Tell of the objects that are there at the end."""
@@ -110,17 +138,23 @@ class JobOutputs:
             with self._lock:
                 events = self._monitor.change(settings.zones, rules)
                 self._publisher.change(settings.zones)
-                self._inner.events(events, {})
+                self._hand_on(events)
 
     def connection(self, change: ConnectionChange) -> None:
         """Tell everybody that a live source was lost or is back."""
-        self._inner.connection(change)
-        if self._monitor is not None:
-            with self._lock:
-                self._inner.events(self._monitor.connection(change), {})
+        if self._inner is not None:
+            self._inner.connection(change)
+        self._tell_of(change)
         if self.messages is not None:
             self.messages.announce(change.online)
         self._observer.connection(change)
+
+    def _tell_of(self, change: ConnectionChange) -> None:
+        """Hand on the event of a lost camera; of an outage that an earlier run has told of, its end alone."""
+        with self._lock:
+            if self._monitor is not None and (change.online or self._outage is None):
+                self._hand_on(self._monitor.connection(change, self._outage))
+                self._outage = None
 
     def end_events(self) -> None:
         """Count what the run has seen of zones, and close the store; messages may still be sent."""
@@ -174,7 +208,11 @@ class JobOutputs:
             self.messages.stop()
         # They know this run, which would stay in memory.
         self._monitor = self._publisher = None
-        self._inner = self.sink = Sink()
+        self._inner, self.sink = None, Sink()
+        self._close_store()
+
+    def _close_store(self) -> None:
+        """Care no more for the store, and close it."""
         archive, self._cared_archive = self._cared_archive, None
         if archive is not None:
             UPKEEP.leave(archive, maintain=self._stop_time() is None)
@@ -182,14 +220,29 @@ class JobOutputs:
         if store is not None and (num_unsaved := store.close()) and self._opened.source.endless:
             warn_caller(f"{store.problem}; {num_unsaved} events wait for room", TableWarning)
 
-    def _open_events(self) -> None:
-        """Open the store of the camera, what tells of events, and what finds them."""
-        opened, job, source = self._opened, self._opened.job, self._opened.source
+    def _close_events(self) -> None:
+        """Close what was opened before the first frame, after what it has told has arrived."""
+        messages, self.messages = self.messages, None
+        if messages is not None:
+            messages.close(LAST_SECONDS)
+        self._monitor = self._publisher = None
+        self._close_store()
+
+    def _open_events(self, job: VideoJob, *, is_empty: bool = True) -> None:
+        """Open the store of the camera, what tells of events, and what finds them, if the job has events.
+
+        Args:
+            job: with the outputs that it has.
+            is_empty: whether what ``overwrite`` replaces goes.
+        """
+        opened, source = self._opened, self._opened.source
         outputs, formats = job.outputs, job.outputs.formats or ()
+        self._places = OutputPlaces.of(job, source.name)
         archive = self._places.archive(formats)
-        assert archive is not None
+        if archive is None:
+            return
         if source.endless:
-            if outputs.overwrite:
+            if outputs.overwrite and is_empty:
                 EventStore.remove(archive.store)
             goes_on = (outputs.append or outputs.rotate) and not outputs.overwrite
             earlier_store = self._places.open_store(formats) if goes_on else None
@@ -198,12 +251,21 @@ class JobOutputs:
             store = EventStore.open(None)
         self._store = store
         key = source_key(str(job.source.place))
+        self._outage = store.outage
         store.begin_run(key)
         is_foreground = isinstance(job, ForegroundJob)
         targets = job.notify if isinstance(job, ForegroundJob) else ()
         images = self._places.snapshots
         if targets:
-            self.messages = Notifiers(targets, store, images)
+            self.messages = Notifiers(
+                targets,
+                store,
+                images,
+                online=not source.endless,
+                page=opened.events.page,
+                size=lambda: source.original_size,
+            )
+            self._observer.messages(self.messages)
         else:
             begin_receivers(store, ())
         memory: SceneMemory | None = None
@@ -221,7 +283,10 @@ class JobOutputs:
             lambda: source.original_size,
             name=opened.name_object,
             memory=memory,
-            filters=() if self.messages is None else [t.only_classes for t, _ in self.messages.targets],
+            blind=self._blind_tracker(store),
+            filters=()
+            if self.messages is None
+            else [each for target, _ in self.messages.targets for each in target.class_lists],
             present=present,
             source=source.name,
             at=source.at,
@@ -243,9 +308,12 @@ class JobOutputs:
             stop_time=self._stop_time,
         )
 
-    def _open_sink(self) -> Sink:
-        self._inner = self._opened_sink()
-        return self._inner
+    def _blind_tracker(self, store: EventStore) -> BlindTracker | None:
+        """What carries objects of a camera over frames without a known background, by its detector."""
+        opened = self._opened
+        if opened.detect_objects is None or not opened.source.endless:
+            return None
+        return BlindTracker(opened.detect_objects, opened.is_blind, store.last_object)
 
     def _opened_sink(self) -> Sink:
         outputs = self._opened.job.outputs

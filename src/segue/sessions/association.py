@@ -30,7 +30,7 @@ MAX_PATIENCE, MIN_PATIENCE = 12, 2  # bounds on the runs of the detector in whic
 SHAPE = 0.6  # share of width times height that a mask of the same shape has kept since the last detection
 PROVEN = 3  # times that an object must have been found before it may be missed longer
 TENTATIVE_OVERLAP = 0.3  # overlap (IoU) of the detections of two runs from which on they may be one object
-MIN_NAMED_OVERLAP = 0.4  # overlap (IoU) of a detection with the box of an object that it names
+MIN_NAMED_OVERLAP = 0.3  # overlap (IoU) of a detection with the box of an object that it names
 SAME = 0.5  # share of a found object, or of a known one, from which on both are the same
 RETURNS = 0.75  # likeness from which on a new object may be a lost object
 

@@ -151,16 +151,21 @@ def box_detector(
 ) -> Detector:
     """A detector by name that knows classes, for its boxes alone: no mask is computed where that is possible.
 
-    Arguments are those of :func:`detector`.
+    Arguments are those of :func:`detector`; it finds all objects of a frame.
     """
     entry = DETECTORS.find(name)
     if "classes" not in entry.supported_options:
         classed = ", ".join(other.name for other in DETECTORS if "classes" in other.supported_options)
         raise PromptError(f"{name} knows no classes; {classed} do")
     boxes: Refinement | None = "none" if "refine" in entry.supported_options else None
-    most = MAX_OF_A_FUNCTION if classes else None
     return detector(
-        name, classes=classes, score=score, max_objects=most, refine=boxes, device=device, fast=fast
+        name,
+        classes=classes,
+        score=score,
+        max_objects=MAX_OF_A_FUNCTION,
+        refine=boxes,
+        device=device,
+        fast=fast,
     )
 
 

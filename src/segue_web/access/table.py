@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, get_args
+from urllib.parse import urlsplit
 
 from segue.errors import SegueError
 from segue_web.access.addresses import LOOPBACK, check_network
@@ -64,12 +65,14 @@ class Access:
         token: gives access to look and to change; empty for none.
         look: token that gives access to look; empty for none.
         proxies: addresses and networks of proxies that say where a request comes from.
+        address: where people reach the page, for links in messages; empty for no links.
     """
 
     users: tuple[User, ...] = ()
     token: str = ""
     look: str = ""
     proxies: tuple[str, ...] = ()
+    address: str = ""
 
     @classmethod
     def parse(cls, table: Mapping[str, Any]) -> Access:
@@ -78,7 +81,7 @@ class Access:
         Raises:
             SegueError: it is wrong.
         """
-        names = ("user", "password", "token", "look")
+        names = ("user", "password", "token", "look", "address")
         texts = {name: value for name, value in table.items() if name not in ("proxies", "users")}
         if wrong := [
             name for name, value in texts.items() if name not in names or not isinstance(value, str)
@@ -96,9 +99,13 @@ class Access:
                     check_token(name, texts[name])
             for each in proxies:
                 check_network(each)
+            if texts.get("address"):
+                _check_address(texts["address"])
         except SegueError as error:
             raise SegueError(f"[page]: {error}") from None
-        return cls(users, texts.get("token", ""), texts.get("look", ""), tuple(proxies))
+        return cls(
+            users, texts.get("token", ""), texts.get("look", ""), tuple(proxies), texts.get("address", "")
+        )
 
     @property
     def is_open(self) -> bool:
@@ -132,7 +139,12 @@ class Access:
 
     def _values(self) -> dict[str, object]:
         users: dict[str, object] = {f"user {user.name}": user for user in self.users}
-        return users | {"token": self.token, "look": self.look, "proxies": self.proxies}
+        return users | {
+            "token": self.token,
+            "look": self.look,
+            "proxies": self.proxies,
+            "address": self.address,
+        }
 
     def permission(self, bearer: str) -> Permission | None:
         """What the bearer of ``token``, ``look`` or ``user:NAME`` may do; None where there is none."""
@@ -152,6 +164,13 @@ class Access:
         """The user whom a bearer names; None for a token."""
         matching = (user for user in self.users if f"{USER}{user.name}" == bearer)
         return next(matching, None)
+
+
+def _check_address(text: str) -> None:
+    """Refuse an address of a page that no link can begin with; SegueError if so."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise SegueError("address: give where people reach the page, such as https://cameras.example.org/")
 
 
 def _users_of(table: Mapping[str, Any]) -> tuple[User, ...]:

@@ -1,7 +1,7 @@
 // One camera: its newest image, and the zones, regions and heights that are drawn on it.
 
 import { cameras, IMAGE, looks } from "./cameras.js";
-import { element, fill, iconButton, make, span } from "./dom.js";
+import { element, fill, iconButton, make, span, tell } from "./dom.js";
 import { post } from "./http.js";
 import { icon } from "./icons.js";
 import { look } from "./look.js";
@@ -47,6 +47,13 @@ function saveDrawn(kind, previous, now, done = () => {}) {
     .then((refused) => {
       element("zone-says").textContent = refused;
     });
+}
+
+/** Have alerts sent from now on, or not. */
+async function arm() {
+  const refused = await post(`armed/${cameras.chosen}`, { armed: !cameras.state?.armed });
+  if (refused) tell(refused);
+  await look();
 }
 
 const HINTS = {
@@ -102,6 +109,9 @@ function showCamera() {
   element("camera-error").textContent = [state.status === "online" ? state.error : "", state.disk_problem]
     .filter(Boolean)
     .join("; ");
+  element("camera-armed").hidden = looks;
+  element("camera-armed").textContent = state.armed ? "Disarm" : "Arm";
+  element("camera-armed").title = state.armed ? "Send no alerts to people" : "Send alerts to people";
   element("camera-events").href = `#events/${chosen}`;
   element("zone-none").hidden =
     state.zones.length + state.ignored.length + state.heights.length + state.scene.length > 0;
@@ -145,6 +155,7 @@ function zoneItem(kind, zone, about) {
 
 element("zone-new").hidden = looks;
 element("zone-new").append(icon("plus"), "Draw");
+element("camera-armed").onclick = () => void arm().catch(tell);
 element("zone-new").onclick = () => beginDrawing(drawnKind);
 element("zone-kind").onchange = () => chooseKind(/** @type {Kind} */ (element("zone-kind").value));
 element("zone-leave").onclick = () => drawn.end();

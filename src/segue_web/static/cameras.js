@@ -7,8 +7,8 @@ import { Store } from "./store.js";
  * @typedef {import("./zones.js").Zone} Zone
  * @typedef {{status: "starting" | "online" | "lost", since: string, fps: number, frames: number, delay: number,
  *   dropped: number,
- *   damaged: number, reconnects: number, restarts: number, events: number, undelivered: number, error: string,
- *   disk_problem: string,
+ *   damaged: number, reconnects: number, restarts: number, events: number, undelivered: number, armed: boolean,
+ *   blind: boolean, recording: string, error: string, disk_problem: string,
  *   zones: Zone[], ignored: Zone[], heights: [number, number][],
  *   scene: {number: number, box: [number, number, number, number]}[],
  *   size: [number, number] | null, disk_used: number, disk_per_day: number, disk_days_left: number | null}} State

@@ -47,7 +47,7 @@ async function showHealth() {
             title: state.disk_problem || state.error,
           }),
         ]),
-        ...COLUMNS.map(([, of]) => make("td", { textContent: of(state) })),
+        ...COLUMNS.map(([title, of]) => make("td", { textContent: of(state), "data-name": title })),
       ]),
     ),
   );

@@ -6,9 +6,10 @@ export {};
  * @typedef {"camera-events" | "sign-in"} AnchorId
  */
 /**
- * @typedef {"draw" | "events-more" | "logout" | "mark-all" | "mark-kept" | "mark-reviewed" | "masks" | "pause" |
- *   "remarks" | "reset-grade" | "screen" | "select-none" | "tab-found" | "tab-next" | "tab-objects" | "theme" |
- *   "zone-back" | "zone-copy" | "zone-leave" | "zone-new" | "zone-save" | "zones" | "zoom"} ButtonId
+ * @typedef {"camera-armed" | "draw" | "events-more" | "logout" | "mark-all" | "mark-kept" | "mark-reviewed" |
+ *   "masks" | "pause" | "remarks" | "reset-grade" | "screen" | "select-none" | "tab-found" | "tab-next" |
+ *   "tab-objects" | "theme" | "zone-back" | "zone-copy" | "zone-leave" | "zone-new" | "zone-save" | "zones" |
+ *   "zoom"} ButtonId
  */
 /**
  * @typedef {"canvas" | "timeline"} CanvasId

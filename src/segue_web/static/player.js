@@ -1,7 +1,7 @@
 // A visit in a dialog: its clips, its events one by one, and its marks.
 
 import { dayOf, timeOf } from "./calendar.js";
-import { looks } from "./cameras.js";
+import { cameras, looks } from "./cameras.js";
 import { linkOf } from "./cards.js";
 import { playKey, runKey } from "./controls.js";
 import { dialog, element, iconButton, make, notice, span, tell, tick } from "./dom.js";
@@ -25,6 +25,8 @@ import {
  * @typedef {import("./visits.js").Mark} Mark
  */
 
+/** seconds of a recording before and after a visit */
+const AROUND = 10;
 /** Forget the visit that was open. */
 let leave = () => {};
 
@@ -111,6 +113,7 @@ export function play(visit, others, onClose) {
     make("div", { className: "row" }, [
       ...labels,
       span("", "grow"),
+      ...recordingOf(visit),
       copy,
       step(-1, "Later", "Later visit (←)"),
       step(1, "Earlier", "Earlier visit (→)"),
@@ -144,6 +147,17 @@ export function play(visit, others, onClose) {
     });
   };
   history.replaceState(null, "", linkOf(visit));
+}
+
+/** The link to the recording of a visit by another program, if there is one. @param {Visit} visit */
+function recordingOf(visit) {
+  const address = cameras.states[visit.camera]?.recording;
+  if (!address) return [];
+  const end = visit.end ?? visit.moment;
+  const href = address
+    .replaceAll("{start}", String(Math.floor(visit.moment - AROUND)))
+    .replaceAll("{end}", String(Math.ceil(end + AROUND)));
+  return [make("a", { href, target: "_blank", rel: "noreferrer", textContent: "Recording" })];
 }
 
 /** Play the clip of a visit, or hold it. */

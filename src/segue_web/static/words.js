@@ -17,7 +17,9 @@ const rate = (/** @type {State} */ state) => `${state.fps.toFixed(state.fps < NA
 const disk = (/** @type {State} */ state) => (state.disk_problem.includes("full") ? "disk full" : "disk error");
 export const word = (/** @type {State} */ state) =>
   (state.status === "online" ? "online" : `${state.status} for ${sinceText(state.since)}`) +
-  (state.disk_problem ? `, ${disk(state)}` : "");
+  (state.disk_problem ? `, ${disk(state)}` : "") +
+  (state.armed ? "" : ", disarmed") +
+  (state.blind ? ", background unknown" : "");
 
 export function aboutText(/** @type {State} */ state) {
   const events = `${state.events.toLocaleString("en")} event${state.events === 1 ? "" : "s"}`;

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -318,3 +319,28 @@ def test_a_crowd_on_a_plain_square_is_no_other_view() -> None:
         return image
 
     assert set(decisions([crowded(t) for t in range(200)])) == {(Change.none, False)}
+
+
+def test_large_vehicles_before_a_camera_at_rest_are_no_other_view() -> None:
+    """At 5 frames a second they move by their length, and change as much of the image as a cut or a lamp."""
+    images = [view()] * STILL
+    for t in range(14):
+        left, other = (0, 66)[t % 2], wall(100 + t, light=1.4)
+        image = view().copy()
+        image[6:, left : left + 62] = other[6:, left : left + 62]
+        images.append(image)
+    events = SceneEvents()
+    found = {(events.look(image, time=index / 5), events.changes) for index, image in enumerate(images)}
+    assert found == {(Change.none, False)}
+
+
+@pytest.mark.shared
+def test_a_truck_with_its_shadow_is_no_other_view(shared: Path) -> None:
+    files = sorted((shared / "data/foreground/sbi2015/HighwayI/input").glob("*.jpg"))
+    assert files
+    events, found = SceneEvents(), set[tuple[Change, bool]]()
+    for number, file in enumerate(files[::5]):
+        image = cv2.imread(str(file))[..., ::-1]
+        small = np.ascontiguousarray(cv2.resize(image, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA))
+        found.add((events.look(small, time=number / 5), events.changes))
+    assert found == {(Change.none, False)}

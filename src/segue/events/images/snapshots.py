@@ -10,12 +10,12 @@ from dataclasses import replace as replace_fields
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 
-from segue.entries import SQUARE
+from segue.entries import SQUARE, SinkOptions
 from segue.errors import SinkError
 from segue.events.archive import PENDING
 from segue.events.images.best_views import view_score
@@ -32,7 +32,10 @@ from segue.utils.notices import warn_caller
 from segue.video.decoding.packets import PacketBuffer
 
 SECONDS_BEFORE_EVENT, SECONDS_AFTER_EVENT = 3.0, 3.0
-"""Seconds of a clip before and after the moment at which the event is known."""
+"""Seconds of a clip before and after the moment at which the event is known, by default."""
+
+MARGIN = 5.0
+"""Seconds of packets that are kept beside those of a clip: it begins with the key frame before."""
 
 TOGETHER = 20.0
 """Seconds from the first event of a clip on in which further ones share it while it is open. So two clips are
@@ -103,6 +106,7 @@ class Snapshots(FileReceiver):
             of a live source are waited for, and the next run finishes the others. None while it was not.
         packets: those of the stream, of which clips are made as they came; None has clips encoded, with the
             masks in their images.
+        before, after: seconds of a clip before and after the moment at which its event is known.
 
     Raises:
         SinkError: the folder is not empty, or cannot be written.
@@ -123,6 +127,8 @@ class Snapshots(FileReceiver):
         keep: Retention | None = None,
         stop_time: Callable[[], float | None] = lambda: None,
         packets: PacketBuffer | None = None,
+        before: float = SECONDS_BEFORE_EVENT,
+        after: float = SECONDS_AFTER_EVENT,
     ) -> None:
         with writing(folder):
             make_folder(folder)
@@ -144,7 +150,11 @@ class Snapshots(FileReceiver):
         self.folder, self._live, self._on_clip = folder, live, on_clip
         self._size = (0, 0)
         self._waiting: list[tuple[Path, bytes]] = []  # images of events that are to be written
-        self._past: deque[Moment] = deque(maxlen=MAX_FRAMES)
+        self._before, self._after = before, after
+        longer = max(1.0, before / SECONDS_BEFORE_EVENT)
+        self._past: deque[Moment] = deque(maxlen=round(MAX_FRAMES * longer))
+        if packets is not None:
+            packets.keep_seconds = max(packets.keep_seconds, before + MARGIN)
         self._objects: Mapping[int, Event] = {}
         self._open: list[Clip] = []
         self._views: dict[int, tuple[Path, float]] = {}  # image of the coming of an object, and its worth
@@ -152,6 +162,34 @@ class Snapshots(FileReceiver):
         self._newest: Frame | None = None
         self._clips = ClipWriter(
             fps, pixel_aspect, live=live, waiting=waiting, report=self._left_out.note, packets=packets
+        )
+
+    @classmethod
+    def of(cls, options: SinkOptions, **more: Any) -> Snapshots | None:
+        """The images and clips that the options of a run ask for; None where they ask for none.
+
+        Args:
+            options: of the run.
+            **more: further arguments, such as ``on_clip``.
+
+        Returns:
+            What takes them.
+        """
+        events = options.events
+        if events.snapshots is None:
+            return None
+        return cls(
+            events.snapshots,
+            options.fps,
+            replace=options.overwrite or options.resume,
+            append=options.append,
+            live=options.live,
+            pixel_aspect=options.pixel_aspect,
+            packets=events.packets,
+            keep=events.keep,
+            before=events.before,
+            after=events.after,
+            **more,
         )
 
     def attach(
@@ -192,7 +230,7 @@ class Snapshots(FileReceiver):
         height, width = known_size(self._size_of) or result.mask.shape
         moment, self._size, self._newest = make(frame, result), (height, width), frame
         self._past.append(moment)
-        while self._past[0].time < frame.time - SECONDS_BEFORE_EVENT - ROUNDING:
+        while self._past[0].time < frame.time - self._before - ROUNDING:
             self._past.popleft()
         for clip in self._open:
             clip.moments.append(moment)
@@ -215,10 +253,10 @@ class Snapshots(FileReceiver):
             self._views.pop(happened.object, None)
         self._waiting.append((path, image))
         if not (self._open and now.time <= self._open[-1].first + TOGETHER + ROUNDING):
-            until = now.time + SECONDS_AFTER_EVENT
+            until = now.time + self._after
             self._open.append(self._clips.begin(path.with_suffix(".mp4"), now.time, until, self._past))
             self._note(path.with_suffix(".mp4").name, "pending")
-        self._open[-1].until = now.time + SECONDS_AFTER_EVENT
+        self._open[-1].until = now.time + self._after
         described = replace_fields(happened, snapshot=path.name, clip=self._open[-1].path.name)
         return replace_fields(event, event=described, image=image)
 

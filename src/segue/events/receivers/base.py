@@ -41,9 +41,11 @@ class Message:
 
     Attributes:
         values: by their names, with an ``id`` that stays when it is sent again.
+        visit: number of the visit of an event; 0 of what is none.
     """
 
     values: Mapping[str, Any]
+    visit: int = 0
 
     @property
     def body(self) -> bytes:
@@ -75,8 +77,14 @@ class EventReceiver:
     def close(self) -> None:
         """End; nothing follows."""
 
+    def see(self, frame: Frame, result: Segmentation) -> None:
+        """Take a frame, before the events that are known on it."""
+
     def announce(self, online: bool) -> None:
         """Learn whether the camera gives frames."""
+
+    def show_armed(self, armed: bool) -> None:
+        """Learn whether alerts are sent."""
 
     def change(self, zones: Sequence[Zone]) -> None:
         """Learn of other zones."""
@@ -90,9 +98,6 @@ class EventReceiver:
 
 class FileReceiver(EventReceiver):
     """A receiver that writes files: it is called in the thread of the run, after alarms have left."""
-
-    def see(self, frame: Frame, result: Segmentation) -> None:
-        """Take a frame, before the events that are known on it."""
 
     def describe(self, event: RecordedEvent) -> RecordedEvent:
         """Add to an event the names of files that this receiver will write; writes nothing."""
@@ -116,6 +121,9 @@ class ReceiverContext:
     Attributes:
         name: name of the camera or source.
         address: that of ``--notify`` where the receiver is one of those.
+        online: whether the camera gives frames already.
+        size: gives height and width of the boxes of events, as far as they are known.
+        arm: takes whether alerts are sent, where the receiver can say so.
         zones: watched zones and lines.
         store: events of the run, and of earlier ones of a camera.
         table: the table of the part of the run.
@@ -133,6 +141,9 @@ class ReceiverContext:
 
     name: str = ""
     address: str = ""
+    online: bool = True
+    size: Callable[[], tuple[int, int] | None] = lambda: None
+    arm: Callable[[bool], object] | None = None
     zones: tuple[Zone, ...] = ()
     store: EventStore | None = None
     table: Path = Path("events.csv")

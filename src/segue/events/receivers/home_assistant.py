@@ -1,28 +1,42 @@
-"""Zones and the last event as entities of Home Assistant, by MQTT discovery."""
+"""A camera as a device of Home Assistant, by MQTT discovery: its zones, classes, images and state."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import cv2
+
+import segue
 from segue.entries import EventSinkEntry
 from segue.events.receivers.base import SENT, Delivery, EventReceiver, ReceiverContext
+from segue.events.receivers.mqtt import OFFLINE, ONLINE
+from segue.events.rules import UNKNOWN
 from segue.events.store.store import LAST, RecordedEvent
 from segue.events.targets import NotifyTarget
 from segue.events.zones import Zone
+from segue.types import Frame, Image, Segmentation
 
 PREFIX = "homeassistant"
 """Topic prefix under which Home Assistant discovers entities by default."""
 
+LIVE_SECONDS = 1.0
+"""How often the live image is renewed at most."""
+
+QUALITY = 80  # of its JPEG, in percent
+
 
 class HomeAssistant(EventReceiver):
-    """Announces a binary sensor for each zone, and a camera with the image of the last event.
+    """Announces the entities of a camera.
 
-    Sensors of zones that are no more are removed. A sensor is on while somebody is in its zone. All messages
-    are kept by the broker, and the entities are unavailable while the camera is.
+    A binary sensor for each zone is on while somebody is in it; those of zones that are no more are removed.
+    A sensor for each class has the number of its objects, from the first one on. There are an image of the
+    last event and a live one, a switch that arms the camera, and its connectivity. All messages are kept by
+    the broker, and the entities are unavailable while the camera is.
 
     Args:
         broker: the receiver that they are sent by.
@@ -48,8 +62,33 @@ class HomeAssistant(EventReceiver):
         for events in present:
             for event in events:
                 self._take(event)
+        self._live_time = -float("inf")
+        self._counts: dict[str, int] = {}  # objects by class, as they were told
         self.change(zones)
         self._announce("camera", "last_event", "Last event", {"topic": f"{self._topic}/image"})
+        self._announce("camera", "live", "Live", {"topic": f"{self._topic}/live"})
+        self._announce(
+            "switch",
+            "armed",
+            "Armed",
+            {"state_topic": f"{self._topic}/armed", "command_topic": f"{self._topic}/armed/set"},
+        )
+        self._announce(
+            "binary_sensor",
+            "connectivity",
+            "Connectivity",
+            {
+                "state_topic": f"{self._topic}/availability",
+                "payload_on": ONLINE.decode(),
+                "payload_off": OFFLINE.decode(),
+                "device_class": "connectivity",
+                "entity_category": "diagnostic",
+            },
+            has_availability=False,
+        )
+        for label in sorted(each for classes in target.class_lists for each in classes):
+            self._count(label, 0)
+        self._count_all()
         broker.keep_no_other((self._config("binary_sensor", "+"), f"{self._topic}/zone/+"))
 
     def change(self, zones: Sequence[Zone]) -> None:
@@ -70,13 +109,36 @@ class HomeAssistant(EventReceiver):
         self._take(message)
         for zone in self._zones:
             self._show(zone)
-        if (
-            message.image is not None
-            and self._target.admits(message)
-            and self._target.means_zone(message.event.zone)
-        ):
+        self._count_all()
+        if message.image is not None and self._target.concerns(message, message.event.zone):
             self._broker.keep(f"{self._topic}/image", message.image)
         return SENT
+
+    def see(self, frame: Frame, result: Segmentation) -> None:
+        """Show a frame, once a second at most."""
+        now = time.monotonic()
+        if now - self._live_time >= LIVE_SECONDS:
+            self._live_time = now
+            self._broker.keep(f"{self._topic}/live", _jpeg(frame.image))
+
+    def _count_all(self) -> None:
+        """Tell how many objects of each class are there."""
+        counts = dict.fromkeys(self._counts, 0)
+        for events in self._visits.values():
+            if any(rule.admits(events[-1]) for rule in self._target.rules):
+                label = events[-1].event.label or UNKNOWN
+                counts[label] = counts.get(label, 0) + 1
+        for label, number in counts.items():
+            self._count(label, number)
+
+    def _count(self, label: str, number: int) -> None:
+        topic = f"{self._topic}/count/{_identifier(label)}"
+        if label not in self._counts:
+            about = {"state_topic": topic, "state_class": "measurement"}
+            self._announce("sensor", f"count_{_identifier(label)}", label.capitalize(), about)
+        if self._counts.get(label) != number:
+            self._counts[label] = number
+            self._broker.keep(topic, str(number).encode())
 
     def _take(self, event: RecordedEvent) -> None:
         if event.event.event in LAST:
@@ -86,7 +148,7 @@ class HomeAssistant(EventReceiver):
 
     def _is_inside(self, events: Sequence[RecordedEvent], zone: str) -> bool:
         """Whether an object is in a zone, and is meant."""
-        if not self._target.admits(events[-1]) or not self._target.means_zone(zone):
+        if not self._target.concerns(events[-1], zone):
             return False
         states = [each.event.event for each in events if each.event.zone == zone]
         states = [each for each in states if each in ("zone-enter", "zone-leave")]
@@ -101,15 +163,24 @@ class HomeAssistant(EventReceiver):
             self._states[zone] = inside
             self._broker.keep(self._state(zone), b"ON" if inside else b"OFF")
 
-    def _announce(self, kind: str, entity: str, name: str, more: Mapping[str, Any]) -> None:
+    def _announce(
+        self, kind: str, entity: str, name: str, more: Mapping[str, Any], *, has_availability: bool = True
+    ) -> None:
         device = self._device
         about = {
             "name": name,
             "unique_id": f"{device}_{entity}",
-            "availability_topic": f"{self._topic}/availability",
-            "device": {"identifiers": [device], "name": self._name, "manufacturer": "segue"},
+            "device": {
+                "identifiers": [device],
+                "name": self._name,
+                "manufacturer": "segue",
+                "sw_version": segue.__version__,
+            },
+            "origin": {"name": "segue", "sw_version": segue.__version__},
             **more,
         }
+        if has_availability:
+            about["availability_topic"] = f"{self._topic}/availability"
         self._broker.keep(self._config(kind, entity), json.dumps(about).encode())
 
     @property
@@ -126,6 +197,11 @@ def _identifier(name: str) -> str:
     return plain if plain == name else f"{plain}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
+def _jpeg(image: Image) -> bytes:
+    quality = (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
+    return bytes(cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)[1].tobytes())
+
+
 class HomeAssistants(EventReceiver):
     """The entities of a camera at each of its brokers."""
 
@@ -136,6 +212,10 @@ class HomeAssistants(EventReceiver):
         for each in self._entities:
             each.send(message)
         return SENT
+
+    def see(self, frame: Frame, result: Segmentation) -> None:
+        for each in self._entities:
+            each.see(frame, result)
 
     def change(self, zones: Sequence[Zone]) -> None:
         for each in self._entities:

@@ -15,24 +15,16 @@ def open_images(context: ReceiverContext) -> Snapshots | None:
     """The images and clips of a part of a run; None where it has none."""
     from segue.events.images.snapshots import Snapshots  # late: it needs codecs
 
-    options = context.options
-    events = options.events
-    if events.snapshots is None or context.store is None:
+    if context.store is None:
         return None
-    images = Snapshots(
-        events.snapshots,
-        options.fps,
-        replace=options.overwrite or options.resume,
-        append=options.append,
-        live=options.live,
+    images = Snapshots.of(
+        context.options,
         on_clip=context.count_clips,
         on_disk=context.report,
-        pixel_aspect=options.pixel_aspect,
         stop_time=context.stop_time,
-        packets=events.packets,
-        keep=events.keep,
     )
-    images.attach(context.store, context.part, options.source_size, context.images)
+    if images is not None:
+        images.attach(context.store, context.part, context.options.source_size, context.images)
     return images
 
 

@@ -30,6 +30,8 @@ _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 ONLINE, OFFLINE = b"online", b"offline"
 
+ON, OFF = b"ON", b"OFF"
+
 
 def check_broker(address: str) -> SplitResult:
     """The parts of an address of a broker; SinkError without a topic, or without the package."""
@@ -72,8 +74,9 @@ class MqttReceiver(EventReceiver):
         secure = parts.scheme == "mqtts"
         self.topic = self._topic = topic = _topic(parts)
         self._availability = f"{topic}/availability"
-        self._retained = {self._availability: ONLINE}  # by topic
+        self._retained = {self._availability: ONLINE if context.online else OFFLINE}  # by topic
         self._filters: Sequence[str] = ()
+        self._armed, self._arm = f"{topic}/armed", context.arm
         self._connected, self._refusal = threading.Event(), ""
         self._sent: tuple[bytes, MQTTMessageInfo] | None = None  # the client sends it until it is confirmed
         self._client = client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv311)
@@ -86,7 +89,7 @@ class MqttReceiver(EventReceiver):
         # A broker that is back is to hear of it before the end of the run; any number of seconds will do.
         longest = min(MAX_RECONNECT, patience.max_delay)
         client.reconnect_delay_set(patience.first_delay, longest)  # type: ignore[arg-type]
-        client.on_connect, client.on_disconnect, client.on_message = self._hear, self._lose, self._forget
+        client.on_connect, client.on_disconnect, client.on_message = self._hear, self._lose, self._take
         client.connect_async(str(parts.hostname), parts.port or _PORTS[parts.scheme])
         client.loop_start()  # connects, also to a broker that is not there yet, and again when it was lost
 
@@ -108,6 +111,9 @@ class MqttReceiver(EventReceiver):
 
     def announce(self, online: bool) -> None:
         self.keep(self._availability, ONLINE if online else OFFLINE)
+
+    def show_armed(self, armed: bool) -> None:
+        self.keep(self._armed, ON if armed else OFF)
 
     def keep(self, topic: str, body: bytes) -> None:
         self._retained[topic] = body
@@ -137,11 +143,16 @@ class MqttReceiver(EventReceiver):
 
     def _ask(self) -> None:
         """Ask for what the broker keeps; a broker that does not allow it keeps all."""
-        if self._filters:
-            self._client.subscribe([(each, 1) for each in self._filters])
+        filters = [*self._filters, *([f"{self._armed}/set"] if self._arm is not None else [])]
+        if filters:
+            self._client.subscribe([(each, 1) for each in filters])
 
-    def _forget(self, _: Any, __: Any, message: Any) -> None:
-        if message.retain and message.payload and message.topic not in self._retained:
+    def _take(self, _: Any, __: Any, message: Any) -> None:
+        """Take an order to arm, or forget what another run has kept."""
+        if message.topic == f"{self._armed}/set":
+            if self._arm is not None and not message.retain and message.payload in (ON, OFF):
+                self._arm(message.payload == ON)
+        elif message.retain and message.payload and message.topic not in self._retained:
             self._client.publish(message.topic, b"", qos=1, retain=True)
 
     def _lose(self, *_: Any) -> None:

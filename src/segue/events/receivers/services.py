@@ -16,6 +16,7 @@ from segue.errors import SinkError
 from segue.events.receivers.base import SENT, Delivery, EventReceiver, Message, ReceiverContext
 from segue.events.receivers.http import answer_of
 from segue.events.rules import UNKNOWN
+from segue.events.templates import filled
 from segue.utils.extras import install_command
 from segue.video.sources.addresses import APPRISE, public_address
 
@@ -25,8 +26,8 @@ _WORDS = {
     "end": "is still there at the end",
     "zone-enter": "entered {zone}",
     "zone-leave": "left {zone}",
-    "loiter": "stays in {zone}",
-    "cross": "crossed {zone}",
+    "loiter": "stays in {zone}{duration}",
+    "cross": "crossed {zone}{side}",
     "offline": "is lost",
     "online": "is back",
 }
@@ -37,6 +38,9 @@ MAX_UNEXPLAINED = 3
 
 IMAGE_SECONDS = 1.0
 """Seconds that a message waits for its image, which is written after the message has left."""
+
+MINUTE = 60.0
+"""Seconds from which on a duration is told in minutes."""
 
 _ERROR = re.compile(r"error=(\d{3})\b")
 
@@ -50,7 +54,8 @@ class ServiceReceiver(EventReceiver):
     """
 
     def __init__(self, context: ReceiverContext) -> None:
-        self._service, self._images = service_of(context.address), context.images
+        self._address, self._images = context.address, context.images
+        self._services = {"normal": service_of(context.address)}  # by priority
         self._unexplained: tuple[object, int] = None, 0
 
     def send(self, message: Message, timeout: float) -> Delivery:
@@ -58,13 +63,19 @@ class ServiceReceiver(EventReceiver):
 
         values = message.values
         title, text = str(values.get("source") or "segue"), words_of(values)
+        fields = fields_of(values)
+        if values.get("title"):
+            title = filled(str(values["title"]), fields)
+        if values.get("text"):
+            text = filled(str(values["text"]), fields)
+        elif values.get("link"):
+            text = f"{text}\n{values['link']}"
+        service = self._service_with(str(values.get("priority") or "normal"))
         image, reasons = self._image(str(values.get("snapshot") or "")), list[str]()
         with _hearing(reasons):
             for attached in [image, None] if image else [None]:
                 reasons.clear()
-                if self._service.notify(
-                    body=text, title=title, attach=attached, body_format=NotifyFormat.TEXT
-                ):
+                if service.notify(body=text, title=title, attach=attached, body_format=NotifyFormat.TEXT):
                     return SENT
         codes = [int(match[1]) for reason in reasons if (match := _ERROR.search(reason))]
         if codes:
@@ -73,6 +84,13 @@ class ServiceReceiver(EventReceiver):
         tries = tries + 1 if last_id == values.get("id") else 1
         self._unexplained = values.get("id"), tries
         return Delivery("refused" if tries >= MAX_UNEXPLAINED else "retry", "the service did not take it")
+
+    def _service_with(self, priority: str) -> Any:
+        """The service of the address with a priority, which those that have none ignore."""
+        if priority not in self._services:
+            mark = "&" if "?" in self._address else "?"
+            self._services[priority] = service_of(f"{self._address}{mark}priority={priority}")
+        return self._services[priority]
 
     def _image(self, name: str) -> str | None:
         """The image of an event; parts of a run may have the same names, of which the newest counts."""
@@ -133,14 +151,39 @@ def words_of(event: Mapping[str, Any]) -> str:
         event: by its columns.
 
     Returns:
-        Such as ``person 3 is in door, 2026-11-29 10:05:18``.
+        Such as ``person 3 stays in door for 30 s, 2026-11-29 10:05:18``.
     """
+    at = _clock(event)
+    return f"{_who(event)} {_what(event)}{f', {at}' if at else ''}"
+
+
+def fields_of(event: Mapping[str, Any]) -> dict[str, str]:
+    """What the fields of a title or text stand for."""
+    values = {name: str(value if value is not None else "") for name, value in event.items()}
+    seconds = f"{float(event.get('seconds') or 0):.0f}"
+    return values | {
+        "who": _who(event), "what": _what(event), "at": _clock(event), "seconds": seconds
+    }  # fmt: skip
+
+
+def _who(event: Mapping[str, Any]) -> str:
     label = event.get("label") if event.get("label") != UNKNOWN else None
-    who = f"{label or 'object'} {event.get('object')}" if event.get("object") else "the camera"
-    kind = str(event.get("event"))
-    what = _WORDS.get(kind, kind).format(zone=event.get("zone") or "a zone")
-    at = str(event.get("at") or "").partition(".")[0].replace("T", " ")
-    return f"{who} {what}{f', {at}' if at else ''}"
+    return f"{label or 'object'} {event.get('object')}" if event.get("object") else "the camera"
 
 
-ENTRIES = (EventSinkEntry("services", ServiceReceiver, schemes=(APPRISE.rstrip("+"),), check=service_of),)
+def _what(event: Mapping[str, Any]) -> str:
+    kind, seconds = str(event.get("event")), float(event.get("seconds") or 0)
+    duration = f" for {seconds:.0f} s" if seconds < MINUTE else f" for {seconds / 60:.0f} min"
+    side = f" to the {event['direction']}" if event.get("direction") else ""
+    return _WORDS.get(kind, kind).format(zone=event.get("zone") or "a zone", duration=duration, side=side)
+
+
+def _clock(event: Mapping[str, Any]) -> str:
+    return str(event.get("at") or "").partition(".")[0].replace("T", " ")
+
+
+ENTRIES = (
+    EventSinkEntry(
+        "services", ServiceReceiver, schemes=(APPRISE.rstrip("+"),), check=service_of, alerts=True
+    ),
+)

@@ -79,4 +79,8 @@ def _begin(base: sqlite3.Connection) -> None:
         base.execute(statement)
 
 
-MIGRATIONS = {0: Migration(1, _begin)}
+def _add_armed(base: sqlite3.Connection) -> None:
+    base.execute("alter table events add column armed integer not null default 1")
+
+
+MIGRATIONS = {0: Migration(1, _begin), 1: Migration(2, _add_armed)}

@@ -53,12 +53,14 @@ _BYTES_OF_EVENT = 64
 
 _COLUMNS = tuple(each.name for each in fields(Event) if each.name != "event")
 
-EVENT_COLUMNS = f"seq, visit, (select name from parts where id = part), earlier, kind, {', '.join(_COLUMNS)}"
+EVENT_COLUMNS = "seq, visit, (select name from parts where id = part), armed, earlier, kind, " + ", ".join(
+    _COLUMNS
+)
 """What :func:`recorded_of` reads."""
 
 _INSERT = (
-    f"insert into events (seq, visit, part, run, moment, earlier, kind, {', '.join(_COLUMNS)})"
-    f" values ({', '.join('?' * (7 + len(_COLUMNS)))})"
+    f"insert into events (seq, visit, part, run, moment, armed, earlier, kind, {', '.join(_COLUMNS)})"
+    f" values ({', '.join('?' * (8 + len(_COLUMNS)))})"
 )
 
 
@@ -72,6 +74,7 @@ class RecordedEvent:
         event: the event.
         earlier: classes that the object had before it.
         part: name of the part of the run that it belongs to, or nothing.
+        armed: whether the camera was armed.
         image: JPEG of its image where it is in memory.
     """
 
@@ -80,6 +83,7 @@ class RecordedEvent:
     event: Event
     earlier: frozenset[str] = frozenset()
     part: str = ""
+    armed: bool = True
     image: bytes | None = field(default=None, compare=False)
 
     @property
@@ -139,6 +143,7 @@ class EventStore:
     Attributes:
         path: see above.
         problem: why the file takes nothing; empty where it does.
+        armed: whether people get alerts of what is recorded from now on; see :meth:`arm`.
         clock: the time of day, unless the clock of the machine is wrong for a while.
 
     Raises:
@@ -161,7 +166,7 @@ class EventStore:
         self._run: int | None = None
         self._last = self._saved = self._last_part = self._last_run = 0
         self._retry_time = 0.0
-        self.clock = StoreClock()
+        self.clock, self.armed = StoreClock(), True
         try:
             self._load()
         except VersionError as error:
@@ -234,7 +239,7 @@ class EventStore:
     # What a run records
 
     def begin_run(self, source: str) -> None:
-        """Begin a run over a source, by its key; gives a camera that was lost in the one before as back."""
+        """Begin a run over a source, by its key."""
         with self._memory:
             self._last_run += 1
             self._run = run = self._last_run
@@ -246,11 +251,7 @@ class EventStore:
                     "insert into runs (id, source, begun) select ?, id, ? from sources where key = ?",
                     (run, now, source),
                 )
-                base.execute(
-                    "update visits set ended = last, finish = ? where ended is null and object = 0", (now,)
-                )
 
-            self._present.pop(0, None)
             self._pending.append(begin)
 
     def end_run(self) -> None:
@@ -295,7 +296,7 @@ class EventStore:
             visit = self._present.get(event.object)
             if visit is None or event.event in FIRST:
                 visit = self._present[event.object] = _Visit(seq, event.object)
-            recorded = RecordedEvent(seq, visit.id, event, frozenset(visit.classes), part)
+            recorded = RecordedEvent(seq, visit.id, event, frozenset(visit.classes), part, self.armed)
             visit.classes.add(event.label or UNKNOWN)
             if event.event in LAST:
                 del self._present[event.object]
@@ -390,6 +391,19 @@ class EventStore:
         with self._memory:
             visits = {number: visit.id for number, visit in self._present.items() if number}
         return {number: self.events_of(visit) for number, visit in visits.items()}
+
+    @property
+    def outage(self) -> Event | None:
+        """The loss of the camera, if it is not back yet; None, too, while the file cannot be read."""
+        with self._memory:
+            visit = self._present.get(0)
+        if visit is None:
+            return None
+        with suppress(SinkError):
+            return next(
+                (each.event for each in self.events_of(visit.id) if each.event.event == "offline"), None
+            )
+        return None
 
     # What receivers ask
 
@@ -516,6 +530,14 @@ class EventStore:
         if now:
             self.flush()
 
+    def arm(self, armed: bool) -> None:
+        """Have alerts sent of what is recorded from now on, or not; it holds until somebody changes it."""
+        with self._memory:
+            self.armed = armed
+            self.set(armed=str(int(armed)))
+        with suppress(SinkError):  # of a full disk the next flush
+            self.flush()
+
     def settings(self) -> dict[str, str]:
         """Settings of the camera by their names."""
         return dict(self.read("select key, value from meta"))
@@ -633,6 +655,7 @@ class EventStore:
             self._present[number] = _Visit(visit, number, {label or UNKNOWN for (label,) in labels})
         stored = dict(base.execute("select key, value from meta where key like 'clock%'"))
         self.clock = StoreClock(stored)
+        self.armed = base.execute("select value from meta where key = 'armed'").fetchone() != ("0",)
 
     def reload(self) -> None:
         """Learn what is in the file after somebody has changed it, as an import does."""
@@ -650,6 +673,8 @@ class EventStore:
                     base.execute(f'delete from "{name}"')
             self._parts, self._present, self._run = {}, {}, None
             self._last = self._saved = self._last_part = self._last_run = 0
+            if not self.armed:
+                self.set(armed="0")
 
     def _estimated_last(self) -> int:
         """A number that no event has, of a file that can be opened for reading at most."""
@@ -694,7 +719,9 @@ def insert_event(
     moment = moment_of(event.at) if moment is None else moment
     earlier = _joined(recorded.earlier)
     values = (getattr(event, name) for name in _COLUMNS)
-    base.execute(_INSERT, (seq, recorded.visit, part, run, moment, earlier, event.event, *values))
+    base.execute(
+        _INSERT, (seq, recorded.visit, part, run, moment, recorded.armed, earlier, event.event, *values)
+    )
     zones = [zone for zone in event.zone.split(";") if zone]
     ended = seq if event.event in LAST else None
     if recorded.visit == seq:
@@ -747,9 +774,9 @@ def moment_of(at: str) -> float:
 
 def recorded_of(row: Iterable[Any]) -> RecordedEvent:
     """An event of a row of :data:`EVENT_COLUMNS`."""
-    seq, visit, part, earlier, kind, *values = row
+    seq, visit, part, armed, earlier, kind, *values = row
     event = Event(cast(Kind, kind), **dict(zip(_COLUMNS, values, strict=True)))
-    return RecordedEvent(seq, visit, event, frozenset(filter(None, earlier.split(";"))), part)
+    return RecordedEvent(seq, visit, event, frozenset(filter(None, earlier.split(";"))), part, bool(armed))
 
 
 def source_key(address: str) -> str:

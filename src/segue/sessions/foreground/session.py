@@ -154,6 +154,11 @@ class ForegroundSession(ExplainedSession):
         return self._segmenter.restorable
 
     @property
+    def is_blind(self) -> bool:
+        """Whether the last frame has no background to be compared with: the image changes as a whole."""
+        return self._events.changes or 0 < self._num_blank < self._events.rest
+
+    @property
     def background(self) -> Image | None:
         """The background at the working size, RGB (h, w, 3), uint8; None if there is no such image."""
         if isinstance(self._segmenter, Subtractor):

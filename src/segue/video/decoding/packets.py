@@ -113,10 +113,11 @@ class PacketBuffer:
 
     Attributes:
         enabled: whether somebody wants them.
+        keep_seconds: seconds of packets that are kept.
     """
 
     def __init__(self) -> None:
-        self.enabled = False
+        self.enabled, self.keep_seconds = False, KEEP_SECONDS
         self._lock = threading.Lock()
         self._numbers = count()
         self._connections: deque[_Connection] = deque()
@@ -184,7 +185,7 @@ class PacketBuffer:
             newest = self._connections[-1]
             newest.times.append(time)
             newest.stamps.append(stamp)
-            since = min([time - KEEP_SECONDS, *self._holds.values()])
+            since = min([time - self.keep_seconds, *self._holds.values()])
             while len(self._connections) > 1 and (
                 not self._connections[0].times or self._connections[0].times[-1] < since
             ):

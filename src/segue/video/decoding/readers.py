@@ -52,10 +52,11 @@ class ConnectionChange:
     Attributes:
         where: the source, without passwords.
         online: whether it gives frames again.
-        frame: index of the last frame before, or of the first one after.
+        frame: index of the last frame before, -1 if there was none, or of the first one after.
         time: when, in seconds of the source.
         seconds: time that it was away.
         reason: why it was lost; empty where it is back.
+        retry: when it is tried again, in words.
     """
 
     where: str
@@ -64,11 +65,13 @@ class ConnectionChange:
     time: float
     seconds: float = 0.0
     reason: str = ""
+    retry: str = "it is tried again"
 
     def __str__(self) -> str:
         if self.online:
             return f"{self.where}: camera back after {max(1, round(self.seconds))} s"
-        return f"{self.where}: camera lost ({self.reason}); it is tried again"
+        what = "camera lost" if self.frame >= 0 else "no frame yet"
+        return f"{self.where}: {what} ({self.reason}); {self.retry}"
 
 
 class Reader:
@@ -90,7 +93,8 @@ class Reader:
         turns: quarter turns, counterclockwise, that metadata of the source add to its images.
         polls: images a second that an address of single images is asked for; None asks it once.
         needed: frames a second that are taken of a stream; None takes all.
-        is_camera: whether a stream that tells a length, as of a recorder, is one without an end all the same.
+        is_camera: whether it is tried for ever, also before its first frame, and a stream that tells a
+            length, as of a recorder, is one without an end all the same.
         packets: the last packets of a stream, where somebody wants them; None of all else.
         keeps: what must stay as long as it reads, such as a temporary file.
         max_cursors: places of a video file at which it decodes on, where :meth:`load` is called.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -166,31 +167,33 @@ class _LiveReader(Reader):
                 return
             self._failures += 1
             is_refused = _REFUSED.search(reason) is not None
-            if is_refused and self._num_frames == 0:
+            lives = self.endless and (self._num_frames > 0 or self.is_camera)
+            if is_refused and not lives:
                 raise LoginRefusedError(
                     f"{self.where}: refuses user and password ({reason}); it was tried once, as more tries "
                     "may lock the account"
                 )
-            lives = self.endless and self._num_frames > 0
             tries = self._reconnect.tries or (None if lives else FIRST_TRIES)
             if tries is not None and self._failures >= tries:
                 raise SourceError(
                     f"{self.where}: lost ({reason}); gave up after {self._failures} tries in a row"
                 )
-            if self._num_frames == 0 and self._failures == 1:
-                self._warn_of_first(reason, tries)
-            if lives and self._lost_at is None:
-                self._lost_at = self._clock.now
-                self.on_change(
-                    ConnectionChange(self.where, False, self._num_frames - 1, self._lost_at, 0.0, reason)
-                )
+            if self._lost_at is None and (self._num_frames == 0 or lives):
+                self._lose(reason, tries, is_refused=is_refused)
             self._stopped.wait(LOGIN_SECONDS if is_refused else self._reconnect.delay(self._failures))
 
-    def _warn_of_first(self, reason: str, tries: int | None) -> None:
-        """Say that the first try failed, for the others may take minutes."""
-        often = "" if tries is None else f", {tries} times in all"
-        message = f"{self.where}: no frame yet ({reason}); it is tried again{often}"
-        warnings.warn(message, LiveWarning, stacklevel=3)
+    def _lose(self, reason: str, tries: int | None, *, is_refused: bool) -> None:
+        """Say that it is lost, or that the first try failed, for the others may take minutes."""
+        retry = "it is tried again" + ("" if tries is None else f", {tries} times in all")
+        if is_refused:
+            minutes = round(LOGIN_SECONDS / 60)
+            reason = f"refuses user and password: {reason}"
+            retry = f"it is tried again in {minutes} minutes, as more tries may lock the account"
+        elif self._num_frames:
+            retry = "it is tried again"
+        last, now = self._num_frames - 1, self._clock.now
+        self._lost_at = now if self._num_frames else monotonic()
+        self.on_change(ConnectionChange(self.where, False, last, now, 0.0, reason, retry))
 
     def _connection(self) -> Generator[SourceImage, None, str | None]:
         """The images of one connection, and why it ended; None where nothing more is to come."""
@@ -199,7 +202,9 @@ class _LiveReader(Reader):
     def _image(self, time: float, load: Callable[[], Image]) -> SourceImage:
         self._failures = 0
         if self._lost_at is not None:
-            away, self._lost_at = time - self._lost_at, None
+            # Before the first frame the clock of the source stands.
+            away = time - self._lost_at if self._num_frames else monotonic() - self._lost_at
+            self._lost_at = None
             self.on_change(ConnectionChange(self.where, True, self._num_frames, time, away))
         self._num_frames += 1
         return SourceImage(self._num_frames - 1, time, load)
@@ -562,7 +567,7 @@ class CameraReader(_LiveReader):
     def _connection(self) -> Generator[SourceImage, None, str | None]:
         camera = _opened(self._number)
         try:
-            if not camera.isOpened() and not self._num_frames:
+            if not camera.isOpened() and not (self._num_frames or self.is_camera):
                 raise SourceError(
                     f"{self.where}: there is none, or another program has it; see that it is connected "
                     "or give another number"

@@ -282,7 +282,7 @@ class Source(AbstractContextManager["Source"]):
         return True
 
     def read_as_camera(self) -> None:
-        """Take a stream of RTSP or RTMP that tells a length, as of a recorder, for one without an end."""
+        """Try it for ever, also before its first frame; streams of RTSP and RTMP have no end."""
         self._reader.is_camera = True
 
     def stop(self) -> None:

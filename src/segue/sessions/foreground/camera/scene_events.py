@@ -146,12 +146,13 @@ class SceneEvents(Checkpointable):
                 self.settled = rest
                 return self._arrive(small)
             return self._give_up() if self._since >= self._longest else Change.none
-        if self.views.current is None or self._restless > rest:  # a camera that is carried has none
+        # A camera that is carried has no view; before one that rests, much may move for long.
+        if self.views.current is None or (self._restless > rest and self.views.is_gone(small)):
             return self._without_view(jump.change, small, empty, settled=settled)
         if jump.change is Change.light and jump.relit <= LIT:
             return Change.light
         switched = jump.change is Change.light or (jump.relit > JUMPED and jump.altered < JUMPED)
-        if switched or self.views.is_gone(small):
+        if (switched and not self.views.is_shown(small)) or self.views.is_gone(small):
             self.changes, self._since = True, 0
             return Change.none
         return self._at_rest(small) if settled else Change.none

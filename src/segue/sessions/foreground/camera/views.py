@@ -12,6 +12,7 @@ from segue.sessions.foreground.camera.changes import (
     LONG_SIDE,
     SAME_LIGHT,
     TOUCH,
+    Change,
     Gains,
     difference,
     farthest,
@@ -34,6 +35,10 @@ DIFFERS = 0.5  # share from which on a still image that differs is another view,
 GONE, HIDDEN = 0.4, 0.05
 """An image that shows less of the structure of the view than the first, and less than the second in its
 colours, is no view with an object before it: the camera, the lens or the light is another one."""
+
+RELIT, CLOSE = 0.2, 0.3
+"""An image shows the view in its own light if no more of its pixels than the first are in another one, and at
+least the second of what it shows is the view in its colours."""
 
 SHAKEN = 0.05  # parts of the longer side by which a camera that was at rest may be shaken
 FASTEST = 0.08  # part by which the light becomes another one from frame to frame, at most, to be followed
@@ -113,6 +118,17 @@ class Views(Checkpointable):
         if np.abs(matrix[:, 2]).max() > SHAKEN * max(small.shape):
             return True
         return seen_share(reduced_to(to_reference(small, matrix, small), LONG_SIDE), median)[0] < DIFFERS
+
+    def is_shown(self, small: Image) -> bool:
+        """Whether an image shows the current view in its own light, but for what is in front of it.
+
+        Something large that moves from frame to frame changes as much of the image as a lamp does, but what
+        it leaves free is as it was.
+        """
+        image, median = reduced_to(small, LONG_SIDE), self._view.median
+        change = difference(image, median)
+        seen = seen_share(image, median)[1]
+        return change.change is Change.none and change.relit <= RELIT and seen >= CLOSE
 
     def _in_light_of(self, image: Image) -> Image:
         """The median of the current view in the light of a reduced image, if that did not change at once."""

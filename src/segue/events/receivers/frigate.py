@@ -1,0 +1,146 @@
+"""Visits as events of Frigate, by its HTTP API, so that they are beside its recordings."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Mapping
+from http.cookiejar import CookieJar
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import SplitResult, quote, unquote
+
+from segue.entries import EventSinkEntry
+from segue.errors import SinkError
+from segue.events.receivers.base import SENT, Delivery, EventReceiver, Message, ReceiverContext
+from segue.events.receivers.http import NoRedirect, answer_of, parts_of
+from segue.events.rules import UNKNOWN
+from segue.events.store.store import LAST, moment_of
+from segue.video.sources.addresses import public_address
+
+SUB_LABEL = "segue"
+"""Of the events that segue creates."""
+
+MAX_ANSWER = 1 << 16
+"""Bytes of an answer that are read."""
+
+COLOUR = (255, 90, 40)
+"""Of the box of an object, RGB."""
+
+
+def check_frigate(address: str) -> SplitResult:
+    """The parts of an address of a camera of Frigate; SinkError without the camera."""
+    parts = parts_of(address)
+    if not parts.path.strip("/") or "/" in parts.path.strip("/"):
+        raise SinkError("notify: give the camera of Frigate: frigate://HOST:5000/CAMERA")
+    return parts
+
+
+class FrigateReceiver(EventReceiver):
+    """Creates an event of Frigate with the first event of a visit, and ends it with the last one.
+
+    The class of an object that becomes known later is the sub-label. Which event belongs to a visit is in the
+    store of the camera, so that the next run ends it.
+    """
+
+    def __init__(self, context: ReceiverContext) -> None:
+        parts = check_frigate(context.address)
+        account, _, host = parts.netloc.rpartition("@")
+        self._account = tuple(map(unquote, account.partition(":")[::2])) if account else None
+        self._base = f"{'https' if parts.scheme == 'frigates' else 'http'}://{host}/api"
+        self._camera, self._size = unquote(parts.path.strip("/")), context.size
+        self._store, self._name = context.store, f"frigate {public_address(context.address)}"
+        self._events: dict[str, str] = {}  # of visits, where there is no store
+        self._opener = urllib.request.build_opener(
+            NoRedirect, urllib.request.HTTPCookieProcessor(CookieJar())
+        )
+
+    def send(self, message: Message, timeout: float) -> Delivery:
+        values = message.values
+        if not values.get("object"):
+            return SENT  # it knows itself whether its camera is there
+        try:
+            self._tell(values, f"{self._name} {message.visit}", timeout)
+        except HTTPError as error:
+            with error:
+                return answer_of(error.code, error.reason)
+        return SENT
+
+    def _tell(self, values: Mapping[str, Any], key: str, timeout: float) -> None:
+        id, _, created_label = self._event(key).partition(" ")
+        label = str(values.get("label") or UNKNOWN)
+        is_last = values.get("event") in LAST
+        if not id and not is_last:
+            place = f"events/{quote(self._camera, safe='')}/{quote(label, safe='')}/create"
+            id = str(self._ask("POST", place, self._about(values), timeout).get("event_id") or "")
+            if not id:
+                raise ValueError("Frigate gives no id of the event")
+            self._note(key, f"{id} {label}")
+        elif id and label not in (UNKNOWN, created_label):
+            about = {"subLabel": label, "camera": self._camera}
+            self._ask("POST", f"events/{quote(id, safe='')}/sub_label", about, timeout)
+            self._note(key, f"{id} {label}")
+        if id and is_last:
+            moment = moment_of(str(values.get("at") or ""))
+            body = {"end_time": moment} if moment else {}
+            self._ask("PUT", f"events/{quote(id, safe='')}/end", body, timeout)
+            self._note(key, "")
+
+    def _about(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What an event is created with: it goes on until it is ended."""
+        about: dict[str, Any] = {
+            "source_type": "api",
+            "sub_label": SUB_LABEL,
+            "score": float(values.get("label_score") or 0.0),
+            "duration": None,
+            "include_recording": True,
+        }
+        if (size := self._size()) is not None:
+            (height, width), (x0, y0, x1, y1) = (
+                size,
+                (float(values[name]) for name in ("x0", "y0", "x1", "y1")),
+            )
+            box = [x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height]
+            score = round(100 * about["score"])
+            about["draw"] = {"boxes": [{"box": box, "color": [*COLOUR], "score": score}]}
+        return about
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+        """Send JSON, after a login where Frigate wants one; gives the answer."""
+        try:
+            return self._request(method, path, body, timeout)
+        except HTTPError as error:
+            if error.code != 401 or self._account is None:
+                raise
+        user, password = self._account
+        self._request("POST", "login", {"user": user, "password": password}, timeout)
+        return self._request(method, path, body, timeout)
+
+    def _request(self, method: str, path: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(
+            f"{self._base}/{path}", json.dumps(body).encode(), headers, method=method
+        )
+        with self._opener.open(request, timeout=timeout) as answer:
+            data = answer.read(MAX_ANSWER)
+        values = json.loads(data) if data.strip() else {}
+        return values if isinstance(values, dict) else {}
+
+    def _event(self, key: str) -> str:
+        if self._store is None or self._store.path is None:
+            return self._events.get(key, "")
+        return self._events.get(key) or self._store.settings().get(key, "")
+
+    def _note(self, key: str, text: str) -> None:
+        """Remember the event of a visit; an empty text forgets it."""
+        if text:
+            self._events[key] = text
+        else:
+            self._events.pop(key, None)
+        if self._store is not None and text:
+            self._store.change("insert or replace into meta values (?, ?)", key, text)
+        elif self._store is not None:
+            self._store.change("delete from meta where key = ?", key)
+
+
+ENTRIES = (EventSinkEntry("frigate", FrigateReceiver, schemes=("frigate", "frigates"), check=check_frigate),)

@@ -1,0 +1,229 @@
+"""Objects while the background of a camera is unknown: a detector finds them, and boxes are followed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from segue.masks.values import MAX_ID
+from segue.sessions.association import assign, next_id, overlaps
+from segue.types import Box, Frame, Image, IndexMask, ObjectInfo, Segmentation
+from segue.utils.arrays import Float32Array
+
+Detection = tuple[Box, str, float]
+"""Box in pixels, class, and score in [0, 1]."""
+
+Detect = Callable[[Image], Sequence[Detection]]
+"""The objects of an image, RGB (H, W, 3), uint8."""
+
+IsBlind = Callable[[int], bool]
+"""Whether the background was unknown on the frame of an index."""
+
+MIN_OVERLAP = 0.1
+"""IoU from which on a detection may be an object of the frame before."""
+
+REACH = 1.0
+"""Longer sides of an object by which it may move between two frames, beside :data:`MIN_OVERLAP`."""
+
+MOVED = 0.25
+"""Longer sides by which a new object has moved before it counts: what a detector sees in an empty scene, such
+as a parked car, does not move."""
+
+HOLD_SECONDS = 1.0
+"""Seconds for which an object is where it was although neither the detector nor the session sees it."""
+
+MAX_KNOWN = 4096
+"""Ids that are remembered."""
+
+GRACE_SECONDS = 1.5
+"""Seconds after which an object that the session has not found in a new scene is left to the session."""
+
+
+@dataclass(slots=True)
+class _Track:
+    """An object that is followed.
+
+    Attributes:
+        id: its id; 0 while it has none.
+        start: its box when it was seen first.
+        time: when it was seen last, in seconds.
+    """
+
+    id: int
+    box: Box
+    start: Box
+    time: float
+    label: str | None = None
+    score: float = 1.0
+
+
+class BlindTracker:
+    """Carries objects over frames on which a session has no background to compare with.
+
+    Objects of before keep their ids, also in the scene that follows: what the session finds in the place of
+    one is that one. New objects count as soon as they move.
+
+    Args:
+        detect: finds objects.
+        is_blind: says on which frames the background was unknown.
+        last: the last id of an earlier run.
+    """
+
+    def __init__(self, detect: Detect, is_blind: IsBlind, last: int = 0) -> None:
+        self._detect, self._is_blind, self._last = detect, is_blind, last
+        self._tracks: list[_Track] = []
+        self._ids: dict[int, int] = {}  # ids by those of the session, the last ones
+        self._given: dict[int, None] = {}  # ids that the session has not given, the last ones
+        self._blind_time = -float("inf")  # the last time that it was blind
+
+    def see(self, frame: Frame, result: Segmentation) -> Segmentation:
+        """Take a frame and its result.
+
+        Args:
+            frame: the frame.
+            result: of the session.
+
+        Returns:
+            The result, with objects that are carried, and ids that go on.
+        """
+        blind = self._is_blind(result.index)
+        if blind:
+            self._blind_time = result.time
+        follows = result.time - self._blind_time <= GRACE_SECONDS
+        if not follows:
+            result = self._renamed(result)
+            self._tracks = _tracks_of(result)
+            return result
+        scale = result.mask.shape[1] / frame.size[1], result.mask.shape[0] / frame.size[0]
+        detections = [(_scaled(box, scale), label, score) for box, label, score in self._detect(frame.image)]
+        self._claim(result)
+        result = self._renamed(result)
+        listed = {item.id for item in result.objects if item.box}
+        for track in self._tracks:
+            if track.id in listed:
+                item = next(each for each in result.objects if each.id == track.id)
+                track.box, track.time = item.box or track.box, result.time
+        self._follow(detections, listed, result.time)
+        known = {track.id for track in self._tracks}
+        self._tracks += [track for track in _tracks_of(result) if track.id not in known]
+        carried = [
+            track
+            for track in self._tracks
+            if track.id and track.id not in listed and (blind or self._is_started_blind(track))
+        ]
+        return _with_boxes(result, carried)
+
+    def _is_started_blind(self, track: _Track) -> bool:
+        return track.time >= self._blind_time - HOLD_SECONDS
+
+    def _follow(self, detections: Sequence[Detection], listed: Collection[int], time: float) -> None:
+        """Move the boxes of objects that the session does not see, and begin new ones."""
+        free = [track for track in self._tracks if track.id not in listed or not track.id]
+        taken = [track.box for track in self._tracks if track.id in listed and track.id]
+        new = [each for each in detections if not taken or overlaps([each[0]], taken).max() < MIN_OVERLAP]
+        pairs = _matches([track.box for track in free], [box for box, _, _ in new])
+        for place, number in pairs.items():
+            track, (box, label, score) = free[place], new[number]
+            track.box, track.time, track.label, track.score = box, time, label, score
+            if not track.id and _distance(track.start, box) >= MOVED * _side(track.start):
+                track.id = self._new_id()
+        begun = [new[number] for number in range(len(new)) if number not in pairs.values()]
+        self._tracks = [track for track in self._tracks if time - track.time <= HOLD_SECONDS]
+        self._tracks += [_Track(0, box, box, time, label, score) for box, label, score in begun]
+
+    def _claim(self, result: Segmentation) -> None:
+        """Give objects that the session finds anew the ids of those that were carried to their places."""
+        items = [item for item in result.objects if item.box and item.id not in self._ids]
+        taken = {self._ids[item.id] for item in result.objects if item.id in self._ids}
+        tracks = [track for track in self._tracks if track.id and track.id not in taken]
+        boxes = [item.box for item in items if item.box]
+        for place, number in _matches([track.box for track in tracks], boxes).items():
+            self._ids[items[number].id] = tracks[place].id
+
+    def _new_id(self) -> int:
+        """An id that no other object has, nor one that the session is about to give."""
+        self._last = number = next_id(self._last, self._given)
+        self._given[number] = None
+        return number
+
+    def _renamed(self, result: Segmentation) -> Segmentation:
+        """A result with ids that no other object has had."""
+        for number in sorted({item.id for item in result.objects} - {*self._ids}):
+            self._ids[number] = self._new_id() if number in self._given else number
+            if (number - self._last) % MAX_ID < MAX_ID // 2:
+                self._last = number
+        for known in (self._ids, self._given):
+            while len(known) > MAX_KNOWN:
+                del known[next(iter(known))]
+        changed = {item.id: self._ids[item.id] for item in result.objects if self._ids[item.id] != item.id}
+        if not changed:
+            return result
+        highest = max(int(result.mask.max()), *changed, *changed.values())
+        table: IndexMask = np.arange(highest + 1, dtype=np.uint16)
+        table[[*changed]] = [*changed.values()]
+        objects = tuple(replace(item, id=self._ids[item.id]) for item in result.objects)
+        return replace(result, mask=table.take(result.mask), objects=objects)
+
+
+def _tracks_of(result: Segmentation) -> list[_Track]:
+    return [
+        _Track(item.id, item.box, item.box, result.time, item.label, item.score)
+        for item in result.objects
+        if item.box
+    ]
+
+
+def _with_boxes(result: Segmentation, tracks: Sequence[_Track]) -> Segmentation:
+    """A result with objects whose masks are their boxes, below all that it has."""
+    if not tracks:
+        return result
+    height, width = result.mask.shape
+    highest = max(int(result.mask.max()), *(track.id for track in tracks))
+    mask = np.zeros((height, width), np.uint8 if highest < 256 else np.uint16)
+    for track in sorted(tracks, key=lambda each: -_side(each.box)):
+        x0, y0, x1, y1 = _inside(track.box, width, height)
+        mask[y0:y1, x0:x1] = track.id
+    mask = np.where(result.mask > 0, result.mask, mask).astype(mask.dtype)
+    objects = []
+    for track in tracks:
+        area = int(np.count_nonzero(mask == track.id))
+        x0, y0, x1, y1 = _inside(track.box, width, height)
+        box = (x0, y0, x1, y1) if area else None  # it is there, behind others
+        objects.append(ObjectInfo(track.id, track.label, track.score, box, area))
+    return replace(result, mask=mask, objects=(*result.objects, *objects))
+
+
+def _inside(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
+    x0, y0, x1, y1 = (round(value) for value in box)
+    return max(0, x0), max(0, y0), min(width, x1), min(height, y1)
+
+
+def _scaled(box: Box, scale: tuple[float, float]) -> Box:
+    (x0, y0, x1, y1), (across, down) = box, scale
+    return x0 * across, y0 * down, x1 * across, y1 * down
+
+
+def _side(box: Box) -> float:
+    return max(box[2] - box[0], box[3] - box[1], 1.0)
+
+
+def _centre(box: Box) -> tuple[float, float]:
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+
+
+def _distance(one: Box, other: Box) -> float:
+    return float(np.hypot(*np.subtract(_centre(one), _centre(other))))
+
+
+def _matches(earlier: Sequence[Box], now: Sequence[Box]) -> dict[int, int]:
+    """The place among boxes of now of each earlier one that has one."""
+    if not earlier or not now:
+        return {}
+    overlap = overlaps(earlier, now)
+    closeness = np.array(
+        [[1.0 - _distance(one, other) / (REACH * _side(one)) for other in now] for one in earlier], np.float32
+    )
+    value: Float32Array = np.asarray(overlap + np.maximum(closeness, 0.0), np.float32)
+    return assign(value, (overlap >= MIN_OVERLAP) | (closeness > 0))

@@ -1,0 +1,174 @@
+"""Visits as events of Frigate: to a server made from its published API (/openapi.json of 0.17)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from segue.errors import SinkError
+from segue.events.deliveries import Notifiers, NotifyWarning
+from segue.events.store.store import CLASS, EventStore
+from segue.events.table import Event
+from segue.events.targets import check_targets
+from tests.events.test_services import ENTER
+from tests.waiting import wait_for
+
+CREATE = {"source_type", "sub_label", "score", "duration", "include_recording", "draw"}
+"""Fields of ``EventsCreateBody``."""
+
+
+class Frigate(ThreadingHTTPServer):
+    """What Frigate answers about manual events; it may want a login, and may be busy at first."""
+
+    def __init__(self, account: tuple[str, str] | None = None, busy: int = 0) -> None:
+        self.account, self.busy, self.logins = account, busy, 0
+        self.events: dict[str, dict[str, Any]] = {}
+        super().__init__(("127.0.0.1", 0), _Answer)
+        Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    def end(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: Frigate
+
+    def do_POST(self) -> None:
+        body = self._body()
+        if self.path == "/api/login":
+            self.server.logins += 1
+            if (body["user"], body["password"]) == self.server.account:
+                self._answer(200, {}, cookie="frigate_token=t; HttpOnly")
+            else:
+                self._answer(401, {"message": "Login failed"})
+        elif self._may() and (match := re.fullmatch(r"/api/events/(\w+)/([\w%]+)/create", self.path)):
+            camera, label = match.groups()
+            if camera != "front":
+                self._answer(404, {"success": False, "message": f"{camera} is not a valid camera."})
+                return
+            assert {*body} <= CREATE
+            id = f"1700000000.{len(self.server.events)}-abc"
+            self.server.events[id] = {"label": label, **body}
+            self._answer(200, {"success": True, "message": "Successfully created event.", "event_id": id})
+        elif match := re.fullmatch(r"/api/events/([\w.-]+)/sub_label", self.path):
+            self.server.events[match[1]]["sub_label"] = body["subLabel"]
+            self._answer(200, {"success": True})
+
+    def do_PUT(self) -> None:
+        body = self._body()
+        match = re.fullmatch(r"/api/events/([\w.-]+)/end", self.path)
+        assert match is not None
+        self.server.events[match[1]]["end_time"] = body.get("end_time")
+        self._answer(200, {"success": True, "message": "Event successfully ended."})
+
+    def _may(self) -> bool:
+        self.server.busy -= 1
+        if self.server.busy >= 0:
+            self._answer(503, {})
+        elif self.server.account is not None and self.headers["Cookie"] != "frigate_token=t":
+            self._answer(401, {})
+        else:
+            return True
+        return False
+
+    def _body(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        return value
+
+    def _answer(self, status: int, values: dict[str, Any], cookie: str = "") -> None:
+        body = json.dumps(values).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        if cookie:
+            self.send_header("Set-Cookie", cookie)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def frigate() -> Iterator[Frigate]:
+    server = Frigate()
+    yield server
+    server.end()
+
+
+COME = replace(ENTER, event="enter", label=None, label_score=None, zone="", at="2026-12-01T12:00:00+00:00")
+GONE = replace(COME, event="leave", label="dog", at="2026-12-01T12:00:30+00:00")
+
+
+def tell(folder: Path, address: str, *events: Event, limit: float = 20.0) -> int:
+    """Events of a run of a camera; gives the number of those that did not arrive."""
+    store = EventStore.open(folder / "gate.db")
+    store.begin_run("gate")
+    store.begin_part("", "gate.csv")
+    notifiers = Notifiers([address], store, size=lambda: (100, 200))
+    for each in events:
+        store.put(store.record(each))
+    notifiers.wake()
+    if not limit:
+        wait_for(lambda: notifiers.undelivered == 0)
+    left = notifiers.close(limit)
+    store.close()
+    return left
+
+
+def test_a_visit_is_an_event_that_begins_and_ends_with_it(frigate: Frigate, tmp_path: Path) -> None:
+    address = f"frigate://127.0.0.1:{frigate.server_port}/front"
+    other = replace(COME, object=4, label="person", label_score=0.75)
+    offline = replace(COME, event="offline", object=0)
+    known = replace(COME, event=CLASS, label="dog")
+    loiter = replace(COME, event="loiter", zone="door", label="dog")
+    assert tell(tmp_path, address, offline, COME, other, known, loiter, GONE) == 0
+    first, second = frigate.events.values()
+    assert first == {
+        "label": "unknown",
+        "source_type": "api",
+        "sub_label": "dog",
+        "score": 0.0,
+        "duration": None,
+        "include_recording": True,
+        "draw": {"boxes": [{"box": [0.005, 0.02, 0.04, 0.07], "color": [255, 90, 40], "score": 0}]},
+        "end_time": 1796126430.0,
+    }
+    assert (second["label"], second["score"], second["sub_label"]) == ("person", 0.75, "segue")
+    assert "end_time" not in second
+
+
+def test_the_next_run_ends_the_event_of_a_visit(frigate: Frigate, tmp_path: Path) -> None:
+    address = f"frigate://127.0.0.1:{frigate.server_port}/front"
+    assert tell(tmp_path, address, COME) == 0
+    assert tell(tmp_path, address, GONE) == 0
+    (event,) = frigate.events.values()
+    assert event["end_time"] == 1796126430.0
+    store = EventStore.open(tmp_path / "gate.db")
+    assert not [key for key in store.settings() if key.startswith("frigate")]
+    store.close()
+
+
+@pytest.mark.filterwarnings("ignore::segue.events.deliveries.NotifyWarning")
+def test_it_logs_in_where_frigate_wants_it_and_tries_again_where_it_is_busy(tmp_path: Path) -> None:
+    server = Frigate(("me", "a b"), busy=2)
+    address = f"frigate://me:a%20b@127.0.0.1:{server.server_port}/front"
+    assert tell(tmp_path, address, COME, GONE) == 0
+    server.end()
+    assert (len(server.events), server.logins) == (1, 1)
+
+
+def test_a_camera_that_frigate_lacks_is_said(frigate: Frigate, tmp_path: Path) -> None:
+    address = f"frigate://127.0.0.1:{frigate.server_port}/back"
+    with pytest.warns(NotifyWarning, match="back: not notified of an event .404"):
+        assert tell(tmp_path, address, COME, limit=0.3) == 1
+    with pytest.raises(SinkError, match="give the camera of Frigate"):
+        check_targets(["frigate://host:5000/"])
