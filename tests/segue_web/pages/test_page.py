@@ -316,14 +316,14 @@ def test_classes_a_range_to_track_and_opacity_by_keys(
     page.key("t")
     page.tracked()
     file = page.export("coco")
-    page.key("2")
+    page.key("1")
     page.go(5)
     page.here("tracked, confidence")
     for outside in (2, 6):
         page.go(outside)
         page.here("has no mask here")
     page.go(5)
-    page.key("1")
+    page.key("2")
     page.here("Object 2 has no mask here")
     found = json.loads(file.read_text())
     assert [item["name"] for item in found["categories"]] == ["fish", "leaf"]
