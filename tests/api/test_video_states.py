@@ -275,6 +275,28 @@ VideoMachine.TestCase.settings = settings(
 TestVideo = VideoMachine.TestCase
 
 
+def test_a_confirmed_frame_keeps_no_mask_that_came_of_another_one() -> None:
+    """Frame 4 is nearer to frame 3, which was confirmed, but its mask came of frame 6 alone."""
+    video = segue.Video(IMAGES, model=NETWORK, device="cpu")
+
+    def add(frame: int, cells: set[int]) -> None:
+        video.add(frame, masks={1: mask_of(cells, 0)})
+        if frame != 8:
+            list(video.propagate())
+
+    def cells_on(frame: int) -> Cells:
+        return cells_of(video[frame].mask == 1, 0)
+
+    add(8, {0})
+    add(6, {0, 1, 2, 3})
+    add(0, {0})
+    add(3, set(cells_on(3)))
+    assert 1 in cells_on(4)
+    assert 1 not in cells_on(3)
+    add(6, {0, 2, 3})
+    assert 1 not in cells_on(4)
+
+
 class OverlappingMachine(VideoMachine):
     """Objects of one row, which overlap in any way; each is as if it were alone."""
 

@@ -113,12 +113,15 @@ class Layer:
         previous: their masks from an earlier tracking, by frame; where there are some, only what is connected
             with a change on a corrected frame takes their place.
         region: what corrections changed, on the last frame; None before the first change.
+        made_from: gives the frames that the previous masks of a frame were made from; None where they are not
+            known. A corrected frame that is none of them keeps no mask as it was.
     """
 
     session: TrackSession
     conditioning: Mapping[int, ConditioningFrame]
     previous: Mapping[int, Sequence[StoredObject]] = field(default_factory=dict)
     region: ChangeRegion | None = None
+    made_from: Callable[[int], Collection[int]] | None = None
 
     def state(self) -> SessionState:
         """What :meth:`restore` needs to go on identically; it shares tensors with the session."""
@@ -164,10 +167,15 @@ class Layer:
         return any(each.is_visible for index, each in self.conditioning.items() if index != start)
 
     def _is_nearest(self, index: int) -> bool:
-        """Whether no other frame of the corrected objects is nearer than those whose change is propagated."""
+        """Whether no other frame that the masks were made from is nearer than those that have changed."""
         changed = [frame for frame in self.conditioning.values() if frame.changed is not None]
         corrected = frozenset[int]().union(*(frame.corrected or frame.checked for frame in changed))
-        frames = {i: frame for i, frame in self.conditioning.items() if frame.checked & corrected}
+        known = self.conditioning if self.made_from is None else self.made_from(index)
+        frames = {
+            i: frame
+            for i, frame in self.conditioning.items()
+            if frame.checked & corrected and (frame.changed is not None or i in known)
+        }
         nearest = min(frames, key=lambda i: (abs(i - index), frames[i].changed is None))
         return frames[nearest].changed is not None
 

@@ -430,14 +430,20 @@ class PreviousMasks(Mapping[int, Sequence[StoredObject]]):
         self._pass, self._objects = each, objects
 
     def __getitem__(self, index: int) -> Sequence[StoredObject]:
-        stored = []
+        return [mask.stored for _, mask in self._masks(index)]
+
+    def made_from(self, index: int) -> frozenset[int]:
+        """The frames that the masks which change on a frame were made from."""
+        changing = (mask for i, mask in self._masks(index) if i in (self._pass.carries or {}))
+        return frozenset(frame for mask in changing for frame, _ in mask.made_from.carried)
+
+    def _masks(self, index: int) -> Iterator[tuple[int, StoredMask]]:
         for i, snapshot in self._objects.items():
             masks, carries = snapshot.masks, self._pass.carries or {}
             mask = masks.baseline(index, self._pass.direction, carries[i]) if i in carries else None
             mask = mask or masks.tracked_at(index)
             if mask is not None and not masks.is_absent(index):
-                stored.append(mask.stored)
-        return stored
+                yield i, mask
 
     def __iter__(self) -> Iterator[int]:
         return iter({index for snapshot in self._objects.values() for index in snapshot.masks.tracked})
