@@ -195,8 +195,8 @@ class Table:
 
     def published_text(self, row: TableRow) -> str:
         """The published numbers of a row, with its name and table; empty without any."""
-        named = [name for name in self.headings if name in row.published]
-        numbers = [f"{name} {self.show(name, row.published[name])}" for name in named]
+        columns = [name for name in self.headings if name in row.published]
+        numbers = [f"{name} {self.show(name, row.published[name])}" for name in columns]
         return f"{self.paper} {self.name}, {row.name}: {', '.join(numbers)}" if numbers else ""
 
     def show(self, heading: str, value: float | None) -> str:

@@ -117,7 +117,7 @@ class Camera(Observer):
         self._encoding = threading.Lock()
         self._encoded: tuple[int, bytes] = 0, b""  # the number of a frame, and its JPEG
         self._last_time, self._delay = -float("inf"), 0.0
-        self._blind_seconds, self._is_blind_told = 0.0, False
+        self._blind_seconds, self._has_reported_blindness = 0.0, False
         self._blind_since: float | None = None
         self._current = job  # what runs now
         self._opened: Run | None = None
@@ -468,13 +468,13 @@ class Camera(Observer):
         if is_blind and self._last is not None and self._blind_since is not None:
             self._blind_seconds += max(0.0, frame.time - self._last[1].time)
         if not is_blind:
-            if self._is_blind_told:
+            if self._has_reported_blindness:
                 self._tell(self.name, "the background is known again")
-            self._blind_since, self._is_blind_told = None, False
+            self._blind_since, self._has_reported_blindness = None, False
         elif self._blind_since is None:
             self._blind_since = frame.time
-        elif frame.time - self._blind_since > BLIND_SECONDS and not self._is_blind_told:
-            self._is_blind_told = True
+        elif frame.time - self._blind_since > BLIND_SECONDS and not self._has_reported_blindness:
+            self._has_reported_blindness = True
             self._tell(self.name, "the image changes as a whole, and the background is unknown")
 
     def event(self, event: Event) -> None:

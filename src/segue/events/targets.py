@@ -214,24 +214,24 @@ class NotifyTarget:
         Yields:
             Events in order.
         """
-        held = [dict[int, RecordedEvent]() for _ in self.rules]
+        deferred = [dict[int, RecordedEvent]() for _ in self.rules]
         admitted, sent = set[int](), set[int]()
         for recorded in events:
-            due = dict[int, RecordedEvent]()
+            ready = dict[int, RecordedEvent]()
             for number, rule in enumerate(self.rules):
                 if rule.receives(recorded):
-                    held[number][recorded.seq] = recorded
+                    deferred[number][recorded.seq] = recorded
                 if rule.admits(recorded):
                     admitted.add(number)
                 if number not in admitted:
                     continue
                 if not (self._is_once(rule) and recorded.event.object):
-                    due |= held[number]
-                elif held[number] and not (sent or due):
-                    due = dict([[*held[number].items()][-1]])
-                held[number].clear()
-            yield [due[seq] for seq in sorted(due) if seq not in sent]
-            sent |= {*due}
+                    ready |= deferred[number]
+                elif deferred[number] and not (sent or ready):
+                    ready = dict([[*deferred[number].items()][-1]])
+                deferred[number].clear()
+            yield [ready[seq] for seq in sorted(ready) if seq not in sent]
+            sent |= {*ready}
 
     def _is_once(self, rule: NotifyRule) -> bool:
         """Whether a rule lets one event of a visit pass."""

@@ -940,9 +940,9 @@ def _of_image(
         if index not in places:
             raise DatasetError(f"index: it has no image {index}; it has {len(images)} from {min(places)} on")
         image = places[index]
-        named = {int(item["id"]): str(item["name"]) for item in content.get("categories", ())}
+        names_of_file = {int(item["id"]): str(item["name"]) for item in content.get("categories", ())}
         records = [item for item in content["annotations"] if item["image_id"] == image["id"]]
-        return records, size or (int(image["height"]), int(image["width"])), named | dict(names or {})
+        return records, size or (int(image["height"]), int(image["width"])), names_of_file | dict(names or {})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DatasetError(f"is no COCO file of annotations ({type(error).__name__}: {error})") from None
 

@@ -45,7 +45,7 @@ from segue.video.decoding.damage import DamageError
 from segue.video.decoding.readers import as_rgb
 from segue.video.sources.images import list_images, read_image, write_image
 
-MIN_SCORE, SURE = 0.3, 0.5
+MIN_SCORE, CONFIDENT = 0.3, 0.5
 """Score from which on a detection names an object, whose place is known, and from which on it is certain."""
 
 CLOSER, MIN_SIDE = 2.0, 48
@@ -153,8 +153,8 @@ def _reading(
 class ForegroundRun(Run):
     """Segments what is no background; writes the background at its end, where the job says so."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, *arguments: Any, **kwargs: Any) -> None:
+        super().__init__(*arguments, **kwargs)
         self._blind = deque[int](maxlen=MAX_BLIND)
 
     def step(self, frame: Frame) -> Segmentation | None:
@@ -207,11 +207,11 @@ def object_namer(name: str, device: str | None, fast: bool = False) -> Name:
     find = box_detector(name, score=MIN_SCORE, device=device, fast=fast)
 
     def label(image: Image, box: Box) -> tuple[str, float] | None:
-        named = name_object(find, image, box)
-        if named is not None and named[1] >= SURE:
-            return named
+        first = name_object(find, image, box)
+        if first is not None and first[1] >= CONFIDENT:
+            return first
         closer = name_object(find, *_closer(image, box))  # a second look, at the object itself
-        return max((each for each in (named, closer) if each is not None), key=itemgetter(1), default=None)
+        return max((each for each in (first, closer) if each is not None), key=itemgetter(1), default=None)
 
     return label
 
@@ -221,7 +221,7 @@ def object_finder(name: str, device: str | None, fast: bool = False) -> Detect:
     find = box_detector(name, score=MIN_SCORE, device=device, fast=fast)
 
     def detect(image: Image) -> list[Detection]:
-        objects = [item for item in find(Frame(0, 0.0, image)).objects if item.score >= SURE]
+        objects = [item for item in find(Frame(0, 0.0, image)).objects if item.score >= CONFIDENT]
         return [(item.box, item.label, item.score) for item in objects if item.box and item.label]
 
     return detect

@@ -154,26 +154,26 @@ def soft_masks(
     feather = max((edge.feather for edge in plain), default=0.0)
     above = np.zeros(masks[0].shape, np.bool_)  # where the objects that were done are, their edges moved
     clear = np.ones(masks[0].shape, np.float32)  # what shines through them
-    found = []
+    parts = []
     for mask, edge in zip(reversed(masks), reversed(edges), strict=True):
-        own = opacity(mask, Edge(edge.grow)) > 0 if edge.grow else mask
+        base_mask = opacity(mask, Edge(edge.grow)) > 0 if edge.grow else mask
         softest = Edge(edge.grow, width, feather)
-        window, around = (_window(mask, reach * softest.reach) for reach in (1, 2))
+        window, outer_window = (_window(mask, reach * softest.reach) for reach in (1, 2))
         if edge.detail or not above[window].any():
             window, alpha = soft_mask(mask, edge, image)
         else:
-            joined = opacity((own | above)[around], Edge(width=edge.width, feather=edge.feather))
+            joined = opacity((base_mask | above)[outer_window], Edge(width=edge.width, feather=edge.feather))
             rows, columns = (
                 slice(inner.start - outer.start, inner.stop - outer.start)
-                for inner, outer in zip(window, around, strict=True)
+                for inner, outer in zip(window, outer_window, strict=True)
             )
             joined = joined[rows, columns]
-            reached = soft_mask(mask, softest)[1] / np.maximum(clear[window], np.float32(1e-6))
-            alpha = np.where(own[window], joined, np.minimum(reached, joined))
-        found.append((window, alpha))
+            tail = soft_mask(mask, softest)[1] / np.maximum(clear[window], np.float32(1e-6))
+            alpha = np.where(base_mask[window], joined, np.minimum(tail, joined))
+        parts.append((window, alpha))
         clear[window] *= 1 - alpha
-        above |= own
-    return found[::-1]
+        above |= base_mask
+    return parts[::-1]
 
 
 def pure_colours(image: Image, alpha: Float32Array) -> Float32Array:

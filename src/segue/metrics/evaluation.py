@@ -195,15 +195,15 @@ def check_shift(by_sequence: Mapping[str, SequenceResults], frames: Mapping[str,
     for name, item in by_sequence.items():
         if item.results is None:
             continue
-        named, wanted = (
+        numbers, expected = (
             sorted({number for text in texts if (number := last_number(text)) is not None})
             for texts in (item.results.names(item.sequence), frames[name])
         )
-        shift = named[0] - wanted[0] if named and wanted else 0
-        if shift and named == [number + shift for number in wanted]:
+        shift = numbers[0] - expected[0] if numbers and expected else 0
+        if shift and numbers == [number + shift for number in expected]:
             raise DatasetError(
-                f"{name}: results are numbered {named[0]} to {named[-1]}, its frames {wanted[0]} to "
-                f"{wanted[-1]}; each would be scored on the wrong frame. Rename the results"
+                f"{name}: results are numbered {numbers[0]} to {numbers[-1]}, its frames {expected[0]} to "
+                f"{expected[-1]}; each would be scored on the wrong frame. Rename the results"
             )
 
 

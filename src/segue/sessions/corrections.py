@@ -170,11 +170,11 @@ class Layer:
         """Whether no other frame that the masks were made from is nearer than those that have changed."""
         changed = [frame for frame in self.conditioning.values() if frame.changed is not None]
         corrected = frozenset[int]().union(*(frame.corrected or frame.checked for frame in changed))
-        known = self.conditioning if self.made_from is None else self.made_from(index)
+        sources = self.conditioning if self.made_from is None else self.made_from(index)
         frames = {
             i: frame
             for i, frame in self.conditioning.items()
-            if frame.checked & corrected and (frame.changed is not None or i in known)
+            if frame.checked & corrected and (frame.changed is not None or i in sources)
         }
         nearest = min(frames, key=lambda i: (abs(i - index), frames[i].changed is None))
         return frames[nearest].changed is not None

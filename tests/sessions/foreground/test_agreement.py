@@ -15,7 +15,7 @@ from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.box_finder import BoxFinder
 from segue.sessions.foreground.segmenters.base import Segmenter, SegmenterInput
 from segue.sessions.foreground.session import ForegroundSession
-from segue.sessions.foreground.stages.agreement import LOOK_EVERY, _in_reference
+from segue.sessions.foreground.stages.agreement import DETECTION_INTERVAL, _in_reference
 from segue.types import Box, Frame, Image, ObjectInfo, Segmentation
 
 RNG = np.random.default_rng(0)
@@ -134,7 +134,7 @@ def test_the_background_learns_what_the_network_says() -> None:
 
 
 def test_looks_are_rare_and_a_calm_film_has_none() -> None:
-    assert 5 <= whole(agrees=True)[2] <= FRAMES // LOOK_EVERY
+    assert 5 <= whole(agrees=True)[2] <= FRAMES // DETECTION_INTERVAL
     calm = Boxes()
     one = session(calm)
     for index in range(100):

@@ -27,14 +27,14 @@ MIN_OVERLAP = 0.1
 REACH = 1.0
 """Longer sides of an object by which it may move between two frames, beside :data:`MIN_OVERLAP`."""
 
-MOVED = 0.25
+MIN_MOTION = 0.25
 """Longer sides by which a new object has moved before it counts: what a detector sees in an empty scene, such
 as a parked car, does not move."""
 
 HOLD_SECONDS = 1.0
 """Seconds for which an object is where it was although neither the detector nor the session sees it."""
 
-MAX_KNOWN = 4096
+MAX_IDS = 4096
 """Ids that are remembered."""
 
 GRACE_SECONDS = 1.5
@@ -75,7 +75,7 @@ class BlindTracker:
         self._detect, self._is_blind, self._last = detect, is_blind, last
         self._tracks: list[_Track] = []
         self._ids: dict[int, int] = {}  # ids by those of the session, the last ones
-        self._given: dict[int, None] = {}  # ids that the session has not given, the last ones
+        self._tracker_ids: dict[int, None] = {}  # ids that the session has not given, the last ones
         self._blind_time = -float("inf")  # the last time that it was blind
 
     def see(self, frame: Frame, result: Segmentation) -> Segmentation:
@@ -106,8 +106,8 @@ class BlindTracker:
                 item = next(each for each in result.objects if each.id == track.id)
                 track.box, track.time = item.box or track.box, result.time
         self._follow(detections, listed, result.time)
-        known = {track.id for track in self._tracks}
-        self._tracks += [track for track in _tracks_of(result) if track.id not in known]
+        track_ids = {track.id for track in self._tracks}
+        self._tracks += [track for track in _tracks_of(result) if track.id not in track_ids]
         carried = [
             track
             for track in self._tracks
@@ -121,42 +121,46 @@ class BlindTracker:
     def _follow(self, detections: Sequence[Detection], listed: Collection[int], time: float) -> None:
         """Move the boxes of objects that the session does not see, and begin new ones."""
         free = [track for track in self._tracks if track.id not in listed or not track.id]
-        taken = [track.box for track in self._tracks if track.id in listed and track.id]
-        new = [each for each in detections if not taken or overlaps([each[0]], taken).max() < MIN_OVERLAP]
+        boxes_of_result = [track.box for track in self._tracks if track.id in listed and track.id]
+        new = [
+            each
+            for each in detections
+            if not boxes_of_result or overlaps([each[0]], boxes_of_result).max() < MIN_OVERLAP
+        ]
         pairs = _matches([track.box for track in free], [box for box, _, _ in new])
         for place, number in pairs.items():
             track, (box, label, score) = free[place], new[number]
             track.box, track.time, track.label, track.score = box, time, label, score
-            if not track.id and _distance(track.start, box) >= MOVED * _side(track.start):
+            if not track.id and _distance(track.start, box) >= MIN_MOTION * _side(track.start):
                 track.id = self._new_id()
-        begun = [new[number] for number in range(len(new)) if number not in pairs.values()]
+        new_detections = [new[number] for number in range(len(new)) if number not in pairs.values()]
         self._tracks = [track for track in self._tracks if time - track.time <= HOLD_SECONDS]
-        self._tracks += [_Track(0, box, box, time, label, score) for box, label, score in begun]
+        self._tracks += [_Track(0, box, box, time, label, score) for box, label, score in new_detections]
 
     def _claim(self, result: Segmentation) -> None:
         """Give objects that the session finds anew the ids of those that were carried to their places."""
         items = [item for item in result.objects if item.box and item.id not in self._ids]
-        taken = {self._ids[item.id] for item in result.objects if item.id in self._ids}
-        tracks = [track for track in self._tracks if track.id and track.id not in taken]
+        result_ids = {self._ids[item.id] for item in result.objects if item.id in self._ids}
+        tracks = [track for track in self._tracks if track.id and track.id not in result_ids]
         boxes = [item.box for item in items if item.box]
         for place, number in _matches([track.box for track in tracks], boxes).items():
             self._ids[items[number].id] = tracks[place].id
 
     def _new_id(self) -> int:
         """An id that no other object has, nor one that the session is about to give."""
-        self._last = number = next_id(self._last, self._given)
-        self._given[number] = None
+        self._last = number = next_id(self._last, self._tracker_ids)
+        self._tracker_ids[number] = None
         return number
 
     def _renamed(self, result: Segmentation) -> Segmentation:
         """A result with ids that no other object has had."""
         for number in sorted({item.id for item in result.objects} - {*self._ids}):
-            self._ids[number] = self._new_id() if number in self._given else number
+            self._ids[number] = self._new_id() if number in self._tracker_ids else number
             if (number - self._last) % MAX_ID < MAX_ID // 2:
                 self._last = number
-        for known in (self._ids, self._given):
-            while len(known) > MAX_KNOWN:
-                del known[next(iter(known))]
+        for ids in (self._ids, self._tracker_ids):
+            while len(ids) > MAX_IDS:
+                del ids[next(iter(ids))]
         changed = {item.id: self._ids[item.id] for item in result.objects if self._ids[item.id] != item.id}
         if not changed:
             return result

@@ -336,7 +336,7 @@ class MemoryTracker(Checkpointable):
         Inside the given masks nothing else remains; a corrected object has nothing outside its new mask (spec
         of the STCN release, "objects that appear later").
         """
-        if are_many_given(predicted, ids, prompted):
+        if prompts_many(predicted, ids, prompted):
             return self._merge_given(ids, mask)
         merged = torch.zeros(len(ids), *mask.shape, device=mask.device)
         for channel, i in enumerate(ids):
@@ -456,19 +456,19 @@ class MemoryTracker(Checkpointable):
             # Features of the whole image, cut, leave faint traces beside the sides of a window.
             threshold = EVEN if plan.keep else LIKELY_LOGIT
             sides = None if window is None else window.left_sides(window.cut(logits), threshold)
-            is_lost = window is not None and self._loses_object(logits)
-            if window is None or sides is None or not (any(sides) or is_lost):
+            loses_object = window is not None and self._loses_object(logits)
+            if window is None or sides is None or not (any(sides) or loses_object):
                 return Prediction(pixels, plan, plan if plan.keep else inside, views, logits)
             self.memories[0].discard()
-            window = self.widen(window, sides) if window is first and not is_lost else None
+            window = self.widen(window, sides) if window is first and not loses_object else None
 
     def _loses_object(self, logits: Tensor) -> bool:
         """Whether an object that was visible has no position in log-odds (K, h, w)."""
         masks = self._previous_masks
         if masks is None:
             return False
-        gone = logits.flatten(1).amax(1) <= EVEN
-        return bool(gone.any()) and bool(masks[gone].any())
+        is_empty = logits.flatten(1).amax(1) <= EVEN
+        return bool(is_empty.any()) and bool(masks[is_empty].any())
 
     def _predict_within(self, views: Views, plan: FramePlan) -> Tensor:
         """Log-odds (K, h, w) of the image, predicted in the window of a plan."""
@@ -519,11 +519,9 @@ class MemoryTracker(Checkpointable):
         for i, plane in whole.items():  # objects of which no visible pixel was sampled
             mask = torch.where(plane & (mask == 0), i, mask)
         probabilities = self.merge_masks(predicted, ids, mask, prompts.ids)
-        if self.reports_network_masks or not (
-            geometry.resizes or are_many_given(predicted, ids, prompts.ids)
-        ):
+        if self.reports_network_masks or not (geometry.resizes or prompts_many(predicted, ids, prompts.ids)):
             output = geometry.to_image(probabilities)
-        elif are_many_given(predicted, ids, prompts.ids):
+        elif prompts_many(predicted, ids, prompts.ids):
             return probabilities, self._given_output(ids, prompts.mask)
         else:
             predicted = None if predicted is None else geometry.to_image(predicted)
@@ -532,7 +530,7 @@ class MemoryTracker(Checkpointable):
         return probabilities, TrackOutput(tuple(ids), output, predicted=unprompted, by_object=True)
 
 
-def are_many_given(predicted: Tensor | None, ids: Sequence[int], prompted: Sequence[int]) -> bool:
+def prompts_many(predicted: Tensor | None, ids: Sequence[int], prompted: Sequence[int]) -> bool:
     """Whether all objects are given, and so many that they are looked up."""
     return predicted is None and len(ids) >= MANY_GIVEN and {*ids} <= {*prompted}
 

@@ -20,7 +20,7 @@ CLASSES = (
 
 SCORE = 0.3  # of a box; that of NanoDet's own demonstration is 0.35
 LARGEST_BOX = 0.5  # share of the image from which on a box says nothing about where an object is
-LOOK_SIDE = 640  # longer side of the image that the detector gets
+DETECTOR_SIDE = 640  # longer side of the image that the detector gets
 
 
 class BoxFinder:
@@ -47,18 +47,18 @@ class BoxFinder:
         self._name = detector if isinstance(detector, str) else type(detector).__name__
         self._detector = None if isinstance(detector, str) else detector
         self._device, self._fast = device, fast
-        known: set[str] | None = None
+        class_names: set[str] | None = None
         if isinstance(detector, str):
             entry = DETECTORS.find(detector)
             if "classes" not in entry.supported_options:
                 classed = ", ".join(each.name for each in DETECTORS if "classes" in each.supported_options)
                 raise PromptError(f"{detector} knows no classes; {classed} do")
-            known = None if entry.categories is None else set(entry.categories.values())
+            class_names = None if entry.categories is None else set(entry.categories.values())
         if classes is None:
-            classes = [name for name in CLASSES if known is None or name in known]
-        elif known is not None and (unknown := sorted(set(classes) - known)):
+            classes = [name for name in CLASSES if class_names is None or name in class_names]
+        elif class_names is not None and (unknown := sorted(set(classes) - class_names)):
             raise PromptError(
-                f"{self._name} knows no class {unknown[0]!r}; it knows {', '.join(sorted(known))}"
+                f"{self._name} knows no class {unknown[0]!r}; it knows {', '.join(sorted(class_names))}"
             )
         self._classes = frozenset(classes)
 
@@ -83,7 +83,7 @@ class BoxFinder:
             self._detector = box_detector(
                 self._name, self._classes, score=SCORE, device=self._device, fast=self._fast
             )
-        reduced = reduced_to(image, LOOK_SIDE)
+        reduced = reduced_to(image, DETECTOR_SIDE)
         down, right = size[0] / reduced.shape[0], size[1] / reduced.shape[1]
         boxes = []
         for item in self._detector(Frame(0, 0.0, reduced)).objects:

@@ -65,7 +65,7 @@ class PromptedVideoSession(VideoSession):
         self._current: Frame | None = None
         self._latest: Segmentation | None = None  # that was asked for, until something changes
         self._marks: dict[tuple[int, int], Marks] = {}
-        self._taken: set[int] = set()  # frames whose masks are those that the network has
+        self._encoded_frames: set[int] = set()  # frames whose masks are those that the network has
         self._tracker.reset()
 
     @staticmethod
@@ -92,8 +92,8 @@ class PromptedVideoSession(VideoSession):
         begin = self._first_frame() if start is None else start
         if start is not None or stop is not None:
             return self._pass(begin, self._frames[-1] if stop is None else stop)
-        back = self._pass(begin, self._frames[0]) if begin != self._frames[0] else iter(())
-        return chain(self._pass(begin, self._frames[-1]), islice(back, 1, None))
+        backwards = self._pass(begin, self._frames[0]) if begin != self._frames[0] else iter(())
+        return chain(self._pass(begin, self._frames[-1]), islice(backwards, 1, None))
 
     def withdraw(self, id: int, index: int) -> None:
         masks = self.objects[id]
@@ -120,7 +120,7 @@ class PromptedVideoSession(VideoSession):
 
     def result(self, index: int) -> Segmentation:
         result = super().result(index)
-        exact = self._network_result(index) if index in self._taken else None
+        exact = self._network_result(index) if index in self._encoded_frames else None
         if exact is None or exact.ids != result.ids:
             return result
         labels = {item.id: item.label for item in result.objects}
@@ -142,7 +142,7 @@ class PromptedVideoSession(VideoSession):
     def state(self) -> SessionState:
         marks = [[*key, has_box, points] for key, (has_box, points) in self._marks.items()]
         native = SessionState.joined({"tracker": self._tracker.state()}, {"marks": marks})
-        values = {"video": self.values(), "network": self._digest, "taken": sorted(self._taken)}
+        values = {"video": self.values(), "network": self._digest, "taken": sorted(self._encoded_frames)}
         return SessionState.joined({"native": native}, values)
 
     def _apply(self, state: SessionState) -> None:
@@ -155,16 +155,18 @@ class PromptedVideoSession(VideoSession):
             )
             for index, i, has_box, points in native.values["marks"]
         }
-        taken = {int(index) for index in state.values["taken"]}
-        if not taken <= {*self._frames}:
-            raise CheckpointError(f"the state has frames that this video does not have: {sorted(taken)}")
+        encoded_frames = {int(index) for index in state.values["taken"]}
+        if not encoded_frames <= {*self._frames}:
+            raise CheckpointError(
+                f"the state has frames that this video does not have: {sorted(encoded_frames)}"
+            )
         self._tracker.restore(native.part("tracker"))
-        self._marks, self._latest, self._taken = marks, None, taken
+        self._marks, self._latest, self._encoded_frames = marks, None, encoded_frames
 
     def _forget_all(self) -> None:
         """Let the network forget all objects."""
         self._tracker.reset()
-        self._latest, self._marks, self._taken = None, {}, set()
+        self._latest, self._marks, self._encoded_frames = None, {}, set()
 
     def _prompted_on(self, index: int) -> set[int]:
         """The objects that have prompts on a frame."""
@@ -172,7 +174,7 @@ class PromptedVideoSession(VideoSession):
 
     def _take_over(self, index: int, prompted: Collection[int]) -> None:
         """Store what the network has of a frame: masks of prompted objects, and tracked ones."""
-        self._taken.add(index)
+        self._encoded_frames.add(index)
         result = self._network_result(index)
         for stored in () if result is None else stored_objects(result, self.objects.keys()):
             number = stored[0].id

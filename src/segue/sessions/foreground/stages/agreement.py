@@ -22,11 +22,11 @@ from segue.state import checkpointed
 from segue.types import Box
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 
-LOOK_EVERY, LOOK_SELDOM = 20, 60
-"""Frames between two looks of the detector, while a decision needs it and after it has settled. A look takes
-as long as a frame of mustan-lite."""
+DETECTION_INTERVAL, LONG_DETECTION_INTERVAL = 20, 60
+"""Frames between two runs of the detector, while a decision needs it and after it has settled. A run takes as
+long as a frame of mustan-lite."""
 
-SETTLED = 800.0  # weight of evidence from which on looks are seldom
+SETTLED = 800.0  # weight of evidence from which on the detector runs seldom
 SEEN_SHARE = 0.15  # of the recent frames: a colour that fewer of them show is not background
 SUPPORTED, UNSUPPORTED = 0.5, 0.3  # shares of an object's pixels that are not background
 COVERED = 0.5  # share of an object in a box
@@ -36,8 +36,8 @@ These, the two shares above and the arrivals are those of issue 122, chosen on 2
 
 MIN_TRUST, MIN_TRUST_TO_GROW = 0.5, 0.7
 ARRIVALS = 3  # times that foreground must have come before: who puts down a bag does so once
-LOOKS, BOXED_SHARE, FALSE_SHARE = 3, 0.1, 0.5
-"""Looks without a box before a place is false, the share of looks with one up to which it stays so, and the
+MIN_UNCOVERED, COVERED_SHARE, FALSE_SHARE = 3, 0.1, 0.5
+"""Runs without a box before a place is false, the share of runs with one up to which it stays so, and the
 share of an object in such places."""
 
 MAYBE, HARDLY = 0.1, 0.05  # probabilities of pixels that an object grows over, and of gaps that it closes
@@ -56,10 +56,10 @@ class Agreement(Stage):
     name = "agreement"
     _covered: float = checkpointed(0.0)
     _supported: float = checkpointed(0.0)
-    _since_look: int = checkpointed(LOOK_EVERY)
-    _due: bool = checkpointed(False)
-    _unboxed_looks: UInt8Array | None = checkpointed(None)  # at each place, with unsupported foreground
-    _boxed_looks: UInt8Array | None = checkpointed(None)
+    _detection_age: int = checkpointed(DETECTION_INTERVAL)
+    _needs_detection: bool = checkpointed(False)
+    _uncovered_counts: UInt8Array | None = checkpointed(None)  # at each place, with unsupported foreground
+    _covered_counts: UInt8Array | None = checkpointed(None)
 
     def __init__(self, threshold: float) -> None:
         super().__init__()
@@ -75,11 +75,11 @@ class Agreement(Stage):
             self.restart()
 
     def on_frame(self, frame: WorkFrame, background: Background) -> None:
-        self._since_look = min(self._since_look + 1, LOOK_SELDOM)
-        if not self._due or frame.pans or frame.find_boxes is None:
+        self._detection_age = min(self._detection_age + 1, LONG_DETECTION_INTERVAL)
+        if not self._needs_detection or frame.pans or frame.find_boxes is None:
             return
-        frame.boxes, frame.looked_after = frame.find_boxes(), self._since_look
-        self._due, self._since_look = False, 0
+        frame.boxes, frame.detection_interval = frame.find_boxes(), self._detection_age
+        self._needs_detection, self._detection_age = False, 0
 
     def after_segment(self, frame: WorkFrame, background: Background) -> None:
         self._covered, self._supported = self._covered * DECAY, self._supported * DECAY
@@ -94,18 +94,22 @@ class Agreement(Stage):
         share, exists = pieces.count(support) / areas, pieces.areas > 0
         supported = exists & (share >= SUPPORTED)
         arrivals = background.recent.arrivals(mask.shape)[pieces.window]
-        came = np.bincount(pieces.labels.ravel(), arrivals.ravel(), len(areas)) / areas
-        doubtful = exists & (share < UNSUPPORTED) & (came >= ARRIVALS)
+        num_arrivals = np.bincount(pieces.labels.ravel(), arrivals.ravel(), len(areas)) / areas
+        doubtful = exists & (share < UNSUPPORTED) & (num_arrivals >= ARRIVALS)
         if frame.boxes is not None:
-            self._take_look(frame, pieces, supported, doubtful)
+            self._count_detections(frame, pieces, supported, doubtful)
         trust = self.trust
         seldom = self._supported >= SETTLED and not (trust >= MIN_TRUST and doubtful.any())
-        wanted = bool(supported.any() or doubtful.any())
-        self._due = wanted and self._since_look + 1 >= (LOOK_SELDOM if seldom else LOOK_EVERY)
+        is_useful = bool(supported.any() or doubtful.any())
+        self._needs_detection = is_useful and self._detection_age + 1 >= (
+            LONG_DETECTION_INTERVAL if seldom else DETECTION_INTERVAL
+        )
         if trust >= MIN_TRUST:
             self._change(frame, pieces, doubtful, supported, support, grows=trust >= MIN_TRUST_TO_GROW)
 
-    def _take_look(self, frame: WorkFrame, pieces: Pieces, supported: BoolArray, doubtful: BoolArray) -> None:
+    def _count_detections(
+        self, frame: WorkFrame, pieces: Pieces, supported: BoolArray, doubtful: BoolArray
+    ) -> None:
         """Count what the detector has found of the objects of a frame."""
         assert frame.boxes is not None
         covered = np.zeros(len(pieces.areas), bool)
@@ -115,12 +119,12 @@ class Agreement(Stage):
             inside[_window(box)] = True
             covered |= pieces.count(inside) >= np.maximum(COVERED * pieces.areas, 1)
             boxed |= inside
-        weights = np.sqrt(pieces.areas) * frame.looked_after
+        weights = np.sqrt(pieces.areas) * frame.detection_interval
         self._covered += float(weights[supported & covered].sum())
         self._supported += float(weights[supported].sum())
         unboxed = pieces.where(doubtful & ~covered) & ~boxed
-        self._unboxed_looks = _counted(self._unboxed_looks, unboxed)
-        self._boxed_looks = _counted(self._boxed_looks, boxed)
+        self._uncovered_counts = _counted(self._uncovered_counts, unboxed)
+        self._covered_counts = _counted(self._covered_counts, boxed)
 
     def _change(
         self,
@@ -155,18 +159,20 @@ class Agreement(Stage):
 
     def _false_places(self, size: tuple[int, int]) -> BoolArray:
         """Where unsupported foreground came often, and the detector hardly ever found anything, (H, W)."""
-        if self._unboxed_looks is None or self._boxed_looks is None:
+        if self._uncovered_counts is None or self._covered_counts is None:
             return np.zeros(size, bool)
-        unboxed = self._unboxed_looks
-        return (unboxed >= LOOKS) & (self._boxed_looks <= BOXED_SHARE * unboxed)
+        unboxed = self._uncovered_counts
+        return (unboxed >= MIN_UNCOVERED) & (self._covered_counts <= COVERED_SHARE * unboxed)
 
 
 def _in_reference(boxes: Sequence[Box], matrix: Float32Array | None) -> Sequence[Box]:
     """Boxes of a shaken frame around their corners in the reference."""
     if matrix is None or not boxes:
         return boxes
-    back = np.asarray(cv2.invertAffineTransform(matrix), np.float64)
-    corners = np.array(boxes)[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2) @ back[:, :2].T + back[:, 2]
+    inverse = np.asarray(cv2.invertAffineTransform(matrix), np.float64)
+    corners = (
+        np.array(boxes)[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2) @ inverse[:, :2].T + inverse[:, 2]
+    )
     low, high = corners.min(axis=1), corners.max(axis=1)
     return [(x0, y0, x1, y1) for x0, y0, x1, y1 in np.concatenate([low, high], axis=1).tolist()]
 

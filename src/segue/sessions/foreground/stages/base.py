@@ -33,7 +33,7 @@ class WorkFrame:
     decision: str = ""  # about the image as a whole, in one word
     hidden: BoolArray | None = None  # by objects on the frame before
     boxes: tuple[Box, ...] | None = None  # of detected objects, at the working size; None: nobody looked
-    looked_after: int = 0  # frames since the last look of the detector
+    detection_interval: int = 0  # frames since the last look of the detector
     find_boxes: Callable[[], tuple[Box, ...]] | None = field(default=None, compare=False)
     """Lets the detector of the session look at the frame as it came, within :meth:`Stage.on_frame`."""
     step: CameraStep = field(
