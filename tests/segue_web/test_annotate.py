@@ -400,7 +400,7 @@ def test_clicks_have_one_answer_of_the_network_of_the_package(tmp_path: Path) ->
         answers = [page.click(place) for page in (at_once, rested, restarted)]
         in_python.add(0, points=[place[:2]], labels=[int(place[2])])
         _, counts, *_ = in_python.state()["prompted"]["0"]["1"]
-        answers.append(decode_rle(Rle(size=list(in_python._size), counts=counts)))
+        answers.append(decode_rle(Rle(size=list(answers[0].shape), counts=counts)))
         in_python.add(0, [PointPrompt(2, ((left, up),))])
         for answer in answers[1:]:
             np.testing.assert_array_equal(answer, answers[0])

@@ -158,18 +158,21 @@ def soft_masks(
     for mask, edge in zip(reversed(masks), reversed(edges), strict=True):
         base_mask = opacity(mask, Edge(edge.grow)) > 0 if edge.grow else mask
         softest = Edge(edge.grow, width, feather)
-        window, outer_window = (_window(mask, reach * softest.reach) for reach in (1, 2))
+        window, outer = (_window(mask, reach * softest.reach) for reach in (1, 2))
         if edge.detail or not above[window].any():
             window, alpha = soft_mask(mask, edge, image)
         else:
-            joined = opacity((base_mask | above)[outer_window], Edge(width=edge.width, feather=edge.feather))
-            rows, columns = (
-                slice(inner.start - outer.start, inner.stop - outer.start)
-                for inner, outer in zip(window, outer_window, strict=True)
+            inner = tuple(
+                slice(part.start - whole.start, part.stop - whole.start)
+                for part, whole in zip(window, outer, strict=True)
             )
-            joined = joined[rows, columns]
+            soft = Edge(width=edge.width, feather=edge.feather)
+            alone, joined = (opacity(each[outer], soft)[inner] for each in (base_mask, base_mask | above))
+            alpha = opacity(mask, edge)[window]
             tail = soft_mask(mask, softest)[1] / np.maximum(clear[window], np.float32(1e-6))
-            alpha = np.where(base_mask[window], joined, np.minimum(tail, joined))
+            inside, outside = alpha + joined - alone, np.maximum(alpha, np.minimum(tail, joined))
+            # Where no other object is near, the edge stays exactly as it is alone.
+            alpha = np.where(joined == alone, alpha, np.where(base_mask[window], inside, outside)).clip(0, 1)
         parts.append((window, alpha))
         clear[window] *= 1 - alpha
         above |= base_mask

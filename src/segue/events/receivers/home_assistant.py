@@ -11,7 +11,6 @@ from typing import Any
 
 import cv2
 
-import segue
 from segue.entries import EventSinkEntry
 from segue.events.receivers.base import SENT, Delivery, EventReceiver, ReceiverContext
 from segue.events.receivers.mqtt import OFFLINE, ONLINE
@@ -20,6 +19,7 @@ from segue.events.store.store import LAST, RecordedEvent
 from segue.events.targets import NotifyTarget
 from segue.events.zones import Zone
 from segue.types import Frame, Image, Segmentation
+from segue.utils.version import __version__
 
 PREFIX = "homeassistant"
 """Topic prefix under which Home Assistant discovers entities by default."""
@@ -174,9 +174,9 @@ class HomeAssistant(EventReceiver):
                 "identifiers": [device],
                 "name": self._name,
                 "manufacturer": "segue",
-                "sw_version": segue.__version__,
+                "sw_version": __version__,
             },
-            "origin": {"name": "segue", "sw_version": segue.__version__},
+            "origin": {"name": "segue", "sw_version": __version__},
             **more,
         }
         if has_availability:
