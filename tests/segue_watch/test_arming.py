@@ -32,13 +32,6 @@ def address() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    server = Listener()
-    yield server
-    server.end()
-
-
 def test_who_disarms_a_camera_on_its_page_gets_no_messages_that_are_for_while_it_is_armed(
     address: str, listener: Listener, tmp_path: Path
 ) -> None:

@@ -31,13 +31,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::segue_watch.cameras.CameraWarni
 
 
 @pytest.fixture
-def listener() -> Iterator[Listener]:
-    server = Listener()
-    yield server
-    server.end()
-
-
-@pytest.fixture
 def broker(tmp_path: Path) -> Iterator[AnyBroker]:
     pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (pip install 'segue[mqtt]')")
     (tmp_path / "broker").mkdir()

@@ -246,13 +246,6 @@ def test_an_address_of_single_images_is_watched_as_a_camera_is(
 DEAD = "http://127.0.0.1:9/events"  # nobody listens there
 
 
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    server = Listener()
-    yield server
-    server.end()
-
-
 def test_the_next_run_delivers_the_events_that_did_not_arrive(
     watch: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

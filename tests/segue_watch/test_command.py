@@ -53,13 +53,6 @@ def camera() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    server = Listener()
-    yield server
-    server.end()
-
-
 QUICK = Reconnect(first_delay=0.01, max_delay=0.05)
 
 

@@ -38,13 +38,6 @@ def camera() -> Iterator[str]:
 
 
 @pytest.fixture
-def listener() -> Iterator[Listener]:
-    server = Listener()
-    yield server
-    server.end()
-
-
-@pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """While its only item is true, neither tables nor stores can be written."""
     is_full = [True]
