@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segue.errors import SegueError
-from segue.sessions.corrections import Layer
+from segue.sessions.corrections import ConditioningFrame, Layer
 from segue.state import SessionState, blaming_state
 from segue.utils.system import rename
 
@@ -75,12 +75,15 @@ def prune_memories(folder: Path, runs: Collection[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def fingerprint(values: Sequence[Mapping[int, tuple[bytes, Sequence[int], Mapping[int, float]]]]) -> str:
+def fingerprint(layers: Sequence[Mapping[int, ConditioningFrame]]) -> str:
     """SHA-256 of the corrected frames of each layer: masks, known objects and expected overlaps."""
     digest = hashlib.sha256()
-    for layer in values:
-        for index, (mask, ids, expected) in sorted(layer.items()):
-            digest.update(json.dumps([index, sorted(ids), sorted(expected.items())]).encode())
-            digest.update(mask)
+    for layer in layers:
+        for index, frame in sorted(layer.items()):
+            about = [index, sorted(frame.checked), sorted(frame.expected.items())]
+            if frame.whole:
+                about.append(sorted(frame.whole.items()))
+            digest.update(json.dumps(about).encode())
+            digest.update(frame.mask.tobytes())
         digest.update(b"layer")
     return digest.hexdigest()

@@ -283,20 +283,7 @@ def begun(
     if plan.earlier is None:
         plan = replace(plan, earlier=_earlier_masks(project, plan))
     layers = corrected_frames(project, plan)
-    digest = fingerprint(
-        [
-            {
-                index: (
-                    conditioning.mask.tobytes(),
-                    [*conditioning.checked],
-                    conditioning.expected,
-                    *([conditioning.whole] if conditioning.whole else ()),
-                )
-                for index, conditioning in layer.items()
-            }
-            for layer in layers
-        ]
-    )
+    digest = fingerprint(layers)
     if digest == plan.shown:
         return plan, layers
     if tracking.start != plan.begin:

@@ -326,6 +326,30 @@ def test_a_plan_stays_as_it_is_and_is_noted_with_its_progress(
     assert resumed(project, noted(project)) == InterruptedTracking(replace(plan, total=4), 2)
 
 
+def test_a_tracking_of_objects_that_overlap_a_little_begins_and_goes_on(
+    made: tuple[Video, np.ndarray], tmp_path: Path
+) -> None:
+    """Their session is shown whole masks; those belong to what a tracking began with."""
+    video, _ = made
+    below, above = np.zeros((2, *video.size), np.bool_)
+    below[4:24, 4:34] = above[4:24, 33:63] = True
+    project = Project(tmp_path / "p", video.describe(), video.size)
+    with project.change("draw"):
+        one, two = project.add_object(), project.add_object()
+        marks = {one: (below, FrameAnnotation("given")), two: (above, FrameAnnotation("given"))}
+        project.put(0, marks)
+    plan, (layer,) = begun_now(project, video, "forward", 0)
+    assert [*layer[0].whole] == [one]
+    project.note("tracking", InterruptedTracking(plan, 2, 2).as_json())
+    again, _ = begun(project, resumed(project, noted(project)))
+    assert again.run == plan.run, "it goes on with its memory"
+    below[4:8, 33] = False
+    with project.change("draw"):
+        project.put(0, {one: (below, FrameAnnotation("given"))})
+    changed, _ = begun(project, resumed(project, noted(project)))
+    assert changed.run != plan.run, "the hidden part has changed"
+
+
 def test_an_interrupted_tracking_that_an_older_segue_noted_goes_on(
     made: tuple[Video, np.ndarray], tmp_path: Path
 ) -> None:
