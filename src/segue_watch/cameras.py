@@ -463,7 +463,7 @@ class Camera(Observer):
         self._delay = (self._source.delay(frame) if self._source else None) or 0.0
 
     def _note_blind(self, frame: Frame) -> None:
-        """Count the seconds in which the background is unknown; long ones are told."""
+        """Count the seconds in which the background is unknown; report long ones."""
         is_blind = self._opened is not None and self._opened.is_blind_now
         if is_blind and self._last is not None and self._blind_since is not None:
             self._blind_seconds += max(0.0, frame.time - self._last[1].time)

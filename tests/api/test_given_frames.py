@@ -1,4 +1,4 @@
-"""Frames with times of their own, arrays of other libraries, and what wrong arguments are told."""
+"""Frames with times of their own, arrays of other libraries, and the errors of wrong arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A camera that is away when segue starts: somebody is told, and messages that wait are sent."""
+"""A camera that is away when segue starts is reported, and messages that wait are sent."""
 
 from __future__ import annotations
 

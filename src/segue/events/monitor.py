@@ -95,7 +95,7 @@ class EventMonitor:
         self._events = ZoneEvents(zones, replace(rules, only=frozenset()), size)
         self._views = None if name is None else BestViews(name)
         self._filters = [each for each in filters if each]
-        self._reported: dict[int, set[str]] = {}  # classes of objects of which somebody has been told
+        self._reported: dict[int, set[str]] = {}  # classes of objects that were published
         self._present = {number: _CutOff.of(events) for number, events in (present or {}).items() if events}
         self._source, self._at = source, at
         self._begins = True
@@ -147,7 +147,7 @@ class EventMonitor:
 
         Args:
             change: which, when and why.
-            outage: its loss, where an earlier run has told of it.
+            outage: its loss, where an earlier run has reported it.
 
         Returns:
             Its event.

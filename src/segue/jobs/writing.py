@@ -62,7 +62,7 @@ class JobOutputs:
         self._cared_archive: EventArchive | None = None  # cared for as long as the run lasts
         self._monitor: EventMonitor | None = None
         self._publisher: EventPublisher | None = None
-        self._outage: Event | None = None  # the loss of the camera that an earlier run has told of
+        self._outage: Event | None = None  # the loss of the camera that an earlier run has reported
         self._pending: list[Event] = []
         self._lock = RLock()  # held while events are found and handed on, so that they stay in order
         self._inner: Sink | None = None
@@ -150,7 +150,7 @@ class JobOutputs:
         self._observer.connection(change)
 
     def _tell_of(self, change: ConnectionChange) -> None:
-        """Hand on the event of a lost camera; of an outage that an earlier run has told of, its end alone."""
+        """Hand on the event of a lost camera; of an outage that an earlier run reported, its end alone."""
         with self._lock:
             if self._monitor is not None and (change.online or self._outage is None):
                 self._hand_on(self._monitor.connection(change, self._outage))
@@ -221,7 +221,7 @@ class JobOutputs:
             warn_caller(f"{store.problem}; {num_unsaved} events wait for room", TableWarning)
 
     def _close_events(self) -> None:
-        """Close what was opened before the first frame, after what it has told has arrived."""
+        """Close what was opened before the first frame, after its messages have arrived."""
         messages, self.messages = self.messages, None
         if messages is not None:
             messages.close(LAST_SECONDS)

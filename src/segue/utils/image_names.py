@@ -31,7 +31,7 @@ _TIMES = frozenset({"t", "time", "f", "frame", "img", "image"})
 """Letters before the number of a frame."""
 
 MAX_SERIES = 16
-"""Series that are told apart at most: more are counters of other kinds."""
+"""Largest number of series: more are counters of other kinds."""
 
 
 def in_order_of_dates(images: list[Path]) -> tuple[list[Path], str]:
@@ -62,7 +62,7 @@ def _ordered(images: list[Path], read: Callable[[str], str | None]) -> list[Path
 
 
 def _is_day_first(images: Sequence[Path]) -> bool:
-    """Whether the first number of some date is no month; else the day cannot be told from the month."""
+    """Whether the first number of some date is no month; otherwise day and month are ambiguous."""
     dates = [match for path in images if (match := _DAY_FIRST.search(path.stem))]
     return any(int(date[1]) > 12 for date in dates) and all(int(date[3]) <= 12 for date in dates)
 

@@ -41,7 +41,7 @@ class OfColours(Segmenter):
 
 
 class Boxes:
-    """Finds the boxes that it is given for a frame, which is told by its place of red."""
+    """Finds the box around the red part of a frame."""
 
     names: Mapping[int, str] = {}
     lookahead = 0

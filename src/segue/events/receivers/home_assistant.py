@@ -63,7 +63,7 @@ class HomeAssistant(EventReceiver):
             for event in events:
                 self._take(event)
         self._live_time = -float("inf")
-        self._counts: dict[str, int] = {}  # objects by class, as they were told
+        self._counts: dict[str, int] = {}  # objects by class, as published
         self.change(zones)
         self._announce("camera", "last_event", "Last event", {"topic": f"{self._topic}/image"})
         self._announce("camera", "live", "Live", {"topic": f"{self._topic}/live"})

@@ -40,7 +40,7 @@ IMAGE_SECONDS = 1.0
 """Seconds that a message waits for its image, which is written after the message has left."""
 
 MINUTE = 60.0
-"""Seconds from which on a duration is told in minutes."""
+"""Seconds from which on a duration is shown in minutes."""
 
 _ERROR = re.compile(r"error=(\d{3})\b")
 
