@@ -27,12 +27,13 @@ from segue_web.exports import (
     export_job,
     find_export,
     import_endings,
+    import_formats,
     remove_unfinished,
     snapshot,
     steps,
     suffix_of,
 )
-from segue_web.own_keys import choose_key, keys_of
+from segue_web.personal import PERSONAL, choices_of, choose
 from segue_web.project.edits import Edits
 from segue_web.project.importing import Effect, additions, effects, store, summary
 from segue_web.project.project import Correction, FrameAnnotation, Project
@@ -238,10 +239,10 @@ class AnnotateBackend(Backend):
         self.project.close()
         super().close()
 
-    def refuse_while_running(self, what: str) -> None:
-        """Raise SegueError while something is computed."""
-        if self._trackings.runner.busy or self._export_runner.busy:
-            raise SegueError(f"cannot {what} during tracking or export; stop it first (Escape)")
+    @property
+    def busy(self) -> bool:
+        """Whether a tracking or an export runs."""
+        return self._trackings.runner.busy or self._export_runner.busy
 
     def begin_export(self, job: Job, steps: AsyncGenerator[Any, None]) -> None:
         """Begin an export beside those of the page."""
@@ -264,7 +265,7 @@ class AnnotateBackend(Backend):
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.send, event)
 
-    async def import_file(self, name: str, path: Path) -> dict[str, Any]:
+    async def import_file(self, name: str, path: Path, number: int | None = None) -> dict[str, Any]:
         # Not in the thread of the project, which all pages wait for.
         labels = await asyncio.to_thread(read_labels, path, self.video, name)
         self._uploads += 1
@@ -354,12 +355,16 @@ class AnnotateBackend(Backend):
                     "group": about.group,
                     "name": about.title,
                     "text": about.about,
+                    "suffix": about.suffix,
+                    "known_only": about.known_only,
+                    "opacity": about.opacity,
                     "premultiplied": about.premultiplied,
                 }
                 for form, about in export_formats().items()
                 if about.group
             ],
             "imports": import_endings(),
+            "import_formats": import_formats(),
         }
 
     async def _look(self, frames: messages.Indices) -> dict[str, Any]:
@@ -592,14 +597,18 @@ class AnnotateBackend(Backend):
         return {row["id"]: row["name"] for row in self.project.objects()}
 
     def _settings(self, values: messages.Settings) -> None:
-        """Save view settings."""
-        self.project.note("settings", self.project.noted("settings") | values)
+        """Save settings of the page: those of taste for the person in all projects, others in the project."""
+        own = {name: value for name, value in values.items() if name in PERSONAL}
+        if own:
+            choose("settings", actor(), own)
+        if others := {name: value for name, value in values.items() if name not in own}:
+            self.project.note("settings", self.project.noted("settings") | others)
 
     def _keys(self, name: messages.ShortText | None = None, key: messages.ShortText = "") -> dict[str, Any]:
-        """The keys that the person has chosen, after giving a command or a tool one."""
+        """What the person has chosen, keys after giving a command or a tool one."""
         if name:
-            choose_key(actor(), name, key)
-        return {"keys": keys_of(actor())}
+            choose("keys", actor(), {name: key})
+        return {"keys": choices_of("keys", actor()), "settings": choices_of("settings", actor())}
 
     async def _export(
         self,

@@ -1,15 +1,18 @@
-"""Several videos in the page of ``segue annotate``: each has its project, and one is open at a time."""
+"""Several videos in the page of ``segue annotate``: each has its project, and each page shows one."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from segue.batch.places import is_result
 from segue.batch.plan import read_tasks
@@ -32,6 +35,11 @@ from segue_web.viewing import read_project
 
 SECOND = ".second"
 """Suffix of the projects of second annotations."""
+
+IDLE = 5.0
+"""Seconds after which a video is closed that no page shows."""
+
+_NUMBER: TypeAdapter[int | None] = TypeAdapter(messages.Index | None)
 
 Make = Callable[[Path, Path], AnnotateBackend]
 """Opens a video with its project folder."""
@@ -108,7 +116,7 @@ def _image_folders(place: Path) -> list[Path]:
 
 
 class VideoListBackend(Backend):
-    """The backend of a list of videos: it passes requests on to that of the open one."""
+    """The backend of a list of videos: it passes requests on to that of the video that a page shows."""
 
     def __init__(
         self, name: str, videos: Mapping[str, Path], folder: Path, make: Make, user: str = ""
@@ -129,7 +137,9 @@ class VideoListBackend(Backend):
             whose = task.reviewer if state == "review" and task.reviewer else task.person
             return bool(user and whose) and whose != user, state == "done" or _is_done(about)
 
-        self._open_one = self._first_of(sorted(range(len(progress)), key=rank))
+        self._pages: Counter[int] = Counter()  # pages by the video that they show
+        self._backends: dict[int, AnnotateBackend] = {}  # those that are open
+        self._usual = self._open_first(sorted(range(len(progress)), key=rank))
         self._switching = asyncio.Lock()
         self._greeted = False
         requests: dict[str, Callable[..., Any]] = {
@@ -140,47 +150,105 @@ class VideoListBackend(Backend):
             "set_state": self._set_state,
             "agreement": self._agreement,
         }
-        super().__init__(self.current.video, requests)
+        super().__init__(self._backends[self._usual].video, requests)
 
     @property
     def current(self) -> AnnotateBackend:
-        """The backend of the open video."""
-        return self._open_one[1]
+        """The backend of the video that was shown last."""
+        return self._backends[self._usual]
+
+    def backend_of(self, number: Any) -> AnnotateBackend:
+        """The backend of an open video; SourceError where it is not open."""
+        backend = self._backends.get(self._usual if number is None else number)
+        if backend is None:
+            raise SourceError("this video is no longer open; reload this page")
+        return backend
 
     def shown(self, number: int | None) -> Video:
-        open_number, backend = self._open_one
-        if number is not None and number != open_number:
-            raise SourceError("another video was opened in the meantime")
-        return backend.video
+        return self.backend_of(number).video
 
     def open(self) -> None:
-        self.current.send = self.send
-        self.current.open()
+        for number in self._backends:
+            self._start(number)
+
+    def _start(self, number: int) -> None:
+        """Begin the work of an opened video; only pages that show it hear of it."""
+        backend = self._backends[number]
+        backend.send = lambda event: self.send({**event, "video": number})
+        backend.open()
 
     def close(self) -> None:
-        self.current.close()
+        for backend in self._backends.values():
+            backend.close()
 
-    async def import_file(self, name: str, path: Path) -> dict[str, Any]:
-        return await self.current.import_file(name, path)
+    def joined(self, channel: int | None) -> None:
+        if channel is not None:
+            self._pages[channel] += 1
+            self._usual = channel
+
+    def left(self, channel: int | None) -> None:
+        if channel is not None:
+            self._pages[channel] -= 1
+            # A page that is loaded again comes back at once.
+            asyncio.get_running_loop().call_later(IDLE, self._close_unused)
+
+    def _close_unused(self) -> None:
+        """Close videos that no page shows and where nothing runs, but for the one shown last."""
+        for number, backend in list(self._backends.items()):
+            if number != self._usual and not self._pages[number] and not backend.busy:
+                del self._backends[number]
+                backend.close()
+
+    async def import_file(self, name: str, path: Path, number: int | None = None) -> dict[str, Any]:
+        return await self.backend_of(number).import_file(name, path)
 
     def export_file(self, name: str) -> Path | None:
         files = {path.name: path for path in self.exports.iterdir()} if self.exports.is_dir() else {}
-        return files.get(name) or self.current.export_file(name)
+        of_videos = (backend.export_file(name) for backend in self._backends.values())
+        return files.get(name) or next(filter(None, of_videos), None)
 
     async def handle(self, request: messages.PageRequest) -> dict[str, Any]:
         if request.op in self._requests:
             return await super().handle(request)
-        number, backend = self._open_one
         fields = dict(request.model_extra or {})
-        if fields.pop("video", None) != number and request.op != "hello":
-            raise SegueError("another video was opened in another window; reload this page")
-        answer = await backend.handle(messages.PageRequest(id=request.id, op=request.op, **fields))
-        if request.op == "hello":
-            answer["video"] = answer["video"] | {"number": number}
-            answer |= {"videos": self._names, "greet": not self._greeted}
-            answer |= {"second": number >= len(self._names)}
-            self._greeted = True
+        number = fields.pop("video", None)
+        if request.op != "hello":
+            passed_on = messages.PageRequest(id=request.id, op=request.op, **fields)
+            return await self.backend_of(number).handle(passed_on)
+        with messages.checked():
+            wanted = _NUMBER.validate_python(number)
+        is_known = wanted is not None and wanted < 2 * len(self._names)
+        number = wanted if is_known and wanted is not None else self._usual
+        await self._ensure_open([number])
+        answer = await self.backend_of(number).handle(
+            messages.PageRequest(id=request.id, op="hello", **fields)
+        )
+        answer["video"] = answer["video"] | {"number": number}
+        answer |= {"videos": self._names, "greet": not self._greeted}
+        answer |= {"second": number >= len(self._names)}
+        self._greeted = True
         return answer
+
+    async def _ensure_open(self, numbers: Sequence[int], leaving: int | None = None) -> int:
+        """Open the first of some videos that can be opened, unless it is; its number."""
+        async with self._switching:
+            for number in numbers:
+                if number in self._backends:
+                    return number
+                try:
+                    backend = await asyncio.to_thread(self._made, number)
+                except SegueError:
+                    if number == numbers[-1]:
+                        raise
+                    continue
+                earlier = self._backends.get(self._usual if leaving is None else leaving)
+                if earlier is not None and not backend.project.schema and (schema := earlier.project.schema):
+                    with backend.project.change("label schema"):
+                        backend.project.set_schema(schema)
+                self._backends[number] = backend
+                self._start(number)
+                return number
+        raise SegueError("there is no next video")
 
     # From the number of videos on, numbers are of second looks: each video may have two projects.
 
@@ -191,22 +259,27 @@ class VideoListBackend(Backend):
         name, second = self._names[number % len(self._names)], number >= len(self._names)
         return project_folder(self._folder, name, second=second)
 
-    def _opened(self, number: int) -> AnnotateBackend:
-        return self._make(self._path(number), self._project(number))
+    def _made(self, number: int) -> AnnotateBackend:
+        """Open a video, or note why it cannot be opened."""
+        try:
+            backend = self._make(self._path(number), self._project(number))
+        except SegueError as error:
+            self._errors[number] = str(error)
+            raise
+        self._errors.pop(number, None)
+        return backend
 
-    def _first_of(self, numbers: Iterable[int]) -> tuple[int, AnnotateBackend]:
-        """Open the first of some videos that can be opened, and note why others cannot."""
+    def _open_first(self, numbers: Iterable[int]) -> int:
+        """Open the first of some videos that can be opened; its number."""
         first: SegueError | None = None
         for number in numbers:
             try:
-                backend = self._opened(number)
+                self._backends[number] = self._made(number)
             except SegueError as error:
-                self._errors[number] = str(error)
                 first = first or error
             else:
-                self._errors.pop(number, None)
-                return number, backend
-        raise first or SegueError("there is no next video")
+                return number
+        raise first or SegueError("there are no videos")
 
     def _progress(self) -> list[Progress | None]:
         return [self._progress_of(number) for number in range(len(self._names))]
@@ -224,8 +297,8 @@ class VideoListBackend(Backend):
             self._errors[number] = str(error)
             return None
 
-    def _list(self) -> dict[str, Any]:
-        """All videos, how far each is or why it cannot be opened, whose it is, and which one is open."""
+    def _list(self, video: messages.Index | None = None) -> dict[str, Any]:
+        """All videos, how far each is or why it cannot be opened, whose it is, and which the page shows."""
         videos: list[dict[str, Any]] = []
         tasks = self._tasks.read()
         for number, (name, about) in enumerate(zip(self._names, self._progress(), strict=True)):
@@ -242,7 +315,7 @@ class VideoListBackend(Backend):
             values = {**({} if about is None else about._asdict()), **error}
             values["state"] = task.state_of(bool(about and about.annotated))
             videos.append({"name": name, **values, **{key: value for key, value in person.items() if value}})
-        return {"videos": videos, "open": self._open_one[0]}
+        return {"videos": videos, "open": self._usual if video is None else video}
 
     def _second(self, number: int) -> dict[str, Any] | None:
         """How far the second look at a video is, and who has one; None without one."""
@@ -266,6 +339,7 @@ class VideoListBackend(Backend):
         person: messages.ShortText = "",
         seen: messages.ShortText | None = None,
         role: Role = "person",
+        video: messages.Index | None = None,
     ) -> None:
         """Assign a video to a person, or to a reviewer; an empty name takes that back.
 
@@ -274,20 +348,26 @@ class VideoListBackend(Backend):
         name = self._checked(number)
         self._tasks.assign(name, person.strip(), role, seen, video=self._paths[number])
 
-    def _set_state(self, number: messages.Index, state: State, seen: State | None = None) -> None:
+    def _set_state(
+        self,
+        number: messages.Index,
+        state: State,
+        seen: State | None = None,
+        video: messages.Index | None = None,
+    ) -> None:
         """Say how far a video is; ``seen`` is its state as the page shows it."""
         name, about = self._checked(number), self._progress_of(number)
         annotated = bool(about and about.annotated)
         self._tasks.set_state(name, state, annotated, seen, video=self._paths[number])
 
-    def _agreement(self, number: messages.Index) -> dict[str, Any]:
+    def _agreement(self, number: messages.Index, video: messages.Index | None = None) -> dict[str, Any]:
         """How far the two people agree who annotated a video, in the mean and by object."""
         name, places = self._checked(number), (number, number + len(self._names))
         for place, whose in zip(places, ("", " in the second annotation"), strict=True):
             if not (about := self._progress_of(place)) or not about.annotated:
                 raise PromptError(f"{name} has no masks{whose} yet")
-        with closing(Video(self._paths[number])) as video:
-            first, second = (read_project(self._project(place), video) for place in places)
+        with closing(Video(self._paths[number])) as film:
+            first, second = (read_project(self._project(place), film) for place in places)
         rows = agreement(first, second)
         if not rows:
             raise PromptError(f"no frame of {name} is annotated in both projects")
@@ -296,33 +376,27 @@ class VideoListBackend(Backend):
         return {"mean": mean, "objects": [asdict(row) for row in rows]}
 
     async def _open(
-        self, number: messages.Index, onward: bool = False, second: bool = False
+        self,
+        number: messages.Index,
+        onward: bool = False,
+        second: bool = False,
+        video: messages.Index | None = None,
     ) -> dict[str, Any]:
-        """Open another video, or a ``second`` look at one, in place of the one that is open, on all pages.
+        """Open another video, or a ``second`` annotation of one, for the page that asks.
 
-        ``onward`` takes the next one that can be opened, and says how many were left out.
+        ``onward`` takes the next one that can be opened, and says how many were left out. ``video`` is the
+        one that the page shows; its label schema is that of a new project.
         """
-        async with self._switching:
-            self._checked(number)
-            if second:
-                number += len(self._names)
-            if number == self._open_one[0]:
-                return {"skipped": 0}
-            old = self.current
-            old.refuse_while_running("open another video")
-            numbers = range(number, len(self._names) if onward and not second else number + 1)
-            opened, new = await asyncio.to_thread(self._first_of, numbers)
-            if not new.project.schema and (schema := old.project.schema):
-                with new.project.change("label schema"):
-                    new.project.set_schema(schema)
-            self._open_one = opened, new
-            self.video = new.video
-            old.close()
-            self.open()
-        self.send({"event": "opened"})
-        return {"skipped": opened - number}
+        self._checked(number)
+        if second:
+            number += len(self._names)
+        numbers = range(number, len(self._names) if onward and not second else number + 1)
+        self._usual = opened = await self._ensure_open(numbers, video)
+        return {"number": opened, "skipped": opened - number}
 
-    async def _export_all(self, format: messages.ShortText) -> dict[str, Any]:
+    async def _export_all(
+        self, format: messages.ShortText, video: messages.Index | None = None
+    ) -> dict[str, Any]:
         """Export the masks of all videos that have some, each as one export in a common folder."""
         entry = find_export(format)
         annotated = [
@@ -332,30 +406,33 @@ class VideoListBackend(Backend):
             raise SegueError("there are no masks to export yet")
         claim = claimed_path(self.exports, self._name, format, "")
         total = sum(about.annotated if entry.known_only else about.frames for _, about in annotated)
-        steps = self._exported([number for number, _ in annotated], format, claim.path)
+        backend = self.backend_of(video)
+        steps = self._exported(backend, [number for number, _ in annotated], format, claim.path)
         try:
-            self.current.begin_export(Job("export", total, claim=claim, user=actor()), steps)
+            backend.begin_export(Job("export", total, claim=claim, user=actor()), steps)
         except BaseException:
             claim.release()
             raise
         return {"name": claim.path.name, "path": str(claim.path)}
 
-    async def _exported(self, numbers: list[int], format: str, target: Path) -> AsyncGenerator[int, None]:
+    async def _exported(
+        self, backend: AnnotateBackend, numbers: list[int], format: str, target: Path
+    ) -> AsyncGenerator[int, None]:
         """Frames of all exports, each video after the other."""
-        backend = self.current
         with complete_folder(target) as folder:
             for number in numbers:
-                annotations = await backend.run(partial(self._snapshot, backend, number))
+                owner = self._backends.get(number)
+                annotations = await (owner or backend).run(partial(self._snapshot, owner, number))
                 path = self._paths[number]
                 with claimed_path(folder, self._names[number], format) as end:
                     async with aclosing(backend.steps(export_of, path, annotations, format, end)) as steps:
                         async for index in steps:
                             yield index
 
-    def _snapshot(self, backend: AnnotateBackend, number: int) -> Snapshot:
+    def _snapshot(self, owner: AnnotateBackend | None, number: int) -> Snapshot:
         """The objects of a video; of one that is not open, its project is for a moment."""
-        if self._open_one[0] == number:
-            return snapshot(backend.project, backend.video)
+        if owner is not None:
+            return snapshot(owner.project, owner.video)
         video = Video(self._paths[number])
         try:
             project = Project(self._project(number), video.describe(), video.size, video.path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,11 +9,14 @@ import pytest
 
 from tests.cli.running import Command
 
-# The keys that somebody has chosen on this machine are nobody's in a test, which cannot change them.
-os.environ["XDG_CONFIG_HOME"] = os.devnull
-
 ServeHere = Callable[..., str]
 """Runs ``segue annotate`` or ``segue view`` with these arguments, and returns the address of its page."""
+
+
+@pytest.fixture(autouse=True)
+def _no_choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin each test without the keys and settings that somebody has chosen on this machine."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
 @pytest.fixture

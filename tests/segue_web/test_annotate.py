@@ -480,14 +480,18 @@ def test_keys_are_saved_by_person_for_all_projects(
     ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "home"))
-    assert ask("keys", user="Ann") == {"keys": {}}
-    assert ask("keys", name="labels", key="$", user="Ann") == {"keys": {"labels": "$"}}
+    assert ask("keys", user="Ann") == {"keys": {}, "settings": {}}
+    assert ask("keys", name="labels", key="$", user="Ann") == {"keys": {"labels": "$"}, "settings": {}}
+    ask("settings", values={"palette": "safe", "from": 3}, user="Ann")
     ask("keys", name="labels", key="%", user="Ben")
     ask("keys", name="brush", key="(", user="Ann")
     (tmp_path / "other").mkdir()
     with asking(CircleWorker((48, 64)), tmp_path / "other") as other:
         for person, keys in (("Ann", {"labels": "$", "brush": "("}), ("Ben", {"labels": "%"}), ("", {})):
-            assert asyncio.run(other.handle(request("keys", user=person))) == {"keys": keys}
+            answer = asyncio.run(other.handle(request("keys", user=person)))
+            assert answer == {"keys": keys, "settings": {"palette": "safe"} if person == "Ann" else {}}
+        assert "from" not in asyncio.run(other.handle(request("hello")))["settings"], "it is of the project"
+    assert ask("hello")["settings"]["from"] == 3
     (tmp_path / "home" / "keys.json").write_text("[1]")
     with pytest.raises(SegueError, match=r"keys\.json: the keys cannot be read"):
         ask("keys", user="Ann")

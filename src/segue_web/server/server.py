@@ -89,6 +89,8 @@ class Backend:
         fields = dict(request.model_extra or {})
         with messages.checked():
             user = _USER.validate_python(fields.pop("user", ""))
+        if request.op == "hello":
+            fields.pop("video", None)  # of a list; there may no longer be one
         with acting(user.strip()):
             return await self._answer(request, fields)
 
@@ -105,13 +107,19 @@ class Backend:
                 return await checked(**fields) or {}
             return await self.run(partial(checked, **fields)) or {}
 
-    async def import_file(self, name: str, path: Path) -> dict[str, Any]:
-        """Read an uploaded file; returns what importing it would change."""
+    async def import_file(self, name: str, path: Path, number: int | None = None) -> dict[str, Any]:
+        """Read an uploaded file for a video of a list; returns what importing it would change."""
         raise SegueError("this page cannot import files")
 
     def shown(self, number: int | None) -> Video:
         """The video that a page shows, by its number in a list."""
         return self.video
+
+    def joined(self, channel: int | None) -> None:
+        """Called when a page shows a video of a list; None where there is no list."""
+
+    def left(self, channel: int | None) -> None:
+        """Called when a page no longer shows it."""
 
     def export_file(self, name: str) -> Path | None:
         """File or folder of an export by its name."""
@@ -131,8 +139,10 @@ def make_app(
 
     def send(event: dict[str, Any]) -> None:
         text = json.dumps(event, separators=(",", ":"))
+        video = event.get("video")
         for outbox in pages:
-            outbox.put(text)
+            if video is None or video == outbox.video:
+                outbox.put(text)
 
     @asynccontextmanager
     async def life(_: Starlette) -> AsyncIterator[None]:
@@ -185,7 +195,10 @@ def make_app(
                         error = f"the file is larger than {max_upload >> 20} MiB"
                         return JSONResponse({"error": error}, 413)
                     await asyncio.to_thread(file.write, part)
-            return JSONResponse(await backend.import_file(name, path))
+            number = request.query_params.get("video")
+            return JSONResponse(
+                await backend.import_file(name, path, None if number is None else whole_number(number))
+            )
 
     async def talk(page: WebSocket) -> None:
         await page.accept()
@@ -205,6 +218,7 @@ def make_app(
             await asyncio.wait({listening, outbox.sending}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             pages.remove(outbox)
+            outbox.show(backend, None)
             listening.cancel()
             outbox.sending.cancel()
         # KeyError: a binary message, which no page of ours sends; RuntimeError: the page has gone meanwhile.
@@ -232,9 +246,17 @@ class Outbox:
 
     def __init__(self, page: WebSocket, max_waiting: int) -> None:
         self._page, self._max_waiting = page, max_waiting
+        self.video: int | None = None  # that the page shows, of a list
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._waiting = 0
         self.sending = asyncio.create_task(self._send())
+
+    def show(self, backend: Backend, video: int | None) -> None:
+        """Note which video of a list the page shows; None is none."""
+        before, self.video = self.video, video
+        if video != before:
+            backend.joined(video)
+            backend.left(before)
 
     def put(self, text: str) -> None:
         """Add a message, of any length while nothing else waits."""
@@ -257,6 +279,8 @@ async def _reply(backend: Backend, text: str, outbox: Outbox) -> None:
         request = messages.parse(text)
         number = request.id
         answer = await backend.handle(request)
+        if request.op == "hello":
+            outbox.show(backend, answer["video"].get("number"))
     except ConflictError as error:
         answer = {"error": str(error), "stale": True, "current": error.current}
     except SegueError as error:

@@ -1,7 +1,7 @@
 // Edits are sent to the server, one after the other.
 
 import { make, notice, question } from "./dom.js";
-import { complain, loadFrames, request, tell } from "./link.js";
+import { complain, loadFrames, request, tell, showVideo } from "./link.js";
 import { isOwn } from "./people.js";
 import { go, hold } from "./playback.js";
 import { IMAGE, state } from "./state.js";
@@ -392,12 +392,15 @@ export async function start(/** @type {string} */ op, /** @type {Record<string, 
   return answer;
 }
 
-/** Open another video of the list, or going onward the next one that can be opened. */
-export const switchVideo = (
+/** Show another video of the list, or going onward the next one that can be opened, after the edits before. */
+export async function switchVideo(
   /** @type {number} */ number,
   /** @type {boolean} */ onward,
   /** @type {boolean} */ second,
-) => change(() => request("open", { number, onward, second }));
+) {
+  const answer = await change(() => request("open", { number, onward, second }));
+  if (answer) showVideo(answer.number);
+}
 
 /**
  * End the tracking, also one that has not begun yet, or without one the export; with `next` the one that waits begins.

@@ -11,9 +11,20 @@ class Refused extends Error {
   }
 }
 
-/** what is asked of the list of videos, not of the open one */
-const LIST = new Set(["videos", "open", "export_all", "assign", "set_state", "agreement"]);
+/** what the address of a page ends with that shows a video of a list: its number */
+const OF_LIST = /^#video=([0-9]{1,9})$/;
 
+/** The number of the video of a list that this page shows, as its address says. */
+const videoOfPage = () => {
+  const number = location.hash.match(OF_LIST)?.[1];
+  return number === undefined ? undefined : Number(number);
+};
+
+/** Show another video of a list in this page alone. */
+export function showVideo(/** @type {number} */ number) {
+  history.replaceState(null, "", `#video=${number}`);
+  location.reload();
+}
 /** longest milliseconds between two tries */
 const LONGEST = 4000;
 
@@ -93,8 +104,8 @@ export async function request(/** @type {string} */ op, fields = {}) {
   const id = ++number;
   const answer = await new Promise((resolve) => {
     waiting.set(id, resolve);
-    // Of several videos, the one that is meant: another window may have opened another one.
-    const video = op === "hello" || LIST.has(op) ? undefined : state.video.number;
+    // Of several videos, the one that this page shows.
+    const video = op === "hello" ? videoOfPage() : state.video.number;
     open.send(JSON.stringify({ id, op, ...fields, video, user: state.user || undefined }));
   });
   if (answer.error) throw new Refused(answer.error, Boolean(answer.stale));
@@ -181,12 +192,13 @@ export function giveName(/** @type {string} */ name) {
   state.changed();
 }
 
-/** Load the person's keys. */
+/** Load the person's keys and settings. */
 export async function loadKeys() {
   const { user } = state;
   const answer = await ask("keys");
   if (!answer || state.user !== user) return;
   state.ownKeys = answer.keys ?? {};
+  Object.assign(state.settings, answer.settings ?? {});
   state.changed();
 }
 

@@ -32,7 +32,7 @@ const node = new Node();
 Object.assign(globalThis, {
   WebSocket: Socket,
   requestAnimationFrame: () => 0,
-  location: { href: "http://127.0.0.1:1/secret/", pathname: "/secret/" },
+  location: { href: "http://127.0.0.1:1/secret/", pathname: "/secret/", hash: "" },
   document: {
     getElementById: () => node,
     querySelectorAll: () => [],
