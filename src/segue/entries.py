@@ -481,6 +481,8 @@ class Format(SinkEntry):
         group: heading on the page; empty: the page does not offer it.
         export: its name for ``--export`` and the page; that for ``--format`` by default.
         known_only: whether frames without annotation can be left out.
+        opacity: whether it holds the opacity of objects, with soft edges: alone or with the colours of the
+            frame.
         premultiplied: whether colours are multiplied by their opacity by default.
         in_place: whether files appear in its folder as they are written, so that a run can be resumed; else
             the folder appears when it is complete.
@@ -495,6 +497,7 @@ class Format(SinkEntry):
     group: str = ""
     export: str = ""
     known_only: bool = False
+    opacity: Literal["none", "alone", "with colours"] = "none"
     premultiplied: bool = False
     in_place: bool = False
 

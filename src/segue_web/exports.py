@@ -27,6 +27,7 @@ __all__ = [
     "export_job",
     "find_export",
     "import_endings",
+    "import_formats",
     "remove_unfinished",
     "snapshot",
     "steps",
@@ -48,6 +49,11 @@ def import_endings() -> list[str]:
     """The endings of files that can be imported."""
     formats = (entry for entry in FORMATS if isinstance(entry, Format) and entry.read is not None)
     return sorted({".zip", *(ending for entry in formats for ending in entry.endings)})
+
+
+def import_formats() -> list[str]:
+    """The titles of formats that can be imported."""
+    return [entry.title for entry in FORMATS if isinstance(entry, Format) and entry.read is not None]
 
 
 def find_export(form: str) -> Format:

@@ -28,7 +28,7 @@ import pytest
 from segue_web.project.project import Project
 from segue_web.video import Video
 from tests.segue_web.chromium import launched, needs_chromium
-from tests.segue_web.pages.page import WAIT, Page, Server, becomes
+from tests.segue_web.pages.page import WAIT, Page, Server, becomes, press
 from tests.segue_web.videos import cut_of_sample
 
 SECONDS = float(os.environ.get("SEGUE_FUZZ_PEOPLE_SECONDS", "60"))
@@ -293,7 +293,7 @@ class Person:
         raise AssertionError(f"{self.name} took back what was never answered: {answer}")
 
     def comment(self) -> None:
-        self.page.locator('[data-command="people"]').click()
+        press(self.page, "people")
         written = self.page.get_by_label("Comment", exact=True)
         written.fill(f"{self.name} {len(self.wire.requests)}")
         self.page.get_by_label("Subject of the comment").select_option("frame")
@@ -303,7 +303,7 @@ class Person:
 
     def schema(self) -> None:
         """Add a class, and look again where the other one has added another meanwhile."""
-        self.page.locator('[data-command="schemaDialog"]').click()
+        press(self.page, "schemaDialog")
         box = self.page.locator("#dialog")
         box.get_by_role("button", name="New class", exact=True).click()
         box.get_by_label("Class", exact=True).last.fill(f"{self.name} {len(self.wire.requests)}")

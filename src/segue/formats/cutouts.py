@@ -204,6 +204,7 @@ ENTRIES = (
         title="Cut-out, ProRes 4444",
         about="MOV with transparency",
         group=VIDEOS,
+        opacity="with colours",
     ),
     Format(
         "webm",
@@ -214,6 +215,7 @@ ENTRIES = (
         title="Cut-out, VP9",
         about="WebM with transparency",
         group=VIDEOS,
+        opacity="with colours",
         export="vp9",
     ),
     Format(
@@ -224,6 +226,7 @@ ENTRIES = (
         title="Cut-out, PNG sequence",
         about="images with transparency",
         group=VIDEOS,
+        opacity="with colours",
         export="png",
     ),
     Format(
@@ -234,5 +237,6 @@ ENTRIES = (
         title="Cut-out, 16-bit PNG",
         about="images with transparency",
         group=VIDEOS,
+        opacity="with colours",
     ),
 )

@@ -679,7 +679,7 @@ ENTRIES = (
         read=_read,
         endings=(".xml",),
         title="CVAT for video 1.1",
-        about="one XML file with masks",
+        about="one XML file: masks, and polygons for shapes with keys",
         group=ANNOTATION_TOOLS,
     ),
 )

@@ -107,6 +107,7 @@ ENTRIES = (
         title="Cut-out, OpenEXR",
         about="half float, linear, one layer per object",
         group=VIDEOS,
+        opacity="with colours",
         premultiplied=True,
     ),
 )

@@ -102,5 +102,6 @@ ENTRIES = (
         title="Matte, 16-bit PNG",
         about="opacity as grey images",
         group=VIDEOS,
+        opacity="alone",
     ),
 )

@@ -2,13 +2,13 @@
 
 import { commands } from "./commands.js";
 import { peopleDialog } from "./comments.js";
-import { written } from "./dialogs.js";
+import { written } from "./help.js";
 import { buttons, element, make, notice, span } from "./dom.js";
 import { resumeDrafts } from "./drafts.js";
 import { icon } from "./icons.js";
 import "./keys.js";
 import "./layout.js";
-import { connect, hello, loadFrames, loadKeys, remember, takeName } from "./link.js";
+import { ask, connect, giveName, hello, loadFrames, loadKeys, remember, takeName } from "./link.js";
 import { go } from "./playback.js";
 import { wholeSchema } from "./schema.js";
 import { COMPARE_MODES, state } from "./state.js";
@@ -32,7 +32,7 @@ import { view } from "./view.js";
  * @typedef {{mode: string, video: import("./state.js").Video, objects: TrackedObject[], timeline: TimelineRows,
  *   settings: Record<string, unknown>, history?: State["history"], revision?: number, running?: Running | null,
  *   exporting?: Running | null, loading?: boolean, queue?: State["queue"],
- *   names?: string[], schema?: SchemaPart, formats?: State["formats"], imports?: string[],
+ *   names?: string[], schema?: SchemaPart, formats?: State["formats"], imports?: string[], import_formats?: string[],
  *   videos?: string[], second?: boolean, greet?:
  *   boolean,
  *   prompters?: State["prompters"], comments?: State["comments"], shapes?: State["shapes"], user?: string, guest?:
@@ -43,7 +43,7 @@ import { view } from "./view.js";
  * @typedef {{event: "changed", revision: number, comments?: State["comments"], shapes?: State["shapes"], schema?:
  *   SchemaPart, objects?:
  *   TrackedObject[], frames?: import("./state.js").FrameData[], timeline?: TimelineRows}} Changed
- * @typedef {{event: "opened"} | {event: "loading", loading: boolean} | {event: "prompters", prompters:
+ * @typedef {{event: "loading", loading: boolean} | {event: "prompters", prompters:
  *   State["prompters"]}} Loaded
  * @typedef {({event: "progress"} & Running) | {event: "queue", queue: State["queue"]}
  *   | {event: "ended", job: string, error: string | null}} JobEvent
@@ -69,8 +69,8 @@ async function onState(/** @type {boolean} */ online, /** @type {boolean} */ may
 
 function begin(/** @type {Hello} */ known) {
   const first = state.mode === "loading";
-  if (!first && known.video.number !== state.video.number) {
-    location.reload(); // another one was opened in the meantime
+  if (!first && (known.video.number !== state.video.number || known.video.name !== state.video.name)) {
+    location.reload(); // segue was started with another list
     return;
   }
   const {
@@ -89,6 +89,7 @@ function begin(/** @type {Hello} */ known) {
     schema,
     formats = [],
     imports = [],
+    import_formats = [],
     videos = [],
     greet = false,
     prompters = state.prompters,
@@ -110,6 +111,7 @@ function begin(/** @type {Hello} */ known) {
     names,
     formats,
     imports,
+    importFormats: import_formats,
     video,
     videos,
     prompters,
@@ -126,7 +128,7 @@ function begin(/** @type {Hello} */ known) {
   state.outdateFrames(revision);
   if (greet) void videosDialog();
   if (first) {
-    if (mode === "annotate" && takeName(user, guest)) greetGuest();
+    if (mode === "annotate" && takeName(user, guest)) void greetGuest();
     const name = second ? `${state.video.name} (second annotation)` : state.video.name;
     document.title = `${name} – segue`;
     element("video-name").textContent = name;
@@ -141,10 +143,22 @@ function begin(/** @type {Hello} */ known) {
   if (first && mode === "annotate") resumeDrafts();
 }
 
-/** Tell the person at a second browser under which name changes are stored. */
-function greetGuest() {
-  const button = make("button", { textContent: "Enter your name", onclick: () => void peopleDialog() });
-  notice(`Another browser also works on this project. Your changes are stored as ${state.user}.`, "", [button]);
+/** names of people that a new browser is offered */
+const OFFERED = 3;
+
+/** Ask the person at a new browser who it is: somebody who worked on the project before, or another name. */
+async function greetGuest() {
+  const { user } = state;
+  const answer = await ask("people");
+  const names = (answer?.people ?? []).map((/** @type {{user: string}} */ person) => person.user);
+  const known = names.filter((/** @type {string} */ name) => name && name !== user && !/^Person [0-9]+$/.test(name));
+  const choices = known
+    .slice(0, OFFERED)
+    .map((/** @type {string} */ name) =>
+      make("button", { textContent: `I am ${name}`, onclick: () => giveName(name) }),
+    );
+  const other = make("button", { textContent: "Enter your name", onclick: () => void peopleDialog() });
+  notice(`Another browser also works on this project. Your changes are stored as ${user}.`, "", [...choices, other]);
 }
 
 function onEvent(/** @type {ServerEvent} */ event) {
@@ -162,9 +176,6 @@ function onEvent(/** @type {ServerEvent} */ event) {
       void loadFrames([state.frame]);
     }
     state.saved = "Saved";
-  } else if (event.event === "opened") {
-    location.reload();
-    return;
   } else if (event.event === "loading") {
     state.loading = event.loading;
   } else if (event.event === "prompters") {
@@ -246,6 +257,9 @@ for (const button of buttons("[data-command]")) {
   button.title = command.name + (command.keys ? ` (${written(command.keys)})` : "");
   button.setAttribute("aria-label", command.name);
   button.prepend(icon(command.icon), ...(command.text ? [span(command.text, "text")] : []));
+  const isItem = Boolean(button.closest(".menu, .menu-items"));
+  if (isItem) button.append(make("kbd", { "aria-hidden": "true" }));
+  if (button.hasAttribute("popovertarget")) continue; // it opens a menu
   button.onclick = (/** @type {MouseEvent} */ { detail }) => {
     command.run();
     if (detail) button.blur(); // after a click, keys such as Space are for the video

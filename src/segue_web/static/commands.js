@@ -2,7 +2,7 @@
 
 import { commentAtPlace, peopleDialog } from "./comments.js";
 import { goWorst } from "./curve.js";
-import { exportDialog, helpDialog, importDialog, mergeDialog, spreadDialog } from "./dialogs.js";
+import { importDialog, mergeDialog, spreadDialog } from "./dialogs.js";
 import { toggleDisplay, toggleNeighbours } from "./display.js";
 import { commandButton, element, isNarrow, notice, otherTheme, placeNotices } from "./dom.js";
 import {
@@ -26,6 +26,8 @@ import {
   undo,
   until,
 } from "./edits.js";
+import { exportDialog } from "./export.js";
+import { helpDialog } from "./help.js";
 import { keyHere } from "./keys_of_shape.js";
 import { fold, foldAll } from "./layout.js";
 import { remember } from "./link.js";
@@ -41,7 +43,6 @@ import { view } from "./view.js";
 
 const editable = () => state.editable;
 const annotates = () => state.mode === "annotate";
-const idle = () => editable() && !state.running && !state.exporting && !state.starting;
 const isFree = () => hasChosen() && !(state.object !== null && state.isTracked(state.object));
 const hasObject = () => editable() && state.object !== null;
 const hasMask = () => hasObject() && (state.marksOf(Number(state.object)).get(state.frame)?.area ?? 0) > 0;
@@ -114,14 +115,14 @@ export const commands = {
   trackAll: {
     name: "Track all objects forwards, including finished ones",
     text: "Track all",
-    icon: "forward",
+    icon: "forwardAll",
     keys: "o",
     can: canTrack,
     run: () => void trackAll("forward"),
   },
   trackAllBack: {
     name: "Track all objects backwards, including finished ones",
-    icon: "back",
+    icon: "backAll",
     keys: "shift+O",
     can: canTrack,
     run: () => void trackAll("back"),
@@ -259,30 +260,52 @@ export const commands = {
   },
   candidate: {
     name: "Next alternative mask of the click",
+    text: "Other reading",
     icon: "candidate",
     keys: "shift+M",
     can: () => editable() && (state.pending > 0 || state.clickedOnce),
     run: () => void nextCandidate(),
   },
-  fillHoles: { name: "Fill the holes of the mask", icon: "fill", can: hasMask, run: () => clean("holes") },
+  fillHoles: {
+    name: "Fill the holes of the mask",
+    text: "Fill holes",
+    icon: "fill",
+    can: hasMask,
+    run: () => clean("holes"),
+  },
   removeSpecks: {
     name: "Remove specks: small parts of the mask",
+    text: "Remove specks",
     icon: "specks",
     can: hasMask,
     run: () => clean("specks"),
   },
-  copyMask: { name: "Copy the mask", icon: "copy", keys: "ctrl+c", can: hasMask, run: () => copyMask() },
+  copyMask: { name: "Copy the mask", text: "Copy", icon: "copy", keys: "ctrl+c", can: hasMask, run: () => copyMask() },
   pasteMask: {
     name: "Paste the copied mask here",
+    text: "Paste",
     icon: "paste",
     keys: "ctrl+v",
     can: editable,
     run: () => pasteMask(),
   },
-  spreadMask: { name: "Copy the mask to other frames", icon: "spread", can: hasMask, run: () => spreadDialog() },
-  splitObject: { name: "Split: start a new object on this frame", icon: "split", can: isFree, run: () => void split() },
+  spreadMask: {
+    name: "Copy the mask to other frames",
+    text: "Copy to other frames",
+    icon: "spread",
+    can: hasMask,
+    run: () => spreadDialog(),
+  },
+  splitObject: {
+    name: "Split: start a new object on this frame",
+    text: "Split the object here",
+    icon: "split",
+    can: isFree,
+    run: () => void split(),
+  },
   mergeObject: {
     name: "Merge with another object",
+    text: "Merge with another object",
     icon: "merge",
     can: () => isFree() && state.objects.length > 1,
     run: () => mergeDialog(),
@@ -360,14 +383,23 @@ export const commands = {
       state.changed();
     },
   },
+  solo: {
+    name: "Show only the selection; press again to show all objects",
+    text: "Only the selection",
+    icon: "eye",
+    keys: "/",
+    run: () => remember("solo", !state.settings.solo),
+  },
   labels: {
     name: "Show names and numbers on the masks",
+    text: "Names and numbers",
     icon: "label",
     keys: "i",
     run: () => remember("labels", !state.settings.labels),
   },
   display: {
-    name: "Display settings: colours, hatching, neighbours, exposure",
+    name: "View and display settings: outlines, matte, cut-out, colours, neighbours, exposure",
+    text: "Masks",
     icon: "sliders",
     keys: "shift+U",
     run: () => toggleDisplay(),
@@ -438,6 +470,13 @@ export const commands = {
     can: annotates,
     run: () => setView("cutout"),
   },
+  masksView: {
+    name: "View the masks",
+    text: "Masks",
+    icon: "eye",
+    can: annotates,
+    run: () => setView("masks"),
+  },
   outlineView: {
     name: "View only the outlines; press again for the masks",
     text: "Outlines",
@@ -477,18 +516,26 @@ export const commands = {
     name: "Next video",
     icon: "next",
     keys: "shift+N",
-    can: () => idle() && nextVideo() < state.videos.length,
+    can: () => editable() && nextVideo() < state.videos.length,
     run: () => openVideo(nextVideo(), true),
   },
-  schemaDialog: { name: "Classes and attributes", icon: "list", can: editable, run: () => schemaDialog() },
+  schemaDialog: {
+    name: "Classes and attributes",
+    text: "Classes and attributes",
+    icon: "list",
+    can: editable,
+    run: () => schemaDialog(),
+  },
   prompterDialog: {
     name: "Network that answers clicks and boxes",
+    text: "Network for clicks",
     icon: "network",
     can: editable,
     run: () => prompterDialog(),
   },
   people: {
     name: "People and comments",
+    text: "People and comments",
     icon: "people",
     keys: "shift+K",
     can: editable,
@@ -557,7 +604,12 @@ export const commands = {
     can: changesInRange,
     run: () => void judge(...state.wanted, false),
   },
-  theme: { name: "Dark or light", icon: "theme", run: () => remember("theme", otherTheme(state.settings.theme)) },
+  theme: {
+    name: "Dark or light",
+    text: "Dark or light",
+    icon: "theme",
+    run: () => remember("theme", otherTheme(state.settings.theme)),
+  },
   help: { name: "Help and keys", icon: "help", keys: "?", run: () => helpDialog(commands) },
   sidePanel: {
     name: "Fold or unfold the side panels",
@@ -573,6 +625,7 @@ export const commands = {
   },
   room: {
     name: "Fold or unfold the panels and the timeline",
+    text: "Fold the panels",
     icon: "room",
     keys: "shift+H",
     run: () => foldAll(),

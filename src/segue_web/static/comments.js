@@ -168,8 +168,9 @@ export function showRemarks() {
   element("news").hidden = !news;
   element("news").textContent = String(news);
   element("legend-remark").hidden = !state.comments.some(({ resolved }) => !resolved);
-  const name = `People and comments${news ? `: ${news} new` : ""}`;
-  commandButton("people").setAttribute("aria-label", name);
+  const more = news ? `: ${news} new` : "";
+  commandButton("people").setAttribute("aria-label", `People and comments${more}`);
+  element("project").setAttribute("aria-label", news ? `Project; people and comments${more}` : "Project");
   const count = openHere(state.comments, state.object, state.frame).length;
   const button = element("remarks");
   button.hidden = !count;

@@ -19,9 +19,6 @@ export function toggleDisplay() {
   element("display").togglePopover();
 }
 
-/** whether the panel is open */
-export const isDisplayOpen = () => element("display").matches(":popover-open");
-
 /** Show the masks of the frames before and after, or not. */
 export function toggleNeighbours() {
   remember("neighbours", !state.settings.neighbours);

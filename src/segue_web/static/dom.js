@@ -150,8 +150,8 @@ export function fill(
   });
 }
 
-/** Whether the panels at the side are a drawer, as in app.css. */
-export const isNarrow = () => matchMedia("(max-width: 1180px)").matches;
+/** Whether the panels are a drawer, as in app.css: in narrow windows that are wider than high. */
+export const isNarrow = () => matchMedia("(max-width: 1180px) and (min-aspect-ratio: 9/10)").matches;
 
 /**
  * Put notices where they are seen: in a dialog that is open, which covers everything else, or beside the image: in
@@ -168,15 +168,20 @@ export function placeNotices() {
   }
 }
 
+/** A text that begins as a sentence does; a name that it begins with stays as it is. */
+export const sentence = (/** @type {string} */ text) =>
+  /^[a-z]+[ ,]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
+
 /** One line for the person, which goes by itself, or when what it offers is done. @returns {any} */
 export function notice(/** @type {string} */ text, kind = "", /** @type {Node[]} */ more = []) {
   const box = element("notices");
   placeNotices();
   const isBrief = kind === "" && !more.length; // of what was done last: one is enough
   for (const old of [...box.children])
-    if (old.firstElementChild?.textContent === text || (isBrief && old.className === "notice brief")) old.remove();
+    if (old.firstElementChild?.textContent === sentence(text) || (isBrief && old.className === "notice brief"))
+      old.remove();
   const node = make("div", { className: `notice ${isBrief ? "brief" : kind}` }, [
-    span(text),
+    span(sentence(text)),
     ...more,
     iconButton("close", "Close", () => node.remove()),
   ]);
@@ -228,7 +233,12 @@ export function noteTyped(/** @type {boolean} */ typed) {
   isTyped = typed;
 }
 
-export function dialog(/** @type {string} */ title, /** @type {(Node | string)[]} */ body) {
+/** Open the dialog with a title and a body; what is in the foot is always seen. */
+export function dialog(
+  /** @type {string} */ title,
+  /** @type {(Node | string)[]} */ body,
+  /** @type {(Node | string)[]} */ foot = [],
+) {
   const box = element("dialog");
   element("view").append(element("notices"));
   box.onclose = placeNotices;
@@ -257,6 +267,7 @@ export function dialog(/** @type {string} */ title, /** @type {(Node | string)[]
       iconButton("close", "Close", () => void leave()),
     ]),
     make("div", { className: "dialog-body" }, body),
+    ...(foot.length ? [make("div", { className: "dialog-foot" }, foot)] : []),
   );
   box.showModal();
   placeNotices();

@@ -18,6 +18,8 @@ const PATHS = {
   cutout: "M9 4H4v5M15 4h5v5M9 20H4v-5M15 20h5v-5M12 8a4 4 0 100 8 4 4 0 000-8z",
   forward: "M5 5l9 7-9 7zM18 5v14",
   back: "M19 5l-9 7 9 7zM6 5v14",
+  forwardAll: "M3 5l7 7-7 7zM10 5l7 7-7 7zM20 5v14",
+  backAll: "M21 5l-7 7 7 7zM14 5l-7 7 7 7zM4 5v14",
   between: "M3 6l6 6-6 6M21 6l-6 6 6 6M12 4v16",
   stop: "M6 6h12v12H6z",
   play: "M7 4l13 8-13 8z",

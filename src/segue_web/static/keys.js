@@ -1,7 +1,7 @@
 // Keys: commands, tools, objects by number, and the cross that stands in for a pointer.
 
 import { commands } from "./commands.js";
-import { isDisplayOpen } from "./display.js";
+import { isMenuOpen } from "./menus.js";
 import { element } from "./dom.js";
 import { remember } from "./link.js";
 import { keysOf, pressedKeys } from "./own_keys.js";
@@ -31,7 +31,7 @@ document.addEventListener(
 
 function onKey(/** @type {KeyboardEvent} */ event) {
   const target = /** @type {HTMLElement} */ (event.target);
-  if (event.key === "Escape" && (isDisplayOpen() || tools.giveUp())) return;
+  if (event.key === "Escape" && (isMenuOpen() || tools.giveUp())) return;
   if (element("dialog").hasAttribute("open") || document.querySelector(".question")) return;
   const typing = target.matches("input:not([type=range]):not([type=checkbox]):not([type=color]), select, textarea");
   if (typing || event.isComposing) {

@@ -71,6 +71,10 @@ export function layOut() {
     edge.setAttribute("aria-valuenow", String(folded ? 0 : size));
     edge.setAttribute("aria-valuemax", String(Math.round(EDGES[name].most())));
   }
+  document.documentElement.style.setProperty(
+    "--film-aspect",
+    String((state.video.width * state.video.pixel_aspect) / state.video.height),
+  );
   placeNotices();
   shown = text;
   const before = chosen;

@@ -13,6 +13,7 @@ import {
   hatchOf,
   LABEL,
   NEIGHBOURS,
+  outline,
   outlineOf,
   paintedMask,
   rimOf,
@@ -59,6 +60,11 @@ class Masks {
   /** where opacities meet before they are drawn @type {HTMLCanvasElement | null} */
   layer = null;
 
+  /** objects that are shown, the one in front last */
+  get shown() {
+    return state.objects.filter((item) => state.isShown(item));
+  }
+
   /** Draw the masks of the moment in a pane. */
   draw(/** @type {Pane} */ view, /** @type {FrameData} */ data, /** @type {number} */ pane) {
     const { context } = view;
@@ -98,8 +104,8 @@ class Masks {
     const { context } = view;
     const isOutline = state.settings.view === "outline" && state.mode === "annotate";
     const opacity = isOutline ? 0 : Number(state.settings.opacity);
-    for (const { id, visible, colour } of state.objects) {
-      if (!visible || !masks[id]) continue;
+    for (const { id, colour } of this.shown) {
+      if (!masks[id]) continue;
       context.globalAlpha = view.faded * (state.object === null || id === state.object ? 1 : 0.75);
       const hatch = state.settings.hatched && !isOutline ? (id - 1) % NUM_HATCHES : null;
       this.drawMask(view, `${kind} ${id}`, masks[id], colour, opacity, hatch);
@@ -119,8 +125,8 @@ class Masks {
     const over = drawing(layer);
     over.globalCompositeOperation = "source-over";
     over.clearRect(0, 0, layer.width, layer.height);
-    for (const { id, visible } of state.objects) {
-      if (!visible || !masks[id]) continue;
+    for (const { id } of this.shown) {
+      if (!masks[id]) continue;
       const hard = this.paintMask(`mask ${id}`, masks[id], { colour: "#ffffff", alpha: 1, hatch: null, isLine: false });
       const { image, x, y } = softMask(id) ?? hard;
       over.drawImage(image, x, y);
@@ -148,8 +154,8 @@ class Masks {
     /** @type {Record<string, string>} */ replaced,
   ) {
     const box = (/** @type {string} */ counts) => maskBox(counts, state.video.height);
-    for (const { id, visible } of state.objects) {
-      if (!visible || replaced[id] === undefined) continue;
+    for (const { id } of this.shown) {
+      if (replaced[id] === undefined) continue;
       const [after, before] = [masks[id] ?? "", replaced[id]];
       for (const [i, [one, other]] of [
         [after, before],
@@ -166,9 +172,9 @@ class Masks {
 
   /** Dash the outlines of masks from clicks that are likely to fit badly. */
   drawDoubts(/** @type {Pane} */ view, /** @type {Record<string, string>} */ masks) {
-    for (const { id, visible } of state.objects) {
+    for (const { id } of this.shown) {
       const mark = state.marksOf(id).get(state.frame);
-      if (visible && masks[id] && mark?.kind === "given" && isDoubtful(mark, 1))
+      if (masks[id] && mark?.kind === "given" && isDoubtful(mark, 1))
         this.drawDashed(view, [masks[id]], devicePixelRatio / view.scale, DOUBT);
     }
   }
@@ -177,7 +183,7 @@ class Masks {
   drawLabels(/** @type {Pane} */ view, /** @type {Record<string, string>} */ masks, /** @type {string} */ kind) {
     const pixel = devicePixelRatio / view.scale;
     for (const item of state.ordered) {
-      const mask = item.visible ? this.images.get(`${state.frame} ${kind} ${item.id}`) : undefined;
+      const mask = state.isShown(item) ? this.images.get(`${state.frame} ${kind} ${item.id}`) : undefined;
       if (!mask || !masks[item.id]) continue;
       const whole = `${item.id} ${short(item.name)}`;
       view.context.font = LABEL(pixel);
@@ -192,8 +198,9 @@ class Masks {
   /** The topmost object at a place of the frame; the selected one comes first. */
   objectAt(/** @type {Point} */ { x, y }) {
     const shown = state.settings.hidden ? {} : (state.current?.masks ?? {});
-    const hit = (/** @type {TrackedObject} */ { id, visible }) => {
-      const mask = visible && shown[id] ? this.images.get(`${state.frame} mask ${id}`) : undefined;
+    const hit = (/** @type {TrackedObject} */ item) => {
+      const { id } = item;
+      const mask = state.isShown(item) && shown[id] ? this.images.get(`${state.frame} mask ${id}`) : undefined;
       if (!mask) return false;
       const [column, row] = [Math.floor(x) - mask.x, Math.floor(y) - mask.y];
       return (
@@ -223,9 +230,7 @@ class Masks {
     view.context.drawImage(mask.image, mask.x, mask.y);
     if (!isLine) return;
     mask.path ??= outlineOf(mask);
-    view.context.lineWidth = (1.5 * devicePixelRatio) / view.scale;
-    view.context.strokeStyle = colour;
-    view.context.stroke(mask.path);
+    outline(view.context, devicePixelRatio / view.scale, colour, 2, mask.path);
   }
 
   /** A mask of this frame, which is painted once. */
@@ -278,10 +283,9 @@ class Masks {
   /** Hits over misses over false alarms of each object; the second result is the truth. */
   drawDifference(/** @type {Pane} */ view, /** @type {FrameData} */ data) {
     for (const kind of [2, 1, 0]) {
-      for (const { id, visible } of state.objects) {
+      for (const { id } of this.shown) {
         const counts = data.difference?.[id]?.[kind];
-        if (visible && counts)
-          this.drawMask(view, `${DIFFERENCE[kind].name} ${id}`, counts, DIFFERENCE[kind].colour, 0.6);
+        if (counts) this.drawMask(view, `${DIFFERENCE[kind].name} ${id}`, counts, DIFFERENCE[kind].colour, 0.6);
       }
     }
   }
@@ -303,7 +307,7 @@ class Masks {
   drawNeighbours(/** @type {Pane} */ view, /** @type {number} */ pixel) {
     for (const { colour, step } of NEIGHBOURS) {
       const { masks = {} } = state.frameData.get(state.frame + step) ?? {};
-      const shown = state.objects.filter(({ id, visible }) => visible && (state.object ?? id) === id && masks[id]);
+      const shown = this.shown.filter(({ id }) => (state.object ?? id) === id && masks[id]);
       this.drawDashed(
         view,
         shown.map(({ id }) => masks[id]),
@@ -325,14 +329,7 @@ class Masks {
     for (const counts of masks) {
       let path = this.otherPaths.get(counts);
       if (!path) this.otherPaths.set(counts, (path = outlineOf(boxed(counts, state.video.height))));
-      for (const [tone, width] of /** @type {[string, number][]} */ ([
-        ["#000a", 3],
-        [colour, 1.5],
-      ])) {
-        context.lineWidth = width * pixel;
-        context.strokeStyle = tone;
-        context.stroke(path);
-      }
+      outline(context, pixel, colour, 1.5, path);
     }
     context.setLineDash([]);
     if (this.otherPaths.size > 40) this.otherPaths.clear();

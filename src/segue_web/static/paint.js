@@ -74,6 +74,13 @@ const BETWEEN = 0.25;
 export const hatchOf = (/** @type {number} */ width, /** @type {number} */ height) =>
   Math.max(HATCH, Math.round(Math.min(width, height) / 40));
 
+/** the least luminance of a colour whose rim has a dark line beside it, so that it is seen on light places */
+const LIGHT = 0.5;
+
+/** The luminance of a colour, from 0 to 1 (Rec. 709). */
+const luminance = (/** @type {number} */ rgb) =>
+  (0.2126 * (rgb >> 16) + 0.7152 * ((rgb >> 8) & 255) + 0.0722 * (rgb & 255)) / 255;
+
 /** An image of a mask, as large as the box around it, and which of its pixels belong to it; no rim of width 0. */
 export function paintedMask(
   /** @type {ReturnType<typeof maskBox>} */ box,
@@ -92,20 +99,28 @@ export function paintedMask(
   const bgr = (rgb >> 16) | (rgb & 0xff00) | ((rgb & 255) << 16);
   const [area, edge, between] = [alpha, 1, alpha * BETWEEN].map((share) => (((255 * share) << 24) | bgr) >>> 0);
   const { inside, width } = box;
+  const isInner = (
+    /** @type {number} */ i,
+    /** @type {number} */ x,
+    /** @type {number} */ y,
+    /** @type {number} */ by,
+  ) =>
+    x >= by &&
+    y >= by &&
+    x < width - by &&
+    y < box.height - by &&
+    inside[i - by] &&
+    inside[i + by] &&
+    inside[i - by * width] &&
+    inside[i + by * width];
+  const [dark, beside] = [0xaa000000, rim && luminance(rgb) > LIGHT ? 2 * rim : 0];
   for (let y = 0, i = 0; y < box.height; y++) {
     for (let x = 0; x < width; x++, i++) {
       if (!inside[i]) continue;
-      const isInner =
-        x >= rim &&
-        y >= rim &&
-        x < width - rim &&
-        y < box.height - rim &&
-        inside[i - rim] &&
-        inside[i + rim] &&
-        inside[i - rim * width] &&
-        inside[i + rim * width];
       words[i] = edge;
-      if (isInner) words[i] = hatch === null || isHatched(hatch, x + box.x, y + box.y, apart) ? area : between;
+      if (!isInner(i, x, y, rim)) continue;
+      if (beside && !isInner(i, x, y, beside)) words[i] = dark;
+      else words[i] = hatch === null || isHatched(hatch, x + box.x, y + box.y, apart) ? area : between;
     }
   }
   context.putImageData(pixels, 0, 0);

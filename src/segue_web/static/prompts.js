@@ -13,7 +13,7 @@ export function drawPrompts(
 ) {
   for (const [id, prompts] of Object.entries(data.prompts)) {
     const item = state.objects.find((other) => other.id === Number(id));
-    if (!item?.visible) continue;
+    if (!item || !state.isShown(item)) continue;
     const chosen = item.id === state.object;
     context.globalAlpha = chosen ? 1 : 0.55;
     if (prompts.box) {

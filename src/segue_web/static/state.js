@@ -45,9 +45,9 @@ export const COMPARE_MODES = [
 /** ways to look at masks: id and name */
 export const VIEWS = [
   ["masks", "Masks"],
+  ["outline", "Outlines"],
   ["matte", "Matte"],
   ["cutout", "Cut-out"],
-  ["outline", "Outlines"],
 ];
 
 /** ways to look at a mask that a tracking changed: id and name */
@@ -115,10 +115,15 @@ class State extends Store {
   prompters = { used: "", choices: [], offer: null, progress: null };
   /** names of the videos, where there are several @type {string[]} */
   videos = [];
-  /** what the project can be exported to @type {{id: string, group: string, name: string, text: string}[]} */
+  /** what the project can be exported to
+   * @type {{id: string, group: string, name: string, text: string, suffix: string, known_only: boolean,
+   *   opacity: string, premultiplied: boolean}[]}
+   */
   formats = [];
   /** endings of files that can be imported @type {string[]} */
   imports = [];
+  /** formats that can be imported, for people @type {string[]} */
+  importFormats = [];
   frame = 0;
   /**
    * what edits are of; without an id a new object, that of all edits with this target, perhaps asked for by a person
@@ -183,6 +188,7 @@ class State extends Store {
     threshold: 0.8,
     theme: "auto",
     hidden: false,
+    solo: false,
     view: "masks",
     backdrop: "#00b140",
     labels: false,
@@ -431,6 +437,12 @@ class State extends Store {
   get chosenIds() {
     if (this.group !== null) return this.objects.filter((item) => item.group === this.group).map((item) => item.id);
     return this.object === null ? [] : [this.object];
+  }
+
+  /** Whether an object is shown: it is visible, and selected where only the selection is shown. */
+  isShown(/** @type {TrackedObject} */ { id, visible }) {
+    const { chosenIds } = this;
+    return visible && (!this.settings.solo || !chosenIds.length || chosenIds.includes(id));
   }
 
   get chosenObject() {

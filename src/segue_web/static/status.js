@@ -4,7 +4,7 @@ import { durationText } from "./calendar.js";
 import { showAbout } from "./about.js";
 import { commands } from "./commands.js";
 import { showRemarks } from "./comments.js";
-import { written } from "./dialogs.js";
+import { written } from "./help.js";
 import { all, buttons, clock, commandButton as button, element, within } from "./dom.js";
 import { showEdge } from "./edge.js";
 import { icon } from "./icons.js";
@@ -70,17 +70,7 @@ function showCommands() {
   button("whole").setAttribute("aria-pressed", String(state.whole));
   const who = state.chosenObject ? "" : "New object: ";
   element("hint").textContent = element("hint").title =
-    state.mode === "annotate"
-      ? candidateHint() || viewHint() + who + (clicks && state.whole ? WHOLE : (tool?.hint ?? ""))
-      : "";
-}
-
-/** The view of the masks, if it is not the usual one. */
-function viewHint() {
-  const { view } = state.settings;
-  const name = VIEWS.find(([id]) => id === view)?.[1];
-  if (view === "masks" || !name) return "";
-  return `${name} (press ${written(keysOf(`${view}View`, commands[`${view}View`].keys))} to return to the masks). `;
+    state.mode === "annotate" ? candidateHint() || who + (clicks && state.whole ? WHOLE : (tool?.hint ?? "")) : "";
 }
 
 /**
@@ -116,6 +106,8 @@ function showTitle(/** @type {HTMLButtonElement} */ item, /** @type {string} */ 
   const keys = keysOf(name, commands[name].keys);
   const title = commands[name].name + (keys ? ` (${written(keys)})` : "");
   if (item.title !== title) item.title = title;
+  const shown = within(item, "kbd");
+  if (shown) shown.textContent = written(keys);
 }
 
 function showProgress() {
@@ -153,11 +145,14 @@ function showProgress() {
 
 function showSettings() {
   document.documentElement.dataset.theme = state.settings.theme;
-  button("labels").setAttribute("aria-pressed", String(Boolean(state.settings.labels)));
-  for (const view of ["matte", "cutout", "outline"])
-    for (const item of buttons(`[data-command="${view}View"]`))
-      item.setAttribute("aria-pressed", String(state.settings.view === view));
-  button("loop").setAttribute("aria-pressed", String(Boolean(state.settings.loop)));
+  for (const name of ["labels", "solo", "loop"])
+    button(name).setAttribute("aria-pressed", String(Boolean(state.settings[name])));
+  for (const [view, name] of VIEWS) {
+    const isUsed = state.settings.view === view;
+    button(`${view}View`).setAttribute("aria-pressed", String(isUsed));
+    const shown = within(button("display"), ".text");
+    if (isUsed && shown) shown.textContent = state.mode === "annotate" ? name : "View";
+  }
   for (const id of /** @type {const} */ (["brush", "opacity", "threshold", "speed", "stride", "seek"])) {
     if (document.activeElement !== element(id)) element(id).value = String(state.settings[id]);
   }

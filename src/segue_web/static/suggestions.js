@@ -35,7 +35,7 @@ export async function find(name = "") {
   const lines = [
     ...(answer.detector === detector
       ? []
-      : [`${detector} accepts no text; ${answer.detector} searched for “${wanted}”.`]),
+      : [`The detector ${detector} accepts no text; ${answer.detector} searched for “${wanted}”.`]),
     ...(answer.found.length ? [] : [`${answer.detector} found ${wanted ? `no ${wanted}` : "nothing"} on this frame.`]),
   ];
   if (lines.length) notice(lines.join(" "));

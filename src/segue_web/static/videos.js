@@ -1,7 +1,7 @@
-// Several videos: a list with the progress of each, of which one is open at a time.
+// Several videos: a list with the progress of each; a page shows one of them.
 
 import { commits } from "./comments.js";
-import { dialog, make, within, span } from "./dom.js";
+import { dialog, make, span, tick, within } from "./dom.js";
 import { assign, setState, start, switchVideo } from "./edits.js";
 import { ask } from "./link.js";
 import { contribution } from "./people.js";
@@ -14,7 +14,7 @@ import { state } from "./state.js";
  *   import("./people.js").Person[], second?: {annotated: number, people: import("./people.js").Person[]}}} VideoRow
  */
 
-/** Opens another video, after the changes that were made before; all pages load it. */
+/** Show another video in this page, after the changes that were made before. */
 export const openVideo = (/** @type {number} */ number, onward = false, second = false) =>
   void switchVideo(number, onward, second);
 
@@ -28,6 +28,43 @@ const STATES = [
   ["review", "to review"],
   ["done", "done"],
 ];
+
+/** heads of the columns of the list */
+const HEADS = ["Video", "Progress", "State", "Annotator", "Second annotator", "", ""];
+
+/** the part of a video's frames that have masks */
+const share = (/** @type {VideoRow} */ { frames = 0, annotated = 0 }) => annotated / Math.max(1, frames);
+
+/** orders of the list: name, and which of two videos comes first
+ * @type {[string, (a: VideoRow, b: VideoRow) => number][]}
+ */
+const ORDERS = [
+  ["folder", () => 0],
+  ["name", (a, b) => a.name.localeCompare(b.name, undefined, { numeric: true })],
+  ["progress, least first", (a, b) => share(a) - share(b)],
+  ["state", (a, b) => STATES.findIndex(([id]) => id === a.state) - STATES.findIndex(([id]) => id === b.state)],
+  ["annotator", (a, b) => (a.assigned || "\uffff").localeCompare(b.assigned || "\uffff")],
+];
+
+/**
+ * The numbers of the videos that a search leaves, in its order; ``mine``: only those that a person annotates or
+ * reviews. @param {VideoRow[]} videos
+ * @param {{text: string, mine: string, state: string, order: number}} wanted
+ */
+export function listed(videos, { text, mine, state: wanted, order }) {
+  const [, compare] = ORDERS[order];
+  const searched = text.trim().toLowerCase();
+  return videos
+    .map((item, number) => ({ item, number }))
+    .filter(
+      ({ item }) =>
+        item.name.toLowerCase().includes(searched) &&
+        (!mine || item.assigned === mine || item.reviewer === mine) &&
+        (!wanted || item.state === wanted),
+    )
+    .sort((a, b) => compare(a.item, b.item) || a.number - b.number)
+    .map(({ number }) => number);
+}
 
 export async function videosDialog() {
   /** @type {{videos: VideoRow[], open: number} | undefined} */
@@ -58,7 +95,7 @@ export async function videosDialog() {
       [span(item.name, "cut")],
     );
     const about = item.error ? [span(item.error, "failure")] : [meter(item), progressOf(item)];
-    return make("li", { className: here ? "chosen" : "" }, [
+    return make("li", { className: here ? "chosen" : "", "data-video": String(number) }, [
       make("div", { className: "row" }, [button, ...about]),
       make(
         "div",
@@ -76,6 +113,34 @@ export async function videosDialog() {
     box.close();
     void start("export_all", { format: select.value });
   };
+  const search = make("input", {
+    type: "search",
+    placeholder: "Search",
+    "aria-label": "Search the videos",
+    maxLength: 80,
+  });
+  const onlyMine = tick("Only mine", { disabled: !state.user });
+  onlyMine.label.className = "tick";
+  const ofState = make("select", { "aria-label": "Show videos of a state" }, [
+    make("option", { value: "", textContent: "all states" }),
+    ...STATES.map(([value, textContent]) => make("option", { value, textContent })),
+  ]);
+  const sort = make(
+    "select",
+    { "aria-label": "Order of the videos" },
+    ORDERS.map(([textContent], value) => make("option", { value, textContent: `by ${textContent}` })),
+  );
+  const list = make("ul", { className: "videos" }, rows);
+  const arrange = () => {
+    const shown = listed(answer.videos, {
+      text: search.value,
+      mine: onlyMine.box.checked ? state.user : "",
+      state: ofState.value,
+      order: Number(sort.value),
+    });
+    list.replaceChildren(...shown.map((number) => rows[number]));
+  };
+  search.oninput = onlyMine.box.onchange = ofState.onchange = sort.onchange = arrange;
   const box = dialog(`${answer.videos.length} videos`, [
     make("p", {
       className: "quiet",
@@ -83,7 +148,13 @@ export async function videosDialog() {
         ([id, name]) => `${answer.videos.filter((item) => item.state === id).length} ${name}`,
       ).join(", ")}.`,
     }),
-    make("ul", { className: "videos" }, rows),
+    make("div", { className: "row listing" }, [search, onlyMine.label, ofState, sort]),
+    make(
+      "div",
+      { className: "videos-head quiet", "aria-hidden": "true" },
+      HEADS.map((text) => span(text)),
+    ),
+    list,
     make(
       "datalist",
       { id: "persons" },
@@ -94,7 +165,7 @@ export async function videosDialog() {
       make("button", { textContent: "Export all", onclick: run, disabled: !masks || Boolean(state.exporting) }),
     ]),
   ]);
-  box.classList.add("broad");
+  box.classList.add("wide");
   within(box, "[aria-current=true]")?.focus();
 }
 
@@ -154,7 +225,7 @@ function personField(
     type: "search",
     value: seen,
     maxLength: 80,
-    placeholder: role === "person" ? "not assigned" : "no second annotator",
+    placeholder: role === "person" ? "not assigned" : "none",
     "aria-label": `${role === "person" ? "Person" : "Reviewer"} of ${item.name}`,
     autocomplete: "off",
   });

@@ -146,7 +146,19 @@ class Desk:
                 "timeline": self.timeline(), "history": {"undo": self.undo, "redo": None}, "settings": {},
                 "detectors": ["motion"], "running": None, "folder": "p",
                 "schema": self.schema,
-                "formats": [{"id": "coco", "group": "Data sets", "name": "COCO", "text": "one JSON"}],
+                "formats": [
+                    {
+                        "id": name,
+                        "group": "Data sets",
+                        "name": name.upper(),
+                        "text": "one file",
+                        "suffix": "",
+                        "known_only": False,
+                        "opacity": opacity,
+                        "premultiplied": True,
+                    }
+                    for name, opacity in (("coco", "none"), ("exr", "with colours"))
+                ],
                 "revision": self.revision,
             }  # fmt: skip
             known |= {"queue": self.queue, "user": self.user}

@@ -41,6 +41,15 @@ def place_of(page: Any, x: float, y: float) -> tuple[float, float]:
     return left, top
 
 
+def press(page: Any, command: str) -> None:
+    """Press the button of a command, in its menu if it is in one."""
+    button = page.locator(f'[data-command="{command}"]')
+    menu = button.locator("xpath=ancestor::*[@popover]")
+    if menu.count() and not menu.is_visible():
+        page.locator(f'[popovertarget="{menu.get_attribute("id")}"]').click()
+    button.click()
+
+
 @dataclass
 class Server:
     """A `segue annotate` or `segue view` that runs."""
@@ -134,6 +143,7 @@ class Page:
     def export(self, form: str) -> Path:
         self.page.locator('[data-command="exportDialog"]').click()
         self.page.locator(f'[data-format="{form}"]').click()
+        self.page.locator("#export-run").click()
         toast = self.page.locator(".notice.good span").first
         toast.wait_for()
         return Path(toast.inner_text().removeprefix("Exported to "))

@@ -11,8 +11,11 @@ from segue.masks import encode_rle
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.pages.desk import HEIGHT, WIDTH, Desk
 from tests.segue_web.pages.page import playwright
+from tests.segue_web.pages.test_page_display import pixel
 
 pytestmark = needs_chromium
+
+BLACK, WHITE = [0] * 3, [255] * 3
 
 
 def square(x: int, y: int, side: int = 60) -> str:
@@ -144,3 +147,15 @@ def test_the_object_under_the_pointer_is_named_once_where_names_are_drawn(two: D
         }"""
     )
     assert sorted(written) == ["1 Object 1", "2 Object 2"]
+
+
+def test_only_the_selection_is_shown_in_all_views(two: Desk) -> None:
+    first, second = (120, 120), (190, 120)
+    two.page.keyboard.press("Shift+Q")
+    assert [pixel(two, *first), pixel(two, *second)] == [WHITE, WHITE]
+    two.page.keyboard.press("/")
+    assert [pixel(two, *first), pixel(two, *second)] == [WHITE, BLACK]
+    two.page.keyboard.press("2")
+    assert [pixel(two, *first), pixel(two, *second)] == [BLACK, WHITE]
+    two.page.keyboard.press("/")
+    assert [pixel(two, *first), pixel(two, *second)] == [WHITE, WHITE]

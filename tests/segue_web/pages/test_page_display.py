@@ -8,7 +8,7 @@ import pytest
 
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.pages.desk import Desk, progress
-from tests.segue_web.pages.page import becomes, check_accessibility, playwright
+from tests.segue_web.pages.page import becomes, check_accessibility, playwright, press
 
 pytestmark = needs_chromium
 
@@ -174,7 +174,7 @@ def test_what_is_pressed_has_24_pixels(desk: Desk, command: str) -> None:
     assert desk.page.evaluate(SMALL) == []
     if command == "people":
         desk.held = {"people"}
-    desk.page.locator(f'[data-command="{command}"]').click()
+    press(desk.page, command)
     if command == "people":
         desk.answer(desk.next("people"), people=[], changes=[])
     playwright.expect(
@@ -252,7 +252,7 @@ def test_panels_and_dialogs_keep_to_the_rules_of_axe(one: Desk, scheme: str) -> 
         check_accessibility(one.page)
     dialog = one.page.locator("#dialog")
     for command in ("exportDialog", "importDialog", "schemaDialog", "help"):
-        one.page.locator(f'[data-command="{command}"]').click()
+        press(one.page, command)
         playwright.expect(dialog).to_be_visible()
         check_accessibility(one.page)
         one.page.keyboard.press("Escape")

@@ -24,7 +24,8 @@ def test_keys_show_the_matte_the_cut_out_and_the_outlines(one: Desk) -> None:
     masks = pixel(one, *INSIDE)
     one.page.keyboard.press("Shift+Q")
     assert [pixel(one, *INSIDE), pixel(one, *OUTSIDE)] == [WHITE, BLACK]
-    playwright.expect(one.page.locator("#hint")).to_contain_text("Matte (press Shift Q to return")
+    view = one.page.locator('[data-command="display"]')
+    playwright.expect(view).to_have_text("Matte")
     one.page.keyboard.press("Shift+E")
     assert [pixel(one, *INSIDE), pixel(one, *OUTSIDE)] == [FILM, GREEN]
     one.page.keyboard.press("Shift+J")
@@ -85,8 +86,15 @@ def test_hair_has_a_width_in_which_it_is_looked_for(soft: Desk) -> None:
 
 def test_an_export_says_how_cut_outs_are_written(one: Desk) -> None:
     one.page.locator('[data-command="exportDialog"]').click()
-    one.page.get_by_label("Colours of cut-outs").select_option("premultiplied")
-    one.page.get_by_label("Export each object separately").check()
     one.page.locator('[data-format="coco"]').click()
+    colours = one.page.locator("dialog").get_by_label("Colours", exact=True)
+    playwright.expect(colours).to_be_hidden()
+    one.page.locator('[data-format="exr"]').click()
+    playwright.expect(colours).to_have_value("premultiplied")
+    colours.select_option("straight")
+    one.page.get_by_label("Export each object separately").check()
+    playwright.expect(one.page.locator("#export-preview")).to_contain_text("1 frame (0 to 0) of 1 object")
+    one.page.locator("#export-run").click()
     asked = one.next_asked("export")
-    assert (asked["premultiplied"], asked["each"], asked["soft"]) == (True, True, False)
+    assert (asked["premultiplied"], asked["each"], asked["soft"]) == (False, True, False)
+    assert (asked["first"], asked["last"]) == (0, 0), "where the masks are"

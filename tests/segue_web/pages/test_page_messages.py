@@ -19,7 +19,7 @@ from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.conftest import ServeHere
 from tests.segue_web.here import ServerHere
 from tests.segue_web.pages.desk import HEIGHT, WIDTH, Desk
-from tests.segue_web.pages.page import Page, Server, becomes, playwright
+from tests.segue_web.pages.page import Page, Server, becomes, playwright, press
 
 pytestmark = needs_chromium
 
@@ -249,7 +249,7 @@ def test_the_network_of_clicks_is_downloaded_and_used(desk: Desk) -> None:
         desk.send(json.dumps({"event": "prompters", "prompters": known}))
 
     tell(progress=None)
-    desk.page.locator('[data-command="prompterDialog"]').click()
+    press(desk.page, "prompterDialog")
     dialog = desk.page.locator("#dialog")
     dialog.get_by_role("button", name="Download SAM 2 tiny (156 MB)").click()
     asked = desk.next("download_prompter")
@@ -289,7 +289,10 @@ def test_a_search_says_which_detector_took_the_text(desk: Desk) -> None:
     assert (asked["detector"], asked["text"]) == ("motion", "person")
     desk.answer(asked, detector="nanodet", found=[])
 
-    for text in ("motion accepts no text; nanodet searched for “person”", "nanodet found no person"):
+    for text in (
+        "The detector motion accepts no text; nanodet searched for “person”",
+        "nanodet found no person",
+    ):
         playwright.expect(desk.page.locator(".notice")).to_contain_text(text)
 
 

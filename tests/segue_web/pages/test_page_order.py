@@ -143,6 +143,7 @@ def test_an_export_has_the_click_before(desk: Desk) -> None:
     playwright.expect(desk.page.locator("#saved")).to_have_text("Saving …")
     desk.page.locator('[data-command="exportDialog"]').click()
     desk.page.locator('[data-format="coco"]').click()
+    desk.page.locator("#export-run").click()
     desk.settle()
     assert desk.ops("export") == []
     desk.held = set()

@@ -15,7 +15,7 @@ from segue_web.project.project import Project
 from segue_web.video import Video
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.conftest import ServeHere
-from tests.segue_web.pages.page import Page, Server, becomes, playwright, png_of
+from tests.segue_web.pages.page import Page, Server, becomes, playwright, png_of, press
 from tests.segue_web.videos import cut_of_sample, numbered, write_video
 
 pytestmark = needs_chromium
@@ -49,8 +49,6 @@ SCRUB = """places => Promise.all(["playback", "frames", "state"].map((name) => i
   })"""
 """Scrubs over places to the last one; ``window.scrubbed`` becomes its frame and its image."""
 
-PEOPLE = '[data-command="people"]'
-
 
 def test_two_people_comment_resolve_and_ask_before_they_undo_each_other(
     browser: Any, serve_here: ServeHere, video: Path, tmp_path: Path
@@ -64,7 +62,7 @@ def test_two_people_comment_resolve_and_ask_before_they_undo_each_other(
     ben = Page(browser, address)  # a context, and so a browser, of its own
     ben.here("Object 1: corrected by Ann")
     playwright.expect(ben.page.locator(".notice", has_text="stored as Person 2")).to_be_visible()
-    ben.page.locator(PEOPLE).click()
+    press(ben.page, "people")
     ben.page.get_by_label("Your name").fill("Ben")
     ben.page.get_by_label("Your name").press("Enter")
     ben.page.get_by_label("Comment", exact=True).fill("too thin")
@@ -78,10 +76,10 @@ def test_two_people_comment_resolve_and_ask_before_they_undo_each_other(
     ben.key("Escape")
     ben.here("Object 1: corrected by Ann")
 
-    news = ann.page.locator(f"{PEOPLE} .badge")
+    news = ann.page.locator("#news")
     playwright.expect(news).to_have_text("1")
-    playwright.expect(ann.page.get_by_role("button", name="People and comments: 1 new")).to_be_visible()
-    playwright.expect(ben.page.locator(f"{PEOPLE} .badge")).to_be_hidden()
+    playwright.expect(ann.page.get_by_role("button", name="people and comments: 1 new")).to_be_visible()
+    playwright.expect(ben.page.locator("#news")).to_be_hidden()
     assert ann.page.evaluate(MARKED, "--good"), "the comment is marked in the timeline"
     ann.image("comment-marked")
     ann.page.locator("#remarks", has_text="1 open comment here").click()
@@ -102,7 +100,7 @@ def test_two_people_comment_resolve_and_ask_before_they_undo_each_other(
     playwright.expect(ann.page.locator("#remarks")).to_be_visible()
     playwright.expect(ben.page.locator(".notice", has_text="by Ann")).to_be_visible()
     ben.page.reload()
-    ben.page.locator(PEOPLE).click()
+    press(ben.page, "people")
     playwright.expect(ben.page.get_by_label("Your name")).to_have_value("Ben")
     playwright.expect(news).to_be_hidden()
     ben.page.get_by_label("Comment", exact=True).fill("too short")

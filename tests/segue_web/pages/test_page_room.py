@@ -9,7 +9,7 @@ import pytest
 
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.pages.desk import HEIGHT, Desk, progress
-from tests.segue_web.pages.page import becomes, playwright
+from tests.segue_web.pages.page import becomes, playwright, press
 
 pytestmark = needs_chromium
 
@@ -232,10 +232,10 @@ def test_escape_asks_before_it_discards_what_was_typed(one: Desk) -> None:
 
 def test_a_dialog_with_something_typed_asks_before_it_closes(one: Desk) -> None:
     dialog, ask = one.page.locator("#dialog"), one.page.locator("dialog.question")
-    one.page.locator("[data-command=schemaDialog]").click()
+    press(one.page, "schemaDialog")
     one.page.keyboard.press("Escape")
     playwright.expect(dialog).to_be_hidden()
-    one.page.locator("[data-command=schemaDialog]").click()
+    press(one.page, "schemaDialog")
     one.page.get_by_role("button", name="New class").click()
     one.page.keyboard.type("car")
     for _ in range(2):
@@ -341,3 +341,63 @@ def test_no_window_is_too_narrow_for_the_rows_of_buttons(one: Desk) -> None:
         one.page.set_viewport_size({"width": width, "height": 760})
         wide = one.page.evaluate(f"{beyond}.filter(part => part.scrollWidth > innerWidth).length")
         assert not wide, f"at {width} pixels"
+
+
+@pytest.mark.parametrize(("width", "height"), [(768, 1024), (390, 844)])
+def test_a_portrait_window_has_the_film_above_one_row_of_tools_and_the_panels(
+    one: Desk, width: int, height: int
+) -> None:
+    one.page.set_viewport_size({"width": width, "height": height})
+    film, tools, side, foot = (
+        one.page.locator(part).bounding_box() for part in ("#canvas", "#tools", "#side", ".foot")
+    )
+    assert film["width"] == width
+    aspect = one.page.evaluate(
+        "import('./static/state.js').then(({ state: { video } }) => video.width / video.height)"
+    )
+    assert film["height"] < 1.1 * width / aspect + 12, "nothing is empty below the film"
+    assert film["y"] + film["height"] <= tools["y"] + 1 < side["y"] < foot["y"]
+    assert tools["height"] < 60
+    assert side["height"] > 150
+    assert one.page.locator("[data-command=drawer]").is_hidden()
+    playwright.expect(one.page.locator("#objects li")).to_be_visible()
+
+
+def test_menus_open_beside_their_buttons_and_close_by_a_choice(one: Desk) -> None:
+    button, menu = one.page.locator("#mask"), one.page.locator("#mask-menu")
+    button.click()
+    playwright.expect(menu).to_be_visible()
+    playwright.expect(button).to_have_attribute("aria-expanded", "true")
+    box, beside = menu.bounding_box(), button.bounding_box()
+    assert abs(box["y"] + box["height"] + 4 - beside["y"]) < 2, "above it, where there is room"
+    one.page.keyboard.press("Escape")
+    playwright.expect(menu).to_be_hidden()
+    button.click()
+    playwright.expect(menu).to_be_focused()
+    one.page.keyboard.press("ArrowDown")
+    playwright.expect(one.page.locator('[data-command="fillHoles"]')).to_be_focused()
+    one.page.keyboard.press("ArrowUp")
+    playwright.expect(one.page.locator('[data-command="spreadMask"]')).not_to_be_focused()
+    one.page.locator('[data-command="fillHoles"]').click()
+    playwright.expect(menu).to_be_hidden()
+    one.next_asked("clean")
+
+
+def test_a_message_in_a_dialog_covers_none_of_its_buttons(one: Desk) -> None:
+    one.page.locator('[data-command="exportDialog"]').click()
+    one.page.evaluate("import('./static/dom.js').then(({ notice }) => notice('cannot be done', 'bad'))")
+    notice = one.page.locator(".notice")
+    playwright.expect(notice).to_contain_text("Cannot be done")
+    boxes = [one.page.locator(part).bounding_box() for part in ("dialog .icon >> nth=0", "#export-run")]
+    told = notice.bounding_box()
+    for box in boxes:
+        assert box["y"] + box["height"] <= told["y"] or told["y"] + told["height"] <= box["y"]
+
+
+def test_keys_are_searched_in_the_help(one: Desk) -> None:
+    one.page.locator('[data-command="help"]').click()
+    groups = one.page.locator(".keys section")
+    playwright.expect(groups.first).to_contain_text("Tools")
+    one.page.get_by_label("Search the keys").fill("matte")
+    playwright.expect(groups.locator("div:visible")).to_have_count(2)
+    playwright.expect(groups.locator("h3:visible")).to_have_text(["View"])

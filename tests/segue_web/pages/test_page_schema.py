@@ -10,7 +10,7 @@ import pytest
 
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.pages.desk import Desk
-from tests.segue_web.pages.page import becomes, playwright
+from tests.segue_web.pages.page import becomes, playwright, press
 
 pytestmark = needs_chromium
 
@@ -81,7 +81,7 @@ def test_the_key_of_a_class_gives_it_to_the_chosen_object(car: Desk) -> None:
 
 def test_a_schema_is_made_in_the_page_and_kept_as_a_file(car: Desk, tmp_path: Path) -> None:
     page = car.page
-    page.locator('[data-command="schemaDialog"]').click()
+    press(page, "schemaDialog")
     dialog = page.locator("#dialog")
     dialog.get_by_role("button", name="New class", exact=True).click()
     page.keyboard.type("tram")
@@ -108,14 +108,14 @@ def test_a_schema_is_made_in_the_page_and_kept_as_a_file(car: Desk, tmp_path: Pa
     assert [one["name"] for one in schema["classes"]] == ["car", "bus", "tram"]
     assert json.loads(path.read_text()) == schema
 
-    page.locator('[data-command="schemaDialog"]').click()
+    press(page, "schemaDialog")
     dialog.get_by_label("File of a label schema").set_input_files(path)
     playwright.expect(dialog.locator(".classes > li")).to_have_count(3)
 
 
 def test_classes_that_somebody_changed_and_took_back_meanwhile_can_be_saved(car: Desk) -> None:
     page, dialog = car.page, car.page.locator("#dialog")
-    page.locator('[data-command="schemaDialog"]').click()
+    press(page, "schemaDialog")
     dialog.get_by_role("button", name="New class", exact=True).click()
     dialog.get_by_label("Class", exact=True).last.fill("tram")
     car.change(2, 1)  # a change and its undo, both later than the dialog

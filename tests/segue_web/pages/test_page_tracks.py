@@ -8,7 +8,7 @@ import pytest
 
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.pages.desk import Desk
-from tests.segue_web.pages.page import playwright
+from tests.segue_web.pages.page import playwright, press
 
 pytestmark = needs_chromium
 
@@ -32,7 +32,7 @@ def asked(desk: Desk, op: str, *fields: str) -> list[Any]:
 
 def test_buttons_fill_holes_and_remove_specks(two: Desk) -> None:
     for name in ("fillHoles", "removeSpecks"):
-        two.page.locator(f'[data-command="{name}"]').click()
+        press(two.page, name)
     two.next_asked("clean", 1)
     assert [(message["object"], message["frame"], message["what"]) for message in two.asked("clean")] == [
         (1, 0, "holes"),
@@ -53,7 +53,7 @@ def test_a_mask_is_copied_and_pasted_by_keys(two: Desk) -> None:
 
 
 def test_a_mask_is_copied_to_a_range(two: Desk) -> None:
-    two.page.locator('[data-command="spreadMask"]').click()
+    press(two.page, "spreadMask")
     two.page.get_by_label("Last frame").last.fill("5")
     two.page.locator("#dialog button.primary").click()
 
@@ -62,10 +62,10 @@ def test_a_mask_is_copied_to_a_range(two: Desk) -> None:
 
 def test_an_object_is_split_at_the_frame_and_merged_with_another_one(two: Desk) -> None:
     two.page.keyboard.press("ArrowRight")
-    two.page.locator('[data-command="splitObject"]').click()
+    press(two.page, "splitObject")
     assert asked(two, "split", "object", "frame") == [1, 1]
 
-    two.page.locator('[data-command="mergeObject"]').click()
+    press(two.page, "mergeObject")
     two.page.get_by_label("The other object").select_option("2")
     two.page.locator("#dialog button.primary").click()
     assert asked(two, "merge", "object", "into") == [1, 2]

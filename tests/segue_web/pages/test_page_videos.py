@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.conftest import ServeHere
-from tests.segue_web.pages.page import Page, playwright
+from tests.segue_web.pages.page import Page, playwright, press
 from tests.segue_web.videos import numbered, write_video
 
 pytestmark = needs_chromium
@@ -62,13 +62,13 @@ def test_the_network_that_is_chosen_for_clicks_is_that_of_the_next_video_too(
     select = page.page.locator("#dialog").get_by_label("Clicks are answered by")
     page.page.locator("#dialog").wait_for()  # the list of videos
     page.key("Escape")
-    page.page.locator('[data-command="prompterDialog"]').click()
+    press(page.page, "prompterDialog")
     page.check_accessibility()
     select.select_option("segue-prompt-free")
     page.page.locator(".notice.good", has_text="segue-prompt-free").wait_for()
     page.key("Escape")
     page.key("Shift+N")
     playwright.expect(page.page.locator("#video-name")).to_have_text("b")
-    page.page.locator('[data-command="prompterDialog"]').click()
+    press(page.page, "prompterDialog")
     playwright.expect(select).to_have_value("segue-prompt-free")
     assert page.errors == []
