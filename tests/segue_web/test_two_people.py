@@ -295,7 +295,7 @@ class Here(CircleWorker):
             plane, score = await super().ask("click", *arguments)
             return [(plane, score), (np.roll(plane, 9, 1), score / 2)]
         if method == "plane_motion":
-            first, last, _ = arguments
+            _, _, first, last, _, _ = arguments
             return [np.eye(3)] * (last - first), False
         if method == "fit_shape":
             return getattr(self._tools, method)(*arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 
 from segue.errors import FlowError
 from segue.types import Image
-from segue.utils.arrays import Float64Array
+from segue.utils.arrays import BoolArray, Float64Array
 
 MAX_POINTS = 300
 """Points that are followed at once."""
@@ -23,8 +24,8 @@ MAX_ROUND_TRIP = 0.7
 INLIER = 2.5
 """Pixels between a point and where the motion has it."""
 
-CLOSE = 0.4
-"""Pixels between a point and where a motion has it that explains the point."""
+CLOSE, CLOSE_TO_KEY = 0.4, 0.15
+"""Pixels between a point and where a motion that explains it has it, from image to image and from the key."""
 
 MIN_EXPLAINED = 0.9
 """Share of the points of the best motion that a simpler one explains to be taken: perspective that few points
@@ -45,55 +46,175 @@ VIEW, CELLS = 96, 8
 TEXTURE, MAX_DIFFERENCE = 6.0, 30.0
 """Levels of grey: deviation of a cell that tells something, and difference of the means of the same cell."""
 
-MIN_CORRELATION, MIN_SAME = 0.3, 0.4
-"""Correlation of a cell with the first view of it, and share of cells that are the same; else it is lost."""
+MIN_CORRELATION, MIN_SAME, MIN_SAME_ALONE = 0.5, 0.25, 0.6
+"""Correlation of a cell with the first view of it, and share of cells that are the same; else the surface is
+lost. More must be the same where the points of the key are not found."""
+
+AROUND = 16
+"""Pixels around the surface on the key in which its points are looked for."""
+
+MAX_MENDED = 8.0
+"""Pixels by which the points of the key mend the place of a surface at most."""
+
+MIN_SEEN = 0.15
+"""Share of the cells of a view that are seen; else the surface is lost."""
+
+PATCH, ALIKE = 9, 0.8
+"""Side of the patch around a point, in pixels, and its least correlation with that of the key."""
 
 
-def plane_motion(images: Iterable[Image], outline: Float64Array) -> Iterator[Float64Array]:
-    """The motion of what an outline encloses on the first image.
+def plane_motion(
+    images: Iterable[Image],
+    outline: Float64Array,
+    *,
+    covered: Iterable[BoolArray | None] | None = None,
+    key: tuple[Image, BoolArray | None] | None = None,
+    motion: Float64Array | None = None,
+) -> Iterator[Float64Array]:
+    """The motion of what an outline encloses on the image of a key.
+
+    Points are followed from each image to the next one (Lucas-Kanade). Points of the key image are then
+    looked for where that motion has them, and mend it: errors do not add up.
 
     Args:
         images: RGB, (H, W, 3), uint8, one after the other.
-        outline: corners on the first image, (N, 2), x before y.
+        outline: corners on the image of the key, (N, 2), x before y.
+        covered: for each image the pixels of objects in front, (H, W), bool, which are not of the surface;
+            None is none.
+        key: the image of the key, and what covers it; None is the first one.
+        motion: the homography, (3, 3), from the image of the key to the first one; None is none.
 
     Yields:
-        For each image after the first the homography from the first, (3, 3).
+        For each image after the first the homography from the image of the key, (3, 3).
 
     Raises:
-        FlowError: too few points of the plane can be followed any more.
+        FlowError: too little of the plane is seen as on the key, or too few of its points are followed.
     """
-    total = np.eye(3)
+    total = np.eye(3) if motion is None else motion
     previous: np.ndarray | None = None
-    first: np.ndarray | None = None
-    origins = points = np.zeros((0, 2), np.float32)
+    anchor: _Anchor | None = None
+    points = np.zeros((0, 2), np.float32)
     start = 0
-    for image in images:
+    for image, hidden in zip(images, itertools.repeat(None) if covered is None else covered, strict=False):
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        if previous is not None:
-            if len(points) < max(MIN_POINTS, MIN_POINT_SHARE * start):
-                points = _points(previous, cv2.perspectiveTransform(outline[None], total)[0])
-                origins = _projected(points, np.asarray(np.linalg.inv(total), np.float64))
-                start = len(points)
-            points, is_tracked = _followed(previous, grey, points)
-            points, origins = points[is_tracked], origins[is_tracked]
-            fitted = _fitted(origins, points, outline)
-            if fitted is None:
-                raise FlowError("too few points of the surface can be followed")
-            motion, is_inlier = fitted
-            if not _is_steady(outline, total, motion) or not _is_same(first, _view(grey, outline, motion)):
-                raise FlowError("the surface does not look as it did")
-            total = motion
-            points, origins = points[is_inlier], origins[is_inlier]
-            yield total
-        else:
-            first = _view(grey, outline, total)
-        previous = grey
+        if previous is None or anchor is None:
+            first, covers = (image, hidden) if key is None else key
+            anchor = _Anchor(cv2.cvtColor(first, cv2.COLOR_RGB2GRAY), outline, covers)
+            previous, seen = grey, hidden
+            continue
+        if len(points) < max(MIN_POINTS, MIN_POINT_SHARE * start):
+            points = _points(previous, cv2.perspectiveTransform(outline[None], total)[0], seen)
+            start = len(points)
+        places, is_tracked = _followed(previous, grey, points)
+        is_tracked &= ~_inside(hidden, places)
+        here = cv2.perspectiveTransform(outline[None], total)[0]
+        fitted = _fitted(points[is_tracked], places[is_tracked], here)
+        if fitted is None:
+            raise FlowError("too few points of the surface can be followed")
+        step, is_inlier = fitted
+        found, points = step @ total, places[is_tracked][is_inlier]
+        mended = anchor.mended(grey, found, hidden)
+        if mended is not None:  # its points are of the surface; others may be of what comes before it
+            found, points = mended
+            start = len(points)
+        share = MIN_SAME_ALONE if mended is None else MIN_SAME
+        if not _is_steady(outline, total, found) or not anchor.is_same(grey, found, hidden, share):
+            raise FlowError("the surface does not look as it did")
+        total = found
+        yield total
+        previous, seen = grey, hidden
 
 
-def _points(grey: np.ndarray, outline: Float64Array) -> np.ndarray:
-    """Points within an outline that can be told from their neighbours, (N, 2), float32."""
+class _Anchor:
+    """The surface on the image of its key: the part of the image around it, its points and its view."""
+
+    def __init__(self, grey: np.ndarray, outline: Float64Array, hidden: BoolArray | None) -> None:
+        self.outline = outline
+        height, width = grey.shape
+        low = np.clip(np.floor(outline.min(axis=0)) - AROUND, 0, (width - 1, height - 1)).astype(int)
+        high = np.clip(np.ceil(outline.max(axis=0)) + AROUND, low + 1, (width, height)).astype(int)
+        self._low, self._size = low, (int(high[0] - low[0]), int(high[1] - low[1]))
+        self._grey = np.ascontiguousarray(grey[low[1] : high[1], low[0] : high[0]])
+        self._points = _points(grey, outline, hidden)
+        self._view = self._seen(grey, np.eye(3), hidden)
+
+    def _seen(self, grey: np.ndarray, motion: Float64Array, hidden: BoolArray | None) -> np.ndarray:
+        """The view of the surface, NaN where it is covered."""
+        view = _view(grey, self.outline, motion)
+        if hidden is not None:
+            view[_view(hidden.astype(np.uint8) * 255, self.outline, motion) > 0] = np.nan
+        return view
+
+    def mended(
+        self, grey: np.ndarray, motion: Float64Array, hidden: BoolArray | None
+    ) -> tuple[Float64Array, np.ndarray] | None:
+        """The motion that points of the key give, and where these are; None where too few are found."""
+        if len(self._points) < MIN_POINTS:
+            return None
+        shift = np.array([[1, 0, self._low[0]], [0, 1, self._low[1]], [0, 0, 1]], np.float64)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        warped = cv2.warpPerspective(grey, motion @ shift, self._size, flags=flags)
+        low = self._low.astype(np.float32)
+        starts = self._points - low
+        places, is_found = _followed(self._grey, warped, starts)
+        is_found &= np.linalg.norm(places - starts, axis=1) < MAX_MENDED
+        is_found &= _alike(self._grey, warped, starts, places)
+        images = _projected(places + low, motion)
+        is_found &= ~_inside(hidden, images) & _within(images, grey.shape)
+        origins, ends, images = self._points[is_found], places[is_found] + low, images[is_found]
+        if len(origins) < MIN_POINTS:
+            return None
+        fitted = _fitted(origins, ends, self.outline, CLOSE_TO_KEY)
+        if fitted is None or np.count_nonzero(fitted[1]) < MIN_POINTS:
+            return None
+        return motion @ fitted[0], images[fitted[1]]
+
+    def is_same(self, grey: np.ndarray, motion: Float64Array, hidden: BoolArray | None, share: float) -> bool:
+        """Whether enough cells of the surface look as on the key, of those that nothing covers."""
+        return _is_same(self._view, self._seen(grey, motion, hidden), share)
+
+
+def _alike(one: np.ndarray, other: np.ndarray, starts: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Which points look as where they were: the correlation of the patches around them."""
+    size = (PATCH, PATCH)
+    alike = np.zeros(len(starts), np.bool_)
+    for i, (start, place) in enumerate(zip(starts, places, strict=True)):
+        if not (np.isfinite(place).all() and _within(place[None], other.shape)[0]):
+            continue
+        before, after = (
+            cv2.getRectSubPix(image, size, tuple(map(float, at))).astype(np.float32).ravel()
+            for image, at in ((one, start), (other, place))
+        )
+        spread = before.std() * after.std()
+        alike[i] = spread > 1 and np.mean((before - before.mean()) * (after - after.mean())) > ALIKE * spread
+    return alike
+
+
+def _within(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Which points lie in an image."""
+    height, width = shape[:2]
+    inside: np.ndarray = (
+        (points[:, 0] >= 0) & (points[:, 1] >= 0) & (points[:, 0] <= width - 1) & (points[:, 1] <= height - 1)
+    )
+    return inside
+
+
+def _inside(mask: BoolArray | None, points: np.ndarray) -> np.ndarray:
+    """Which points lie on a mask."""
+    if mask is None or not len(points):
+        return np.zeros(len(points), np.bool_)
+    inside = _within(points, mask.shape)
+    x, y = np.round(np.where(inside[:, None], points, 0)).astype(np.int32).T
+    inside[inside] = mask[y, x][inside]
+    return inside
+
+
+def _points(grey: np.ndarray, outline: Float64Array, hidden: BoolArray | None = None) -> np.ndarray:
+    """Points within an outline, not hidden, that can be told from their neighbours, (N, 2), float32."""
     inside = np.zeros(grey.shape, np.uint8)
     cv2.fillPoly(inside, [np.round(outline).astype(np.int32)], 1)
+    if hidden is not None:
+        inside[hidden] = 0
     corners = cv2.goodFeaturesToTrack(grey, MAX_POINTS, 0.005, 4, mask=inside)
     return np.zeros((0, 2), np.float32) if corners is None else np.asarray(corners, np.float32).reshape(-1, 2)
 
@@ -116,7 +237,7 @@ def _followed(previous: np.ndarray, grey: np.ndarray, points: np.ndarray) -> tup
 
 
 def _fitted(
-    origins: np.ndarray, points: np.ndarray, outline: Float64Array
+    origins: np.ndarray, points: np.ndarray, outline: Float64Array, close: float = CLOSE
 ) -> tuple[Float64Array, np.ndarray] | None:
     """The simplest motion that explains the points, from a similarity on, and which points follow it."""
     motions: list[tuple[Float64Array, np.ndarray]] = []
@@ -135,7 +256,7 @@ def _fitted(
             motions.append((matrix, errors))
     if not motions:
         return None
-    counts = [np.count_nonzero(errors < CLOSE) for _, errors in motions]
+    counts = [np.count_nonzero(errors < close) for _, errors in motions]
     place = next(i for i, count in enumerate(counts) if count >= MIN_EXPLAINED * max(counts))
     matrix, errors = motions[place]
     return matrix, errors < INLIER
@@ -188,10 +309,8 @@ def _view(grey: np.ndarray, outline: Float64Array, motion: Float64Array) -> np.n
     return np.where((visible > 0) & (inside > 0), view, np.nan).astype(np.float32)
 
 
-def _is_same(first: np.ndarray | None, view: np.ndarray) -> bool:
-    """Whether enough cells of a view look as they did at first, be the light another one."""
-    if first is None:
-        return True
+def _is_same(first: np.ndarray, view: np.ndarray, share: float) -> bool:
+    """Whether a share of the cells of a view looks as at first, be the light another one."""
     both = np.isfinite(first) & np.isfinite(view)
     if not both.any():
         return False
@@ -208,4 +327,4 @@ def _is_same(first: np.ndarray | None, view: np.ndarray) -> bool:
             is_plain = min(one.std(), other.std()) < TEXTURE
             is_similar = is_plain or np.corrcoef(one, other)[0, 1] > MIN_CORRELATION
             same += bool(is_similar and abs(one.mean() - other.mean()) < MAX_DIFFERENCE)
-    return same >= MIN_SAME * compared
+    return same >= share * compared and compared >= MIN_SEEN * CELLS * CELLS

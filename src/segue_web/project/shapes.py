@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -174,16 +175,17 @@ class ShapeEdits:
         """
         project = self._project
 
-        def start() -> tuple[ShapeKey, int]:
-            _, keyed = self._checked(shape, seen)
+        def start() -> tuple[ShapeKey, int, set[int]]:
+            number, keyed = self._checked(shape, seen)
             following = [index for index in keyed.frames if index > frame]
             end = min([last, self._video.count - 1, frame + MAX_FRAMES, *following[:1]])
             if end <= frame:
                 raise PromptError("set the end of the range to a later frame")
-            return self._key_at(keyed, frame), end
+            ordered = [row["id"] for row in project.objects()]  # from below
+            return self._key_at(keyed, frame), end, {*ordered[ordered.index(number) + 1 :]}
 
-        key, end = await self._run(start)
-        motions, has_failed = await self._motions(flattened(key.array), frame, end)
+        key, end, in_front = await self._run(start)
+        motions, has_failed = await self._motions(flattened(key.array), frame, end, in_front)
         last_frame = frame + len(motions)
         if not motions:
             raise PromptError("nothing here can be tracked; draw the shape around more texture")
@@ -202,19 +204,31 @@ class ShapeEdits:
         await self._run(save)
         return {"last": last_frame, "lost": has_failed}
 
-    async def _motions(self, outline: Float64Array, frame: int, end: int) -> tuple[list[Homography], bool]:
-        """The homographies from a frame to those after it, and whether the surface was lost on the way."""
+    async def _motions(
+        self, outline: Float64Array, frame: int, end: int, in_front: set[int]
+    ) -> tuple[list[Homography], bool]:
+        """The homographies from a frame to those after it, and whether the surface was lost on the way.
+
+        Pixels of objects in front are not of the surface.
+        """
         motions: list[Homography] = []
         total = np.eye(3)
         for first in range(frame, end, CHUNK):
-            corners = np.concatenate([outline, np.zeros((len(outline), 4))], axis=1)
-            here = moved(corners, total.ravel().tolist())[:, :2]
-            chunk, has_failed = await self._worker.ask("plane_motion", first, min(end, first + CHUNK), here)
-            motions += [tuple((motion @ total).ravel().tolist()) for motion in chunk]
+            last = min(end, first + CHUNK)
+            covered = await self._run(partial(self._masks_of, in_front, [frame, *range(first, last + 1)]))
+            chunk, has_failed = await self._worker.ask(
+                "plane_motion", frame, outline, first, last, total, covered
+            )
+            motions += [tuple(motion.ravel().tolist()) for motion in chunk]
             if has_failed:
                 return motions, True
-            total = chunk[-1] @ total
+            total = chunk[-1]
         return motions, False
+
+    def _masks_of(self, objects: set[int], frames: Iterable[int]) -> dict[int, list[str]]:
+        """The masks of objects on frames, run lengths by frame."""
+        masks = {index: self._project.masks(index) for index in frames} if objects else {}
+        return {index: [at[i] for i in objects & at.keys() if at[i]] for index, at in masks.items()}
 
     def merge(self, number: int, into: int) -> None:
         """Make an object and its shapes part of another one, inside :meth:`Store.change`.

@@ -159,16 +159,34 @@ class Tools:
         shape = fitted_shape(((frame, decoded(masks[frame], size)) for frame in sorted(masks)), minimum_iou)
         return shape, shape_ious(shape, masks, size)
 
-    def plane_motion(self, first: int, last: int, outline: Float64Array) -> tuple[list[Float64Array], bool]:
-        """The motion of a plane from a frame to each after it, and whether it was lost on the way."""
+    def plane_motion(
+        self,
+        key: int,
+        outline: Float64Array,
+        first: int,
+        last: int,
+        motion: Float64Array,
+        covered: dict[int, list[str]],
+    ) -> tuple[list[Float64Array], bool]:
+        """The motion of a plane from a key to each frame after ``first``, and whether it was lost on the way.
+
+        ``motion`` is the one to the first frame, and ``covered`` has the run lengths of what lies in front.
+        """
         motions: list[Float64Array] = []
         images = (frame.image for frame in self.video.walk(first, last))
+        hidden = (self._united(covered.get(index, ())) for index in range(first, last + 1))
+        of_key = (self.video.frame(key).image, self._united(covered.get(key, ())))
         try:
-            for motion in plane_motion(images, outline):
-                motions.append(motion)  # those before it is lost stay
+            for found in plane_motion(images, outline, covered=hidden, key=of_key, motion=motion):
+                motions.append(found)  # those before it is lost stay
         except FlowError:
             return motions, True
         return motions, False
+
+    def _united(self, masks: Sequence[str]) -> BoolArray | None:
+        """All pixels of masks, run lengths; None without any."""
+        planes = [decoded(counts, self.video.size) for counts in masks]
+        return np.logical_or.reduce(planes) if planes else None
 
     def load_prompter(self) -> None:
         """Load the network that answers clicks, so that the first one does not wait for it."""
