@@ -483,6 +483,7 @@ class Format(SinkEntry):
         known_only: whether frames without annotation can be left out.
         opacity: whether it holds the opacity of objects, with soft edges: alone or with the colours of the
             frame.
+        bits: bits of the colours that it holds at most.
         premultiplied: whether colours are multiplied by their opacity by default.
         in_place: whether files appear in its folder as they are written, so that a run can be resumed; else
             the folder appears when it is complete.
@@ -498,6 +499,7 @@ class Format(SinkEntry):
     export: str = ""
     known_only: bool = False
     opacity: Literal["none", "alone", "with colours"] = "none"
+    bits: int = 8
     premultiplied: bool = False
     in_place: bool = False
 

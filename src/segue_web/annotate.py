@@ -358,6 +358,7 @@ class AnnotateBackend(Backend):
                     "suffix": about.suffix,
                     "known_only": about.known_only,
                     "opacity": about.opacity,
+                    "bits": about.bits,
                     "premultiplied": about.premultiplied,
                 }
                 for form, about in export_formats().items()

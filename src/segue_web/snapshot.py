@@ -30,7 +30,13 @@ class Snapshot(Labels):
 
     def on(self, video: Video, index: int) -> FrameObjects:
         """The objects of a frame with its image."""
-        return self.at(index, video.time(index), partial(video.frame, index), partial(video.jpeg, index))
+        return self.at(
+            index,
+            video.time(index),
+            partial(video.frame, index),
+            partial(video.jpeg, index),
+            partial(video.deep, index),
+        )
 
     def options(self, video: Video) -> SinkOptions:
         """Options of formats: the video and the objects."""

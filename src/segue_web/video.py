@@ -14,6 +14,7 @@ import numpy as np
 from segue.errors import SourceError
 from segue.formats.frames import frame_name
 from segue.types import Frame, Image
+from segue.utils.arrays import UInt16Array
 from segue.utils.cancel import CancelToken
 from segue.utils.notices import notice
 from segue.video.decoding.damage import DamageError
@@ -59,6 +60,7 @@ class Video:
         self.index = self._reader.index
         self.count, self.fps = self._reader.count, self._reader.fps or DEFAULT_FPS
         self.pixel_aspect, self.sound = self._reader.pixel_aspect, self._reader.sound
+        self.bits = self._reader.bits
         self._times = self._reader.times()
         self.size: tuple[int, int] = self._reader.size or self._image(0).shape[:2]
 
@@ -78,6 +80,22 @@ class Video:
     def frame(self, index: int) -> Frame:
         """A frame by its number."""
         return Frame(index, self.time(self._checked(index)), self._image(index))
+
+    def deep(self, index: int) -> UInt16Array | None:
+        """A frame with all bits of its colours, RGB, (H, W, 3), uint16; None where it has no more than 8.
+
+        Raises:
+            SourceError: there is no such frame, or it cannot be read.
+        """
+        loaded = self._loaded(self._checked(index), None)
+        if loaded.deep is None:
+            return None
+        try:
+            with self._converting:
+                image = loaded.deep()
+        except DamageError as error:
+            raise SourceError(str(error)) from error
+        return image if image.shape[:2] == self.size else None
 
     def jpeg(
         self,
@@ -145,7 +163,8 @@ class Video:
         """How the page shows it: the shape of its pixels, and its times where their distance varies."""
         even = all(abs(time - index / self.fps) <= 0.1 / self.fps for index, time in enumerate(self._times))
         times = None if even else [round(time, 4) for time in self._times]
-        return {**self.describe(), "pixel_aspect": float(self.pixel_aspect), "times": times}
+        about = {"pixel_aspect": float(self.pixel_aspect), "times": times, "bits": self.bits}
+        return {**self.describe(), **about}
 
     def close(self) -> None:
         with self._changed:

@@ -28,7 +28,7 @@ from segue.errors import SegueError
 from segue.formats.files import MAX_BYTES, MAX_ENTRY
 from segue.formats.labels import MAX_OBJECTS
 from segue.formats.reading import read_labels
-from segue.masks import encode_rle, write_index_mask
+from segue.masks import Edge, encode_rle, write_index_mask
 from segue.utils.files import PartialFile
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import Snapshot, export_formats, export_job, remove_unfinished, snapshot
@@ -36,6 +36,7 @@ from segue_web.project.importing import effects
 from segue_web.project.project import FrameAnnotation, Project
 from segue_web.video import Video
 from tests.formats.test_sound import film, heard, pitch, pitch_at
+from tests.needs import needs
 from tests.segue_web.videos import numbered, write_video
 
 FORMATS = export_formats()
@@ -80,6 +81,64 @@ def exported(video: Video, taken: Snapshot, form: str, folder: Path) -> Path:
     assert list(export_job(SimpleNamespace(video=video), taken, form, target)) == list(range(COUNT))
     assert [path.name for path in folder.iterdir()] == [target.name]
     return target
+
+
+@pytest.fixture(scope="module")
+def deep_video(tmp_path_factory: pytest.TempPathFactory) -> Video:
+    """A film of 10 bits, lossless: a dark ramp of which 8 bits have 17 levels."""
+    path = tmp_path_factory.mktemp("deep") / "deep.mkv"
+    height, width = SIZE
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25, width=width, height=height, pix_fmt="yuv420p10le")
+        for _ in range(COUNT):
+            frame = av.VideoFrame(width, height, "yuv420p10le")
+            luma = np.broadcast_to(np.arange(width) + 100, (height, width)).astype("<u2")
+            for plane, values in zip(
+                frame.planes, (luma, np.full((height // 2, width // 2), 512, "<u2")), strict=False
+            ):
+                rows = np.frombuffer(plane, "<u2").reshape(values.shape[0], -1)
+                rows = rows.copy()
+                rows[:, : values.shape[1]] = values
+                plane.update(rows)
+            frame.planes[2].update(bytes(frame.planes[1]))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return Video(path)
+
+
+@pytest.mark.parametrize("is_soft", [False, True])
+@pytest.mark.parametrize("form", ["png16", "exr", "prores"])
+def test_colours_of_deep_films_are_exported_with_their_bits(
+    deep_video: Video, taken: Snapshot, form: str, is_soft: bool, tmp_path: Path
+) -> None:
+    assert deep_video.bits == deep_video.display()["bits"] == 10
+    whole = replace(
+        taken,
+        names={1: "all"},
+        masks={i: lengths(np.ones(SIZE, np.uint8)) for i in range(COUNT)},
+        edges={1: Edge(width=2)} if is_soft else {},
+    )
+    path = exported(deep_video, whole, form, tmp_path)
+    inner = slice(8, -8)
+    if form == "png16":
+        row = cv2.imread(str(next(path.iterdir())), cv2.IMREAD_UNCHANGED)[20, inner, 1] / 65535
+    elif form == "exr":
+        with needs("OpenEXR").File(str(next(path.iterdir())), separate_channels=True) as image:
+            linear = image.channels()["G"].pixels[20, inner].astype(float)
+        row = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    else:
+        with av.open(str(path)) as container:
+            row = next(container.decode(video=0)).to_ndarray(format="rgb48le")[20, inner, 1] / 65535
+    expected = (np.arange(SIZE[1])[inner] + 100 - 64) / (940 - 64)
+    assert len(np.unique(np.round(row * 1023))) > 0.8 * len(row), "no bands"
+    assert np.abs(row - expected).max() < (0.01 if form == "prores" else 0.002)
+    shown = deep_video.frame(0).image[20, inner, 1] / 255
+    assert np.abs(row - shown).max() < 0.012, "as it is shown, but for the bits"
+
+
+def test_a_film_of_8_bits_has_no_further_bits(video: Video) -> None:
+    assert video.bits == 8
+    assert video.deep(0) is None
 
 
 def test_davis(video: Video, taken: Snapshot, masks: np.ndarray, tmp_path: Path) -> None:

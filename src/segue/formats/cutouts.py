@@ -18,10 +18,10 @@ from segue.errors import SinkError
 from segue.formats.base import Writer
 from segue.formats.folders import VIDEOS, FolderWriter
 from segue.formats.frames import FrameObjects, frame_name
-from segue.formats.layers import EdgeOf, as_levels, flattened, layers_of
+from segue.formats.layers import EdgeOf, Levels, as_levels, flattened, layers_of
 from segue.formats.overlay import PRORES, VP9, RgbaImage, transparent_video
 from segue.formats.png import MaskFolderSink, records_of
-from segue.types import Frame, Image, IndexMask, Segmentation
+from segue.types import Frame, IndexMask, Segmentation
 from segue.utils.files import prepare
 from segue.video.decoding.readers import DEFAULT_FPS
 from segue.video.decoding.sound import Sound
@@ -32,10 +32,12 @@ COMPRESSION = 1
 """Level of PNG compression: images of videos are many."""
 
 
-def cut_out(image: Image, mask: IndexMask) -> RgbaImage:
-    """The objects of a mask (H, W) as RGBA (H, W, 4), uint8; the rest is transparent and black."""
-    alpha = (mask > 0).astype(np.uint8)
-    return np.dstack([image * alpha[..., None], alpha * 255])
+def cut_out(image: Levels, mask: IndexMask) -> RgbaImage:
+    """The objects of a mask (H, W) as RGBA (H, W, 4), of the image's type; the rest is transparent, black."""
+    cut = np.zeros((*mask.shape, 4), image.dtype)
+    inside = mask > 0
+    cut[inside, :3], cut[inside, 3] = image[inside], np.iinfo(image.dtype).max
+    return cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,13 @@ class CutOut:
 
     def __call__(self, objects: FrameObjects) -> RgbaImage:
         """The objects of a frame, RGBA, (H, W, 4); all else is transparent and black."""
-        frame = objects.frame
+        frame, is_deep = objects.frame, self.depth is np.uint16
         if self.edge_of is None:  # as it comes of layers, and faster
-            cut = cut_out(frame.image, objects.mask)
-            return cut if self.depth is np.uint8 else cut.astype(np.uint16) * np.uint16(257)
-        layers = layers_of(objects, (), self.edge_of).values()
+            image: Levels = objects.colours if is_deep else frame.image
+            if is_deep and image.dtype == np.uint8:
+                image = image.astype(np.uint16) * np.uint16(257)
+            return cut_out(image, objects.mask)
+        layers = layers_of(objects, (), self.edge_of, deep=is_deep).values()
         return as_levels(flattened(layers, frame.size, premultiplied=self.premultiplied), self.depth)
 
 
@@ -202,6 +206,7 @@ ENTRIES = (
         needs_frames=True,
         only_shows=True,
         title="Cut-out, ProRes 4444",
+        bits=10,
         about="MOV with transparency",
         group=VIDEOS,
         opacity="with colours",
@@ -235,6 +240,7 @@ ENTRIES = (
         lambda path, run: CutOutImagesWriter(path, run, np.uint16),
         needs_frames=True,
         title="Cut-out, 16-bit PNG",
+        bits=16,
         about="images with transparency",
         group=VIDEOS,
         opacity="with colours",

@@ -86,7 +86,9 @@ class ExrWriter(FolderWriter):
     def add(self, objects: FrameObjects) -> None:
         channels: dict[str, Float32Array] = {}
         names = self._layer_names or {i: f"object_{i}" for i in objects.ids}
-        layers = {i: one.linear() for i, one in layers_of(objects, sorted(names), self._edge_of).items()}
+        layers = {
+            i: one.linear() for i, one in layers_of(objects, sorted(names), self._edge_of, deep=True).items()
+        }
         for name, visible in (
             ("", [*layers.values()]),
             *((f"{names[i]}.", [layers[i]]) for i in sorted(names)),
@@ -105,6 +107,7 @@ ENTRIES = (
         ExrWriter,
         needs_frames=True,
         title="Cut-out, OpenEXR",
+        bits=16,
         about="half float, linear, one layer per object",
         group=VIDEOS,
         opacity="with colours",

@@ -14,7 +14,7 @@ import numpy as np
 from segue.errors import ArgumentError
 from segue.masks import Rle, decode_rle, encode_objects, encode_rle, measure, resize_mask
 from segue.types import Frame, IndexMask, ObjectInfo, Segmentation
-from segue.utils.arrays import BoolArray, id_type
+from segue.utils.arrays import BoolArray, UInt8Array, UInt16Array, id_type
 
 Size: TypeAlias = "tuple[int, int] | Callable[[], tuple[int, int] | None] | None"
 """Output height and width of a sink, or a function that gives them at the first result; None keeps the
@@ -36,6 +36,7 @@ class FrameObjects:
         attributes: attributes of each object on this frame, by id; those of check boxes are bool.
         frame: gives the frame with its image, for formats with images.
         jpeg: gives the image as a JPEG file; by default it is encoded from ``frame``.
+        deep: gives the image with more than 8 bits, RGB, (H, W, 3), uint16, or None.
 
     Attributes:
         index: index of the frame, from 0.
@@ -59,12 +60,13 @@ class FrameObjects:
         attributes: Mapping[int, Mapping[str, str | bool]] | None = None,
         frame: Callable[[], Frame] | None = None,
         jpeg: Callable[[], bytes] | None = None,
+        deep: Callable[[], UInt16Array | None] | None = None,
     ) -> None:
         self.index, self.time = index, time
         self.attributes = attributes or {}
         self._masks, self._size = masks, size
         self._labels, self._scores = labels or {}, scores or {}
-        self._frame, self._jpeg = frame, jpeg
+        self._frame, self._jpeg, self._deep = frame, jpeg, deep
 
     @classmethod
     def of_result(
@@ -144,6 +146,12 @@ class FrameObjects:
         if self._frame is None:
             raise ArgumentError("frame: this format has images; give the video")
         return self._frame()
+
+    @cached_property
+    def colours(self) -> UInt8Array | UInt16Array:
+        """The image with all bits that are known of it, RGB, (H, W, 3), uint8 or uint16."""
+        deep = None if self._deep is None else self._deep()
+        return self.frame.image if deep is None else deep
 
     def jpeg(self) -> bytes:
         """The image of the frame as a JPEG file."""

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from segue.formats.frames import FrameObjects
 from segue.masks.edges import Edge, Window, pure_colours, soft_masks
-from segue.types import Image
 from segue.utils.arrays import Float32Array
 
 EdgeOf = Callable[[int], Edge]
@@ -30,11 +29,12 @@ class Layer:
     alpha: Float32Array  # (h, w), from 0 to 1
 
     @classmethod
-    def of(cls, image: Image, window: Window, alpha: Float32Array, *, pure: bool) -> Layer:
+    def of(cls, image: Levels, window: Window, alpha: Float32Array, *, pure: bool) -> Layer:
         """The layer of an opacity in an RGB image; ``pure`` colours are those of the object alone."""
+        colours = image[window] / np.iinfo(image.dtype).max
         if pure and alpha.any():
-            return cls(window, pure_colours(image[window], alpha), alpha)
-        return cls(window, np.asarray(image[window] / 255, np.float32), alpha)
+            return cls(window, pure_colours(colours, alpha), alpha)
+        return cls(window, np.asarray(colours, np.float32), alpha)
 
     def linear(self) -> Layer:
         """The same layer with colours that are in proportion to light, by the curve of sRGB."""
@@ -57,14 +57,21 @@ def flattened(layers: Iterable[Layer], size: tuple[int, int], *, premultiplied: 
     return flat
 
 
-def layers_of(objects: FrameObjects, numbers: Iterable[int], edge_of: EdgeOf) -> dict[int, Layer]:
-    """The layers of a frame, from below; objects that it does not show are empty."""
+def layers_of(
+    objects: FrameObjects, numbers: Iterable[int], edge_of: EdgeOf, *, deep: bool = False
+) -> dict[int, Layer]:
+    """The layers of a frame, from below; objects that it does not show are empty.
+
+    ``deep`` colours have all bits of the video.
+    """
     planes, nothing = dict(objects.planes()), np.zeros(objects.size, np.bool_)
     order = [*planes, *(i for i in numbers if i not in planes)]
     image, edges = objects.frame.image, [edge_of(i) for i in order]
+    colours = objects.colours if deep else image
     soft = soft_masks([planes.get(i, nothing) for i in order], edges, image)
     return {
-        i: Layer.of(image, *each, pure=edge.detail) for i, edge, each in zip(order, edges, soft, strict=True)
+        i: Layer.of(colours, *each, pure=edge.detail)
+        for i, edge, each in zip(order, edges, soft, strict=True)
     }
 
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from segue.errors import ArgumentError, MissingExtraError
-from segue.utils.arrays import BoolArray, Float32Array, Image
+from segue.utils.arrays import BoolArray, Float32Array, Float64Array, Image
 from segue.utils.extras import missing_packages
 
 MAX_PIXELS = 200.0
@@ -179,13 +179,13 @@ def soft_masks(
     return parts[::-1]
 
 
-def pure_colours(image: Image, alpha: Float32Array) -> Float32Array:
-    """The colours of an object without what shines through, (H, W, 3), float32 from 0 to 1."""
+def pure_colours(colours: Float64Array, alpha: Float32Array) -> Float32Array:
+    """The colours of an object without what shines through, (H, W, 3), float32, all from 0 to 1."""
     check_matting()
     import pymatting  # an extra
 
-    colours = pymatting.estimate_foreground_ml(np.asarray(image, np.float64) / 255, alpha.astype(np.float64))
-    return np.asarray(np.clip(colours, 0, 1), np.float32)
+    pure = pymatting.estimate_foreground_ml(np.asarray(colours, np.float64), alpha.astype(np.float64))
+    return np.asarray(np.clip(pure, 0, 1), np.float32)
 
 
 def _window(mask: BoolArray, reach: int) -> Window:

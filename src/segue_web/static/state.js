@@ -7,7 +7,7 @@ import { Store } from "./store.js";
 /**
  * @typedef {{grow: number, width: number, feather: number, detail: boolean}} Edge
  * @typedef {{name: string, width: number, height: number, frames: number, fps: number, pixel_aspect: number,
- *   times: number[] | null, number?: number}} Video
+ *   times: number[] | null, bits?: number, number?: number}} Video
  * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean, category?: string, group?:
  *   string,
  *   attributes?: Record<string, string>, frame_attributes?: Record<string, Record<string, string>>, fixed?: string,
@@ -117,7 +117,7 @@ class State extends Store {
   videos = [];
   /** what the project can be exported to
    * @type {{id: string, group: string, name: string, text: string, suffix: string, known_only: boolean,
-   *   opacity: string, premultiplied: boolean}[]}
+   *   opacity: string, bits: number, premultiplied: boolean}[]}
    */
   formats = [];
   /** endings of files that can be imported @type {string[]} */

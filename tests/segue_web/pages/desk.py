@@ -155,6 +155,7 @@ class Desk:
                         "suffix": "",
                         "known_only": False,
                         "opacity": opacity,
+                        "bits": 8,
                         "premultiplied": True,
                     }
                     for name, opacity in (("coco", "none"), ("exr", "with colours"))

@@ -24,6 +24,7 @@ from av.video.stream import VideoStream
 from segue.errors import SourceError
 from segue.masks.files import check_pixels
 from segue.types import Image
+from segue.utils.arrays import UInt16Array
 from segue.video.decoding.content import kind_of_content
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.hdr import to_sdr
@@ -361,6 +362,22 @@ def to_rgb(item: Decoded, where: str, scale: Range | None = None) -> Image:
     return image if item.matrix is None else turn_upright(image, item.matrix)
 
 
+def colour_bits(item: Decoded) -> int:
+    """Bits of the colours that :func:`to_deep_rgb` gives of a frame; 8 where :func:`to_rgb` gives all."""
+    if item.frame is None or item.transfer in (PQ, HLG) or item.frame.format.has_palette:
+        return 8
+    return min(max((int(component.bits) for component in item.frame.format.components), default=8), 16)
+
+
+def to_deep_rgb(item: Decoded, where: str) -> UInt16Array:
+    """Upright image of a decoded frame of more than 8 bits, RGB (H, W, 3), uint16: 65535 is white."""
+    if item.frame is None:
+        raise DamageError(f"{where} is damaged")
+    check_pixels(item.frame.height, item.frame.width, where)
+    image = np.asarray(item.frame.to_ndarray(format="rgb48le", **ONE_THREAD), np.uint16)
+    return image if item.matrix is None else turn_upright(image, item.matrix)
+
+
 def needs_range(item: Decoded) -> bool:
     """Whether a frame has more than 8 bits without a usual range of values, as grey and RGB have."""
     return item.frame is not None and item.transfer not in (PQ, HLG) and deep_bits(item.frame) > 0
@@ -416,7 +433,7 @@ def display_matrix(frame: VideoFrame) -> DisplayMatrix | None:
     return None
 
 
-def turn_upright(image: npt.NDArray[np.uint8], matrix: DisplayMatrix) -> Image:
+def turn_upright(image: npt.NDArray[Any], matrix: DisplayMatrix) -> npt.NDArray[Any]:
     """Apply a display matrix to the nearest multiple of 90 degrees, mirroring included."""
     (a, b), (c, d) = matrix[:2, :2].astype(np.int64).tolist()
     if abs(b) + abs(c) > abs(a) + abs(d):

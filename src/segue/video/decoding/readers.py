@@ -16,7 +16,7 @@ from PIL import Image as PillowImage
 from segue.errors import SourceError
 from segue.masks.files import MAX_PIXELS, check_pixels
 from segue.types import Frame, Image, SupportsArray
-from segue.utils.arrays import as_array
+from segue.utils.arrays import UInt16Array, as_array
 from segue.utils.cancel import CancelToken
 from segue.utils.inputs import check_choice, kind_of
 from segue.utils.notices import warn_caller
@@ -35,6 +35,7 @@ class SourceImage:
     index: int  # position in the source, from 0
     time: float  # seconds from the start of the source
     load: Callable[[], Image]  # RGB, (H, W, 3), uint8, or DamageError; valid until the next image
+    deep: Callable[[], UInt16Array] | None = None  # the same with all bits of its colours; 65535 is white
 
 
 class FrameIndexWarning(UserWarning):
@@ -90,6 +91,7 @@ class Reader:
         pixel_aspect: width of a pixel by its height; images are stored, and masks made, without regard to it.
         sound: the sound of a video file, None without.
         begin: time of the first image; None where only that image tells.
+        bits: bits of the colours of images that are loaded with all of them.
         turns: quarter turns, counterclockwise, that metadata of the source add to its images.
         polls: images a second that an address of single images is asked for; None asks it once.
         needed: frames a second that are taken of a stream; None takes all.
@@ -112,6 +114,7 @@ class Reader:
     works_ahead: bool = True
     pixel_aspect: Fraction = Fraction(1)
     sound: Sound | None = None
+    bits: int = 8
     turns: int = 0
     begin: float | None = 0.0
     polls: float | None = None

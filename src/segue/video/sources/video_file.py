@@ -27,6 +27,7 @@ from segue.video.decoding.decode import (
     Clock,
     Decoded,
     EntryPoint,
+    colour_bits,
     decode,
     describe,
     frame_rate,
@@ -36,6 +37,7 @@ from segue.video.decoding.decode import (
     pixel_aspect,
     promised_end,
     range_of_values,
+    to_deep_rgb,
     to_rgb,
     turned_by,
     video_stream,
@@ -74,6 +76,7 @@ class VideoFileReader(Reader):
             aspect = pixel_aspect(stream)
             self.sound = Sound.of(path, container, first.time)
         self.size = to_rgb(first, self.where).shape[:2]
+        self.bits = colour_bits(first)
         self.turns = turned_by(first.matrix)
         self.pixel_aspect = 1 / aspect if self.turns % 2 else aspect
         self._scale: Range | None = None
@@ -82,6 +85,7 @@ class VideoFileReader(Reader):
                 self._scale = range_of_values(container)
         if self._scale is not None:
             notice(f"{self.where}: {self._scale}")
+            self.bits = 8  # they are stretched
 
     def _restart(self) -> None:
         """Have no open file; a fork leaves that of its parent alone."""
@@ -143,10 +147,10 @@ class VideoFileReader(Reader):
         self._check(index)
         with self._turn(lambda: self._cursor_to(index)) as cursor:
             item = cursor.item(index, cancel or CancelToken())
+        where = f"{self.where}: frame {index}"
+        deep = partial(to_deep_rgb, item, where) if self.bits > 8 else None
         return SourceImage(
-            index,
-            float(self.index.times[index]),
-            partial(to_rgb, item, f"{self.where}: frame {index}", self._scale),
+            index, float(self.index.times[index]), partial(to_rgb, item, where, self._scale), deep
         )
 
     @contextmanager
