@@ -426,8 +426,40 @@ def test_the_masks_that_a_click_may_mean_are_shown_without_being_saved(tmp_path:
         assert len({*found["masks"]}) == len(found["scores"]) == 2
         assert backend.project.last_change("frame", 0).revision == seen
         ask("stroke", frame=1, object=1, add=True, path=[(2, 2)], width=3, seen=0)
-        with pytest.raises(PromptError, match="click once"):
+        with pytest.raises(PromptError, match="with clicks has alternatives"):
             ask("candidates", frame=1, object=1, seen=backend.project.last_change("frame", 1).revision)
+
+
+def test_a_correction_has_the_whole_object_anew_as_other_readings(sensitive: Path, tmp_path: Path) -> None:
+    page = ClickedPage(sensitive, tmp_path / "p")
+    square = np.zeros((48, 64), np.bool_)
+    square[16:34, 14:30] = True
+    with page.backend.project.change("tracking"):
+        page.backend.project.put(
+            0, {page.backend.project.add_object(): (square, FrameAnnotation("tracked", 0.6))}
+        )
+    corrected = page.click((34, 20, True))
+    assert not np.array_equal(corrected, square)
+
+    def readings() -> list[str]:
+        seen = page.backend.project.last_change("frame", 0).revision
+        return list(page.ask("candidates", object=1, seen=seen)["masks"])
+
+    shown = readings()
+    assert shown[0] == page.backend.project.masks(0)[1]
+    assert len({*shown}) == len(shown) >= 2
+    passed = [page.backend.project.masks(0)[1]]
+    for place in [*range(1, len(shown)), 0]:
+        answer = page.ask("candidate", **page.about)
+        assert answer["place"] == place
+        passed.append(page.backend.project.masks(0)[1])
+        assert readings() == shown, "they stay the same while another one is shown"
+    assert passed == [*shown, shown[0]]
+    assert page.backend.project.correction(0, 1).points == ((34.0, 20.0, True),), "the click stays"
+    for _ in passed[1:]:
+        asyncio.run(page.backend.handle(request("undo")))
+    assert page.backend.project.masks(0)[1] == passed[0]
+    page.backend.close()
 
 
 def clicks(backend: AnnotateBackend, ask: Ask, frame: int, *points: tuple[float, float, bool]) -> Any:

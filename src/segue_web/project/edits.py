@@ -59,6 +59,9 @@ class Edits:
 
     def __init__(self, video: Video, project: Project, run: Run, worker: Worker) -> None:
         self._video, self._project, self._run, self._worker = video, project, run, worker
+        self._last_readings: tuple[tuple[int, int, Correction], list[tuple[BoolArray, float]]] | None = (
+            None  # of the correction that was asked for last
+        )
 
     async def click(
         self,
@@ -118,29 +121,25 @@ class Edits:
         )
         return reply | ({"replaced": areas} if areas else {})
 
-    async def candidate(self, frame: Index, object: Number | None, seen: Revision) -> dict[str, Any]:
-        """Give an object of one click the next mask that the click may mean; after the last, the first.
+    async def candidate(self, frame: Index, object: Number, seen: Revision) -> dict[str, Any]:
+        """Give an object the next mask that its clicks may mean; after the last, the first.
 
         Returns its ``place`` from 0 on, and the IoU to be expected of all of them: ``scores``.
         """
-        correction = await self._run(lambda: self._single_click(frame, object, seen))
-        prompts = ImagePrompts(points=[correction.points[0][:2]])
-        candidates: list[tuple[BoolArray, float]] = await self._worker.ask("candidates", frame, prompts)
+        correction, candidates = await self._readings(frame, object, seen)
         scores = [score for _, score in candidates]
         if len(candidates) < 2:
             return {"object": object, "place": 0, "scores": scores}
 
         def give() -> dict[str, Any]:
-            assert object is not None
             visible_mask = self._project.plane(frame, object)
-            correction = self._project.correction(frame, object) or Correction()
             paint = Paint(
                 *(self._project.decoded(frame, counts) for counts in (correction.on, correction.off))
             )
             shared = [iou(visible_mask, paint.over(plane)) for plane, _ in candidates]
             place = (int(np.argmax(shared)) + 1) % len(candidates)
             plane, score = candidates[place]
-            prompts = correction.points, None, False
+            prompts = correction.points, correction.box, correction.mends
             reply = self._give(
                 frame,
                 object,
@@ -156,27 +155,43 @@ class Edits:
         return reply
 
     async def candidates(self, frame: Index, object: Number, seen: Revision) -> dict[str, Any]:
-        """The masks that the one click of an object may mean, to be shown and not saved; the best first."""
-        correction = await self._run(lambda: self._single_click(frame, object, seen))
-        prompts = ImagePrompts(points=[correction.points[0][:2]])
-        candidates: list[tuple[BoolArray, float]] = await self._worker.ask("candidates", frame, prompts)
+        """The masks that the clicks of an object may mean, to be shown and not saved; the best first."""
+        _, candidates = await self._readings(frame, object, seen)
         return {
             "masks": [_runs(plane) for plane, _ in candidates],
             "scores": [score for _, score in candidates],
         }
 
-    def _single_click(self, frame: int, number: int | None, revision: int) -> Correction:
-        """See that one click has made the mask of an object."""
-        self._project.check_edit(frame, revision, number)
-        correction = (None if number is None else self._project.correction(frame, number)) or Correction()
-        if (
-            len(correction.points) != 1
-            or not correction.points[0][2]
-            or correction.box is not None
-            or correction.mends
-        ):
-            raise PromptError("only a mask from a single click has alternatives; click once on a new object")
-        return correction
+    async def _readings(
+        self, frame: int, number: int, revision: int
+    ) -> tuple[Correction, list[tuple[BoolArray, float]]]:
+        """What a person said of an object, and the masks that it may mean, each with the IoU to be expected.
+
+        One click on a new object has candidates. A corrected mask has what its clicks mean of the whole
+        object; its readings stay the same while another one of them is shown.
+        """
+
+        def read() -> tuple[Correction, BoolArray, float]:
+            self._project.check_edit(frame, revision, number)
+            correction = self._project.correction(frame, number) or Correction()
+            if not correction.points:
+                raise PromptError("only a mask with clicks has alternatives; click on the object first")
+            return correction, self._project.plane(frame, number), self._project.marks(frame)[number].score
+
+        correction, plane, score = await self._run(read)
+        on, off = (
+            [(x, y) for x, y, inside in correction.points if inside is wanted] for wanted in (True, False)
+        )
+        if len(on) == 1 and not off and correction.box is None and not correction.mends:
+            found = await self._worker.ask("candidates", frame, ImagePrompts(points=on))
+            return correction, found
+        known = self._last_readings
+        if known is None or known[0] != (frame, number, correction):
+            prompts = ImagePrompts(correction.box, on, off)
+            answers = await self._worker.ask("readings", frame, plane, prompts)
+            readings = [(mask, score if each is None else each) for mask, each in answers]
+            self._last_readings = known = (frame, number, correction), readings
+        return correction, known[1]
 
     def _corrected_by(
         self, frame: int, number: int | None, revision: int, points: list[Click], box: Box | None

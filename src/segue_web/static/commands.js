@@ -259,11 +259,11 @@ export const commands = {
     },
   },
   candidate: {
-    name: "Next alternative mask of the click",
+    name: "Next alternative mask of the clicks: for a correction, the whole object anew",
     text: "Other reading",
     icon: "candidate",
     keys: "shift+M",
-    can: () => editable() && (state.pending > 0 || state.clickedOnce),
+    can: () => editable() && (state.pending > 0 || state.hasReadings),
     run: () => void nextCandidate(),
   },
   fillHoles: {

@@ -99,7 +99,7 @@ export async function nextCandidate() {
   if (!answer) return;
   const { object, place, scores } = answer;
   if (scores.length < 2) {
-    notice("This click has no alternative mask. Click on missing parts; right-click on areas outside the object.");
+    notice("These clicks have no alternative mask. Click on missing parts; right-click on areas outside the object.");
     return;
   }
   state.candidate = { frame, object, mask: state.frameData.get(frame)?.masks[object] ?? "", place, scores };
@@ -111,7 +111,7 @@ export async function outlineCandidates() {
   const { frame, object, current } = state;
   if (object === null) return;
   const mask = current?.masks[object];
-  if (!state.editable || !mask || !state.clickedOnce || state.loading || state.running || state.others?.mask === mask)
+  if (!state.editable || !mask || !state.hasReadings || state.loading || state.running || state.others?.mask === mask)
     return;
   /** @type {{frame: number, object: number, mask: string, masks: string[]}} */
   const others = { frame, object, mask, masks: [] };

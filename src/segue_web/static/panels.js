@@ -261,7 +261,7 @@ function showHere() {
 function showDoubt(/** @type {import("./state.js").FrameAnnotation | undefined} */ mark) {
   const doubtful = state.mode === "annotate" && Boolean(mark && isDoubtful(mark, Number(state.settings.threshold)));
   element("doubtful").hidden = !doubtful;
-  const readings = state.clickedOnce
+  const readings = state.hasReadings
     ? [make("button", { textContent: "Next alternative (Shift M)", onclick: () => void nextCandidate() })]
     : [];
   fill(element("doubtful"), [doubtful, readings.length], () => [

@@ -424,13 +424,9 @@ class State extends Store {
     return isSafe ? { colour: safeColour(id - 1), fixed: "Colour for the colour-blind" } : { colour, fixed: "" };
   }
 
-  /** whether the selected object's mask on this frame comes from a single click */
-  get clickedOnce() {
-    const { points, box } = (this.object === null ? null : this.current?.prompts[this.object]) ?? {
-      points: [],
-      box: null,
-    };
-    return points.length === 1 && points[0][2] && !box;
+  /** whether the selected object's mask on this frame has clicks, which may mean another mask */
+  get hasReadings() {
+    return this.object !== null && Boolean(this.current?.prompts[this.object]?.points.length);
   }
 
   /** the selected objects: one, or those of a group */

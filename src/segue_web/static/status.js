@@ -87,7 +87,7 @@ function candidateHint() {
     return "";
   const { place, scores } = candidate;
   const others = scores.map((score, i) => (i === place ? `[${score.toFixed(2)}]` : score.toFixed(2))).join(", ");
-  return `Mask ${place + 1} of ${scores.length} for this click; estimated IoU of each: ${others}. Shift M shows the next one; Z undoes.`;
+  return `Mask ${place + 1} of ${scores.length} for the clicks; estimated IoU of each: ${others}. Shift M shows the next one; Z undoes.`;
 }
 
 function showToolKey(/** @type {HTMLButtonElement} */ item) {
