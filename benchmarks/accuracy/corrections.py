@@ -11,7 +11,8 @@ stcn-lite follows the objects of each video from the mask of the first frame; of
 val count. Of the frames whose mask is wrong, ``--frames`` of each object are clicked, evenly chosen. A
 click is ideal: the deepest pixel of the largest error against the truth. Ways to answer it: ``correct``,
 which is :func:`segue.prompts.correct` and what :class:`segue.PointPrompt` does; ``saved``, the same without
-the probability of the tracker, as in the page; ``anew``, the whole answer of the prompter. A mask is worse
+the probability of the tracker, as in the page; ``anew``, the whole answer of the prompter; ``chosen``, as
+saved, and then the best of the readings that the page offers (Shift M). A mask is worse
 where its J is more than .005 below that before the clicks. Kinds of errors: a ``border`` is thin beside the
 object; what is deeper is a part ``lost``, or a neighbour ``taken``. With ``--every N`` the tracker sees every
 Nth frame alone, and loses more.
@@ -50,6 +51,7 @@ from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.datasets.davis import Sequence as Video
 from segue.models.base import TrackNetwork
 from segue.prompts import ImagePrompter, ImagePrompts, MakePrompter, correct, find_prompter
+from segue.prompts.correction import readings
 from segue.sessions import TrackSession
 from segue.types import Image, IndexMask, MaskPrompt, PointPrompt, Prompt
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
@@ -104,7 +106,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", action="append", required=True, help="folder of videos as DAVIS has them")
     parser.add_argument("--videos", help="only these, separated by commas")
-    parser.add_argument("--ways", default="correct", help="of correct, saved and anew")
+    parser.add_argument("--ways", default="correct", help="of correct, saved, anew and chosen")
     parser.add_argument("--prompter", default="segue-prompt", help="its name, or a file of weights")
     parser.add_argument("--network", default="stcn-lite", help="that tracks")
     parser.add_argument("--frames", type=int, default=8, help="most frames of an object")
@@ -158,7 +160,7 @@ def main() -> int:
     ]
     make = find_prompter(arguments.prompter, device="cpu")
     for name in arguments.ways.split(","):
-        outcomes = [replayed(make, WAYS[name], case) for case in cases]
+        outcomes = [replayed(make, WAYS[name], case, chooses=name == "chosen") for case in cases]
         if arguments.list:
             for each in outcomes:
                 print(f"{each.name} {each.kind}: " + " ".join(f"{value:.3f}" for value in each.reached))
@@ -259,8 +261,8 @@ def overlap(found: BoolArray, truth: UInt8Array) -> float:
     return float((found & inside).sum() / union) if union else 1.0
 
 
-def replayed(make: MakePrompter, way: Way, case: Case) -> Outcome:
-    """Click the largest error as often as there are clicks."""
+def replayed(make: MakePrompter, way: Way, case: Case, *, chooses: bool = False) -> Outcome:
+    """Click the largest error as often as there are clicks; who ``chooses`` takes the best reading."""
     rng = np.random.default_rng(zlib.crc32(case.name.encode()))
     prompter, mask = make(case.image), case.tracked
     clicks: list[Click] = []
@@ -274,6 +276,11 @@ def replayed(make: MakePrompter, way: Way, case: Case) -> Outcome:
         kind = kind or kind_of_error(error, missing, (x, y), case.truth)
         clicks.append((float(x), float(y), missing))
         mask = way(prompter, mask, clicks)
+        if chooses:
+            on, off = ([(x, y) for x, y, inside in clicks if inside is wanted] for wanted in (True, False))
+            others = readings(prompter, mask > 0.5, ImagePrompts(None, on, off))
+            offered = [mask, *(each.mask.astype(np.float32) for each in others)]
+            mask = max(offered, key=lambda each: overlap(each > 0.5, case.truth))
         reached.append(overlap(mask > 0.5, case.truth))
     return Outcome(case.name, case.group, kind, tuple(reached))
 
@@ -595,7 +602,7 @@ def saved(prompter: ImagePrompter, mask: Float32Array, clicks: Sequence[Click]) 
     return correct(prompter, mask > 0.5, clicks).mask.astype(np.float32)
 
 
-WAYS: dict[str, Way] = {"correct": corrected, "saved": saved, "anew": anew}
+WAYS: dict[str, Way] = {"correct": corrected, "saved": saved, "anew": anew, "chosen": saved}
 
 
 def report(outcomes: Sequence[Outcome]) -> None:

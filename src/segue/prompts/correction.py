@@ -20,6 +20,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.masks import measure
+from segue.masks.measure import iou
 from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction, as_image_prompter
 from segue.types import Box, Point
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
@@ -42,6 +44,9 @@ MIN_DEPTH = 0.1
 
 MIN_COVERED = 0.9  # share of a mask that lies in a detected object, so that it is a part of it
 MAX_SHARED, MAX_INSIDE = 0.3, 0.5  # shares of the mask in another object, and of that in the mask, at most
+SAME = 0.98
+"""IoU from which on two readings of a correction are one."""
+
 MIN_CENTRAL = 0.8
 """Distance of a click to the outline of a region, as a share of the largest one, in the middle of it."""
 
@@ -370,3 +375,26 @@ def _mean(predictions: Sequence[MaskPrediction], size: tuple[int, ...]) -> tuple
 def _log_odds(probability: Float32Array, minimum: float = MIN_PROBABILITY) -> Float32Array:
     clipped = np.clip(probability, minimum, 1 - minimum)
     return np.asarray(np.log(clipped / (1 - clipped)), np.float32)
+
+
+def readings(prompter: ImagePrompter, mask: BoolArray, prompts: ImagePrompts) -> list[MaskPrediction]:
+    """Other masks that the prompts of a corrected mask may mean: the whole object anew.
+
+    Args:
+        prompter: of the image.
+        mask: the corrected mask, (H, W), bool.
+        prompts: all clicks on it, and its box; without one it is that of the mask.
+
+    Returns:
+        Up to two answers that differ from the mask and each other: to the box, the clicks and the mask, and
+        to the box and the clicks alone.
+    """
+    extents = measure(mask.astype(np.uint8))
+    box = extents[1].box if prompts.box is None and 1 in extents else prompts.box
+    found: list[MaskPrediction] = []
+    for previous in (mask, None):
+        answer = prompter.answer(replace(prompts, box=box, mask=previous))
+        known = [mask, *(each.mask for each in found)]
+        if answer.mask.any() and all(iou(answer.mask, each) < SAME for each in known):
+            found.append(answer)
+    return found

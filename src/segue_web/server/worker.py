@@ -13,7 +13,7 @@ import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -25,9 +25,8 @@ import numpy as np
 from segue.errors import FlowError, OutOfMemoryError, SegueError, memory_errors
 from segue.flow.plane import plane_motion
 from segue.formats.labels import decoded
-from segue.masks import Edge, encode_rle, measure
+from segue.masks import Edge, encode_rle
 from segue.masks.edges import Window, soft_masks
-from segue.masks.measure import iou
 from segue.masks.splines import KeyedShape, fitted_shape, shape_ious
 from segue.prompts import (
     Click,
@@ -38,7 +37,7 @@ from segue.prompts import (
     correct,
     find_prompter,
 )
-from segue.prompts.correction import ClickHistory, as_levels, from_levels
+from segue.prompts.correction import ClickHistory, as_levels, from_levels, readings
 from segue.prompts.motion import MotionPrompter
 from segue.prompts.phrases import parse_phrases
 from segue.registry import DETECTORS
@@ -64,9 +63,6 @@ KEPT_BYTES = 48 << 20
 
 KEPT_FRAMES = 4
 """Frames whose features are kept for further clicks."""
-
-SAME = 0.98
-"""IoU from which on two readings of a correction are one."""
 
 KEPT_DETECTORS = 6
 """Detectors that stay loaded, one for each text too."""
@@ -255,19 +251,12 @@ class Tools:
     def readings(
         self, index: int, mask: BoolArray, prompts: ImagePrompts
     ) -> list[tuple[BoolArray, float | None]]:
-        """A corrected mask (H, W), and others that its clicks may mean, each with the IoU to be expected.
+        """A corrected mask (H, W), and others that its prompts may mean, each with the IoU to be expected.
 
-        The others are the whole object anew, from the box around the mask and all clicks: with the mask as
-        the previous one, and without. The first one has its score already.
+        The first one has its score already.
         """
-        box = measure(mask.astype(np.uint8))[1].box if mask.any() else prompts.box
-        others = [replace(prompts, box=box, mask=mask), replace(prompts, box=box, mask=None)]
-        found: list[tuple[BoolArray, float | None]] = [(mask, None)]
-        for asked in others:
-            answer = self.prompter(index).answer(asked)
-            if answer.mask.any() and all(iou(answer.mask, plane) < SAME for plane, _ in found):
-                found.append((answer.mask, _iou(answer)))
-        return found
+        others = readings(self.prompter(index), mask, prompts)
+        return [(mask, None), *((answer.mask, _iou(answer)) for answer in others)]
 
     def _kept(
         self, index: int, answer: MaskPrediction, *, is_recalled: bool = True
