@@ -658,6 +658,9 @@ class Prompt:
     corrects: ClassVar[bool] = False
     """Whether it corrects the existing mask of its object instead of replacing it."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", arrays.check_id(self.id))
+
     @property
     def replaces(self) -> bool:
         """Whether the whole existing mask of its object may change; otherwise only the corrected regions."""
@@ -723,6 +726,10 @@ class MaskPrompt(Prompt):
     iou: Annotated[float, Interval(ge=0, le=1)] | None = None
     digest: str | None = field(default=None, kw_only=True)
     kind: Literal["mask"] = field(default="mask", kw_only=True, repr=False)
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.id, Integral) and self.id == 0):
+            Prompt.__post_init__(self)
 
     def __eq__(self, other: object) -> Any:
         if isinstance(other, MaskPrompt) and type(self.mask) is not type(other.mask):
@@ -790,6 +797,7 @@ class BoxPrompt(Prompt):
         ) -> None: ...
 
     def __post_init__(self) -> None:
+        Prompt.__post_init__(self)
         object.__setattr__(self, "box", _plain(self.box))
 
     def to_image(self, marks: Marks) -> Marks:
@@ -832,6 +840,7 @@ class PointPrompt(Prompt):
         ) -> None: ...
 
     def __post_init__(self) -> None:
+        Prompt.__post_init__(self)
         for name in ("positive", "negative"):
             points = _plain(getattr(self, name))
             single = isinstance(points, tuple) and len(points) == 2 and not any(map(_has_items, points))
@@ -881,6 +890,7 @@ class ScribblePrompt(Prompt):
         ) -> None: ...
 
     def __post_init__(self) -> None:
+        Prompt.__post_init__(self)
         object.__setattr__(self, "strokes", _plain(self.strokes))
 
     @property
@@ -900,9 +910,6 @@ class RemovePrompt(Prompt):
     """From this frame on, the object with this id is no longer tracked."""
 
     kind: Literal["remove"] = field(default="remove", kw_only=True, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "id", arrays.check_id(self.id))
 
 
 AnyPrompt: TypeAlias = MaskPrompt | BoxPrompt | PointPrompt | ScribblePrompt | RemovePrompt

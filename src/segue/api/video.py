@@ -33,6 +33,7 @@ from segue.types import (
 )
 from segue.utils.arrays import in_rgb
 from segue.utils.inputs import kind_of
+from segue.utils.keywords import suggests_names
 from segue.video import Source
 from segue.video.sources.given import SourceLike
 from segue.weights import Prepared
@@ -91,6 +92,7 @@ class Video(ResultTables, AbstractContextManager["Video"]):
 
     SECOND_THREAD = "video: another thread uses it; give each thread a video of its own, or a lock"
 
+    @suggests_names
     def __init__(
         self,
         source: Source | SourceLike,
@@ -174,6 +176,7 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         """Indices of the frames that have prompts, ascending."""
         return self._session.prompted
 
+    @suggests_names
     @one_thread_at_a_time
     def add(
         self,
@@ -285,6 +288,7 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         begin, end = (None if index is None else self._checked(index) for index in (start, stop))
         return self._steps(map(self._result, self._session.propagate(begin, end)))
 
+    @suggests_names
     def save(
         self,
         path: str | Path,

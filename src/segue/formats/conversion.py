@@ -22,6 +22,7 @@ from segue.masks.values import MAX_ID
 from segue.registry import FORMATS
 from segue.utils.files import locked
 from segue.utils.inputs import user_path
+from segue.utils.keywords import suggests_names
 from segue.video.sources.images import is_source
 from segue.video.sources.kinds import is_image
 
@@ -48,6 +49,7 @@ class Converted:
     left_out: Mapping[str, int]
 
 
+@suggests_names
 def convert(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],

@@ -20,6 +20,7 @@ from segue.formats.text import first_problem
 from segue.formats.videos import LabelledVideo
 from segue.registry import FORMATS, Format
 from segue.utils.inputs import first_line, user_path
+from segue.utils.keywords import suggests_names
 from segue.utils.naming import first_few
 
 RECORD = "job.json"
@@ -29,6 +30,7 @@ RESULT_FORMATS = ("masks", "cdnet", "ytvis.json", "coco.json")
 """Results of segue in the folder of a video, in the order of search."""
 
 
+@suggests_names
 def read_labels(
     path: str | os.PathLike[str], video: Frames | str | os.PathLike[str], name: str | None = None
 ) -> Labels:

@@ -62,6 +62,7 @@ from segue.types import (
 from segue.utils.arrays import Float32Array, id_type, in_rgb
 from segue.utils.devices import to_cpu
 from segue.utils.inputs import kind_of
+from segue.utils.keywords import suggests_names
 from segue.utils.lazy import LazyCallable
 from segue.utils.notices import warn_caller
 from segue.video.decoding.readers import Colour, FrameLike, as_frame
@@ -122,6 +123,7 @@ class TrackSession(Checkpointable, Session):
     _added: list[Prompt | str | Sequence[str]] = checkpointed(list, later=True)  # for the next frame
     state_types = PROMPTS
 
+    @suggests_names
     def __init__(
         self,
         network: str | TrackNetwork | Prepared[TrackNetwork],
@@ -200,6 +202,7 @@ class TrackSession(Checkpointable, Session):
             self._crowd.places = {i: each for i, each in self._crowd.places.items() if i not in ids}
         self._object_info = {i: info for i, info in self._object_info.items() if i not in ids}
 
+    @suggests_names
     @one_thread_at_a_time
     @torch.inference_mode()
     def step(
