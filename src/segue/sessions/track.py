@@ -266,7 +266,8 @@ class TrackSession(Checkpointable, Session):
             if not resolved.whole:
                 return result
             whole = {i: encode_rle(plane.cpu().numpy())["counts"] for i, plane in resolved.whole.items()}
-            return replace(result, _whole=whole)
+            objects = (replace(item, whole=whole.get(item.id)) for item in result.objects)
+            return replace(result, objects=tuple(objects))
 
     def _resolved(
         self,
