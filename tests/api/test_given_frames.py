@@ -200,3 +200,39 @@ def test_classes_are_named_or_numbered() -> None:
         assert rules.classes == {"person", "car"}
     with pytest.raises(ArgumentError, match="names or numbers"):
         segue.detector("nanodet", classes=[True])
+
+
+def test_a_mask_of_one_object_has_the_id_of_the_call(lite: STCNLite) -> None:
+    """As in ``add_new_mask(frame_idx, obj_id, mask)`` of SAM 2."""
+    one = MASKS[0] == 2
+    for mask in (one, one.astype(np.uint8), np.uint8(255) * one, 2 * one.astype(np.int64)):
+        video = segue.Video(FRAMES, model=lite)
+        np.testing.assert_array_equal(video.add(0, mask, id=3).mask == 3, one)
+        np.testing.assert_array_equal(video.add(1, masks=mask, id=4).mask == 4, one)
+        assert video.add(2, boxes=np.array([[1, 1, 30, 30]]), id=5).ids == (3, 4, 5)
+        session = segue.TrackSession(lite)
+        session.add(mask, id=3)
+        assert session.step(FRAMES[0]).ids == (3,)
+    with pytest.raises(PromptError, match="id: 3, but these prompts are of the objects 1, 2"):
+        video.add(0, MASKS[0], id=3)
+    with pytest.raises(
+        PromptError, match="id: 3, but these prompts are of the objects 1; leave out id, or give one object"
+    ):
+        video.add(0, masks={1: one}, id=3)
+
+
+def test_propagation_gives_the_prompted_frame_first_as_sam_2_does(lite: STCNLite) -> None:
+    video = segue.Video(FRAMES, model=lite)
+    video.add(1, MASKS[1])
+    results = list(video.propagate())
+    assert [result.index for result in results] == [1, 2, 3, 0]
+    np.testing.assert_array_equal(results[0].mask, MASKS[1])
+    assert [result.index for result in video.propagate(1, 0)] == [1, 0]
+
+
+def test_boxes_name_what_ultralytics_calls_otherwise(lite: STCNLite) -> None:
+    boxes = next(iter(segue.track(FRAMES, MASKS[0], model=lite))).boxes
+    for theirs, ours in {"id": "ids", "conf": "scores", "cls": "classes"}.items():
+        with pytest.raises(AttributeError, match=f"no '{theirs}'; it is called {ours} here"):
+            getattr(boxes, theirs)
+    assert not hasattr(boxes, "shape")

@@ -195,7 +195,7 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         Args:
             frame: index of the frame.
             prompts: an index mask (H, W), a path, or prompts, as for the first frame in :func:`segue.track`.
-            id: object of ``box``, points and strokes.
+            id: object of ``box``, points, strokes and a single mask.
             text: phrases to detect on the frame, such as ``"person, red car"``. A detection without a mask
                 becomes an object with the next free id and the phrase as its label.
             arguments: prompts by their kinds, see :class:`segue.prompt_inputs.PromptArguments`.
@@ -257,11 +257,11 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         """Track the objects through the video, from the frames that have prompts.
 
         Without ``start`` and ``stop``, each object is tracked from its first prompt to the end of the video,
-        and then backwards to its beginning. An object that was corrected after it was tracked is tracked from
-        each corrected frame to the next prompted frames in both directions. Masks whose prompts have not
-        changed stay as they are and take no time. With ``start`` and ``stop``, only frames between them
-        change. Prompted frames on the way, and the 24 nearest other prompted frames, are memory before the
-        first frame is tracked.
+        and then backwards to its beginning. The result of the prompted frame comes first. An object that was
+        corrected after it was tracked is tracked from each corrected frame to the next prompted frames in
+        both directions. Masks whose prompts have not changed stay as they are and take no time. With
+        ``start`` and ``stop``, only frames between them change. Prompted frames on the way, and the 24
+        nearest other prompted frames, are memory before the first frame is tracked.
 
         On frames that were tracked before, the corrected region moves along the optical flow. Masks change
         only in connected regions that touch it, if the tracker is at least as confident there. On frames

@@ -194,6 +194,9 @@ UNNAMED = "object"
 """Class of an object without a label, as in files."""
 
 
+_OF_ULTRALYTICS = {"id": "ids", "conf": "scores", "cls": "classes", "data": "xyxy"}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Boxes:
     """The N visible objects of a result, by ascending id.
@@ -212,6 +215,12 @@ class Boxes:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __getattr__(self, name: str) -> Any:
+        """Name the attribute that stands for one of ultralytics."""
+        same = _OF_ULTRALYTICS.get(name)
+        hint = f"; it is called {same} here" if same else ""
+        raise AttributeError(f"Boxes have no {name!r}{hint}", name=name, obj=self)
 
     @property
     def xywh(self) -> Float32Array:

@@ -141,7 +141,7 @@ class Layer:
         """Track the next frame."""
         conditioning = self.conditioning.get(frame.index)
         if conditioning is not None and conditioning.removed:
-            self.session.forget(conditioning.removed)
+            self.session.remove(conditioning.removed)
         visible = conditioning if conditioning is not None and conditioning.is_visible else None
         if visible is not None:
             result = add_conditioning_frame(self.session, frame, visible)

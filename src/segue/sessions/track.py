@@ -187,7 +187,7 @@ class TrackSession(Checkpointable, Session):
 
     @one_thread_at_a_time
     @torch.inference_mode()
-    def forget(self, ids: int | Iterable[int]) -> None:
+    def remove(self, ids: int | Iterable[int]) -> None:
         """Stop tracking objects; a prompt for one of them on the next frame starts a new track.
 
         Args:
@@ -197,7 +197,7 @@ class TrackSession(Checkpointable, Session):
             PromptError: an id is not a whole number from 1 on; the session is unchanged.
         """
         ids = check_ids(ids)
-        with self.changing("forgetting objects"):
+        with self.changing("removing objects"):
             self.tracker.forget(ids)
             self._crowd.places = {i: each for i, each in self._crowd.places.items() if i not in ids}
         self._object_info = {i: info for i, info in self._object_info.items() if i not in ids}
@@ -326,7 +326,7 @@ class TrackSession(Checkpointable, Session):
 
         Args:
             prompts: prompts as for :meth:`step`.
-            id: object of ``box``, points and strokes.
+            id: object of ``box``, points, strokes and a single mask.
             text: phrases to detect on the next frame.
             arguments: prompts by their kinds, see :class:`segue.prompt_inputs.PromptArguments`; points of a
                 tracked object correct its mask.
