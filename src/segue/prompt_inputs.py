@@ -394,7 +394,7 @@ def collect_prompts(
         for index, value in prompts.items():
             collected += (replace(item, frame=index) for item in as_prompts(value, f"prompts[{index}]"))
     elif prompts is not None:
-        collected = _of_object(as_prompts(prompts), prompts, id)
+        collected = [*_of_object(as_prompts(prompts), prompts, id)]
     if not collected and needed:
         raise PromptError(
             "prompts: say what to follow, for example masks={1: mask}, box=(x0, y0, x1, y1), "
@@ -404,7 +404,7 @@ def collect_prompts(
 
 
 def _of_object(prompts: Sequence[Prompt], value: Any, id: int) -> Sequence[Prompt]:
-    """The prompts of a value for the object ``id``, which is that of a single mask or box; 1 changes nothing."""
+    """Prompts of a value for the object ``id``, that of a single mask or box; 1 has no effect."""
     if id == 1:
         return prompts
     if is_mask_like(value) and len(prompts) == 1:

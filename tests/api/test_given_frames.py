@@ -209,15 +209,14 @@ def test_a_mask_of_one_object_has_the_id_of_the_call(lite: STCNLite) -> None:
         video = segue.Video(FRAMES, model=lite)
         np.testing.assert_array_equal(video.add(0, mask, id=3).mask == 3, one)
         np.testing.assert_array_equal(video.add(1, masks=mask, id=4).mask == 4, one)
-        assert video.add(2, boxes=np.array([[1, 1, 30, 30]]), id=5).ids == (3, 4, 5)
+        video.add(2, boxes=np.array([[1, 1, 30, 30]]), id=5)
+        assert video.ids == (3, 4, 5)
         session = segue.TrackSession(lite)
         session.add(mask, id=3)
         assert session.step(FRAMES[0]).ids == (3,)
     with pytest.raises(PromptError, match="id: 3, but these prompts are of the objects 1, 2"):
         video.add(0, MASKS[0], id=3)
-    with pytest.raises(
-        PromptError, match="id: 3, but these prompts are of the objects 1; leave out id, or give one object"
-    ):
+    with pytest.raises(PromptError, match="of the objects 1; leave out id, or give one object"):
         video.add(0, masks={1: one}, id=3)
 
 
