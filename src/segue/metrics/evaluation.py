@@ -140,8 +140,8 @@ class SequenceResults:
             ) from None
         return mask if only is None or not is_white(mask) else np.where(mask > 0, only, 0)
 
-    def unused(self, frames: Collection[str]) -> list[str]:
-        """Names of results that no frame of the sequence has, by their own names."""
+    def extra_results(self, frames: Collection[str]) -> list[str]:
+        """Return the names of results whose frame is not in the data set."""
         if self.results is None or self.called:
             return []
         return [name for name in self.results.names(self.sequence) if name not in frames]
