@@ -369,19 +369,21 @@ def collect_prompts(
 
     ``prompts`` is for the first frame what :func:`as_prompts` takes, or has it by frame index; the others are
     for the first frame, as :func:`segue.track` has them. ``size`` is height and width of the frames, which
-    polygons need. ``box``, points and strokes are of the object ``id``; where it has a mask to
+    polygons need. ``box``, points, strokes and a single mask are of the object ``id``; where it has a mask to
     correct, all points may be beside it. Only where prompts are ``needed``, none is an error.
     """
-    first: list[Prompt] = [] if box is None else [BoxPrompt(check_id(id), as_box(box, "box"))]
+    id = check_id(id)
+    first: list[Prompt] = [] if box is None else [BoxPrompt(id, as_box(box, "box"))]
     if boxes is not None:
-        first += (BoxPrompt(i, as_box(each, f"boxes[{i}]")) for i, each in _by_id(boxes, "boxes"))
+        each_box = [BoxPrompt(i, as_box(each, f"boxes[{i}]")) for i, each in _by_id(boxes, "boxes")]
+        first += _of_object(each_box, boxes, id)
     if masks is not None:
-        first += _masks(masks, size)
+        first += _of_object(_masks(masks, size), masks, id)
     if scribble is not None:
-        first.append(ScribblePrompt(check_id(id), as_strokes(scribble, "scribble")))
+        first.append(ScribblePrompt(id, as_strokes(scribble, "scribble")))
         corrects = True
     if points is not None or (corrects and negative is not None):
-        first += _point_prompts(points, labels, negative, check_id(id), corrects)
+        first += _point_prompts(points, labels, negative, id, corrects)
     elif negative is not None or labels is not None:
         raise PromptError(f"{'labels' if negative is None else 'negative'} goes with points; give points")
     if prompts is not None and first:
@@ -392,13 +394,28 @@ def collect_prompts(
         for index, value in prompts.items():
             collected += (replace(item, frame=index) for item in as_prompts(value, f"prompts[{index}]"))
     elif prompts is not None:
-        collected = as_prompts(prompts)
+        collected = [*_of_object(as_prompts(prompts), prompts, id)]
     if not collected and needed:
         raise PromptError(
             "prompts: say what to follow, for example masks={1: mask}, box=(x0, y0, x1, y1), "
             "points=[(x, y)], text='person' or Auto()"
         )
     return collected
+
+
+def _of_object(prompts: Sequence[Prompt], value: Any, id: int) -> Sequence[Prompt]:
+    """Prompts of a value for the object ``id``, that of a single mask or box; 1 has no effect."""
+    if id == 1:
+        return prompts
+    if is_mask_like(value) and len(prompts) == 1:
+        return [replace(prompts[0], id=id)]
+    ids = sorted({prompt.id for prompt in prompts})
+    if ids not in ([], [id]):
+        raise PromptError(
+            f"id: {id}, but these prompts are of the objects {', '.join(map(str, ids))}; leave out id, or "
+            "give one object"
+        )
+    return prompts
 
 
 def _point_prompts(points: Any, labels: Any, negative: Any, id: int, corrects: bool) -> list[PointPrompt]:

@@ -162,8 +162,10 @@ class ObjectInfo:
         score: quality of the mask, in [0, 1]; 0 if the object is not visible. In tracking, it is the
             network's prediction (SAM 2) or the expected IoU with the ground truth, see
             :func:`segue.sessions.track.expected_overlap`.
-        box: tight ``(x0, y0, x1, y1)`` around the mask, or None if the object is not visible.
-        area: number of pixels.
+        box: tight ``(x0, y0, x1, y1)`` around the visible part, or None if the object is not visible.
+        area: number of visible pixels.
+        whole: COCO's run lengths (``counts``) of the whole mask, if one was given or stored. It counts more
+            than maps, and is not compared.
     """
 
     id: int
@@ -171,11 +173,23 @@ class ObjectInfo:
     score: float = 1.0
     box: Box | None = None
     area: int = 0
+    whole: str | None = field(default=None, repr=False, compare=False)
 
     @property
     def needs_attention(self) -> bool:
         """Whether a person should review this mask of a track: it is visible, and its score is low."""
         return 0 < self.score < ATTENTION_BELOW
+
+
+def visible_in(mask: IndexMask, objects: Iterable[ObjectInfo]) -> tuple[ObjectInfo, ...]:
+    """Objects with their boxes and areas in an index mask (H, W); the score of a hidden object is 0."""
+    extents = _MEASURE(mask)
+    return tuple(
+        replace(item, box=extents[item.id].box, area=extents[item.id].area)
+        if item.id in extents
+        else replace(item, score=0.0, box=None, area=0)
+        for item in objects
+    )
 
 
 MANY = 5
@@ -225,7 +239,8 @@ class Segmentation:
         time: time stamp of the frame in seconds.
         mask: index mask, (H, W), uint8 or uint16; 0 is background.
         objects: all objects tracked on this frame, visible or not, in the order of the probability channels.
-            Like ``mask``, their boxes and areas describe the visible part.
+            Like ``mask``, their boxes and areas describe the visible part. An object also has its whole mask,
+            if one was given or stored.
     """
 
     index: int
@@ -239,9 +254,6 @@ class Segmentation:
     _image: Callable[[int], Image] | None = field(default=None, repr=False, compare=False)
     _unsure: npt.NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
     """See :func:`segue.masks.unsure`."""
-    _whole: Mapping[int, str] = field(default_factory=dict, repr=False, compare=False)
-    """Run lengths of whole masks by id, for objects of which a mask was given or stored; they count more than
-    maps."""
 
     __eq__ = same_values
 
@@ -403,7 +415,7 @@ class Segmentation:
         objects are not tracked separately, as in foreground, these are the log-odds of ``probabilities``.
         """
         maps = self._probabilities
-        if self._whole or not self._are_mapped:
+        if not self._are_mapped:
             return self._logits_of(range(len(self.objects)))
         return maps.logits() if isinstance(maps, ObjectMaps) else log_odds(self.probabilities[1:])
 
@@ -418,34 +430,36 @@ class Segmentation:
 
     def _masks_of(self, places: Sequence[int]) -> npt.NDArray[np.bool_]:
         """The masks of :attr:`masks` of the objects at some places, (k, H, W)."""
-        ids = np.array([self.objects[place].id for place in places], np.int64)
-        visible = np.asarray(self.mask[None] == ids[:, None, None])
+        items = [self.objects[place] for place in places]
+        visible = np.asarray(self.mask[None] == np.array([item.id for item in items])[:, None, None])
         maps = self._probabilities
         mapped = (maps.ids or ()) if isinstance(maps, ObjectMaps) else ()
-        rows = [row for row, i in enumerate(ids) if i in mapped and i not in self._whole]
+        rows = [row for row, item in enumerate(items) if item.whole is None and item.id in mapped]
         if rows:
             visible[rows] |= self._logits_of([places[row] for row in rows]) > 0
-        for plane, i in zip(visible, ids.tolist(), strict=True):
-            if i in self._whole:
-                plane |= self._whole_mask(i)
+        for plane, item in zip(visible, items, strict=True):
+            if item.whole is not None:
+                plane |= self._whole_mask(item)
         return visible
 
     @property
     def _are_mapped(self) -> bool:
-        """Whether maps, if there are any, are of exactly these objects."""
+        """Whether the maps, if there are any, hold for all objects."""
         maps = self._probabilities
-        return not isinstance(maps, ObjectMaps) or maps.ids == self.ids
+        if isinstance(maps, ObjectMaps) and maps.ids != self.ids:
+            return False
+        return all(item.whole is None for item in self.objects)
 
     def _logits_of(self, places: Sequence[int]) -> npt.NDArray[np.float32]:
         """Log-odds of the objects at some places, (k, H, W), which have the signs of :attr:`logits`."""
         maps = self._probabilities
-        if not self._whole and self._are_mapped:
+        if self._are_mapped:
             if isinstance(maps, ObjectMaps) and maps.rows is not None and len(places) < len(self.objects):
                 return maps.rows(places)
             return self.logits[list(places)]
-        ids = [self.objects[place].id for place in places]
+        items = [self.objects[place] for place in places]
         mapped = (maps.ids or ()) if isinstance(maps, ObjectMaps) else ()
-        computed = [i for i in ids if i in mapped and i not in self._whole]
+        computed = [item.id for item in items if item.whole is None and item.id in mapped]
         rows: Iterable[npt.NDArray[np.float32]] = ()
         if computed:
             assert isinstance(maps, ObjectMaps)
@@ -453,17 +467,17 @@ class Segmentation:
             is_part = len(indices) < len(mapped)
             rows = maps.rows(indices) if maps.rows is not None and is_part else maps.logits()[indices]
         next_row = iter(rows)
-        logits = np.empty((len(ids), *self.mask.shape), np.float32)
-        for logit, i in zip(logits, ids, strict=True):
-            logit[:] = next(next_row) if i in computed else log_odds(self._whole_mask(i).astype(np.float32))
+        logits = np.empty((len(items), *self.mask.shape), np.float32)
+        for logit, item in zip(logits, items, strict=True):
+            is_computed = item.id in computed
+            logit[:] = next(next_row) if is_computed else log_odds(self._whole_mask(item).astype(np.float32))
         return logits
 
-    def _whole_mask(self, id: int) -> npt.NDArray[np.bool_]:
+    def _whole_mask(self, item: ObjectInfo) -> npt.NDArray[np.bool_]:
         """The mask (H, W) of an object as it was given or stored, otherwise its pixels in the index mask."""
-        counts = self._whole.get(id)
-        if counts is None:
-            return np.asarray(self.mask == id)
-        return np.asarray(_DECODE_RLE({"size": list(self.mask.shape), "counts": counts}))
+        if item.whole is None:
+            return np.asarray(self.mask == item.id)
+        return np.asarray(_DECODE_RLE({"size": list(self.mask.shape), "counts": item.whole}))
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -481,11 +495,13 @@ class Segmentation:
 
         Masks are those in ``mask``. If a detector, a file or a person gave an object, its mask is whole.
         """
-        labels, extents = {item.id: item.label for item in self.objects}, _MEASURE(self.mask)
-        ids = sorted({*extents, *(self._whole.keys() & labels.keys())})
+        items, extents = {item.id: item for item in self.objects}, _MEASURE(self.mask)
+        whole = {item.id for item in self.objects if item.whole is not None}
+        ids = sorted({*extents, *whole})
         check_count(len(ids))
-        prompts = [MaskPrompt(i, self._whole_mask(i), label=labels.get(i)) for i in ids]
-        if not self._whole:
+        shown = [items.get(i) or ObjectInfo(i) for i in ids]
+        prompts = [MaskPrompt(item.id, self._whole_mask(item), label=item.label) for item in shown]
+        if not whole:
             return prompts
         areas = {item.id: np.count_nonzero(item.mask) for item in prompts}
         shares = {i: (extents[i].area if i in extents else 0) / area for i, area in areas.items() if area}
@@ -493,8 +509,8 @@ class Segmentation:
 
     @classmethod
     def _of(cls, composed: Composed, index: int, time: float) -> Segmentation:
-        mask, rows, whole = composed
-        return cls(index, time, mask, tuple(ObjectInfo(*row) for row in rows), _whole=whole)
+        mask, rows = composed
+        return cls(index, time, mask, tuple(ObjectInfo(*row) for row in rows))
 
     @classmethod
     def from_coco(
@@ -658,6 +674,9 @@ class Prompt:
     corrects: ClassVar[bool] = False
     """Whether it corrects the existing mask of its object instead of replacing it."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", arrays.check_id(self.id))
+
     @property
     def replaces(self) -> bool:
         """Whether the whole existing mask of its object may change; otherwise only the corrected regions."""
@@ -723,6 +742,10 @@ class MaskPrompt(Prompt):
     iou: Annotated[float, Interval(ge=0, le=1)] | None = None
     digest: str | None = field(default=None, kw_only=True)
     kind: Literal["mask"] = field(default="mask", kw_only=True, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.id != 0:  # the values of a mask file are ids
+            Prompt.__post_init__(self)
 
     def __eq__(self, other: object) -> Any:
         if isinstance(other, MaskPrompt) and type(self.mask) is not type(other.mask):
@@ -790,6 +813,7 @@ class BoxPrompt(Prompt):
         ) -> None: ...
 
     def __post_init__(self) -> None:
+        Prompt.__post_init__(self)
         object.__setattr__(self, "box", _plain(self.box))
 
     def to_image(self, marks: Marks) -> Marks:
@@ -832,6 +856,7 @@ class PointPrompt(Prompt):
         ) -> None: ...
 
     def __post_init__(self) -> None:
+        Prompt.__post_init__(self)
         for name in ("positive", "negative"):
             points = _plain(getattr(self, name))
             single = isinstance(points, tuple) and len(points) == 2 and not any(map(_has_items, points))
@@ -881,6 +906,7 @@ class ScribblePrompt(Prompt):
         ) -> None: ...
 
     def __post_init__(self) -> None:
+        Prompt.__post_init__(self)
         object.__setattr__(self, "strokes", _plain(self.strokes))
 
     @property
@@ -900,9 +926,6 @@ class RemovePrompt(Prompt):
     """From this frame on, the object with this id is no longer tracked."""
 
     kind: Literal["remove"] = field(default="remove", kw_only=True, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "id", arrays.check_id(self.id))
 
 
 AnyPrompt: TypeAlias = MaskPrompt | BoxPrompt | PointPrompt | ScribblePrompt | RemovePrompt

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from segue.datasets.foreground.isd import TILTS
 from segue_papers.tables import SIZE, Table, TableRow, Training
 
 MEASURES = {"F": "F", "recall": "Re", "precision": "Pr", "PWC": "PWC"}
@@ -22,6 +23,9 @@ AS_IS_256 = ("--without", "align,rain", "--short-side", "256")
 
 AS_SHIPPED = ("--without", "", "--short-side", "240")
 """Videos as segue shows them to its own networks."""
+
+ISD_LIGHTS = ("day", "evening", "night", "mixed", "neon")
+"""Lights of clips of `segue synth isd`."""
 
 LISTED = ("--frame-list", "published")
 """The frames of CDnet2014 that FgSegNet_v2 was trained on."""
@@ -76,6 +80,10 @@ def _ablation(name: str, title: str, dataset: str, *, folds: bool) -> Table:
             _mustan(f"MUSTAN1, {n} scale{'s' * (n > 1)}", "mustan1", BOTH, "--scales", str(n), folds=folds)
             for n in (4, 3, 2, 1)
         ),
+        *(
+            _mustan(f"MUSTAN2, {n} scale{'s' * (n > 1)}", "mustan2", BOTH, "--scales", str(n), folds=folds)
+            for n in (3, 2, 1)
+        ),
         _mustan("MUSTAN2, CDnet only", "mustan2", ("cdnet",), folds=folds),
         _mustan("MUSTAN2, ISD only", "mustan2", ("isd",)),
     )
@@ -93,7 +101,13 @@ def _context() -> Table:
         "context",
         "Open questions of the paper, in rooms never seen: frames, depth, normals, a moving camera",
         "isd",
-        {"F": "F", "F still camera": "still/F", "F moving camera": "moving/F"},
+        {
+            "F": "F",
+            "F still camera": "still/F",
+            "F moving camera": "moving/F",
+            **{f"F {light}": f"light {light}/F" for light in ISD_LIGHTS},
+            **{f"F {tilt}": f"{tilt}/F" for tilt in TILTS},
+        },
         (
             _mustan("three frames", "mustan2", rendered),
             _mustan("five frames", "mustan2", rendered, "--frames", "5"),
@@ -149,7 +163,8 @@ def _hofam(name: str, title: str, published: Mapping[str, float], columns: Mappi
         "the README prints one row, of scenes of CDnet2014 that were trained on; of LASIESTA, of LIMU and of "
         "what each part brings it shows images alone, also of PSPNet and DeepLabV3+: here those of "
         "segmentation_models_pytorch, trained on the same images; the release has flow of SelFlow, whose "
-        "files are read (--run '--flow FOLDER'), without them it is DIS; strips: added green, missed orange"
+        "files are read (--run '--flow FOLDER'), without them it is DIS; strips: added green, missed orange, "
+        "which the README draws red"
     )
     return Table(
         "hofam",

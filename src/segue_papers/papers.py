@@ -174,6 +174,8 @@ def _ytvis(
     remark: str | None = None,
     edition: str = "ytvis2019",
     differences: tuple[Difference, ...] = (),
+    subset: str = "valid",
+    strip: Literal["masks"] | None = None,
 ) -> Table:
     return Table(
         "ms-sts",
@@ -183,12 +185,13 @@ def _ytvis(
         TRACKS,
         rows,
         model="msstsvis-r50",
-        subset="valid",
+        subset=subset,
         edition=edition,
         percent=True,
         server="https://youtube-vos.org/dataset/vis/",
         remark=remark,
         differences=differences,
+        strip=strip,
     )
 
 
@@ -325,6 +328,7 @@ TABLES: tuple[Table, ...] = (
         ),
         model="stcn",
         remark=f"masks of LOST are drawn to the edges by CRF; {LOST_NETWORKS}",
+        strip="masks",
     ),
     Table(
         "stcn-report",
@@ -345,6 +349,7 @@ TABLES: tuple[Table, ...] = (
         percent=True,
         options=ALL,
         network_speed=True,
+        strip="masks",
         remark="published on 13 videos; whole boxes are followed, and the truth is boxes, filled; "
         f"{LOST_NETWORKS}",
     ),
@@ -386,6 +391,14 @@ TABLES: tuple[Table, ...] = (
         shows_attention=True,
         remark="the poster does not name its videos: those are taken whose annotations change most, or those "
         "of --sequence; maps are of the last layer of the encoder, all scales together",
+    ),
+    _ytvis(
+        "gallery",
+        "Qualitative results: masks of both networks, frame by frame",
+        (TableRow("SeqFormer, R50", {}, "seqformer-r50"), _msstsvis("MS-STS, R50", "r50")),
+        "the poster shows masks of videos that it does not name; `--sequence NAME` takes one",
+        subset="train",
+        strip="masks",
     ),
     _ytvis(
         "parts",

@@ -111,7 +111,7 @@ class TableRun:
             values |= {PACE: _inverse(done.speed), NETWORK_PACE: _inverse(done.network_speed)}
             values[SIZE] = done.parameters
             if done.evaluation is not None:
-                values |= table.measured(done.evaluation.overall, done.evaluation.categories)
+                values |= table.measured(done.evaluation)
             measured = [table.show(name, values.get(name)) for name in table.measures]
             published = [table.show(name, done.row.published.get(name)) for name in table.headings]
             rows[done.row.name] = [*measured, *published]
@@ -255,7 +255,7 @@ class TableRun:
     def _difference(self, difference: Difference) -> str | None:
         """What was measured of a difference that the paper names."""
         values = {
-            done.row.name: self.table.measured(done.evaluation.overall, done.evaluation.categories)
+            done.row.name: self.table.measured(done.evaluation)
             for done in self.rows
             if done.evaluation is not None
         }

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from segue.metrics.davis import SemiSupervised
-from segue.metrics.evaluation import Measures
+from segue.metrics.evaluation import Evaluation
 
 SPEED = "frames/s"
 """Heading of the speed of one worker, with reading and writing."""
@@ -112,7 +112,7 @@ class Table:
         paper, name: what the user types.
         title: what it is, and where in the paper it stands.
         dataset: name of the data set, as ``segue run`` and ``--data`` have it.
-        columns: measure of the evaluation by heading; ``moving/F`` is the F of a category.
+        columns: measure of the evaluation by heading; ``moving/F`` is the F of a category or a group.
         rows: from top to bottom.
         model: the network of the rows that name none.
         subset, year: part of the data set, and edition of DAVIS.
@@ -182,13 +182,14 @@ class Table:
         learnt = dict.fromkeys(name for training in self.trainings for name in training.data)
         return self.dataset + (f" ({', '.join(learnt)})" if learnt else "")
 
-    def measured(self, overall: Measures, categories: Mapping[str, Measures]) -> dict[str, float]:
-        """Numbers of a row by heading, from the measures of an evaluation overall and by category."""
+    def measured(self, evaluation: Evaluation) -> dict[str, float]:
+        """Numbers of a row by heading, from an evaluation overall, by category and by group."""
+        parts = {**evaluation.groups, **evaluation.categories}
         scale = 100 if self.percent else 1
         by_heading = {}
         for heading, key in self.columns.items():
             category, _, measure = key.rpartition("/")
-            values = categories.get(category, {}) if category else overall
+            values = parts.get(category, {}) if category else evaluation.overall
             if measure in values:
                 by_heading[heading] = scale * values[measure]
         return by_heading

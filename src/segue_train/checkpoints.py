@@ -65,8 +65,8 @@ class Progress:
             setattr(self, name, value)
 
 
-def claim_folder(out: Path, name: str, *, resume: bool, overwrite: bool) -> None:
-    """See whether a run may write into a folder."""
+def check_output_folder(out: Path, name: str, *, resume: bool, overwrite: bool) -> None:
+    """Raise unless a run may write into the folder."""
     if resume and overwrite:
         raise SinkError("--resume continues a run, --overwrite throws it away; give one of them")
     if resume and not (out / LATEST).is_file():
@@ -77,7 +77,7 @@ def claim_folder(out: Path, name: str, *, resume: bool, overwrite: bool) -> None
 
 
 def clear_folder(out: Path, name: str, *, resume: bool) -> None:
-    """Make a folder, without the files of an earlier run unless it is to go on; what else is there stays."""
+    """Create the folder; remove the files of an earlier run unless it is resumed. Other files stay."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         if not resume:

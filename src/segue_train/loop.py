@@ -98,7 +98,9 @@ _LESS_MEMORY = "--resume it with fewer --workers, or start again with smaller ba
 
 def _train(recipe: Recipe, settings: RunSettings) -> Path:
     check_accelerator(settings.accelerator, settings.devices)
-    checkpoints.claim_folder(settings.out, recipe.name, resume=settings.resume, overwrite=settings.overwrite)
+    checkpoints.check_output_folder(
+        settings.out, recipe.name, resume=settings.resume, overwrite=settings.overwrite
+    )
     devices, machines = devices_of(settings.devices)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it repeats what was asked for
     fabric = Fabric(

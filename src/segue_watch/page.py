@@ -117,7 +117,7 @@ class CameraRoutes:
             "GET /outlines/{camera}/{file}": self._outlines,
             "GET /outlines/{camera}/{part}/{file}": self._outlines,
             "POST /marks/{camera}": self._change(self._set_mark),
-            "POST /scene/{camera}": self._change(self._take_back),
+            "POST /scene/{camera}": self._change(self._reject),
             "POST /armed/{camera}": self._change(self._arm),
             **{
                 f"POST /{path}/{{camera}}": self._change(self._draw(option))
@@ -222,10 +222,10 @@ class CameraRoutes:
 
         return save
 
-    def _take_back(self, camera: Camera, values: Any, _: Visit) -> Response:
+    def _reject(self, camera: Camera, values: Any, _: Visit) -> Response:
         """Watch a place again that has become scene."""
         number = values.get("number") if isinstance(values, dict) else None
-        if not isinstance(number, int) or not camera.memory.scenery.take_back(number):
+        if not isinstance(number, int) or not camera.memory.scenery.reject(number):
             raise SegueError("scene: there is no such place")
         return Response(status_code=204)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from segue.errors import PromptError, SegueError
-from segue.formats.labels import Labels, decoded
-from segue.formats.reading import left_out, read_labels
+from segue.formats.labels import Labels, decode_mask
+from segue.formats.reading import read_labels, skipped_text
 from segue.formats.schema import LabelSchema
 from segue.masks import Edge
 from segue.masks.edges import check_matting
@@ -277,7 +277,7 @@ class AnnotateBackend(Backend):
             added = additions(self.project, labels)
             return {**self._preview(uploaded, effects(self.project, labels)), "schema": ", ".join(added)}
 
-        return {"upload": number, "left_out": left_out(labels), **await self.run(preview)}
+        return {"upload": number, "left_out": skipped_text(labels), **await self.run(preview)}
 
     def _preview(self, upload: Upload, changes: list[Effect]) -> dict[str, Any]:
         """List what an import changes, and note the revision at which a person sees it."""
@@ -380,7 +380,7 @@ class AnnotateBackend(Backend):
         edges = {number: edge for number, edge in edges.items() if number in masks}
         if not edges:
             return {"soft_masks": {}}
-        planes = {number: decoded(mask, self.video.size) for number, mask in masks.items()}
+        planes = {number: decode_mask(mask, self.video.size) for number, mask in masks.items()}
         # What is slow is not computed here, where all pages are answered.
         if any(edge.detail for edge in edges.values()):
             soft = await self._worker.ask("soft_masks", frame, planes, edges)

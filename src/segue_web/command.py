@@ -291,12 +291,12 @@ def _import_into(backend: AnnotateBackend, paths: Sequence[Path], *, again: bool
 
 def _listed_effects(project: Project, path: Path, labels: Labels) -> list[Effect]:
     """Print what importing a file changes, and return it."""
-    from segue.formats.reading import left_out
+    from segue.formats.reading import skipped_text
     from segue_web.project.importing import additions, effects
 
     changes = effects(project, labels)
-    if labels.left_out:
-        typer.echo(f"{path}: left out, for they are no areas: {left_out(labels)}")
+    if labels.skipped:
+        typer.echo(f"{path}: left out, for they are no areas: {skipped_text(labels)}")
     if added := additions(project, labels):
         typer.echo(f"{path}: added to the classes and attributes: {', '.join(added)}")
     for effect in changes[:MAX_LISTED]:

@@ -56,23 +56,23 @@ def import_formats() -> list[str]:
     return [entry.title for entry in FORMATS if isinstance(entry, Format) and entry.read is not None]
 
 
-def find_export(form: str) -> Format:
+def find_export(export_format: str) -> Format:
     """The format of a name; raises SegueError if there is none."""
     formats = export_formats()
-    if form not in formats:
-        raise SegueError(f"format {form!r}: choose one of {', '.join(formats)}")
-    return formats[form]
+    if export_format not in formats:
+        raise SegueError(f"format {export_format!r}: choose one of {', '.join(formats)}")
+    return formats[export_format]
 
 
-def claimed_path(folder: Path, name: str, form: str, suffix: str | None = None) -> Claim:
+def claimed_path(folder: Path, name: str, export_format: str, suffix: str | None = None) -> Claim:
     """Claim the output path of an export, which may have another suffix than its format.
 
     Nothing has the path, and until the claim is released or the process ends, no other export takes it.
     """
-    end = find_export(form).suffix if suffix is None else suffix
+    end = find_export(export_format).suffix if suffix is None else suffix
     plain = plain_name(name) or "video"
     ends = (f"{'' if number == 1 else f'-{number}'}{end}" for number in count(1))
-    return next(done for one in ends if (done := claim(folder / f"{plain}-{form}{one}")) is not None)
+    return next(done for one in ends if (done := claim(folder / f"{plain}-{export_format}{one}")) is not None)
 
 
 def remove_unfinished(folder: Path, target: Path | None = None) -> None:
@@ -88,25 +88,25 @@ def remove_unfinished(folder: Path, target: Path | None = None) -> None:
     remove_abandoned(folder)
 
 
-def steps(annotations: Snapshot, form: str) -> int:
+def steps(annotations: Snapshot, export_format: str) -> int:
     """Number of frames in an export."""
-    frames = len(annotations.frames if find_export(form).known_only else annotations.span)
+    frames = len(annotations.frames if find_export(export_format).known_only else annotations.span)
     return frames * len(annotations.names) if annotations.each else frames
 
 
-def suffix_of(form: str, each: bool) -> str:
+def suffix_of(export_format: str, each: bool) -> str:
     """The ending of an export; objects by themselves are in a folder."""
-    return "" if each else find_export(form).suffix
+    return "" if each else find_export(export_format).suffix
 
 
-def export_job(tools: Tools, annotations: Snapshot, form: str, target: Path) -> Iterator[int]:
+def export_job(tools: Tools, annotations: Snapshot, export_format: str, target: Path) -> Iterator[int]:
     """Job of :meth:`segue_web.server.worker.Worker.steps` that writes an export."""
-    return write_export(tools.video, annotations, form, target)
+    return write_export(tools.video, annotations, export_format, target)
 
 
-def write_export(video: Video, annotations: Snapshot, form: str, target: Path) -> Iterator[int]:
+def write_export(video: Video, annotations: Snapshot, export_format: str, target: Path) -> Iterator[int]:
     """Write an export, yielding each frame that is done."""
-    entry = find_export(form)
+    entry = find_export(export_format)
     if not annotations.each:
         yield from _write(video, annotations, entry, target)
         return

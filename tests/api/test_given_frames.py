@@ -113,16 +113,57 @@ def test_errors_advise_what_the_function_can_do(lite: STCNLite) -> None:
             call()
     with pytest.raises(ArgumentError, match="box goes with prompts; text finds the objects"):
         segue.track(FRAMES, text="person", box=(1, 1, 9, 9))  # type: ignore[call-overload]
-    with pytest.raises(TypeError, match="unexpected keyword argument 'boxs'; did you mean box"):
-        segue.track(FRAMES, boxs=(1, 1, 9, 9))  # type: ignore[call-overload]
-    with pytest.raises(TypeError, match="did you mean model"):
-        segue.foreground(FRAMES, modle="median")  # type: ignore[call-arg]
     with pytest.raises(PromptError, match=r"2 and 3 are corners of a box: give box="):
         segue.track(FRAMES, points=[(1, 1), (9, 9)], labels=[2, 3])
-    with pytest.raises(PromptError, match="object id 'goat'"):
-        segue.RemovePrompt("goat")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"results = list\(results\)"):
         segue.track(FRAMES, MASKS[0], model=lite)[0]
+
+
+@pytest.mark.parametrize("id", ["goat", -1, 70000, 1.5, True, None])
+@pytest.mark.parametrize(
+    "make",
+    [
+        segue.RemovePrompt,
+        lambda id: segue.MaskPrompt(id, MASKS[0]),
+        lambda id: segue.BoxPrompt(id, (1, 1, 9, 9)),
+        lambda id: segue.PointPrompt(id, [(1, 1)]),
+        lambda id: segue.ScribblePrompt(id, [[(1, 1), (9, 9)]]),
+    ],
+)
+def test_prompts_of_every_kind_refuse_an_id_when_they_are_made(make: Callable[[Any], Any], id: Any) -> None:
+    with pytest.raises(PromptError, match=f"object id {id!r}"):
+        make(id)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda lite: segue.track(FRAMES, boxs=1), "track.. got .* 'boxs'; did you mean boxes or box"),
+        (lambda lite: segue.foreground(FRAMES, modle="median"), "did you mean model"),
+        (lambda lite: segue.instances(FRAMES, max_sise=1), "did you mean max_size"),
+        (
+            lambda lite: segue.Video(FRAMES, model=lite).add(0, boxs=1),
+            "Video.add.*'boxs'; did you mean boxes or",
+        ),
+        (lambda lite: segue.Video(FRAMES, max_sise=9), "Video..*did you mean max_size"),
+        (lambda lite: segue.Video(FRAMES, model=lite).save("out", format="png"), "did you mean formats"),
+        (lambda lite: segue.track(FRAMES, MASKS[0], model=lite).save("out", format="png"), "mean formats"),
+        (lambda lite: segue.save([], "out", format="png"), "did you mean formats"),
+        (lambda lite: segue.TrackSession(lite, devise="cpu"), "TrackSession.*did you mean device"),
+        (lambda lite: segue.TrackSession(lite).step(FRAMES[0], mask=MASKS), "step.*did you mean masks"),
+        (lambda lite: segue.ForegroundSession(modl="median"), "did you mean model"),
+        (lambda lite: segue.InstanceSession(netwrk="x"), "did you mean network"),
+        (lambda lite: segue.load("stcn-lite", weigths=3), "did you mean weights"),
+        (lambda lite: segue.open_source(FRAMES, strde=2), "did you mean stride"),
+        (lambda lite: segue.detector("nanodet", clases=["car"]), "did you mean classes"),
+        (lambda lite: segue.convert("a.json", "b", overwite=True), "did you mean overwrite"),
+    ],
+)
+def test_a_mistyped_keyword_is_answered_with_the_names_that_exist(
+    call: Callable[[STCNLite], object], message: str, lite: STCNLite
+) -> None:
+    with pytest.raises(TypeError, match=message):
+        call(lite)
 
 
 def test_results_and_videos_have_the_same_tables(lite: STCNLite) -> None:
@@ -159,3 +200,38 @@ def test_classes_are_named_or_numbered() -> None:
         assert rules.classes == {"person", "car"}
     with pytest.raises(ArgumentError, match="names or numbers"):
         segue.detector("nanodet", classes=[True])
+
+
+def test_a_mask_of_one_object_has_the_id_of_the_call(lite: STCNLite) -> None:
+    """As in ``add_new_mask(frame_idx, obj_id, mask)`` of SAM 2."""
+    one = MASKS[0] == 2
+    for mask in (one, one.astype(np.uint8), np.uint8(255) * one, 2 * one.astype(np.int64)):
+        video = segue.Video(FRAMES, model=lite)
+        np.testing.assert_array_equal(video.add(0, mask, id=3).mask == 3, one)
+        np.testing.assert_array_equal(video.add(1, masks=mask, id=4).mask == 4, one)
+        video.add(2, boxes=np.array([[1, 1, 30, 30]]), id=5)
+        assert video.ids == (3, 4, 5)
+        session = segue.TrackSession(lite)
+        session.add(mask, id=3)
+        assert session.step(FRAMES[0]).ids == (3,)
+    with pytest.raises(PromptError, match="id: 3, but these prompts are of the objects 1, 2"):
+        video.add(0, MASKS[0], id=3)
+    with pytest.raises(PromptError, match="of the objects 1; leave out id, or give one object"):
+        video.add(0, masks={1: one}, id=3)
+
+
+def test_propagation_gives_the_prompted_frame_first_as_sam_2_does(lite: STCNLite) -> None:
+    video = segue.Video(FRAMES, model=lite)
+    video.add(1, MASKS[1])
+    results = list(video.propagate())
+    assert [result.index for result in results] == [1, 2, 3, 0]
+    np.testing.assert_array_equal(results[0].mask, MASKS[1])
+    assert [result.index for result in video.propagate(1, 0)] == [1, 0]
+
+
+def test_boxes_name_what_ultralytics_calls_otherwise(lite: STCNLite) -> None:
+    boxes = next(iter(segue.track(FRAMES, MASKS[0], model=lite))).boxes
+    for theirs, ours in {"id": "ids", "conf": "scores", "cls": "classes"}.items():
+        with pytest.raises(AttributeError, match=f"no '{theirs}'; it is called {ours} here"):
+            getattr(boxes, theirs)
+    assert not hasattr(boxes, "shape")

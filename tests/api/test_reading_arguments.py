@@ -43,7 +43,7 @@ def test_a_part_of_the_frames_is_read_as_an_opened_source_reads_it(lite: STCNLit
     assert [result.index for result in segue.instances(IMAGES, device="cpu", **part)] == [1, 3, 5]
     video = segue.Video(IMAGES, model=lite, device="cpu", **part)
     video.add(1, MASKS[0])
-    assert [result.index for result in video.propagate()] == [3, 5]
+    assert [result.index for result in video.propagate()] == [1, 3, 5]
     assert [result.index for result in video] == [1, 3, 5]
     for take in (segue.track, segue.foreground, segue.instances, segue.Video):
         with pytest.raises(ArgumentError, match=r"stride: the source is open already"):
@@ -83,7 +83,7 @@ def test_a_session_refuses_other_orders_of_colours(lite: STCNLite) -> None:
 def test_one_object_or_several_are_forgotten(lite: STCNLite, ids: Any) -> None:
     session = TrackSession(lite, device="cpu")
     session.step(IMAGES[0], MASKS[0])
-    session.forget(ids)
+    session.remove(ids)
     assert session.ids == (1,)
     assert session.step(IMAGES[1]).ids == (1,)
 
@@ -100,8 +100,8 @@ def test_what_is_no_id_is_one_sentence_and_changes_nothing(lite: STCNLite, id: A
     session.step(IMAGES[0], MASKS[0])
     video = segue.Video(IMAGES, model=lite, device="cpu")
     calls: list[Callable[[], object]] = [
-        lambda: session.forget(id),
-        lambda: session.forget([1, id]),
+        lambda: session.remove(id),
+        lambda: session.remove([1, id]),
         lambda: session.add(id=id, box=(1, 1, 20, 20)),
         lambda: session.step(IMAGES[1], [RemovePrompt(id)]),
         lambda: video.add(0, id=id, box=(1, 1, 20, 20)),

@@ -192,7 +192,7 @@ def test_places_stay_scene_and_those_taken_back_are_never_scene_again(tmp_path: 
     [place] = memory.scenery.places
     following = begun()
     assert following.scenery.places == [place], "with its number"
-    assert following.scenery.take_back(place.number)
+    assert following.scenery.reject(place.number)
     following.save()
     memory = begun()
     sway(memory, 3 * TIMES)
@@ -207,7 +207,7 @@ def test_places_belong_to_their_source_and_keep_their_numbers(tmp_path: Path) ->
     memory.begin(store, "gate")
     boxes = ((0.1, 0.1, 0.2, 0.2), (0.4, 0.4, 0.5, 0.5), (0.7, 0.7, 0.8, 0.8))
     memory.scenery.restore(SceneryRecord(places=boxes))
-    assert memory.scenery.take_back(1)
+    assert memory.scenery.reject(1)
     memory.begin(store, "street")
     assert memory.scenery.places == []
     sway(memory)
@@ -219,7 +219,7 @@ def test_places_belong_to_their_source_and_keep_their_numbers(tmp_path: Path) ->
     restarted = SceneMemory()
     restarted.begin(store, "gate")
     assert [place.number for place in restarted.scenery.places] == [2, 3]
-    assert restarted.scenery.take_back(2)
+    assert restarted.scenery.reject(2)
     assert [place.box for place in restarted.scenery.places] == [boxes[2]]
     store.close()
 

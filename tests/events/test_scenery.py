@@ -57,8 +57,8 @@ def test_what_comes_and_goes_at_one_place_is_scene_after_four_times_and_said_onc
 def test_a_place_that_is_taken_back_is_never_scene_again(camera: Camera) -> None:
     camera.sway(TIMES + 1)
     [place] = camera.scenery.places
-    assert camera.scenery.take_back(place.number)
-    assert not camera.scenery.take_back(place.number)
+    assert camera.scenery.reject(place.number)
+    assert not camera.scenery.reject(place.number)
     assert camera.sway(3 * TIMES) == [True] * 3 * TIMES
 
 

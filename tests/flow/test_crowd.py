@@ -86,7 +86,7 @@ def test_an_object_is_removed_and_drawn_by_the_network_once_it_is_large() -> Non
     assert not (results[2].mask == 5).any()
     assert session.tracker.ids == (7,)
     assert (results[3].mask == 7).sum() > 1000
-    session.forget([7, 8])
+    session.remove([7, 8])
     assert set(session.ids) == {*range(1, COUNT + 1)} - {5, 7, 8}
 
 

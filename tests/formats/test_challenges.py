@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from segue.errors import SegueError
-from segue.formats.reading import left_out, read_labels
+from segue.formats.reading import read_labels, skipped_text
 from segue.masks import encode_rle
 
 SIZE = (48, 64)
@@ -48,7 +48,7 @@ def test_mots_counts_the_objects_of_each_class_and_has_ignored_regions(tmp_path:
     (tmp_path / "0002.txt").write_text(text)
     labels = read_labels(tmp_path / "0002.txt", VIDEO)
     assert sorted(labels.names.values()) == ["car", "pedestrian"]
-    assert left_out(labels) == "1 ignored regions"
+    assert skipped_text(labels) == "1 ignored regions"
     assert sorted(int(plane.sum()) for plane in labels.planes(0).values()) == [200, 400]
     (tmp_path / "0001.txt").write_text(line(1, 1007, 1, person))
     assert sorted(read_labels(tmp_path, VIDEO).names.values()) == ["car", "pedestrian"], "by its name"

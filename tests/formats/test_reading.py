@@ -16,7 +16,7 @@ from PIL import Image
 from segue.errors import SegueError
 from segue.formats import cvat as cvat_reader
 from segue.formats.labels import Labels
-from segue.formats.reading import left_out, read_labels
+from segue.formats.reading import read_labels, skipped_text
 from segue.masks import DAVIS_PALETTE, encode_rle, write_index_mask
 from segue.sinks import PngSink
 from segue.types import Frame, ObjectInfo, Segmentation
@@ -301,7 +301,7 @@ def test_shapes_that_are_no_areas_are_counted_and_make_no_object(tmp_path: Path)
     )
     labels = read_labels(cvat(tmp_path / "a.xml", tracks), VIDEO)
     assert labels.names == {1: "car"}
-    assert left_out(labels) == "2 points, 1 lines, 1 skeletons"
+    assert skipped_text(labels) == "2 points, 1 lines, 1 skeletons"
     image = "<image id='0' name='frame_000001.png'><tag label='day'/></image>"
     points = [
         {"segmentation": [[3, 4]]},
@@ -320,7 +320,7 @@ def test_objects_of_coco_without_an_area_are_counted_once_each(tmp_path: Path) -
     outside = {"segmentation": [[90, 10, 95, 10, 95, 20]]}  # beside a frame of 80 pixels
     square = {"segmentation": [[10, 10, 30, 10, 30, 30, 10, 30]]}
     labels = read_labels(coco(tmp_path / "a.json", outside, square, outside), VIDEO)
-    assert (len(labels.names), labels.left_out) == (1, {"shapes without an area": 2})
+    assert (len(labels.names), labels.skipped) == (1, {"shapes without an area": 2})
     empty = encode_rle(np.zeros(SIZE, bool))
     items = [
         {"id": number, "video_id": 1, "category_id": 3, "segmentations": [mask, None]}
@@ -330,7 +330,7 @@ def test_objects_of_coco_without_an_area_are_counted_once_each(tmp_path: Path) -
     path = tmp_path / "tracks.json"
     path.write_text(json.dumps({"videos": [video], "categories": CAR, "annotations": items}))
     labels = read_labels(path, VIDEO)
-    assert (len(labels.names), labels.left_out) == (1, {"objects without a mask": 2})
+    assert (len(labels.names), labels.skipped) == (1, {"objects without a mask": 2})
 
 
 def test_the_task_of_the_video_is_taken_from_a_project_of_cvat(tmp_path: Path) -> None:
@@ -388,7 +388,7 @@ def test_shapes_of_label_studio_are_in_percent(tmp_path: Path) -> None:
     assert np.array_equal(shown(labels, 1), filled(20, 15, 40, 30))
     assert np.array_equal(shown(labels, 2), filled(25, 15, 40, 35)), "about its first corner"
     assert shown(labels, 3).sum() == pytest.approx(np.pi * 20 * 15, rel=0.05)
-    assert left_out(labels) == "1 points"
+    assert skipped_text(labels) == "1 points"
 
 
 @pytest.mark.parametrize(("frames", "duration"), [(10, 1 / 3), (8, 1 / 3), (25, 1 / 3)])
@@ -616,7 +616,7 @@ def test_regions_of_label_studio_that_segue_does_not_know_are_counted(tmp_path: 
         region("rectanglelabels", BOX),
     ]
     labels = read_labels(tasks(tmp_path / "a.json", regions), VIDEO)
-    assert left_out(labels) == "1 regions of type bitmasklabels"
+    assert skipped_text(labels) == "1 regions of type bitmasklabels"
 
 
 @pytest.mark.parametrize("form", ["captions", "one task", "short"])
@@ -888,7 +888,7 @@ def test_void_of_masks_is_no_object_and_is_told_once_for_all_files(tmp_path: Pat
         write_index_mask(tmp_path / f"masks/{i:05d}.png", mask)
     labels = read_labels(tmp_path / "masks", VIDEO)
     assert set(labels.names) == {1}
-    assert left_out(labels) == "3 areas of void"
+    assert skipped_text(labels) == "3 areas of void"
     assert np.array_equal(shown(labels, 0), filled(0, 0, 20, 20))
 
 
@@ -1054,7 +1054,7 @@ def test_regions_that_kitti_ignores_are_no_object(tmp_path: Path) -> None:
     Image.fromarray(values).save(tmp_path / f"{FRAMES[0]}.png")
     labels = read_labels(tmp_path, VIDEO)
     assert [*labels.names] == [2001]
-    assert labels.left_out == {"areas of void": 1}
+    assert labels.skipped == {"areas of void": 1}
     (tmp_path / "other").mkdir()
     values[values == 2001] = 1
     Image.fromarray(values).save(tmp_path / "other" / f"{FRAMES[0]}.png")

@@ -18,7 +18,7 @@ from PIL import Image
 
 from segue.errors import SegueError
 from segue.formats.labels import Labels
-from segue.formats.reading import left_out, read_labels
+from segue.formats.reading import read_labels, skipped_text
 
 SIZE = (60, 80)
 FRAMES = tuple(f"frame_{i:06d}" for i in range(4))
@@ -91,7 +91,7 @@ def test_shapes_of_labelme_are_areas(tmp_path: Path, one: dict[str, Any], mask: 
 def test_lines_and_points_of_labelme_are_counted(tmp_path: Path) -> None:
     others = [shape(kind=kind, points=[[1, 1], [2, 2]]) for kind in ("line", "point", "linestrip", "cuboid")]
     labels = read_labels(labelme(tmp_path / "a.json", shape(), *others), VIDEO)
-    assert left_out(labels) == "2 lines, 1 points, 1 shapes of type cuboid"
+    assert skipped_text(labels) == "2 lines, 1 points, 1 shapes of type cuboid"
     assert labels.names == {1: "dog"}
 
 
@@ -226,7 +226,7 @@ def test_shapes_of_via_2_are_areas(tmp_path: Path, form: str) -> None:
     assert all(np.array_equal(planes[i], filled(20, 10, 40, 30)) for i in (1, 2, 3))
     assert overlap(planes[4], disc(40, 30, 15, 15)) > 0.98
     assert overlap(planes[5], disc(40, 30, 10, 20)) > 0.98
-    assert left_out(labels) == "1 lines, 1 points"
+    assert skipped_text(labels) == "1 lines, 1 points"
 
 
 def test_attributes_of_via_name_class_and_object(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_shapes_of_via_3_are_areas(tmp_path: Path) -> None:
     assert all(np.array_equal(planes[i], filled(20, 10, 40, 30)) for i in (1, 2, 3))
     assert all(overlap(planes[i], disc(40, 30, 15, 15)) > 0.98 for i in (4, 5))
     assert overlap(planes[6], disc(40, 30, 20, 10)) > 0.98
-    assert left_out(labels) == "1 tags, 1 lines"
+    assert skipped_text(labels) == "1 tags, 1 lines"
 
 
 def video_at(times: list[float]) -> Any:
@@ -327,7 +327,7 @@ def test_times_of_via_3_are_frames_of_this_video(tmp_path: Path) -> None:
     # 1/24 s and 22/24 s, to the millisecond.
     assert [*labels.masks] == [1, 22]
     assert labels.names == {1: "dog"}
-    assert left_out(labels) == "1 spans of time"
+    assert skipped_text(labels) == "1 spans of time"
     with pytest.raises(SegueError):
         read_labels(via_3(tmp_path / "a.json", {"z": [9.0], "xy": [7, *FLAT]}, files=files[:1]), video)
 

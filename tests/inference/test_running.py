@@ -99,7 +99,7 @@ def test_another_number_of_objects_arranges_no_weights_anew() -> None:
 
     def run(objects: int) -> Counter[str]:
         """Prompt so many objects and find them on the next frame."""
-        session.forget(session.ids)
+        session.remove(session.ids)
         mask = np.zeros((64, 96), np.uint8)
         for i in range(objects):
             mask[8:40, 16 * i : 16 * i + 12] = i + 1

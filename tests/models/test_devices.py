@@ -97,7 +97,7 @@ def test_trackers_follow_on_a_device(name: str, request: pytest.FixtureRequest) 
         session = there()
         found = [session.step(frames[0], MASKS[0].astype(np.int32))]
         found += [session.step(frame) for frame in frames[1:-2]]
-        session.forget([1])
+        session.remove([1])
         found.append(session.step(frames[-2]))
         state = session.state()
         waits = count(lambda: found.append(session.step(frames[-1])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -164,6 +165,25 @@ def test_context_changes_as_many_scales_as_are_asked_for_from_the_coarsest(
         assert same == [True] * (5 - scales) + [False] * scales
     assert sizes == sorted(set(sizes))
     assert sizes[-1] == sum(parameter.numel() for parameter in build().parameters())
+
+
+@pytest.mark.parametrize("build", [MUSTAN1, MUSTAN2])
+def test_receptive_fields_are_those_of_the_page(build: type[WindowNetwork]) -> None:
+    """A line each in docs/systems/mustan.md: how many pixels of a frame a position of a scale depends on."""
+    page = (Path(__file__).parents[2] / "docs/systems/mustan.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| (\d+) \| (\d+)×\2 \| (\d+) pixels", page, re.MULTILINE)
+    torch.manual_seed(0)
+    network = build(width=0.125).eval()
+    image = torch.rand(1, 3, 1024, 64, requires_grad=True)
+    measured = []
+    for maps in network.encode(image, network.context[0][1]):
+        stride = image.shape[2] // maps.shape[2]
+        position = maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2].sum()
+        (gradient,) = torch.autograd.grad(position, image, retain_graph=True)
+        rows = gradient.abs().sum((0, 1, 3)).nonzero().flatten()
+        field = int(rows.max() - rows.min()) + 1
+        measured.append((str(stride), str(field), str(field // 2)))
+    assert lines == measured
 
 
 def test_a_window_may_be_longer_than_in_training() -> None:

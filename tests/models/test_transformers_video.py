@@ -225,7 +225,7 @@ def test_masks_begin_a_new_session_where_transformers_keeps_its_books_elsewhere(
     assert [each._since_seed for each in trackers] == [22 % 5] * 2  # type: ignore[attr-defined]
     ahead = other.peek(frame(22)).mask
     assert np.array_equal(other.step(frame(22)).mask, ahead)
-    session.forget([2])
+    session.remove([2])
     assert session.step(frame(22)).ids == (1, 5)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -93,8 +94,12 @@ def lasiesta(root: Path) -> Path:
 
 def isd(root: Path) -> Path:
     """Rendered clips by layout: one to learn from, one of a still and one of a moving camera for scores."""
-    clips = {"train/a": "static", "test/b": "static", "test/c": "pan"}
-    for place, camera in clips.items():
+    clips = {
+        "train/a": ("static", "day", 10),
+        "test/b": ("static", "day", 20),
+        "test/c": ("pan", "night", 40),
+    }
+    for place, (camera, light, tilt) in clips.items():
         split, name = place.split("/")
         folder = save_scene(root / split, "", name, frames=9)
         for t in range(1, 10):
@@ -104,8 +109,11 @@ def isd(root: Path) -> Path:
             facing = np.full((48, 64, 3), (128, 128, 1), np.uint8)
             Image.fromarray(facing).save(folder / "normal" / f"n{t:06d}.png")
             Image.fromarray(depth).save(folder / "depth" / f"d{t:06d}.png")
-        meta = {"name": name, "template": "office", "camera": camera, "light": "day", "tags": []}
-        (folder / "meta.json").write_text(json.dumps(meta | {"fps": 25, "frames": 9}))
+        meta = {"name": name, "template": "office", "camera": camera, "light": light, "tags": []}
+        down, ahead = math.sin(math.radians(tilt)), math.cos(math.radians(tilt))
+        pose = [[1, 0, 0, 0], [0, -down, -ahead, 0], [0, ahead, -down, 2]]
+        meta |= {"fps": 25, "frames": 9, "cameras": [{"K": [], "pose": pose}] * 9}
+        (folder / "meta.json").write_text(json.dumps(meta))
     lines = [f"{place.split('/')[1]},{place.split('/')[0]}" for place in clips]
     (root / "index.csv").write_text("\n".join(["scene_id,split", *lines]) + "\n")
     return root
@@ -122,7 +130,8 @@ def coco(root: Path) -> Path:
 
 
 def ytvis(root: Path) -> Path:
-    """Videos of the part ``valid`` of YouTube-VIS, whose annotations are kept."""
+    """Videos of the part ``valid`` of YouTube-VIS, whose annotations are kept, and of ``train``."""
+    save_ytvis(root, COCO_NAMES, length=2)
     save_ytvis(root, COCO_NAMES, length=2, split="valid")
     labelled = json.loads((root / "valid.json").read_text())
     (root / "valid.json").write_text(json.dumps(labelled | {"annotations": None}))

@@ -24,7 +24,7 @@ from segue_train.data.prompt_samples import (
     CorrectionSampler,
     PromptBatches,
     PromptSampler,
-    left_out,
+    is_held_out,
     read_sources,
 )
 from segue_train.recipes.prompt import PromptObjective
@@ -207,7 +207,7 @@ def test_the_command_draws_kinds_by_their_shares_without_what_is_left_out(
             )
     options = ("--data", tmp_path, "--init", "a.safetensors", "--out", tmp_path / "run")
     text = commands.run("prompt", *options, "--share", "other=3")
-    kept = [f"other_{n}" for n in range(40) if not left_out(f"other_{n}")]
+    kept = [f"other_{n}" for n in range(40) if not is_held_out(f"other_{n}")]
     assert f"other: {len(kept)} images, share 0.75" in text
     shares = {items[0].name.split("_")[0]: (share, len(items)) for share, items in seen["recipe"].groups}
     assert shares["other"] == (3.0, len(kept))

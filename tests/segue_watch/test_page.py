@@ -418,11 +418,11 @@ def test_a_place_that_is_scene_is_told_and_taken_back() -> None:
         [place] = json.loads(fetched(f"{page.address}states")[1])["yard"]["scene"]
         assert place["box"][0] < 0.1 < place["box"][2]
         bodies = ({"number": place["number"] + 1}, {"number": "1"}, [], {"number": place["number"]})
-        assert [take_back(page.address, body) for body in bodies] == [400, 400, 400, 204]
+        assert [reject(page.address, body) for body in bodies] == [400, 400, 400, 204]
         assert json.loads(fetched(f"{page.address}states")[1])["yard"]["scene"] == []
 
 
-def take_back(address: str, body: object) -> int:
+def reject(address: str, body: object) -> int:
     """Ask for a place to be watched again; gives the status."""
     head = {"Content-Type": "application/json"}
     request = Request(f"{address}scene/yard", json.dumps(body).encode(), head)

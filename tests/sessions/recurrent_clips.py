@@ -94,7 +94,7 @@ def run(
     for t, image in enumerate(frames):
         frame = Frame(t, t / 25, image)
         if t in (removed or {}):
-            session.forget([removed[t]])  # type: ignore[index]
+            session.remove([removed[t]])  # type: ignore[index]
         # The releases take the last frame with `end`: nothing is remembered of it.
         last = t == len(frames) - 1 and t not in prompts
         result = session.peek(frame) if last else session.step(frame, prompts.get(t))

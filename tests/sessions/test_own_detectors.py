@@ -134,6 +134,7 @@ def asked(text: str, **options: Any) -> list[tuple[str | None, float, Any]]:
 def test_phrases_choose_and_label_the_finds_of_a_detector() -> None:
     assert asked("ships, cars") == [("cars", *BOTH[0][1:]), ("ships", *BOTH[1][1:])]
     assert asked("bus") == []
+    assert asked("ship. car.") == [("car", *BOTH[0][1:]), ("ship", *BOTH[1][1:])]  # as for Grounding DINO
     assert asked("blue vehicle, thing") == [("thing", *BOTH[0][1:]), ("blue vehicle", *BOTH[1][1:])]
     assert asked("blue car, red boat") == []
     with pytest.raises(PromptError):

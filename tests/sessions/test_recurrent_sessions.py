@@ -183,12 +183,12 @@ def test_objects_that_leave_take_what_was_kept_of_them_along(system: tuple[Any, 
     session = new_session(system)
     follow(session, PROMPTS, end=6)
     before = nbytes(session)
-    session.forget([2, 3])
+    session.remove([2, 3])
     assert nbytes(session) < before
     (memory,) = session.tracker.memories  # type: ignore[attr-defined]
     assert memory.states
     assert not any({2, 3} & states.keys() for states in memory.states.values())
-    session.forget([7])
+    session.remove([7])
     assert nbytes(session) == 0
     assert not session.step(Frame(7, 0.7, FRAMES[7])).mask.any()
     again = session.step(Frame(8, 0.8, FRAMES[8]), MASKS[8])

@@ -195,7 +195,7 @@ def test_the_doubt_goes_with_the_object(lite: STCNLite, removed: bool) -> None:
     if removed:
         session.step(frame(2), [RemovePrompt(7)])
     else:
-        session.forget([7])
+        session.remove([7])
     assert [i for i, _ in session.state().values["_object_info"]["dict"]] == [2]
 
 
@@ -701,7 +701,7 @@ def test_a_frame_that_was_peeked_at_is_not_predicted_again(
     before = calls.count("encode_query")
     session.peek(frame(4))
     looked = calls.count("encode_query")
-    session.forget([])
+    session.remove([])
     results.append(session.step(frame(4)))
     assert calls.count("encode_query") == looked > before
     assert_same(results, plain[:5])
@@ -754,7 +754,7 @@ def test_a_second_thread_is_refused_while_a_frame_is_taken() -> None:
         calls: dict[str, Callable[[], object]] = {
             "step": lambda: session.step(image),
             "peek": lambda: session.peek(image),
-            "forget": lambda: session.forget([1]),
+            "forget": lambda: session.remove([1]),
             "skip": lambda: session.skip(Frame(0, 0.0, image)),
             "state": session.state,
             "reset": session.reset,

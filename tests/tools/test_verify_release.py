@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tests.clips import clip
 from tests.lite import lively_lite
 from tests.video.making import write_video
 from tests.weights.test_download import Behaviour, server
-from tools.verify_release import Release, main, scores_of
+from tools.verify_release import RELEASES, Release, main, scores_of
 
 __all__ = ["server"]
 
@@ -87,3 +88,12 @@ def test_a_network_without_values_names_the_command_that_repeats_its_scores(
     assert main(["none"]) == 2
     assert main(["--list"]) == 0
     assert capsys.readouterr().out.startswith("sam2-tiny: ")
+
+
+def test_the_page_lists_every_release_and_who_confirmed_it() -> None:
+    page = (Path(__file__).parents[2] / "docs/weights.md").read_text(encoding="utf-8")
+    section = page.partition("## Confirmed runs of released checkpoints")[2]
+    rows = re.findall(r"^\| `([^`]+)` \| .+ \| (.+) \|$", section, re.MULTILINE)
+    assert [name for name, _ in rows] == [*RELEASES]
+    dated = r"\S.* on \d{4}-\d{2}-\d{2}, largest difference \d+\.\d+"
+    assert all(confirmed == "not yet" or re.fullmatch(dated, confirmed) for _, confirmed in rows)

@@ -159,7 +159,7 @@ assert reading.wait(60)
 child = os.fork()  # while another thread tracks
 if not child:
     video.source.walk = walk
-    os._exit(0 if [result.index for result in video.propagate()] == [1, 2, 3] else 1)
+    os._exit(0 if [result.index for result in video.propagate()] == [0, 1, 2, 3] else 1)
 code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 going_on.set()
 thread.join()

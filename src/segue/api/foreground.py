@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import torch
 
-from segue.api.names import suggests_names
 from segue.api.results import Colour, Layout, Position, Progress, Results, results_of
 from segue.entries import Detector
 from segue.flow.providers import FlowName
@@ -19,6 +18,7 @@ from segue.sessions.foreground.segmenters.base import Segmenter
 from segue.sessions.foreground.session import ForegroundSession
 from segue.types import FollowCamera
 from segue.utils.arrays import in_rgb
+from segue.utils.keywords import suggests_names
 from segue.video import Source
 from segue.video.sources.given import SourceLike
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from segue.api.names import suggests_names
 from segue.api.results import Colour, Layout, Position, Progress, Results, results_of
 from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
@@ -15,6 +14,7 @@ from segue.sessions.detected import DetectionSession
 from segue.sessions.instances import InstanceSession
 from segue.sessions.networks import check_path
 from segue.sessions.official import WholeVideoSession
+from segue.utils.keywords import suggests_names
 from segue.video import Source
 from segue.video.sources.given import SourceLike
 from segue.weights.default import default_model

@@ -34,6 +34,7 @@ from segue.sinks.outputs import MASKS, format_of
 from segue.types import Frame, Image, Segmentation
 from segue.utils.cancel import Cancelled, CancelToken
 from segue.utils.inputs import kind_of, user_path
+from segue.utils.keywords import suggests_names
 from segue.video import Source, open_source
 from segue.video.decoding.readers import Colour as Colour
 from segue.video.sources.given import SourceLike
@@ -223,6 +224,7 @@ class Results(ResultTables, Iterator[Segmentation], AbstractContextManager["Resu
     def _end(self) -> None:
         self._pairs.close()
 
+    @suggests_names
     @one_thread_at_a_time
     def save(
         self,
@@ -403,6 +405,7 @@ def _outputs(path: Any, **options: Any) -> Outputs:
     return checked(Outputs, {"folder": path, **options})
 
 
+@suggests_names
 def save(
     results: Iterable[Segmentation],
     path: str | Path,

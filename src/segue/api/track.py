@@ -9,7 +9,6 @@ from typing import Any, Literal, TypedDict, Unpack, overload
 
 import torch
 
-from segue.api.names import suggests_names
 from segue.api.results import (
     Colour,
     Layout,
@@ -31,6 +30,7 @@ from segue.sessions.auto import Auto
 from segue.sessions.detected import DetectionSession
 from segue.types import BoxesLike, BoxLike, LabelsLike, MemoryPolicy, PointsLike, Prompt
 from segue.utils.arrays import in_rgb
+from segue.utils.keywords import suggests_names
 from segue.video import Source
 from segue.video.sources.given import SourceLike
 

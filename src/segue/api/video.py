@@ -33,6 +33,7 @@ from segue.types import (
 )
 from segue.utils.arrays import in_rgb
 from segue.utils.inputs import kind_of
+from segue.utils.keywords import suggests_names
 from segue.video import Source
 from segue.video.sources.given import SourceLike
 from segue.weights import Prepared
@@ -91,6 +92,7 @@ class Video(ResultTables, AbstractContextManager["Video"]):
 
     SECOND_THREAD = "video: another thread uses it; give each thread a video of its own, or a lock"
 
+    @suggests_names
     def __init__(
         self,
         source: Source | SourceLike,
@@ -174,6 +176,7 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         """Indices of the frames that have prompts, ascending."""
         return self._session.prompted
 
+    @suggests_names
     @one_thread_at_a_time
     def add(
         self,
@@ -192,7 +195,7 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         Args:
             frame: index of the frame.
             prompts: an index mask (H, W), a path, or prompts, as for the first frame in :func:`segue.track`.
-            id: object of ``box``, points and strokes.
+            id: object of ``box``, points, strokes and a single mask.
             text: phrases to detect on the frame, such as ``"person, red car"``. A detection without a mask
                 becomes an object with the next free id and the phrase as its label.
             arguments: prompts by their kinds, see :class:`segue.prompt_inputs.PromptArguments`.
@@ -254,11 +257,11 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         """Track the objects through the video, from the frames that have prompts.
 
         Without ``start`` and ``stop``, each object is tracked from its first prompt to the end of the video,
-        and then backwards to its beginning. An object that was corrected after it was tracked is tracked from
-        each corrected frame to the next prompted frames in both directions. Masks whose prompts have not
-        changed stay as they are and take no time. With ``start`` and ``stop``, only frames between them
-        change. Prompted frames on the way, and the 24 nearest other prompted frames, are memory before the
-        first frame is tracked.
+        and then backwards to its beginning. The result of the prompted frame comes first. An object that was
+        corrected after it was tracked is tracked from each corrected frame to the next prompted frames in
+        both directions. Masks whose prompts have not changed stay as they are and take no time. With
+        ``start`` and ``stop``, only frames between them change. Prompted frames on the way, and the 24
+        nearest other prompted frames, are memory before the first frame is tracked.
 
         On frames that were tracked before, the corrected region moves along the optical flow. Masks change
         only in connected regions that touch it, if the tracker is at least as confident there. On frames
@@ -285,6 +288,7 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         begin, end = (None if index is None else self._checked(index) for index in (start, stop))
         return self._steps(map(self._result, self._session.propagate(begin, end)))
 
+    @suggests_names
     def save(
         self,
         path: str | Path,

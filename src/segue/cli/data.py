@@ -145,7 +145,7 @@ def convert_labels(
     from segue.formats.conversion import convert  # video decoders
 
     done = convert(source, target, video=video, format=format, all_frames=all_frames, overwrite=overwrite)
-    for kind, number in done.left_out.items():
+    for kind, number in done.skipped.items():
         typer.echo(f"left out: {number} {printable(kind)}, which are no areas", err=True)
     typer.echo(printable(f"{done.format}: {done.objects} objects on {done.frames} frames: {done.path}"))
 

@@ -49,6 +49,7 @@ from segue.registry import DATASETS
 from segue.types import MaskPrompt
 from segue.utils.files import write_complete
 from segue.utils.inputs import kind_of, user_path
+from segue.utils.keywords import suggests_names
 from segue.utils.naming import first_few
 from segue.video.sources.images import list_images, write_image
 from segue.weights.default import default_model
@@ -126,6 +127,7 @@ def run(
 ) -> DatasetRun[Evaluation | None]: ...
 
 
+@suggests_names
 def run(
     dataset: str,
     data: str | Path,

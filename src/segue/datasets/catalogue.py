@@ -415,7 +415,7 @@ ENTRIES = (
         "https://github.com/hkchengrex/CascadePSP",
         "terms on its page",
         "<name>_im.jpg, <name>_gt.png",
-        stills.is_big,
+        stills.is_big_dataset,
         kind="stills",
     ),
     DatasetEntry(

@@ -15,7 +15,7 @@ from segue.datasets.stills import MAX_OBJECTS
 from segue.errors import DatasetError
 from segue.formats.files import Tree, has_shapes, is_label, is_labelme, read_text
 from segue.formats.labelme import image_name, read_labelme
-from segue.formats.labels import Labels, decoded
+from segue.formats.labels import Labels, decode_mask
 from segue.formats.yolo import read_outlines
 from segue.types import Image
 from segue.utils.arrays import UInt8Array
@@ -72,7 +72,7 @@ class OutlinedStills:
         objects = labels.masks.get(0, {})
         largest = sorted(objects, key=partial(labels.area, 0), reverse=True)[:MAX_OBJECTS]
         for value, number in enumerate(largest, 1):
-            mask[decoded(objects[number], size)] = value
+            mask[decode_mask(objects[number], size)] = value
         return mask
 
     def check(self, i: int) -> None:
@@ -84,12 +84,12 @@ def open_outlined(folder: Path) -> OutlinedStills | None:
     """The images of a folder with labels of YOLO or labelme; None of another folder."""
     tree = Tree(folder)
     files = [name for name in tree.names if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES]
-    texts = _beside_images(files, [name for name in tree.ending(".txt") if is_label(name)])
+    texts = _beside_images(files, [name for name in tree.files_with_suffix(".txt") if is_label(name)])
     first = next((text for name in texts if (text := read_text(folder / name)).strip()), "")
     if has_shapes(first):
         pairs = _of_texts(files, texts, folder)
     else:
-        label_files = tree.ending(".json")
+        label_files = tree.files_with_suffix(".json")
         if not label_files or not is_labelme(tree.text(label_files[0])):
             return None
         pairs = _of_labelme(files, {name: image_name(tree.text(name)) for name in label_files}, folder)

@@ -331,6 +331,6 @@ def is_repacked(folder: Path, name: str) -> bool:
     return folder.resolve().name.lower().startswith(name) and _holds_pairs(folder)
 
 
-def is_big(folder: Path) -> bool:
-    """Whether masks in a folder are named as in BIG, or the folder is."""
+def is_big_dataset(folder: Path) -> bool:
+    """Whether a folder holds the data set BIG: its masks or the folder are named so."""
     return any(folder.glob("*_gt.png")) or is_repacked(folder, "big")

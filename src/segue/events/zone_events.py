@@ -44,6 +44,7 @@ class _Visit:
     last: Event
     frames: int = 0
     reported: bool = False
+    pending: list[Event] = field(default_factory=list)  # at zones and lines, until it is reported
     places: dict[str, _Place] = field(default_factory=dict)
 
 
@@ -196,11 +197,14 @@ class ZoneEvents:
             rules = self._rules
             often = visit.frames >= (rules.min_small_frames if small else rules.min_frames)
             long = often and visit.last.seconds >= self._rules.min_seconds
+            if large or visit.reported:
+                visit.pending += self._watch(visit, min(mask.shape))
             if large and long and not visit.reported:
                 visit.reported = True
                 yield replace(visit.first, largest=largest)
             if visit.reported:
-                yield from self._watch(visit, min(mask.shape))
+                yield from visit.pending
+                visit.pending = []
         for number in sorted(set(self._visits) - set(result.ids)):
             yield from self._end("leave", number)
 

@@ -39,7 +39,9 @@ from segue.models.base import (
     track_capabilities,
 )
 from segue.models.geometry import EPSILON
-from segue.models.memory.components import LARGE, LIKELY_LOGIT, UNLIKELY
+from segue.models.memory.components import LIKELY_LOGIT, UNLIKELY, distant_components
+from segue.models.memory.reads import attend_best, attend_within_cells
+from segue.models.memory.similarity import key_rows, l2_query_rows
 from segue.models.memory.table import COARSE_CELLS
 from segue.models.memory.tracker import COARSE_ABOVE
 from segue.models.memory.window import ALIGNED, BAND, MAX_WINDOW_SHARE, OUTSIDE
@@ -183,7 +185,7 @@ def read(
 ) -> Any:
     """What objects remember (K, V, h, w) where a key (C, h, w) asks, and the attention to each row (N,).
 
-    Rows of the memory have keys (N, C+1), see :func:`_key_rows`, and values (K, N, V). The last ones, at the
+    Rows of the memory have keys (N, C+1), see :func:`key_rows`, and values (K, N, V). The last ones, at the
     places ``origin`` (n, 2), are read from within ``last_window`` alone; the key is that of a window.
     """
     read_strip = _read_cells if coarse else _read_rows
@@ -239,8 +241,8 @@ def _read_rows(
     affinity = _affinities(key.flatten(1).T, earlier, last, origin, top, height, width, reach)
     # A memory of fewer rows is filled with rows that nothing reads.
     filling = torch.full_like(affinity[0][:, :1], -math.inf).repeat(1, count)
-    top_affinity, index = torch.cat([affinity[0], affinity[1], filling], 1).topk(count, sorted=False)
-    readout, usage = _attend(top_affinity, torch.where(top_affinity > -math.inf, index, 0), keys, values)
+    weights, index = attend_best(torch.cat([affinity[0], affinity[1], filling], 1), count)
+    readout, usage = _weighted(weights, torch.where(weights > 0, index, 0), keys, values)
     return readout.transpose(1, 2).reshape(values.shape[0], -1, height, width), usage
 
 
@@ -265,10 +267,8 @@ def _read_cells(
     affinity = _affinities(queries.mean(1), earlier, last, origin, top // 2, height, width, reach)
     cells = torch.cat(affinity, 1).topk(number, sorted=False)[1]
     candidates = (4 * cells[:, :, None] + torch.arange(4)).flatten(1)
-    fine = _query_rows(queries) @ keys[candidates].transpose(1, 2)
-    top_affinity, within = fine.topk(count, sorted=False)
-    index = candidates[:, None].repeat(1, 4, 1).gather(2, within)
-    readout, usage = _attend(top_affinity.flatten(0, 1), index.flatten(0, 1), keys, values)
+    weights, index = attend_within_cells(l2_query_rows(queries), keys, candidates, count)
+    readout, usage = _weighted(weights, index, keys, values)
     readout = readout.reshape(values.shape[0], height, width, 2, 2, -1).permute(0, 5, 1, 3, 2, 4)
     return readout.reshape(values.shape[0], -1, 2 * height, 2 * width), usage
 
@@ -278,18 +278,8 @@ def _cells(keys: Tensor) -> Tensor:
     firsts = keys[::4]
     # One for a frame.
     penalties = (firsts[:, -1] - firsts[:, :-1].square().sum(1)) / math.sqrt(keys.shape[1] - 1)
-    return _key_rows(keys[:, :-1].reshape(-1, 4, keys.shape[1] - 1).mean(1), penalties)
-
-
-def _query_rows(query: Tensor) -> Tensor:
-    """Rows (..., C+1) of queries (..., C), whose products with those of keys are affinities."""
-    return torch.cat([2 * query, -torch.ones_like(query[..., :1])], -1) / math.sqrt(query.shape[-1])
-
-
-def _key_rows(keys: Tensor, penalties: Tensor) -> Tensor:
-    """Rows (N, C+1) of keys (N, C): key, and squared length with what is taken off its affinities."""
-    lengths = keys.square().sum(1, keepdim=True) + penalties[:, None] * math.sqrt(keys.shape[1])
-    return torch.cat([keys, lengths], 1)
+    means = keys[:, :-1].reshape(-1, 4, keys.shape[1] - 1).mean(1)
+    return key_rows(means, "l2", penalty=penalties[:, None])
 
 
 def _affinities(
@@ -303,16 +293,15 @@ def _affinities(
     reach: int,
 ) -> tuple[Tensor, Tensor]:
     """Affinities (h*w, N) to other rows, and to the last ones, of which those too far away are out."""
-    queries = _query_rows(query)
+    queries = l2_query_rows(query)
     down = (top + torch.arange(height))[:, None] - origin[:, 0]
     across = torch.arange(width)[:, None] - origin[:, 1]
     outside = ((down.abs() > reach)[:, None] | (across.abs() > reach)).flatten(0, 1)
     return queries @ earlier, (queries @ last).masked_fill(outside, -math.inf)
 
 
-def _attend(affinity: Tensor, index: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Values (K, P, V) of rows (P, k) by the softmax of their affinities, and the attention to each (N,)."""
-    weights = affinity.softmax(1)
+def _weighted(weights: Tensor, index: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Values (K, P, V) of rows (P, k) by their weights, and the attention to each row of the memory (N,)."""
     readout = (weights[:, None] @ values[:, index])[:, :, 0]
     return readout, torch.zeros_like(keys[:, 0]).scatter_add(0, index.flatten(), weights.flatten())
 
@@ -337,17 +326,11 @@ def merge(
 
 
 def _distant(pieces: Tensor, reachable: Tensor) -> Tensor:
-    """Positions (K, h, w) of small pieces far from the mask before, as in segue.models.memory.components."""
+    """Positions (K, h, w) of small pieces far from the mask before."""
     objects = _shape(pieces)[0]
     count: Any = pieces.amax() + 1
-    numbers = (pieces + torch.arange(objects)[:, None, None] * count).flatten()
-    counted = torch.stack([torch.ones_like(reachable), reachable]).flatten(1).float()
-    counts = torch.zeros(2, 1).repeat(1, objects * count).scatter_add(1, numbers.repeat(2, 1), counted)
-    area, touched = counts.double().reshape(2, objects, count).unbind()
-    is_piece = torch.arange(count) > 0
-    main = (area * (is_piece & (touched > 0))).sum(1, keepdim=True)
-    distant: Tensor = is_piece & (touched == 0) & (area < LARGE * main)
-    return distant.flatten()[numbers].reshape(pieces.shape)
+    labels = pieces + torch.arange(objects)[:, None, None] * count
+    return distant_components(labels, pieces > 0, reachable > 0, objects * count)
 
 
 def remember(
@@ -364,7 +347,7 @@ def remember(
 ) -> tuple[Tensor, ...]:
     """Key (h, w, C) and values (K, h, w, V) of a frame with masks (K, H', W'), and its rows of the memory.
 
-    Outside the window they are those of the frame before. Rows are keys (n, C+1), see :func:`_key_rows`,
+    Outside the window they are those of the frame before. Rows are keys (n, C+1), see :func:`key_rows`,
     places (n, 2) and values (K, n, V), in square cells of positions. Of a small frame that is kept they are
     those near the masks, and one in four of the others, which count for two. Penalties are taken off the
     affinities of rows unless the masks were given.
@@ -388,7 +371,8 @@ def remember(
         order = order[(dense | even.flatten())[order]]
         penalties = penalty - torch.where(dense[order], 0.0, math.log(2))
     places = torch.stack([order // width, order % width], 1)
-    return key, grid, _key_rows(key.flatten(0, 1)[order], penalties), places, grid.flatten(1, 2)[:, order]
+    rows = key_rows(key.flatten(0, 1)[order], "l2", penalty=penalties[:, None])
+    return key, grid, rows, places, grid.flatten(1, 2)[:, order]
 
 
 def decode_scene(network: ForegroundNetwork, counts: Sequence[int], stride: int, *maps: Tensor) -> Tensor:

@@ -227,7 +227,7 @@ def _read_tracks(labels: Labels, video: Frames, head: _Head, items: Iterable[Ite
         counts, score = _track_counts(item, segmentations, canvas), score_of(item)
         visible = {t: one for t, one in enumerate(counts) if one is not None and _area(one, video.size)}
         if not visible:
-            labels.left_out["objects without a mask"] += 1
+            labels.skipped["objects without a mask"] += 1
             continue
         name, appearance = head.appearance(item["category_id"], item.get("id"))
         labels.add_object(number, name, item.get("id"), item.get("attributes"), **appearance)
@@ -273,11 +273,11 @@ def _read_images(labels: Labels, video: Frames, head: _Head, items: Iterable[Ite
         about = item.get("attributes")
         about = about if isinstance(about, dict) else {}
         if kind := _no_area(item):
-            labels.left_out[kind] += 1
+            labels.skipped[kind] += 1
             continue
         counts = canvases.get(image, Canvas.of(video.size)).record(item)
         if not _area(counts, video.size):
-            labels.left_out["shapes without an area"] += 1
+            labels.skipped["shapes without an area"] += 1
             continue
         track = _track_of(item)
         category = None if "predicted_iou" in item and "category_id" not in item else item["category_id"]

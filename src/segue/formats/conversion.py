@@ -22,6 +22,7 @@ from segue.masks.values import MAX_ID
 from segue.registry import FORMATS
 from segue.utils.files import locked
 from segue.utils.inputs import user_path
+from segue.utils.keywords import suggests_names
 from segue.video.sources.images import is_source
 from segue.video.sources.kinds import is_image
 
@@ -38,16 +39,17 @@ class Converted:
         format: name of its format.
         objects: number of objects.
         frames: number of frames that are written.
-        left_out: shapes that are no areas, by their kind.
+        skipped: shapes that are no areas, by their kind.
     """
 
     path: Path
     format: str
     objects: int
     frames: int
-    left_out: Mapping[str, int]
+    skipped: Mapping[str, int]
 
 
+@suggests_names
 def convert(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
@@ -84,7 +86,7 @@ def convert(
     with closing(LabelledVideo(place)) as opened:
         labels = read_labels(source, opened)
         frames = save_labels(labels, target, opened, entry, all_frames=all_frames, overwrite=overwrite)
-        return Converted(target, entry.name, len(labels.names), frames, dict(labels.left_out))
+        return Converted(target, entry.name, len(labels.names), frames, dict(labels.skipped))
 
 
 def save(

@@ -320,10 +320,10 @@ def read_cvat(labels: Labels, text: str, video: Frames) -> None:
 
 def _read_item(reading: _Reading, item: ET.Element, task: _Task | None) -> None:
     """A track, or the shapes of an image."""
-    left_out, video = reading.labels.left_out, reading.video
+    skipped, video = reading.labels.skipped, reading.video
     for shape in item:
         if shape.tag in _NO_AREAS and not _is_set(shape, "outside"):
-            left_out[_NO_AREAS[shape.tag]] += 1
+            skipped[_NO_AREAS[shape.tag]] += 1
     all_shapes = [shape for shape in item if shape.tag in _SHAPES]
     shapes = [shape for shape in all_shapes if not _is_set(shape, "outside")]
     if item.tag != "track":
@@ -337,7 +337,7 @@ def _read_item(reading: _Reading, item: ET.Element, task: _Task | None) -> None:
         end = video.count if task is None or task.end is None else task.end
         reading.draw_track(all_shapes, reading.object_of(item), _canvas(video, task, item), end)
     elif not any(shape.tag in _NO_AREAS for shape in item):
-        left_out["tracks without a shape"] += 1
+        skipped["tracks without a shape"] += 1
 
 
 def _store(reading: _Reading) -> None:

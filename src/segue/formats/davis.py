@@ -117,7 +117,9 @@ def _read_mask_files(files: Files, video: Frames) -> Labels:
             if name := names.get(number):
                 labels.names[number] = labels.class_of[number] = name
     elif colours := _label_map(files):
-        classes = {name: name for name in files.ending(".png") if OF_CLASSES in PurePosixPath(name).parts}
+        classes = {
+            name: name for name in files.files_with_suffix(".png") if OF_CLASSES in PurePosixPath(name).parts
+        }
         _name_classes(labels, files, by_frame(classes, video) if classes else by_index, colours)
     return labels
 
@@ -142,7 +144,9 @@ def _read(files: Files, video: Frames) -> Labels:
 
 def _class_list(tree: Tree) -> dict[int, str]:
     """Names by the value of a mask, of a file beside with a line for each: line 0 may be the background."""
-    names = [name for name in tree.ending(".txt", ".names") if PurePosixPath(name).name in _CLASS_LISTS]
+    names = [
+        name for name in tree.files_with_suffix(".txt", ".names") if PurePosixPath(name).name in _CLASS_LISTS
+    ]
     if len(names) != 1:
         return {}
     lines = [line.strip() for line in tree.text(names[0]).splitlines()]
@@ -157,7 +161,7 @@ def _class_list(tree: Tree) -> dict[int, str]:
 def _label_map(tree: Tree) -> dict[Colour, str]:
     """Classes by their colour in masks, as CVAT lists them in a file beside."""
     labels_by_colour: dict[Colour, str] = {}
-    for name in tree.ending(".txt"):
+    for name in tree.files_with_suffix(".txt"):
         pattern = _LABEL_MAPS.get(PurePosixPath(name).name)
         for line in tree.text(name).splitlines() if pattern else ():
             if match := re.fullmatch(pattern or "", line.strip()):

@@ -95,8 +95,8 @@ class Tree:
             members = [*self._members]
         self.names = sorted((name for name in members if not is_hidden(name)), key=natural_key)
 
-    def ending(self, *suffixes: str) -> list[str]:
-        """The files with one of these endings, in small letters."""
+    def files_with_suffix(self, *suffixes: str) -> list[str]:
+        """Names of the files with one of these suffixes, given in lower case."""
         return [name for name in self.names if PurePosixPath(name).suffix.lower() in suffixes]
 
     def text(self, name: str) -> str:
@@ -146,7 +146,7 @@ class Files(Tree):
     def __init__(self, path: Path, video: Frames) -> None:
         super().__init__(path)
         self.video = video
-        self.annotations = [name for name in self.ending(".xml", ".json") if not is_set_up(name)]
+        self.annotations = [name for name in self.files_with_suffix(".xml", ".json") if not is_set_up(name)]
 
     @property
     def is_file(self) -> bool:
@@ -177,7 +177,7 @@ class Files(Tree):
     @cached_property
     def config(self) -> str | None:
         """The labelling configuration beside the annotations, if there is one."""
-        return next((self.text(name) for name in self.ending(".xml") if is_set_up(name)), None)
+        return next((self.text(name) for name in self.files_with_suffix(".xml") if is_set_up(name)), None)
 
     @cached_property
     def _png_masks(self) -> list[str]:
@@ -194,7 +194,7 @@ class Files(Tree):
     @cached_property
     def texts(self) -> list[str]:
         """Label files of YOLO: in folders of labels, else those that lie in no folder."""
-        texts = [name for name in self.ending(".txt") if is_label(name)]
+        texts = [name for name in self.files_with_suffix(".txt") if is_label(name)]
         return [name for name in texts if _LABELS & {*PurePosixPath(name).parts[:-1]}] or (
             [name for name in texts if len(PurePosixPath(name).parts) == 1]
         )
@@ -203,7 +203,7 @@ class Files(Tree):
     def masks(self) -> list[str]:
         """Files of masks; of other formats than PNG only where there is nothing else."""
         if self.is_file:
-            return self.ending(".png", ".tif", ".tiff", ".bmp", ".webp")
+            return self.files_with_suffix(".png", ".tif", ".tiff", ".bmp", ".webp")
         masks = _without_images(self, self._png_masks, self.texts)
         if masks or self._named_annotations or self.texts:
             return masks
@@ -316,7 +316,7 @@ def _mask_files(tree: Tree, video: Frames, *suffixes: str) -> list[str]:
     """The mask files of the video: those of the highest folder, or of a folder of masks beside images."""
     files = [
         name
-        for name in tree.ending(*(suffixes or (".png",)))
+        for name in tree.files_with_suffix(*(suffixes or (".png",)))
         if not _IMAGES & {*PurePosixPath(name).parts[:-1]}
     ]
     for folder in _MASKS:

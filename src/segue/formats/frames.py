@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from segue.errors import ArgumentError
-from segue.masks import Rle, decode_rle, encode_objects, encode_rle, measure, resize_mask
-from segue.types import Frame, IndexMask, ObjectInfo, Segmentation
+from segue.masks import Rle, decode_rle, encode_objects, encode_rle, resize_mask
+from segue.types import Frame, IndexMask, ObjectInfo, Segmentation, visible_in
 from segue.utils.arrays import BoolArray, UInt8Array, UInt16Array, id_type
 
 Size: TypeAlias = "tuple[int, int] | Callable[[], tuple[int, int] | None] | None"
@@ -127,13 +127,7 @@ class FrameObjects:
     @cached_property
     def result(self) -> Segmentation:
         """What is visible, as a result of a run."""
-        extents = measure(self.mask)
-        objects = tuple(
-            ObjectInfo(item.id, item.label, item.score, extents[item.id].box, extents[item.id].area)
-            if item.id in extents
-            else ObjectInfo(item.id, item.label, 0.0)
-            for item in sorted(self.objects, key=lambda item: item.id)
-        )
+        objects = visible_in(self.mask, sorted(self.objects, key=lambda item: item.id))
         return Segmentation(self.index, self.time, self.mask, objects)
 
     @cached_property

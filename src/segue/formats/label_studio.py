@@ -283,7 +283,7 @@ def _take(
             else:
                 labels.add_object(numbers[key], None, about=about)
         elif kind not in _ABOUT_REGIONS:
-            labels.left_out[_NO_AREAS.get(kind.removesuffix("labels"), f"regions of type {kind[:40]}")] += 1
+            labels.skipped[_NO_AREAS.get(kind.removesuffix("labels"), f"regions of type {kind[:40]}")] += 1
         return
     if kind == "labels" and key in numbers:  # repeats the shape of the region that it names
         return

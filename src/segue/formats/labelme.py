@@ -126,7 +126,7 @@ def read_labelme(labels: Labels, files: Mapping[str, Callable[[], str]], video: 
             shape = validated(_Shape, item, where)
             kind = shape.shape_type or "polygon"
             if kind not in (*_OUTLINES, "rectangle", "circle", "mask"):
-                labels.left_out[_NO_AREAS.get(kind, f"shapes of type {kind[:40]}")] += 1
+                labels.skipped[_NO_AREAS.get(kind, f"shapes of type {kind[:40]}")] += 1
                 continue
             try:
                 counts = shape.counts(canvas)

@@ -77,7 +77,7 @@ def held_at(values: Mapping[int, str], frame: int) -> str | None:
     return values[max(key_frames)] if key_frames else None
 
 
-def decoded(counts: str, size: tuple[int, int]) -> BoolArray:
+def decode_mask(counts: str, size: tuple[int, int]) -> BoolArray:
     """Mask, (H, W), bool, of compressed run lengths."""
     return decode_rle({"size": [*size], "counts": counts})
 
@@ -86,7 +86,7 @@ def composed(masks: Mapping[int, str], size: tuple[int, int]) -> IndexMask:
     """Index mask, (H, W), uint8 or uint16, of run lengths by object; later objects lie on top."""
     mask = np.zeros(size, id_type(max(masks, default=0)))
     for number, counts in masks.items():
-        mask[decoded(counts, size)] = number
+        mask[decode_mask(counts, size)] = number
     return mask
 
 
@@ -107,7 +107,7 @@ class Labels:
     colour_of: dict[int, str] = field(default_factory=dict)  # ``#rrggbb`` by id
     # of objects whose file has them; their masks are among the others
     shapes: dict[int, list[KeyedShape]] = field(default_factory=dict)
-    left_out: Counter[str] = field(default_factory=Counter)  # shapes that are no areas, by their kind
+    skipped: Counter[str] = field(default_factory=Counter)  # shapes that are no areas, by their kind
     _count: int = 0
     colours: Mapping[str, str] = field(default_factory=dict)  # of each class or name that is written
     objects: Sequence[Mapping[str, Any]] = ()  # id, name, category and colour of each that is written
@@ -195,7 +195,9 @@ class Labels:
 
     def planes(self, index: int) -> dict[int, BoolArray]:
         """Mask of each object that a frame shows, (H, W), bool; they may overlap, the last one is on top."""
-        return {number: decoded(counts, self.size) for number, counts in self.masks.get(index, {}).items()}
+        return {
+            number: decode_mask(counts, self.size) for number, counts in self.masks.get(index, {}).items()
+        }
 
     def mask(self, index: int) -> IndexMask:
         """Index mask (H, W) of a frame; empty where there is none."""
@@ -359,7 +361,7 @@ class Labels:
 
     def leave_void_out(self, _: str) -> None:
         """Count void of a mask, which is no object."""
-        self.left_out["areas of void"] += 1
+        self.skipped["areas of void"] += 1
 
     def sort_objects(self, key: Callable[[int], Any]) -> None:
         """Sort the objects by their numbers; the last one is on top."""

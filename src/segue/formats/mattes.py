@@ -96,7 +96,7 @@ ENTRIES = (
         "matte",
         MatteWriter,
         needs_frames=True,
-        sniff=lambda files: 1.0 if files.is_file and files.ending(*FILM_SUFFIXES) else 0.0,
+        sniff=lambda files: 1.0 if files.is_file and files.files_with_suffix(*FILM_SUFFIXES) else 0.0,
         read=_read,
         endings=tuple(sorted(FILM_SUFFIXES)),
         title="Matte, 16-bit PNG",

@@ -110,7 +110,7 @@ _MOTS_LINE = re.compile(r"(\d{1,9}) (\d{1,9}) (\d{1,3}) (\d{1,6}) (\d{1,6}) (\S+
 
 def _files_of(files: Files, line: re.Pattern[str]) -> list[str]:
     """The text files whose first line has the form of a challenge."""
-    texts = [name for name in files.ending(".txt") if is_label(name)]
+    texts = [name for name in files.files_with_suffix(".txt") if is_label(name)]
     if not texts or not _begins_with(files.text(texts[0]), line):
         return []
     return [name for name in texts if _begins_with(files.text(name), line)]
@@ -168,7 +168,7 @@ def _read_mots(files: Files, video: Frames) -> Labels:
         index, track, kind = int(match[1]) - 1, int(match[2]), int(match[3])
         _check_frame(index, video, where)
         if kind == MOTS_IGNORED:
-            labels.left_out["ignored regions"] += 1
+            labels.skipped["ignored regions"] += 1
             continue
         number = track % MOTS_OBJECTS if by_own_id else numbers.setdefault(track, len(numbers) + 1)
         name = names.get(kind, f"class {kind}")

@@ -17,11 +17,11 @@ from segue.entries import Format, Holds, SinkOptions
 from segue.errors import ResumeError, SinkError, SourceError
 from segue.formats.base import Writer
 from segue.formats.frames import FrameObjects, Size, frame_name
-from segue.masks import Rle, StoredMask, encode_rle, measure
+from segue.masks import Rle, StoredMask, encode_rle
 from segue.masks.files import encode_index_mask, read_levels
 from segue.masks.rle import stored_mask
 from segue.masks.values import MAX_ID
-from segue.types import ObjectInfo, Segmentation
+from segue.types import ObjectInfo, Segmentation, visible_in
 from segue.utils.files import make_folder, remove_partial, write_complete, writing
 from segue.utils.inputs import is_number, parse_json, whole_number
 from segue.utils.system import sync_folder, sync_open_file
@@ -403,19 +403,10 @@ def replay(folder: str | Path, stop: int | None = None) -> Iterator[Segmentation
         if stop is not None and index >= stop:
             return
         mask = read_levels(folder / record.file, str(folder / record.file))
-        extents = measure(mask)
-        objects = tuple(
-            replace(item, box=extents[item.id].box, area=extents[item.id].area)
-            if item.id in extents
-            else item
-            for item in record.objects
-        )
-        result = Segmentation(index, record.time, mask, objects)
-        if record.whole_masks:
-            _check_complete(folder / record.file, record, mask.shape)
-            whole = {i: lengths["counts"] for i, lengths in record.whole_masks.items()}
-            result = replace(result, _whole=whole)
-        yield result
+        _check_complete(folder / record.file, record, mask.shape)
+        whole = {i: lengths["counts"] for i, lengths in record.whole_masks.items()}
+        objects = (replace(item, whole=whole.get(item.id)) for item in record.objects)
+        yield Segmentation(index, record.time, mask, visible_in(mask, objects))
 
 
 def _check_complete(path: Path, record: Record, size: tuple[int, ...]) -> None:

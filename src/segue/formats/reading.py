@@ -20,6 +20,7 @@ from segue.formats.text import first_problem
 from segue.formats.videos import LabelledVideo
 from segue.registry import FORMATS, Format
 from segue.utils.inputs import first_line, user_path
+from segue.utils.keywords import suggests_names
 from segue.utils.naming import first_few
 
 RECORD = "job.json"
@@ -29,6 +30,7 @@ RESULT_FORMATS = ("masks", "cdnet", "ytvis.json", "coco.json")
 """Results of segue in the folder of a video, in the order of search."""
 
 
+@suggests_names
 def read_labels(
     path: str | os.PathLike[str], video: Frames | str | os.PathLike[str], name: str | None = None
 ) -> Labels:
@@ -95,8 +97,8 @@ def _labels_of(entry: Format, files: Files, video: Frames) -> Labels:
     assert entry.read is not None
     read = entry.read(files, video)
     labels = read if isinstance(read, Labels) else Labels.of_frames(read, video)
-    if labels.left_out and not labels.names:
-        raise DatasetError(f"holds no areas, only {left_out(labels)}")
+    if labels.skipped and not labels.names:
+        raise DatasetError(f"holds no areas, only {skipped_text(labels)}")
     labels.settle_layers()
     return labels
 
@@ -111,9 +113,9 @@ def _refuse_several(files: Files) -> None:
     )
 
 
-def left_out(labels: Labels) -> str:
-    """What was left out of a file, in words: ``3 points, 2 tags``."""
-    return ", ".join(f"{number} {kind}" for kind, number in labels.left_out.items())
+def skipped_text(labels: Labels) -> str:
+    """List the shapes of a file that were skipped, such as ``3 points, 2 tags``."""
+    return ", ".join(f"{number} {kind}" for kind, number in labels.skipped.items())
 
 
 @contextmanager

@@ -197,7 +197,7 @@ def read_via(labels: Labels, text: str, where: str, video: Frames) -> None:
             except DatasetError as error:
                 raise DatasetError(f"{region.where}: {error}") from None
             if counts is None:
-                labels.left_out[_NO_AREAS.get(region.shape, f"shapes {region.shape[:40]}")] += 1
+                labels.skipped[_NO_AREAS.get(region.shape, f"shapes {region.shape[:40]}")] += 1
                 continue
             track, name = region.track, region.category
             if name is None and track is not None and len(categories := classes.get(track, set())) == 1:
@@ -277,7 +277,7 @@ def _of_project_3(members: _Values, labels: Labels, video: Frames) -> dict[int, 
         if file.fname in foreign and file.type == _VIDEO:
             continue
         if not one.xy:
-            labels.left_out["spans of time" if one.z else "tags"] += 1
+            labels.skipped["spans of time" if one.z else "tags"] += 1
             continue
         region = _region_3(one, where, attributes)
         if file.type != _VIDEO:
@@ -285,7 +285,7 @@ def _of_project_3(members: _Values, labels: Labels, video: Frames) -> dict[int, 
         elif len(one.z) == 1:
             regions.setdefault(_frame_at(one.z[0], where, video), []).append(region)
         else:
-            labels.left_out["shapes without one time"] += 1
+            labels.skipped["shapes without one time"] += 1
     names = sorted(stills, key=natural_key)
     return regions | by_frame({name: stills[name] for name in names}, video)
 

@@ -192,11 +192,11 @@ def _counts(values: list[float], canvas: Canvas, sides: tuple[int, int], name: s
 
 def _classes(tree: Tree) -> dict[int, str]:
     """Names of classes: ``names`` of a .yaml file, or the lines of classes.txt or obj.names."""
-    for name in tree.ending(".txt", ".names"):
+    for name in tree.files_with_suffix(".txt", ".names"):
         if PurePosixPath(name).name in ("classes.txt", "obj.names"):
             lines = enumerate(map(str.strip, tree.text(name).splitlines()))  # an empty one has a number, too
             return {number: line for number, line in lines if line}
-    for name in tree.ending(".yaml", ".yml"):
+    for name in tree.files_with_suffix(".yaml", ".yml"):
         text = tree.text(name)
         if "names" in text and (names := _names(text, name)):
             return names

@@ -116,11 +116,12 @@ def _nearest(old: int, new: int) -> npt.NDArray[np.intp]:
     return (2 * np.arange(new) + 1) * old // (2 * new)
 
 
-Row: TypeAlias = "tuple[int, str | None, float, Box | None, int]"
-"""Id, label, score, box and area of an object, as :class:`segue.types.ObjectInfo` has them."""
+Row: TypeAlias = "tuple[int, str | None, float, Box | None, int, str | None]"
+"""Id, label, score, box, area and, if others hide a part, run lengths of the whole mask of an object, as
+:class:`segue.types.ObjectInfo` has them."""
 
-Composed: TypeAlias = "tuple[IndexMask, list[Row], dict[int, str]]"
-"""Index mask (H, W), its objects by ascending id, and run lengths of masks of which others hide a part."""
+Composed: TypeAlias = "tuple[IndexMask, list[Row]]"
+"""Index mask (H, W), and its objects by ascending id."""
 
 
 def class_number(label: str, numbers: MutableMapping[str, int]) -> int:
@@ -184,12 +185,16 @@ def composed(
     object_rows: list[Row] = []
     for i, name, score in sorted(zip(numbers, names, certain, strict=True), key=lambda item: item[0]):
         extent = extents.get(i)
-        object_rows.append((i, name, score, extent.box, extent.area) if extent else (i, name, 0.0, None, 0))
-    return merged, object_rows, whole
+        visible = (score, extent.box, extent.area) if extent else (0.0, None, 0)
+        object_rows.append((i, name, *visible, whole.get(i)))
+    return merged, object_rows
 
 
 UNNAMED = "object"
 """Class of an object without a label, as in files."""
+
+
+_OF_ULTRALYTICS = {"id": "ids", "conf": "scores", "cls": "classes", "data": "xyxy"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,6 +215,12 @@ class Boxes:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __getattr__(self, name: str) -> Any:
+        """Name the attribute that stands for one of ultralytics."""
+        same = _OF_ULTRALYTICS.get(name)
+        hint = f"; it is called {same} here" if same else ""
+        raise AttributeError(f"Boxes have no {name!r}{hint}", name=name, obj=self)
 
     @property
     def xywh(self) -> Float32Array:

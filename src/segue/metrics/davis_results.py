@@ -167,7 +167,7 @@ def _foreign_names(
     foreign = [
         f"{video.name} {name}"
         for video in davis
-        for name in by_sequence[video.name].unused({frame.stem for frame in video.frames})
+        for name in by_sequence[video.name].extra_results({frame.stem for frame in video.frames})
     ]
     if foreign:
         yield (

@@ -75,7 +75,8 @@ class Evaluation:
         sequences: measures of each sequence, in the order of the data set.
         objects: measures of each object or class, where the protocol has them.
         categories: measures of each group of sequences or classes, where the protocol has them.
-        groups: measures of the objects of a kind, such as fast ones, where the protocol has them.
+        groups: measures of the objects of a kind, such as fast ones, or of the videos of a condition, such as
+            a light, where the protocol has them.
         series: for each sequence measures over time, such as ``J``.
         remarks: what a reader must know: frames or objects that are missing, what was scored instead.
         files: text of the official result files by name.
@@ -139,8 +140,8 @@ class SequenceResults:
             ) from None
         return mask if only is None or not is_white(mask) else np.where(mask > 0, only, 0)
 
-    def unused(self, frames: Collection[str]) -> list[str]:
-        """Names of results that no frame of the sequence has, by their own names."""
+    def extra_results(self, frames: Collection[str]) -> list[str]:
+        """Return the names of results whose frame is not in the data set."""
         if self.results is None or self.called:
             return []
         return [name for name in self.results.names(self.sequence) if name not in frames]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -89,11 +90,15 @@ class Phrase:
 
 
 def parse_phrases(text: object) -> tuple[Phrase, ...]:
-    """The phrases of a text with commas between them, or of several texts."""
+    """The phrases of a text with commas between them, or of several texts.
+
+    Full stops also separate them in a text that ends with one, as in "person. red car."
+    """
     texts = [text] if isinstance(text, str) else text
     if not isinstance(texts, (list, tuple)) or not all(isinstance(item, str) for item in texts):
         raise ArgumentError(f"text: {kind_of(text)}; give phrases such as 'person' or ['person', 'red car']")
-    texts_of_phrases = [" ".join(part.split()) for item in texts for part in item.split(",") if part.strip()]
+    parts = (re.split(r"[.,]" if item.rstrip().endswith(".") else ",", item) for item in texts)
+    texts_of_phrases = [" ".join(part.split()) for each in parts for part in each if part.strip()]
     if not texts_of_phrases:
         raise PromptError("text: it is empty; give phrases such as 'person' or 'person, red car'")
     return tuple(_parse(item) for item in dict.fromkeys(texts_of_phrases))

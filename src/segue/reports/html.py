@@ -78,7 +78,7 @@ def write_report(evaluation: Evaluation, path: Path | str, *, about: Mapping[str
         frames=list(_worst(evaluation)),
         groups=[
             ("Categories", "category", evaluation.categories),
-            ("Kinds of objects", "objects", evaluation.groups),
+            ("Groups", "group", evaluation.groups),
             ("Objects", "object", evaluation.objects),
         ],
     )

@@ -120,7 +120,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
     tables = {
         "sequence": evaluation.sequences,
         "category": evaluation.categories,
-        "objects": evaluation.groups,
+        "group": evaluation.groups,
     }
     for title, measures in tables.items():
         keys = [key for key in columns if any(key in values for values in measures.values())]

@@ -129,6 +129,6 @@ class AutoSession(DetectionSession):
         removed = [track.id for i, track in enumerate(waning) if track.misses >= PATIENCE or i < needed]
         for _, new in new_tracks:
             self._identify(new)
-        self._session.forget(removed)
+        self._session.remove(removed)
         self._lost += [self._tracks.pop(i) for i in removed]
         return [MaskPrompt(new.id, mask, label=new.label) for mask, new in new_tracks]

@@ -18,13 +18,13 @@ import torch
 
 from segue.errors import PromptError
 from segue.flow.change_regions import ChangeRegion
-from segue.masks import Rle, decode_rle, encode_rle, measure
+from segue.masks import Rle, decode_rle, encode_rle
 from segue.masks.rle import overlapping, rle_box
 from segue.masks.unsure import from_runs, resize_nearest, to_runs, unpack
 from segue.models.base import FramePrompts, one_image
 from segue.sessions.track import TrackSession
 from segue.state import SessionState
-from segue.types import Frame, IndexMask, ObjectInfo, ObjectMaps, Segmentation, log_odds
+from segue.types import Frame, IndexMask, ObjectInfo, ObjectMaps, Segmentation, log_odds, visible_in
 from segue.utils.arrays import BoolArray, Box, Float32Array, id_type
 
 MAX_AHEAD = 24
@@ -141,7 +141,7 @@ class Layer:
         """Track the next frame."""
         conditioning = self.conditioning.get(frame.index)
         if conditioning is not None and conditioning.removed:
-            self.session.forget(conditioning.removed)
+            self.session.remove(conditioning.removed)
         visible = conditioning if conditioning is not None and conditioning.is_visible else None
         if visible is not None:
             result = add_conditioning_frame(self.session, frame, visible)
@@ -287,16 +287,13 @@ def _limited(
         is_earlier = resize_nearest(mask == earlier.mask, unsure[0].shape) > 0
         bits = np.packbits(np.where(is_earlier, *unsure))
     mask = np.where(np.isin(result.mask, [0, *scores]), mask, result.mask)
-    extents, objects = measure(mask), []
-    for item in result.objects:
-        extent = extents.get(item.id)
-        is_same = item.id in scores and np.array_equal(mask == item.id, earlier.mask == item.id)
-        score = scores[item.id] if is_same else item.score
-        if extent is None:
-            objects.append(replace(item, score=0.0, box=None, area=0))
-        else:
-            objects.append(replace(item, score=score, box=extent.box, area=extent.area))
-    limited = replace(result, mask=mask, objects=tuple(objects), _unsure=bits)
+    objects = (
+        replace(item, score=scores[item.id])
+        if item.id in scores and np.array_equal(mask == item.id, earlier.mask == item.id)
+        else item
+        for item in result.objects
+    )
+    limited = replace(result, mask=mask, objects=visible_in(mask, objects), _unsure=bits)
     whole_counts = {item.id: whole_counts or counts for item, counts, whole_counts, *_ in previous}
     maps = ObjectMaps(
         partial(_limited_logits, result, whole_counts, mask == earlier.mask),
@@ -372,7 +369,7 @@ def _reach_of(result: Segmentation) -> list[Box]:
     reach = maps.reach() if isinstance(maps, ObjectMaps) and maps.reach is not None else None
     boxes = list[Box]()
     for item in result.objects:
-        if item.id in result._whole:
+        if item.whole is not None:
             boxes.append(EVERYWHERE)
         elif reach is None:
             boxes.append(item.box or EVERYWHERE)
@@ -407,14 +404,6 @@ def composite(result: Segmentation, hidden: Sequence[StoredObject]) -> Segmentat
     for item, counts, *_ in hidden:
         inside = decode_rle(Rle(size=list(mask.shape), counts=counts))
         mask[inside & (mask == 0)] = item.id
-    extents = measure(mask)
-    objects = list(result.objects)
-    for item, *_ in hidden:
-        extent = extents.get(item.id)
-        if extent is None:
-            objects.append(replace(item, score=0.0, box=None, area=0))
-        else:
-            objects.append(replace(item, box=extent.box, area=extent.area))
-    objects.sort(key=lambda item: item.id)
-    whole = {item.id: whole_counts or counts for item, counts, whole_counts, *_ in hidden}
-    return replace(result, mask=mask, objects=tuple(objects), _whole={**result._whole, **whole})
+    behind = [replace(item, whole=whole or counts) for item, counts, whole, *_ in hidden]
+    objects = sorted((*result.objects, *visible_in(mask, behind)), key=lambda item: item.id)
+    return replace(result, mask=mask, objects=tuple(objects))

@@ -179,10 +179,10 @@ class DetectionSession(FindingSession):
         ]
         self._lost += [self._tracks.pop(i) for i in lost_ids]
         mask[np.isin(mask, lost_ids)] = 0
-        self._session.forget(lost_ids)
+        self._session.remove(lost_ids)
         corrected = self._corrections(proposals, mask, matched)
         # What was remembered of them was wrong, the first mask not least, and would grow back.
-        self._session.forget([*corrected])
+        self._session.remove([*corrected])
         free = [i for i in range(len(proposals.boxes)) if i not in matched.values()]
         prompts: list[Prompt] = []
         for number, plane in (corrected | self._newcomers(proposals, appearances, mask, free)).items():

@@ -35,6 +35,7 @@ from segue.sessions.motion import MotionDetector
 from segue.sessions.track import TrackSession
 from segue.types import FeatureName, Image, Refinement
 from segue.utils.inputs import kind_of
+from segue.utils.keywords import suggests_names
 from segue.weights import Prepared, load, prepare
 
 BOX_MASKS = ("network", "none")  # what may make masks of boxes
@@ -44,6 +45,7 @@ MAX_COLOURED = 100  # objects of a class among which those of a colour are sough
 MIN_OPEN = 0.3  # least score of a model in a folder
 
 
+@suggests_names
 def detector(
     name: str | Callable[[Image], Any] | None = None,
     *,

@@ -24,6 +24,7 @@ from segue.state import checkpointed
 from segue.types import Frame, Image, IndexMask, ObjectInfo, ObjectMaps, Segmentation
 from segue.utils.devices import to_cpu, to_device
 from segue.utils.inputs import check_number, whole_number
+from segue.utils.keywords import suggests_names
 from segue.weights.prepared import Prepared
 
 DUPLICATE = 0.6  # overlap (IoU over the window) above which the weaker of two queries is left out
@@ -109,6 +110,7 @@ class InstanceSession(ExplainedSession):
     _shared: int = checkpointed(0)
     state_types = (_Pending, Tracks, Instance)
 
+    @suggests_names
     def __init__(
         self,
         network: str | InstanceNetwork | Prepared[InstanceNetwork],

@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.errors import SourceDamageError
-from segue.masks import Rle, decode_rle, encode_rle, measure, resize_mask
+from segue.masks import Rle, decode_rle, encode_rle, resize_mask
 from segue.models.base import InstanceNetwork
 from segue.sessions.session import FindingSession, Passes
 from segue.state import checkpointed
-from segue.types import Frame, Image, ObjectInfo, Segmentation
+from segue.types import Frame, Image, ObjectInfo, Segmentation, visible_in
 from segue.utils.arrays import BoolArray
 from segue.utils.devices import to_device
 from segue.weights import Prepared, prepare
@@ -201,18 +201,14 @@ def sure_result(
     )
     mask = np.zeros(frame.size, np.uint8)
     lengths = [record["segmentations"][place] for record in visible]
-    whole = dict[int, str]()
-    for number, plane in enumerate(_decoded(lengths, frame.size), start=1):
+    objects = list[ObjectInfo]()
+    for number, (record, plane) in enumerate(
+        zip(visible, _decoded(lengths, frame.size), strict=True), start=1
+    ):
         mask[plane] = number
-        whole[number] = encode_rle(plane)["counts"]
-    extents, objects = measure(mask), list[ObjectInfo]()
-    for number, record in enumerate(visible, start=1):
-        extent, label = extents.get(number), names.get(record["category_id"])
-        if extent is None:
-            objects.append(ObjectInfo(number, label, 0.0))
-        else:
-            objects.append(ObjectInfo(number, label, record["score"], extent.box, extent.area))
-    return Segmentation(frame.index, frame.time, mask, tuple(objects), _whole=whole)
+        label, whole = names.get(record["category_id"]), encode_rle(plane)["counts"]
+        objects.append(ObjectInfo(number, label, record["score"], whole=whole))
+    return Segmentation(frame.index, frame.time, mask, visible_in(mask, objects))
 
 
 def _decoded(lengths: Sequence[Rle | None], size: tuple[int, int]) -> Iterator[BoolArray]:

@@ -12,6 +12,7 @@ from segue.errors import PromptError, SegueError, memory_errors
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
 from segue.utils.forks import ForkSafeLock
+from segue.utils.keywords import suggests_names
 from segue.video.decoding.readers import Colour, FrameLike, as_frame
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ class FindingSession(Checkpointable, Session):
         self.restart()
         self._explanation: Image | None = None
 
+    @suggests_names
     @one_thread_at_a_time
     def step(
         self,

@@ -62,6 +62,7 @@ from segue.types import (
 from segue.utils.arrays import Float32Array, id_type, in_rgb
 from segue.utils.devices import to_cpu
 from segue.utils.inputs import kind_of
+from segue.utils.keywords import suggests_names
 from segue.utils.lazy import LazyCallable
 from segue.utils.notices import warn_caller
 from segue.video.decoding.readers import Colour, FrameLike, as_frame
@@ -122,6 +123,7 @@ class TrackSession(Checkpointable, Session):
     _added: list[Prompt | str | Sequence[str]] = checkpointed(list, later=True)  # for the next frame
     state_types = PROMPTS
 
+    @suggests_names
     def __init__(
         self,
         network: str | TrackNetwork | Prepared[TrackNetwork],
@@ -185,7 +187,7 @@ class TrackSession(Checkpointable, Session):
 
     @one_thread_at_a_time
     @torch.inference_mode()
-    def forget(self, ids: int | Iterable[int]) -> None:
+    def remove(self, ids: int | Iterable[int]) -> None:
         """Stop tracking objects; a prompt for one of them on the next frame starts a new track.
 
         Args:
@@ -195,11 +197,12 @@ class TrackSession(Checkpointable, Session):
             PromptError: an id is not a whole number from 1 on; the session is unchanged.
         """
         ids = check_ids(ids)
-        with self.changing("forgetting objects"):
+        with self.changing("removing objects"):
             self.tracker.forget(ids)
             self._crowd.places = {i: each for i, each in self._crowd.places.items() if i not in ids}
         self._object_info = {i: info for i, info in self._object_info.items() if i not in ids}
 
+    @suggests_names
     @one_thread_at_a_time
     @torch.inference_mode()
     def step(
@@ -263,7 +266,8 @@ class TrackSession(Checkpointable, Session):
             if not resolved.whole:
                 return result
             whole = {i: encode_rle(plane.cpu().numpy())["counts"] for i, plane in resolved.whole.items()}
-            return replace(result, _whole=whole)
+            objects = (replace(item, whole=whole.get(item.id)) for item in result.objects)
+            return replace(result, objects=tuple(objects))
 
     def _resolved(
         self,
@@ -322,7 +326,7 @@ class TrackSession(Checkpointable, Session):
 
         Args:
             prompts: prompts as for :meth:`step`.
-            id: object of ``box``, points and strokes.
+            id: object of ``box``, points, strokes and a single mask.
             text: phrases to detect on the next frame.
             arguments: prompts by their kinds, see :class:`segue.prompt_inputs.PromptArguments`; points of a
                 tracked object correct its mask.

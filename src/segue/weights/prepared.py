@@ -43,6 +43,7 @@ from segue.registry import NetworkTask
 from segue.utils.allocation import apart_from_heap, release_freed_memory
 from segue.utils.forks import ForkSafeLock
 from segue.utils.inputs import kind_of
+from segue.utils.keywords import suggests_names
 from segue.weights.available import entry_for, name_of_class
 from segue.weights.identity import network_digest
 from segue.weights.loading import (
@@ -350,6 +351,7 @@ def load(
 ) -> Network: ...
 @overload
 def load(name: str, weights: WeightPath | None = None, **options: Unpack[LoadOptions]) -> Any: ...
+@suggests_names
 def load(
     name: str | type[Any],
     weights: WeightPath | None = None,

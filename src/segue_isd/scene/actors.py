@@ -80,7 +80,7 @@ class Person:
     def parts(self, time: float) -> list[Part]:
         return self._posed(time)[0]
 
-    def hand(self, time: float) -> Float64Array:
+    def hand_pose(self, time: float) -> Float64Array:
         """Place of the right hand, (3,)."""
         return np.asarray(self._posed(time)[1][1])
 
@@ -154,7 +154,7 @@ class Bag:
         if (time >= self.changes) == self.left:
             where = self._standing()
         else:
-            x, y, z = self.owner.hand(time) - (0, 0, 0.18)
+            x, y, z = self.owner.hand_pose(time) - (0, 0, 0.18)
             where = placed(x, y, z, self.owner.place(time)[2])
         still_background = self.was_background and time < self.changes
         pose = chained(where, scaled((0.42, 0.16, 0.28)))

@@ -69,7 +69,7 @@ class Pooled(Data):
 
     def prepare(self, make: Callable[..., pool_recipes.MustanLiteRecipe], run: Values) -> RecipeSetup:
         """Draw the pool, unless it is there."""
-        from segue_train.checkpoints import claim_folder
+        from segue_train.checkpoints import check_output_folder
         from segue_train.validation import f_measure
 
         for weights in self.sessions or ():
@@ -81,7 +81,7 @@ class Pooled(Data):
         pool = self.pool or run["out"] / "pool"
         recipe = make(pool)
         # A pool takes minutes; nothing is drawn for a run that may not write.
-        claim_folder(run["out"], recipe.name, resume=run["resume"], overwrite=run["overwrite"])
+        check_output_folder(run["out"], recipe.name, resume=run["resume"], overwrite=run["overwrite"])
         notice(
             f"{len(footage.videos)} videos and {len(footage.stills)} still images for clips, "
             f"{sum(map(len, still_cameras.values()))} videos of still cameras"
@@ -156,7 +156,7 @@ class VideoData(OptionModel):
         videos = foreground.gather_videos(self.data or (), exclude=names_in(self.exclude), fold=self.fold)
         notice(
             f"{len(videos.real)} real and {len(videos.rendered)} rendered videos to learn from, "
-            f"{len(videos.left_out)} left out"
+            f"{len(videos.held_out)} left out"
         )
         return videos
 
@@ -169,13 +169,13 @@ class VideoData(OptionModel):
         """Measure F on the left-out videos, of plain or wrapped networks."""
         if not self.measure:
             return None
-        if not videos.left_out:
+        if not videos.held_out:
             raise TrainingError(
                 "--validate measures F on scenes that are left out; name some with --exclude or --fold"
             )
         from segue_train.validation import f_measure
 
-        held_out = [(video, flow and flow(video)) for video in videos.left_out]
+        held_out = [(video, flow and flow(video)) for video in videos.held_out]
         score = partial(f_measure, videos=held_out)
         return score if wrap is None else lambda network: score(wrap(network))
 

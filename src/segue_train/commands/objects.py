@@ -27,7 +27,7 @@ from segue_train.commands.making import (
     training,
 )
 from segue_train.data.footage import Footage, Material, gather, read_subset
-from segue_train.data.prompt_samples import left_out
+from segue_train.data.prompt_samples import is_held_out
 from segue_train.recipes import cutie as cutie_recipe
 from segue_train.recipes import prompt as prompt_recipe
 from segue_train.recipes import stcn as stcn_recipe
@@ -287,7 +287,7 @@ class LabelledImages(Labelled):
         material = self.material()
         kinds: dict[str, list[Footage]] = {"videos": material.videos} if material.videos else {}
         for still in material.stills:
-            if not left_out(still.name):
+            if not is_held_out(still.name):
                 kinds.setdefault(still.name.split("_")[0], []).append(still)
         return kinds
 

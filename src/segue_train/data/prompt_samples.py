@@ -27,8 +27,8 @@ MIN_DEPTH = 2.0  # pixels of an error that a correction clicks
 MIN_PIXELS = 60  # smaller objects are not asked for
 
 
-def left_out(name: str) -> bool:
-    """Whether a still image is kept from training, for an honest score."""
+def is_held_out(name: str) -> bool:
+    """Whether a still image is used for validation only."""
     return zlib.crc32(name.encode()) % LEFT_OUT == 0
 
 

@@ -134,7 +134,7 @@ class Edits:
         def give() -> dict[str, Any]:
             visible_mask = self._project.plane(frame, object)
             paint = Paint(
-                *(self._project.decoded(frame, counts) for counts in (correction.on, correction.off))
+                *(self._project.decode_mask(frame, counts) for counts in (correction.on, correction.off))
             )
             shared = [iou(visible_mask, paint.over(plane)) for plane, _ in candidates]
             place = (int(np.argmax(shared)) + 1) % len(candidates)
@@ -385,7 +385,7 @@ class Edits:
             correction = project.correction(frame, number) or Correction()
             previous = project.marks(frame).get(number)
             is_detected = previous is not None and previous.area > 0 and _is_detected(previous, correction)
-            on, off = (project.decoded(frame, counts) for counts in (correction.on, correction.off))
+            on, off = (project.decode_mask(frame, counts) for counts in (correction.on, correction.off))
             current = project.plane(frame, number)
             plane, paint = change(current, Paint(on, off))
             if keeps_score and previous is not None and np.array_equal(plane, current):

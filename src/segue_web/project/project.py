@@ -358,7 +358,7 @@ class Project(Store):
         except DatasetError as error:
             raise SourceError(f"project.db: frame {row['frame']}: a mask is damaged ({error})") from None
 
-    def decoded(self, frame: int, counts: str) -> BoolArray:
+    def decode_mask(self, frame: int, counts: str) -> BoolArray:
         """The mask of stored run lengths of a frame, (H, W), bool; empty run lengths hold no pixel."""
         masks = self._checked({1: counts} if counts else {}, frame)
         return np.asarray(composed(masks, self.size) > 0)
@@ -643,7 +643,7 @@ class Project(Store):
                     self._set_made_from(frame, number, mark.made_from)
                 if previous.reviewed or is_same:
                     continue
-                replaced = self.decoded(frame, masks.get(number, ""))
+                replaced = self.decode_mask(frame, masks.get(number, ""))
                 agreement = iou(plane, replaced) if plane.any() or replaced.any() else 1.0
                 self._store_mask(frame, number, counts, replace(mark, area=area, agreement=agreement))
             else:

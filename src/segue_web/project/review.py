@@ -100,6 +100,6 @@ class Review:
             counts = masks[frame][1]
             cached = self._cache.get((frame, number))
             if cached is None or cached[0] != hash(counts):
-                plane = self._project.decoded(frame, counts)
+                plane = self._project.decode_mask(frame, counts)
                 self._cache[frame, number] = hash(counts), shape_of(plane)
         return {frame: self._cache[frame, number][1] for frame in frames}

@@ -316,7 +316,7 @@ def _conditioning_frame(
     changed: BoolArray | None = None
     corrected = ids & {*map(int, earlier)}
     for i in corrected:
-        differs = project.plane(index, i) != project.decoded(index, earlier[str(i)])
+        differs = project.plane(index, i) != project.decode_mask(index, earlier[str(i)])
         changed = differs if changed is None else changed | differs
     masks = {i: counts for i, counts in project.masks(index).items() if i in ids}
     return ConditioningFrame.of(

@@ -24,7 +24,7 @@ import numpy as np
 
 from segue.errors import FlowError, OutOfMemoryError, SegueError, memory_errors
 from segue.flow.plane import plane_motion
-from segue.formats.labels import decoded
+from segue.formats.labels import decode_mask
 from segue.masks import Edge, encode_rle
 from segue.masks.edges import Window, soft_masks
 from segue.masks.splines import KeyedShape, fitted_shape, shape_ious
@@ -156,7 +156,9 @@ class Tools:
         self, masks: dict[int, str], size: tuple[int, int], minimum_iou: float
     ) -> tuple[KeyedShape, list[float]]:
         """The masks of an object, run lengths by frame, as a shape with keys, and its IoU with each."""
-        shape = fitted_shape(((frame, decoded(masks[frame], size)) for frame in sorted(masks)), minimum_iou)
+        shape = fitted_shape(
+            ((frame, decode_mask(masks[frame], size)) for frame in sorted(masks)), minimum_iou
+        )
         return shape, shape_ious(shape, masks, size)
 
     def plane_motion(

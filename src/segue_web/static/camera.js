@@ -7,7 +7,7 @@ import { icon } from "./icons.js";
 import { look } from "./look.js";
 import { drawing } from "./paint.js";
 import { paint } from "./picture.js";
-import { sceneName, takeBack } from "./scene.js";
+import { sceneName, reject } from "./scene.js";
 import { aboutText, word } from "./words.js";
 import { cornersOf, freeName, heightText, replacedHeight, ZoneEditor, zoneText } from "./zones.js";
 
@@ -132,7 +132,7 @@ function showCamera() {
       make("li", {}, [
         make("b", { textContent: sceneName(number), title: "Objects appear and disappear here repeatedly" }),
         span("no events", "quiet"),
-        ...(looks ? [] : [make("button", { textContent: "Reject", onclick: () => takeBack(chosen, number) })]),
+        ...(looks ? [] : [make("button", { textContent: "Reject", onclick: () => reject(chosen, number) })]),
       ]),
     ),
   ]);

@@ -26,7 +26,7 @@ export const sceneZones = (state) =>
   });
 
 /** Watch a place again. */
-export async function takeBack(/** @type {string} */ camera, /** @type {number} */ number) {
+export async function reject(/** @type {string} */ camera, /** @type {number} */ number) {
   const refused = await post(`scene/${camera}`, { number }).catch((error) => error.message);
   if (refused) tell(refused);
 }
@@ -42,7 +42,7 @@ export function sayScene(before, now) {
       notice(
         `${camera}: objects appear and disappear repeatedly at one place. It is now scene and causes no events.`,
         "",
-        looks ? [] : [make("button", { textContent: "Reject", onclick: () => void takeBack(camera, number) })],
+        looks ? [] : [make("button", { textContent: "Reject", onclick: () => void reject(camera, number) })],
       );
   }
 }

@@ -593,7 +593,7 @@ def test_a_correction_keeps_the_mask_that_each_side_agrees_with_until_that_is_tr
     said = project.correction(4, number)
     assert said is not None
     for side in ("forward", "back"):
-        np.testing.assert_array_equal(project.decoded(4, said.earlier[side]), plane(2))
+        np.testing.assert_array_equal(project.decode_mask(4, said.earlier[side]), plane(2))
     with project.change("tracking"):
         project.put(5, {number: (plane(6), FrameAnnotation("tracked", 0.5))})
         project.note_tracked(5, [number])
@@ -602,8 +602,8 @@ def test_a_correction_keeps_the_mask_that_each_side_agrees_with_until_that_is_tr
         project.correct(4, number, Correction())
     said = project.correction(4, number)
     assert said is not None
-    np.testing.assert_array_equal(project.decoded(4, said.earlier["forward"]), plane(7))
-    np.testing.assert_array_equal(project.decoded(4, said.earlier["back"]), plane(2))
+    np.testing.assert_array_equal(project.decode_mask(4, said.earlier["forward"]), plane(7))
+    np.testing.assert_array_equal(project.decode_mask(4, said.earlier["back"]), plane(2))
     project.close()
 
 

@@ -201,7 +201,9 @@ class ProjectMachine(RuleBasedStateMachine):
         touched = {
             number: frozenset[int]().union(
                 *(
-                    self.cells(project.decoded(index, (plan.earlier or {})[str(index)][str(number)]), number)
+                    self.cells(
+                        project.decode_mask(index, (plan.earlier or {})[str(index)][str(number)]), number
+                    )
                     ^ before[index, number]
                     for index in indices
                 )

@@ -63,9 +63,9 @@ def test_the_masks_of_a_project_are_looked_at_once(tmp_path: Path) -> None:
     looked: list[int] = []
 
     class Counted(Project):
-        def decoded(self, frame: int, counts: str) -> BoolArray:
+        def decode_mask(self, frame: int, counts: str) -> BoolArray:
             looked.append(frame)
-            return super().decoded(frame, counts)
+            return super().decode_mask(frame, counts)
 
     project = Counted(tmp_path / "p", {"width": 200, "height": 60, "frames": 9}, SIZE)
     with project.change("set up"):

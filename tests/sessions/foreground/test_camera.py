@@ -19,7 +19,7 @@ from segue.sessions import SessionState
 from segue.sessions.foreground.camera.pan import WINDOW, PanDetector
 from segue.sessions.foreground.camera.step import VIEW_SIDE, CameraStep
 from segue.sessions.foreground.session import ForegroundSession, ForegroundWarning
-from segue.sessions.foreground.stages.follow import Homography, camera_motion, seen_from
+from segue.sessions.foreground.stages.follow import Homography, camera_motion, warp_onto
 from segue.types import Segmentation
 from tests.sessions.foreground.scenes import Bytes, overlap, square_mask, video, with_squares
 from tests.sessions.foreground.tiny_foreground import MovesByItself, TinyForeground
@@ -66,7 +66,7 @@ def mean_overlap(results: list[Segmentation]) -> float:
 def test_the_motion_of_a_camera_is_found() -> None:
     turned: Homography = np.array([[0.998, -0.02, 4.0], [0.02, 0.998, -2.0], [1e-5, 0, 1]])
     shift = np.array([[1.0, 0, -40], [0, 1, -10], [0, 0, 1]])
-    moved = seen_from(LONG, turned @ shift, np.zeros_like(LONG))[:120, :160]
+    moved = warp_onto(LONG, turned @ shift, np.zeros_like(LONG))[:120, :160]
     one = LONG[10:130, 40:200]
     step = CameraStep.between(one, moved).matrix(SIZE)
     found = camera_motion((one, NOTHING), (moved, NOTHING), step)

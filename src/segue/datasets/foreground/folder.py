@@ -46,6 +46,7 @@ class ForegroundSequence:
         temporal_roi: first and last number that count, or None where all labelled frames count.
         decode_image: reads an image as RGB, (H, W, 3), uint8.
         decode_labels: reads a label file as label values, (H, W), uint8.
+        conditions: kinds of light, of camera angle and the like, by which scores are grouped as well.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ForegroundSequence:
     temporal_roi: tuple[int, int] | None = None
     decode_image: Callable[[Path], RgbImage] = read_rgb
     decode_labels: LabelReader = read_grey
+    conditions: tuple[str, ...] = ()
 
     @classmethod
     def of(

@@ -11,6 +11,7 @@ Layout::
 
 from __future__ import annotations
 
+import math
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,14 @@ _MAX_FLOW = 2**31
 """Largest flow map that is unpacked, in bytes."""
 
 
+class ClipCamera(BaseModel):
+    """The camera of a frame."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pose: tuple[tuple[float, float, float, float], ...] = Field(min_length=3, max_length=3)  # world to camera
+
+
 class ClipMeta(BaseModel):
     """Metadata of a clip."""
 
@@ -48,6 +57,22 @@ class ClipMeta(BaseModel):
     tags: tuple[str, ...]  # what makes it hard
     fps: float = Field(gt=0, le=1000)
     frames: int = Field(ge=1)
+    cameras: tuple[ClipCamera, ...] = ()  # of each frame
+
+    @property
+    def tilt(self) -> float | None:
+        """Angle in degrees by which the camera looks down on the first frame; None if it is not known."""
+        if not self.cameras:
+            return None
+        down = -self.cameras[0].pose[2][2]
+        return math.degrees(math.asin(min(max(down, -1.0), 1.0)))
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of its light and of its camera angle, see :data:`TILTS`."""
+        tilt = self.tilt
+        angle = () if tilt is None else (next(name for name, limit in TILTS.items() if tilt < limit),)
+        return (f"light {self.light}", *angle)
 
 
 def open_isd(root: Path | str) -> ForegroundFolder:
@@ -66,21 +91,41 @@ def open_isd(root: Path | str) -> ForegroundFolder:
     return open_cdnet(root) if (root / INDEX).is_file() else open_plain(root)
 
 
+TILTS = {"tilt below 18°": 18.0, "tilt 18° to 25°": 25.0, "tilt from 25°": math.inf}
+"""Camera angles by name, and where they end: thirds of the scenes with the seeds 0 to 59 of `isd-like`."""
+
 MOVING_CAMERAS = frozenset({"pan", "steps", "hand"})
 """Cameras whose image does not come back to where it was; one that jitters does."""
 
 
 def open_isd_part(root: Path | str, part: str) -> ForegroundFolder:
-    """Open a split of a data set, its clips by whether their camera moves: ``still`` or ``moving``."""
+    """Open a split of a data set.
+
+    Args:
+        root: folder of the data set.
+        part: name of the split.
+
+    Returns:
+        Its clips by whether their camera moves, ``still`` or ``moving``; conditions of a clip are its light
+        and its camera angle.
+
+    Raises:
+        DatasetError: there is no such split, or a description of a clip is damaged.
+    """
     folder = user_path(root) / part
     if not folder.is_dir():
         raise DatasetError(f"no part {part!r}: {folder} is no folder")
     videos = open_plain(folder)
-    cameras = (IsdClip.of(video).read_meta().camera for video in videos)
-    kinds = ("moving" if camera in MOVING_CAMERAS else "still" for camera in cameras)
-    return ForegroundFolder(
-        folder, [replace(video, category=kind) for video, kind in zip(videos, kinds, strict=True)]
-    )
+    metas = [IsdClip.of(video).read_meta() for video in videos]
+    clips = [
+        replace(
+            video,
+            category="moving" if meta.camera in MOVING_CAMERAS else "still",
+            conditions=meta.conditions,
+        )
+        for video, meta in zip(videos, metas, strict=True)
+    ]
+    return ForegroundFolder(folder, clips)
 
 
 @dataclass(frozen=True)

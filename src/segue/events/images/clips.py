@@ -218,7 +218,7 @@ class ClipWriter:
         """End without the clips that are not complete; a live source keeps them for the next run."""
         self._end()
         for clip in (*(clip for work, clip in self._work if _outcome(work) is False), *clips):
-            self._keep(clip)
+            self._save_for_next_run(clip)
         self._forget_run()
 
     def _forget_run(self) -> None:
@@ -260,7 +260,7 @@ class ClipWriter:
         """Take what became of a clip; gives whether it was not written, and is kept."""
         outcome = _outcome(work)
         if outcome is False:
-            return self._keep(clip)
+            return self._save_for_next_run(clip)
         self._take_outcome(clip, outcome)
         return False
 
@@ -270,8 +270,8 @@ class ClipWriter:
             raise outcome
         self._report(str(outcome) if isinstance(outcome, SinkError) else "")
 
-    def _keep(self, clip: Clip) -> bool:
-        """Write the packets of a clip for the next run; gives whether there was room for them."""
+    def _save_for_next_run(self, clip: Clip) -> bool:
+        """Write the packets of a clip for the next run; return whether there was room for them."""
         if not self._live:
             return False
         if clip.packets is not None:  # that takes milliseconds

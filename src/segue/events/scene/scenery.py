@@ -171,7 +171,7 @@ class Scenery:
         with self._lock:
             return [ScenePlace(number, place.box) for number, place in self._places.items()]
 
-    def take_back(self, number: int) -> bool:
+    def reject(self, number: int) -> bool:
         """Watch a place again, for good; gives whether there was one of this number."""
         with self._lock:
             place = self._places.pop(number, None)

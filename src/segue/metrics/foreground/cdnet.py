@@ -124,6 +124,7 @@ def evaluate_foreground(
         overall=mean(list(categories.values())),
         sequences=sequences,
         categories={name: measures for name, measures in categories.items() if name},
+        groups=_condition_means(scores, sequences, settings),
         series={score.video.key: {"F": score.series(settings.alpha)} for score in scores},
         remarks=tuple(_remarks(scores, settings, missing, () if entry is None else entry.expected)),
         view=lambda key, frame: tasks[key].view(int(frame), settings),
@@ -155,6 +156,17 @@ def _category_means(
     counted = [score for score in scores if settings.empty != "skip" or score.counts.tp + score.counts.fn]
     groups = _by_category(counted).items()
     return {category: mean([videos[score.video.key] for score in group]) for category, group in groups}
+
+
+def _condition_means(
+    scores: Sequence[VideoScore], videos: Mapping[str, Measures], settings: ForegroundSettings
+) -> dict[str, dict[str, float]]:
+    """Means over the videos of each condition, in the order of their names."""
+    names = sorted({name for score in scores for name in score.video.conditions})
+    return {
+        name: mean([videos[score.video.key] for score in scores if name in score.video.conditions])
+        for name in names
+    }
 
 
 def _by_category(scores: Sequence[VideoScore]) -> dict[str, list[VideoScore]]:

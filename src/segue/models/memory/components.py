@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -55,15 +56,24 @@ def suppress_distant_components(logits: Tensor, previous_masks: Tensor, max_jump
 
 def _distant(candidates: Tensor, previous_masks: Tensor, reach: int) -> Tensor:
     """Positions (K, h, w) of distant components, on a device that nothing waits for."""
-    labels = label_components(candidates)
     neighbourhood = previous_masks.float()[None]
     for kernel in ((2 * reach + 1, 1), (1, 2 * reach + 1)):
         neighbourhood = F.max_pool2d(neighbourhood, kernel, 1, (kernel[0] // 2, kernel[1] // 2))
-    counts = torch.zeros(2, labels.numel(), dtype=torch.int32, device=labels.device)
-    counted = torch.stack([candidates.flatten(), (candidates & (neighbourhood[0] > 0)).flatten()]).int()
-    area, touched = counts.scatter_add_(1, labels.flatten().expand(2, -1), counted)[:, labels]
+    labels = label_components(candidates)
+    return distant_components(labels, candidates, neighbourhood[0] > 0, labels.numel())
+
+
+def distant_components(labels: Tensor, candidates: Tensor, near: Tensor, num_labels: Any) -> Tensor:
+    """Positions (K, h, w) of small components that do not touch those ``near`` the previous mask.
+
+    Components have labels (K, h, w), int64, below ``num_labels``, each of one plane; ``candidates`` are the
+    positions in components. Traced graphs use it, too.
+    """
+    counted = torch.stack([candidates, candidates & near]).flatten(1).double()
+    numbers = labels.flatten()[None].expand(2, -1)
+    area, touched = counted.new_zeros(2, num_labels).scatter_add(1, numbers, counted)[:, labels]
     main = (candidates & (touched > 0)).sum((1, 2), keepdim=True)
-    return candidates & (touched == 0) & (area < LARGE * main) & previous_masks.any(2).any(1)[:, None, None]
+    return candidates & (touched == 0) & (area < LARGE * main.double())
 
 
 def label_components(candidates: Tensor) -> Tensor:

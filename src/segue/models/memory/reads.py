@@ -1,7 +1,8 @@
 """How a query reads the keys of a memory table: all of them, or the best cells at half resolution first.
 
 A read goes in blocks of query rows. For each it gives the affinities with all keys, the places of the query
-that they are for, and the weights of the best keys.
+that they are for, and the weights of the best keys. :func:`attend_best` and :func:`attend_within_cells` are
+also the read of exported graphs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.models.memory.selection import largest, top_k
+
+
+def attend_best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Weights (Q, k) of the best ``count`` of scores (Q, N), by their softmax, and their places, int64."""
+    best, places = top_k(scores, count)
+    return best.softmax(1), places
+
+
+def attend_within_cells(cells: Tensor, keys: Tensor, candidates: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Weights (4Q, k) of the best ``count`` of some keys for each position of a cell, and their rows.
+
+    Cells of a query are (Q, 4, C), the keys of the memory (N, C), and ``candidates`` rows of the memory for
+    each cell, (Q, m), int64.
+    """
+    fine = cells @ F.embedding(candidates, keys).transpose(1, 2)
+    best, places = largest(fine, count)
+    rows = candidates[:, None].expand(-1, 4, -1).gather(2, places)
+    return best.softmax(2).flatten(0, 1), rows.flatten(0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +123,8 @@ class DenseRead(Read):
         present = scores.shape[1] - sum(starts[n + 1] - starts[n] for n in group.absent)
         if self.count is None or self.count >= present:
             return scores.softmax(1), None if every is None else every.expand(len(scores), -1)
-        best, index = top_k(scores, self.count)
-        return best.softmax(1), index if every is None else every[index]
+        weights, index = attend_best(scores, self.count)
+        return weights, index if every is None else every[index]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +150,4 @@ class CoarseRead(Read):
         cell_indices = top_k(scores, num_cells)[1]
         frame_starts = cell_indices // len(members) * members.numel()
         candidates = (members[cell_indices % len(members)] + frame_starts[:, :, None]).flatten(1)
-        fine = self.cells[block] @ F.embedding(candidates, self.keys).transpose(1, 2)
-        best, place = largest(fine, min(count, 4 * num_cells))
-        index = candidates[:, None].expand(-1, 4, -1).gather(2, place)
-        return best.softmax(2).flatten(0, 1), index.flatten(0, 1)
+        return attend_within_cells(self.cells[block], self.keys, candidates, min(count, 4 * num_cells))

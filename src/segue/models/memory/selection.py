@@ -14,32 +14,38 @@ GROUP = 8
 
 def top_k(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The ``count`` largest entries of each row (rows, columns) and their places, in no particular order."""
-    rows, columns = scores.shape
-    groups = columns // GROUP
-    if groups <= 2 * count:
-        return largest(scores, count)
-    # The largest entries lie in at most `count` groups, which are among those with the largest maxima.
-    body = scores[:, : groups * GROUP].view(rows, GROUP, groups)
-    cells = top_k(body.amax(dim=1), count)[1]
-    steps = torch.arange(0, groups * GROUP, groups, device=scores.device)
-    rest = torch.arange(groups * GROUP, columns, device=scores.device).expand(rows, -1)
-    places = torch.cat([(cells[:, :, None] + steps).flatten(1), rest], dim=1)
-    best, within = largest(scores.gather(1, places), count)
-    return best, places.gather(1, within)
+    if torch.jit.is_scripting():  # type: ignore[attr-defined]
+        return torch.topk(scores, count, sorted=False)
+    else:  # noqa: RET505 - TorchScript compiles everything that is not in this branch
+        rows, columns = scores.shape
+        groups = columns // GROUP
+        if groups <= 2 * count:
+            return largest(scores, count)
+        # The largest entries lie in at most `count` groups, which are among those with the largest maxima.
+        body = scores[:, : groups * GROUP].view(rows, GROUP, groups)
+        cells = top_k(body.amax(dim=1), count)[1]
+        steps = torch.arange(0, groups * GROUP, groups, device=scores.device)
+        rest = torch.arange(groups * GROUP, columns, device=scores.device).expand(rows, -1)
+        places = torch.cat([(cells[:, :, None] + steps).flatten(1), rest], dim=1)
+        best, within = largest(scores.gather(1, places), count)
+        return best, places.gather(1, within)
 
 
 def largest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The ``count`` largest entries of rows (..., N) and their places, in no particular order."""
-    if scores.device.type != "cpu":
+    if torch.jit.is_scripting():  # type: ignore[attr-defined]
         return torch.topk(scores, count, sorted=False)
-    # NumPy selects values without branches: a read takes half the time of torch.topk.
-    values, rest = scores.numpy(), scores.shape[-1] - count
-    threshold = np.partition(values, rest)[..., rest, None]
-    indices = np.flatnonzero(values >= threshold)
-    if len(indices) != threshold.size * count:  # equal values
-        indices = np.argpartition(values, rest)[..., rest:]
-    places = torch.from_numpy(indices % scores.shape[-1]).view(*scores.shape[:-1], count)
-    return scores.gather(-1, places), places
+    else:  # noqa: RET505 - see above
+        if scores.device.type != "cpu":
+            return torch.topk(scores, count, sorted=False)
+        # NumPy selects values without branches: a read takes half the time of torch.topk.
+        values, rest = scores.numpy(), scores.shape[-1] - count
+        threshold = np.partition(values, rest)[..., rest, None]
+        indices = np.flatnonzero(values >= threshold)
+        if len(indices) != threshold.size * count:  # equal values
+            indices = np.argpartition(values, rest)[..., rest:]
+        places = torch.from_numpy(indices % scores.shape[-1]).view(*scores.shape[:-1], count)
+        return scores.gather(-1, places), places
 
 
 @lru_cache(maxsize=16)

@@ -20,12 +20,16 @@ MemorySimilarity = Similarity | Literal["anisotropic"]
 
 
 def key_rows(
-    key: Tensor, similarity: MemorySimilarity, *, shrinkage: Tensor | None = None, penalty: float = 0.0
+    key: Tensor,
+    similarity: MemorySimilarity,
+    *,
+    shrinkage: Tensor | None = None,
+    penalty: Tensor | float = 0.0,
 ) -> Tensor:
     """Memory keys (N, C) as float32 rows (N, C'); their product with those of a query is the affinity.
 
-    The penalty goes into the extra channel of L2; shrinkages (N, 1), of at least 1, are for the anisotropic
-    similarity.
+    The penalty, or penalties (N, 1), goes into the extra channel of L2; shrinkages (N, 1), of at least 1, are
+    for the anisotropic similarity.
     """
     key = key.float()
     if similarity == "dot":
@@ -40,15 +44,21 @@ def key_rows(
 
 def query_rows(key: Tensor, similarity: MemorySimilarity, selection: Tensor | None = None) -> Tensor:
     """Query keys (P, C) as float32 rows (P, C'), see :func:`key_rows`; ``selection``: (P, C) in [0, 1]."""
-    key, scale = key.float(), 1 / math.sqrt(key.shape[1])
-    if similarity == "dot":
-        return key * scale
     if similarity == "l2":
-        return torch.cat([key * (2 * scale), key.new_full((len(key), 1), -scale)], dim=1)
+        return l2_query_rows(key)
+    key = key.float()
+    if similarity == "dot":
+        return key * (1 / math.sqrt(key.shape[1]))
     assert selection is not None
     selection = selection.float()
     weighted = selection * key
     return torch.cat([-selection, 2 * weighted, -(weighted * key).sum(1, keepdim=True)], dim=1)
+
+
+def l2_query_rows(key: Tensor) -> Tensor:
+    """Query keys (..., C) as float32 rows (..., C+1) of the L2 similarity; also for TorchScript."""
+    key, scale = key.float(), 1 / math.sqrt(key.shape[-1])
+    return torch.cat([key * (2 * scale), torch.full_like(key[..., :1], -scale)], dim=-1)
 
 
 def keys_of(rows: Tensor) -> tuple[Tensor, Tensor]:

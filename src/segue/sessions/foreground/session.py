@@ -37,6 +37,7 @@ from segue.sessions.session import ExplainedSession, one_thread_at_a_time
 from segue.state import SessionState, checkpointed
 from segue.types import FollowCamera, Frame, Image, Segmentation
 from segue.utils.arrays import BoolArray
+from segue.utils.keywords import suggests_names
 from segue.utils.notices import warn_caller
 from segue.weights.prepared import Prepared
 
@@ -101,6 +102,7 @@ class ForegroundSession(ExplainedSession):
     _num_blank: int = checkpointed(REST, later=True)  # frames of one colour since the last other one
     state_types = (WorkFrame, SegmenterInput, ResizePadGeometry)
 
+    @suggests_names
     def __init__(
         self,
         model: str | ForegroundNetwork | HOFAM | Prepared[ForegroundNetwork] | Segmenter,

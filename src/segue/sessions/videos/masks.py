@@ -100,10 +100,16 @@ class MaskVideoSession(VideoSession):
     def _run(
         self, passes: Sequence[Pass], snapshots: Mapping[int, PromptSnapshot], part: tuple[int, int] | None
     ) -> Iterator[int]:
-        """Run passes, then give the frames that stay: of a part, or after corrections."""
+        """Run passes, each after its first frame, then give the frames that stay: of a part, or corrected."""
         low, high = (self._frames[0], self._frames[-1]) if part is None else sorted(part)
-        indices = set[int]() if part is None else {part[0]}
+        indices = set[int]()
+        if part is not None and part[0] in self.prompted:
+            indices.add(part[0])
+            yield part[0]
         for each in passes:
+            if part is None and each.start in self.prompted and each.start not in indices:
+                indices.add(each.start)
+                yield each.start
             for index in self._track(each, snapshots):
                 if low <= index <= high and (part is None or index != part[0]):
                     indices.add(index)

@@ -29,6 +29,7 @@ from segue.utils.inputs import (
     user_path,
     whole_number,
 )
+from segue.utils.keywords import suggests_names
 from segue.utils.naming import last_number
 from segue.utils.notices import warn_caller
 from segue.video.decoding.damage import DamageError
@@ -516,6 +517,7 @@ def letterboxed(image: Image, size: tuple[int, int]) -> Image:
     return np.pad(scaled, ((top, height - tall - top), (left, width - wide - left), (0, 0)))
 
 
+@suggests_names
 def open_source(
     source: SourceLike,
     *,

@@ -26,7 +26,7 @@ from segue_train.data.foreground.samples import (
     VISIBLE,
     Sample,
     past_times,
-    with_past,
+    session_sample,
     with_recurrence,
 )
 from segue_train.data.foreground.scenery import (
@@ -253,7 +253,7 @@ class ClipMaker:
     def _sample(self, rng: Rng, clip: Clip, now: int, frames: Image, solids: BoolArray) -> Sample:
         current, labels = clip.frame_with_labels(now)
         window = np.stack([clip.frame(now + time) if time else current for time in self.offsets])
-        sample = with_past(rng, window, current, frames, solids, labels, visible=clip.visible)
+        sample = session_sample(rng, window, current, frames, solids, labels, visible=clip.visible)
         blur = clip.exposure and clip.exposure.blur(now)
         if blur and rng.random() < MATCHED:
             planes = sample.background[..., :18]

@@ -115,7 +115,7 @@ class ForegroundVideos:
 
     real: list[ForegroundSequence] = field(default_factory=list)
     rendered: list[ForegroundSequence] = field(default_factory=list)
-    left_out: list[ForegroundSequence] = field(default_factory=list)
+    held_out: list[ForegroundSequence] = field(default_factory=list)
 
 
 def gather_videos(
@@ -128,7 +128,7 @@ def gather_videos(
         for video in opened:
             names = {video.key, video.name, video.category}
             if not names.isdisjoint(exclude) or (fold is not None and folds.get(video.key) == fold):
-                videos.left_out.append(video)
+                videos.held_out.append(video)
                 unknown -= names
             else:
                 (videos.rendered if entry.rendered else videos.real).append(video)

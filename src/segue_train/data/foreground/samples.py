@@ -77,7 +77,7 @@ def past_times(rng: Rng) -> list[int]:
     return [-(newest + every * i) for i in reversed(range(count))]
 
 
-def with_past(
+def session_sample(
     rng: Rng,
     window: Image,
     current: Image,
@@ -87,7 +87,7 @@ def with_past(
     *,
     visible: float = VISIBLE,
 ) -> Sample:
-    """A sample with what is known of kept frames, in the contrast in which a session shows it."""
+    """Make a sample with the statistics of past frames, in the contrast of a session."""
     planar = np.ascontiguousarray(past.transpose(0, 3, 1, 2))
     masks = past_masks(rng, past, solids)
     planes = scene_planes(planar, masks, _SETTINGS.least)

@@ -21,11 +21,11 @@ from segue.datasets.foreground.labels import MOTION, STATIC, UNKNOWN
 from segue.errors import DatasetError
 from segue.sessions.foreground.camera.step import CameraStep
 from segue.sessions.foreground.segmenters.extra_inputs import DepthScale
-from segue.sessions.foreground.stages.follow import Homography, camera_motion, motion_between, seen_from
+from segue.sessions.foreground.stages.follow import Homography, camera_motion, motion_between, warp_onto
 from segue.types import Image
 from segue.utils.arrays import UInt8Array
 from segue_train.data.footage import VOID, Footage
-from segue_train.data.foreground.samples import UNLIT, Sample, collate, with_past
+from segue_train.data.foreground.samples import UNLIT, Sample, collate, session_sample
 from segue_train.data.foreground.scenery import draw_sensor, noise_stock
 from segue_train.data.photo import Jitter
 from segue_train.data.warp import Rng, Size, picked, random_part
@@ -100,7 +100,7 @@ class MovingCameras:
                 way = motion_between(functools.partial(self._steps, number), index, now, mask.shape)
                 if way is None:
                     break
-                warped.append(seen_from(video.read_image(index), way, image))
+                warped.append(warp_onto(video.read_image(index), way, image))
             else:
                 labels = moving_labels(mask)
                 # Masks are as if missing: sessions warp theirs, which are as crude.
@@ -135,7 +135,7 @@ def part_of(
     pieces = cut(rng, [*images, *masks, labels], size, scale)
     count, length = len(offsets), len(images)
     window, past, solids = (np.stack(pieces[i:j]) for i, j in ((0, count), (count, length), (length, -1)))
-    return with_past(rng, window, window[offsets.index(0)], past, solids >= UNKNOWN, pieces[-1])
+    return session_sample(rng, window, window[offsets.index(0)], past, solids >= UNKNOWN, pieces[-1])
 
 
 def runs_of(videos: Sequence[ForegroundSequence], *, scored: bool = False) -> list[FrameSpan]:

@@ -70,9 +70,9 @@ def is_moderate(matrix: Homography, size: tuple[int, int]) -> bool:
     return bool((np.abs(moved_corners - corners) < MAX_SHIFT * np.array([width, height])).all())
 
 
-def seen_from(image: Image, matrix: Homography, fill: Image) -> Image:
-    """``image`` as ``fill``, of its size, sees it by the matrix to it; ``fill`` where it shows nothing."""
-    return warped(image, matrix, cv2.BORDER_TRANSPARENT, flags=cv2.INTER_LINEAR, onto=fill.copy())
+def warp_onto(image: Image, homography: Homography, background: Image) -> Image:
+    """Warp an image onto a copy of a background of its size."""
+    return warped(image, homography, cv2.BORDER_TRANSPARENT, flags=cv2.INTER_LINEAR, onto=background.copy())
 
 
 def motion_between(
@@ -104,10 +104,10 @@ def scene_around(current: Image, others: Sequence[tuple[Image, Mask, Homography]
     border[_EDGE:-_EDGE, _EDGE:-_EDGE] = 0
     frames, hidden, unseen = [], [], nowhere + 1 > 0
     for image, mask, matrix in others:
-        outside = seen_from(border, matrix, nowhere + 1) > 0
-        frame = np.where(outside[..., None], current, seen_from(image, matrix, current))
+        outside = warp_onto(border, matrix, nowhere + 1) > 0
+        frame = np.where(outside[..., None], current, warp_onto(image, matrix, current))
         frames.append(frame.transpose(2, 0, 1))
-        hidden.append(outside | (seen_from(mask.astype(np.uint8), matrix, nowhere) > 0))
+        hidden.append(outside | (warp_onto(mask.astype(np.uint8), matrix, nowhere) > 0))
         unseen &= outside
     # What no frame shows was never foreground: the network takes what always was for foreground again.
     covered = np.stack(hidden) & ~unseen
@@ -200,7 +200,7 @@ class CameraFollower(Stage):
                 neighbour = place - offset
             neighbour = min(max(neighbour, 0), last)
             matrix = self._motion(neighbour, place)
-            image = current if matrix is None else seen_from(self._taken[neighbour], matrix, current)
+            image = current if matrix is None else warp_onto(self._taken[neighbour], matrix, current)
             context[offset] = SegmenterInput(image)
         return context
 
