@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from segue.sessions.track import TrackSession
 from segue.state import SessionState
 from segue.types import Frame, IndexMask, ObjectInfo, ObjectMaps, Segmentation, log_odds
 from segue.utils.arrays import BoolArray, Box, Float32Array, id_type
+
+if TYPE_CHECKING:
+    from segue.sessions.videos.provenance import StoredMask
 
 MAX_AHEAD = 24
 """Corrected frames that a session gets before it starts; those nearest to its way."""
@@ -111,17 +114,15 @@ class Layer:
         session: tracks them.
         conditioning: their corrected frames by index.
         previous: their masks from an earlier tracking, by frame; where there are some, only what is connected
-            with a change on a corrected frame takes their place.
+            with a change on a corrected frame takes their place. A corrected frame keeps those that were made
+            from it, if it is nearer than the change.
         region: what corrections changed, on the last frame; None before the first change.
-        made_from: gives the frames that the previous masks of a frame were made from; None where they are not
-            known. A corrected frame that is none of them keeps no mask as it was.
     """
 
     session: TrackSession
     conditioning: Mapping[int, ConditioningFrame]
-    previous: Mapping[int, Sequence[StoredObject]] = field(default_factory=dict)
+    previous: Mapping[int, Sequence[StoredMask]] = field(default_factory=dict)
     region: ChangeRegion | None = None
-    made_from: Callable[[int], Collection[int]] | None = None
 
     def state(self) -> SessionState:
         """What :meth:`restore` needs to go on identically; it shares tensors with the session."""
@@ -157,20 +158,22 @@ class Layer:
             else:
                 self.region.extend(conditioning.changed)
         checked = frozenset[int]() if conditioning is None else conditioning.checked
-        previous = [each for each in self.previous.get(frame.index, ()) if each[0].id not in checked]
+        previous = [each for each in self.previous.get(frame.index, ()) if each.stored[0].id not in checked]
         if frame.index == start or self.region is None or not previous:
             return result
-        return _limited(result, previous, self.region, nearest=self._is_nearest(frame.index))
+        nearest = self._is_nearest(frame.index, previous)
+        return _limited(result, [mask.stored for mask in previous], self.region, nearest=nearest)
 
     def _is_visible_beside(self, start: int) -> bool:
         """Whether an object is visible on a corrected frame other than ``start``."""
         return any(each.is_visible for index, each in self.conditioning.items() if index != start)
 
-    def _is_nearest(self, index: int) -> bool:
+    def _is_nearest(self, index: int, previous: Sequence[StoredMask]) -> bool:
         """Whether no other frame that the masks were made from is nearer than those that have changed."""
         changed = [frame for frame in self.conditioning.values() if frame.changed is not None]
         corrected = frozenset[int]().union(*(frame.corrected or frame.checked for frame in changed))
-        sources = self.conditioning if self.made_from is None else self.made_from(index)
+        of_corrected = (mask.made_from.carried for mask in previous if mask.stored[0].id in corrected)
+        sources = {source for carried in of_corrected for source, _ in carried}
         frames = {
             i: frame
             for i, frame in self.conditioning.items()

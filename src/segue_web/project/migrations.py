@@ -119,6 +119,16 @@ def _add_last_ids(database: sqlite3.Connection) -> None:
     database.execute("INSERT OR IGNORE INTO meta SELECT 'last_entry', coalesce(max(id), 0) FROM history")
 
 
+def add_shielding(database: sqlite3.Connection) -> None:
+    """Have what a mask was made from be two lists: what trackings carried to it, and what they knew else."""
+    database.execute("UPDATE marks SET made_from='[' || made_from || ', []]' WHERE made_from!=''")
+    database.execute(
+        """UPDATE steps SET before=json_set(
+            before, '$.made_from', '[' || json_extract(before, '$.made_from') || ', []]')
+            WHERE tbl='marks' AND json_extract(before, '$.made_from')!=''"""
+    )
+
+
 def hold_by_person(database: sqlite3.Connection) -> None:
     """Note whose waiting trackings are held, where all or none were; one that was stopped waits, too."""
     rows = database.execute("SELECT key, value FROM meta WHERE key IN ('queue', 'tracking')")
@@ -155,6 +165,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     hold_by_person,
     _add_sources,
     _add_last_ids,
+    add_shielding,
 )
 """What makes tables of version 1, 2 and so on; the number of the last one is the version of today."""
 

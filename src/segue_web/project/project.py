@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -22,14 +22,12 @@ from segue.masks.rle import check_runs
 from segue.masks.splines import KeyedShape, shape_runs
 from segue.masks.unsure import check_unsure
 from segue.masks.values import MAX_ID
+from segue.sessions.videos.provenance import MadeFrom, Source, Sources, StoredMask, present
 from segue.types import IndexMask, ObjectInfo, Point
 from segue.utils.arrays import BoolArray
 from segue_web.project.colours import colour_of
 from segue_web.project.store import Changed, Row, Store, actor
 from segue_web.server.conflicts import ConflictError
-
-if TYPE_CHECKING:  # projects are read without PyTorch
-    from segue.sessions.corrections import StoredObject
 
 Send = Callable[[dict[str, Any]], None]
 """Sends an event to all pages."""
@@ -80,13 +78,6 @@ class Correction:
     revision: int = 0  # given once, when the frame was corrected first; 0 of earlier versions
 
 
-Source = tuple[int, int]
-"""A corrected frame of an object, and the revision of its correction."""
-
-MadeFrom = Sequence[Source]
-"""The corrected frames that a mask was made from."""
-
-
 MarkedMask = tuple[BoolArray, FrameAnnotation]
 """The mask of one object on one frame, (H, W), and what is known of it."""
 
@@ -94,7 +85,10 @@ _OF_BOTH_PARTS = ("category", "team", "attributes", "frame_attributes", "edge")
 """Fields of an object that the parts have into which it is split."""
 
 _REPLACED = {"kind": str, "score": float, "area": int, "mask": str, "user": str}
-"""What is kept of a mask that a tracking replaced, beside where the tracker was not sure."""
+"""What is kept of a mask that a tracking replaced; earlier versions kept no more."""
+
+_REPLACED_OPTIONAL = ("unsure", "made_from")
+"""What is kept as well."""
 
 _EDGE = TypeAdapter(Edge)
 _SHAPE = TypeAdapter(KeyedShape)
@@ -316,7 +310,7 @@ class Project(Store):
         try:
             stored = json.loads(row["previous"])
             previous = {name: kind(stored[name]) for name, kind in _REPLACED.items()}
-            previous["unsure"] = str(stored.get("unsure", ""))  # earlier versions had none
+            previous |= {name: str(stored.get(name, "")) for name in _REPLACED_OPTIONAL}
         except (ValueError, KeyError, TypeError):
             where = f"project.db: frame {row['frame']}"
             raise SourceError(f"{where}: a mask that a tracking replaced is damaged") from None
@@ -385,7 +379,7 @@ class Project(Store):
         rows = self._db.execute("SELECT frame, object FROM marks WHERE reviewed")
         return sorted({row["frame"] for row in rows if row["object"] in requested})
 
-    def uncorrected_masks(self, number: int) -> dict[int, StoredObject]:
+    def uncorrected_masks(self, number: int) -> dict[int, StoredMask]:
         """The tracked and imported masks of an object by frame; of the latter no tracker gave the score.
 
         Those that were made from a correction that is withdrawn are left out.
@@ -395,16 +389,17 @@ class Project(Store):
             "WHERE object=? AND kind IN ('tracked', 'imported')"
         )
         empty = encode_rle(np.zeros(self.size, np.bool_))["counts"]
-        masks: dict[int, StoredObject] = {}
-        sources = dict(self.sources(number))
+        masks: dict[int, StoredMask] = {}
+        sources = self.sources(number)
         for row in self._db.execute(sql, (number,)):
-            if not are_valid(_sources_of(row["made_from"]), sources):
+            made_from = _made_from(row, sources)
+            if made_from is None:
                 continue
             counts = row["mask"] or empty
             self._checked({number: counts}, row["frame"])
             self._check_unsure(row)
             info = ObjectInfo(number, score=row["score"] if row["kind"] == "tracked" else 0.0)
-            masks[row["frame"]] = info, counts, None, row["unsure"] or None
+            masks[row["frame"]] = StoredMask((info, counts, None, row["unsure"] or None), made_from)
         return masks
 
     def add_object(self, name: str | None = None) -> int:
@@ -663,10 +658,11 @@ class Project(Store):
         rows = self._db.execute(sql, (number,))
         return [(row["frame"], int(json.loads(row["data"] or "{}").get("revision", 0))) for row in rows]
 
-    def made_from(self, frame: int, number: int) -> MadeFrom:
-        """The corrected frames that a tracked mask was made from; none where that is not known."""
-        row = self._one("SELECT made_from FROM marks WHERE frame=? AND object=?", frame, number)
-        return [] if row is None else _sources_of(row["made_from"])
+    def made_from(self, frame: int, number: int) -> MadeFrom | None:
+        """What a mask that nobody gave was made from; None without one, and if a correction is withdrawn."""
+        sql = "SELECT frame, kind, made_from FROM marks WHERE frame=? AND object=? AND kind!='given'"
+        row = self._one(sql, frame, number)
+        return None if row is None else _made_from(row, self.sources(number))
 
     def _store_mask(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
         if mark.kind == "given":
@@ -683,7 +679,7 @@ class Project(Store):
         """What a tracking is about to replace, as JSON."""
         previous = self._one("SELECT * FROM marks WHERE frame=? AND object=?", frame, number)
         assert previous is not None
-        return json.dumps({name: previous[name] for name in (*_REPLACED, "unsure")})
+        return json.dumps({name: previous[name] for name in (*_REPLACED, *_REPLACED_OPTIONAL)})
 
     def replace_mask(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
         """Replace a mask, also one that a person gave, and forget its clicks, inside :meth:`change`."""
@@ -801,18 +797,22 @@ class Project(Store):
         return dict(row)
 
 
-def are_valid(made_from: MadeFrom, sources: Mapping[int, int]) -> bool:
-    """Whether no correction that a mask was made from is withdrawn; ``sources`` has revisions by frame."""
+def _made_from(row: Any, sources: Sequence[Source]) -> MadeFrom | None:
+    """What the mask of a row was made from; None if one of its corrections is withdrawn.
+
+    Tracked masks of earlier versions, which do not say so, were made from the nearest of the sources.
+    """
+    if not row["made_from"]:
+        return present(Sources.of(sources if row["kind"] == "tracked" else (), row["frame"]))
+    parts = json.loads(row["made_from"])
+    carried, shielding = (tuple((int(frame), int(revision)) for frame, revision in part) for part in parts)
+    made_from, revisions = MadeFrom(carried, shielding), dict(sources)
     # 0: of a mask that was given without a correction, which the first one corrects.
-    return all(
-        frame in sources and (not revision or sources[frame] in (0, revision))
-        for frame, revision in made_from
+    are_valid = (
+        frame in revisions and (not revision or revisions[frame] in (0, revision))
+        for frame, revision in (*carried, *shielding)
     )
-
-
-def _sources_of(text: str) -> MadeFrom:
-    """What a mask was made from, as it is stored."""
-    return [(int(frame), int(revision)) for frame, revision in json.loads(text or "[]")]
+    return made_from if all(are_valid) else None
 
 
 def _annotation(row: Any) -> FrameAnnotation:

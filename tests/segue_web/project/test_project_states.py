@@ -244,7 +244,7 @@ class ProjectMachine(RuleBasedStateMachine):
             on_way = min(plan.begin, plan.stop) <= index <= max(plan.begin, plan.stop)
             if kind == "given" or reviewed or not on_way:
                 assert after[key] == cells, "what a person gave or saw, and what is not on the way, stays"
-            known = any(stored[0].id == number for stored in previous.get(index, ()))
+            known = any(mask.stored[0].id == number for mask in previous.get(index, ()))
             starts = [i for each in carried.values() for i in each]
             if known and starts and all(i < index if forward else i > index for i in starts):
                 assert after[key] ^ cells <= touched.get(number, frozenset()), (index, number)
@@ -285,6 +285,35 @@ def test_a_correction_that_is_withdrawn_while_another_waits_leaves_nothing() -> 
         machine.track(2, "forward", False, None)
         table = machine.table()
         assert [table[frame, 1] - {RESTLESS} for frame in range(2, COUNT)] == [{0, 1}] * (COUNT - 2)
+    finally:
+        machine.teardown()
+
+
+@pytest.mark.parametrize("how", ["confirm", "review"])
+def test_a_frame_that_was_confirmed_or_reviewed_keeps_no_mask_that_came_of_another_one(how: str) -> None:
+    """Frame 4 is nearer to frame 3, which was confirmed, but its mask came of frame 6 alone."""
+    machine = ProjectMachine()
+    machine.begin()
+    try:
+        machine.click(8, 1, frozenset({0}))
+        machine.track(8, "back", False, None)
+        machine.click(6, 1, frozenset({0, 1, 2, 3}))
+        machine.track(6, "back", False, None)
+        machine.click(0, 1, frozenset({0}))
+        machine.track(0, "forward", False, None)
+        cells = machine.table()[3, 1]
+        if how == "confirm":
+            machine.click(3, 1, cells)
+            machine.track(3, "forward", False, None)
+            machine.track(3, "back", False, None)
+        else:
+            with machine.project.change("review"):
+                machine.project.set_reviewed(1, [3], True)
+        assert 1 in machine.table()[4, 1]
+        assert 1 not in cells
+        machine.click(6, 1, frozenset({0, 2, 3}))
+        machine.track(6, "back", False, None)
+        assert 1 not in machine.table()[4, 1]
     finally:
         machine.teardown()
 
