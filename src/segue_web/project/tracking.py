@@ -239,12 +239,37 @@ def corrected_frames(project: Project, plan: TrackingPlan) -> list[dict[int, Con
     objects = plan.objects
     annotated = {*project.frames_of(objects), *project.reviewed_frames(objects)}
     frames = select_conditioning_frames(sorted(annotated), plan.begin, plan.stop)
-    layers = split_overlapping(objects, map(project.masks, frames), project.size)
+    shown = {index: _shown(project, index, objects, is_start=index == plan.begin) for index in frames}
+    masks = {
+        index: {i: counts for i, counts in project.masks(index).items() if i in shown[index]}
+        for index in frames
+    }
+    layers = split_overlapping(objects, masks.values(), project.size)
     earlier = plan.earlier or {}
     return [
-        {index: _conditioning_frame(project, index, layer, earlier.get(str(index), {})) for index in frames}
+        {
+            index: _conditioning_frame(
+                project, index, shown[index] & {*layer}, masks[index], earlier.get(str(index), {})
+            )
+            for index in frames
+        }
         for layer in layers
     ]
+
+
+def _shown(project: Project, index: int, objects: Iterable[int], *, is_start: bool) -> frozenset[int]:
+    """The objects of which a tracking is shown the mask of a frame: a person gave or reviewed it.
+
+    On its first frame others go on from masks that are made from no withdrawn correction.
+    """
+    marks = project.marks(index)
+    return frozenset(
+        i
+        for i in marks.keys() & {*objects}
+        if marks[i].kind == "given"
+        or marks[i].reviewed
+        or (is_start and project.made_from(index, i) is not None)
+    )
 
 
 def _earlier_masks(project: Project, plan: TrackingPlan) -> dict[str, dict[str, str]]:
@@ -323,24 +348,40 @@ def made_from(project: Project, plan: TrackingPlan, index: int, number: int) -> 
     return json.dumps(made_from)
 
 
+def store_tracked(
+    project: Project, plan: TrackingPlan, index: int, tracked: Mapping[int, MarkedMask]
+) -> None:
+    """Save a tracked frame and what its masks were made from, inside :meth:`Project.change`."""
+    with_sources = {
+        i: (plane, replace(mark, made_from=made_from(project, plan, index, i)))
+        for i, (plane, mark) in tracked.items()
+    }
+    project.put(index, with_sources)
+    way: Side = "forward" if plan.begin < plan.stop else "back"
+    project.note_tracked(index, with_sources, {i: _sources(plan.sources, i) for i in tracked}, way)
+
+
 def _sources(noted: Mapping[str, Sequence[Sequence[int]]], number: int) -> list[Source]:
     return [(int(frame), int(revision)) for frame, revision in noted.get(str(number), ())]
 
 
 def _conditioning_frame(
-    project: Project, index: int, objects: Iterable[int], earlier: Mapping[str, str]
+    project: Project,
+    index: int,
+    ids: frozenset[int],
+    masks: Mapping[int, str],
+    earlier: Mapping[str, str],
 ) -> ConditioningFrame:
     marks = project.marks(index)
-    ids = frozenset(marks) & frozenset(objects)
     expected = {i: marks[i].score for i in ids if marks[i].kind != "imported" and marks[i].score < 1}
     changed: BoolArray | None = None
     corrected = ids & {*map(int, earlier)}
     for i in corrected:
         differs = project.plane(index, i) != project.decoded(index, earlier[str(i)])
         changed = differs if changed is None else changed | differs
-    masks = {i: counts for i, counts in project.masks(index).items() if i in ids}
+    of_layer = {i: counts for i, counts in masks.items() if i in ids}
     return ConditioningFrame.of(
-        masks, project.size, ids, expected=expected, changed=changed, corrected=corrected
+        of_layer, project.size, ids, expected=expected, changed=changed, corrected=corrected
     )
 
 

@@ -13,7 +13,14 @@ import pytest
 from segue.errors import SegueError
 from segue.masks import encode_rle
 from segue.sessions.videos.provenance import MadeFrom
-from segue_web.project.migrations import MIGRATIONS, add_shielding, migrate, stored_version, tables
+from segue_web.project.migrations import (
+    MIGRATIONS,
+    add_shielding,
+    migrate,
+    note_revisions,
+    stored_version,
+    tables,
+)
 from segue_web.project.project import Correction, FrameAnnotation, Project
 from segue_web.project.store import Progress, Store
 
@@ -191,6 +198,54 @@ def test_what_masks_were_made_from_is_carried_where_nothing_else_is_known(tmp_pa
     assert project.made_from(3, 1) == MadeFrom(((2, revision),))
     project.undo()
     assert project.made_from(3, 1) == MadeFrom(((2, revision),))
+    project.close()
+
+
+@pytest.mark.parametrize(
+    ("older", "earlier", "untracked"),
+    [
+        ({"untracked": ["back"], "earlier": {"back": "m"}, "revision": 3}, {"back": "m"}, ("back",)),
+        ({"untracked": ["forward", "back"], "earlier": {}}, {}, ("forward", "back")),
+        ({"untracked": [], "revision": 3}, {}, ()),
+        (
+            {"untracked": ["forward", "back"], "earlier": {"forward": "m", "back": "n"}, "revision": 3},
+            {"forward": "m", "back": "n"},
+            ("forward", "back"),
+        ),
+    ],
+)
+def test_corrections_keep_what_is_untracked(
+    older: dict[str, object], earlier: dict[str, str], untracked: tuple[str, ...], tmp_path: Path
+) -> None:
+    project = Project(tmp_path / "p", VIDEO, SIZE)
+    with project.change("click"):
+        project.put(2, {project.add_object(): (MASK, FrameAnnotation("given"))})
+        project.correct(2, 1, Correction(((1, 2, True),)))
+    with project.change("clear"):
+        project.clear(2, 1)  # the history has the correction
+    project.undo()
+    project.undo(redo=True)
+    data = json.dumps({"points": [[1, 2, True]], "box": None, "on": "", "off": "", "mends": False} | older)
+    project.close()
+    with closing(sqlite3.connect(tmp_path / "p" / "project.db")) as database, database:
+        database.execute(
+            "UPDATE steps SET before=json_set(before, '$.data', ?) WHERE tbl='prompts' AND before!=''",
+            (data,),
+        )
+        database.execute(f"PRAGMA user_version={MIGRATIONS.index(note_revisions)}")
+    project = Project(tmp_path / "p", VIDEO, SIZE)
+    project.undo()
+    correction = project.correction(2, 1)
+    assert correction is not None
+    assert (correction.earlier, correction.untracked) == (earlier, untracked)
+    assert correction.points == ((1, 2, True),)
+    project.close()
+    with closing(sqlite3.connect(tmp_path / "p" / "project.db")) as database, database:
+        database.execute("UPDATE prompts SET data=?", (data,))
+        database.execute(f"PRAGMA user_version={MIGRATIONS.index(note_revisions)}")
+    project = Project(tmp_path / "p", VIDEO, SIZE)
+    assert project.correction(2, 1) == correction
+    assert project.sources(1) == [(2, correction.revision)]
     project.close()
 
 

@@ -34,6 +34,7 @@ from segue_web.project.tracking import (
     planned,
     previous_masks,
     resumed,
+    store_tracked,
     track_job,
 )
 from segue_web.video import Video
@@ -242,10 +243,11 @@ def test_a_tracking_carries_the_corrections_on_its_way(
         number = project.add_object()
         project.put(0, {number: (masks[0] == 1, FrameAnnotation("given"))})
         project.correct(0, number, Correction())
+    plan, _ = begun_now(project, video, "forward", 0)
     for index in range(1, 7):
         with project.change("tracking"):
-            project.put(index, {number: (masks[index] == 1, FrameAnnotation("tracked", 0.5))})
-            project.note_tracked(index, [number])
+            tracked = {number: (masks[index] == 1, FrameAnnotation("tracked", 0.5))}
+            store_tracked(project, plan, index, tracked)
     assert begun_now(project, video, "forward", 0)[1][0][0].changed is None, (
         "nothing was corrected since it was tracked"
     )
@@ -264,8 +266,8 @@ def test_a_tracking_carries_the_corrections_on_its_way(
         np.testing.assert_array_equal(changed, better != (masks[3] == 1))
         assert sorted(previous_masks(project, plan)) == [1, 2, 4, 5, 6]
         with project.change("tracking"):
-            project.put(index, {number: (masks[index] == 1, FrameAnnotation("tracked", 0.5))})
-            project.note_tracked(index, [number])
+            tracked = {number: (masks[index] == 1, FrameAnnotation("tracked", 0.5))}
+            store_tracked(project, plan, index, tracked)
         project.note("tracking", InterruptedTracking(plan, index, 1).as_json())
         again, (layer,) = begun(project, resumed(project, noted(project)))
         assert layer[3].changed is not None, "resumed, it carries the same"
