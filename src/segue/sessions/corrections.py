@@ -277,23 +277,22 @@ def _limited(
 
     Objects that had no mask before are as in the result, and so are the scores of those that change.
     """
-    empty = replace(result, mask=np.zeros_like(result.mask), objects=())
-    earlier = composite(empty, previous)
+    earlier = _by_themselves(previous, result.mask)
     scores = {item.id: item.score for item, *_ in previous}
     fallen = [item.id for item in result.objects if item.score < scores.get(item.id, 0.0) - MAX_FALL]
-    stays = np.isin(result.mask, fallen) | np.isin(earlier.mask, fallen)
-    new = np.where(stays, earlier.mask, np.where(np.isin(result.mask, [*scores]), result.mask, 0))
+    stays = np.isin(result.mask, fallen) | np.isin(earlier, fallen)
+    new = np.where(stays, earlier, np.where(np.isin(result.mask, [*scores]), result.mask, 0))
     unsure = _unsure_of_both(result, previous)
-    mask = region.limit(earlier.mask, new, unsure, nearest=nearest)
+    mask = region.limit(earlier, new, unsure, nearest=nearest)
     bits = None
     if unsure is not None:
-        is_earlier = resize_nearest(mask == earlier.mask, unsure[0].shape) > 0
+        is_earlier = resize_nearest(mask == earlier, unsure[0].shape) > 0
         bits = np.packbits(np.where(is_earlier, *unsure))
     mask = np.where(np.isin(result.mask, [0, *scores]), mask, result.mask)
     extents, objects = measure(mask), []
     for item in result.objects:
         extent = extents.get(item.id)
-        is_same = item.id in scores and np.array_equal(mask == item.id, earlier.mask == item.id)
+        is_same = item.id in scores and np.array_equal(mask == item.id, earlier == item.id)
         score = scores[item.id] if is_same else item.score
         if extent is None:
             objects.append(replace(item, score=0.0, box=None, area=0))
@@ -302,11 +301,21 @@ def _limited(
     limited = replace(result, mask=mask, objects=tuple(objects), _unsure=bits)
     whole_counts = {item.id: whole_counts or counts for item, counts, whole_counts, *_ in previous}
     maps = ObjectMaps(
-        partial(_limited_logits, result, whole_counts, mask == earlier.mask),
-        rows=partial(_limited_logits, result, whole_counts, mask == earlier.mask),
+        partial(_limited_logits, result, whole_counts, mask == earlier),
+        rows=partial(_limited_logits, result, whole_counts, mask == earlier),
         reach=partial(_limited_reach, result, whole_counts),
     )
     return replace(limited, _probabilities=maps)
+
+
+def _by_themselves(objects: Sequence[StoredObject], like: IndexMask) -> IndexMask:
+    """The index mask of objects without any others, which may have hidden parts of them before."""
+    mask: IndexMask = np.zeros(like.shape, id_type(max(int(like.max()), *(item.id for item, *_ in objects))))
+    visible = [(item.id, counts) for item, counts, *_ in objects]
+    whole = [(item.id, counts) for item, _, counts, _ in objects if counts is not None]
+    for number, counts in (*visible, *whole):
+        mask[decode_rle(Rle(size=list(mask.shape), counts=counts)) & (mask == 0)] = number
+    return mask
 
 
 def _limited_logits(

@@ -223,13 +223,16 @@ class ProjectMachine(RuleBasedStateMachine):
             self.table()
 
     def check_followed(self) -> None:
-        """See that cells are there where the nearest corrections on both sides say so, and are not else."""
+        """See that each cell is there, or not, because a correction says so.
+
+        Before the first one and behind the last one, that alone says what is there.
+        """
         table = self.table()
         for (frame, number), cells in table.items():
             given = self.project.frames_of([number])
-            nearest = [max((i for i in given if i <= frame), default=None)]
-            nearest += [min((i for i in given if i >= frame), default=None)]
-            says = [table[index, number] for index in nearest if index is not None]
+            if given and not given[0] <= frame <= given[-1]:
+                given = given[:1] if frame < given[0] else given[-1:]
+            says = [table[index, number] for index in given]
             for cell in range(RESTLESS) if says else ():
                 assert any((cell in each) is (cell in cells) for each in says), (
                     f"no correction says so of cell {cell} of object {number} on frame {frame}"
