@@ -16,13 +16,12 @@ from segue_web.project.store import acting, actor
 from segue_web.project.tracking import (
     Direction,
     InterruptedTracking,
-    TrackingPlan,
     begun,
     interrupted,
-    made_from,
     planned,
     previous_masks,
     resumed,
+    store_tracked,
     track_job,
 )
 from segue_web.server import messages
@@ -232,8 +231,7 @@ class Trackings:
         entry = job.entry if job.entry == project.last_entry else None
         step = project.change("tracking", entry=entry, of=plan.objects)
         with acting(plan.user), step:
-            project.put(index, _with_sources(project, plan, index, alive))
-            project.note_tracked(index, alive)
+            store_tracked(project, plan, index, alive)
             project.note("tracking", InterruptedTracking(plan, index, job.done).as_json())
         job.entry = project.last_entry
 
@@ -290,13 +288,3 @@ class Trackings:
             self._project.send({"event": "queue", **state})
 
         await self._run(tell)
-
-
-def _with_sources(
-    project: Project, plan: TrackingPlan, index: int, tracked: Mapping[int, MarkedMask]
-) -> dict[int, MarkedMask]:
-    """The masks of a tracked frame with what they were made from."""
-    return {
-        i: (plane, replace(mark, made_from=made_from(project, plan, index, i)))
-        for i, (plane, mark) in tracked.items()
-    }

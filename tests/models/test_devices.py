@@ -287,6 +287,20 @@ def test_components_on_a_device_are_those_on_the_processor() -> None:
         assert torch.equal(there, suppress_distant_components(logits.clone(), before, size / 100))
 
 
+def test_components_of_small_objects_are_those_of_the_whole_plane() -> None:
+    logits = torch.full((4, 40, 60), -9.0)
+    logits[0, :3, :4] = logits[0, -1:, -3:] = logits[0, 20, 30] = 3  # in corners, and a dot
+    logits[1, 10:14, 10:14] = 3  # alone
+    logits[3, 5:9, 50:] = logits[3, 30:31, 2:4] = 3
+    before = torch.zeros(4, 40, 60, dtype=torch.bool)
+    before[0, :2, :2] = before[1, 30:, 30:] = before[2, 4, 4] = before[3, 6, 59] = True
+    with LogicalDevice():
+        there = suppress_distant_components(logits.to(DEVICE), before.to(DEVICE), 0.05).cpu()
+    found = suppress_distant_components(logits.clone(), before, 0.05)
+    assert torch.equal(there, found)
+    assert [int((plane > 0).sum()) for plane in found] == [12, 16, 0, 40]
+
+
 def test_components_of_a_long_path_are_one() -> None:
     path = np.zeros((121, 121), bool)
     path[::2], path[1::4, -1], path[3::4, 0] = True, True, True

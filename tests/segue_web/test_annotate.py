@@ -677,8 +677,10 @@ def test_the_chosen_object_is_tracked_with_those_that_were_corrected_with_it_and
 
     plane = np.zeros(backend.video.size, np.bool_)
     with backend.project.change("tracking"):
-        backend.project.put(5, {i: (plane, FrameAnnotation("tracked", 0.5)) for i in (one, two)})
-        backend.project.note_tracked(5, [one, two])
+        tracked = {i: (plane, FrameAnnotation("tracked", 0.5)) for i in (one, two)}
+        backend.project.put(5, tracked)
+        sources = {i: backend.project.sources(i) for i in (one, two)}
+        backend.project.note_tracked(5, tracked, sources, "forward")
     assert planned([one]) == [one], "the other is finished"
     assert planned([two], direction="back") == [one, two], "not in this direction"
     three = click(ask, 4, 22, 30)

@@ -13,6 +13,7 @@ import pytest
 from segue.errors import PromptError, SegueError, SourceError
 from segue.masks import encode_rle
 from segue.masks.unsure import reduced_size
+from segue.sessions.videos.provenance import MadeFrom
 from segue_web.annotate import AnnotateBackend
 from segue_web.project.project import FrameAnnotation, Project
 from segue_web.server.conflicts import ConflictError
@@ -24,12 +25,10 @@ __all__ = ["ask", "backend", "three"]  # fixtures
 FIRST, SECOND = range(10, 15), range(12, 17)  # columns of the masks before and after
 
 
-def put(
-    project: Project, frame: int, number: int, columns: range, score: float = 0.6, unsure: str = ""
-) -> None:
+def put(project: Project, frame: int, number: int, columns: range, score: float = 0.6, **more: str) -> None:
     plane = np.zeros(project.size, np.bool_)
     plane[10:20, columns.start : columns.stop] = True
-    project.put(frame, {number: (plane, FrameAnnotation("tracked", score, unsure=unsure))})
+    project.put(frame, {number: (plane, FrameAnnotation("tracked", score, **more))})
 
 
 @pytest.fixture
@@ -108,15 +107,30 @@ def test_where_the_tracker_was_not_sure_stays_with_a_mask(backend: AnnotateBacke
     for columns, unsure in zip((FIRST, SECOND), runs, strict=True):
         with project.change("tracking"):
             put(project, 5, 1, columns, unsure=unsure)
-    assert project.uncorrected_masks(1)[5][3] == runs[1]
+    assert project.uncorrected_masks(1)[5].stored[3] == runs[1]
     judge(ask, 5, 5, accept=False)
-    assert project.uncorrected_masks(1)[5][3] == runs[0]
+    assert project.uncorrected_masks(1)[5].stored[3] == runs[0]
     ask("undo")
-    assert project.uncorrected_masks(1)[5][3] == runs[1]
+    assert project.uncorrected_masks(1)[5].stored[3] == runs[1]
     with closing(sqlite3.connect(project.folder / "project.db")) as database, database:
         database.execute("UPDATE marks SET unsure='0' WHERE frame=5")
     with pytest.raises(SourceError, match="frame 5: a mask is damaged"):
         project.uncorrected_masks(1)
+
+
+def test_what_it_was_made_from_stays_with_a_mask(backend: AnnotateBackend, ask: Ask) -> None:
+    click(ask, 4, 30, 30)
+    project = backend.project
+    [source] = project.sources(1)
+    both = [MadeFrom((source,), (source,)), MadeFrom((source,))]
+    for columns, made_from in zip((FIRST, SECOND), both, strict=True):
+        with project.change("tracking"):
+            put(project, 5, 1, columns, made_from=json.dumps(made_from))
+    assert project.made_from(5, 1) == both[1]
+    judge(ask, 5, 5, accept=False)
+    assert project.made_from(5, 1) == both[0]
+    ask("undo")
+    assert project.made_from(5, 1) == both[1]
 
 
 def test_two_people_judge_what_they_have_seen(changed: AnnotateBackend, ask: Ask) -> None:

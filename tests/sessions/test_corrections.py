@@ -9,7 +9,8 @@ import pytest
 
 from segue.masks import encode_rle
 from segue.masks.unsure import unsure_bits
-from segue.sessions.corrections import ConditioningFrame, Layer, StoredObject, propagate, to_rle
+from segue.sessions.corrections import ConditioningFrame, Layer, propagate, to_rle
+from segue.sessions.videos.provenance import MadeFrom, StoredMask
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.utils.arrays import BoolArray
 
@@ -46,18 +47,27 @@ class Scripted:
 
 
 def tracked(
-    earlier: Segmentation, new: Segmentation, *, other: int | None = None, known: bool = True
+    earlier: Segmentation,
+    new: Segmentation,
+    *,
+    other: int | None = None,
+    known: bool = True,
+    is_source: bool = True,
 ) -> Segmentation:
-    """What frame 4 shows after the square of frame 0 was corrected from 50 to 40."""
+    """What frame 4 shows after the square of frame 0 was corrected from 50 to 40.
+
+    ``is_source``: whether the masks before were made from the other corrected frame.
+    """
     corrected = ConditioningFrame(
         square(40).astype(np.uint8), frozenset({1}), changed=square(40) ^ square(50)
     )
     conditioning = {0: corrected}
     if other is not None:
         conditioning[other] = ConditioningFrame(square(50).astype(np.uint8), frozenset({1}))
-    stored: list[StoredObject] = to_rle(earlier, {1, 2})
+    sources = MadeFrom(((0, 1), *(((other, 2),) if other is not None and is_source else ())))
+    stored = [StoredMask(each, sources) for each in to_rle(earlier, {1, 2})]
     if not known:
-        stored = [(*each[:3], None) for each in stored]
+        stored = [StoredMask((*each[:3], None), sources) for each, _ in stored]
     results = {index: new if index else result(0, {1: square(40)}, 1.0, None) for index in range(5)}
     layer = Layer(Scripted(results), conditioning, {4: stored})  # type: ignore[arg-type]
     frames = [Frame(index, index / 25, IMAGE) for index in range(5)]
@@ -85,6 +95,11 @@ def test_a_mask_is_replaced_unless_something_speaks_against_it(
     last = tracked(BEFORE, new, other=other, known=known)
     np.testing.assert_array_equal(last.mask == 1, square(40 if is_new else 50))
     assert last.objects[0].score == (new if is_new else BEFORE).objects[0].score
+
+
+def test_a_corrected_frame_keeps_only_masks_that_were_made_from_it() -> None:
+    last = tracked(BEFORE, AFTER, other=7, is_source=False)
+    np.testing.assert_array_equal(last.mask == 1, square(40))
 
 
 def test_where_it_is_not_sure_stays_with_the_part_that_stays() -> None:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from segue.sessions.track import TrackSession
 from segue.state import SessionState
 from segue.types import Frame, IndexMask, ObjectInfo, ObjectMaps, Segmentation, log_odds, visible_in
 from segue.utils.arrays import BoolArray, Box, Float32Array, id_type
+
+if TYPE_CHECKING:
+    from segue.sessions.videos.provenance import StoredMask
 
 MAX_AHEAD = 24
 """Corrected frames that a session gets before it starts; those nearest to its way."""
@@ -111,17 +114,15 @@ class Layer:
         session: tracks them.
         conditioning: their corrected frames by index.
         previous: their masks from an earlier tracking, by frame; where there are some, only what is connected
-            with a change on a corrected frame takes their place.
+            with a change on a corrected frame takes their place. A corrected frame keeps those that were made
+            from it, if it is nearer than the change.
         region: what corrections changed, on the last frame; None before the first change.
-        made_from: gives the frames that the previous masks of a frame were made from; None where they are not
-            known. A corrected frame that is none of them keeps no mask as it was.
     """
 
     session: TrackSession
     conditioning: Mapping[int, ConditioningFrame]
-    previous: Mapping[int, Sequence[StoredObject]] = field(default_factory=dict)
+    previous: Mapping[int, Sequence[StoredMask]] = field(default_factory=dict)
     region: ChangeRegion | None = None
-    made_from: Callable[[int], Collection[int]] | None = None
 
     def state(self) -> SessionState:
         """What :meth:`restore` needs to go on identically; it shares tensors with the session."""
@@ -157,20 +158,22 @@ class Layer:
             else:
                 self.region.extend(conditioning.changed)
         checked = frozenset[int]() if conditioning is None else conditioning.checked
-        previous = [each for each in self.previous.get(frame.index, ()) if each[0].id not in checked]
+        previous = [each for each in self.previous.get(frame.index, ()) if each.stored[0].id not in checked]
         if frame.index == start or self.region is None or not previous:
             return result
-        return _limited(result, previous, self.region, nearest=self._is_nearest(frame.index))
+        nearest = self._is_nearest(frame.index, previous)
+        return _limited(result, [mask.stored for mask in previous], self.region, nearest=nearest)
 
     def _is_visible_beside(self, start: int) -> bool:
         """Whether an object is visible on a corrected frame other than ``start``."""
         return any(each.is_visible for index, each in self.conditioning.items() if index != start)
 
-    def _is_nearest(self, index: int) -> bool:
+    def _is_nearest(self, index: int, previous: Sequence[StoredMask]) -> bool:
         """Whether no other frame that the masks were made from is nearer than those that have changed."""
         changed = [frame for frame in self.conditioning.values() if frame.changed is not None]
         corrected = frozenset[int]().union(*(frame.corrected or frame.checked for frame in changed))
-        sources = self.conditioning if self.made_from is None else self.made_from(index)
+        of_corrected = (mask.made_from.carried for mask in previous if mask.stored[0].id in corrected)
+        sources = {source for carried in of_corrected for source, _ in carried}
         frames = {
             i: frame
             for i, frame in self.conditioning.items()
@@ -274,33 +277,42 @@ def _limited(
 
     Objects that had no mask before are as in the result, and so are the scores of those that change.
     """
-    empty = replace(result, mask=np.zeros_like(result.mask), objects=())
-    earlier = composite(empty, previous)
+    earlier = _by_themselves(previous, result.mask)
     scores = {item.id: item.score for item, *_ in previous}
     fallen = [item.id for item in result.objects if item.score < scores.get(item.id, 0.0) - MAX_FALL]
-    stays = np.isin(result.mask, fallen) | np.isin(earlier.mask, fallen)
-    new = np.where(stays, earlier.mask, np.where(np.isin(result.mask, [*scores]), result.mask, 0))
+    stays = np.isin(result.mask, fallen) | np.isin(earlier, fallen)
+    new = np.where(stays, earlier, np.where(np.isin(result.mask, [*scores]), result.mask, 0))
     unsure = _unsure_of_both(result, previous)
-    mask = region.limit(earlier.mask, new, unsure, nearest=nearest)
+    mask = region.limit(earlier, new, unsure, nearest=nearest)
     bits = None
     if unsure is not None:
-        is_earlier = resize_nearest(mask == earlier.mask, unsure[0].shape) > 0
+        is_earlier = resize_nearest(mask == earlier, unsure[0].shape) > 0
         bits = np.packbits(np.where(is_earlier, *unsure))
     mask = np.where(np.isin(result.mask, [0, *scores]), mask, result.mask)
     objects = (
         replace(item, score=scores[item.id])
-        if item.id in scores and np.array_equal(mask == item.id, earlier.mask == item.id)
+        if item.id in scores and np.array_equal(mask == item.id, earlier == item.id)
         else item
         for item in result.objects
     )
     limited = replace(result, mask=mask, objects=visible_in(mask, objects), _unsure=bits)
     whole_counts = {item.id: whole_counts or counts for item, counts, whole_counts, *_ in previous}
     maps = ObjectMaps(
-        partial(_limited_logits, result, whole_counts, mask == earlier.mask),
-        rows=partial(_limited_logits, result, whole_counts, mask == earlier.mask),
+        partial(_limited_logits, result, whole_counts, mask == earlier),
+        rows=partial(_limited_logits, result, whole_counts, mask == earlier),
         reach=partial(_limited_reach, result, whole_counts),
     )
     return replace(limited, _probabilities=maps)
+
+
+def _by_themselves(objects: Sequence[StoredObject], like: IndexMask) -> IndexMask:
+    """The index mask of objects without any others, which may have hidden parts of them before."""
+    mask: IndexMask = np.zeros(like.shape, id_type(max(int(like.max()), *(item.id for item, *_ in objects))))
+    visible = [(item.id, counts) for item, counts, *_ in objects]
+    whole = [(item.id, counts) for item, _, counts, _ in objects if counts is not None]
+    for number, counts in (*visible, *whole):
+        mask[decode_rle(Rle(size=list(mask.shape), counts=counts)) & (mask == 0)] = number
+    return mask
 
 
 def _limited_logits(

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError
-from segue.masks import encode_rle
 from segue.masks.measure import iou
 from segue.masks.outlines import parts_of
 from segue.masks.pieces import Pieces
@@ -20,7 +19,7 @@ from segue.prompts import ImagePrompts
 from segue.prompts.correction import ClickHistory
 from segue.types import Box
 from segue.utils.arrays import BoolArray
-from segue_web.project.project import Correction, FrameAnnotation, Project
+from segue_web.project.project import Correction, FrameAnnotation, Project, runs_of
 from segue_web.server.messages import (
     BoxCorners,
     Click,
@@ -158,7 +157,7 @@ class Edits:
         """The masks that the clicks of an object may mean, to be shown and not saved; the best first."""
         _, candidates = await self._readings(frame, object, seen)
         return {
-            "masks": [_runs(plane) for plane, _ in candidates],
+            "masks": [runs_of(plane) for plane, _ in candidates],
             "scores": [score for _, score in candidates],
         }
 
@@ -278,8 +277,9 @@ class Edits:
         """Save that an object is not on a frame, or that nothing is known of it there."""
         self._project.check_edit(frame, seen, object)
         with self._project.change("“Not visible”" if hidden else "“Clear mask”"):
-            self._project.clear(frame, object)
-            if hidden:
+            if not hidden:
+                self._project.clear(frame, object)
+            else:  # what neighbours agree with stays known
                 plane = np.zeros(self._video.size, np.bool_)
                 self._project.put(frame, {object: (plane, FrameAnnotation("given"))})
                 self._project.correct(frame, object, Correction())
@@ -353,7 +353,7 @@ class Edits:
         with project.change("copied mask"):
             for index in frames:
                 project.put(index, {object: (copied, FrameAnnotation("given"))})
-                project.correct(index, object, Correction(on=_runs(copied), mends=True))
+                project.correct(index, object, Correction(on=runs_of(copied), mends=True))
         return {"frames": len(frames)}
 
     def _copied(self, frame: int, number: int) -> BoolArray:
@@ -396,7 +396,7 @@ class Edits:
                 correction.box,
                 correction.mends or is_detected,
             )
-            painted = _runs(paint.on), _runs(paint.off)
+            painted = runs_of(paint.on), runs_of(paint.off)
             project.correct(frame, number, Correction(points, box, *painted, mends=mends))
         return {"object": number}
 
@@ -436,11 +436,6 @@ def _is_detected(mark: FrameAnnotation, correction: Correction) -> bool:
     """Whether a mask was tracked, imported or suggested, and no clicks and no paint have made it since."""
     untouched = not (correction.box or correction.on or correction.off)
     return not correction.points and (mark.kind != "given" or untouched)
-
-
-def _runs(plane: BoolArray) -> str:
-    """Run lengths of a mask, empty if it has no pixel."""
-    return encode_rle(plane)["counts"] if plane.any() else ""
 
 
 def holes(plane: BoolArray) -> BoolArray:

@@ -119,6 +119,41 @@ def _add_last_ids(database: sqlite3.Connection) -> None:
     database.execute("INSERT OR IGNORE INTO meta SELECT 'last_entry', coalesce(max(id), 0) FROM history")
 
 
+def add_shielding(database: sqlite3.Connection) -> None:
+    """Have what a mask was made from be two lists: what trackings carried to it, and what they knew else."""
+    database.execute("UPDATE marks SET made_from='[' || made_from || ', []]' WHERE made_from!=''")
+    database.execute(
+        """UPDATE steps SET before=json_set(
+            before, '$.made_from', '[' || json_extract(before, '$.made_from') || ', []]')
+            WHERE tbl='marks' AND json_extract(before, '$.made_from')!=''"""
+    )
+
+
+def note_revisions(database: sqlite3.Connection) -> None:
+    """Have corrections say which of their masks neighbours were tracked from, and not what is untracked."""
+    rows = database.execute("SELECT frame, object, data FROM prompts").fetchall()
+    for frame, number, data in rows:
+        values = (_with_revisions(data), frame, number)
+        database.execute("UPDATE prompts SET data=? WHERE frame=? AND object=?", values)
+    sql = "SELECT id, json_extract(before, '$.data') FROM steps WHERE tbl='prompts' AND before IS NOT NULL"
+    for step, data in database.execute(sql).fetchall():
+        changed = "UPDATE steps SET before=json_set(before, '$.data', ?) WHERE id=?"
+        database.execute(changed, (_with_revisions(data), step))
+
+
+def _with_revisions(data: str) -> str:
+    """The JSON of a correction with revisions; masks that neighbours agree with get numbers below 1."""
+    noted = json.loads(data)
+    untracked, earlier = noted.pop("untracked", ()), noted.pop("earlier", {})
+    revision = noted.get("revision", 0) or 1
+    numbers = {side: -place for place, side in enumerate(earlier)}
+    tracked = {side: numbers.get(side, revision) for side in ("forward", "back")}
+    tracked = {side: number for side, number in tracked.items() if side in numbers or side not in untracked}
+    versions = {numbers[side]: mask for side, mask in earlier.items()}
+    noted |= {"revision": revision, "first": noted.get("revision", 0)}
+    return json.dumps(noted | {"tracked": tracked, "versions": versions})
+
+
 def hold_by_person(database: sqlite3.Connection) -> None:
     """Note whose waiting trackings are held, where all or none were; one that was stopped waits, too."""
     rows = database.execute("SELECT key, value FROM meta WHERE key IN ('queue', 'tracking')")
@@ -155,6 +190,8 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     hold_by_person,
     _add_sources,
     _add_last_ids,
+    add_shielding,
+    note_revisions,
 )
 """What makes tables of version 1, 2 and so on; the number of the last one is the version of today."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -22,14 +22,12 @@ from segue.masks.rle import check_runs
 from segue.masks.splines import KeyedShape, shape_runs
 from segue.masks.unsure import check_unsure
 from segue.masks.values import MAX_ID
+from segue.sessions.videos.provenance import MadeFrom, Revision, Source, Sources, StoredMask, present
 from segue.types import IndexMask, ObjectInfo, Point
 from segue.utils.arrays import BoolArray
 from segue_web.project.colours import colour_of
 from segue_web.project.store import Changed, Row, Store, actor
 from segue_web.server.conflicts import ConflictError
-
-if TYPE_CHECKING:  # projects are read without PyTorch
-    from segue.sessions.corrections import StoredObject
 
 Send = Callable[[dict[str, Any]], None]
 """Sends an event to all pages."""
@@ -73,18 +71,23 @@ class Correction:
     box: tuple[float, float, float, float] | None = None
     on: str = ""  # pixels that were painted
     off: str = ""  # pixels that were erased
-    untracked: tuple[Side, ...] = SIDES  # where the object was not tracked since
     mends: bool = False  # the points correct a mask that they have not made
     shaped: bool = False  # the keys of shapes made the mask, and nothing has changed it since
-    earlier: Mapping[Side, str] = field(default_factory=dict)  # masks that untracked neighbours agree with
-    revision: int = 0  # given once, when the frame was corrected first; 0 of earlier versions
+    revision: Revision = 0  # of the mask: each change gives a new one; 0 of earlier versions
+    first: Revision = 0  # the revision with which the frame was corrected first
+    tracked: Mapping[Side, Revision] = field(default_factory=dict)  # that the neighbours were tracked from
+    versions: Mapping[Revision, str] = field(default_factory=dict)  # other masks that they may agree with
 
+    @property
+    def untracked(self) -> tuple[Side, ...]:
+        """Where the object was not tracked since."""
+        return tuple(side for side in SIDES if self.tracked.get(side) != self.revision)
 
-Source = tuple[int, int]
-"""A corrected frame of an object, and the revision of its correction."""
-
-MadeFrom = Sequence[Source]
-"""The corrected frames that a mask was made from."""
+    @property
+    def earlier(self) -> dict[Side, str]:
+        """Masks that neighbours on untracked sides agree with."""
+        revisions = {side: self.tracked[side] for side in self.untracked if side in self.tracked}
+        return {side: self.versions[number] for side, number in revisions.items() if number in self.versions}
 
 
 MarkedMask = tuple[BoolArray, FrameAnnotation]
@@ -94,7 +97,10 @@ _OF_BOTH_PARTS = ("category", "team", "attributes", "frame_attributes", "edge")
 """Fields of an object that the parts have into which it is split."""
 
 _REPLACED = {"kind": str, "score": float, "area": int, "mask": str, "user": str}
-"""What is kept of a mask that a tracking replaced, beside where the tracker was not sure."""
+"""What is kept of a mask that a tracking replaced; earlier versions kept no more."""
+
+_REPLACED_OPTIONAL = ("unsure", "made_from")
+"""What is kept as well."""
 
 _EDGE = TypeAdapter(Edge)
 _SHAPE = TypeAdapter(KeyedShape)
@@ -286,18 +292,7 @@ class Project(Store):
         row = self._one("SELECT data FROM prompts WHERE frame=? AND object=?", frame, number)
         if row is None:
             return None
-        data = json.loads(row["data"])
-        return Correction(
-            tuple((x, y, on) for x, y, on in data["points"]),
-            data["box"] and tuple(data["box"]),
-            data.get("on", ""),
-            data.get("off", ""),
-            tuple(data.get("untracked", ())),
-            bool(data.get("mends", False)),
-            bool(data.get("shaped", False)),
-            dict(data.get("earlier", {})),
-            int(data.get("revision", 0)),
-        )
+        return _correction(row)
 
     def masks(self, frame: int) -> dict[int, str]:
         """Compressed run lengths of the visible objects of a frame, by object, in their order."""
@@ -316,7 +311,7 @@ class Project(Store):
         try:
             stored = json.loads(row["previous"])
             previous = {name: kind(stored[name]) for name, kind in _REPLACED.items()}
-            previous["unsure"] = str(stored.get("unsure", ""))  # earlier versions had none
+            previous |= {name: str(stored.get(name, "")) for name in _REPLACED_OPTIONAL}
         except (ValueError, KeyError, TypeError):
             where = f"project.db: frame {row['frame']}"
             raise SourceError(f"{where}: a mask that a tracking replaced is damaged") from None
@@ -385,7 +380,7 @@ class Project(Store):
         rows = self._db.execute("SELECT frame, object FROM marks WHERE reviewed")
         return sorted({row["frame"] for row in rows if row["object"] in requested})
 
-    def uncorrected_masks(self, number: int) -> dict[int, StoredObject]:
+    def uncorrected_masks(self, number: int) -> dict[int, StoredMask]:
         """The tracked and imported masks of an object by frame; of the latter no tracker gave the score.
 
         Those that were made from a correction that is withdrawn are left out.
@@ -395,16 +390,17 @@ class Project(Store):
             "WHERE object=? AND kind IN ('tracked', 'imported')"
         )
         empty = encode_rle(np.zeros(self.size, np.bool_))["counts"]
-        masks: dict[int, StoredObject] = {}
-        sources = dict(self.sources(number))
+        masks: dict[int, StoredMask] = {}
+        given = self._given(number)
         for row in self._db.execute(sql, (number,)):
-            if not are_valid(_sources_of(row["made_from"]), sources):
+            made_from = _made_from(row, given)
+            if made_from is None:
                 continue
             counts = row["mask"] or empty
             self._checked({number: counts}, row["frame"])
             self._check_unsure(row)
             info = ObjectInfo(number, score=row["score"] if row["kind"] == "tracked" else 0.0)
-            masks[row["frame"]] = info, counts, None, row["unsure"] or None
+            masks[row["frame"]] = StoredMask((info, counts, None, row["unsure"] or None), made_from)
         return masks
 
     def add_object(self, name: str | None = None) -> int:
@@ -569,12 +565,11 @@ class Project(Store):
 
     def _move(self, frame: int, number: int, to: int) -> None:
         """Give the mask of an object on a frame, and what was said of it, to another one."""
-        mark = replace(self.marks(frame)[number], agreement=None)
-        correction = self.correction(frame, number)
-        counts = self.masks(frame).get(number, "")
-        self.clear(frame, number)
-        self._store_mask(frame, to, counts, mark)
-        self.correct(frame, to, correction)
+        for table, changes in (("marks", {"agreement": None, "previous": ""}), ("prompts", {})):
+            row = self._one(f"SELECT * FROM {table} WHERE frame=? AND object=?", frame, number)
+            self._set(table, (frame, number), None)
+            self._set(table, (frame, to), None if row is None else {**dict(row), **changes, "object": to})
+        self._changed.frames.add(frame)
 
     def marks_of(self, number: int) -> dict[int, FrameAnnotation]:
         """Marks of an object by frame, ascending."""
@@ -584,45 +579,82 @@ class Project(Store):
     def untracked(self, number: int) -> dict[int, tuple[Side, ...]]:
         """Where an object was not tracked since its corrections, by their frames."""
         rows = self._db.execute("SELECT frame, data FROM prompts WHERE object=?", (number,))
-        return {row["frame"]: tuple(json.loads(row["data"]).get("untracked", ())) for row in rows}
+        return {row["frame"]: _correction(row).untracked for row in rows}
 
-    def note_tracked(self, frame: int, objects: Iterable[int]) -> None:
-        """Save that objects were tracked on a frame, beside corrections, inside :meth:`change`."""
-        for number in objects:
-            for neighbour, side in ((frame - 1, "forward"), (frame + 1, "back")):
+    def note_tracked(
+        self,
+        frame: int,
+        tracked: Mapping[int, MarkedMask],
+        sources: Mapping[int, Sequence[Source]],
+        way: Side,
+    ) -> None:
+        """Save from which corrections objects were tracked on a frame, inside :meth:`change`.
+
+        Args:
+            frame: index of the frame.
+            tracked: the masks that a tracking gave there, also those that are not stored.
+            sources: by object the corrected frames that it was shown, with their revisions.
+            way: where it goes.
+        """
+        behind: Side = "back" if way == "forward" else "forward"
+        for number, (plane, _) in tracked.items():
+            shown = dict(sources.get(number, ()))
+            correction = self.correction(frame, number)
+            if correction is not None and frame not in shown:  # a person corrected it meanwhile
+                revision = self.revision + 1
+                versions = {**correction.versions, revision: runs_of(plane)}
+                noted = {**correction.tracked, behind: revision}
+                self._note_correction(frame, number, replace(correction, tracked=noted, versions=versions))
+            for neighbour, side in ((frame - 1, SIDES[0]), (frame + 1, SIDES[1])):
                 correction = self.correction(neighbour, number)
-                if correction is not None and side in correction.untracked:
-                    untracked = tuple(each for each in correction.untracked if each != side)
-                    earlier = {each: mask for each, mask in correction.earlier.items() if each != side}
-                    rest = replace(correction, untracked=untracked, earlier=earlier)
-                    row = {"frame": neighbour, "object": number, "data": json.dumps(asdict(rest))}
-                    self._set("prompts", (neighbour, number), row)  # what pages show of it stays
+                if correction is None:
+                    continue
+                agrees_with = shown.get(neighbour, correction.tracked.get(behind) if side == way else None)
+                if agrees_with is not None:
+                    noted = {**correction.tracked, side: agrees_with}
+                    self._note_correction(neighbour, number, replace(correction, tracked=noted))
+
+    def _note_correction(self, frame: int, number: int, correction: Correction) -> None:
+        """Save a correction of which pages show nothing else than before."""
+        if not correction.untracked:
+            correction = replace(correction, versions={})
+        row = {"frame": frame, "object": number, "data": json.dumps(asdict(correction))}
+        self._set("prompts", (frame, number), row)
 
     def correct(self, frame: int, number: int, correction: Correction | None) -> None:
         """Save what a person said of an object on a frame, inside :meth:`change`; None removes it."""
-        if correction is not None:
-            previous = self.correction(frame, number)
-            revision = self.revision + 1 if previous is None else previous.revision
-            correction = replace(correction, earlier=self._earlier(frame, number), revision=revision)
-        row = (
-            None
-            if correction is None
-            else {"frame": frame, "object": number, "data": json.dumps(asdict(correction))}
-        )
-        self._set("prompts", (frame, number), row)
+        if correction is None:
+            self._set("prompts", (frame, number), None)
+        else:
+            self._note_correction(frame, number, self._with_revision(frame, number, correction))
         self._changed.frames.add(frame)
 
-    def _earlier(self, frame: int, number: int) -> dict[Side, str]:
-        """Masks of an object that neighbours on a side agree with, until they are tracked from the frame."""
+    def _with_revision(self, frame: int, number: int, correction: Correction) -> Correction:
+        """A correction with the revision of its mask, and what neighbours were tracked from."""
         previous = self.correction(frame, number)
         replaced = self._changed.replaced.get((frame, number))
-        earlier: dict[Side, str] = {}
-        for side in SIDES:
-            pending = previous is not None and side in previous.untracked
-            mask = previous.earlier.get(side) if previous is not None and pending else replaced
-            if mask is not None:
-                earlier[side] = mask
-        return earlier
+        revision = self.revision + 1
+        if previous is None:
+            tracked: Mapping[Side, Revision] = {} if replaced is None else dict.fromkeys(SIDES, 0)
+            versions = {} if replaced is None else {0: replaced}
+            return replace(correction, revision=revision, first=revision, tracked=tracked, versions=versions)
+        versions = {**previous.versions}
+        if replaced is None or replaced == self._counts(frame, number):
+            revision = previous.revision
+        else:
+            versions[previous.revision] = replaced
+        return replace(
+            correction,
+            revision=revision,
+            first=previous.first,
+            tracked=previous.tracked,
+            versions=versions,
+        )
+
+    def _counts(self, frame: int, number: int) -> str:
+        """Run lengths of the mask of an object on a frame; empty where it has none."""
+        row = self._one("SELECT mask FROM marks WHERE frame=? AND object=?", frame, number)
+        return "" if row is None else str(row["mask"])
 
     def put(self, frame: int, objects: Mapping[int, MarkedMask]) -> None:
         """Put masks (H, W), bool, into a frame, inside :meth:`change`.
@@ -635,8 +667,7 @@ class Project(Store):
             previous = annotations.get(number)
             if previous is not None and mark.kind != "given" and previous.kind == "given":
                 continue
-            area = int(np.count_nonzero(plane))
-            counts = encode_rle(plane)["counts"] if area else ""
+            area, counts = int(np.count_nonzero(plane)), runs_of(plane)
             if previous is not None and mark.kind == "tracked":
                 is_same = previous.kind in ("tracked", "imported") and counts == masks.get(number, "")
                 if is_same and previous.kind == "tracked" and not previous.reviewed:
@@ -657,16 +688,21 @@ class Project(Store):
 
     def sources(self, number: int) -> list[Source]:
         """The frames on which a person gave the mask of an object, ascending, with their revisions."""
+        return [(frame, correction.revision) for frame, correction in self._given(number).items()]
+
+    def _given(self, number: int) -> dict[int, Correction]:
+        """The corrections of the frames on which a person gave the mask of an object, ascending."""
         sql = """SELECT marks.frame, data FROM marks LEFT JOIN prompts
             ON prompts.frame=marks.frame AND prompts.object=marks.object
             WHERE marks.object=? AND kind='given' ORDER BY marks.frame"""
         rows = self._db.execute(sql, (number,))
-        return [(row["frame"], int(json.loads(row["data"] or "{}").get("revision", 0))) for row in rows]
+        return {row["frame"]: _correction(row) if row["data"] else Correction() for row in rows}
 
-    def made_from(self, frame: int, number: int) -> MadeFrom:
-        """The corrected frames that a tracked mask was made from; none where that is not known."""
-        row = self._one("SELECT made_from FROM marks WHERE frame=? AND object=?", frame, number)
-        return [] if row is None else _sources_of(row["made_from"])
+    def made_from(self, frame: int, number: int) -> MadeFrom | None:
+        """What a mask that nobody gave was made from; None without one, and if a correction is withdrawn."""
+        sql = "SELECT frame, kind, made_from FROM marks WHERE frame=? AND object=? AND kind!='given'"
+        row = self._one(sql, frame, number)
+        return None if row is None else _made_from(row, self._given(number))
 
     def _store_mask(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
         if mark.kind == "given":
@@ -683,7 +719,7 @@ class Project(Store):
         """What a tracking is about to replace, as JSON."""
         previous = self._one("SELECT * FROM marks WHERE frame=? AND object=?", frame, number)
         assert previous is not None
-        return json.dumps({name: previous[name] for name in (*_REPLACED, "unsure")})
+        return json.dumps({name: previous[name] for name in (*_REPLACED, *_REPLACED_OPTIONAL)})
 
     def replace_mask(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
         """Replace a mask, also one that a person gave, and forget its clicks, inside :meth:`change`."""
@@ -801,18 +837,44 @@ class Project(Store):
         return dict(row)
 
 
-def are_valid(made_from: MadeFrom, sources: Mapping[int, int]) -> bool:
-    """Whether no correction that a mask was made from is withdrawn; ``sources`` has revisions by frame."""
-    # 0: of a mask that was given without a correction, which the first one corrects.
-    return all(
-        frame in sources and (not revision or sources[frame] in (0, revision))
-        for frame, revision in made_from
+def _correction(row: Any) -> Correction:
+    """The correction of a row with prompts."""
+    data = json.loads(row["data"])
+    return Correction(
+        tuple((x, y, on) for x, y, on in data["points"]),
+        data["box"] and tuple(data["box"]),
+        data.get("on", ""),
+        data.get("off", ""),
+        bool(data.get("mends", False)),
+        bool(data.get("shaped", False)),
+        int(data["revision"]),
+        int(data["first"]),
+        {side: int(data["tracked"][side]) for side in SIDES if side in data["tracked"]},
+        {int(revision): str(counts) for revision, counts in data["versions"].items()},
     )
 
 
-def _sources_of(text: str) -> MadeFrom:
-    """What a mask was made from, as it is stored."""
-    return [(int(frame), int(revision)) for frame, revision in json.loads(text or "[]")]
+def runs_of(plane: BoolArray) -> str:
+    """Run lengths of a mask; empty if it has no pixel."""
+    return encode_rle(plane)["counts"] if plane.any() else ""
+
+
+def _made_from(row: Any, given: Mapping[int, Correction]) -> MadeFrom | None:
+    """What the mask of a row was made from; None if one of its corrections is withdrawn.
+
+    Tracked masks of earlier versions, which do not say so, were made from the nearest corrections.
+    """
+    if not row["made_from"]:
+        sources = [(frame, correction.revision) for frame, correction in given.items()]
+        return present(Sources.of(sources if row["kind"] == "tracked" else (), row["frame"]))
+    parts = json.loads(row["made_from"])
+    carried, shielding = (tuple((int(frame), int(revision)) for frame, revision in part) for part in parts)
+    # 0: of a mask that was given without a correction, which the first one corrects.
+    are_valid = (
+        frame in given and (not revision or revision >= given[frame].first)
+        for frame, revision in (*carried, *shielding)
+    )
+    return MadeFrom(carried, shielding) if all(are_valid) else None
 
 
 def _annotation(row: Any) -> FrameAnnotation:

@@ -18,17 +18,16 @@ from segue.sessions import TrackSession
 from segue.sessions.corrections import (
     ConditioningFrame,
     Layer,
-    StoredObject,
     propagate,
     select_conditioning_frames,
     show_earlier_frames,
     split_overlapping,
 )
-from segue.sessions.videos.provenance import Sources
+from segue.sessions.videos.provenance import Source, Sources, StoredMask, present
 from segue.types import IndexMask
 from segue.utils.arrays import BoolArray
 from segue_web.project.memory import TrackingMemory, fingerprint
-from segue_web.project.project import FrameAnnotation, MarkedMask, Project, Side, are_valid
+from segue_web.project.project import FrameAnnotation, MarkedMask, Project, Side
 from segue_web.server.worker import Tools
 from segue_web.video import Video
 
@@ -81,6 +80,7 @@ class TrackingPlan:
         shown: digest of the corrected frames; empty until it begins.
         passes: how often each frame is gone through, for objects that overlap are tracked apart.
         sources: by object the corrected frames that it is shown, with their revisions; empty until it begins.
+        changed: by object those of which it carries a change to masks before; empty until it begins.
         run: identifies it, and its memory.
     """
 
@@ -97,6 +97,7 @@ class TrackingPlan:
     passes: int = 1
     run: str = ""
     sources: Mapping[str, Sequence[Sequence[int]]] = field(default_factory=dict)
+    changed: Mapping[str, Sequence[Sequence[int]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,12 +239,37 @@ def corrected_frames(project: Project, plan: TrackingPlan) -> list[dict[int, Con
     objects = plan.objects
     annotated = {*project.frames_of(objects), *project.reviewed_frames(objects)}
     frames = select_conditioning_frames(sorted(annotated), plan.begin, plan.stop)
-    layers = split_overlapping(objects, map(project.masks, frames), project.size)
+    shown = {index: _shown(project, index, objects, is_start=index == plan.begin) for index in frames}
+    masks = {
+        index: {i: counts for i, counts in project.masks(index).items() if i in shown[index]}
+        for index in frames
+    }
+    layers = split_overlapping(objects, masks.values(), project.size)
     earlier = plan.earlier or {}
     return [
-        {index: _conditioning_frame(project, index, layer, earlier.get(str(index), {})) for index in frames}
+        {
+            index: _conditioning_frame(
+                project, index, shown[index] & {*layer}, masks[index], earlier.get(str(index), {})
+            )
+            for index in frames
+        }
         for layer in layers
     ]
+
+
+def _shown(project: Project, index: int, objects: Iterable[int], *, is_start: bool) -> frozenset[int]:
+    """The objects of which a tracking is shown the mask of a frame: a person gave or reviewed it.
+
+    On its first frame others go on from masks that are made from no withdrawn correction.
+    """
+    marks = project.marks(index)
+    return frozenset(
+        i
+        for i in marks.keys() & {*objects}
+        if marks[i].kind == "given"
+        or marks[i].reviewed
+        or (is_start and project.made_from(index, i) is not None)
+    )
 
 
 def _earlier_masks(project: Project, plan: TrackingPlan) -> dict[str, dict[str, str]]:
@@ -261,9 +287,9 @@ def _earlier_masks(project: Project, plan: TrackingPlan) -> dict[str, dict[str, 
     return earlier
 
 
-def previous_masks(project: Project, plan: TrackingPlan) -> dict[int, list[StoredObject]]:
+def previous_masks(project: Project, plan: TrackingPlan) -> dict[int, list[StoredMask]]:
     """Tracked and imported masks by frame that a tracking changes only near corrections, if there are any."""
-    previous: dict[int, list[StoredObject]] = {}
+    previous: dict[int, list[StoredMask]] = {}
     if plan.earlier:
         for number in plan.objects:
             for index, stored in project.uncorrected_masks(number).items():
@@ -291,47 +317,85 @@ def begun(
         return begun(project, replace(tracking, plan=plan))
     frames = {index for layer in layers for index in layer}
     sources = {str(i): [[*s] for s in project.sources(i) if s[0] in frames] for i in plan.objects}
-    return replace(plan, shown=digest, run=uuid4().hex, passes=len(layers), sources=sources), layers
+    changed = {
+        i: [[frame, revision] for frame, revision in of_object if _is_changed(project, plan, frame, i)]
+        for i, of_object in sources.items()
+    }
+    plan = replace(plan, shown=digest, run=uuid4().hex, passes=len(layers))
+    return replace(plan, sources=sources, changed=changed), layers
+
+
+def _is_changed(project: Project, plan: TrackingPlan, frame: int, number: str) -> bool:
+    """Whether a correction that a tracking carries has changed a mask, and not only confirmed it."""
+    earlier = (plan.earlier or {}).get(str(frame), {}).get(number)
+    return earlier is not None and earlier != project.masks(frame).get(int(number), "")
 
 
 def made_from(project: Project, plan: TrackingPlan, index: int, number: int) -> str:
     """What the mask of an object on a tracked frame is made from, as the project stores it.
 
-    These are the nearest corrected frames on both sides and, where only what is near corrections changes,
-    those of the mask before.
+    These are the nearest corrected frames on both sides or, where only what is near corrections changes,
+    those of the mask before and the corrections on the way.
     """
-    shown = [(int(frame), int(revision)) for frame, revision in plan.sources.get(str(number), ())]
-    nearest = Sources.of(tuple(shown), index)
-    earlier = project.made_from(index, number) if plan.earlier else ()
-    earlier = earlier if are_valid(earlier, dict(project.sources(number))) else ()
-    return json.dumps([*dict.fromkeys((*earlier, *(each for each in nearest if each is not None)))])
+    nearest = Sources.of(_sources(plan.sources, number), index)
+    made_from = project.made_from(index, number) if plan.earlier else None
+    if made_from is None:
+        return json.dumps(present(nearest))
+    on_way = range(plan.begin, index) if plan.begin < plan.stop else range(plan.begin, index, -1)
+    for source in sorted(_sources(plan.changed, number), reverse=plan.begin > plan.stop):
+        if source[0] in on_way:
+            made_from = made_from.with_change(source, nearest)
+    return json.dumps(made_from)
+
+
+def store_tracked(
+    project: Project, plan: TrackingPlan, index: int, tracked: Mapping[int, MarkedMask]
+) -> None:
+    """Save a tracked frame and what its masks were made from, inside :meth:`Project.change`."""
+    with_sources = {
+        i: (plane, replace(mark, made_from=made_from(project, plan, index, i)))
+        for i, (plane, mark) in tracked.items()
+    }
+    project.put(index, with_sources)
+    way: Side = "forward" if plan.begin < plan.stop else "back"
+    project.note_tracked(index, with_sources, {i: _sources(plan.sources, i) for i in tracked}, way)
+
+
+def _sources(noted: Mapping[str, Sequence[Sequence[int]]], number: int) -> list[Source]:
+    return [(int(frame), int(revision)) for frame, revision in noted.get(str(number), ())]
 
 
 def _conditioning_frame(
-    project: Project, index: int, objects: Iterable[int], earlier: Mapping[str, str]
+    project: Project,
+    index: int,
+    ids: frozenset[int],
+    masks: Mapping[int, str],
+    earlier: Mapping[str, str],
 ) -> ConditioningFrame:
     marks = project.marks(index)
-    ids = frozenset(marks) & frozenset(objects)
     expected = {i: marks[i].score for i in ids if marks[i].kind != "imported" and marks[i].score < 1}
     changed: BoolArray | None = None
     corrected = ids & {*map(int, earlier)}
     for i in corrected:
         differs = project.plane(index, i) != project.decode_mask(index, earlier[str(i)])
         changed = differs if changed is None else changed | differs
-    masks = {i: counts for i, counts in project.masks(index).items() if i in ids}
+    of_layer = {i: counts for i, counts in masks.items() if i in ids}
     return ConditioningFrame.of(
-        masks, project.size, ids, expected=expected, changed=changed, corrected=corrected
+        of_layer, project.size, ids, expected=expected, changed=changed, corrected=corrected
     )
 
 
 def _layer(
     session: TrackSession,
     conditioning: Mapping[int, ConditioningFrame],
-    previous: Mapping[int, Sequence[StoredObject]],
+    previous: Mapping[int, Sequence[StoredMask]],
 ) -> Layer:
     """The objects of a session, which are those that its corrected frames know."""
     objects = frozenset[int]().union(*(each.checked for each in conditioning.values()))
-    masks = {index: [each for each in stored if each[0].id in objects] for index, stored in previous.items()}
+    masks = {
+        index: [mask for mask in of_frame if mask.stored[0].id in objects]
+        for index, of_frame in previous.items()
+    }
     return Layer(session, conditioning, masks)
 
 
@@ -342,7 +406,7 @@ def track_job(
     stop: int,
     objects: Sequence[int],
     stored_range: range,
-    previous: Mapping[int, Sequence[StoredObject]],
+    previous: Mapping[int, Sequence[StoredMask]],
     memory: TrackingMemory,
     last_given: int | None = None,
 ) -> Steps:

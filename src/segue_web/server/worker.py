@@ -187,7 +187,7 @@ class Tools:
 
     def _united(self, masks: Sequence[str]) -> BoolArray | None:
         """All pixels of masks, run lengths; None without any."""
-        planes = [decoded(counts, self.video.size) for counts in masks]
+        planes = [decode_mask(counts, self.video.size) for counts in masks]
         return np.logical_or.reduce(planes) if planes else None
 
     def load_prompter(self) -> None:

@@ -21,6 +21,7 @@ from segue.masks import read_index_mask, write_index_mask
 from segue.sessions import TrackSession
 from segue.sessions.corrections import ConditioningFrame, Layer, add_conditioning_frame, propagate, to_rle
 from segue.sessions.detecting import detector
+from segue.sessions.videos.provenance import MadeFrom, StoredMask
 from segue_web.video import Video
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.conftest import ServeHere
@@ -45,7 +46,10 @@ def expected_masks(video: Path, given: dict[int, np.ndarray]) -> list[np.ndarray
         0: ConditioningFrame(only(given[0]), frozenset({2})),
         last: ConditioningFrame(only(given[last]), frozenset({2}), changed=changed),
     }
-    tracked = {result.index: to_rle(result, {2}) for result in results}
+    sources = MadeFrom(((0, 1),))
+    tracked = {
+        result.index: [StoredMask(stored, sources) for stored in to_rle(result, {2})] for result in results
+    }
     layer = Layer(TrackSession(segue.load("stcn-lite"), device="cpu"), conditioning, tracked)
     add_conditioning_frame(layer.session, opened.frame(0), conditioning[0])
     masks[last] = given[last]

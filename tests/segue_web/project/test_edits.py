@@ -309,6 +309,19 @@ def test_a_box_on_a_mask_of_clicks_and_boxes_replaces_nothing_else(tmp_path: Pat
         assert asyncio.run(desk.edits.click(**desk.about(), box=box)) == {"object": 1}
 
 
+def test_not_visible_is_a_correction_of_the_mask_that_was_tracked(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "p")
+    tracked = np.zeros(SIZE, np.bool_)
+    tracked[10:20, 10:20] = True
+    with desk.project.change("tracking"):
+        desk.project.put(0, {1: (tracked, FrameAnnotation("tracked", 0.5))})
+    desk.edits.forget(**desk.about(), hidden=True)
+    correction = desk.project.correction(0, 1)
+    assert correction is not None
+    assert {*correction.earlier} == {"forward", "back"}, "neighbours change near it alone"
+    assert not desk.plane.any()
+
+
 def test_a_click_where_there_is_nothing_to_remove_from_says_what_to_do(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "p")
     with pytest.raises(PromptError, match="click on the object first"):

@@ -12,8 +12,16 @@ import pytest
 
 from segue.errors import SegueError
 from segue.masks import encode_rle
-from segue_web.project.migrations import MIGRATIONS, migrate, stored_version, tables
-from segue_web.project.project import Project
+from segue.sessions.videos.provenance import MadeFrom
+from segue_web.project.migrations import (
+    MIGRATIONS,
+    add_shielding,
+    migrate,
+    note_revisions,
+    stored_version,
+    tables,
+)
+from segue_web.project.project import Correction, FrameAnnotation, Project
 from segue_web.project.store import Progress, Store
 
 SIZE = (20, 30)
@@ -169,6 +177,75 @@ def test_a_migration_that_is_interrupted_is_done_whole_the_next_time(
             Project(tmp_path / "p", VIDEO, SIZE)
     project = Project(tmp_path / "p", VIDEO, SIZE)
     np.testing.assert_array_equal(project.plane(2, 1), MASK)
+    project.close()
+
+
+def test_what_masks_were_made_from_is_carried_where_nothing_else_is_known(tmp_path: Path) -> None:
+    """Earlier projects had one list, without what had only kept a mask as it was."""
+    project = Project(tmp_path / "p", VIDEO, SIZE)
+    with project.change("click"):
+        project.put(2, {project.add_object(): (MASK, FrameAnnotation("given"))})
+        project.correct(2, 1, Correction())
+    [(_, revision)] = project.sources(1)
+    for score in (0.4, 0.5):  # a step of the history has the first
+        with project.change("tracking"):
+            mark = FrameAnnotation("tracked", score, made_from=json.dumps([[2, revision]]))
+            project.put(3, {1: (MASK if score == 0.4 else ~MASK, mark)})
+    project.close()
+    with closing(sqlite3.connect(tmp_path / "p" / "project.db")) as database, database:
+        database.execute(f"PRAGMA user_version={MIGRATIONS.index(add_shielding)}")
+    project = Project(tmp_path / "p", VIDEO, SIZE)
+    assert project.made_from(3, 1) == MadeFrom(((2, revision),))
+    project.undo()
+    assert project.made_from(3, 1) == MadeFrom(((2, revision),))
+    project.close()
+
+
+@pytest.mark.parametrize(
+    ("older", "earlier", "untracked"),
+    [
+        ({"untracked": ["back"], "earlier": {"back": "m"}, "revision": 3}, {"back": "m"}, ("back",)),
+        ({"untracked": ["forward", "back"], "earlier": {}}, {}, ("forward", "back")),
+        ({"untracked": [], "revision": 3}, {}, ()),
+        (
+            {"untracked": ["forward", "back"], "earlier": {"forward": "m", "back": "n"}, "revision": 3},
+            {"forward": "m", "back": "n"},
+            ("forward", "back"),
+        ),
+    ],
+)
+def test_corrections_keep_what_is_untracked(
+    older: dict[str, object], earlier: dict[str, str], untracked: tuple[str, ...], tmp_path: Path
+) -> None:
+    project = Project(tmp_path / "p", VIDEO, SIZE)
+    with project.change("click"):
+        project.put(2, {project.add_object(): (MASK, FrameAnnotation("given"))})
+        project.correct(2, 1, Correction(((1, 2, True),)))
+    with project.change("clear"):
+        project.clear(2, 1)  # the history has the correction
+    project.undo()
+    project.undo(redo=True)
+    data = json.dumps({"points": [[1, 2, True]], "box": None, "on": "", "off": "", "mends": False} | older)
+    project.close()
+    with closing(sqlite3.connect(tmp_path / "p" / "project.db")) as database, database:
+        database.execute(
+            "UPDATE steps SET before=json_set(before, '$.data', ?) WHERE tbl='prompts' AND before!=''",
+            (data,),
+        )
+        database.execute(f"PRAGMA user_version={MIGRATIONS.index(note_revisions)}")
+    project = Project(tmp_path / "p", VIDEO, SIZE)
+    project.undo()
+    correction = project.correction(2, 1)
+    assert correction is not None
+    assert (correction.earlier, correction.untracked) == (earlier, untracked)
+    assert correction.points == ((1, 2, True),)
+    project.close()
+    with closing(sqlite3.connect(tmp_path / "p" / "project.db")) as database, database:
+        database.execute("UPDATE prompts SET data=?", (data,))
+        database.execute(f"PRAGMA user_version={MIGRATIONS.index(note_revisions)}")
+    project = Project(tmp_path / "p", VIDEO, SIZE)
+    assert project.correction(2, 1) == correction
+    assert project.sources(1) == [(2, correction.revision)]
     project.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -15,6 +16,7 @@ from segue.errors import PromptError, SegueError, SinkError, SourceError
 from segue.formats.labels import held_at
 from segue.formats.schema import LabelSchema, schema_of
 from segue.masks import Edge
+from segue.sessions.videos.provenance import MadeFrom
 from segue_web.project.colours import colour_of
 from segue_web.project.project import Correction, FrameAnnotation, Project, with_values
 from segue_web.project.store import Store, acting
@@ -359,6 +361,29 @@ def test_a_merged_object_is_part_of_the_other_and_comes_back_with_undo(project: 
     assert project.prompts(0) == {one: {"points": [[3.0, 5.0, True]], "box": None}}
 
 
+def test_a_mask_that_moves_to_another_object_keeps_what_it_was_made_from(project: Project) -> None:
+    number = new(project)
+    for frame in (2, 6):
+        with project.change("click"):
+            project.put(frame, {number: (plane(2), FrameAnnotation("given"))})
+            project.correct(frame, number, Correction())
+    sources = project.sources(number)
+    made_from = MadeFrom((sources[1],), (sources[1],))
+    mark = FrameAnnotation("tracked", 0.5, unsure="", made_from=json.dumps(made_from))
+    with project.change("tracking"):
+        project.put(7, {number: (plane(2), mark)})
+    with project.change("split"):
+        split = project.split_object(number, 5)
+    assert project.sources(split) == sources[1:]
+    assert project.made_from(7, split) == made_from
+    with project.change("merge"):
+        project.merge_object(split, number)
+    assert project.made_from(7, number) == made_from
+    with project.change("clear"):
+        project.clear(6, number)
+    assert project.uncorrected_masks(number) == {}
+
+
 def test_an_object_is_split_at_a_frame(project: Project) -> None:
     with project.change("set up"):
         one = project.add_object("bus")
@@ -595,8 +620,9 @@ def test_a_correction_keeps_the_mask_that_each_side_agrees_with_until_that_is_tr
     for side in ("forward", "back"):
         np.testing.assert_array_equal(project.decode_mask(4, said.earlier[side]), plane(2))
     with project.change("tracking"):
-        project.put(5, {number: (plane(6), FrameAnnotation("tracked", 0.5))})
-        project.note_tracked(5, [number])
+        tracked = {number: (plane(6), FrameAnnotation("tracked", 0.5))}
+        project.put(5, tracked)
+        project.note_tracked(5, tracked, {number: project.sources(number)}, "forward")
     with project.change("click"):
         project.put(4, {number: (plane(1), FrameAnnotation("given"))})
         project.correct(4, number, Correction())

@@ -32,9 +32,9 @@ from segue_web.project.tracking import (
     planned,
     previous_masks,
     resumed,
+    store_tracked,
     track_job,
 )
-from segue_web.trackings import _with_sources
 from tests.api.test_video_states import LONG
 from tests.nearest_mask import RESTLESS, SIZE, Cells, NearestMask, cells_of, images, mask_of
 
@@ -43,7 +43,8 @@ NETWORK = NearestMask()
 FRAMES = st.integers(0, COUNT - 1)
 NUMBERS = st.sampled_from([1, 2])
 CELLS = st.frozensets(st.integers(1, RESTLESS - 1)).map(lambda cells: cells | {0})
-WAYS: st.SearchStrategy[Direction] = st.sampled_from(["forward", "back"])
+DIRECTIONS: tuple[Direction, Direction] = ("forward", "back")
+WAYS: st.SearchStrategy[Direction] = st.sampled_from([*DIRECTIONS, "between"])
 
 Table = dict[tuple[int, int], Cells]
 """Cells by frame and object."""
@@ -83,6 +84,7 @@ class ProjectMachine(RuleBasedStateMachine):
                 self.project.add_object()
         self.undone: list[Table] = []
         self.before: list[Table] = []  # the tables before the steps of the history
+        self.is_followed = True  # whether nothing was withdrawn, reviewed or undone since all was tracked
 
     def teardown(self) -> None:
         if hasattr(self, "project"):
@@ -103,11 +105,19 @@ class ProjectMachine(RuleBasedStateMachine):
             self.project.correct(frame, number, Correction())
         assert self.table()[frame, number] == cells
 
+    @precondition(lambda self: self.tracked())
+    @rule(data=st.data())
+    def confirm(self, data: st.DataObject) -> None:
+        """Give a tracked mask as it is."""
+        frame, number = data.draw(st.sampled_from(self.tracked()))
+        self.click(frame, number, self.table()[frame, number])  # type: ignore[arg-type]
+
     @precondition(lambda self: self.table())
     @rule(data=st.data())
     def clear(self, data: st.DataObject) -> None:
         frame, number = data.draw(st.sampled_from(sorted(self.table())))
         self.step()
+        self.is_followed = False
         with self.project.change("clear"):
             self.project.clear(frame, number)
         assert (frame, number) not in self.table()
@@ -117,6 +127,7 @@ class ProjectMachine(RuleBasedStateMachine):
     def review(self, data: st.DataObject, reviewed: bool) -> None:
         frame, number = data.draw(st.sampled_from(sorted(self.table())))
         self.step()
+        self.is_followed = False
         with self.project.change("review"):
             self.project.set_reviewed(number, [frame], reviewed)
 
@@ -125,6 +136,15 @@ class ProjectMachine(RuleBasedStateMachine):
         with suppress(PromptError):
             plan = planned(self.project, CLIP, direction, frame, due=due)
             self.run(InterruptedTracking(plan, plan.begin), count)
+
+    @rule(frame=FRAMES, direction=WAYS, count=st.integers(0, 4), of=FRAMES, number=NUMBERS, cells=CELLS)
+    def click_while_it_runs(
+        self, frame: int, direction: Direction, count: int, of: int, number: int, cells: Cells
+    ) -> None:
+        """A tracking has not seen what is clicked while it runs."""
+        with suppress(PromptError):
+            plan = planned(self.project, CLIP, direction, frame)
+            self.run(InterruptedTracking(plan, plan.begin), None, (count, of, number, cells))
 
     @precondition(lambda self: interrupted(self.project) is not None)
     @rule(count=st.none() | st.integers(0, 4))
@@ -139,6 +159,7 @@ class ProjectMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.before)
     @rule()
     def undo(self) -> None:
+        self.is_followed = False
         now, expected = self.table(), self.before.pop()
         assert self.project.undo() is not None
         assert self.table() == expected
@@ -147,6 +168,7 @@ class ProjectMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.undone)
     @rule()
     def redo(self) -> None:
+        self.is_followed = False
         now, expected = self.table(), self.undone.pop()
         assert self.project.undo(redo=True) is not None
         assert self.table() == expected
@@ -164,9 +186,10 @@ class ProjectMachine(RuleBasedStateMachine):
     def track_all(self) -> None:
         """From each corrected frame in both directions: what no correction says is nowhere."""
         given = self.project.frames_of([1, 2])
-        for direction, frames in (("forward", given), ("back", given[::-1])):
+        for direction, frames in zip(DIRECTIONS, (given, given[::-1]), strict=True):
             for frame in frames:
                 self.track(frame, direction, False, None)  # type: ignore[arg-type]
+        self.is_followed = not any(self.project.reviewed_frames([number]) for number in (1, 2))
         table = self.table()
         for (frame, number), cells in table.items():
             # Trackers see tracked masks of corrected frames, and reviewed ones, as well.
@@ -178,6 +201,20 @@ class ProjectMachine(RuleBasedStateMachine):
                     number,
                 )
 
+    @precondition(lambda self: any(self.project.frames_of([number]) for number in (1, 2)))
+    @rule()
+    def track_corrections(self) -> None:
+        """Each from its frame, as the page does; each cell is there or not because a correction says so."""
+        for number in (1, 2):
+            for frame in self.project.untracked(number):
+                for direction in DIRECTIONS:
+                    if direction in self.project.untracked(number).get(frame, ()):
+                        with suppress(PromptError):
+                            plan = planned(self.project, CLIP, direction, frame, objects=[number], due=True)
+                            self.run(InterruptedTracking(plan, plan.begin), None)
+        if self.is_followed:
+            self.check_followed()
+
     # What holds
 
     @invariant()
@@ -185,10 +222,34 @@ class ProjectMachine(RuleBasedStateMachine):
         if hasattr(self, "project"):
             self.table()
 
+    def check_followed(self) -> None:
+        """See that each cell is there, or not, because a correction says so.
+
+        Before the first one and behind the last one, that alone says what is there.
+        """
+        table = self.table()
+        for (frame, number), cells in table.items():
+            given = self.project.frames_of([number])
+            if given and not given[0] <= frame <= given[-1]:
+                given = given[:1] if frame < given[0] else given[-1:]
+            says = [table[index, number] for index in given]
+            for cell in range(RESTLESS) if says else ():
+                assert any((cell in each) is (cell in cells) for each in says), (
+                    f"no correction says so of cell {cell} of object {number} on frame {frame}"
+                )
+
     # What is known
 
-    def run(self, tracking: InterruptedTracking, count: int | None) -> None:
-        """Track as :class:`segue_web.trackings.Trackings` does, and stop after some frames."""
+    def run(
+        self,
+        tracking: InterruptedTracking,
+        count: int | None,
+        click: tuple[int, int, int, Cells] | None = None,
+    ) -> None:
+        """Track as :class:`segue_web.trackings.Trackings` does, and stop after some frames.
+
+        ``click``: after how many frames a person clicks, frame, object, and cells.
+        """
         project = self.project
         before, kinds = self.table(), self.kinds()
         plan, layers = begun(project, tracking)
@@ -225,13 +286,16 @@ class ProjectMachine(RuleBasedStateMachine):
         )
         entry, done, last = None, tracking.done, tracking.start
         found = (step for step in steps if not isinstance(step, ConditioningProgress))
+        clicked = None
         for index, objects in islice(found, count):
+            if click is not None and done - tracking.done == click[0]:
+                self.click(*click[1:])  # type: ignore[arg-type]
+                clicked, entry = click[1:3], None
             if entry is None:
                 self.step()
             masks: dict[int, MarkedMask] = dict(objects)
             with project.change("tracking", entry=entry, of=plan.objects):
-                project.put(index, _with_sources(project, plan, index, masks))
-                project.note_tracked(index, masks)
+                store_tracked(project, plan, index, masks)
                 done, last = done + 1, index
                 project.note("tracking", InterruptedTracking(plan, index, done).as_json())
             entry = project.last_entry
@@ -242,14 +306,19 @@ class ProjectMachine(RuleBasedStateMachine):
         forward = plan.begin < plan.stop
         for key, cells in before.items():
             index, number = key
+            if key == clicked:
+                continue
             kind, reviewed = kinds[key]
             on_way = min(plan.begin, plan.stop) <= index <= max(plan.begin, plan.stop)
             if kind == "given" or reviewed or not on_way:
                 assert after[key] == cells, "what a person gave or saw, and what is not on the way, stays"
-            known = any(stored[0].id == number for stored in previous.get(index, ()))
+            known = any(mask.stored[0].id == number for mask in previous.get(index, ()))
             starts = [i for each in carried.values() for i in each]
             if known and starts and all(i < index if forward else i > index for i in starts):
                 assert after[key] ^ cells <= touched.get(number, frozenset()), (index, number)
+
+    def tracked(self) -> list[tuple[int, int]]:
+        return [key for key, (kind, _) in self.kinds().items() if kind == "tracked"]
 
     def step(self) -> None:
         """Remember the table before a step of the history."""
@@ -287,6 +356,64 @@ def test_a_correction_that_is_withdrawn_while_another_waits_leaves_nothing() -> 
         machine.track(2, "forward", False, None)
         table = machine.table()
         assert [table[frame, 1] - {RESTLESS} for frame in range(2, COUNT)] == [{0, 1}] * (COUNT - 2)
+    finally:
+        machine.teardown()
+
+
+def test_what_is_corrected_while_a_tracking_runs_is_not_tracked_by_it() -> None:
+    machine = ProjectMachine()
+    machine.begin()
+    try:
+        machine.click(0, 1, frozenset({0}))
+        machine.click_while_it_runs(0, "forward", 2, 5, 1, frozenset({0, 3}))
+        machine.track_corrections()
+        assert {frame for frame in range(COUNT) if 3 in machine.table()[frame, 1]} == {3, 4, 5, 6, 7, 8}
+    finally:
+        machine.teardown()
+
+
+def test_masks_of_a_withdrawn_correction_are_no_memory() -> None:
+    """Object 2 was corrected on frame 0, where the mask of object 1 came of a frame that is withdrawn."""
+    machine = ProjectMachine()
+    machine.begin()
+    try:
+        machine.click(6, 1, frozenset({0, 1}))
+        machine.track(6, "back", False, None)
+        machine.click(0, 2, frozenset({0}))
+        with machine.project.change("clear"):
+            machine.project.clear(6, 1)
+        machine.click(8, 1, frozenset({0}))
+        machine.track(8, "back", False, None)
+        assert {frame for frame in range(8) if 1 in machine.table()[frame, 1]} == set()
+    finally:
+        machine.teardown()
+
+
+@pytest.mark.parametrize("how", ["confirm", "review"])
+def test_a_frame_that_was_confirmed_or_reviewed_keeps_no_mask_that_came_of_another_one(how: str) -> None:
+    """Frame 4 is nearer to frame 3, which was confirmed, but its mask came of frame 6 alone."""
+    machine = ProjectMachine()
+    machine.begin()
+    try:
+        machine.click(8, 1, frozenset({0}))
+        machine.track(8, "back", False, None)
+        machine.click(6, 1, frozenset({0, 1, 2, 3}))
+        machine.track(6, "back", False, None)
+        machine.click(0, 1, frozenset({0}))
+        machine.track(0, "forward", False, None)
+        cells = machine.table()[3, 1]
+        if how == "confirm":
+            machine.click(3, 1, cells)
+            machine.track(3, "forward", False, None)
+            machine.track(3, "back", False, None)
+        else:
+            with machine.project.change("review"):
+                machine.project.set_reviewed(1, [3], True)
+        assert 1 in machine.table()[4, 1]
+        assert 1 not in cells
+        machine.click(6, 1, frozenset({0, 2, 3}))
+        machine.track(6, "back", False, None)
+        assert 1 not in machine.table()[4, 1]
     finally:
         machine.teardown()
 

@@ -19,6 +19,7 @@ from segue.jobs import frame_loop
 from segue.masks import encode_rle
 from segue.sessions import TrackSession
 from segue.sessions.corrections import ConditioningFrame, Layer, propagate
+from segue.sessions.videos.provenance import MadeFrom, StoredMask
 from segue.types import Frame, ObjectInfo
 from segue_web.project.memory import TrackingMemory
 from segue_web.project.project import Correction, FrameAnnotation, Project
@@ -33,6 +34,7 @@ from segue_web.project.tracking import (
     planned,
     previous_masks,
     resumed,
+    store_tracked,
     track_job,
 )
 from segue_web.video import Video
@@ -200,8 +202,12 @@ def test_a_tracking_that_carries_a_correction_goes_on_identically(
     rows, columns = np.nonzero(earlier == 1)
     earlier[rows.min() : rows.min() + 4, columns.min() : columns.max()] = 0
     layers = [{0: replace(given, changed=earlier != given.mask)}]
+    of = MadeFrom(((0, 1),))
     previous = {
-        index: [(ObjectInfo(i, score=0.25), encode_rle(masks[index] == i)["counts"], None) for i in (1, 2)]
+        index: [
+            StoredMask((ObjectInfo(i, score=0.25), encode_rle(masks[index] == i)["counts"], None, None), of)
+            for i in (1, 2)
+        ]
         for index in range(1, 7)
     }
 
@@ -237,10 +243,11 @@ def test_a_tracking_carries_the_corrections_on_its_way(
         number = project.add_object()
         project.put(0, {number: (masks[0] == 1, FrameAnnotation("given"))})
         project.correct(0, number, Correction())
+    plan, _ = begun_now(project, video, "forward", 0)
     for index in range(1, 7):
         with project.change("tracking"):
-            project.put(index, {number: (masks[index] == 1, FrameAnnotation("tracked", 0.5))})
-            project.note_tracked(index, [number])
+            tracked = {number: (masks[index] == 1, FrameAnnotation("tracked", 0.5))}
+            store_tracked(project, plan, index, tracked)
     assert begun_now(project, video, "forward", 0)[1][0][0].changed is None, (
         "nothing was corrected since it was tracked"
     )
@@ -259,8 +266,8 @@ def test_a_tracking_carries_the_corrections_on_its_way(
         np.testing.assert_array_equal(changed, better != (masks[3] == 1))
         assert sorted(previous_masks(project, plan)) == [1, 2, 4, 5, 6]
         with project.change("tracking"):
-            project.put(index, {number: (masks[index] == 1, FrameAnnotation("tracked", 0.5))})
-            project.note_tracked(index, [number])
+            tracked = {number: (masks[index] == 1, FrameAnnotation("tracked", 0.5))}
+            store_tracked(project, plan, index, tracked)
         project.note("tracking", InterruptedTracking(plan, index, 1).as_json())
         again, (layer,) = begun(project, resumed(project, noted(project)))
         assert layer[3].changed is not None, "resumed, it carries the same"
@@ -286,7 +293,7 @@ def test_imported_masks_change_near_corrections_alone(made: tuple[Video, np.ndar
     np.testing.assert_array_equal(changed, better != (masks[3] == 1))
     previous = previous_masks(project, plan)
     assert sorted(previous) == [0, 1, 2, 4, 5, 6]
-    assert previous[4][0][0].score == 0, "a tracker may be less sure than a file"
+    assert previous[4][0].stored[0].score == 0, "a tracker may be less sure than a file"
     with project.change("tracking"):
         project.put(4, {number: (masks[4] == 1, FrameAnnotation("tracked", 0.5))})
         project.put(5, {number: (masks[5] == 2, FrameAnnotation("tracked", 0.5))})

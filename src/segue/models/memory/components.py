@@ -38,14 +38,23 @@ def suppress_distant_components(logits: Tensor, previous_masks: Tensor, max_jump
     if logits.device.type != "cpu":
         return logits.masked_fill(_distant(logits > LIKELY_LOGIT, previous_masks, reach), UNLIKELY)
     kernel = np.ones((2 * reach + 1,) * 2, np.uint8)
-    for plane, mask in zip(logits.numpy(), previous_masks.numpy(), strict=True):
+    for whole_plane, mask in zip(logits.numpy(), previous_masks.numpy(), strict=True):
         if not mask.any():
             continue
-        is_candidate = (plane > LIKELY_LOGIT).astype(np.uint8)
-        count, pieces, stats, _ = cv2.connectedComponentsWithStats(is_candidate, connectivity=8)
+        candidates = (whole_plane > LIKELY_LOGIT).astype(np.uint8)
+        left, top, width, height = cv2.boundingRect(candidates)
+        if not width:
+            continue
+        # Many objects are small, and all that matters is around their candidates.
+        part = slice(top, top + height), slice(left, left + width)
+        plane = whole_plane[part]
+        count, pieces, stats, _ = cv2.connectedComponentsWithStats(candidates[part], connectivity=8)
         if count <= 2:
             continue
-        neighbourhood = np.asarray(pieces, np.int32)[cv2.dilate(mask.astype(np.uint8), kernel) > 0]
+        above, before = min(top, reach), min(left, reach)
+        around = mask[top - above : top + height + reach, left - before : left + width + reach]
+        near = cv2.dilate(around.astype(np.uint8), kernel)[above : above + height, before : before + width]
+        neighbourhood = np.asarray(pieces, np.int32)[near > 0]
         touched = np.bincount(neighbourhood, minlength=count) > 0
         areas = stats[:, cv2.CC_STAT_AREA]
         stray = ~touched & (areas < LARGE * areas[1:][touched[1:]].sum())

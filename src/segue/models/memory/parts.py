@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -77,14 +78,15 @@ def _enlarged(logits: Tensor, size: Shape) -> Iterator[tuple[int, tuple[Region, 
     """For each object its part of an image of some size, and its log-odds there, bilinear."""
     stride = size[0] // logits.shape[1]
     for place, plane in enumerate(logits):
-        inside = plane.numpy() != OUTSIDE
-        sides = [_span(inside.any(axis)) for axis in (1, 0)]
-        if sides[0] is None or sides[1] is None:
+        first_column, first_row, columns, rows = cv2.boundingRect((plane.numpy() != OUTSIDE).view(np.uint8))
+        if not columns:
             continue
         # A position takes part in what is enlarged one position around it, which wants one more.
         (top, below), (left, right) = (
-            (max(first - 2, 0), min(last + 2, length))
-            for (first, last), length in zip((sides[0], sides[1]), plane.shape, strict=True)
+            (max(first - 2, 0), min(first + count + 2, length))
+            for first, count, length in zip(
+                (first_row, first_column), (rows, columns), plane.shape, strict=True
+            )
         )
         crop = plane[None, None, top:below, left:right]
         large = F.interpolate(crop, scale_factor=float(stride), mode="bilinear")[0, 0]
@@ -97,12 +99,6 @@ def _enlarged(logits: Tensor, size: Shape) -> Iterator[tuple[int, tuple[Region, 
             for first, span in zip((top, left), cut, strict=True)
         )
         yield place, ((region[0], region[1]), large[cut[0], cut[1]].contiguous())
-
-
-def _span(inside: np.ndarray) -> tuple[int, int] | None:
-    """First place that holds something, and the one after the last."""
-    places = np.flatnonzero(inside)
-    return None if not len(places) else (int(places[0]), int(places[-1]) + 1)
 
 
 class _Resized:
@@ -118,6 +114,8 @@ class _Resized:
 
     def part(self, plane: Tensor, region: Region) -> tuple[Region, Tensor]:
         """The region of the image that a region of a plane (H', W'), 0 around it, reaches, and its values."""
+        if self._geometry.working == self._geometry.image:
+            return self._shifted(plane, region)
         at, places = [], []
         for axis in (0, 1):
             begin = max(region[axis].start - self._padding[axis], 0)
@@ -129,8 +127,23 @@ class _Resized:
             pair = [torch.from_numpy(each[span]) + offset for each in (low, high)]
             places.append((*pair, share[span]))
         (top, below, down), (left, right, across) = places
-        rows = torch.lerp(plane[top], plane[below], down[:, None])
-        return (at[0], at[1]), torch.lerp(rows[:, left], rows[:, right], across)
+        if not len(left):
+            return (at[0], at[1]), plane.new_empty(len(top), 0)
+        first = int(left[0])
+        columns = plane[:, first : int(right[-1]) + 1]
+        rows = torch.lerp(columns.index_select(0, top), columns.index_select(0, below), down[:, None])
+        return (at[0], at[1]), torch.lerp(rows[:, left - first], rows[:, right - first], across)
+
+    def _shifted(self, plane: Tensor, region: Region) -> tuple[Region, Tensor]:
+        """As :meth:`part`, of an image that has the size of the frames in the network."""
+        spans = []
+        for span, offset, length in zip(region, self._padding, self._geometry.image, strict=True):
+            spans.append(slice(max(span.start - offset, 0), min(span.stop - offset, length)))
+        rows, columns = (
+            slice(span.start + offset, span.stop + offset)
+            for span, offset in zip(spans, self._padding, strict=True)
+        )
+        return (spans[0], spans[1]), plane[rows, columns]
 
 
 def _axis(length: int, target: int) -> tuple[np.ndarray, np.ndarray, Tensor]:

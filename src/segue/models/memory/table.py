@@ -580,10 +580,12 @@ class MemoryTable(Checkpointable):
 
         def gather(i: int) -> None:
             values, number = self._tables[f"value.{i}"].rows, ids.index(i)
-            some = mask[number, places].nonzero().flatten()
-            sample_weights = weights[some].to(values.dtype)
-            gathered = F.embedding_bag(index[some], values, per_sample_weights=sample_weights, mode="sum")
-            out[number, places[some]] = gathered
+            some = mask[number].index_select(0, places).nonzero().flatten()
+            sample_weights = weights.index_select(0, some).to(values.dtype)
+            gathered = F.embedding_bag(
+                index.index_select(0, some), values, per_sample_weights=sample_weights, mode="sum"
+            )
+            out[number].index_copy_(0, places.index_select(0, some), gathered)
 
         run_each(gather, group.members)
 

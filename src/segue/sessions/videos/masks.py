@@ -167,8 +167,7 @@ class MaskVideoSession(VideoSession):
             of_group = {i: objects[i] for i in group}
             conditioning = {index: self._conditioning_frame(each, index, of_group) for index in frames}
             if any(frame.is_visible for frame in conditioning.values()):
-                previous = PreviousMasks(each, of_group)
-                layers.append(Layer(self._make(), conditioning, previous, made_from=previous.made_from))
+                layers.append(Layer(self._make(), conditioning, PreviousMasks(each, of_group)))
         return layers
 
     def _conditioning_frame(

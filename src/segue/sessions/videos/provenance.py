@@ -13,16 +13,18 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from segue.masks import Rle, decode_rle
 from segue.masks.rle import check_runs
 from segue.masks.unsure import check_unsure
 from segue.prompt_inputs import as_box, check_points
 from segue.prompts.correction import ClickHistory
-from segue.sessions.corrections import StoredObject
 from segue.types import ObjectInfo
 from segue.utils.arrays import BoolArray
+
+if TYPE_CHECKING:  # masks of projects are read without PyTorch
+    from segue.sessions.corrections import StoredObject
 
 Revision = int
 """Number of the prompts of an object on a frame. Each change gives a new one, which is never used again."""
@@ -47,7 +49,7 @@ class MadeFrom(NamedTuple):
 
     def with_change(self, source: Source, sources: Sources) -> MadeFrom:
         """What a mask is made from after a tracking from one of the present sources has come to it."""
-        carried = *self.carried, source
+        carried = *(each for each in self.carried if each != source), source
         shielding = (each for each in (*self.shielding, *sources) if each is not None and each not in carried)
         return MadeFrom(carried, tuple(dict.fromkeys(shielding)))
 
@@ -423,27 +425,22 @@ class PromptSnapshot:
         return bool(self.prompts) and not self.masks.is_absent(frame)
 
 
-class PreviousMasks(Mapping[int, Sequence[StoredObject]]):
+class PreviousMasks(Mapping[int, Sequence[StoredMask]]):
     """The masks of some objects that a pass replaces near a change, by frame, as they are when looked up."""
 
     def __init__(self, each: Pass, objects: Mapping[int, PromptSnapshot]) -> None:
         self._pass, self._objects = each, objects
 
-    def __getitem__(self, index: int) -> Sequence[StoredObject]:
-        return [mask.stored for _, mask in self._masks(index)]
+    def __getitem__(self, index: int) -> Sequence[StoredMask]:
+        return [*self._masks(index)]
 
-    def made_from(self, index: int) -> frozenset[int]:
-        """The frames that the masks which change on a frame were made from."""
-        changing = (mask for i, mask in self._masks(index) if i in (self._pass.carries or {}))
-        return frozenset(frame for mask in changing for frame, _ in mask.made_from.carried)
-
-    def _masks(self, index: int) -> Iterator[tuple[int, StoredMask]]:
+    def _masks(self, index: int) -> Iterator[StoredMask]:
         for i, snapshot in self._objects.items():
             masks, carries = snapshot.masks, self._pass.carries or {}
             mask = masks.baseline(index, self._pass.direction, carries[i]) if i in carries else None
             mask = mask or masks.tracked_at(index)
             if mask is not None and not masks.is_absent(index):
-                yield i, mask
+                yield mask
 
     def __iter__(self) -> Iterator[int]:
         return iter({index for snapshot in self._objects.values() for index in snapshot.masks.tracked})
