@@ -313,7 +313,7 @@ class JobOutputs:
         opened = self._opened
         if opened.detect_objects is None or not opened.source.endless:
             return None
-        return BlindTracker(opened.detect_objects, opened.is_blind, store.last_object)
+        return BlindTracker(opened.detect_objects, opened.is_blind, store.last_object, opened.camera_motion)
 
     def _opened_sink(self) -> Sink:
         outputs = self._opened.job.outputs
