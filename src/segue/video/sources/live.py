@@ -144,6 +144,7 @@ class _LiveReader(Reader):
         self._stopped = CancelToken()
         self._clock = LiveClock(where)
         self._failures = 0
+        self._is_refused = False  # the last connection ended so
         self._num_frames = 0
         self._lost_at: float | None = None
 
@@ -162,11 +163,12 @@ class _LiveReader(Reader):
     def images(self, start: int | float = 0) -> Iterator[SourceImage]:
         while not self._stopped.cancelled:
             self._clock.connect()
+            self._is_refused = False
             reason = yield from self._connection()
             if reason is None or self._stopped.cancelled:
                 return
             self._failures += 1
-            is_refused = _REFUSED.search(reason) is not None
+            is_refused = self._is_refused or _REFUSED.search(reason) is not None
             lives = self.endless and (self._num_frames > 0 or self.is_camera)
             if is_refused and not lives:
                 raise LoginRefusedError(
@@ -276,6 +278,7 @@ class NetworkReader(_LiveReader):
         except (av.error.FFmpegError, OSError) as error:
             reason = describe(error)
         except SourceError as error:
+            self._is_refused = isinstance(error, LoginRefusedError)
             reason = str(error).removeprefix(f"{self.where}: ")
         self._by_range = not self._by_range  # a server that knows no ranges is asked for the whole again
         return reason
