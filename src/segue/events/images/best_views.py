@@ -11,7 +11,7 @@ import numpy as np
 from segue.types import Box, Frame, Image
 
 SURROUNDINGS = 8.0
-"""Side of a view in longer sides of the object's box; detectors need the surroundings, most of all at the border."""
+"""Side of a view in longer sides of the object's box; detectors need the surroundings."""
 
 MAX_SIDE = 1280
 """Pixels of the longer side to which a view is reduced."""
