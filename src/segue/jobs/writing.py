@@ -371,7 +371,10 @@ class JobOutputs:
         """The packets of the stream where clips are made of them."""
         job = self._opened.job
         copies = isinstance(job, ForegroundJob) and job.clips == "packets"
-        return self._opened.source.packets() if copies and self._places.snapshots is not None else None
+        packets = self._opened.source.packets() if copies and self._places.snapshots is not None else None
+        if packets is not None:
+            packets.has_sound = job.outputs.sound
+        return packets
 
     def _settings(self) -> dict[str, Any]:
         """What the masks of the folder depend on; whole ones are recorded beside them."""
