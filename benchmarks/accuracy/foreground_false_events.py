@@ -43,7 +43,7 @@ from benchmarks.lib.foreground_clips import (
     sbi_videos,
 )
 from benchmarks.lib.foreground_scenes import altered, headlights, insects, rain, snow
-from benchmarks.lib.foreground_stays import STAYS, Stay, flag, lamps, stay_images
+from benchmarks.lib.foreground_stays import STAYS, Stay, cloud, drops, flag, infrared, lamps, stay_images
 from benchmarks.lib.machine import describe
 from segue.datasets.foreground.labels import MOTION, OUTSIDE, UNKNOWN
 from segue.events import Event, EventRules, EventSink
@@ -92,10 +92,13 @@ EMPTY: dict[str, tuple[str, Make | None]] = {
     "insects": ("office", insects),
     "a flag": ("highway", flag),
     "lamps switched on and off": ("office", lamps),
+    "clouds": ("highway", cloud),
+    "drops on the lens": ("office", drops),
+    "infrared on and off": ("office", infrared),
 }
 """Before which scene, and what is before it."""
 
-FIXED = (flag, lamps)
+FIXED = (flag, lamps, cloud, drops, infrared)
 """Effects that are drawn once: they stay where they are."""
 
 SWAYING = "swaying trees"
