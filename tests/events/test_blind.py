@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from segue.events.monitor import EventMonitor
 from segue.events.rules import EventRules
 from segue.events.scene.blind import BlindTracker, Detection
+from segue.events.scene.memory import SceneMemory
 from segue.events.table import Event
 from segue.masks import measure
 from segue.sessions.foreground.background.quantiles import Scene
@@ -257,7 +259,7 @@ def test_the_detector_runs_five_times_a_second() -> None:
 
     tracker = BlindTracker(detect, lambda _: True)
     for index in range(50):
-        tracker.see(frame(index, 25.0), result(index, {}, 25.0))
+        tracker.carry(tracker.see(frame(index, 25.0), result(index, {}, 25.0)))
     assert len(calls) == 10
 
 
@@ -267,3 +269,33 @@ def test_who_is_found_by_session_and_detector_on_one_frame_is_one_object() -> No
     frames += [({1: walker(index)}, found[index : index + 1], False) for index in range(1, 8)]
     _, events = watch(frames)
     assert [(event.event, event.object) for event in events] == [("enter", 1), ("end", 1)]
+
+
+def test_who_was_before_a_camera_that_turned_away_has_left() -> None:
+    """Its box is held for a second, which makes it no object that stands."""
+    images = [wall()] * 40 + [with_squares(wall(), [(40, 4 + 2 * step)]) for step in range(30)]
+    images += [wall(7)] * 75
+    session, blind = ForegroundSession("median", device="cpu"), set[int]()
+    blind_tracker = BlindTracker(lambda _: [], blind.__contains__)
+    monitor = EventMonitor(rules=RULES, memory=SceneMemory(), blind=blind_tracker)
+    events = list[Event]()
+    for index, image in enumerate(images):
+        current = Frame(index, index / 25, image)
+        found = session.step(current)
+        assert found is not None
+        if session.is_blind:
+            blind.add(index)
+        events += monitor.update(current, found)[1]
+    assert any(index > 60 for index in blind)
+    assert [event.event for event in events] == ["enter", "leave"]
+
+
+def test_what_is_scene_is_not_carried() -> None:
+    box = (10.0, 10.0, 40.0, 40.0)
+    tracker = BlindTracker(lambda _: [(box, "person", 0.9)], lambda index: index > 3)
+    counts = list[int]()
+    for index in range(8):
+        seen = tracker.see(frame(index), result(index, {1: box} if index < 4 else {}))
+        hidden = replace(seen, mask=np.zeros_like(seen.mask), objects=())
+        counts.append(len(tracker.carry(hidden).objects))
+    assert counts == [0] * 8

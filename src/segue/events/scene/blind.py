@@ -91,6 +91,8 @@ class BlindTracker:
         self._detect, self._is_blind, self._last = detect, is_blind, last
         self._camera_motion = camera_motion
         self._tracks: list[_Track] = []
+        self._carried: list[_Track] = []  # on the last frame
+        self._listed = set[int]()  # ids that the session found there
         self._ids: dict[int, int] = {}  # ids by those of the session, the last ones
         self._tracker_ids: dict[int, None] = {}  # ids that the session has not given, the last ones
         self._blind_time = -float("inf")  # the last time that it was blind
@@ -105,7 +107,7 @@ class BlindTracker:
             result: of the session.
 
         Returns:
-            The result, with objects that are carried, and ids that go on.
+            The result with ids that go on; :meth:`carry` adds the objects that are carried.
         """
         blind = self._is_blind(result.index)
         if blind:
@@ -114,7 +116,8 @@ class BlindTracker:
         if not follows:
             self._min_motion = MIN_MOTION
             result = self._renamed(result)
-            self._tracks = _tracks_of(result)
+            self._tracks, self._carried = _tracks_of(result), []
+            self._listed = {item.id for item in result.objects}
             return result
         self._pan(result)
         self._claim(result)
@@ -134,12 +137,27 @@ class BlindTracker:
             ]
             self._follow(detections, listed, result.time)
         self._tracks = [track for track in self._tracks if result.time - track.time <= HOLD_SECONDS]
-        carried = [
+        self._listed = {item.id for item in result.objects}
+        self._carried = [
             track
             for track in self._tracks
             if track.id and track.id not in listed and (blind or self._is_started_blind(track))
         ]
-        return _with_boxes(result, carried)
+        return result
+
+    def carry(self, result: Segmentation) -> Segmentation:
+        """Add the objects that are carried.
+
+        Args:
+            result: what :meth:`see` gave, without objects that belong to the scene.
+
+        Returns:
+            The result with boxes of objects that the session does not see.
+        """
+        ids = {item.id for item in result.objects}
+        scene = self._listed - ids
+        self._tracks = [track for track in self._tracks if track.id not in scene]
+        return _with_boxes(result, [track for track in self._carried if track.id not in ids | scene])
 
     def _pan(self, result: Segmentation) -> None:
         """Move all boxes with the image of a panning camera."""
