@@ -1,7 +1,8 @@
 """Long films of a camera, rendered from stills: somebody or something comes, stays for long, and goes.
 
 Meanwhile somebody walks by in front of it every five minutes, and the light of the day goes up and down. A
-flag and lamps, which are no objects, are effects as those of :mod:`benchmarks.lib.foreground_scenes`.
+flag, lamps, clouds, drops and infrared, which are no objects, are effects as those of
+:mod:`benchmarks.lib.foreground_scenes`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.lib.foreground_clips import Video, empty_scene
 from segue.masks import read_stored_mask
@@ -33,6 +35,8 @@ PASSES_EVERY = 300.0
 
 DAY, DIMMED = 1500.0, 0.2
 """Seconds of a wave of the light, and by how much it changes."""
+
+FloatArray = npt.NDArray[np.float32]
 
 NOISE = 1.5
 """Standard deviation of the noise of the sensor."""
@@ -190,5 +194,58 @@ def lamps(rng: Rng, size: Size) -> Effect:
                 lit *= 1 + 0.9 * glow[..., None]
                 lit[distance < 0.02] = 255
         return np.asarray(np.minimum(lit, 255), np.uint8)
+
+    return act
+
+
+def cloud(rng: Rng, size: Size) -> Effect:
+    """The shadow of a cloud with a soft edge comes and goes every minute at 5 frames a second."""
+    columns, edge = np.arange(size[1], dtype=np.float32) / size[1], 0.04
+    dims = rng.uniform(0.3, 0.5, 5000)
+
+    def shade(time: float) -> FloatArray:
+        """How far the shadow has come, by column; it takes twelve seconds."""
+        return np.asarray(
+            1 / (1 + np.exp((columns + 0.2 - 1.4 * np.clip(time / 60, 0, 1)) / edge)), np.float32
+        )
+
+    def act(canvas: Image, time: int) -> Image:
+        turn, phase = divmod(time, 300)
+        light = 1 - dims[turn] * (shade(phase - 60) - shade(phase - 180))
+        return np.asarray(np.clip(canvas * light[None, :, None], 0, 255), np.uint8)
+
+    return act
+
+
+def drops(rng: Rng, size: Size) -> Effect:
+    """A drop settles on the lens every forty seconds at 5 frames a second, slides, and stays two minutes."""
+    places = rng.uniform(0.15, 0.85, (5000, 2)) * size
+    sides = rng.uniform(0.05, 0.1, 5000) * size[0]
+    rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float32)
+
+    def act(canvas: Image, time: int) -> Image:
+        shown = canvas.astype(np.float32)
+        upside_down = cv2.flip(cv2.GaussianBlur(shown, (0, 0), size[0] / 40), 0) * 1.15
+        for number in range(max(0, time // 200 - 2), time // 200 + 1):
+            (y, x), age = places[number], time - 200 * number
+            distance = np.hypot(rows - y - 0.002 * size[0] * age / 5, columns - x)
+            inside = cv2.GaussianBlur((distance < sides[number]).astype(np.float32), (0, 0), 3)[..., None]
+            shown = shown * (1 - inside) + upside_down * inside
+        return np.asarray(np.clip(shown, 0, 255), np.uint8)
+
+    return act
+
+
+def infrared(rng: Rng, size: Size) -> Effect:
+    """The camera switches to infrared or back every minute at 5 frames a second; a second is over-exposed."""
+    mix = rng.dirichlet((4, 3, 2)).astype(np.float32)
+
+    def act(canvas: Image, time: int) -> Image:
+        turn, phase = divmod(time, 300)
+        if turn % 2 == 0:
+            return canvas
+        grey = (canvas @ mix)[..., None].repeat(3, axis=2)
+        shown = 255 - 0.55 * (255 - grey) if phase < 5 else grey * 0.7 + 25
+        return np.asarray(np.clip(shown, 0, 255), np.uint8)
 
     return act

@@ -139,6 +139,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--seconds", type=float, default=60.0)
     add("--fast", action="store_true", help="8-bit integers")
     add("--h264", type=int, metavar="RATE", help="send H.264 at so many frames a second")
+    add("--detector", default="nanodet", help="none is without the stage agreement")
     add("--clips", default="packets", choices=("packets", "overlay"))
     return parser.parse_args(arguments)
 
@@ -158,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     port = ports.get()
     with tempfile.TemporaryDirectory() as folder:
         lines = ["[defaults]", f"fast = {str(options.fast).lower()}", 'device = "cpu"']
-        lines += [f"fps = {options.fps}", f'clips = "{options.clips}"']
+        lines += [f"fps = {options.fps}", f'clips = "{options.clips}"', f'detector = "{options.detector}"']
         for number in range(options.cameras):
             lines += [f"[cameras.camera{number}]", f'source = "http://127.0.0.1:{port}/{number}"']
         file = Path(folder) / "cameras.toml"

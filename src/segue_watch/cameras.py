@@ -115,7 +115,7 @@ class Camera(Observer):
         self._times: deque[float] = deque(maxlen=RATE_FRAMES)
         self._last: tuple[int, Frame, Segmentation] | None = None  # with the number of frames so far
         self._encoding = threading.Lock()
-        self._encoded: tuple[int, bytes] = 0, b""  # the number of a frame, and its JPEG
+        self._encoded = dict[int | None, tuple[int, bytes]]()  # the number of a frame and its JPEG, by width
         self._last_time, self._delay = -float("inf"), 0.0
         self._blind_seconds, self._has_reported_blindness = 0.0, False
         self._blind_since: float | None = None
@@ -360,16 +360,22 @@ class Camera(Observer):
         """Frames that were looked at."""
         return self._frames
 
-    def numbered_image(self) -> tuple[int, bytes]:
-        """The number of the newest frame, and its JPEG with its objects; empty before the first one."""
+    def numbered_image(self, width: int | None = None) -> tuple[int, bytes]:
+        """The number of the newest frame, and its JPEG with its objects; empty before the first one.
+
+        ``width``: pixels to which it is reduced; there are few of them.
+        """
         with self._encoding:  # once for all who look
-            last = self._last
-            if last is not None and last[0] != self._encoded[0]:
-                overlaid = overlay(last[1].image, last[2].mask)
+            encoded, last = self._encoded.get(width, (0, b"")), self._last
+            if last is not None and last[0] != encoded[0]:
+                image = overlay(last[1].image, last[2].mask)
+                if width is not None and width < image.shape[1]:
+                    size = width, max(1, round(image.shape[0] * width / image.shape[1]))
+                    image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
                 quality = (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
-                coded = cv2.imencode(".jpg", cv2.cvtColor(overlaid, cv2.COLOR_RGB2BGR), quality)
-                self._encoded = last[0], np.asarray(coded[1]).tobytes()
-            return self._encoded
+                coded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
+                self._encoded[width] = encoded = last[0], np.asarray(coded[1]).tobytes()
+            return encoded
 
     def watch(self, stop: CancelToken) -> None:
         """Watch until it is to stop, or the camera has an end, or a limit in the job is reached."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from ssl import SSLContext
@@ -35,7 +36,14 @@ with requires_extra("web"):
     from starlette.concurrency import run_in_threadpool
     from starlette.exceptions import HTTPException
     from starlette.requests import Request
-    from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+    from starlette.responses import (
+        HTMLResponse,
+        JSONResponse,
+        PlainTextResponse,
+        RedirectResponse,
+        Response,
+        StreamingResponse,
+    )
 
     from segue_web.server.address import listening
     from segue_web.server.kit import (
@@ -63,6 +71,12 @@ NEXT_SECONDS = 2.0
 
 LOOK_SECONDS = 0.02
 """How often it is looked for."""
+
+LIVE_WIDTHS = 160, 320, 640, 1280
+"""Widths of live images: each is encoded once for all who look."""
+
+LIVE_SECONDS = 10.0
+"""Seconds of an answer with live images; a page asks again, and so who may not look any more is refused."""
 
 _PART = re.compile(PART)
 
@@ -112,6 +126,7 @@ class CameraRoutes:
             "GET /visits": self._answer(visits_of, "visits"),
             "GET /counts": self._counts,
             "GET /image/{camera}.jpg": self._image,
+            "GET /live": self._live,
             "GET /files/{camera}/{file}": self._file,
             "GET /files/{camera}/{part}/{file}": self._file,
             "GET /outlines/{camera}/{file}": self._outlines,
@@ -175,6 +190,32 @@ class CameraRoutes:
         number, image = await run_in_threadpool(camera.numbered_image)
         headers = {"Frame": str(number)}
         return Response(image, 200 if image else 404, headers, media_type="image/jpeg")
+
+    def _live(self, request: Request) -> Response:
+        """The frames of all cameras as they come, with ``?width=PIXELS`` for tiles of that width.
+
+        Each frame is a line of JSON (camera, number of the frame, bytes) and its JPEG.
+        """
+        text = parse_qs(question_of(request), max_num_fields=10).get("width", [""])[0]
+        least = int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0
+        width = next((each for each in LIVE_WIDTHS if each >= (least or LIVE_WIDTHS[1])), None)
+        headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
+        return StreamingResponse(
+            self._live_frames(width), headers=headers, media_type="application/octet-stream"
+        )
+
+    async def _live_frames(self, width: int | None) -> AsyncIterator[bytes]:
+        sent, end = dict[str, int](), time.monotonic() + LIVE_SECONDS
+        while time.monotonic() < end:
+            for camera in [*self._cameras]:
+                if sent.get(camera.name, 0) == camera.num_frames:
+                    continue
+                number, image = await run_in_threadpool(camera.numbered_image, width)
+                if image and sent.get(camera.name) != number:
+                    head = {"camera": camera.name, "frame": number, "bytes": len(image)}
+                    yield json.dumps(head).encode() + b"\n" + image
+                sent[camera.name] = number
+            await asyncio.sleep(LOOK_SECONDS)
 
     def _file(self, request: Request) -> Response:
         """An image or a clip of an event, or the part of it that a player asks for."""

@@ -62,5 +62,23 @@ def test_a_view_shows_the_surroundings_and_tells_where_the_object_is_in_it() -> 
     views = BestViews(looks)
     see(views, 1, INSIDE, 1000)
     views.name(7)
-    left, top = 120 - 80, 95 - 80  # four times the longer side, 160 pixels, around the middle
-    assert looks.seen[0][1] == (100 - left, 80 - top, 140 - left, 110 - top)
+    assert looks.seen[0][1] == INSIDE, "eight times the longer side is more than the image"
+    near = (120, 90, 130, 95)
+    views.see(Frame(0, 0.0, np.zeros((*SIZE, 3), np.uint8)), 8, near, 50, SIZE)
+    views.name(8)
+    left, top = 125 - 40, 92 - 40  # eight times the longer side, 80 pixels, around the middle
+    assert looks.seen[1][1] == (120 - left, 90 - top, 130 - left, 95 - top)
+
+
+def test_views_of_large_images_are_reduced() -> None:
+    sizes = list[tuple[int, ...]]()
+
+    def name(image: Image, box: Box) -> tuple[str, float]:
+        sizes.append((*image.shape[:2], *(round(side) for side in box)))
+        return "car", 0.9
+
+    views = BestViews(name)
+    frame = Frame(0, 0.0, np.zeros((2160, 3840, 3), np.uint8))
+    views.see(frame, 1, (1720, 980, 2120, 1180), 80000, frame.size)
+    views.name(1)
+    assert sizes == [(864, 1280, 560, 392, 720, 472)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,11 @@ import pytest
 from segue.events.monitor import EventMonitor
 from segue.events.rules import EventRules
 from segue.events.scene.blind import BlindTracker, Detection
+from segue.events.scene.memory import SceneMemory
 from segue.events.table import Event
 from segue.masks import measure
+from segue.sessions.foreground.background.quantiles import Scene
+from segue.sessions.foreground.background.video_scenes import LearntBackground, VideoScenes
 from segue.sessions.foreground.session import ForegroundSession
 from segue.types import Box, Frame, Image, ObjectInfo, Segmentation
 from tests.sessions.foreground.scenes import wall, with_squares
@@ -40,11 +44,18 @@ def walker(index: int) -> Box:
 
 
 def watch(
-    frames: Sequence[tuple[dict[int, Box], Sequence[Detection], bool]], last: int = 0
+    frames: Sequence[tuple[dict[int, Box], Sequence[Detection], bool]],
+    last: int = 0,
+    pan: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[list[Segmentation], list[Event]]:
-    """The results and the events of frames: what session and detector find, and whether it is blind."""
+    """The results and the events of frames: what session and detector find, and whether it is blind.
+
+    ``pan``: way of the image between two frames while it is blind, in parts of the longer side.
+    """
     now: list[Sequence[Detection]] = [()]
-    tracker = BlindTracker(lambda _: now[0], lambda index: frames[index][2], last)
+    tracker = BlindTracker(
+        lambda _: now[0], lambda i: frames[i][2], last, lambda i: pan if frames[i][2] else (0.0, 0.0)
+    )
     monitor, results, events = EventMonitor(rules=RULES, blind=tracker), list[Segmentation](), list[Event]()
     for index, (boxes, detections, _) in enumerate(frames):
         now[0] = detections
@@ -164,3 +175,127 @@ def test_an_object_before_a_camera_that_turns_has_its_event_and_keeps_its_id() -
     assert all(seen[index] for index in blind if index >= 22)
     assert [event.event for event in events if event.event == "leave"] == []
     assert len({event.object for event in events}) == 1
+
+
+def test_who_is_there_as_a_camera_starts_has_an_event() -> None:
+    """A square crosses in the first second, in which the session still learns the scene."""
+    images = [with_squares(wall(), [(40, 4 + 12 * step)]) for step in range(6)] + [wall()] * 12
+    session, blind = ForegroundSession("median", warm_up=5, device="cpu"), set[int]()
+    monitor = EventMonitor(rules=RULES, blind=BlindTracker(squares_of, blind.__contains__))
+    events = list[Event]()
+    for index, image in enumerate(images):
+        current = Frame(index, index / 5, image)
+        found = session.step(current)
+        assert found is not None
+        if session.is_blind:
+            blind.add(index)
+        events += monitor.update(current, found)[1]
+    assert blind == {*range(5)}
+    assert [(event.event, event.label) for event in events] == [("enter", "square")]
+    assert events[0].frame <= 2
+
+
+def test_a_session_is_blind_on_its_first_frame_and_not_in_a_known_scene() -> None:
+    unknown = ForegroundSession("median", device="cpu")
+    known = ForegroundSession("median", background=LearntBackground(VideoScenes.of(Scene.of(wall()))))
+    blind = list[bool]()
+    for session in (unknown, known):
+        for index in range(2):
+            session.step(Frame(index, index / 5, wall()))
+            blind.append(session.is_blind)
+    assert blind == [True, False, False, False]
+
+
+def test_a_session_is_blind_while_the_camera_pans_and_tells_its_way() -> None:
+    wide = np.tile(wall(), (1, 4, 1))
+    rng = np.random.default_rng(0)
+    for x in range(0, wide.shape[1] - 8, 8):
+        wide[rng.integers(0, 60) :, x : x + rng.integers(2, 8)] = rng.integers(0, 255, 3)
+    width = wall().shape[1]
+    session = ForegroundSession("mustan-lite", follow_camera="auto", detector=None, device="cpu")
+    ways = list[tuple[float, float]]()
+    for index in range(40):
+        left = 3 * max(0, index - 5)
+        session.step(Frame(index, index / 25, np.ascontiguousarray(wide[:, left : left + width])))
+        if session.is_blind and index > 5:
+            ways.append(session.camera_motion)
+    assert len(ways) > 15
+    across, down = np.median(ways, axis=0) * max(wall().shape[:2])
+    assert across == pytest.approx(-3, abs=0.4)
+    assert down == pytest.approx(0, abs=0.4)
+
+
+def test_before_a_camera_that_pans_only_what_moves_in_the_scene_is_an_object() -> None:
+    """Parked cars move with the image by a part of their size a frame, and a walker goes against it."""
+    step = -8.0
+    cars = [(40.0 * number, 10.0, 40.0 * number + 30, 28.0) for number in range(6)]
+    frames: list[tuple[dict[int, Box], Sequence[Detection], bool]] = []
+    for index in range(12):
+        way = step * index
+        detections: list[Detection] = [((x0 + way, y0, x1 + way, y1), "car", 0.9) for x0, y0, x1, y1 in cars]
+        detections = [each for each in detections if each[0][2] > 4 and each[0][0] < SIZE[1] - 4]
+        detections.append((walker(index), "person", 0.9))
+        frames.append(({}, detections, True))
+    _, events = watch(frames, pan=(step / max(SIZE), 0.0))
+    assert [(event.event, event.label) for event in events] == [("enter", "person"), ("end", "person")]
+
+
+def test_who_is_tracked_keeps_the_id_while_the_camera_pans() -> None:
+    found = [(walker(index), "person", 0.9) for index in range(14)]
+    frames = [({3: walker(index)}, found[index : index + 1], False) for index in range(4)]
+    frames += [({}, found[index : index + 1], True) for index in range(4, 9)]
+    frames += [({4: walker(index)}, found[index : index + 1], False) for index in range(9, 14)]
+    results, events = watch(frames, pan=(-0.05, 0.0))
+    assert [{item.id for item in each.objects} for each in results] == [{3}] * 14
+    assert [(event.event, event.object) for event in events] == [("enter", 3), ("end", 3)]
+
+
+def test_the_detector_runs_five_times_a_second() -> None:
+    calls = list[Image]()
+
+    def detect(image: Image) -> list[Detection]:
+        calls.append(image)
+        return []
+
+    tracker = BlindTracker(detect, lambda _: True)
+    for index in range(50):
+        tracker.carry(tracker.see(frame(index, 25.0), result(index, {}, 25.0)))
+    assert len(calls) == 10
+
+
+def test_who_is_found_by_session_and_detector_on_one_frame_is_one_object() -> None:
+    found = [(walker(index), "person", 0.9) for index in range(8)]
+    frames: list[tuple[dict[int, Box], Sequence[Detection], bool]] = [({}, found[:1], True)]
+    frames += [({1: walker(index)}, found[index : index + 1], False) for index in range(1, 8)]
+    _, events = watch(frames)
+    assert [(event.event, event.object) for event in events] == [("enter", 1), ("end", 1)]
+
+
+def test_who_was_before_a_camera_that_turned_away_has_left() -> None:
+    """Its box is held for a second, which makes it no object that stands."""
+    images = [wall()] * 40 + [with_squares(wall(), [(40, 4 + 2 * step)]) for step in range(30)]
+    images += [wall(7)] * 75
+    session, blind = ForegroundSession("median", device="cpu"), set[int]()
+    blind_tracker = BlindTracker(lambda _: [], blind.__contains__)
+    monitor = EventMonitor(rules=RULES, memory=SceneMemory(), blind=blind_tracker)
+    events = list[Event]()
+    for index, image in enumerate(images):
+        current = Frame(index, index / 25, image)
+        found = session.step(current)
+        assert found is not None
+        if session.is_blind:
+            blind.add(index)
+        events += monitor.update(current, found)[1]
+    assert any(index > 60 for index in blind)
+    assert [event.event for event in events] == ["enter", "leave"]
+
+
+def test_what_is_scene_is_not_carried() -> None:
+    box = (10.0, 10.0, 40.0, 40.0)
+    tracker = BlindTracker(lambda _: [(box, "person", 0.9)], lambda index: index > 3)
+    counts = list[int]()
+    for index in range(8):
+        seen = tracker.see(frame(index), result(index, {1: box} if index < 4 else {}))
+        hidden = replace(seen, mask=np.zeros_like(seen.mask), objects=())
+        counts.append(len(tracker.carry(hidden).objects))
+    assert counts == [0] * 8

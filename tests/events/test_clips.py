@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from fractions import Fraction
@@ -192,3 +194,46 @@ def test_a_clip_is_complete_in_the_store_as_soon_as_it_is_there(camera: Camera) 
 
     wait_for(is_complete)
     sink.close()
+
+
+GROWTH = """
+import sys, threading
+from fractions import Fraction
+from pathlib import Path
+from segue.utils.allocation import prepare_process, share_heap
+prepare_process()
+share_heap()
+import numpy as np
+from segue.events.images.clips import Clip, Moment, write_clip
+from segue.types import Frame, ObjectInfo, Segmentation
+
+def anonymous():
+    return int(Path("/proc/self/smaps_rollup").read_text().partition("Anonymous:")[2].split()[0]) / 1024
+
+moments = []
+for index in range(20):
+    mask = np.zeros((240, 320), np.uint8)
+    mask[40:60, 2 * index : 2 * index + 20] = 1
+    result = Segmentation(index, index / 5, mask, (ObjectInfo(1),))
+    moments.append(Moment.of(Frame(index, index / 5, np.full((240, 320, 3), 90, np.uint8)), result))
+
+def encode(number):
+    write_clip(Clip(Path(sys.argv[1]) / f"{number}.mp4", 0, 4, moments), 5.0, Fraction(1), threading.Event())
+
+def together(count):
+    threads = [threading.Thread(target=encode, args=(number,)) for number in range(count)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+
+together(1)
+before = anonymous()
+for turn in range(2): together(4)
+print(anonymous() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs /proc")
+def test_encoders_give_their_memory_back(tmp_path: Path) -> None:
+    """MiB by which a process grows while several clips are encoded at a time, after the first one."""
+    run = subprocess.run([sys.executable, "-c", GROWTH, tmp_path], capture_output=True, text=True, check=True)
+    assert float(run.stdout) < 4

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
 import pytest
+from av.audio.resampler import AudioResampler
 
 from segue.events import EventSink
 from segue.events.archive import pending_path
@@ -31,19 +34,58 @@ def image(index: int) -> np.ndarray[Any, Any]:
     return shown
 
 
-def stream(frames: int, codec: str = "libx264", start: int = 0) -> bytes:
-    """A stream as a camera sends it, whose stamps begin anywhere."""
+def stream(
+    frames: int, codec: str = "libx264", start: int = 0, sound: str = "", container_format: str = "mpegts"
+) -> bytes:
+    """A stream as a camera sends it, whose stamps begin anywhere, and a tone that gets louder."""
     file = io.BytesIO()
-    with av.open(file, "w", format="mpegts") as container:
+    with av.open(file, "w", format=container_format) as container:
         video = container.add_stream(codec, rate=FPS)
         video.height, video.width, video.pix_fmt = *SIZE, "yuv420p"
         video.options, video.gop_size = {"bf": "2", "qp": "10"}, GOP
+        tone: Any = cast(Any, container.add_stream(sound, rate=RATE)) if sound else None
+        if tone is not None:
+            tone.layout = "mono"
+            tone.codec_context.open()
+            context = tone.codec_context
+            resampler = AudioResampler(context.format, "mono", RATE, context.frame_size or None)
         for index in range(frames):
             frame = av.VideoFrame.from_ndarray(image(index), "rgb24")
             frame.pts = start + index
             container.mux(video.encode(frame))
+            if tone is not None:
+                for part in resampler.resample(loudness(index, start)):
+                    container.mux(tone.encode(part))
         container.mux(video.encode())
+        if tone is not None:
+            container.mux(tone.encode())
     return file.getvalue()
+
+
+RATE = 8000
+
+
+def loudness(index: int, start: int) -> av.AudioFrame:
+    """The sound of a frame: a tone whose level tells the index."""
+    length = RATE // FPS
+    times = np.arange((start + index) * length, (start + index + 1) * length)
+    level = 1000 + 60 * index
+    samples = (level * np.sin(2 * np.pi * 400 * times / RATE)).astype(np.int16)
+    frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+    frame.sample_rate, frame.pts = RATE, int(times[0])
+    return frame
+
+
+def levels_of(clip: Path) -> list[tuple[float, float]]:
+    """Times of the sound of a clip, and the indices of frames that its levels tell."""
+    with av.open(str(clip)) as container:
+        parts = [(float(part.time), part.to_ndarray(), part) for part in container.decode(audio=0)]
+    heard = []
+    for time, values, part in parts:
+        scale = 32768.0 if values.dtype.kind == "f" else 1.0
+        peak = float(np.abs(values.astype(np.float64)).max()) * scale
+        heard.append((time + part.samples / part.sample_rate / 2, (peak - 1000) / 60))
+    return heard
 
 
 class Watched:
@@ -60,15 +102,22 @@ class Watched:
             at=lambda time: noon + timedelta(seconds=time),
         )
 
-    def see(self, data: bytes, moving: range, offset: float = 0.0) -> None:
-        """Take the frames of a connection; an object is there in some of them."""
-        with av.open(io.BytesIO(data)) as container:
+    def see(self, data: bytes, moving: range, offset: float = 0.0, sound: bytes = b"") -> None:
+        """Take the frames of a connection, and sound of another file; an object is in some frames."""
+        with ExitStack() as stack:
+            container = stack.enter_context(av.open(io.BytesIO(data)))
+            heard = iter(_sound_packets(stack, sound, (container.start_time or 0) / av.time_base))
+            waiting = next(heard, None)
             video, packets = container.streams.video[0], self.packets
             if packets is not None:
                 packets.begin(video)
-            items = decode(container, video, on_packet=None if packets is None else packets.add)
+            keeps = (None, None) if packets is None else (packets.add, packets.add_sound)
+            items = decode(container, video, on_packet=keeps[0], on_sound=keeps[1])
             for index, item in enumerate(items):
                 self.time = offset + index / FPS
+                while packets is not None and waiting is not None and waiting[0] <= (item.time or 0.0):
+                    packets.add_sound(waiting[1])
+                    waiting = next(heard, None)
                 if packets is not None:
                     packets.note(item.time, self.time)
                 if index % 5 == 0:
@@ -84,6 +133,18 @@ class Watched:
     def clip(self) -> Path:
         """The first one."""
         return min(self.folder.glob("*.mp4"))
+
+
+def _sound_packets(stack: ExitStack, data: bytes, begin: float) -> Iterator[tuple[float, Any]]:
+    """Packets of the sound of a file with their times, as if it began at a moment of a stream."""
+    if not data:
+        return
+    container: Any = stack.enter_context(av.open(io.BytesIO(data)))
+    for packet in container.demux(audio=0):
+        if packet.size:
+            shift = round(begin / packet.time_base)
+            packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+            yield float(packet.pts * packet.time_base), packet
 
 
 def frames_of(clip: Path) -> list[tuple[float, np.ndarray[Any, Any]]]:
@@ -119,6 +180,40 @@ def test_a_clip_is_the_stream_as_it_came_with_outlines_beside_it(tmp_path: Path,
     images = sorted(path.name for path in watched.folder.glob("*.jpg"))
     assert [name[6:] for name in images] == ["enter-7.jpg", "leave-7.jpg"]
     assert not pending_path(watched.clip()).exists()
+
+
+@pytest.mark.parametrize(
+    ("sound", "container", "start"),
+    [("aac", "mpegts", 0), ("aac", "mpegts", 25 * 3600), ("aac", "matroska", 0), ("pcm_alaw", "mov", 0)],
+)
+def test_a_clip_has_the_sound_of_its_images(tmp_path: Path, sound: str, container: str, start: int) -> None:
+    """AAC is copied, and encoded of what browsers do not play, such as the sound of many RTSP cameras."""
+    watched = Watched(tmp_path, PacketBuffer())
+    watched.packets.enabled = True  # type: ignore[union-attr]
+    sounding = stream(300, start=start, sound=sound, container_format=container)
+    if container == "mpegts":
+        watched.see(sounding, range(120, 150))
+    else:
+        watched.see(stream(300), range(120, 150), sound=sounding)
+    watched.sink.close()
+    clip = watched.clip()
+    with av.open(str(clip)) as opened:
+        assert [each.codec_context.name for each in opened.streams.audio] == ["aac"]
+    shown = [(time, left_of(each)) for time, each in frames_of(clip)]
+    first = next(index for index in range(300) if left_of(image(index)) == shown[0][1] and index % GOP == 0)
+    heard = [each for each in levels_of(clip) if 0.3 < each[0] < shown[-1][0] - 0.3]
+    assert len(heard) > 20
+    late = [index - (first + time * FPS) for time, index in heard]
+    assert abs((float(np.median(late)) + 25) % 50 - 25) < 4, "images repeat after 50 frames"
+
+
+def test_a_clip_has_no_sound_if_nobody_wants_it(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, PacketBuffer())
+    watched.packets.enabled, watched.packets.has_sound = True, False  # type: ignore[union-attr]
+    watched.see(stream(300, sound="aac"), range(120, 150))
+    watched.sink.close()
+    with av.open(str(watched.clip())) as opened:
+        assert not opened.streams.audio
 
 
 def test_a_clip_reaches_as_far_back_as_is_asked_for(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from urllib.request import parse_http_list, parse_keqv_list
 
 import pytest
 
-from segue.errors import SourceError
+from segue.errors import LoginRefusedError, SourceError
 from segue.video import Reconnect, open_source
 from segue.video.sources.onvif import OnvifCamera
 from tests.cli.mjpeg import JPEGS
@@ -36,7 +36,7 @@ class Camera(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
-        self.images, self.profiles = 0, list[str]()
+        self.images, self.refused, self.profiles = 0, 0, list[str]()
         Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
@@ -53,6 +53,7 @@ class _Answer(BaseHTTPRequestHandler):
         if "GetSystemDateAndTime" in text:
             self._answer(CLOCK.format(NOW))
         elif not self._knows(text):
+            self.server.refused += 1
             self._answer("<Fault><Subcode>ter:NotAuthorized</Subcode></Fault>".replace("ter:", ""), 400)
         elif "GetCapabilities" in text:
             self._answer(f"<Media><XAddr>{place}/media</XAddr></Media>")
@@ -134,6 +135,16 @@ def test_a_wrong_password_is_said_without_it(camera: Camera, old: str, new: str)
     with pytest.raises(SourceError, match="refuses user and password") as refused:
         OnvifCamera(camera.address.replace(old, new), "gate", 5.0).image()
     assert new not in str(refused.value)
+
+
+def test_a_refused_login_is_not_tried_again_at_once(camera: Camera) -> None:
+    address = camera.address.replace("p%3Ass", "wrong")
+    with (
+        pytest.raises(LoginRefusedError),
+        open_source(address, reconnect=Reconnect(first_delay=0.01)) as source,
+    ):
+        next(iter(source))
+    assert camera.refused == 1
 
 
 def test_a_camera_that_does_not_answer_is_tried_again_and_given_up() -> None:

@@ -125,6 +125,8 @@ class EventMonitor:
                 result = self._blind.see(frame, result)
             if self._memory is not None:
                 result = self._memory.see(frame, result)
+            if self._blind is not None:  # boxes that do not move are no objects that stand
+                result = self._blind.carry(result)
             size = known_size(self._size) or (result.mask.shape[0], result.mask.shape[1])
             self._labels = {item.id: item.label for item in result.objects}
             previous = self._events.objects if self._views is not None else {}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -117,6 +116,11 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, plan: Plan
     if job.name_events is not None:
         run.name_object = object_namer(job.name_events, job.device, job.fast)
         run.detect_objects = object_finder(job.name_events, job.device, job.fast)
+    elif isinstance(options.detector, str) and session.detector_classes is not None:
+        classes = session.detector_classes
+        run.detect_objects = object_finder(
+            options.detector, job.device, job.fast, classes=classes, labels=False
+        )
     return run
 
 
@@ -155,19 +159,26 @@ class ForegroundRun(Run):
 
     def __init__(self, *arguments: Any, **kwargs: Any) -> None:
         super().__init__(*arguments, **kwargs)
-        self._blind = deque[int](maxlen=MAX_BLIND)
+        self._blind: dict[int, tuple[float, float]] = {}  # motion of the camera by frame
 
     def step(self, frame: Frame) -> Segmentation | None:
         """Take a frame through the session, and note whether its background is known."""
         result = super().step(frame)
-        self.is_blind_now = cast(ForegroundSession, self.session).is_blind
+        session = cast(ForegroundSession, self.session)
+        self.is_blind_now = session.is_blind
         if self.is_blind_now:
-            self._blind.append(frame.index)
+            self._blind[frame.index] = session.camera_motion
+            while len(self._blind) > MAX_BLIND:
+                del self._blind[next(iter(self._blind))]
         return result
 
     def is_blind(self, index: int) -> bool:
         """Whether the frame of an index had no known background."""
         return index in self._blind
+
+    def camera_motion(self, index: int) -> tuple[float, float]:
+        """The way of the image of a panning camera to a frame, in parts of the longer side."""
+        return self._blind.get(index, (0.0, 0.0))
 
     def note(self, result: Segmentation) -> str:
         """Share of the image that is foreground."""
@@ -216,13 +227,23 @@ def object_namer(name: str, device: str | None, fast: bool = False) -> Name:
     return label
 
 
-def object_finder(name: str, device: str | None, fast: bool = False) -> Detect:
-    """What finds objects of known classes in an image by a detector; it computes no masks."""
-    find = box_detector(name, score=MIN_SCORE, device=device, fast=fast)
+def object_finder(
+    name: str,
+    device: str | None,
+    fast: bool = False,
+    *,
+    classes: Collection[str] | None = None,
+    labels: bool = True,
+) -> Detect:
+    """What finds objects in an image by a detector, loaded with the first one; it computes no masks.
+
+    ``classes``: those to look for; None for all. ``labels``: tell the class of each object.
+    """
+    load = cache(partial(box_detector, name, classes, score=MIN_SCORE, device=device, fast=fast))
 
     def detect(image: Image) -> list[Detection]:
-        objects = [item for item in find(Frame(0, 0.0, image)).objects if item.score >= CONFIDENT]
-        return [(item.box, item.label, item.score) for item in objects if item.box and item.label]
+        objects = [item for item in load()(Frame(0, 0.0, image)).objects if item.score >= CONFIDENT]
+        return [(item.box, item.label if labels else None, item.score) for item in objects if item.box]
 
     return detect
 

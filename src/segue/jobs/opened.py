@@ -133,6 +133,10 @@ class Run:
         """Whether the frame of an index had no known background."""
         return False
 
+    def camera_motion(self, index: int) -> tuple[float, float]:
+        """The way of the image of a panning camera to a frame, in parts of the longer side."""
+        return 0.0, 0.0
+
     def note(self, result: Segmentation) -> str:
         """A few words about a result, for the progress."""
         return f"{sum(item.area > 0 for item in result.objects)} objects"

@@ -185,7 +185,7 @@ class Outputs(OptionModel):
     yolo. Other formats contain only the visible part.  [default: the visible part]"""
 
     sound: bool = option(True, "Output")
-    """Copy the sound of a video file into overlays and cut-out videos."""
+    """Copy the sound of a video file into overlays and cut-out videos, and that of a camera into clips."""
 
     rotate: str | None = option(None, "Output")
     """Start new outputs every 90s, 10min, 2h ...; for live sources."""

@@ -313,7 +313,7 @@ class JobOutputs:
         opened = self._opened
         if opened.detect_objects is None or not opened.source.endless:
             return None
-        return BlindTracker(opened.detect_objects, opened.is_blind, store.last_object)
+        return BlindTracker(opened.detect_objects, opened.is_blind, store.last_object, opened.camera_motion)
 
     def _opened_sink(self) -> Sink:
         outputs = self._opened.job.outputs
@@ -371,7 +371,10 @@ class JobOutputs:
         """The packets of the stream where clips are made of them."""
         job = self._opened.job
         copies = isinstance(job, ForegroundJob) and job.clips == "packets"
-        return self._opened.source.packets() if copies and self._places.snapshots is not None else None
+        packets = self._opened.source.packets() if copies and self._places.snapshots is not None else None
+        if packets is not None:
+            packets.has_sound = job.outputs.sound
+        return packets
 
     def _settings(self) -> dict[str, Any]:
         """What the masks of the folder depend on; whole ones are recorded beside them."""

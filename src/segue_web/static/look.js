@@ -36,7 +36,53 @@ export async function follow() {
   if (following === mine) following = null;
 }
 
-/** Ask how the cameras are, and for their newest images where these are shown. */
+/** Read the frames of an answer of `live`; each is a line of JSON, then an image. */
+async function readFrames(/** @type {ReadableStreamDefaultReader<Uint8Array>} */ reader, goesOn = () => true) {
+  let bytes = new Uint8Array();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done || !goesOn()) return;
+    const joined = new Uint8Array(bytes.length + value.length);
+    joined.set(bytes);
+    joined.set(value, bytes.length);
+    bytes = joined;
+    for (;;) {
+      const end = bytes.indexOf(10);
+      if (end < 0) break;
+      const head = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
+      if (bytes.length < end + 1 + head.bytes) break;
+      const image = new Blob([bytes.slice(end + 1, end + 1 + head.bytes)], { type: "image/jpeg" });
+      bytes = bytes.slice(end + 1 + head.bytes);
+      cameras.setImage(head.camera, await createImageBitmap(image));
+      cameras.changed(IMAGE);
+    }
+  }
+}
+
+let isLive = false;
+
+/** Show the frames of all cameras as they come, at the size of the tiles, while the wall is shown. */
+async function showLive() {
+  if (isLive) return;
+  isLive = true;
+  const goesOn = () => cameras.view === "wall" && !document.hidden;
+  while (goesOn()) {
+    const ended = new AbortController();
+    try {
+      const width = document.querySelector("#wall canvas")?.getAttribute("width") ?? "";
+      const response = await fetch(`live?width=${width}`, { signal: ended.signal });
+      if (!response.ok || !response.body) break; // the next look tells
+      await readFrames(response.body.getReader(), goesOn);
+    } catch {
+      break;
+    } finally {
+      ended.abort();
+    }
+  }
+  isLive = false;
+}
+
+/** Ask how the cameras are, and for their images where these are shown. */
 export async function look() {
   const number = ++asked;
   const response = await fetch("states");
@@ -49,12 +95,7 @@ export async function look() {
   element("offline").hidden = true;
   sayScene(before, states);
   void follow();
-  const shown = view === "wall" ? Object.keys(states) : [];
-  await Promise.all(
-    shown
-      .filter((name) => states[name] && states[name].frames && states[name].frames !== before[name]?.frames)
-      .map((name) => loadImage(name)),
-  );
+  if (view === "wall") void showLive();
   const news = Object.keys(states).filter((name) => before[name] && states[name].events !== before[name].events);
   if (view === "events" && news.length) void hearOfEvents().catch(tell);
   if (view === "camera" && news.includes(chosen)) void showLast(chosen, element("camera-last")).catch(tell);

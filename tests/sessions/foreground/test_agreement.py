@@ -13,6 +13,7 @@ import segue
 from segue.errors import PromptError
 from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.box_finder import BoxFinder
+from segue.sessions.foreground.masks import ForegroundMasks
 from segue.sessions.foreground.segmenters.base import Segmenter, SegmenterInput
 from segue.sessions.foreground.session import ForegroundSession
 from segue.sessions.foreground.stages.agreement import DETECTION_INTERVAL, _in_reference
@@ -197,3 +198,28 @@ def test_a_detector_of_a_program_is_taken() -> None:
     results = segue.foreground([image(index) for index in range(60)], detector=detector, passes=1)
     assert len(list(results)) == 60
     assert detector.calls
+
+
+def crossing(one: ForegroundSession) -> list[int]:
+    """Frames, at 5 a second, on which small cars that cross in three frames have an id."""
+    found = []
+    for index in range(30):
+        frame, x = WALL.copy(), 100 + 40 * (index % 3)
+        if index:
+            _fill(frame, (x, 40, x + 20, 50), RED)
+        result = one.step(Frame(index, index / 5, frame))
+        assert result is not None
+        if result.mask.any():
+            found.append(index)
+        if index == 20:
+            one.restore(one.state())
+    return found
+
+
+def test_fast_cars_have_an_id_from_their_first_frame_on_where_the_detector_finds_them() -> None:
+    sure, unsure = (
+        crossing(session(detector, masks=ForegroundMasks(objects=True)))
+        for detector in (Boxes(), Boxes(finds=False))
+    )
+    assert {*range(18, 30)} <= {*sure}
+    assert not {18, 21, 24, 27} & {*unsure}, "without it they are small and seen too shortly"

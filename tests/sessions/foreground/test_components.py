@@ -13,7 +13,7 @@ from segue.events.rules import EventRules
 from segue.events.zone_events import ZoneEvents
 from segue.sessions.foreground.components import ComponentTracker, _UsualMotion
 from segue.sessions.foreground.masks import without_small
-from segue.types import ObjectInfo, Segmentation
+from segue.types import Box, ObjectInfo, Segmentation
 from tests.sessions.foreground.scenes import Place, square_mask
 
 SIZE = (40, 60)
@@ -291,3 +291,25 @@ def test_a_large_object_counts_at_once_where_others_are_fast() -> None:
         labels, _ = later.update(mask, 24.5 / 5, mask * np.float32(probability))
         counts.append(int((labels > 0).sum()))
     assert counts == [24 * 24, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "speed", "expected"), [("around", 16, 1), ("none", 16, 0), ("around", 2, 0)]
+)
+def test_a_fast_object_counts_at_once_where_a_detector_finds_it(
+    boxes: str, speed: int, expected: int
+) -> None:
+    """At 5 frames a second a small car that is seen once has an id if a detector finds it; slow ones wait."""
+    tracker, calls = ComponentTracker(), list[float]()
+
+    def find() -> list[Box]:
+        calls.append(time)
+        return [(40, 40, 48, 48)] if boxes == "around" else []
+
+    for time in range(24):
+        mask = square_mask((120, 160), [(40, speed * (time % 3))], side=8)
+        tracker.update(mask, time / 5, mask.astype(np.float32))
+    mask = square_mask((120, 160), [(40, 40)], side=8)
+    labels, _ = tracker.update(mask, 24.5 / 5, mask.astype(np.float32), None, find)
+    assert int((labels > 0).sum()) == expected * 64
+    assert len(calls) == (speed == 16), "a detector runs for fast objects alone"

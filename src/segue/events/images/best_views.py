@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from segue.types import Box, Frame, Image
 
-SURROUNDINGS = 4.0
+SURROUNDINGS = 8.0
 """Side of a view in longer sides of the object's box; detectors need the surroundings."""
+
+MAX_SIDE = 1280
+"""Pixels of the longer side to which a view is reduced."""
 
 MIN_SIDE = 64.0  # pixels of a view
 
@@ -61,8 +65,13 @@ class BestViews:
         half = max(SURROUNDINGS * max(x1 - x0, y1 - y0), MIN_SIDE) / 2
         left, right = _part((x0 + x1) / 2, half, frame.size[1])
         top, bottom = _part((y0 + y1) / 2, half, frame.size[0])
-        image = np.array(frame.image[top:bottom, left:right])
-        view = _View(score, image, (x0 - left, y0 - top, x1 - left, y1 - top))
+        scale = min(1.0, MAX_SIDE / max(right - left, bottom - top))
+        size_of_view = round((right - left) * scale), round((bottom - top) * scale)
+        image = cv2.resize(
+            frame.image[top:bottom, left:right], size_of_view, interpolation=cv2.INTER_AREA
+        )  # also a copy
+        x0, y0, x1, y1 = ((x0 - left) * scale, (y0 - top) * scale, (x1 - left) * scale, (y1 - top) * scale)
+        view = _View(score, np.asarray(image, np.uint8), (x0, y0, x1, y1))
         if view_so_far is not None:
             view.looked_at, view.name = view_so_far.looked_at, view_so_far.name
         self._views[number] = view

@@ -22,6 +22,7 @@ from segue.events.archive import pending_path
 from segue.events.images.outlines import Outline, append_outlines, outline_track, outlines_of
 from segue.formats.overlay import OverlayVideoSink
 from segue.types import Frame, Image, ObjectInfo, Segmentation
+from segue.utils.allocation import release_freed_memory
 from segue.utils.files import replacing, writing
 from segue.utils.system import num_cores
 from segue.utils.threads import context_thread
@@ -342,6 +343,7 @@ def write_clip(clip: Clip, fps: float | None, aspect: Fraction, ends: threading.
                 if ends.is_set():
                     raise _StoppedError
                 sink.write(*moment.result())
+        release_freed_memory()  # of the encoder, which glibc would keep
         return True
     return False
 

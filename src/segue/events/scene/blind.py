@@ -12,14 +12,17 @@ from segue.sessions.association import assign, next_id, overlaps
 from segue.types import Box, Frame, Image, IndexMask, ObjectInfo, Segmentation
 from segue.utils.arrays import Float32Array
 
-Detection = tuple[Box, str, float]
-"""Box in pixels, class, and score in [0, 1]."""
+Detection = tuple[Box, str | None, float]
+"""Box in pixels, class if it matters, and score in [0, 1]."""
 
 Detect = Callable[[Image], Sequence[Detection]]
 """The objects of an image, RGB (H, W, 3), uint8."""
 
 IsBlind = Callable[[int], bool]
 """Whether the background was unknown on the frame of an index."""
+
+CameraMotion = Callable[[int], tuple[float, float]]
+"""How far a panning camera has moved the image to the frame of an index: right and down, in longer sides."""
 
 MIN_OVERLAP = 0.1
 """IoU from which on a detection may be an object of the frame before."""
@@ -33,6 +36,12 @@ as a parked car, does not move."""
 
 HOLD_SECONDS = 1.0
 """Seconds for which an object is where it was although neither the detector nor the session sees it."""
+
+MIN_MOTION_IN_PANS = 0.75
+"""The same while the camera pans, as its motion is known roughly."""
+
+DETECTION_SECONDS = 0.19
+"""Seconds between two runs of the detector; five a second tell how people and cars move."""
 
 MAX_IDS = 4096
 """Ids that are remembered."""
@@ -69,14 +78,26 @@ class BlindTracker:
         detect: finds objects.
         is_blind: says on which frames the background was unknown.
         last: the last id of an earlier run.
+        camera_motion: of a camera that pans; None stands for one that does not.
     """
 
-    def __init__(self, detect: Detect, is_blind: IsBlind, last: int = 0) -> None:
+    def __init__(
+        self,
+        detect: Detect,
+        is_blind: IsBlind,
+        last: int = 0,
+        camera_motion: CameraMotion | None = None,
+    ) -> None:
         self._detect, self._is_blind, self._last = detect, is_blind, last
+        self._camera_motion = camera_motion
         self._tracks: list[_Track] = []
+        self._carried: list[_Track] = []  # on the last frame
+        self._listed = set[int]()  # ids that the session found there
         self._ids: dict[int, int] = {}  # ids by those of the session, the last ones
         self._tracker_ids: dict[int, None] = {}  # ids that the session has not given, the last ones
         self._blind_time = -float("inf")  # the last time that it was blind
+        self._detection_time = -float("inf")
+        self._min_motion = MIN_MOTION  # until sight is back
 
     def see(self, frame: Frame, result: Segmentation) -> Segmentation:
         """Take a frame and its result.
@@ -86,18 +107,19 @@ class BlindTracker:
             result: of the session.
 
         Returns:
-            The result, with objects that are carried, and ids that go on.
+            The result with ids that go on; :meth:`carry` adds the objects that are carried.
         """
         blind = self._is_blind(result.index)
         if blind:
             self._blind_time = result.time
         follows = result.time - self._blind_time <= GRACE_SECONDS
         if not follows:
+            self._min_motion = MIN_MOTION
             result = self._renamed(result)
-            self._tracks = _tracks_of(result)
+            self._tracks, self._carried = _tracks_of(result), []
+            self._listed = {item.id for item in result.objects}
             return result
-        scale = result.mask.shape[1] / frame.size[1], result.mask.shape[0] / frame.size[0]
-        detections = [(_scaled(box, scale), label, score) for box, label, score in self._detect(frame.image)]
+        self._pan(result)
         self._claim(result)
         result = self._renamed(result)
         listed = {item.id for item in result.objects if item.box}
@@ -105,15 +127,48 @@ class BlindTracker:
             if track.id in listed:
                 item = next(each for each in result.objects if each.id == track.id)
                 track.box, track.time = item.box or track.box, result.time
-        self._follow(detections, listed, result.time)
         track_ids = {track.id for track in self._tracks}
         self._tracks += [track for track in _tracks_of(result) if track.id not in track_ids]
-        carried = [
+        if result.time - self._detection_time >= DETECTION_SECONDS:
+            self._detection_time = result.time
+            scale = result.mask.shape[1] / frame.size[1], result.mask.shape[0] / frame.size[0]
+            detections = [
+                (_scaled(box, scale), label, score) for box, label, score in self._detect(frame.image)
+            ]
+            self._follow(detections, listed, result.time)
+        self._tracks = [track for track in self._tracks if result.time - track.time <= HOLD_SECONDS]
+        self._listed = {item.id for item in result.objects}
+        self._carried = [
             track
             for track in self._tracks
             if track.id and track.id not in listed and (blind or self._is_started_blind(track))
         ]
-        return _with_boxes(result, carried)
+        return result
+
+    def carry(self, result: Segmentation) -> Segmentation:
+        """Add the objects that are carried.
+
+        Args:
+            result: what :meth:`see` gave, without objects that belong to the scene.
+
+        Returns:
+            The result with boxes of objects that the session does not see.
+        """
+        ids = {item.id for item in result.objects}
+        scene = self._listed - ids
+        self._tracks = [track for track in self._tracks if track.id not in scene]
+        return _with_boxes(result, [track for track in self._carried if track.id not in ids | scene])
+
+    def _pan(self, result: Segmentation) -> None:
+        """Move all boxes with the image of a panning camera."""
+        if self._camera_motion is None:
+            return
+        right, down = self._camera_motion(result.index)
+        side = max(result.mask.shape)
+        way = right * side, down * side
+        self._min_motion = MIN_MOTION_IN_PANS if any(way) else self._min_motion
+        for track in self._tracks if any(way) else ():
+            track.box, track.start = _moved(track.box, way), _moved(track.start, way)
 
     def _is_started_blind(self, track: _Track) -> bool:
         return track.time >= self._blind_time - HOLD_SECONDS
@@ -131,10 +186,9 @@ class BlindTracker:
         for place, number in pairs.items():
             track, (box, label, score) = free[place], new[number]
             track.box, track.time, track.label, track.score = box, time, label, score
-            if not track.id and _distance(track.start, box) >= MIN_MOTION * _side(track.start):
+            if not track.id and _distance(track.start, box) >= self._min_motion * _side(track.start):
                 track.id = self._new_id()
         new_detections = [new[number] for number in range(len(new)) if number not in pairs.values()]
-        self._tracks = [track for track in self._tracks if time - track.time <= HOLD_SECONDS]
         self._tracks += [_Track(0, box, box, time, label, score) for box, label, score in new_detections]
 
     def _claim(self, result: Segmentation) -> None:
@@ -207,6 +261,11 @@ def _inside(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
 def _scaled(box: Box, scale: tuple[float, float]) -> Box:
     (x0, y0, x1, y1), (across, down) = box, scale
     return x0 * across, y0 * down, x1 * across, y1 * down
+
+
+def _moved(box: Box, way: tuple[float, float]) -> Box:
+    (x0, y0, x1, y1), (right, down) = box, way
+    return x0 + right, y0 + down, x1 + right, y1 + down
 
 
 def _side(box: Box) -> float:

@@ -32,6 +32,9 @@ class BoxFinder:
         device: None selects a GPU if there is one; for a detector by name.
         fast: half precision or 8-bit integers if they are faster on the device; likewise.
 
+    Attributes:
+        classes: see above.
+
     Raises:
         PromptError: the detector is unknown, or knows no classes or not these.
     """
@@ -60,12 +63,12 @@ class BoxFinder:
             raise PromptError(
                 f"{self._name} knows no class {unknown[0]!r}; it knows {', '.join(sorted(class_names))}"
             )
-        self._classes = frozenset(classes)
+        self.classes = frozenset(classes)
 
     @property
     def config(self) -> str:
         """Name and classes of the detector, for saved states."""
-        return f"{self._name}: {', '.join(sorted(self._classes))}"
+        return f"{self._name}: {', '.join(sorted(self.classes))}"
 
     def find(self, image: Image, size: tuple[int, int]) -> tuple[Box, ...]:
         """Find the boxes of an image.
@@ -81,13 +84,13 @@ class BoxFinder:
             from segue.sessions.detecting import box_detector  # most sessions never look
 
             self._detector = box_detector(
-                self._name, self._classes, score=SCORE, device=self._device, fast=self._fast
+                self._name, self.classes, score=SCORE, device=self._device, fast=self._fast
             )
         reduced = reduced_to(image, DETECTOR_SIDE)
         down, right = size[0] / reduced.shape[0], size[1] / reduced.shape[1]
         boxes = []
         for item in self._detector(Frame(0, 0.0, reduced)).objects:
-            if item.box is None or (item.label is not None and item.label not in self._classes):
+            if item.box is None or (item.label is not None and item.label not in self.classes):
                 continue
             x0, y0, x1, y1 = item.box
             if (x1 - x0) * (y1 - y0) < LARGEST_BOX * reduced.shape[0] * reduced.shape[1]:

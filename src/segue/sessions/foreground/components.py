@@ -41,11 +41,15 @@ CLEAR = 0.75
 
 LARGE = 0.01  # share of the image that its box takes from which on it counts with one frame
 FAST_CONFIRMED = 2  # frames with which it counts else
+DETECTED = 0.5  # IoU with a detected box from which on a fast object counts with one frame
 MAX_VOTERS = 50  # objects of a frame that say how objects move
 
 Labels = npt.NDArray[np.uint16]
 Components = npt.NDArray[np.int32]
 ThumbnailOf = Callable[[Box], Float32Array]
+FindBoxes = Callable[[], Sequence[Box]]
+"""Runs a detector on the frame."""
+
 Shares = list[list[int]]
 """Each a track, a component, and in how many pixels they overlap, the largest overlap first."""
 
@@ -93,11 +97,17 @@ class ComponentTracker(Checkpointable):
         self._tracks = {}
 
     def update(
-        self, mask: BoolArray, time: float, probability: Float32Array, image: Image | None = None
+        self,
+        mask: BoolArray,
+        time: float,
+        probability: Float32Array,
+        image: Image | None = None,
+        find_boxes: FindBoxes | None = None,
     ) -> tuple[npt.NDArray[Any], tuple[ObjectInfo, ...]]:
         """Index mask (H, W) and objects of the foreground (H, W) of the next frame.
 
-        Where objects move by more than their length, an image of any size tells them apart.
+        Where objects move by more than their length, an image of any size tells them apart, and boxes, in
+        pixels of the mask, confirm new ones. They are asked for only if a fast object has no id yet.
         """
         window = window_of(mask)  # of all that follows
         part, origin = mask[window], (window[1].start, window[0].start)
@@ -146,7 +156,7 @@ class ComponentTracker(Checkpointable):
             self._move(track, extent.box, time, steady=number in followed, shared=number in shared)
             if motion is not None or self._time is None:
                 track.thumbnail = thumbnail_of(track.box)
-            self._confirm(track, motion, mask.size)
+            self._confirm(track, motion, mask.size, find_boxes)
             ids[number] = track.id
             objects[track.id] = ObjectInfo(track.id, None, score, extent.box, extent.area)
         objects.pop(0, None)  # those that are not confirmed
@@ -282,12 +292,26 @@ class ComponentTracker(Checkpointable):
         )
         owners |= {free[column]: unmatched[row] for row, column in assign(nearness, nearness > 0).items()}
 
-    def _confirm(self, track: _Track, motion: _UsualMotion | None, pixels: int) -> None:
+    def _confirm(
+        self, track: _Track, motion: _UsualMotion | None, pixels: int, find_boxes: FindBoxes | None
+    ) -> None:
         """Give an object its id once it has been seen often enough, in an image of so many pixels."""
         if motion is not None:
             self._expect(track, motion)
-        if not track.id and track.is_confirmed(self._num_required(track, pixels)):
+        if track.id:
+            return
+        is_confirmed = track.is_confirmed(self._num_required(track, pixels))
+        if not is_confirmed and motion is not None and find_boxes is not None:
+            is_confirmed = self._is_detected(track, find_boxes)
+        if is_confirmed:
             self._last_id = track.id = next_id(self._last_id, {each.id for each in self._tracks.values()})
+
+    def _is_detected(self, track: _Track, find_boxes: FindBoxes) -> bool:
+        """Whether a clear object that may leave before it is confirmed has a detected box."""
+        if not self._is_fast(track) or track.evidence < CLEAR * track.frames:
+            return False
+        boxes = find_boxes()
+        return bool(boxes) and bool((overlaps([track.box], boxes) >= DETECTED).any())
 
     def _num_required(self, track: _Track, pixels: int) -> int:
         """Frames on which an object must be seen, in an image of so many pixels."""

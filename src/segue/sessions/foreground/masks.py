@@ -16,9 +16,9 @@ from segue.masks import measure, resize_mask
 from segue.masks.measure import min_object_area
 from segue.masks.pieces import Pieces
 from segue.sessions.foreground.background.quantiles import same_shape
-from segue.sessions.foreground.components import ComponentTracker
+from segue.sessions.foreground.components import ComponentTracker, FindBoxes
 from segue.state import Checkpointable, checkpointed
-from segue.types import Image, ObjectInfo, Segmentation
+from segue.types import Box, Image, ObjectInfo, Segmentation
 from segue.utils.arrays import BoolArray, Float32Array
 from segue.utils.notices import warn_caller
 
@@ -101,11 +101,18 @@ class ForegroundMasks(Checkpointable):
             self._tracker.reset()
 
     def result(
-        self, index: int, time: float, size: tuple[int, int], maps: Float32Array, image: Image | None = None
+        self,
+        index: int,
+        time: float,
+        size: tuple[int, int],
+        maps: Float32Array,
+        image: Image | None = None,
+        find_boxes: FindBoxes | None = None,
     ) -> Segmentation:
         """Result of a frame from probability maps (C, h, w): foreground, then shadow if there is one.
 
-        Shadow has the id 2, or is background without ``shadows``. The image distinguishes fast objects.
+        Shadow has the id 2, or is background without ``shadows``. The image distinguishes fast objects, and
+        those with a detected box (in pixels of the maps) have an id at once.
         """
         inside = partial(_inside, size=size, roi=self._roi)
         foreground = inside(maps[0])
@@ -114,7 +121,9 @@ class ForegroundMasks(Checkpointable):
             min_area = 0 if self._tracker is None else round(min_object_area(size))
         mask = without_small(foreground >= self._threshold, min_area)
         if self._tracker is not None:
-            labels, objects = self._tracker.update(mask, time, foreground, image)
+            if find_boxes is not None:
+                find_boxes = partial(_resized_boxes, find_boxes, maps.shape[1:], size)
+            labels, objects = self._tracker.update(mask, time, foreground, image, find_boxes)
             if len(objects) > CROWD and not self._crowded:
                 self._crowded = True
                 warn_caller(
@@ -139,6 +148,12 @@ class ForegroundMasks(Checkpointable):
         """An empty result for a frame that shows nothing, after which all objects are where they were."""
         objects = () if self._tracker is None else self._tracker.out_of_sight()
         return Segmentation(index, time, np.zeros(size, np.uint8), objects)
+
+
+def _resized_boxes(find_boxes: FindBoxes, old: tuple[int, ...], new: tuple[int, int]) -> list[Box]:
+    """Boxes of an image of one size (h, w) in pixels of another one."""
+    down, right = new[0] / old[0], new[1] / old[1]
+    return [(x0 * right, y0 * down, x1 * right, y1 * down) for x0, y0, x1, y1 in find_boxes()]
 
 
 def _inside(values: Float32Array, size: tuple[int, int], roi: BoolArray | None) -> Float32Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Collection
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import cv2
@@ -99,6 +99,7 @@ class ForegroundSession(ExplainedSession):
     _completed: int = checkpointed(0)
     _settling: deque[Image] = checkpointed()  # the last frames of a change
     _decision: str = checkpointed("")  # on the last frame
+    _is_unknown: bool = checkpointed(False, later=True)  # the scene, on the last frame
     _num_blank: int = checkpointed(REST, later=True)  # frames of one colour since the last other one
     state_types = (WorkFrame, SegmenterInput, ResizePadGeometry)
 
@@ -157,8 +158,25 @@ class ForegroundSession(ExplainedSession):
 
     @property
     def is_blind(self) -> bool:
-        """Whether the last frame has no background to be compared with: the image changes as a whole."""
-        return self._events.changes or 0 < self._num_blank < self._events.rest
+        """Whether the last frame has no background to be compared with.
+
+        The image changes as a whole, the camera pans, or the scene begins and is not known yet.
+        """
+        is_blank = 0 < self._num_blank < self._events.rest
+        return self._events.changes or self._events.pans or self._is_unknown or is_blank
+
+    @property
+    def detector_classes(self) -> frozenset[str] | None:
+        """The classes that the detector looks for; None without one."""
+        return None if self._box_finder is None else self._box_finder.classes
+
+    @property
+    def camera_motion(self) -> tuple[float, float]:
+        """The way of the image of a panning camera to the last frame.
+
+        To the right and down, in parts of the longer side; zeros if the camera does not pan.
+        """
+        return self._events.step.way() if self._events.pans else (0.0, 0.0)
 
     @property
     def background(self) -> Image | None:
@@ -215,6 +233,8 @@ class ForegroundSession(ExplainedSession):
             self._give_empty(self._masks.out_of_sight(frame.index, frame.time, frame.size), image)
             return
         self._detect_change(frame, image)
+        is_known = self._completed > 0 or (self._learns and self._background.image is not None)
+        self._is_unknown = not is_known or self._completed < self._warm_up
         if self._events.changes:
             self._settling.append(image)
             self._give_empty(self._masks.nothing(frame.index, frame.time, frame.size), image)
@@ -234,12 +254,12 @@ class ForegroundSession(ExplainedSession):
             step=self._events.step,
         )
         if self._box_finder is not None:
-            work.find_boxes = partial(self._box_finder.find, frame.image, image.shape[:2])
+            work.find_boxes = cache(partial(self._box_finder.find, frame.image, image.shape[:2]))
         for hook in self._stages.on_frame:
             hook(work, self._background)
-        work.find_boxes = None  # holds the frame at its full size
         self._frames.append(work)
         self._advance(max(self._ahead, self._stages.ahead if work.pans else 0))
+        work.find_boxes = None  # holds the frame at its full size; a result that is not due yet has no boxes
 
     def _end(self) -> None:
         self._advance(complete=True)
@@ -374,7 +394,7 @@ class ForegroundSession(ExplainedSession):
             result = (
                 self._masks.nothing(*frame_values)
                 if frame.empty
-                else self._masks.result(*frame_values, frame.maps, frame.image)
+                else self._masks.result(*frame_values, frame.maps, frame.image, frame.find_boxes)
             )
             self._due.append((result, frame.explanation))
             frame.maps = frame.explanation = None  # the frame may stay as context

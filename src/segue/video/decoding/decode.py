@@ -34,6 +34,9 @@ from segue.video.decoding.savings import hardware_decoder
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRead
+    from av.audio.stream import AudioStream
+
+    AudioPacket = av.Packet[AudioStream]
 
 # Titles are not always the UTF-8 that the formats want; the video is none the worse for that. From version 19
 # on PyAV takes them as they come.
@@ -262,20 +265,42 @@ def describe(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
+def sound_stream(container: av.container.InputContainer) -> AudioStream | None:
+    """The first sound stream whose codec is known."""
+    return next((each for each in container.streams.audio if each.codec_context is not None), None)
+
+
 def packets(
-    container: av.container.InputContainer, stream: VideoStream, clock: Clock
+    container: av.container.InputContainer,
+    stream: VideoStream,
+    clock: Clock,
+    on_sound: Callable[[AudioPacket], None] | None = None,
 ) -> Iterator[tuple[Packet, bool]]:
-    """All packets of the stream by one clock, each with whether it is damaged."""
+    """All packets of the stream by one clock, each with whether it is damaged; others are of its sound."""
     waiting: list[tuple[Packet, bool]] = []  # from one on whose flag may be no damage
-    for packet in container.demux(stream):
+    sound = None if on_sound is None else sound_stream(container)
+    for packet in container.demux(*(each for each in (stream, sound) if each is not None)):
         if container in _INHERITED:
             raise SourceError(OF_PARENT)
+        if packet.stream.index != stream.index:
+            if on_sound is not None and not clock.numbers and packet.size:
+                on_sound(_moved(cast("AudioPacket", packet), clock.offset * (stream.time_base or 0)))
+            continue
         if clock.take(packet):  # the flag was only a counter that begins anew with a second recording
             waiting = [(earlier, False) for earlier, _ in waiting]
         waiting.append((packet, packet.is_corrupt))
         while waiting and (not waiting[0][1] or len(waiting) > _LATE_FLAG or packet.size == 0):
             yield waiting.pop(0)
     yield from waiting
+
+
+def _moved(packet: AudioPacket, seconds: Fraction | float) -> AudioPacket:
+    """A packet so many seconds later."""
+    if seconds and packet.time_base:
+        ticks = round(seconds / packet.time_base)
+        packet.pts = None if packet.pts is None else packet.pts + ticks
+        packet.dts = None if packet.dts is None else packet.dts + ticks
+    return packet
 
 
 def decode(
@@ -285,6 +310,7 @@ def decode(
     *,
     threads: Literal["SLICE", "AUTO"] | None = "SLICE",
     on_packet: Callable[[Packet], None] | None = None,
+    on_sound: Callable[[AudioPacket], None] | None = None,
 ) -> Iterator[Decoded]:
     """All frames in order of presentation, from the first that can be shown; lost ones keep their place."""
     # Frame threads (AUTO) give an error back late and drop good frames with it; slice threads do not.
@@ -296,7 +322,7 @@ def decode(
     matrix: DisplayMatrix | None = None
     started = False
     transfer, base = 0, stream.time_base
-    for packet, bad in packets(container, stream, clock):
+    for packet, bad in packets(container, stream, clock, on_sound):
         if packet.is_keyframe and packet.pts is not None and packet.size:
             entries[packet.pts] = EntryPoint(packet.pts, packet.pos, clock.offset)
         if on_packet is not None and packet.size:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections import deque
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from io import BytesIO
 from itertools import count
@@ -18,6 +19,7 @@ from av.packet import Packet as AvPacket
 from av.video.stream import VideoStream
 
 from segue.errors import SinkError
+from segue.video.decoding.sound import SoundParameters, sound_writer
 
 KEEP_SECONDS = 8.0
 """Seconds of packets that are kept: a clip begins some seconds before its event is known."""
@@ -40,12 +42,32 @@ class _StreamPacket:
     time_base: Fraction
     is_keyframe: bool
 
+    @classmethod
+    def of(cls, packet: Any) -> _StreamPacket | None:
+        """A packet of a container; None without a time."""
+        if packet.pts is None or packet.time_base is None:
+            return None
+        dts = packet.pts if packet.dts is None else packet.dts
+        base = Fraction(packet.time_base.numerator, packet.time_base.denominator)
+        return cls(bytes(packet), packet.pts, dts, packet.duration or 0, base, packet.is_keyframe)
+
     @property
     def stamp(self) -> float:
         return float(self.pts * self.time_base)
 
+    def for_sound(self) -> AvPacket[Any]:
+        """As a packet of the library."""
+        packet = AvPacket(self.data)
+        packet.time_base, packet.pts, packet.dts, packet.duration = (
+            self.time_base,
+            self.pts,
+            self.dts,
+            self.duration,
+        )
+        return packet
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class _Connection:
     """A stream from one connection to the next one; ``head`` are its parameters."""
 
@@ -54,6 +76,14 @@ class _Connection:
     packets: deque[_StreamPacket]
     times: list[float]  # of frames
     stamps: list[float]  # of the same frames, in seconds of the stream
+    sound: deque[_StreamPacket] = field(default_factory=deque)
+    knows_sound: bool = False
+    sound_head: SoundParameters | None = None  # None where it cannot be kept
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all packets."""
+        return sum(len(each.data) for each in (*self.packets, *self.sound))
 
     def stamp_of(self, time: float) -> float:
         """The stamp of a moment, by that of the frame before it, or the first one."""
@@ -66,8 +96,17 @@ class _Connection:
         keys = [place for place, each in enumerate(self.packets) if each.is_keyframe and each.stamp <= stamp]
         for _ in range(keys[-1] if keys else 0):
             dropped += len(self.packets.popleft().data)
+        dropped += self.forget_sound()
         past = max(0, bisect_right(self.times, time) - 1)
         del self.times[:past], self.stamps[:past]
+        return dropped
+
+    def forget_sound(self) -> int:
+        """Drop the sound of before the first frame; gives the bytes."""
+        dropped = 0
+        begin = self.packets[0].stamp if self.packets else float("inf")
+        while self.sound and self.sound[0].stamp < begin:
+            dropped += len(self.sound.popleft().data)
         return dropped
 
 
@@ -77,23 +116,32 @@ class Cut:
 
     _connection: _Connection
     _packets: list[_StreamPacket]
+    _sound: list[_StreamPacket]
 
     def time_of(self, time: float) -> float:
         """Seconds from the beginning of the part at which a moment of the source is."""
         return self._connection.stamp_of(time) - self._packets[0].stamp
 
     def write(self, path: Path) -> None:
-        """Write it as MP4; SinkError where FFmpeg refuses it."""
+        """Write it as MP4, with its sound; SinkError where FFmpeg refuses it."""
         head = BytesIO(self._connection.head + self._packets[0].data)
         zero = self._packets[0].pts
         try:
             with (
                 av.open(head, format=_CODEC) as parameters,
+                ExitStack() as sounds,
                 av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as output,
             ):
                 stream = output.add_stream_from_template(parameters.streams.video[0])
+                make_sound = None
+                if self._sound and self._connection.sound_head is not None:
+                    source = sounds.enter_context(self._connection.sound_head.open())
+                    make_sound = sound_writer(source.streams.audio[0], output, self._packets[0].stamp)
+                sound = deque(self._sound if make_sound is not None else ())
                 last = None
                 for each in self._packets:
+                    while make_sound is not None and sound and sound[0].stamp <= each.stamp:
+                        output.mux(make_sound(sound.popleft().for_sound()))
                     packet = AvPacket(each.data)
                     packet.stream, packet.time_base = stream, each.time_base
                     # Some cameras give packets of one moment twice, which no file may have.
@@ -102,6 +150,10 @@ class Cut:
                     packet.duration, packet.is_keyframe = each.duration, each.is_keyframe
                     output.mux(packet)
                     last = dts
+                if make_sound is not None:
+                    for each in sound:
+                        output.mux(make_sound(each.for_sound()))
+                    output.mux(make_sound.rest())
         except (av.error.FFmpegError, ValueError) as error:
             raise SinkError(f"{path}: its packets cannot be written ({error})") from error
 
@@ -113,11 +165,12 @@ class PacketBuffer:
 
     Attributes:
         enabled: whether somebody wants them.
+        has_sound: whether the sound of the stream is kept, too.
         keep_seconds: seconds of packets that are kept.
     """
 
     def __init__(self) -> None:
-        self.enabled, self.keep_seconds = False, KEEP_SECONDS
+        self.enabled, self.has_sound, self.keep_seconds = False, True, KEEP_SECONDS
         self._lock = threading.Lock()
         self._numbers = count()
         self._connections: deque[_Connection] = deque()
@@ -162,20 +215,35 @@ class PacketBuffer:
 
     def add(self, packet: Any) -> None:
         """Take a packet in order of decoding."""
+        taken = _StreamPacket.of(packet)
         with self._lock:
-            if not self._connections or packet.pts is None or packet.time_base is None:
+            if not self._connections or taken is None:
                 return
             packets = self._connections[-1].packets
-            if not packets and not packet.is_keyframe:
+            if not packets and not taken.is_keyframe:
                 return
-            dts = packet.pts if packet.dts is None else packet.dts
-            base = Fraction(packet.time_base.numerator, packet.time_base.denominator)
-            packets.append(
-                _StreamPacket(bytes(packet), packet.pts, dts, packet.duration or 0, base, packet.is_keyframe)
-            )
-            self._bytes += packet.size
-            while self._bytes > MAX_BYTES and self._connections:
-                self._drop_group()
+            packets.append(taken)
+            self._count(taken)
+
+    def add_sound(self, packet: Any) -> None:
+        """Take a packet of the first sound stream; those before the first key frame are left out."""
+        taken = _StreamPacket.of(packet) if self.enabled and self.has_sound else None
+        with self._lock:
+            if not self._connections or taken is None:
+                return
+            newest = self._connections[-1]
+            if not newest.packets or taken.stamp < newest.packets[0].stamp:
+                return
+            if not newest.knows_sound:
+                newest.knows_sound, newest.sound_head = True, SoundParameters.of(packet)
+            if newest.sound_head is not None:
+                newest.sound.append(taken)
+                self._count(taken)
+
+    def _count(self, packet: _StreamPacket) -> None:
+        self._bytes += len(packet.data)
+        while self._bytes > MAX_BYTES and self._connections:
+            self._drop_group()
 
     def note(self, stamp: float | None, time: float) -> None:
         """Take the time that a frame has in the source."""
@@ -189,7 +257,7 @@ class PacketBuffer:
             while len(self._connections) > 1 and (
                 not self._connections[0].times or self._connections[0].times[-1] < since
             ):
-                self._bytes -= sum(len(each.data) for each in self._connections.popleft().packets)
+                self._bytes -= self._connections.popleft().num_bytes
             self._bytes -= self._connections[0].forget(since)
 
     def hold(self, owner: object, time: float) -> None:
@@ -230,8 +298,10 @@ class PacketBuffer:
                 ]
                 if selected:
                     times, stamps = [*connection.times], [*connection.stamps]
-                    still = _Connection(connection.number, connection.head, deque(), times, stamps)
-                    return Cut(still, selected)
+                    still = replace(connection, packets=deque(), times=times, stamps=stamps, sound=deque())
+                    last = max(each.stamp for each in selected)
+                    sound = [each for each in connection.sound if selected[0].stamp <= each.stamp <= last]
+                    return Cut(still, selected, sound)
             return None
 
     def _drop_group(self) -> None:
@@ -240,6 +310,8 @@ class PacketBuffer:
         while oldest.packets:
             self._bytes -= len(oldest.packets.popleft().data)
             if oldest.packets and oldest.packets[0].is_keyframe:
+                self._bytes -= oldest.forget_sound()
                 return
+        self._bytes -= oldest.forget_sound()
         if len(self._connections) > 1:
             self._connections.popleft()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -134,6 +135,50 @@ class SoundCopy:
                     yield time, packet
         except (av.error.FFmpegError, OSError) as error:
             notice(f"{self._sound.path}: its sound is read up to {self._end:.1f} s only ({describe(error)})")
+
+
+@dataclass(frozen=True, slots=True)
+class SoundParameters:
+    """Parameters of a sound stream that outlive its container: a small file in memory with one packet."""
+
+    format: str
+    data: bytes
+
+    @classmethod
+    def of(cls, packet: AudioPacket) -> SoundParameters | None:
+        """Those of the stream of a packet; None where FFmpeg cannot store it."""
+        stream = packet.stream
+        has_adts = stream.codec_context.name == "aac" and not stream.codec_context.extradata
+        name, file = "mpegts" if has_adts else "nut", BytesIO()
+        try:
+            with av.open(file, "w", format=name) as container:
+                copy = Packet(bytes(packet))
+                copy.stream = container.add_stream_from_template(stream)
+                copy.time_base, copy.pts, copy.dts = packet.time_base, packet.pts, packet.dts
+                container.mux(copy)
+        except (av.error.FFmpegError, ValueError):
+            return None
+        return cls(name, file.getvalue())
+
+    def open(self) -> InputContainer:
+        """Open the stream, without the packets that are to be copied."""
+        return av.open(BytesIO(self.data), "r", format=self.format)
+
+
+def sound_writer(stream: AudioStream, output: OutputContainer, begin: float) -> _Copier | _Encoder:
+    """What gives the packets of a sound for a video that is being written, see :class:`SoundCopy`.
+
+    Args:
+        stream: of the sound.
+        output: the video, before anything is written to it.
+        begin: time in seconds of the stream at which the video begins.
+
+    Returns:
+        Called with each packet of the stream, it gives those of the video.
+    """
+    if is_copied(stream, output):
+        return _Copier(stream, output, begin)
+    return _Encoder(stream, output, begin, 0.0)
 
 
 def is_copied(stream: AudioStream, output: OutputContainer) -> bool:

@@ -144,6 +144,7 @@ class _LiveReader(Reader):
         self._stopped = CancelToken()
         self._clock = LiveClock(where)
         self._failures = 0
+        self._is_refused = False  # the last connection ended so
         self._num_frames = 0
         self._lost_at: float | None = None
 
@@ -162,11 +163,12 @@ class _LiveReader(Reader):
     def images(self, start: int | float = 0) -> Iterator[SourceImage]:
         while not self._stopped.cancelled:
             self._clock.connect()
+            self._is_refused = False
             reason = yield from self._connection()
             if reason is None or self._stopped.cancelled:
                 return
             self._failures += 1
-            is_refused = _REFUSED.search(reason) is not None
+            is_refused = self._is_refused or _REFUSED.search(reason) is not None
             lives = self.endless and (self._num_frames > 0 or self.is_camera)
             if is_refused and not lives:
                 raise LoginRefusedError(
@@ -276,6 +278,7 @@ class NetworkReader(_LiveReader):
         except (av.error.FFmpegError, OSError) as error:
             reason = describe(error)
         except SourceError as error:
+            self._is_refused = isinstance(error, LoginRefusedError)
             reason = str(error).removeprefix(f"{self.where}: ")
         self._by_range = not self._by_range  # a server that knows no ranges is asked for the whole again
         return reason
@@ -349,7 +352,8 @@ class NetworkReader(_LiveReader):
             if self._has_times and not self._is_polled:
                 self.fps = frame_rate(stream) or self.fps
             skipper = FrameSkipper(stream, self.fps, self.needed)
-            for item in decode(container, stream, on_packet=self._keep_packets(stream)):
+            keep_packet, keep_sound = self._keep_packets(stream)
+            for item in decode(container, stream, on_packet=keep_packet, on_sound=keep_sound):
                 if self._stopped.cancelled:
                     return
                 skipper.see(item.time)
@@ -357,11 +361,13 @@ class NetworkReader(_LiveReader):
                     self._answer.count_frame()
                 yield item
 
-    def _keep_packets(self, stream: VideoStream) -> Callable[[Any], None] | None:
-        """What keeps the packets of a connection, from the moment on at which somebody wants them."""
+    def _keep_packets(
+        self, stream: VideoStream
+    ) -> tuple[Callable[[Any], None] | None, Callable[[Any], None] | None]:
+        """What keeps the packets of a connection and its sound, once somebody wants them."""
         packets, has_started = self.packets, False
         if packets is None or not self._has_times or self._duration or self._bytes:
-            return None
+            return None, None
 
         def keep(packet: Any) -> None:
             nonlocal has_started
@@ -372,7 +378,11 @@ class NetworkReader(_LiveReader):
                 packets.begin(stream)
             packets.add(packet)
 
-        return keep
+        def keep_sound(packet: Any) -> None:
+            if has_started:
+                packets.add_sound(packet)
+
+        return keep, keep_sound
 
     def _open(self, options: dict[str, str], stack: ExitStack) -> InputContainer:
         """Open what the address answers with, also MJPEG of a camera that begins without a boundary."""

@@ -89,7 +89,7 @@ class MainStream(PacketBuffer):
         with owned_container(container):
             stream, newest = video_stream(container), float("-inf")
             self.begin(stream)
-            for packet, _ in packets(container, stream, Clock()):
+            for packet, _ in packets(container, stream, Clock(), self.add_sound):
                 if self._stopped.cancelled:
                     return
                 if not packet.size or packet.pts is None:

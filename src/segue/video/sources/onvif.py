@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from segue.errors import SourceError
+from segue.errors import LoginRefusedError, SourceError
 
 MAX_ANSWER = 1 << 20
 """Bytes of an answer about a camera at most."""
@@ -124,8 +124,9 @@ class OnvifCamera:
         except HTTPError as error:
             with error:
                 refused = error.code in (401, 403) or b"NotAuthorized" in error.read(MAX_ANSWER)
-            reason = "the camera refuses user and password" if refused else f"{error.code} {error.reason}"
-            raise SourceError(f"{self._where}: {reason}") from None
+            if refused:
+                raise LoginRefusedError(f"{self._where}: the camera refuses user and password") from None
+            raise SourceError(f"{self._where}: {error.code} {error.reason}") from None
         except (OSError, HTTPException, ValueError) as error:
             reason = str(getattr(error, "reason", None) or error or type(error).__name__)
             raise SourceError(f"{self._where}: cannot be opened ({reason})") from None
