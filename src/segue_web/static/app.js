@@ -9,7 +9,7 @@ import { icon } from "./icons.js";
 import "./keys.js";
 import "./layout.js";
 import { ask, connect, giveName, hello, loadFrames, loadKeys, remember, takeName } from "./link.js";
-import { go } from "./playback.js";
+import { go, goUnsure } from "./playback.js";
 import { wholeSchema } from "./schema.js";
 import { COMPARE_MODES, state } from "./state.js";
 import "./status.js";
@@ -185,8 +185,10 @@ function onEvent(/** @type {ServerEvent} */ event) {
   } else if (event.event === "queue") {
     state.queue = event.queue;
   } else if (event.event === "ended") {
+    const { running } = state;
     state[event.job === "export" ? "exporting" : "running"] = null;
     if (event.error) notice(event.error, "bad");
+    else if (event.job !== "export" && !state.queue.length && (running?.user ?? "") === state.user) offerNext();
   } else if (event.event === "failed") {
     notice(event.error, "bad");
   } else if (event.event === "exported") {
@@ -198,6 +200,15 @@ function onEvent(/** @type {ServerEvent} */ event) {
     notice(`Exported to ${event.path}`, "good", [anchor]);
   }
   state.changed();
+}
+
+/** Offer the frame that a correction would help most, after a tracking of this person. */
+function offerNext() {
+  const [next] = state.unsure();
+  if (!next || next.frame === state.frame) return;
+  const { frame, object, text } = next;
+  const button = make("button", { textContent: "Go there", onclick: goUnsure });
+  notice(`Next to review: frame ${frame}, ${object.name} (${text}).`, "", [button]);
 }
 
 /** the person whose keys were asked for @type {string | null} */

@@ -2,13 +2,14 @@
 
 import { element, fill, make, short, span, swatch } from "./dom.js";
 import { CHANGE } from "./paint.js";
+import { maskBox, without } from "./runs.js";
 import { CHANGE_VIEWS, MUCH, state } from "./state.js";
 
 export function showChanges() {
   const { changes } = state;
   element("changes").hidden = element("legend-changed").hidden = changes.length === 0;
   if (!changes.length) return;
-  element("changes-text").textContent = sentence(changes);
+  element("changes-text").textContent = `${summary(changes)} ${pixelsHere()}`.trim();
   const [first, last] = state.wanted;
   element("changes-range").textContent = `Frames ${first} to ${last}`;
   fill(element("change-views"), state.changeView, () =>
@@ -31,8 +32,24 @@ export function showChanges() {
   );
 }
 
+/** The pixels that trackings added and removed on the frame that is shown, of the objects that are. */
+function pixelsHere() {
+  const { replaced = {}, masks = {} } = state.current ?? {};
+  const here = state.objects.filter((item) => replaced[item.id] !== undefined && state.isShown(item));
+  if (!here.length) return "";
+  const box = (/** @type {string | undefined} */ counts) => maskBox(counts ?? "", state.video.height);
+  const size = (/** @type {{inside: Uint8Array}} */ { inside }) => inside.reduce((sum, pixel) => sum + pixel, 0);
+  const boxes = here.map(({ id }) => [box(masks[id]), box(replaced[id])]);
+  const [added, removed, before] = [
+    boxes.reduce((sum, [now, old]) => sum + size(without(now, old)), 0),
+    boxes.reduce((sum, [now, old]) => sum + size(without(old, now)), 0),
+    boxes.reduce((sum, [, old]) => sum + size(old), 0),
+  ].map((count) => count.toLocaleString("en"));
+  return `This frame: ${added} pixels added, ${removed} removed, of ${before} before.`;
+}
+
 /** How many masks changed, of which objects, and how many of them much. */
-function sentence(/** @type {import("./state.js").Change[]} */ changes) {
+function summary(/** @type {import("./state.js").Change[]} */ changes) {
   const ids = new Set(changes.map(({ object }) => object));
   const names = state.objects.filter(({ id }) => ids.has(id)).map(({ name }) => short(name));
   const who = names.length === 1 ? names[0] : `${names.length} objects`;

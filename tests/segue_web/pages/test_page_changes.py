@@ -13,7 +13,7 @@ from segue_web.project.project import FrameAnnotation, Project
 from segue_web.video import Video
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.conftest import ServeHere
-from tests.segue_web.pages.desk import HEIGHT, WIDTH, Desk
+from tests.segue_web.pages.desk import HEIGHT, WIDTH, Desk, progress
 from tests.segue_web.pages.page import Page, playwright
 
 pytestmark = needs_chromium
@@ -64,6 +64,7 @@ def test_a_changed_mask_is_shown_as_difference_before_and_after(one: Desk) -> No
     playwright.expect(one.page.locator("#frame")).to_have_value("2")
     one.settle()
 
+    playwright.expect(said).to_contain_text("This frame: 200 pixels added, 200 removed, of 400 before")
     assert is_blue(colour_at(one, 65, 50))
     assert is_orange(colour_at(one, 45, 50))
     plain = colour_at(one, 300, 200)
@@ -74,6 +75,20 @@ def test_a_changed_mask_is_shown_as_difference_before_and_after(one: Desk) -> No
     assert colour_at(one, 45, 50) == plain != colour_at(one, 65, 50)
     one.page.keyboard.press("Shift+B")
     assert is_blue(colour_at(one, 65, 50))
+
+
+def test_the_next_frame_to_review_is_offered_when_a_tracking_has_ended(one: Desk) -> None:
+    one.send(progress("tracking", "forward", [1]))
+    one.change(4, 1, kind="tracked")
+    one.revision += 1
+    one.looks[4]["marks"] = {"1": ["tracked", 0.3, 400, False]}
+    event = {"event": "changed", "revision": one.revision, "timeline": one.timeline()}
+    one.send(json.dumps(event))
+    one.send(json.dumps({"event": "ended", "job": "tracking", "error": None}))
+    offered = one.page.locator(".notice", has_text="Next to review: frame 4, Object 1 (0.30)")
+    offered.get_by_role("button", name="Go there").click()
+    playwright.expect(one.page.locator("#frame")).to_have_value("4")
+    playwright.expect(offered).to_have_count(0)
 
 
 def test_a_change_is_judged_by_frame_and_by_range(one: Desk) -> None:
