@@ -5,12 +5,10 @@ Example::
     python -m tools.images docs/images            # all that are made here
     python -m tools.images docs/images demo live  # some
 
-``live``, ``batch``, ``cameras`` and ``evaluation`` need playwright and Chromium, ``isd`` the extra ``synth``,
-``training_samples`` the extra ``train``. Others make the rest: the curves of a training
-``tools/training_curves.py``, Label Studio ``tools/label_studio_image.py``, the clips of the gallery
-``tools/gallery.py``, the images of `segue annotate` and `segue view` the tests in
-``tests/segue_web/pages/test_page.py`` with the variable SEGUE_IMAGES set to a folder, those of
-`segue instances` ``tools/instance_images.py``.
+``live``, ``batch``, ``annotate``, ``compare``, ``cameras`` and ``evaluation`` need playwright and Chromium,
+``isd`` the extra ``synth``, ``training_samples`` the extra ``train``. Others make the rest: the curves of a
+training ``tools/training_curves.py``, Label Studio ``tools/label_studio_image.py``, the clips of the gallery
+``tools/gallery.py``, those of `segue instances` ``tools/instance_images.py``.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ from PIL import Image
 import segue
 from segue.masks import DAVIS_PALETTE, overlay, read_index_mask
 from tools.gallery import write_still_video
-from tools.page_images import browser_page, cameras, evaluation, training_samples
+from tools.page_images import annotate, browser_page, cameras, compare, evaluation, training_samples
 
 SAMPLE = Path(segue.__file__).resolve().parent / "assets" / "sample"
 
@@ -171,6 +169,8 @@ MAKERS: dict[str, Callable[[Path, Path], None]] = {
     "isd": isd,
     "live": live,
     "batch": batch,
+    "annotate": annotate,
+    "compare": compare,
     "cameras": cameras,
     "evaluation": evaluation,
     "training_samples": training_samples,

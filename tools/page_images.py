@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -90,6 +91,100 @@ def camera_server(views: dict[str, Sequence[Pixels]]) -> Iterator[str]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+
+
+ANNOTATE = "segue annotate video.mp4 --import first.png --no-browser"
+COMPARE = "segue view result --video video.mp4 --against truth --no-browser"
+
+AT = """([x, y]) => import("./static/view.js").then(({ view: { canvas, scale, offset } }) => {
+  const { left, top } = canvas.getBoundingClientRect();
+  return [left + (x * scale + offset.x) / devicePixelRatio, top + (y * scale + offset.y) / devicePixelRatio];
+})"""
+"""Where a pixel of the video is in the window."""
+
+SHAPE = [[244, 28], [278, 16], [296, 48], [250, 92]]
+"""Corners around the leaf of the first frame."""
+
+IS_IDLE = """import("./static/state.js").then(
+  ({ state: { running, pending, starting, loading } }) => !running && !pending && !starting && !loading)"""
+"""Whether the page waits for nothing."""
+
+
+@contextmanager
+def local_page(command: str, folder: Path, page: Any) -> Iterator[None]:
+    """A page that a command serves, opened."""
+    print(command, flush=True)
+    arguments = [sys.executable, "-m", *shlex.split(command)]
+    with subprocess.Popen(arguments, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = (re.search(r"http://127\S+/", line) for line in process.stdout)
+        page.goto(next(match[0] for match in found if match))
+        threading.Thread(target=process.stdout.read, daemon=True).start()
+        page.wait_for_selector("body:not([data-mode=loading])")
+        yield
+        process.send_signal(signal.SIGINT)
+
+
+def idle(page: Any) -> None:
+    """Wait until a page waits for nothing, and shows it."""
+    page.wait_for_timeout(300)
+    while not page.evaluate(IS_IDLE):
+        page.wait_for_timeout(100)
+    for close in page.locator(".notice .icon").all():
+        close.click()
+    page.wait_for_timeout(800)
+
+
+def annotate(scratch: Path, target: Path) -> None:
+    """The page of the bundled video: tracked objects, a cut-out with soft edges, and a shape."""
+    with browser_page(1360, 820) as page, local_page(ANNOTATE, scratch, page):
+        for number, name in ((1, "red koi"), (2, "dark koi"), (3, "leaf")):
+            page.keyboard.press(str(number))
+            page.locator("#name").fill(name)
+            page.locator("#name").press("Enter")
+        page.keyboard.press("o")
+        idle(page)
+
+        def go(frame: int) -> None:
+            page.locator("#frame").fill(str(frame))
+            page.locator("#frame").press("Enter")
+            page.locator("#canvas").focus()
+            idle(page)
+
+        go(44)
+        page.keyboard.press("1")
+        page.screenshot(path=target / "annotate.jpg", quality=85)
+        page.get_by_text("Soft edge").click()
+        page.locator("#edge-width").fill("3")
+        page.locator("#edge-width").press("Enter")
+        page.locator("#canvas").focus()
+        page.keyboard.press("Shift+E")
+        idle(page)
+        page.screenshot(path=target / "annotate-cutout.jpg", quality=85)
+        page.keyboard.press("Shift+E")
+        go(0)
+        page.keyboard.press("n")
+        page.keyboard.press(";")
+        for corner in SHAPE + SHAPE[:1]:
+            page.mouse.click(*page.evaluate(AT, corner))
+            page.wait_for_timeout(150)
+        idle(page)
+        page.locator("#shape > summary").click()
+        page.locator("#shape-motion").select_option("plane")
+        idle(page)
+        go(16)
+        page.screenshot(path=target / "annotate-shape.jpg", quality=85)
+
+
+def compare(scratch: Path, target: Path) -> None:
+    """Two results of the bundled video, one with its masks moved, beside the truth."""
+    for name, shift in (("result", 4), ("truth", 0)):
+        (scratch / name).mkdir()
+        for index, shown in enumerate(SampleClip()):
+            write_index_mask(scratch / name / f"{index:05d}.png", np.roll(shown.mask, shift, axis=1))
+    with browser_page(1360, 820) as page, local_page(COMPARE, scratch, page):
+        page.wait_for_timeout(2000)
+        page.screenshot(path=target / "view-slider.jpg", quality=85)
 
 
 def shows_fish(address: str, empty: Pixels) -> bool:
