@@ -120,11 +120,13 @@ class Edits:
         )
         return reply | ({"replaced": areas} if areas else {})
 
-    async def candidate(self, frame: Index, object: Number, seen: Revision) -> dict[str, Any]:
+    async def candidate(self, frame: Index, object: Number | None, seen: Revision) -> dict[str, Any]:
         """Give an object the next mask that its clicks may mean; after the last, the first.
 
         Returns its ``place`` from 0 on, and the IoU to be expected of all of them: ``scores``.
         """
+        if object is None:
+            raise PromptError("click on an object first")
         correction, candidates = await self._readings(frame, object, seen)
         scores = [score for _, score in candidates]
         if len(candidates) < 2:

@@ -44,6 +44,13 @@ class WanderingWorker:
         disks = [cv2.circle(np.zeros(SIZE, np.uint8), (int(x), int(y)), radius, 1, -1) for radius, _ in radii]
         return [(disk > 0, score) for disk, (_, score) in zip(disks, radii, strict=True)]
 
+    def readings(self, mask: BoolArray, prompts: ImagePrompts) -> Any:
+        """The mask, and disks around all clicks on the object."""
+        disks = np.zeros(SIZE, np.uint8)
+        for x, y in prompts.points:
+            cv2.circle(disks, (int(x), int(y)), 5, 1, -1)
+        return [(mask, None), (disks > 0, 0.6)]
+
     def correct(self, mask: BoolArray, clicks: list[Click], new: int) -> Any:
         """What the last clicks change under them."""
         self.corrected = [*self.corrected, (len(clicks), new)]
@@ -376,10 +383,20 @@ def test_a_mask_that_one_click_has_not_made_has_no_other_ones(tmp_path: Path) ->
     desk.box(10, 10, 30, 30)
     with pytest.raises(PromptError):
         asyncio.run(desk.edits.candidate(**desk.about()))
+
+
+def test_a_corrected_mask_has_readings_that_stay_while_one_of_them_is_shown(tmp_path: Path) -> None:
     mended = with_mask(tmp_path / "q", "tracked")
     mended.click(40, 20, True)
-    with pytest.raises(PromptError):
-        asyncio.run(mended.edits.candidate(**mended.about()))
+    corrected, score = mended.plane, mended.project.marks(0)[1].score
+    for place in (1, 0, 1):
+        answer = asyncio.run(mended.edits.candidate(**mended.about()))
+        assert (answer["place"], answer["scores"]) == (place, [score, 0.6])
+        assert np.array_equal(mended.plane, corrected) is (place == 0)
+    assert mended.plane[20, 40]
+    mended.click(10, 30, True)
+    answer = asyncio.run(mended.edits.candidates(**mended.about()))
+    assert answer["scores"] == [mended.project.marks(0)[1].score, 0.6], "of the clicks that there are now"
 
 
 def test_clicks_that_made_a_mask_go_on_making_it(tmp_path: Path) -> None:
