@@ -58,8 +58,8 @@ class Edits:
 
     def __init__(self, video: Video, project: Project, run: Run, worker: Worker) -> None:
         self._video, self._project, self._run, self._worker = video, project, run, worker
-        self._last_readings: tuple[tuple[int, int, Correction], list[tuple[BoolArray, float]]] | None = (
-            None  # of the correction that was asked for last
+        self._last_readings: tuple[tuple[object, ...], list[tuple[BoolArray, float]]] | None = (
+            None  # of what was asked for last: frame, object and all that a person said of it
         )
 
     async def click(
@@ -187,11 +187,12 @@ class Edits:
             found = await self._worker.ask("candidates", frame, ImagePrompts(points=on))
             return correction, found
         known = self._last_readings
-        if known is None or known[0] != (frame, number, correction):
+        about = frame, number, correction.points, correction.box, correction.on, correction.off
+        if known is None or known[0] != about:
             prompts = ImagePrompts(correction.box, on, off)
             answers = await self._worker.ask("readings", frame, plane, prompts)
             readings = [(mask, score if each is None else each) for mask, each in answers]
-            self._last_readings = known = (frame, number, correction), readings
+            self._last_readings = known = about, readings
         return correction, known[1]
 
     def _corrected_by(

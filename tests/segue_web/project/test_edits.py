@@ -45,11 +45,8 @@ class WanderingWorker:
         return [(disk > 0, score) for disk, (_, score) in zip(disks, radii, strict=True)]
 
     def readings(self, mask: BoolArray, prompts: ImagePrompts) -> Any:
-        """The mask, and disks around all clicks on the object."""
-        disks = np.zeros(SIZE, np.uint8)
-        for x, y in prompts.points:
-            cv2.circle(disks, (int(x), int(y)), 5, 1, -1)
-        return [(mask, None), (disks > 0, 0.6)]
+        """The mask, and the whole of its clicks."""
+        return [(mask, None), self.click(prompts)]
 
     def correct(self, mask: BoolArray, clicks: list[Click], new: int) -> Any:
         """What the last clicks change under them."""
@@ -374,7 +371,7 @@ def test_where_a_click_means_one_mask_alone_it_stays(tmp_path: Path) -> None:
     assert desk.project.revision == revision
 
 
-def test_a_mask_that_one_click_has_not_made_has_no_other_ones(tmp_path: Path) -> None:
+def test_a_mask_without_clicks_has_no_other_ones(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "p")
     with pytest.raises(PromptError):
         asyncio.run(desk.edits.candidate(**desk.about()))
@@ -385,18 +382,15 @@ def test_a_mask_that_one_click_has_not_made_has_no_other_ones(tmp_path: Path) ->
         asyncio.run(desk.edits.candidate(**desk.about()))
 
 
-def test_a_corrected_mask_has_readings_that_stay_while_one_of_them_is_shown(tmp_path: Path) -> None:
+def test_a_corrected_mask_and_the_whole_object_come_one_after_the_other(tmp_path: Path) -> None:
     mended = with_mask(tmp_path / "q", "tracked")
     mended.click(40, 20, True)
-    corrected, score = mended.plane, mended.project.marks(0)[1].score
-    for place in (1, 0, 1):
-        answer = asyncio.run(mended.edits.candidate(**mended.about()))
-        assert (answer["place"], answer["scores"]) == (place, [score, 0.6])
-        assert np.array_equal(mended.plane, corrected) is (place == 0)
-    assert mended.plane[20, 40]
-    mended.click(10, 30, True)
-    answer = asyncio.run(mended.edits.candidates(**mended.about()))
-    assert answer["scores"] == [mended.project.marks(0)[1].score, 0.6], "of the clicks that there are now"
+    corrected, places, asked = mended.plane, [0], mended.worker.asked
+    for _ in range(3):
+        places.append(asyncio.run(mended.edits.candidate(**mended.about()))["place"])
+        assert np.array_equal(mended.plane, corrected) is (places[-1] == 0)
+    assert places == [0, 1, 0, 1]
+    assert mended.worker.asked == asked + 1, "the readings stay the same while one of them is shown"
 
 
 def test_clicks_that_made_a_mask_go_on_making_it(tmp_path: Path) -> None:
