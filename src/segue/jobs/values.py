@@ -420,7 +420,7 @@ class TrackJob(VideoJob):
 
 
 def check_prompts(job: TrackJob) -> None:
-    """See that a job says what to follow: objects are either given or found."""
+    """Raise PromptError unless a job has either prompts or a detector."""
     if job.finding is not None and (job.prompts or job.prompter is not None):
         raise PromptError(
             "--text and --auto find the objects: leave out "

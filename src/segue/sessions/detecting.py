@@ -218,7 +218,7 @@ def restrict_to_phrases(base: Detector, phrases: Sequence[Phrase]) -> PhraseDete
 
 
 def _check_options(name: str, options: DetectorOptions, supported: Collection[str]) -> None:
-    """See that a detector takes what is asked of it."""
+    """Raise PromptError if a detector does not support an option that is set."""
     for option, what in _OPTIONS.items():
         if getattr(options, option) is not None and option not in supported:
             names = ", ".join(other.name for other in DETECTORS if option in other.supported_options)
