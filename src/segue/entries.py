@@ -86,6 +86,7 @@ class Entry:
         build: creates it with random weights; its options are those that training varies.
         paper: its publication, or the publication it derives from.
         licence: terms of the weights.
+        commercial: whether these terms allow commercial use.
         signature: a tensor name that only files of this network have; None for a method without weights.
         required_key: a further name in its files, if the signature is not unique.
         shape: shape of the signature, if the names are not unique.
@@ -116,6 +117,7 @@ class Entry:
     build: Callable[..., Any]
     paper: str = ""
     licence: str = ""
+    commercial: bool = False
     signature: str | None = None
     required_key: str | None = None
     shape: tuple[int, ...] | None = None

@@ -784,7 +784,7 @@ def check_pixels(prompt: Prompt) -> None:
 
 
 def check_points(points: Sequence[Point], size: tuple[int, int]) -> None:
-    """See that points lie in an image of ``size`` (H, W)."""
+    """Raise PromptError unless all points lie in an image of ``size`` (H, W)."""
     height, width = size
     for x, y in points:
         if not (0 <= x < width and 0 <= y < height):

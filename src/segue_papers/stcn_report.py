@@ -129,6 +129,7 @@ def first_frame(
 def nearest_instances(find: NetworkDetector, start: Start) -> tuple[FloatingArray, Candidates]:
     """For each object the instance whose box is nearest to its own."""
     detections = find.detections(start.frames[0].image)
+    assert detections.masks is not None
     planes, boxes, scores = (
         item.cpu().numpy() for item in (detections.masks, detections.boxes, detections.scores)
     )

@@ -31,7 +31,7 @@ def origin_of(*options: Mapping[str, Any]) -> Origin:
 def require_same(
     recorded: Mapping[str, str], now: Mapping[str, str], defaults: Mapping[str, str] | None = None
 ) -> None:
-    """See that a run is resumed with what it was started with.
+    """Raise an error unless a run is resumed with the inputs of its start.
 
     Options that are no more do not count; one that the version of the start did not have had its default.
     """

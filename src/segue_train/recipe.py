@@ -299,7 +299,7 @@ class RunSettings(Checked):
 
 
 def check_accelerator(name: str, devices: int) -> None:
-    """See that this machine has the devices that a training is to run on."""
+    """Raise an error unless this machine has the devices of a training."""
     check_choice("the device of a training", name, Accelerator, TrainingError)
     if name in ("auto", "cpu"):
         return

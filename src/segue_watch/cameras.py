@@ -187,7 +187,7 @@ class Camera(Observer):
 
     @property
     def disk_problem(self) -> str:
-        """What the disk does not take, and why; empty where it takes all."""
+        """Files that could not be written, and the reason; empty without problems."""
         problems = [f"{what} wait: {problem}" for what, problem in [*self._unwritten.items()] if problem]
         messages = self._messages
         if messages is not None and messages.problem and not problems:

@@ -423,7 +423,7 @@ def view(
 
 
 def _check_source(video: Path) -> None:
-    """See that a video is there, before PyTorch is imported; it may be a pattern of images."""
+    """Raise an error unless the video exists; it may be a glob pattern of images. PyTorch is not imported."""
     from segue.video.sources.images import is_source
 
     if not is_source(video):
@@ -431,7 +431,7 @@ def _check_source(video: Path) -> None:
 
 
 def _check_exists(*places: Path | None) -> None:
-    """See that files and folders are there, before PyTorch is imported."""
+    """Raise an error unless files and folders exist; PyTorch is not imported."""
     for place in places:
         if place is not None and not place.exists():
             raise SourceError(missing_message(place))
@@ -446,6 +446,6 @@ def live_page(observer: Observer, port: int, browser: bool, events: bool) -> Liv
 
 
 def need_web() -> None:
-    """See that the packages of the page are installed."""
+    """Raise an error unless the packages of the page are installed."""
     if missing := missing_packages("web"):
         raise SegueError(f"the page needs {missing}")

@@ -187,7 +187,7 @@ def test_a_video_and_its_files_have_whole_masks(images: Path, lite: STCNLite, tm
     assert hidden(wanted)
     video = segue.Video(images, model=lite, device="cpu")
     video.add(0, MASKS[0])
-    results = list(video.propagate())
+    _, *results = video.propagate()
     for found, expected in zip(results, wanted, strict=True):
         assert found == expected
         assert np.array_equal(found.masks, expected.masks)

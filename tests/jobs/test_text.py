@@ -15,6 +15,7 @@ from segue.cli.running import parse_job
 from segue.errors import ArgumentError, PromptError
 from segue.jobs import TrackJob, from_json, run, to_json
 from segue.masks import read_index_mask
+from segue.models.detection.detections import Detections
 from segue.models.detection.released import Released
 from segue.prompts.detectors import BoxDetector
 from segue.prompts.proposals import Rules
@@ -38,7 +39,8 @@ def find(image: Any, rules: Rules) -> Any:
     """A red car, and a blue boat once it is there."""
     boat = bool((image[24:52, 56:84, 2] == 200).all())
     count = 1 + boat
-    return np.array([CAR, BOAT], float)[:count], np.array([0.9, 0.8])[:count], ["car", "boat"][:count], None
+    boxes, scores = np.array([CAR, BOAT], float), np.array([0.9, 0.8])
+    return Detections(boxes[:count], scores[:count], ["car", "boat"][:count])
 
 
 FRAMES = [drawn_image(index >= 3) for index in range(8)]

@@ -14,6 +14,7 @@ from PIL import Image
 import segue
 from segue.inference.running import inference_copy
 from segue.models.detection.classes import COCO_ORDER
+from segue.models.detection.detections import take
 from segue.models.detection.nanodet import (
     STRIDES,
     NanoDetPlus,
@@ -88,11 +89,11 @@ def test_tiles_find_what_is_too_small_for_the_whole_and_nothing_twice(trained: N
     for x, y in PLACES:
         wide[y : y + 192, x : x + 256] = image
     whole, tiled = (
-        found.take(found.labels == 0).boxes
+        take(found, found.labels == 0).boxes
         for found in (trained.detect(wide, 0.55), trained.detect(wide, 0.55, tiles=4))
     )
     people = trained.detect(image, 0.55)
-    people = people.take(people.labels == 0)
+    people = take(people, people.labels == 0)
     shifted = torch.cat([people.boxes + torch.tensor([x, y, x, y]) for x, y in PLACES])
     assert len(whole) < len(tiled) == len(shifted) == 4
     assert float((tiled[:, None] - shifted).abs().amax(-1).amin(0).max()) < 12

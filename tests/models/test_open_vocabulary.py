@@ -109,9 +109,9 @@ def test_boxes_are_those_of_transformers(folder: Path) -> None:
     assert own
     numbers = torch.tensor([PHRASES.index(str(labels[number])) for number in own])
     kept = suppress(wanted["boxes"][own], wanted["scores"][own], numbers, 0.5)
-    torch.testing.assert_close(torch.from_numpy(found[0]), wanted["boxes"][own][kept].double())
-    torch.testing.assert_close(torch.from_numpy(found[1]), wanted["scores"][own][kept].double())
-    assert found[2] == [PHRASES[number] for number in numbers[kept]]
+    torch.testing.assert_close(torch.from_numpy(found.boxes), wanted["boxes"][own][kept].double())
+    torch.testing.assert_close(torch.from_numpy(found.scores), wanted["scores"][own][kept].double())
+    assert found.labels == [PHRASES[number] for number in numbers[kept]]
 
 
 def test_a_detector_of_a_folder(folder: Path) -> None:
@@ -194,7 +194,10 @@ def test_masks_of_sam3_are_those_of_transformers(tmp_path: Path) -> None:
         part.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "sam3"
     model, processor = read_model(tmp_path)
-    boxes, scores, labels, planes = ask_phrases(model, processor, PHRASES, torch.device("cpu"))(IMAGE)
+    detections = ask_phrases(model, processor, PHRASES, torch.device("cpu"))(IMAGE)
+    boxes, scores, labels = detections.boxes, detections.scores, detections.labels
+    planes = detections.masks
+    assert planes is not None
     start = 0
     for phrase in PHRASES:
         inputs = processor(images=IMAGE, text=phrase, return_tensors="pt")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from segue.models.detection.nanodet import Boxes
+from segue.models.detection.detections import Detections, TensorDetections
 from segue.models.segue_prompt import BOX, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts import ImagePrompts, Prompter
 from segue.prompts.answers import MaskPrediction
@@ -20,8 +20,8 @@ from segue.weights import Prepared
 SIZE = (100, 200)
 
 
-def found(*boxes: Box, scores: tuple[float, ...]) -> Boxes:
-    return Boxes(torch.tensor(boxes), torch.tensor(scores), torch.zeros(len(scores), dtype=torch.int64))
+def found(*boxes: Box, scores: tuple[float, ...]) -> TensorDetections:
+    return Detections(torch.tensor(boxes), torch.tensor(scores), torch.zeros(len(scores), dtype=torch.int64))
 
 
 def test_boxes_have_all_clicks_in_them_and_none_beside_the_object() -> None:
@@ -80,11 +80,11 @@ CLICK = [(150.0, 120.0)]
 
 
 @pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> list[Boxes]:
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[TensorDetections]:
     """A detector that finds one object, and what it has found."""
-    made: list[Boxes] = []
+    made: list[TensorDetections] = []
 
-    def detect(*_: object) -> Boxes:
+    def detect(*_: object) -> TensorDetections:
         made.append(found(OBJECT, scores=(0.7,)))
         return made[-1]
 
@@ -96,7 +96,7 @@ def literal(**options: bool) -> Prompter:
     return Prompter(IMAGE, Prepared(Literal(), torch.device("cpu"), torch.float32, ""), **options)
 
 
-def test_a_click_on_a_part_means_the_object_around_it(looks: list[Boxes]) -> None:
+def test_a_click_on_a_part_means_the_object_around_it(looks: list[TensorDetections]) -> None:
     x0, y0, x1, y1 = OBJECT
     whole = np.zeros(IMAGE.shape[:2], bool)
     whole[y0:y1, x0:x1] = True
@@ -116,14 +116,18 @@ MASK = np.pad(np.ones((40, 40), bool), ((100, 100), (130, 150)))
 
 
 @pytest.mark.parametrize("more", [{"mask": MASK}, {"box": (140, 110, 170, 130)}])
-def test_what_says_how_much_is_meant_asks_no_detector(looks: list[Boxes], more: dict[str, Any]) -> None:
+def test_what_says_how_much_is_meant_asks_no_detector(
+    looks: list[TensorDetections], more: dict[str, Any]
+) -> None:
     kept = literal()(points=CLICK, **more)
     np.testing.assert_array_equal(kept.mask, literal(objects=False)(points=CLICK, **more).mask)
     assert kept.mask.any()
     assert not looks
 
 
-def test_a_click_beside_the_object_in_its_box_leaves_the_first_one_alone(looks: list[Boxes]) -> None:
+def test_a_click_beside_the_object_in_its_box_leaves_the_first_one_alone(
+    looks: list[TensorDetections],
+) -> None:
     negative = [(110.0, 70.0)]
     kept = literal()(points=CLICK, negative=negative)
     np.testing.assert_array_equal(kept.mask, literal(objects=False)(points=CLICK, negative=negative).mask)
@@ -172,7 +176,7 @@ def test_a_much_larger_object_is_meant_where_it_is_surer() -> None:
     assert is_part(flat((0, 0, 10, 10), 0.6), flat((0, 0, 90, 90), 0.95), "click")
 
 
-def test_free_weights_use_no_detector_unless_they_are_asked_to(looks: list[Boxes]) -> None:
+def test_free_weights_use_no_detector_unless_they_are_asked_to(looks: list[TensorDetections]) -> None:
     Prompter(IMAGE, "segue-prompt-free", device="cpu")(points=CLICK)
     assert not looks
     Prompter(IMAGE, "segue-prompt-free", device="cpu", objects=True)(points=CLICK)

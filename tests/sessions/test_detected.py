@@ -84,7 +84,7 @@ class Copies(TrackSession):
     def ids(self) -> tuple[int, ...]:
         return tuple(sorted(self.colours))
 
-    def forget(self, ids: Collection[int]) -> None:
+    def remove(self, ids: Collection[int]) -> None:
         self.colours = {i: colour for i, colour in self.colours.items() if i not in ids}
 
     def peek(self, frame: Frame) -> Segmentation:

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from segue.errors import ArgumentError, PromptError
 from segue.models.detection.classes import COCO_ORDER
-from segue.models.detection.mask_rcnn import Detections
-from segue.models.detection.nanodet import Boxes, NanoDetPlus
+from segue.models.detection.detections import Detections, TensorDetections, take
+from segue.models.detection.nanodet import NanoDetPlus
 from segue.models.dino import DINO
 from segue.prompts.answers import ImagePrompts, MaskPrediction
-from segue.prompts.detectors import BoxDetector, DiscoveryDetector, find_boxes
+from segue.prompts.detectors import BoxDetector, DiscoveryDetector, detect_boxes
 from segue.prompts.proposals import Rules
 from segue.registry import DETECTORS
 from segue.sessions.detecting import as_classes, detector
@@ -101,10 +101,10 @@ def test_options_of_lost_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
 class Boxed(nn.Module):
     """Finds a car that is also a truck, another car, and a doubtful dog, in every image."""
 
-    def detect(self, image: npt.NDArray[np.uint8], min_score: float, tiles: int) -> Boxes:
+    def detect(self, image: npt.NDArray[np.uint8], min_score: float, tiles: int) -> TensorDetections:
         places = torch.tensor([[0.0, 2, 10, 12], [0, 2, 10, 11], [12, 2, 22, 12], [30, 2, 40, 12]])
-        found = Boxes(places, torch.tensor([0.9, 0.8, 0.7, 0.4]), torch.tensor([2, 7, 2, 16]))
-        return found.take(found.scores >= min_score)
+        found = Detections(places, torch.tensor([0.9, 0.8, 0.7, 0.4]), torch.tensor([2, 7, 2, 16]))
+        return take(found, found.scores >= min_score)
 
 
 def test_boxes_of_one_object_become_one_object_with_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,9 +125,9 @@ def test_boxes_of_one_object_become_one_object_with_a_mask(monkeypatch: pytest.M
 
 def test_a_box_with_a_doubtful_mask_comes_after_a_weaker_one_with_a_sure_mask() -> None:
     class Two(nn.Module):
-        def detect(self, image: Image, least: float, tiles: int) -> Boxes:
+        def detect(self, image: Image, least: float, tiles: int) -> TensorDetections:
             boxes = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10]])
-            return Boxes(boxes, torch.tensor([0.9, 0.6]), torch.tensor([0, 2]))
+            return Detections(boxes, torch.tensor([0.9, 0.6]), torch.tensor([0, 2]))
 
     class Judge:
         def __init__(self, image: Image) -> None:
@@ -139,7 +139,9 @@ def test_a_box_with_a_doubtful_mask_comes_after_a_weaker_one_with_a_sure_mask() 
             iou = np.array([0.4 if x0 == 0 else 0.9], np.float32)
             return MaskPrediction((20, 40), (x0, y0, x1, y1), iou, np.ones((1, y1 - y0, x1 - x0), np.float32))
 
-    find = partial(find_boxes, Prepared(cast(NanoDetPlus, Two()), torch.device("cpu"), torch.float32, ""), 1)
+    find = partial(
+        detect_boxes, Prepared(cast(NanoDetPlus, Two()), torch.device("cpu"), torch.float32, ""), 1
+    )
     found = BoxDetector(find, COCO_ORDER, Judge, Rules(score=0.5))(IMAGE)
     assert [item.label for item in found.objects] == ["car", "person"]
     np.testing.assert_allclose([item.score for item in found.objects], [0.54, 0.36], atol=1e-6)

@@ -11,6 +11,7 @@ import torch
 
 import segue
 from segue.errors import CheckpointError, PromptError
+from segue.models.detection.detections import Detections
 from segue.models.detection.released import Released
 from segue.prompts.detectors import BoxDetector, Detector
 from segue.prompts.phrases import parse_phrases
@@ -27,7 +28,7 @@ BOXES = np.array([[40, 30, 70, 50], [10, 10, 30, 30]], float)
 def own(
     boxes: Any, scores: list[float], labels: list[str | None], masks: Any = None, **options: Any
 ) -> BoxDetector:
-    found = np.array(boxes, float).reshape(-1, 4), np.array(scores), labels, masks
+    found = Detections(np.array(boxes, float).reshape(-1, 4), np.array(scores), labels, masks)
     return BoxDetector(lambda image, rules: found, options.pop("names", {}), None, Rules(**options))
 
 

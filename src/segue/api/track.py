@@ -21,7 +21,7 @@ from segue.api.results import (
     runtime_object,
 )
 from segue.errors import ArgumentError
-from segue.jobs.values import DetectorConfig, TrackJob, checked
+from segue.jobs.values import DetectorConfig, Licence, TrackJob, checked
 from segue.models.base import TrackNetwork
 from segue.prompt_inputs import MasksLike, PromptArguments, PromptsLike, collect_prompts
 from segue.prompts import MakePrompter
@@ -40,6 +40,7 @@ class TrackArguments(TypedDict, total=False):
 
     model: str | TrackNetwork
     weights: str | Path | None
+    licence: Licence
     mem_every: int | None
     top_k: int | Literal["published"] | None
     include_last: bool | None
@@ -113,6 +114,7 @@ def track(
     text: str | Sequence[str] | None = None,
     model: str | TrackNetwork = "stcn-lite",
     weights: str | Path | None = None,
+    licence: Licence = "any",
     mem_every: int | None = None,
     top_k: int | Literal["published"] | None = "published",
     include_last: bool | None = None,
@@ -163,6 +165,8 @@ def track(
             minimum score; without it, the text is detected every 5 frames.
         model: name for :func:`segue.load`, or a network.
         weights: weight file for a network by name.
+        licence: ``commercial`` replaces networks by the same networks with weights that allow commercial use,
+            such as stcn-lite-free, or raises CheckpointError if there are none.
         mem_every: interval between memory frames; None is the network's value.
         top_k: memory positions that each position reads; None reads all.
         include_last: read the previous frame too; None is the network's value.

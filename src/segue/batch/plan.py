@@ -165,7 +165,7 @@ def read_tasks(sources: Sequence[str]) -> list[Task]:
 
 
 def check_name(name: str, error: type[SegueError] = SegueError) -> None:
-    """See that results may have a name."""
+    """Raise an error unless a name is valid for results."""
     parts = name.split("/")
     other = WINDOWS and PurePath(name).parts != tuple(parts)  # backslashes and drives
     if "\0" in name or other or not {"", ".", ".."}.isdisjoint(parts):
@@ -177,7 +177,7 @@ def check_name(name: str, error: type[SegueError] = SegueError) -> None:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """See that results may have these names, and that none is equal to another or a folder of it."""
+    """Raise an error unless these names are valid for results, and none equals or contains another."""
     counts = Counter(names)
     folders: set[str] = set()
     for name in counts:

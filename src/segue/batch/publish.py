@@ -48,7 +48,7 @@ def belongs_to_batch(folder: Path, batch: str, name: str) -> bool:
 
 
 def check_free(output: str, names: Iterable[str], batch: str) -> None:
-    """See that nobody else has anything where the results of videos are to be on this machine."""
+    """Raise an error if the output folders of videos on this machine hold other files."""
     root, folders = Path(output).resolve(), set[Path]()
     for name in names:
         final = Path(output, name)
@@ -69,7 +69,7 @@ def check_free(output: str, names: Iterable[str], batch: str) -> None:
 
 
 def _check_folder(folder: Path, root: Path) -> None:
-    """See that results in a folder, which need not exist, are inside the output."""
+    """Raise an error unless a folder, which need not exist, is inside the output."""
     if not folder.resolve().is_relative_to(root):
         raise SinkError(f"{folder}: a link leads out of the output; remove it, or choose another output")
     existing = next(path for path in (folder, *folder.parents) if path.exists())

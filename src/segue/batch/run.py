@@ -168,7 +168,7 @@ def _with_current_job(task: Task, by_key: Mapping[tuple[str, tuple[str, ...]], T
 
 
 def _check_addresses(tasks: Sequence[Task]) -> None:
-    """See that no video needs what the ledger does not keep of addresses."""
+    """Raise an error if a video needs credentials of an address, which the ledger does not store."""
     poor = {id(job) for job in jobs_of(tasks) if lacks_secrets(to_json(job))}
     without_secrets = [task.name for task in tasks if id(task.job) in poor or lacks_secrets(task.source)]
     if without_secrets:
@@ -448,7 +448,7 @@ def ledgers_of(output: str) -> list[Path]:
 
 
 def _check_division(how: JobConfig) -> None:
-    """See that a batch is divided as before, or not at all."""
+    """Raise an error unless a batch is divided into the same parts as before."""
     if how.shard is not None and how.address is not None:
         raise SegueError(
             "--shard divides a batch between processes, --address gives it to a cluster: give one"

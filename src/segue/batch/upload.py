@@ -28,7 +28,7 @@ class UploadError(SinkError):
 
 
 def check_store(output: str) -> None:
-    """See that results can be uploaded: bring a small file there, compare it, and remove it again."""
+    """Check that results can be uploaded: write a small file, read it back and remove it."""
     with (
         _uploading(output, "results cannot be written there"),
         TemporaryDirectory(prefix="segue-") as here,

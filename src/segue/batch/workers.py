@@ -290,7 +290,7 @@ def _check_store_cached(output: str) -> None:
 
 
 def _require_listener(address: str) -> None:
-    """See that somebody listens there; Ray itself asks for minutes."""
+    """Raise an error unless a server listens at the address; Ray itself retries for minutes."""
     host, mark, port = address.rpartition("://")[2].rpartition(":")
     if mark and port.isdecimal():
         try:

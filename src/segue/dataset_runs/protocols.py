@@ -259,7 +259,7 @@ def with_job(task: Task, **changes: Any) -> Task:
 
 
 def check_classes(request: Request, model: Model) -> None:
-    """See that class numbers of a network mean the classes of the data set."""
+    """Raise an error unless the class numbers of a network are those of the data set."""
     # Results hold numbers alone. Those of YouTube-VIS 2019 and 2021 are as many, in another order.
     dataset = _open_ytvis(request)
     from segue.weights.loading import load_for  # imports PyTorch

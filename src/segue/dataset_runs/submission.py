@@ -23,7 +23,7 @@ from segue.utils.naming import first_few
 
 
 def check_served(request: Request) -> None:
-    """See that a zip can be made of a request, before any work is spent on it."""
+    """Raise an error unless a zip can be made for a request."""
     if not request.entry.served:
         served = ", ".join(entry.name for entry in DATASETS if entry.served)
         raise DatasetError(f"--submission is for {served}, not for {request.dataset}; leave it out")

@@ -76,7 +76,7 @@ class OutlinedStills:
         return mask
 
     def check(self, i: int) -> None:
-        """See that the outlines of an image can be read."""
+        """Raise an error unless the outlines of an image can be read."""
         self.read_mask(i)
 
 

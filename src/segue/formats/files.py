@@ -150,7 +150,7 @@ class Files(Tree):
 
     @property
     def is_file(self) -> bool:
-        """Whether it is one file, which is no archive."""
+        """Whether it is a single file and not an archive."""
         return self._archive is None and not self.path.is_dir()
 
     def where(self, name: str) -> str:

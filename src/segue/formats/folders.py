@@ -111,7 +111,7 @@ class FolderWriter(Writer):
         shutil.rmtree(self._old, ignore_errors=True)
 
     def _refuse_other_files(self) -> None:
-        """See that nothing would be removed that segue did not write, such as a split made by hand."""
+        """Raise an error if files that segue did not write would be removed, such as a manual split."""
         if not self._folder.exists():
             return
         if not self._is_own(self._folder):

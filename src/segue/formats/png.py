@@ -136,7 +136,7 @@ class MaskFolderSink(Writer):
         self._check_present()
 
     def _check_present(self) -> None:
-        """See that no other program has removed masks since they were written."""
+        """Raise an error if masks have been removed since they were written."""
         present: set[str] = set()
         with suppress(OSError):  # the folder is gone as well
             present = {path.name for path in self._folder.iterdir()}

@@ -27,7 +27,7 @@ READ_FILES = frozenset({"roi", "scene"})
 
 
 def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Collection[Path] = ()) -> None:
-    """See that everything is there that jobs name, and that their options fit; PyTorch is not imported."""
+    """Raise an error unless all files of the jobs exist and their options fit; PyTorch is not imported."""
     for job in jobs:
         if job.model.weights is None or job.model.weights.parent not in coming:
             _check_model(job)
@@ -46,7 +46,7 @@ def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Colle
 
 
 def check_source(source: VideoSource) -> None:
-    """See that what a source names is there."""
+    """Raise SourceError unless the source exists."""
     place = source.place
     if place is None:
         return
@@ -82,7 +82,7 @@ def _check_model(job: VideoJob) -> None:
 
 
 def check_detector(name: str | None, weights: Path | None) -> None:
-    """See that a detector and its weights are there."""
+    """Raise an error unless a detector and its weights exist."""
     entry = None if name is None else DETECTORS.find(name)
     if weights is not None and not exists(weights):
         raise CheckpointError(f"{weights}: no such file")

@@ -20,10 +20,11 @@ from pydantic import (
     model_validator,
 )
 
-from segue.errors import ArgumentError, PromptError
+from segue.errors import ArgumentError, CheckpointError, PromptError
 from segue.events.options import EventOptions
 from segue.options import FilePath, OptionModel, RuntimeObject, Text, by_commas, option
 from segue.prompt_inputs import PROMPT_FORMS
+from segue.registry import MODELS
 from segue.types import (
     AnyPrompt,
     FeatureName,
@@ -34,6 +35,7 @@ from segue.types import (
 )
 from segue.utils.inputs import kind_of, parse_json
 from segue.video.sources.identity import VideoSource as VideoSource
+from segue.weights.default import commercial_model
 
 V = TypeVar("V", bound=OptionModel)
 
@@ -357,8 +359,38 @@ class VideoJob(OptionModel):
     """Digest of the layer algorithms used on a CPU; None before the job has run."""
 
 
+Licence = Literal["any", "commercial"]
+"""Terms that weights must have."""
+
+
+def _commercial(values: Any) -> Any:
+    """Values of a tracking job whose networks allow commercial use, if its ``licence`` says so."""
+    if not isinstance(values, Mapping) or values.get("licence") != "commercial" or "model" not in values:
+        return values
+    given = values["model"]
+    model = given if isinstance(given, Model) else Model.model_validate(given)
+    prompter = values.get("prompter")
+    is_own = prompter is not None and (not isinstance(prompter, str) or prompter not in MODELS)
+    if model.network is not None or model.weights is not None or is_own:
+        raise CheckpointError(
+            "licence: the terms of your own networks and weight files are not known; leave out licence"
+        )
+    if values.get("finding") is not None:
+        raise CheckpointError(
+            "licence: no detector has weights that allow commercial use for boxes and masks; give prompts"
+        )
+    entry = MODELS.find(commercial_model(model.name))
+    kinds = {item["kind"] if isinstance(item, Mapping) else item.kind for item in values.get("prompts", ())}
+    if prompter is None and kinds - entry.prompts - {"remove"}:
+        prompter = None if MODELS.find(entry.prompter).commercial else entry.prompter
+    chosen = {"prompter": None if prompter is None else commercial_model(prompter)}
+    return {**values, "model": model.model_copy(update={"name": entry.name}), **chosen}
+
+
 class TrackJob(VideoJob):
     """Track objects through a video: ``segue track``, :func:`segue.track`."""
+
+    _terms = model_validator(mode="before")(_commercial)
 
     kind: Literal["track"] = "track"
     prompts: tuple[Annotated[AnyPrompt, Field(discriminator="kind")], ...] = ()
@@ -372,6 +404,10 @@ class TrackJob(VideoJob):
     weight file of such a network.
     [default: the model if it accepts boxes and points, otherwise segue-prompt]"""
 
+    licence: Licence = option("any", "Model")
+    """Terms of the weights: any or commercial. Commercial replaces networks by the same networks with weights
+    that allow commercial use, such as stcn-lite-free; without such weights, the job is refused."""
+
     fit: bool = option(False, "Advanced")
     """Resize masks that differ in size from the video."""
 
@@ -384,7 +420,7 @@ class TrackJob(VideoJob):
 
 
 def check_prompts(job: TrackJob) -> None:
-    """See that a job says what to follow: objects are either given or found."""
+    """Raise PromptError unless a job has either prompts or a detector."""
     if job.finding is not None and (job.prompts or job.prompter is not None):
         raise PromptError(
             "--text and --auto find the objects: leave out "

@@ -79,7 +79,7 @@ def detailed_edge(size: tuple[int, int]) -> Edge:
 
 
 def check_matting() -> None:
-    """See that PyMatting is installed, which edges with detail need."""
+    """Raise an error unless PyMatting is installed, which detailed edges need."""
     if missing := missing_packages("matting"):
         raise MissingExtraError(f"soft edges need {missing}")
 

@@ -19,7 +19,7 @@ _IMAGEJ = "CZT"
 
 @dataclass(frozen=True, slots=True)
 class StackAxes:
-    """How the pages of a file lie along channels, slices and times.
+    """Order of the pages of a file along channels, slices and times.
 
     Attributes:
         channels, slices, times: sizes of the axes, 1 where the file names none.

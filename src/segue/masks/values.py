@@ -229,7 +229,7 @@ def of_colours(
 def _check_colours(
     codes: npt.NDArray[np.int32], colours: list[int], where: str, error: type[SegueError]
 ) -> None:
-    """See that colours without a known id stand on black, and are no soft edges."""
+    """Raise an error unless colours without a known id are on black and have no soft edges."""
     if 0 not in colours:
         red, green, blue = codes[0, 0] >> 16, codes[0, 0] >> 8 & 255, codes[0, 0] & 255
         raise error(

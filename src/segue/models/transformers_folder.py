@@ -43,7 +43,7 @@ def loading(library: Any, folder: Path) -> Iterator[None]:
 
 
 def require_keys(folder: Path, report: Mapping[str, Any]) -> None:
-    """See that a model of transformers has found all of its weights in a folder."""
+    """Raise an error if a model of transformers lacks weights in a folder."""
     for what in ("missing_keys", "mismatched_keys"):
         if names := sorted(map(str, report[what])):
             raise CheckpointError(f"{folder}: {len(names)} {what.replace('_', ' ')}: {first_few(names, 10)}")

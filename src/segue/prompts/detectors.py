@@ -18,6 +18,7 @@ from segue.masks import fill_boxes
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import SAME_OBJECT, suppress
 from segue.models.detection.classes import COCO_ORDER
+from segue.models.detection.detections import Detections, TensorDetections, on_cpu, take
 from segue.prompt_inputs import PromptWarning, clip_box
 from segue.prompts.answers import ImagePrompts, MakePrompter
 from segue.prompts.phrases import Phrase, unmatched
@@ -33,15 +34,15 @@ from segue.video.decoding.readers import FrameLike, as_frame
 from segue.weights.prepared import Prepared
 
 if TYPE_CHECKING:
-    from segue.models.detection.mask_rcnn import Detections, MaskRCNN
+    from segue.models.detection.mask_rcnn import MaskRCNN
     from segue.models.detection.nanodet import NanoDetPlus
     from segue.models.detection.pointrend import PointRend
     from segue.models.dino import DINO
 
 POTENTIAL = 100  # patches of lowest degree among which the seed's companions are sought; k of the paper
 
-Finds = tuple[FloatingArray, FloatingArray, Sequence[str | None], npt.NDArray[np.float32] | None]
-"""Boxes (N, 4), scores (N,), labels, and masks (N, H, W) in [0, 1] where there are any."""
+NamedDetections = Detections[FloatingArray, Sequence[str | None]]
+"""Objects with names, or None, as arrays; in any order."""
 
 
 class NetworkDetector:
@@ -69,12 +70,13 @@ class NetworkDetector:
         frame = as_frame(frame)
         detections = self.detections(frame.image)
         labels = [self.names.get(int(label), str(int(label))) for label in detections.labels]
+        assert detections.masks is not None
         return select(
             frame, detections.masks.cpu().numpy(), detections.scores.cpu().numpy(), labels, self.rules
         )
 
     @torch.inference_mode()
-    def detections(self, image: Image) -> Detections:
+    def detections(self, image: Image) -> TensorDetections:
         """Find objects in an image, before any rule is applied.
 
         Args:
@@ -83,7 +85,7 @@ class NetworkDetector:
         Returns:
             Boxes in pixels, scores in [0, 1], class numbers and masks of all that the network finds.
         """
-        detections: Detections = self._network(as_planes(image, self._device)[0])
+        detections: TensorDetections = self._network(as_planes(image, self._device)[0])
         return detections
 
 
@@ -91,9 +93,8 @@ class BoxDetector(ProposingDetector):
     """Boxes of a network, and a prompter that makes masks of them.
 
     Args:
-        find: takes RGB (H, W, 3), uint8, and the rules of the detector; finds below their score, and of other
-            classes, may be left in. It gives boxes (N, 4), x0, y0, x1, y1 in pixels, scores (N,) in [0, 1],
-            labels, and masks (N, H, W) in [0, 1] or None.
+        find: takes RGB (H, W, 3), uint8, and the rules of the detector; detections below their score, and of
+            other classes, may be left in.
         names: the label of each class number.
         prompter: makes the mask of a box, where there are no masks; None takes whole boxes.
         rules: what becomes an object.
@@ -104,7 +105,7 @@ class BoxDetector(ProposingDetector):
 
     def __init__(
         self,
-        find: Callable[[Image, Rules], Finds],
+        find: Callable[[Image, Rules], NamedDetections],
         names: Mapping[int, str],
         prompter: MakePrompter | None,
         rules: Rules | None = None,
@@ -113,7 +114,13 @@ class BoxDetector(ProposingDetector):
         self._find, self._prompter = find, prompter
 
     def propose(self, frame: Frame, min_score: float) -> Proposals:
-        boxes, scores, labels, masks = self._find(frame.image, replace(self.rules, score=min_score))
+        detections = self._find(frame.image, replace(self.rules, score=min_score))
+        boxes, scores, labels, masks = (
+            detections.boxes,
+            detections.scores,
+            detections.labels,
+            detections.masks,
+        )
         height, width = frame.size
         valid = _valid(boxes, scores)
         boxes = np.clip(boxes, 0, (width, height, width, height))
@@ -163,8 +170,8 @@ def _valid(boxes: FloatingArray, scores: FloatingArray) -> npt.NDArray[np.bool_]
     return finite & upright
 
 
-def finds_of(value: object, size: tuple[int, int]) -> Finds:
-    """What a detector of another library found in an image of this height and width.
+def detections_of(value: object, size: tuple[int, int]) -> NamedDetections:
+    """The detections of another library, in an image of this height and width.
 
     ``value``: ``Detections`` of supervision; a dictionary with ``boxes`` or ``masks`` and perhaps ``scores``
     and ``labels``, as torchvision's models give it; boxes alone, (N, 4); or a tuple of these in this order.
@@ -188,7 +195,7 @@ def finds_of(value: object, size: tuple[int, int]) -> Finds:
         raise PromptError(
             f"the detector gave {count} boxes, {len(score_array)} scores and {len(names)} labels"
         )
-    return box_array, score_array, names, planes
+    return Detections(box_array, score_array, names, planes)
 
 
 def _columns(value: Any, size: tuple[int, int]) -> tuple[Any, Any, Any, Any]:
@@ -222,22 +229,21 @@ def _planes(masks: Any, shape: tuple[int, int, int]) -> npt.NDArray[np.float32]:
     return planes
 
 
-def find_boxes(prepared: Prepared[NanoDetPlus], tiles: int, image: Image, rules: Rules) -> Finds:
-    """Objects of NanoDet-Plus, in evaluation mode, for :class:`BoxDetector`.
+def detect_boxes(prepared: Prepared[NanoDetPlus], tiles: int, image: Image, rules: Rules) -> NamedDetections:
+    """Run NanoDet-Plus for :class:`BoxDetector`.
 
     For ``tiles`` see :meth:`segue.models.detection.nanodet.NanoDetPlus.detect`.
     """
     with prepared.inference_guard():
-        detections = prepared.network.detect(image, rules.score, tiles)
-    detections = type(detections)(*(values.cpu() for values in detections))
+        detections = on_cpu(prepared.network.detect(image, rules.score, tiles))
     if rules.classes is not None:
         is_requested = [COCO_ORDER[label] in rules.classes for label in detections.labels.tolist()]
-        detections = detections.take(torch.tensor(is_requested, dtype=torch.bool))
+        detections = take(detections, torch.tensor(is_requested, dtype=torch.bool))
     # An object that two classes claim, as car and truck do, is one object.
-    one = detections.take(
-        suppress(detections.boxes, detections.scores, torch.zeros_like(detections.labels), SAME_OBJECT)
-    )
-    return one.boxes.numpy(), one.scores.numpy(), [COCO_ORDER[i] for i in one.labels.tolist()], None
+    same_class = torch.zeros_like(detections.labels)
+    one = take(detections, suppress(detections.boxes, detections.scores, same_class, SAME_OBJECT))
+    names = [COCO_ORDER[i] for i in one.labels.tolist()]
+    return Detections(one.boxes.numpy(), one.scores.numpy(), names)
 
 
 class PhraseDetector(ProposingDetector):

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 
 from segue.models.detection.boxes import SAME_OBJECT, areas, clip, suppress
+from segue.models.detection.detections import TensorDetections, on_cpu
 from segue.prompts.answers import ImagePrompts, MaskPrediction
 from segue.types import Box, Image
 from segue.weights.prepared import Prepared
 
 if TYPE_CHECKING:
-    from segue.models.detection.nanodet import Boxes, NanoDetPlus
+    from segue.models.detection.nanodet import NanoDetPlus
 
 MIN_SCORE, SURE_SCORE = 0.1, 0.3  # of a box that is looked at, and of one whose object may be the answer
 MIN_CONTAINED = 0.7  # share of the mask of a click that lies in that of an object, so that it is a part of it
@@ -32,7 +33,7 @@ MAX_BOXES = 2
 all of them."""
 
 
-def detected_boxes(detector: Prepared[NanoDetPlus], image: Image) -> Boxes:
+def detected_boxes(detector: Prepared[NanoDetPlus], image: Image) -> TensorDetections:
     """Find the objects of an image.
 
     Args:
@@ -43,12 +44,11 @@ def detected_boxes(detector: Prepared[NanoDetPlus], image: Image) -> Boxes:
         Boxes, scores and classes on the CPU.
     """
     with detector.inference_guard():
-        detections = detector.network.detect(image, MIN_SCORE)
-    return type(detections)(*(values.cpu() for values in detections))
+        return on_cpu(detector.network.detect(image, MIN_SCORE))
 
 
 def boxes_with_clicks(
-    detections: Boxes, prompts: ImagePrompts, size: tuple[int, int]
+    detections: TensorDetections, prompts: ImagePrompts, size: tuple[int, int]
 ) -> list[tuple[float, Box]]:
     """Boxes with all clicks on an object in them and none beside it.
 

@@ -42,7 +42,7 @@ from segue.video.decoding.readers import Colour, FrameLike, as_rgb
 from segue.weights import Prepared, prepare
 
 if TYPE_CHECKING:
-    from segue.models.detection.nanodet import Boxes
+    from segue.models.detection.detections import TensorDetections
 
 SIDE = 192
 """Side of the crops that segue-prompt sees, in pixels. On left-out stills 192 gave better masks than 256,
@@ -220,7 +220,7 @@ class Prompter(ImagePrompter):
         return self._predict_crop(way, replace(way, mask=None).calibration, new=True)
 
     @cached_property
-    def _detected(self) -> Boxes:
+    def _detected(self) -> TensorDetections:
         """The objects of the image."""
         return detected_boxes(prepare("nanodet", device=self._device, fast=self._fast), self.image)
 

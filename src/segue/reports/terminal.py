@@ -41,7 +41,7 @@ class Files(OptionModel):
     """Zip with all results in the format of the evaluation server."""
 
     def check(self, *inputs: Path) -> None:
-        """See that all of them can be written, before any work is spent, and none is part of the inputs."""
+        """Raise an error unless all of them can be written and none is part of the inputs."""
         pages = [*filter(None, (self.json_file, self.report))]
         if len({page.resolve() for page in pages}) < len(pages):
             raise SinkError(f"{pages[0]}: is to hold both scores and report; give each a file of its own")

@@ -24,8 +24,8 @@ from segue.prompts.detectors import (
     Detector,
     DiscoveryDetector,
     PhraseDetector,
-    find_boxes,
-    finds_of,
+    detect_boxes,
+    detections_of,
 )
 from segue.prompts.phrases import Phrase, parse_phrases, unmatched
 from segue.prompts.prompter import Prompter
@@ -71,8 +71,8 @@ def detector(
             ``zero-shot`` is any such model in a folder ``weights``.
             None is ``motion``, and with ``text`` what :func:`choose_for_text` says. A function takes an
             image, RGB (H, W, 3), uint8, and gives ``supervision.Detections``, boxes (N, 4), or boxes with
-            scores, labels and masks, see :func:`segue.prompts.detectors.finds_of`. Boxes without masks get
-            them from segue-prompt.
+            scores, labels and masks, see :func:`segue.prompts.detectors.detections_of`. Boxes without masks
+            get them from segue-prompt.
         text: phrases to look for, such as ``"person, red car"`` or a list; they become the labels.
         weights: weight file or folder, for all but ``motion``; by default the one that comes with segue or
             that `segue weights get` made; for models of transformers the cache of the Hugging Face Hub.
@@ -183,7 +183,7 @@ def _of_function(
     """A detector of a function of an image."""
     allowed = None if classes is None else frozenset(classes)
     return BoxDetector(
-        lambda image, _: finds_of(find(image), image.shape[:2]),
+        lambda image, _: detections_of(find(image), image.shape[:2]),
         {},
         _box_prompter(refine, device, fast),
         Rules(score=score, max_objects=max_objects, classes=allowed),
@@ -218,7 +218,7 @@ def restrict_to_phrases(base: Detector, phrases: Sequence[Phrase]) -> PhraseDete
 
 
 def _check_options(name: str, options: DetectorOptions, supported: Collection[str]) -> None:
-    """See that a detector takes what is asked of it."""
+    """Raise PromptError if a detector does not support an option that is set."""
     for option, what in _OPTIONS.items():
         if getattr(options, option) is not None and option not in supported:
             names = ", ".join(other.name for other in DETECTORS if option in other.supported_options)
@@ -285,7 +285,7 @@ def build_nanodet(options: DetectorOptions) -> Detector:
         raise PromptError(f"tiles is {tiles}; give 1 to {MAX_TILES} a side")
     network: Prepared[Any] = prepare("nanodet", options.weights, device=options.device, fast=options.fast)
     prompter = _box_prompter(options.refine, options.device, options.fast)
-    return BoxDetector(partial(find_boxes, network, tiles), COCO_ORDER, prompter, _rules(options))
+    return BoxDetector(partial(detect_boxes, network, tiles), COCO_ORDER, prompter, _rules(options))
 
 
 def build_open_vocabulary(options: DetectorOptions, released: Released | None = None) -> Detector:

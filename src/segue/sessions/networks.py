@@ -63,6 +63,6 @@ def check_network(task: NetworkTask, model: Any, weights: Any) -> None:
 
 
 def check_path(name: str, value: object) -> None:
-    """See that an argument is a path or None."""
+    """Raise ArgumentError unless an argument is a path or None."""
     if value is not None and not isinstance(value, (str, os.PathLike)):
         raise ArgumentError(f"{name}: {kind_of(value)}; give the path of a file or folder")

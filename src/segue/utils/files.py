@@ -113,7 +113,7 @@ def replacing(final: Path, *, sync_name: bool = True) -> Iterator[Path]:
 
 
 def prepare(path: Path) -> None:
-    """See that a file can be written, before any work is spent on it; no new file is there afterwards.
+    """Raise an error unless a file can be written; no new file remains.
 
     What a killed process has left of the same file is removed.
     """

@@ -129,7 +129,7 @@ def check_number(
     whole: bool = False,
     error: type[SegueError] = ArgumentError,
 ) -> None:
-    """See that an argument is a finite number in a range."""
+    """Raise an error unless an argument is a finite number in a range."""
     kind = "a whole number" if whole else "a number"
     fits = isinstance(value, numbers.Integral if whole else numbers.Real)  # those of NumPy are, too
     if not fits or isinstance(value, bool) or not math.isfinite(value):  # type: ignore[arg-type]

@@ -226,7 +226,7 @@ class _Reader:
             return value
 
     def _check_length(self, longest: int) -> None:
-        """See that the list or object that starts here ends within so many characters."""
+        """Raise an error unless the list or object that starts here ends within this number of characters."""
         if self._text[self._at : self._at + 1] not in ("[", "{"):
             return  # a text or number is not longer in memory
         depth, end = 0, self._at + longest

@@ -17,7 +17,7 @@ WEIGHT_FILE = "model.safetensors"
 
 
 def check_available(task: NetworkTask, name: str, weights: str | os.PathLike[str] | None = None) -> None:
-    """See that :func:`load_for` finds a network and its weight file, without reading the weights."""
+    """Raise an error unless :func:`load_for` would find the network and its weight file; reads no weights."""
     entry = entry_for(task, name)
     if takes_weights(entry, weights) and weights is not None:
         check_file(weight_file(weights), CheckpointError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from segue.errors import CheckpointError
 from segue.registry import DETECTORS, MODELS, DetectorEntry, Entry
 from segue.weights.download import is_available
 
@@ -34,6 +35,30 @@ def default_model(weights: str | Path | None = None, *, detectors: bool = True) 
         return name
     follows = _best((entry, entry) for entry in MODELS if entry.task == "track")
     return f"{finds}+{follows or 'stcn-lite'}"
+
+
+def commercial_model(name: str) -> str:
+    """Choose a network whose weights allow commercial use.
+
+    Args:
+        name: a network.
+
+    Returns:
+        The network itself, or one of the same class with other weights.
+
+    Raises:
+        CheckpointError: there are no such weights of this network; the message names others.
+    """
+    entry = MODELS.find(name)
+    allowed = [other for other in MODELS if other.commercial and other.task == entry.task]
+    twin = next((each.name for each in allowed if repr(each.build) == repr(entry.build)), None)
+    if entry.commercial or twin is not None:
+        return name if entry.commercial else twin or name
+    names = ", ".join(each.name for each in allowed) or "none"
+    raise CheckpointError(
+        f"licence: no weights of {name} are known to allow commercial use ({entry.licence or 'not stated'}); "
+        f"networks with such weights: {names}"
+    )
 
 
 def _best(entries: Iterable[tuple[Entry | DetectorEntry, Entry]]) -> str | None:

@@ -61,7 +61,7 @@ def open_context() -> moderngl.Context:
 
 
 def check_opengl() -> None:
-    """See that scenes can be rendered here, before any work is spent; raises RendererError."""
+    """Raise RendererError unless scenes can be rendered here."""
     open_context().release()
 
 

@@ -198,7 +198,7 @@ def training(
 
 
 def check_start(command: str, start: Path | None) -> None:
-    """See that ``--start shipped`` is for a network whose weights come with segue."""
+    """Raise an error for ``--start shipped`` unless the network's weights come with segue."""
     if start != SHIPPED:
         return
     shipped = [entry for entry in MODELS if entry.bundled and entry.task != "detect"]
@@ -324,7 +324,7 @@ def names_in(text: str) -> list[str]:
 
 
 def refuse_trained(trained: Iterable[str], held_out: Iterable[str]) -> None:
-    """See that no video is both trained on and validated on."""
+    """Raise an error if a video is in both training and validation."""
     both = sorted(set(trained).intersection(held_out))
     if both:
         raise DatasetError(f"{first_few(both)}: both trained on and validated on; --exclude them")

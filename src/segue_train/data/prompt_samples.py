@@ -194,7 +194,7 @@ def counted(previous_mask: Image, target: Image, clicked: BoolArray) -> Image:
 
 
 def piece_at(mask: BoolArray, place: tuple[int, int]) -> BoolArray:
-    """The connected part of a mask that a pixel (x, y) lies in."""
+    """Return the connected component of a mask at a pixel (x, y)."""
     labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)[1]
     label = labels[place[1], place[0]]
     return np.asarray((labels == label) & (label > 0))

@@ -397,7 +397,7 @@ class Store:
                 raise SegueError(f"{path}: damaged or not a project ({error})") from None
 
     def _check_video(self, video: Row) -> None:
-        """See that the project is of this format, and of a video of this size."""
+        """Raise an error unless the project has this format and a video of this size."""
         if self._meta("format") in EARLIER_FORMATS:  # programs that check no version of tables refuse it then
             self._set_meta("format", FORMAT)
         if self._meta("format") != str(FORMAT):

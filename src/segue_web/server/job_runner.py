@@ -102,7 +102,7 @@ class JobRunner:
             self._begins = False
 
     def check_run(self, run: str | None) -> None:
-        """See that no other job than one runs; None is any."""
+        """Raise an error if a job other than the given one is running; None: if any is."""
         if run is not None and self.job is not None and self.job.run != run:
             whose = f" of {self.job.user}" if self.job.user else ""
             raise ConflictError(

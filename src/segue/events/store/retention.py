@@ -38,7 +38,7 @@ _LIMIT = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(h|d|w|MB|GB|TB)")
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What is kept of the images and clips of a camera.
+    """Rules for deleting images and clips of a camera.
 
     Attributes:
         seconds: older ones are deleted; None keeps them.

@@ -23,6 +23,7 @@ from segue.layers.colours import normalise_planes
 from segue.layers.resnet import Bottleneck, ConstantBatchNorm, FrozenBatchNorm, Norm, ResidualTrunk
 from segue.models.base import Shape
 from segue.models.detection.boxes import cell_anchors, clip, decode, grid_anchors, pool_levels, suppress
+from segue.models.detection.detections import Detections, TensorDetections
 
 CLASSES = 91
 """Outputs of Mask R-CNN: background, and COCO's numbers with their gaps."""
@@ -62,19 +63,6 @@ TORCHVISION = Convention(1e-3, 1e-2, background=0, samples=2, aligned=False, cli
 DETECTRON = Convention(0.0, 0.0, background=-1, samples=0, aligned=True, clips_scaled=True)
 
 
-@dataclass(frozen=True)
-class Detections:
-    """Objects of one image, best first."""
-
-    boxes: Tensor  # (N, 4), x0, y0, x1, y1 in pixels
-    scores: Tensor  # (N,), in 0..1
-    labels: Tensor  # (N,), int64, class numbers of the network
-    masks: Tensor  # (N, H, W), probabilities at the size of the image
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-
 class RegionDetector(nn.Module, ABC):
     """Finds boxes as Faster R-CNN does, and masks as a subclass does.
 
@@ -104,7 +92,7 @@ class RegionDetector(nn.Module, ABC):
     def paste(masks: Tensor, boxes: Tensor, size: Shape) -> Tensor:
         """Masks (N, m, m) of boxes (N, 4) laid over an image, (N, H, W)."""
 
-    def forward(self, image: Tensor) -> Detections:
+    def forward(self, image: Tensor) -> TensorDetections:
         """Objects of an image (3, H, W), RGB in [0, 1]."""
         original = (image.shape[1], image.shape[2])
         pixels, size = self.prepare(image)

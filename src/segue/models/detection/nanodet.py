@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from segue.layers.activated import ActivatedConv2d
 from segue.models.detection.boxes import areas, clip, suppress
+from segue.models.detection.detections import Detections, TensorDetections, concatenate, take
 from segue.types import Image
 from segue.utils.devices import to_device
 
@@ -54,18 +55,6 @@ PART_COVERED = 0.8
 """A box of a tile goes when this share of it lies in a better one of its class from another view."""
 
 
-class Boxes(NamedTuple):
-    """Detections of an image, best first."""
-
-    boxes: Tensor  # (N, 4), x0, y0, x1, y1 in pixels of the image
-    scores: Tensor  # (N,), in 0..1
-    labels: Tensor  # (N,), int64, in 0..79, see :data:`segue.models.detection.classes.COCO_ORDER`
-
-    def take(self, index: Tensor) -> Boxes:
-        """Select detections. ``index``: (N,), bool, or (K,), integers."""
-        return Boxes(*(values[index] for values in self))
-
-
 class NanoDetPlus(nn.Module):
     """Detector; takes images as :func:`prepare` makes them, sides in multiples of 32."""
 
@@ -80,7 +69,7 @@ class NanoDetPlus(nn.Module):
         return self.head(self.fpn(self.backbone(images)))
 
     @torch.inference_mode()
-    def detect(self, image: Image, min_score: float = 0.05, tiles: int = 1) -> Boxes:
+    def detect(self, image: Image, min_score: float = 0.05, tiles: int = 1) -> TensorDetections:
         """Find the objects of an image of any size.
 
         Args:
@@ -90,7 +79,8 @@ class NanoDetPlus(nn.Module):
                 are small in a large image; 1 looks at the whole alone.
 
         Returns:
-            Boxes in pixels of the image, best first.
+            Boxes in pixels of the image, scores and class numbers, see
+            :data:`segue.models.detection.classes.COCO_ORDER`; best first.
         """
         height, width = image.shape[:2]
         detections = [self._detect(image, min_score)]
@@ -99,17 +89,17 @@ class NanoDetPlus(nn.Module):
             corner, size = part.boxes.new_tensor([[x0, y0], [x1 - x0, y1 - y0]])
             inside = torch.cat((part.boxes[:, :2], size - part.boxes[:, 2:]), 1) > TILE_RIM * size.repeat(2)
             at_border = inside.new_tensor([x0 == 0, y0 == 0, x1 == width, y1 == height])
-            part = part._replace(boxes=part.boxes + corner.repeat(2))
-            detections.append(part.take((inside | at_border).all(1)))
+            part = replace(part, boxes=part.boxes + corner.repeat(2))
+            detections.append(take(part, (inside | at_border).all(1)))
         if len(detections) == 1:
             return detections[0]
         views = torch.cat([torch.full_like(part.labels, i) for i, part in enumerate(detections)])
-        merged = Boxes(*(torch.cat(values) for values in zip(*detections, strict=True)))
+        merged = concatenate(detections)
         keep = suppress(merged.boxes, merged.scores, merged.labels, NMS_IOU)
-        merged, views = merged.take(keep), views[keep]
-        return merged.take(_not_parts(merged, views).nonzero()[:LIMIT, 0])
+        merged, views = take(merged, keep), views[keep]
+        return take(merged, _not_parts(merged, views).nonzero()[:LIMIT, 0])
 
-    def _detect(self, image: Image, min_score: float) -> Boxes:
+    def _detect(self, image: Image, min_score: float) -> TensorDetections:
         # In the copy for inference the weights are buffers.
         weight = next(itertools.chain(self.parameters(), self.buffers()))
         pixels = to_device(prepare(image), weight.device).to(weight.dtype)
@@ -117,7 +107,7 @@ class NanoDetPlus(nn.Module):
         detections = select(outputs, (pixels.shape[2], pixels.shape[3]), min_score)
         scale = torch.tensor([image.shape[1] / pixels.shape[3], image.shape[0] / pixels.shape[2]])
         scale = to_device(scale.to(detections.boxes.dtype), detections.boxes.device)
-        return detections._replace(boxes=detections.boxes * scale.repeat(2))
+        return replace(detections, boxes=detections.boxes * scale.repeat(2))
 
 
 def network_size(height: int, width: int) -> tuple[int, int]:
@@ -161,14 +151,15 @@ def decode(outputs: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Te
     return clip(torch.cat(boxes, 1), size), torch.cat(logits, 1)
 
 
-def select(outputs: Sequence[Tensor], size: tuple[int, int], min_score: float) -> Boxes:
+def select(outputs: Sequence[Tensor], size: tuple[int, int], min_score: float) -> TensorDetections:
     """The boxes of an image after class-wise suppression; a cell may give several classes."""
     boxes, logits = (each[0] for each in decode([output.float() for output in outputs], size))
     scores = logits.sigmoid()
     cell, label = (scores > min_score).nonzero().unbind(1)
-    detections = Boxes(boxes[cell], scores[cell, label], label)
-    detections = detections.take(areas(detections.boxes) > 0)
-    return detections.take(suppress(*detections, NMS_IOU)[:LIMIT])
+    detections = Detections(boxes[cell], scores[cell, label], label)
+    detections = take(detections, areas(detections.boxes) > 0)
+    keep = suppress(detections.boxes, detections.scores, detections.labels, NMS_IOU)
+    return take(detections, keep[:LIMIT])
 
 
 def tile_grid(height: int, width: int, tiles: int) -> list[tuple[int, int, int, int]]:
@@ -183,7 +174,7 @@ def tile_grid(height: int, width: int, tiles: int) -> list[tuple[int, int, int, 
     return [(x0, y0, x1, y1) for y0, y1 in spans[0] for x0, x1 in spans[1]]
 
 
-def _not_parts(detections: Boxes, views: Tensor) -> Tensor:
+def _not_parts(detections: TensorDetections, views: Tensor) -> Tensor:
     """Boxes that do not lie in a better box of their class from another view, (N,)."""
     low = torch.maximum(detections.boxes[:, None, :2], detections.boxes[None, :, :2])
     high = torch.minimum(detections.boxes[:, None, 2:], detections.boxes[None, :, 2:])

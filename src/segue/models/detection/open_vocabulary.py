@@ -7,21 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from segue.errors import CheckpointError
 from segue.models.detection.boxes import suppress
+from segue.models.detection.detections import Detections
 from segue.models.hub import model_type
 from segue.models.transformers_folder import import_transformers, loading, require_keys
 from segue.types import Image
+from segue.utils.arrays import FloatingArray
 
 SAME_BOX = 0.5
 """IoU above which the weaker of two boxes of one phrase is left out; some of the models give several."""
 
-DetectionArrays = tuple[npt.NDArray[Any], npt.NDArray[Any], list[str], npt.NDArray[Any] | None]
-"""Boxes (N, 4), scores (N,), labels, and masks (N, H, W) where there are any."""
+PhraseDetections = Detections[FloatingArray, Sequence[str | None]]
+"""Objects with phrases as labels, as arrays."""
 
 MIN_SCORE = 0.05
 """Least score of boxes that are asked of the post-processing."""
@@ -61,7 +62,7 @@ def read_model(folder: Path, types: frozenset[str] | None = None) -> tuple[Any, 
 
 def ask_phrases(
     model: Any, processor: Any, phrases: Sequence[str], device: torch.device
-) -> Callable[..., DetectionArrays]:
+) -> Callable[..., PhraseDetections]:
     """A function from an image to what phrases find in it, for :class:`segue.prompts.detectors.BoxDetector`.
 
     Only SAM 3 gives masks.
@@ -70,7 +71,7 @@ def ask_phrases(
     ask = _concepts if model.config.model_type in CONCEPTS else _zero_shot
 
     @torch.inference_mode()
-    def find(image: Image, rules: object = None) -> DetectionArrays:
+    def find(image: Image, rules: object = None) -> PhraseDetections:
         return ask(model, processor, list(phrases), np.ascontiguousarray(image), device)
 
     return find
@@ -78,7 +79,7 @@ def ask_phrases(
 
 def _zero_shot(
     model: Any, processor: Any, phrases: list[str], image: Image, device: torch.device
-) -> DetectionArrays:
+) -> PhraseDetections:
     inputs = processor(images=image, text=[phrases], return_tensors="pt").to(device)
     detections = processor.post_process_grounded_object_detection(
         model(**inputs),
@@ -91,11 +92,10 @@ def _zero_shot(
     labels = torch.tensor([number for number in numbers if number is not None], dtype=torch.int64)
     boxes, scores = detections["boxes"].float().cpu()[keep], detections["scores"].float().cpu()[keep]
     keep_indices = suppress(boxes, scores, labels, SAME_BOX)
-    return (
+    return Detections(
         boxes[keep_indices].double().numpy(),
         scores[keep_indices].double().numpy(),
         [phrases[i] for i in labels[keep_indices]],
-        None,
     )
 
 
@@ -110,7 +110,7 @@ def _phrase(label: str, phrases: Sequence[str]) -> int | None:
 
 def _concepts(
     model: Any, processor: Any, phrases: list[str], image: Image, device: torch.device
-) -> DetectionArrays:
+) -> PhraseDetections:
     inputs = processor(images=image, return_tensors="pt").to(device)
     features = model.get_vision_features(pixel_values=inputs["pixel_values"])
     boxes: list[Tensor] = []
@@ -129,7 +129,7 @@ def _concepts(
         masks.append(instances["masks"].bool().cpu())
         labels += [phrase] * len(instances["scores"])
     planes = torch.cat([part.reshape(-1, *image.shape[:2]) for part in masks])
-    return (
+    return Detections(
         torch.cat(boxes).double().numpy(),
         torch.cat(scores).double().numpy(),
         labels,

@@ -87,7 +87,7 @@ class EncodedImage:
 
 
 class SAM2Tracker(Checkpointable):
-    """Follows objects with :class:`segue.models.sam2.network.SAM2`.
+    """Tracks objects with :class:`segue.models.sam2.network.SAM2`.
 
     See :class:`segue.models.base.Tracker` for what the methods do. A mask or a box says anew where an object
     is, and makes the frame a prompted one. Points alone correct what is found of a known object; as in the

@@ -127,7 +127,7 @@ class Reader:
 
     @property
     def endless(self) -> bool:
-        """Whether it delivers images until it is stopped, as a camera does."""
+        """Whether it has no end, like a camera."""
         return False
 
     def images(self, start: int | float = 0) -> Iterator[SourceImage]:

@@ -38,7 +38,7 @@ def images_of(capture: Capture) -> Iterator[Image]:
 
 
 def check_open(capture: Capture) -> float | None:
-    """See that a capture is open; gives its frames a second, None if it does not know them."""
+    """Raise an error unless a capture is open; return its frame rate, None if unknown."""
     if not capture.isOpened():
         raise SourceError("source: this cv2.VideoCapture is not open; see that its file or camera is there")
     fps = float(capture.get(cv2.CAP_PROP_FPS))

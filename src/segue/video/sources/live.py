@@ -105,7 +105,7 @@ class LiveWarning(UserWarning):
 
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """Patience with what fails now and then: a camera, an address, a receiver of events.
+    """Retry rules for cameras, addresses and receivers of events.
 
     Attributes:
         tries: failures in a row after which it is given up; a frame that arrives starts the count anew. None

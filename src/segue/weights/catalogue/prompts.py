@@ -25,6 +25,7 @@ ENTRIES = (
         signature="prompt.0.conv.weight",
         paper="after Sofiiuk et al., ICIP 2022 (arXiv 2102.06583)",
         licence=FREE,
+        commercial=True,
         bundled="segue-prompt-free.safetensors",
         sha256="0a830f7f9305c052b592a3f0ff58350eed8e37d6fe0518de9232d7bddc0e7b29",
         trained_by="prompt",

@@ -48,6 +48,7 @@ def _sam2(size: SizeName) -> Entry:
         required_key="no_obj_embed_spatial",  # SAM 2.0 has none
         paper="Ravi et al., 2024 (arXiv 2408.00714), SAM 2.1",
         licence="Apache-2.0, https://github.com/facebookresearch/sam2",
+        commercial=True,
         remote=Remote(
             f"https://dl.fbaipublicfiles.com/segment_anything_2/092824/{file}",
             file,
@@ -77,6 +78,7 @@ ENTRIES = (
         signature="key_encoder.stem.weight",
         paper="after Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
         licence=FREE,
+        commercial=True,
         bundled="stcn-lite-free.safetensors",
         sha256="0a43f0c200962660fe0c14188146b8cbbe441a5e47434ded8ddccc614e56f165",
         trained_by="stcn-lite",
@@ -110,6 +112,7 @@ ENTRIES = (
         signature="spatial_perceiver.latents_2d",
         paper="Zhou et al., CVPR 2025 (arXiv 2501.07256)",
         licence="Apache-2.0, https://github.com/facebookresearch/EdgeTAM",
+        commercial=True,
         remote=Remote(
             "https://github.com/facebookresearch/EdgeTAM/raw/"
             "9cc44bfe9e16cc374242917b91283c718410ea87/checkpoints/edgetam.pt",
