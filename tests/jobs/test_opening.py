@@ -18,6 +18,7 @@ from segue.jobs.running import open_job, run_open
 from segue.jobs.values import (
     DetectorConfig,
     ForegroundJob,
+    ForegroundOptions,
     Model,
     Outputs,
     TrackJob,
@@ -193,3 +194,21 @@ def test_a_source_may_change_its_frame_size_in_one_pass(tmp_path: Path) -> None:
     for call in calls:
         with pytest.raises(SourceError, match="frame 4"):
             list(call())
+
+
+@pytest.mark.parametrize(
+    ("model", "detector", "finds"),
+    [("mustan-lite", "nanodet", True), ("mustan-lite", "none", False), ("median", "nanodet", False)],
+)
+def test_the_detector_of_agreement_finds_objects_where_the_background_is_unknown(
+    video: Path, model: str, detector: str, finds: bool
+) -> None:
+    """Without names of events, too; one for another model is not loaded."""
+    options = ForegroundOptions(detector=detector, objects=True, passes=1)
+    job = ForegroundJob(source=VideoSource(place=str(video)), model=Model(name=model), options=options)
+    run = open_foreground(job)
+    assert (run.detect_objects is not None) == finds
+    assert run.detect_objects is None or [*run.detect_objects(FRAMES[0])] == []
+    for frame in run.source:
+        run.step(frame)
+    assert [run.is_blind(index) for index in range(3)] == [True, False, False]
