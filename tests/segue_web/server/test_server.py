@@ -48,7 +48,7 @@ class Failing(AnnotateBackend):
     def _settings(self, values: messages.Settings) -> None:
         self.send({"event": "changed", "revision": 7})
 
-    async def import_file(self, name: str, path: Path) -> dict[str, Any]:
+    async def import_file(self, name: str, path: Path, number: int | None = None) -> dict[str, Any]:
         self.taken.append(path.read_bytes())
         self.uploads.append(path)
         return {"upload": name}
