@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,12 +23,10 @@ from segue.masks.rle import overlapping, rle_box
 from segue.masks.unsure import from_runs, resize_nearest, to_runs, unpack
 from segue.models.base import FramePrompts, one_image
 from segue.sessions.track import TrackSession
+from segue.sessions.videos.provenance import StoredMask, StoredObject
 from segue.state import SessionState
-from segue.types import Frame, IndexMask, ObjectInfo, ObjectMaps, Segmentation, log_odds, visible_in
+from segue.types import Frame, IndexMask, ObjectMaps, Segmentation, log_odds, visible_in
 from segue.utils.arrays import BoolArray, Box, Float32Array, id_type
-
-if TYPE_CHECKING:
-    from segue.sessions.videos.provenance import StoredMask
 
 MAX_AHEAD = 24
 """Corrected frames that a session gets before it starts; those nearest to its way."""
@@ -45,10 +43,6 @@ EVERYWHERE = (-math.inf, -math.inf, math.inf, math.inf)
 
 MAX_MAPS = 8
 """Objects whose maps are computed at once."""
-
-StoredObject = tuple[ObjectInfo, str, str | None, str | None]
-"""An object on a frame with three run lengths: of its mask, of its whole mask where a part is behind others,
-and of the pixels where its session was not sure (:mod:`segue.masks.unsure`), if they are known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 
 from segue.masks import encode_rle
-from segue.sessions.corrections import StoredObject
-from segue.sessions.videos.provenance import MadeFrom, ObjectMasks, Pass, Source, Sources, StoredMask, plan
+from segue.sessions.videos.provenance import (
+    MadeFrom,
+    ObjectMasks,
+    Pass,
+    Source,
+    Sources,
+    StoredMask,
+    StoredObject,
+    plan,
+)
 from segue.types import ObjectInfo
 
 FRAMES = range(10)

@@ -17,7 +17,6 @@ from segue.prompts.motion import MotionPrompter
 from segue.sessions.corrections import (
     ConditioningFrame,
     Layer,
-    StoredObject,
     propagate,
     select_conditioning_frames,
     show_earlier_frames,
@@ -29,6 +28,7 @@ from segue.sessions.videos.provenance import (
     PreviousMasks,
     PromptSnapshot,
     StoredMask,
+    StoredObject,
     decode,
     plan,
 )

@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from segue.masks import Rle, decode_rle
 from segue.masks.rle import check_runs
@@ -23,8 +23,9 @@ from segue.prompts.correction import ClickHistory
 from segue.types import ObjectInfo
 from segue.utils.arrays import BoolArray
 
-if TYPE_CHECKING:  # masks of projects are read without PyTorch
-    from segue.sessions.corrections import StoredObject
+StoredObject = tuple[ObjectInfo, str, str | None, str | None]
+"""An object on a frame with three run lengths: of its mask, of its whole mask where a part is behind others,
+and of the pixels where its session was not sure (:mod:`segue.masks.unsure`), if they are known."""
 
 Revision = int
 """Number of the prompts of an object on a frame. Each change gives a new one, which is never used again."""

@@ -11,9 +11,9 @@ import numpy as np
 
 from segue.errors import CheckpointError, SegueError
 from segue.models.base import FramePrompts
-from segue.sessions.corrections import StoredObject, composite, to_rle
+from segue.sessions.corrections import composite, to_rle
 from segue.sessions.track import TrackSession
-from segue.sessions.videos.provenance import ObjectMasks, Revision, as_json, from_json
+from segue.sessions.videos.provenance import ObjectMasks, Revision, StoredObject, as_json, from_json
 from segue.state import SessionState, blaming_state
 from segue.types import Frame, Prompt, Segmentation
 from segue.video import Source
