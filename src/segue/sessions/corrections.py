@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,12 +23,10 @@ from segue.masks.rle import overlapping, rle_box
 from segue.masks.unsure import from_runs, resize_nearest, to_runs, unpack
 from segue.models.base import FramePrompts, one_image
 from segue.sessions.track import TrackSession
+from segue.sessions.videos.provenance import StoredMask, StoredObject
 from segue.state import SessionState
 from segue.types import Frame, IndexMask, ObjectMaps, Segmentation, log_odds, visible_in
 from segue.utils.arrays import BoolArray, Box, Float32Array, id_type
-
-if TYPE_CHECKING:
-    from segue.sessions.videos.provenance import StoredMask, StoredObject
 
 MAX_AHEAD = 24
 """Corrected frames that a session gets before it starts; those nearest to its way."""

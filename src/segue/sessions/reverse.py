@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from segue.errors import PromptError, SourceDamageError, SourceError
 from segue.models.base import FramePrompts
 from segue.sessions.corrections import composite, to_rle
 from segue.sessions.session import Passes
 from segue.sessions.track import TrackSession
+from segue.sessions.videos.provenance import StoredObject
 from segue.state import Checkpointable, checkpointed
 from segue.types import Frame, Image, Prompt, RemovePrompt, Segmentation
 from segue.video import Source
-
-if TYPE_CHECKING:
-    from segue.sessions.videos.provenance import StoredObject
 
 PromptsByFrame = Mapping[int, "Sequence[Prompt] | FramePrompts"]
 
