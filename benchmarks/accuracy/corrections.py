@@ -24,8 +24,9 @@ which shares its propagation with the page. ``--truth`` gives the true mask inst
 ``--task J`` is the whole task: the worst frame is clicked once and tracked from in both directions by
 :class:`segue.Video`, until all frames have this J or ``--most`` clicks are spent. On the page a click takes
 three keys: M goes to the frame, T and Shift T track. With ``--page`` it is the page that is asked, by the
-requests that its scripts send. Seconds of a person are those of the keystroke-level
-model (Card, Moran, Newell 1980): one for a look and a click 2.65, a key 0.28; the processor's are measured.
+requests that its scripts send. With ``--choose`` the better of two readings of each click is taken: the
+correction, and the whole object anew. Seconds of a person are those of the keystroke-level model (Card,
+Moran, Newell 1980): one for a look and a click 2.65, a key 0.28; the processor's are measured.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -49,6 +51,7 @@ import segue
 from benchmarks.lib.page_editor import PageEditor
 from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.datasets.davis import Sequence as Video
+from segue.errors import PromptError
 from segue.models.base import TrackNetwork
 from segue.prompts import ImagePrompter, ImagePrompts, MakePrompter, correct, find_prompter
 from segue.prompts.correction import readings
@@ -117,6 +120,7 @@ def main() -> int:
     parser.add_argument("--task", type=float, metavar="J", help="correct until all frames have this J")
     parser.add_argument("--most", type=int, default=30, help="most clicks of a task")
     parser.add_argument("--page", action="store_true", help="tasks by the page in place of segue.Video")
+    parser.add_argument("--choose", action="store_true", help="offer the whole object anew for each click")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--list", action="store_true", help="one line an object and frame")
     arguments = parser.parse_args()
@@ -129,9 +133,9 @@ def main() -> int:
         for name, group, kept in videos(folder, wanted, arguments.network, arguments.cache)
     ]
     if arguments.task is not None:
-        begin = by_page if arguments.page else ByVideo
-        if arguments.page and arguments.truth:
-            parser.error("--truth: the page is clicked on")
+        begin = by_page if arguments.page else Choosing if arguments.choose else ByVideo
+        if arguments.page and (arguments.truth or arguments.choose):
+            parser.error("--truth, --choose: the page is clicked on")
         how = (arguments.task, arguments.most, arguments.truth)
         tasks = (
             completed(video, name, group, begin(video, arguments.network), *how)
@@ -430,6 +434,25 @@ class ByVideo:
     def close(self) -> None:
         """See :class:`Editor`."""
         self._video.close()
+
+
+class Choosing(ByVideo):
+    """A video whose editor takes the better of two readings of a click: a correction, or the whole object."""
+
+    def correct(self, case: Case, truth: bool) -> int:
+        """See :class:`Editor`."""
+        frame, number = place_of(case)
+        prompt, state = first_prompt(case, truth), self._video.state()
+        reached = []
+        readings = [prompt, replace(prompt, whole=True)] if isinstance(prompt, PointPrompt) else [prompt]
+        for reading in readings:
+            self._video.restore(state)
+            with suppress(PromptError):  # beside an object, there is no whole object to find
+                result = self._video.add(frame, [reading])
+                reached.append((overlap(result.mask == number, case.truth), reading))
+        self._video.restore(state)
+        self._video.add(frame, [max(reached, key=lambda each: each[0])[1]])
+        return sum(1 for _ in self._video.propagate())
 
 
 class ByPage:
