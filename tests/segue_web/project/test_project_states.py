@@ -250,6 +250,8 @@ class ProjectMachine(RuleBasedStateMachine):
 
         ``click``: after how many frames a person clicks, frame, object, and cells.
         """
+        if self.undone and len(tracking.plan.objects) < 2:
+            return  # steps of the other object stay to be redone, and come before this one
         project = self.project
         before, kinds = self.table(), self.kinds()
         plan, layers = begun(project, tracking)
