@@ -219,7 +219,12 @@ class VideoListBackend(Backend):
             wanted = _NUMBER.validate_python(number)
         is_known = wanted is not None and wanted < 2 * len(self._names)
         number = wanted if is_known and wanted is not None else self._usual
-        await self._ensure_open([number])
+        try:
+            await self._ensure_open([number])
+        except SegueError:  # the list says why
+            if number == self._usual:
+                raise
+            number = self._usual
         answer = await self.backend_of(number).handle(
             messages.PageRequest(id=request.id, op="hello", **fields)
         )

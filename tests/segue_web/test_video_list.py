@@ -113,6 +113,7 @@ def test_what_cannot_be_opened_is_marked_and_left_out(folder: Path, tmp_path: Pa
         assert [i for i, one in enumerate(ask(backend, "videos")["videos"]) if "error" in one] == [0, 2, 3]
         with pytest.raises(SegueError, match="b11"):
             ask(backend, "open", number=3)
+        assert ask(backend, "hello", video=3)["video"]["number"] == 4, "a page at its address has the list"
         write_video(folder / "b11.mp4", numbered(3))
         ask(backend, "open", number=3)
         assert "error" not in ask(backend, "videos")["videos"][3], "it was mended meanwhile"
