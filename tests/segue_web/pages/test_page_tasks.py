@@ -61,9 +61,14 @@ def test_the_list_has_a_state_two_people_and_their_agreement(listed: Desk) -> No
 
 
 def test_a_second_look_is_opened(listed: Desk) -> None:
+    listed.held = {"open"}
     listed.page.locator("#dialog").get_by_role("button", name="Second annotation: 3 frames").click()
-    asked = listed.next_asked("open")
+    asked = listed.next("open")
     assert (asked["number"], asked["second"]) == (0, True)
+    listed.page.evaluate("window.isBefore = true")
+    listed.answer(asked, number=2, skipped=0)
+    listed.page.wait_for_function("!window.isBefore && document.body.dataset.mode === 'annotate'")
+    assert listed.page.url.endswith("#video=2"), "this page alone shows it"
 
 
 def test_a_comment_is_on_the_place_under_the_pointer(one: Desk) -> None:
