@@ -599,11 +599,11 @@ class AnnotateBackend(Backend):
 
     def _settings(self, values: messages.Settings) -> None:
         """Save settings of the page: those of taste for the person in all projects, others in the project."""
-        own = {name: value for name, value in values.items() if name in PERSONAL}
-        if own:
-            choose("settings", actor(), own)
-        if others := {name: value for name, value in values.items() if name not in own}:
-            self.project.note("settings", self.project.noted("settings") | others)
+        personal = {name: value for name, value in values.items() if name in PERSONAL}
+        if personal:
+            choose("settings", actor(), personal)
+        if of_project := {name: value for name, value in values.items() if name not in personal}:
+            self.project.note("settings", self.project.noted("settings") | of_project)
 
     def _keys(self, name: messages.ShortText | None = None, key: messages.ShortText = "") -> dict[str, Any]:
         """What the person has chosen, keys after giving a command or a tool one."""

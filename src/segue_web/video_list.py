@@ -216,9 +216,9 @@ class VideoListBackend(Backend):
             passed_on = messages.PageRequest(id=request.id, op=request.op, **fields)
             return await self.backend_of(number).handle(passed_on)
         with messages.checked():
-            wanted = _NUMBER.validate_python(number)
-        is_known = wanted is not None and wanted < 2 * len(self._names)
-        number = wanted if is_known and wanted is not None else self._usual
+            requested = _NUMBER.validate_python(number)
+        exists = requested is not None and requested < 2 * len(self._names)
+        number = requested if exists and requested is not None else self._usual
         try:
             await self._ensure_open([number])
         except SegueError:  # the list says why

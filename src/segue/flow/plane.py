@@ -50,7 +50,7 @@ MIN_CORRELATION, MIN_SAME, MIN_SAME_ALONE = 0.5, 0.25, 0.6
 """Correlation of a cell with the first view of it, and share of cells that are the same; else the surface is
 lost. More must be the same where the points of the key are not found."""
 
-AROUND = 16
+MARGIN = 16
 """Pixels around the surface on the key in which its points are looked for."""
 
 MAX_MENDED = 8.0
@@ -59,7 +59,7 @@ MAX_MENDED = 8.0
 MIN_SEEN = 0.15
 """Share of the cells of a view that are seen; else the surface is lost."""
 
-PATCH, ALIKE = 9, 0.8
+PATCH, MIN_PATCH_CORRELATION = 9, 0.8
 """Side of the patch around a point, in pixels, and its least correlation with that of the key."""
 
 
@@ -112,15 +112,15 @@ def plane_motion(
         if fitted is None:
             raise FlowError("too few points of the surface can be followed")
         step, is_inlier = fitted
-        found, points = step @ total, places[is_tracked][is_inlier]
-        mended = anchor.mended(grey, found, hidden)
+        refined, points = step @ total, places[is_tracked][is_inlier]
+        mended = anchor.mended(grey, refined, hidden)
         if mended is not None:  # its points are of the surface; others may be of what comes before it
-            found, points = mended
+            refined, points = mended
             start = len(points)
         share = MIN_SAME_ALONE if mended is None else MIN_SAME
-        if not _is_steady(outline, total, found) or not anchor.is_same(grey, found, hidden, share):
+        if not _is_steady(outline, total, refined) or not anchor.is_same(grey, refined, hidden, share):
             raise FlowError("the surface does not look as it did")
-        total = found
+        total = refined
         yield total
         previous, seen = grey, hidden
 
@@ -131,8 +131,8 @@ class _Anchor:
     def __init__(self, grey: np.ndarray, outline: Float64Array, hidden: BoolArray | None) -> None:
         self.outline = outline
         height, width = grey.shape
-        low = np.clip(np.floor(outline.min(axis=0)) - AROUND, 0, (width - 1, height - 1)).astype(int)
-        high = np.clip(np.ceil(outline.max(axis=0)) + AROUND, low + 1, (width, height)).astype(int)
+        low = np.clip(np.floor(outline.min(axis=0)) - MARGIN, 0, (width - 1, height - 1)).astype(int)
+        high = np.clip(np.ceil(outline.max(axis=0)) + MARGIN, low + 1, (width, height)).astype(int)
         self._low, self._size = low, (int(high[0] - low[0]), int(high[1] - low[1]))
         self._grey = np.ascontiguousarray(grey[low[1] : high[1], low[0] : high[0]])
         self._points = _points(grey, outline, hidden)
@@ -156,12 +156,12 @@ class _Anchor:
         warped = cv2.warpPerspective(grey, motion @ shift, self._size, flags=flags)
         low = self._low.astype(np.float32)
         starts = self._points - low
-        places, is_found = _followed(self._grey, warped, starts)
-        is_found &= np.linalg.norm(places - starts, axis=1) < MAX_MENDED
-        is_found &= _alike(self._grey, warped, starts, places)
+        places, is_matched = _followed(self._grey, warped, starts)
+        is_matched &= np.linalg.norm(places - starts, axis=1) < MAX_MENDED
+        is_matched &= _is_similar(self._grey, warped, starts, places)
         images = _projected(places + low, motion)
-        is_found &= ~_inside(hidden, images) & _within(images, grey.shape)
-        origins, ends, images = self._points[is_found], places[is_found] + low, images[is_found]
+        is_matched &= ~_inside(hidden, images) & _within(images, grey.shape)
+        origins, ends, images = self._points[is_matched], places[is_matched] + low, images[is_matched]
         if len(origins) < MIN_POINTS:
             return None
         fitted = _fitted(origins, ends, self.outline, CLOSE_TO_KEY)
@@ -174,20 +174,21 @@ class _Anchor:
         return _is_same(self._view, self._seen(grey, motion, hidden), share)
 
 
-def _alike(one: np.ndarray, other: np.ndarray, starts: np.ndarray, places: np.ndarray) -> np.ndarray:
+def _is_similar(one: np.ndarray, other: np.ndarray, starts: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Which points look as where they were: the correlation of the patches around them."""
     size = (PATCH, PATCH)
-    alike = np.zeros(len(starts), np.bool_)
+    similar = np.zeros(len(starts), np.bool_)
     for i, (start, place) in enumerate(zip(starts, places, strict=True)):
         if not (np.isfinite(place).all() and _within(place[None], other.shape)[0]):
             continue
-        before, after = (
+        patch, moved_patch = (
             cv2.getRectSubPix(image, size, tuple(map(float, at))).astype(np.float32).ravel()
             for image, at in ((one, start), (other, place))
         )
-        spread = before.std() * after.std()
-        alike[i] = spread > 1 and np.mean((before - before.mean()) * (after - after.mean())) > ALIKE * spread
-    return alike
+        spread = patch.std() * moved_patch.std()
+        covariance = np.mean((patch - patch.mean()) * (moved_patch - moved_patch.mean()))
+        similar[i] = spread > 1 and covariance > MIN_PATCH_CORRELATION * spread
+    return similar
 
 
 def _within(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -184,16 +184,16 @@ class Edits:
             [(x, y) for x, y, inside in correction.points if inside is wanted] for wanted in (True, False)
         )
         if len(on) == 1 and not off and correction.box is None and not correction.mends:
-            found = await self._worker.ask("candidates", frame, ImagePrompts(points=on))
-            return correction, found
-        known = self._last_readings
+            candidates = await self._worker.ask("candidates", frame, ImagePrompts(points=on))
+            return correction, candidates
+        cached = self._last_readings
         about = frame, number, correction.points, correction.box, correction.on, correction.off
-        if known is None or known[0] != about:
+        if cached is None or cached[0] != about:
             prompts = ImagePrompts(correction.box, on, off)
             answers = await self._worker.ask("readings", frame, plane, prompts)
             readings = [(mask, score if each is None else each) for mask, each in answers]
-            self._last_readings = known = about, readings
-        return correction, known[1]
+            self._last_readings = cached = about, readings
+        return correction, cached[1]
 
     def _corrected_by(
         self, frame: int, number: int | None, revision: int, points: list[Click], box: Box | None

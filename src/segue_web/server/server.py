@@ -253,10 +253,10 @@ class Outbox:
 
     def show(self, backend: Backend, video: int | None) -> None:
         """Note which video of a list the page shows; None is none."""
-        before, self.video = self.video, video
-        if video != before:
+        previous, self.video = self.video, video
+        if video != previous:
             backend.joined(video)
-            backend.left(before)
+            backend.left(previous)
 
     def put(self, text: str) -> None:
         """Add a message, of any length while nothing else waits."""

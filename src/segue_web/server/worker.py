@@ -179,8 +179,8 @@ class Tools:
         hidden = (self._united(covered.get(index, ())) for index in range(first, last + 1))
         of_key = (self.video.frame(key).image, self._united(covered.get(key, ())))
         try:
-            for found in plane_motion(images, outline, covered=hidden, key=of_key, motion=motion):
-                motions.append(found)  # those before it is lost stay
+            for next_motion in plane_motion(images, outline, covered=hidden, key=of_key, motion=motion):
+                motions.append(next_motion)  # those before it is lost stay
         except FlowError:
             return motions, True
         return motions, False
@@ -257,8 +257,8 @@ class Tools:
 
         The first one has its score already.
         """
-        others = readings(self.prompter(index), mask, prompts)
-        return [(mask, None), *((answer.mask, _iou(answer)) for answer in others)]
+        alternatives = readings(self.prompter(index), mask, prompts)
+        return [(mask, None), *((answer.mask, _iou(answer)) for answer in alternatives)]
 
     def _kept(
         self, index: int, answer: MaskPrediction, *, is_recalled: bool = True
