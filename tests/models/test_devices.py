@@ -106,7 +106,7 @@ def test_trackers_follow_on_a_device(name: str, request: pytest.FixtureRequest) 
         again = other.step(frames[-1])
     expected = [here.step(frames[0], MASKS[0].astype(np.int32))]
     expected += [here.step(frame) for frame in frames[1:-2]]
-    here.forget([1])
+    here.remove([1])
     expected += [here.step(frame) for frame in frames[-2:]]
     np.testing.assert_array_equal(again.mask, found[-1].mask)
     for one, two in zip(found, expected, strict=True):

@@ -188,7 +188,7 @@ def test_frames_that_pass_unseen_count(network: Prepared[SAM2]) -> None:
     assert isinstance(run.tracker, SAM2Tracker)
     assert list(run.tracker.objects[1].tracked) == [1, 3]
     assert found.index == 3
-    run.forget([1])
+    run.remove([1])
     assert not run.requires_update
     assert run.step(frame(4)).ids == ()
 

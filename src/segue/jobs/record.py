@@ -52,6 +52,7 @@ NON_RESULT_FIELDS = {
     "forms",
     "background",
     "explain",
+    "licence",  # the networks that it chose are recorded
     *EventOptions.model_fields,
 }
 """Fields of jobs on which masks that are there do not depend."""

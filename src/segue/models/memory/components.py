@@ -78,11 +78,11 @@ def distant_components(labels: Tensor, candidates: Tensor, near: Tensor, num_lab
     Components have labels (K, h, w), int64, below ``num_labels``, each of one plane; ``candidates`` are the
     positions in components. Traced graphs use it, too.
     """
-    counted = torch.stack([candidates, candidates & near]).flatten(1).double()
+    counted = torch.stack([candidates, candidates & near]).flatten(1).int()
     numbers = labels.flatten()[None].expand(2, -1)
     area, touched = counted.new_zeros(2, num_labels).scatter_add(1, numbers, counted)[:, labels]
     main = (candidates & (touched > 0)).sum((1, 2), keepdim=True)
-    return candidates & (touched == 0) & (area < LARGE * main.double())
+    return candidates & (touched == 0) & (area < LARGE * main)
 
 
 def label_components(candidates: Tensor) -> Tensor:
