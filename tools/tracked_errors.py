@@ -27,7 +27,7 @@ from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 from segue.weights import prepare
 from segue_train.data.clips import ClipSampler, ClipShape
 from segue_train.data.footage import VOID, Footage, gather, object_ids
-from segue_train.data.prompt_samples import MIN_PIXELS, left_out
+from segue_train.data.prompt_samples import MIN_PIXELS, is_held_out
 from segue_train.data.warp import Rng
 
 MAX_OVERLAP = 0.97  # IoU with the truth above which a mask is not worth a correction
@@ -57,7 +57,7 @@ def main() -> None:
     material = gather(arguments.data, exclude=[n for n in arguments.exclude.split(",") if n], report=print)
     rng = np.random.default_rng(arguments.seed)
     if arguments.clips:
-        stills = [still for still in material.stills if left_out(still.name) == arguments.left_out]
+        stills = [still for still in material.stills if is_held_out(still.name) == arguments.left_out]
         runs = clips(rng, ClipSampler(material.videos, stills), arguments.clips, arguments.side)
     else:
         runs = videos(rng, material.videos, arguments.runs)

@@ -59,7 +59,7 @@ from segue.types import Frame, Image, Segmentation
 from segue.utils.arrays import UInt8Array
 from segue_train.data.cut_outs import MARGIN, CutOut, cut_outs_of_stills, place
 from segue_train.data.footage import Footage
-from segue_train.data.prompt_samples import left_out
+from segue_train.data.prompt_samples import is_held_out
 
 FRAME_RATE = 24.0
 
@@ -179,7 +179,7 @@ def stills(data: Path) -> list[TrueClip]:
     names = json.loads((folder / "coco_instance_classes.json").read_text())
     clips = []
     for still in _stills(folder):
-        if not left_out(still.name):
+        if not is_held_out(still.name):
             continue
 
         ids = np.unique(still.read(0)[1])

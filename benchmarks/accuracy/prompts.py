@@ -41,7 +41,7 @@ from segue.prompts.prompter import Prompter
 from segue.types import Image
 from segue.weights import prepare
 from segue_train.data.footage import VOID, gather, object_ids
-from segue_train.data.prompt_samples import click_on, largest_error, left_out
+from segue_train.data.prompt_samples import click_on, is_held_out, largest_error
 
 Mask = npt.NDArray[np.bool_]
 
@@ -167,7 +167,7 @@ def _frame_of(video: Sequence, index: int) -> Case:
 
 def _cases_of(folders: Iterable[str], everything: bool) -> Iterator[Case]:
     for still in gather(folders, report=print).stills:
-        if everything or left_out(still.name):
+        if everything or is_held_out(still.name):
             image, mask = still.read(0)
             for i in object_ids(mask, MIN_PIXELS):
                 truth = np.where(mask == VOID, np.uint8(VOID), (mask == i).astype(np.uint8))
