@@ -177,19 +177,27 @@ def test_an_object_before_a_camera_that_turns_has_its_event_and_keeps_its_id() -
     assert len({event.object for event in events}) == 1
 
 
-def test_who_is_there_as_a_camera_starts_has_an_event() -> None:
-    """A square crosses in the first second, in which the session still learns the scene."""
-    images = [with_squares(wall(), [(40, 4 + 12 * step)]) for step in range(6)] + [wall()] * 12
-    session, blind = ForegroundSession("median", warm_up=5, device="cpu"), set[int]()
-    monitor = EventMonitor(rules=RULES, blind=BlindTracker(squares_of, blind.__contains__))
+def events_of(
+    session: ForegroundSession, monitor: EventMonitor, images: list[Image], blind: set[int], fps: int
+) -> list[Event]:
+    """The events of images; frames on which the session is blind are added to ``blind``."""
     events = list[Event]()
     for index, image in enumerate(images):
-        current = Frame(index, index / 5, image)
+        current = Frame(index, index / fps, image)
         found = session.step(current)
         assert found is not None
         if session.is_blind:
             blind.add(index)
         events += monitor.update(current, found)[1]
+    return events
+
+
+def test_who_is_there_as_a_camera_starts_has_an_event() -> None:
+    """A square crosses in the first second, in which the session still learns the scene."""
+    images = [with_squares(wall(), [(40, 4 + 12 * step)]) for step in range(6)] + [wall()] * 12
+    session, blind = ForegroundSession("median", warm_up=5, device="cpu"), set[int]()
+    monitor = EventMonitor(rules=RULES, blind=BlindTracker(squares_of, blind.__contains__))
+    events = events_of(session, monitor, images, blind, fps=5)
     assert blind == {*range(5)}
     assert [(event.event, event.label) for event in events] == [("enter", "square")]
     assert events[0].frame <= 2
@@ -278,14 +286,7 @@ def test_who_was_before_a_camera_that_turned_away_has_left() -> None:
     session, blind = ForegroundSession("median", device="cpu"), set[int]()
     blind_tracker = BlindTracker(lambda _: [], blind.__contains__)
     monitor = EventMonitor(rules=RULES, memory=SceneMemory(), blind=blind_tracker)
-    events = list[Event]()
-    for index, image in enumerate(images):
-        current = Frame(index, index / 25, image)
-        found = session.step(current)
-        assert found is not None
-        if session.is_blind:
-            blind.add(index)
-        events += monitor.update(current, found)[1]
+    events = events_of(session, monitor, images, blind, fps=25)
     assert any(index > 60 for index in blind)
     assert [event.event for event in events] == ["enter", "leave"]
 

@@ -370,14 +370,20 @@ def _after_a_restart(video: segue.Video) -> segue.Video:
     return other
 
 
-def test_a_click_that_agrees_keeps_the_score(sensitive: Path, tmp_path: Path) -> None:
-    page = ClickedPage(sensitive, tmp_path / "p")
+def with_tracked_square(video: Path, folder: Path) -> tuple[ClickedPage, np.ndarray]:
+    """A page of a video whose first frame has a tracked mask, and the mask."""
+    page = ClickedPage(video, folder)
     square = np.zeros((48, 64), np.bool_)
     square[16:34, 14:30] = True
     with page.backend.project.change("tracking"):
         page.backend.project.put(
             0, {page.backend.project.add_object(): (square, FrameAnnotation("tracked", 0.6))}
         )
+    return page, square
+
+
+def test_a_click_that_agrees_keeps_the_score(sensitive: Path, tmp_path: Path) -> None:
+    page, square = with_tracked_square(sensitive, tmp_path / "p")
 
     np.testing.assert_array_equal(page.click((20, 24, True)), square)
 
@@ -431,13 +437,7 @@ def test_the_masks_that_a_click_may_mean_are_shown_without_being_saved(tmp_path:
 
 
 def test_a_correction_has_the_whole_object_anew_as_other_readings(sensitive: Path, tmp_path: Path) -> None:
-    page = ClickedPage(sensitive, tmp_path / "p")
-    square = np.zeros((48, 64), np.bool_)
-    square[16:34, 14:30] = True
-    with page.backend.project.change("tracking"):
-        page.backend.project.put(
-            0, {page.backend.project.add_object(): (square, FrameAnnotation("tracked", 0.6))}
-        )
+    page, square = with_tracked_square(sensitive, tmp_path / "p")
     corrected = page.click((34, 20, True))
     assert not np.array_equal(corrected, square)
 
