@@ -45,15 +45,18 @@ def export_formats() -> dict[str, Format]:
     return {entry.export_name: entry for entry in ordered}
 
 
+def _import_entries() -> list[Format]:
+    return [entry for entry in FORMATS if isinstance(entry, Format) and entry.read is not None]
+
+
 def import_endings() -> list[str]:
     """The endings of files that can be imported."""
-    formats = (entry for entry in FORMATS if isinstance(entry, Format) and entry.read is not None)
-    return sorted({".zip", *(ending for entry in formats for ending in entry.endings)})
+    return sorted({".zip", *(ending for entry in _import_entries() for ending in entry.endings)})
 
 
 def import_formats() -> list[str]:
     """The titles of formats that can be imported."""
-    return [entry.title for entry in FORMATS if isinstance(entry, Format) and entry.read is not None]
+    return [entry.title for entry in _import_entries()]
 
 
 def find_export(export_format: str) -> Format:

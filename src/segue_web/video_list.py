@@ -41,6 +41,9 @@ IDLE = 5.0
 
 _NUMBER: TypeAdapter[int | None] = TypeAdapter(messages.Index | None)
 
+OF_PAGE = frozenset({"videos", "open", "export_all"})
+"""Requests of the list that depend on the video which the page shows."""
+
 Make = Callable[[Path, Path], AnnotateBackend]
 """Opens a video with its project folder."""
 
@@ -208,17 +211,20 @@ class VideoListBackend(Backend):
         return files.get(name) or next(filter(None, of_videos), None)
 
     async def handle(self, request: messages.PageRequest) -> dict[str, Any]:
-        if request.op in self._requests:
+        if request.op in OF_PAGE:
             return await super().handle(request)
         fields = dict(request.model_extra or {})
         number = fields.pop("video", None)
         if request.op != "hello":
             passed_on = messages.PageRequest(id=request.id, op=request.op, **fields)
+            if request.op in self._requests:
+                return await super().handle(passed_on)
             return await self.backend_of(number).handle(passed_on)
         with messages.checked():
             requested = _NUMBER.validate_python(number)
-        exists = requested is not None and requested < 2 * len(self._names)
-        number = requested if exists and requested is not None else self._usual
+        number = self._usual
+        if requested is not None and requested < 2 * len(self._names):
+            number = requested
         try:
             await self._ensure_open([number])
         except SegueError:  # the list says why
@@ -344,7 +350,6 @@ class VideoListBackend(Backend):
         person: messages.ShortText = "",
         seen: messages.ShortText | None = None,
         role: Role = "person",
-        video: messages.Index | None = None,
     ) -> None:
         """Assign a video to a person, or to a reviewer; an empty name takes that back.
 
@@ -358,21 +363,20 @@ class VideoListBackend(Backend):
         number: messages.Index,
         state: State,
         seen: State | None = None,
-        video: messages.Index | None = None,
     ) -> None:
         """Say how far a video is; ``seen`` is its state as the page shows it."""
         name, about = self._checked(number), self._progress_of(number)
         annotated = bool(about and about.annotated)
         self._tasks.set_state(name, state, annotated, seen, video=self._paths[number])
 
-    def _agreement(self, number: messages.Index, video: messages.Index | None = None) -> dict[str, Any]:
+    def _agreement(self, number: messages.Index) -> dict[str, Any]:
         """How far the two people agree who annotated a video, in the mean and by object."""
         name, places = self._checked(number), (number, number + len(self._names))
         for place, whose in zip(places, ("", " in the second annotation"), strict=True):
             if not (about := self._progress_of(place)) or not about.annotated:
                 raise PromptError(f"{name} has no masks{whose} yet")
-        with closing(Video(self._paths[number])) as film:
-            first, second = (read_project(self._project(place), film) for place in places)
+        with closing(Video(self._paths[number])) as video:
+            first, second = (read_project(self._project(place), video) for place in places)
         rows = agreement(first, second)
         if not rows:
             raise PromptError(f"no frame of {name} is annotated in both projects")

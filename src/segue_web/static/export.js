@@ -81,9 +81,9 @@ export function exportDialog() {
   function choose(/** @type {NonNullable<typeof format>} */ item) {
     format = item;
     name.textContent = item.name;
-    const bits = Math.min(item.bits, state.video.bits ?? 8);
-    const depth = item.opacity === "with colours" ? ` Colours have ${bits} bits, as the video.` : "";
-    about.textContent = `${sentence(item.text)}.${bits < (state.video.bits ?? 8) && depth ? ` Colours have ${bits} of the ${state.video.bits} bits of the video.` : depth}`;
+    const { bits = 8 } = state.video;
+    const depth = item.bits < bits ? `${item.bits} of the ${bits} bits of the video` : `${bits} bits, as the video`;
+    about.textContent = `${sentence(item.text)}.${item.opacity === "with colours" ? ` Colours have ${depth}.` : ""}`;
     whole.label.hidden = !item.known_only;
     soft.label.hidden = item.opacity === "none";
     colourRow.hidden = item.opacity !== "with colours";
