@@ -32,11 +32,17 @@ export function showChanges() {
   );
 }
 
+/** the masks that were counted last, now and before, and what was said of them @type {[string[], string]} */
+let counted = [[], ""];
+
 /** The pixels that trackings added and removed on the frame that is shown, of the objects that are. */
 function pixelsHere() {
   const { replaced = {}, masks = {} } = state.current ?? {};
   const here = state.objects.filter((item) => replaced[item.id] !== undefined && state.isShown(item));
   if (!here.length) return "";
+  // The panel is shown after each change of the page; masks are counted once.
+  const texts = here.flatMap(({ id }) => [masks[id] ?? "", replaced[id]]);
+  if (texts.length === counted[0].length && texts.every((text, i) => text === counted[0][i])) return counted[1];
   const box = (/** @type {string | undefined} */ counts) => maskBox(counts ?? "", state.video.height);
   const size = (/** @type {{inside: Uint8Array}} */ { inside }) => inside.reduce((sum, pixel) => sum + pixel, 0);
   const boxes = here.map(({ id }) => [box(masks[id]), box(replaced[id])]);
@@ -45,7 +51,8 @@ function pixelsHere() {
     boxes.reduce((sum, [now, old]) => sum + size(without(old, now)), 0),
     boxes.reduce((sum, [, old]) => sum + size(old), 0),
   ].map((count) => count.toLocaleString("en"));
-  return `This frame: ${added} pixels added, ${removed} removed, of ${before} before.`;
+  counted = [texts, `This frame: ${added} pixels added, ${removed} removed, of ${before} before.`];
+  return counted[1];
 }
 
 /** How many masks changed, of which objects, and how many of them much. */
