@@ -437,8 +437,9 @@ class State extends Store {
 
   /** Whether an object is shown: it is visible, and selected where only the selection is shown. */
   isShown(/** @type {TrackedObject} */ { id, visible }) {
+    if (!visible || !this.settings.solo) return visible;
     const { chosenIds } = this;
-    return visible && (!this.settings.solo || !chosenIds.length || chosenIds.includes(id));
+    return !chosenIds.length || chosenIds.includes(id);
   }
 
   get chosenObject() {
