@@ -25,8 +25,8 @@ import numpy as np
 import segue
 from segue.entries import Remote
 from segue.errors import SegueError
+from segue.prompt_types import PointPrompt, Prompt
 from segue.registry import MODELS
-from segue.types import PointPrompt, Prompt
 from segue.utils.cache import cache_folder
 from segue.video import open_source
 from segue.weights import load

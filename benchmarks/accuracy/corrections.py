@@ -53,10 +53,11 @@ from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.datasets.davis import Sequence as Video
 from segue.errors import PromptError
 from segue.models.base import TrackNetwork
+from segue.prompt_types import MaskPrompt, PointPrompt, Prompt
 from segue.prompts import ImagePrompter, ImagePrompts, MakePrompter, correct, find_prompter
 from segue.prompts.correction import readings
 from segue.sessions import TrackSession
-from segue.types import Image, IndexMask, MaskPrompt, PointPrompt, Prompt
+from segue.types import Image, IndexMask
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 from segue.weights import Prepared, prepare
 from segue_train.data.footage import VOID

@@ -34,7 +34,8 @@ import torch
 
 import segue
 from segue.datasets.davis import DAVIS_VAL, DavisFolder, Sequence
-from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction
+from segue.prompt_types import ImagePrompts
+from segue.prompts.answers import ImagePrompter, MaskPrediction
 from segue.prompts.motion import MotionPrompter
 from segue.prompts.planes import tight_box
 from segue.prompts.prompter import Prompter

@@ -29,8 +29,9 @@ from segue.models.sam2.memory import RotaryAttention, rotate
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps
 from segue.models.sam2.trunk import Block, WindowAttention
 from segue.models.sam2.values import Encoded, Record
+from segue.prompt_types import PointPrompt
 from segue.sessions import TrackSession
-from segue.types import Frame, PointPrompt
+from segue.types import Frame
 from segue.utils.allocation import prepare_process
 from segue.weights import prepare
 from tests.clips import clip

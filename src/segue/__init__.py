@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from segue.dataset_runs.protocols import run as run
     from segue.formats.conversion import convert as convert
     from segue.formats.reading import read_labels as read_labels
+    from segue.prompt_types import BoxPrompt as BoxPrompt
+    from segue.prompt_types import MaskPrompt as MaskPrompt
+    from segue.prompt_types import PointPrompt as PointPrompt
+    from segue.prompt_types import Prompt as Prompt
+    from segue.prompt_types import RemovePrompt as RemovePrompt
+    from segue.prompt_types import ScribblePrompt as ScribblePrompt
     from segue.prompts import Prompter as Prompter
     from segue.registry import Entry as Entry
     from segue.registry import WeightFile as WeightFile
@@ -28,14 +34,8 @@ if TYPE_CHECKING:
     from segue.sessions import TrackSession as TrackSession
     from segue.sessions.auto import Auto as Auto
     from segue.sessions.detecting import detector as detector
-    from segue.types import BoxPrompt as BoxPrompt
     from segue.types import Frame as Frame
-    from segue.types import MaskPrompt as MaskPrompt
     from segue.types import ObjectInfo as ObjectInfo
-    from segue.types import PointPrompt as PointPrompt
-    from segue.types import Prompt as Prompt
-    from segue.types import RemovePrompt as RemovePrompt
-    from segue.types import ScribblePrompt as ScribblePrompt
     from segue.types import Segmentation as Segmentation
     from segue.video import open_source as open_source
     from segue.weights import from_pretrained as from_pretrained
@@ -51,13 +51,13 @@ _MODULES = {
     "segue.dataset_runs.protocols": "run",
     "segue.formats.conversion": "convert",
     "segue.formats.reading": "read_labels",
+    "segue.prompt_types": "BoxPrompt MaskPrompt PointPrompt Prompt RemovePrompt ScribblePrompt",
     "segue.prompts": "Prompter",
     "segue.registry": "Entry WeightFile register register_model",
     "segue.sessions": "ForegroundSession InstanceSession Session SessionState TrackSession",
     "segue.sessions.auto": "Auto",
     "segue.sessions.detecting": "detector",
-    "segue.types": "BoxPrompt Frame MaskPrompt ObjectInfo PointPrompt Prompt RemovePrompt ScribblePrompt "
-    "Segmentation",
+    "segue.types": "Frame ObjectInfo Segmentation",
     "segue.video": "open_source",
     "segue.weights": "from_pretrained load save_pretrained",
 }

@@ -27,11 +27,12 @@ from segue.masks.files import encode_index_mask
 from segue.metrics.davis import VOID
 from segue.models.detection.mask_rcnn import MaskRCNN
 from segue.models.detection.pointrend import PointRend
+from segue.prompt_types import MaskPrompt
 from segue.prompts.detectors import Detector, NetworkDetector
 from segue.prompts.prompter import Prompter
 from segue.registry import DETECTORS
 from segue.sessions.detecting import detector
-from segue.types import Box, Frame, Image, IndexMask, MaskPrompt, Refinement
+from segue.types import Box, Frame, Image, IndexMask, Refinement
 from segue.utils.arrays import FloatingArray, UInt8Array
 from segue.utils.files import write_complete
 from segue.video.sources.images import write_image

@@ -27,8 +27,9 @@ from segue.errors import ArgumentError, PromptError, SegueError, SourceError
 from segue.masks import write_index_mask
 from segue.masks.rle import encode_rle
 from segue.models.stcn import STCNLite
-from segue.prompt_inputs import PromptWarning
-from segue.types import BoxPrompt, MaskPrompt, Segmentation
+from segue.prompt_inputs.values import PromptWarning
+from segue.prompt_types import BoxPrompt, MaskPrompt
+from segue.types import Segmentation
 from segue.video.sources.images import write_image
 from tests.clips import clip
 from tests.lite import lively_lite

@@ -15,8 +15,9 @@ import torch
 import segue
 from segue.errors import CheckpointError, PromptError
 from segue.models.sam2 import SAM2, SAM2Schedule, Settings, VideoPredictor, VideoResult
+from segue.prompt_types import MaskPrompt
 from segue.state import SessionState
-from segue.types import MaskPrompt, Segmentation
+from segue.types import Segmentation
 from segue.weights import Prepared, prepare
 from tests.clips import clip
 from tests.golden_arrays import load_golden

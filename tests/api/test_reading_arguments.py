@@ -15,8 +15,9 @@ import segue
 from segue.errors import ArgumentError, PromptError, SegueError, SinkError, SourceError
 from segue.jobs.running import RunInterrupted
 from segue.models.stcn import STCNLite
+from segue.prompt_types import RemovePrompt
 from segue.sessions import ForegroundSession, TrackSession
-from segue.types import Frame, RemovePrompt
+from segue.types import Frame
 from tests.cli.running import FRAMES, MASKS
 from tests.lite import lively_lite
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import segue
-from segue.types import Image, PointPrompt, Segmentation
+from segue.prompt_types import PointPrompt
+from segue.types import Image, Segmentation
 
 CALLS: dict[str, Callable[[list[Image]], Iterator[Segmentation]]] = {
     "click": lambda frames: iter(segue.track(frames, PointPrompt(1, [(0, 0)]), device="cpu")),

@@ -17,7 +17,8 @@ from segue.models.cutie import Cutie, CutieSchedule
 from segue.models.sam2 import SAM2
 from segue.models.stcn import STCN, STCNLite
 from segue.models.stm import STM
-from segue.types import BoxPrompt, MaskPrompt, Segmentation
+from segue.prompt_types import BoxPrompt, MaskPrompt
+from segue.types import Segmentation
 from tests.clips import clip
 from tests.lite import lively_lite
 

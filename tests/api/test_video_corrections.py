@@ -11,7 +11,7 @@ from PIL import Image
 
 import segue
 from segue.errors import PromptError
-from segue.types import MaskPrompt, RemovePrompt
+from segue.prompt_types import MaskPrompt, RemovePrompt
 from tests.nearest_mask import NearestMask, cells_of, images, mask_of, whole_masks
 
 COUNT = 9

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import segue
-from segue.types import RemovePrompt, Segmentation
+from segue.prompt_types import RemovePrompt
+from segue.types import Segmentation
 from tests.nearest_mask import RESTLESS, Cells, NearestMask, cells_of, images, mask_of, whole_masks
 
 COUNT = 9
@@ -104,7 +105,8 @@ class VideoMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.prompts)
     @rule()
     def track_all(self) -> None:
-        list(self.video.propagate())
+        given = [result.index for result in self.video.propagate()]
+        assert len({*given}) == len(given)
         self.check_settled()
 
     @precondition(lambda self: self.prompts)
@@ -314,6 +316,28 @@ def test_a_correction_keeps_parts_that_were_behind_an_object_of_another_session(
     video.add(5, masks={1: mask_of({0, 1, 3}, 0), 2: mask_of({0}, 0)})
     list(video.propagate())
     assert cells_of(whole_masks(video[0])[2], 0) - {RESTLESS} == {0}
+
+
+def test_a_correction_carries_to_an_object_that_is_wholly_hidden() -> None:
+    """Both objects have one mask, so that one of them shows no pixel and has no score."""
+    video = segue.Video(IMAGES, model=NETWORK, device="cpu")
+    video.add(0, masks={1: mask_of({0}, 0)})
+    list(video.propagate())
+    for cells in ({0, 1}, {0}):
+        video.add(1, masks={2: mask_of(cells, 0)})
+        list(video.propagate())
+    assert all(cells_of(whole_masks(video[index])[2], 0) == {0} for index in range(COUNT))
+
+
+def test_a_part_gives_each_frame_once() -> None:
+    """A stop in the middle leaves frames of two kinds, which two passes reach."""
+    video = segue.Video(IMAGES, model=NETWORK, device="cpu")
+    video.add(5, masks={1: mask_of({0, 1}, 0)})
+    list(islice(video.propagate(), 5))
+    video.add(5, masks={1: mask_of({0}, 0)})
+    indices = [result.index for result in video.propagate(5, 0)]
+    assert indices[0] == 5
+    assert sorted(indices) == [0, 1, 2, 3, 4, 5]
 
 
 class OverlappingMachine(VideoMachine):

@@ -23,9 +23,10 @@ from segue.jobs.running import RunCancelledError
 from segue.masks import decode_rle, encode_rle
 from segue.models.geometry import aggregate
 from segue.models.stcn import STCNLite
+from segue.prompt_types import MaskPrompt
 from segue.sessions import TrackSession
 from segue.sinks import PngSink
-from segue.types import Frame, MaskPrompt, ObjectInfo, ObjectMaps, Segmentation, log_odds
+from segue.types import Frame, ObjectInfo, ObjectMaps, Segmentation, log_odds
 from tests import nearest_mask
 from tests.cli.running import FRAMES, MASKS, command_in, contents
 from tests.lite import lively_lite

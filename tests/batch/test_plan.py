@@ -16,7 +16,7 @@ from segue.cli import batch
 from segue.cli.batch import with_jobs
 from segue.errors import SegueError, SourceError
 from segue.jobs.values import DetectorConfig, TrackJob
-from segue.types import BoxPrompt, PointPrompt
+from segue.prompt_types import BoxPrompt, PointPrompt
 from segue.video.sources.identity import SourceIdentity
 from tests.needs import needs
 

@@ -19,8 +19,9 @@ from segue.batch.publish import belongs_to_batch, digest_of
 from segue.batch.work import JobConfig, ProgressRecorder, attempt
 from segue.errors import ResumeError, SourceError
 from segue.jobs.values import ForegroundJob, Model, Outputs, TrackJob, VideoJob, VideoSource
+from segue.prompt_types import MaskPrompt
 from segue.sessions import ForegroundSession
-from segue.types import Frame, MaskPrompt, Segmentation
+from segue.types import Frame, Segmentation
 from segue.utils.cancel import CancelToken
 from segue.video.sources.images import write_image
 from tests.batch.conftest import UseRun, results

@@ -15,9 +15,10 @@ import pytest
 from segue.jobs.record import identified, result_settings
 from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.masks import read_index_mask, write_index_mask
+from segue.prompt_types import MaskPrompt
 from segue.sessions import TrackSession
 from segue.sinks import open_sinks
-from segue.types import MaskPrompt, Segmentation
+from segue.types import Segmentation
 from segue.video import open_source
 from tests.cli.conftest import AtFrame
 from tests.cli.running import Command

@@ -12,7 +12,8 @@ from pycocotools import mask as coco_mask
 
 import segue
 from segue.errors import DatasetError, PromptError
-from segue.types import MaskPrompt, ObjectInfo, Segmentation
+from segue.prompt_types import MaskPrompt
+from segue.types import ObjectInfo, Segmentation
 
 SIZE = (6, 8)
 LEFT = np.zeros(SIZE, bool)

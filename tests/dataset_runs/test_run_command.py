@@ -25,8 +25,8 @@ from segue.metrics.data_sets import Request
 from segue.models.detection.classes import COCO_NAMES
 from segue.models.hofam import HOFAM, LEVELS
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
+from segue.prompt_types import MaskPrompt
 from segue.sessions.official import whole_clip
-from segue.types import MaskPrompt
 from segue.weights import loading, write_checkpoint
 from tests.cli.running import FRAMES, MASKS, Command
 from tests.lite import lively_instances

@@ -18,7 +18,7 @@ from tests.needs import needs
 SOURCE = Path(segue.__file__).parent.parent
 PAGES = SOURCE.parent / "docs" / "api"
 
-WHOLE = {"segue.types", "segue.errors"}
+WHOLE = {"segue.types", "segue.prompt_types", "segue.errors"}
 """Modules of which all is shown."""
 
 INSIDE = {

@@ -26,7 +26,7 @@ DISTRIBUTED = {
 """The packages of the distribution, and which of them each may import; commands are found by their names."""
 
 LAYERS = (
-    *("errors", "utils", "options", "masks", "types", "state", "entries", "registry"),
+    *("errors", "utils", "options", "masks", "prompt_types", "types", "state", "entries", "registry"),
     *("video", "formats", "sinks", "prompt_inputs", "layers", "inference", "models", "weights", "flow"),
     *("datasets", "prompts", "sessions", "events", "metrics", "reports", "export", "jobs", "api", "batch"),
     *("dataset_runs", "cli"),

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pytest
 
 from segue.flow.crowd import CROWD, CrowdWarning
+from segue.prompt_types import RemovePrompt
 from segue.sessions import SessionState, TrackSession
-from segue.types import IndexMask, RemovePrompt, Segmentation
+from segue.types import IndexMask, Segmentation
 
 SIDE, COUNT, STEP = 12, 81, 2
 Levels = npt.NDArray[np.uint8]

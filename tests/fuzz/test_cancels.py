@@ -28,7 +28,7 @@ from segue.api.results import Results
 from segue.jobs import RunCancelledError
 from segue.jobs.running import open_job, run_open
 from segue.jobs.values import ForegroundJob, InstancesJob, Model, Outputs, TrackJob, VideoJob, VideoSource
-from segue.types import MaskPrompt
+from segue.prompt_types import MaskPrompt
 from segue.utils.cancel import CancelToken
 from segue.video import Source
 from tests.cli.running import contents

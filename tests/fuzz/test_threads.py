@@ -23,11 +23,12 @@ import torch
 import segue
 from segue.flow import DIS, Farneback
 from segue.models.mustan_lite import MustanLite
+from segue.prompt_types import PointPrompt
 from segue.prompts import ImagePrompts
 from segue.sessions import ForegroundSession, InstanceSession, TrackSession
 from segue.sessions.foreground.segmenters.extra_inputs import computing_flow
 from segue.sessions.motion import MotionDetector
-from segue.types import PointPrompt, Segmentation
+from segue.types import Segmentation
 from tests.clips import clip
 from tests.lite import lively_instances, lively_lite
 from tests.threads import THREADS, in_threads

@@ -15,7 +15,8 @@ from segue.jobs import ahead
 from segue.jobs.opened import Frames
 from segue.jobs.tracking import open_track
 from segue.jobs.values import Model, TrackJob, VideoSource
-from segue.types import Image, MaskPrompt, PointPrompt
+from segue.prompt_types import MaskPrompt, PointPrompt
+from segue.types import Image
 from segue.video import open_source
 from segue.video.sources.images import write_image
 from tests.cli.running import command_in, contents

@@ -15,7 +15,8 @@ from segue.jobs.observer import Observer
 from segue.jobs.running import RunCancelledError, open_job, run_open
 from segue.jobs.values import ForegroundJob, Model, Outputs, TrackJob, VideoJob, VideoSource
 from segue.models.stcn import STCNLite
-from segue.types import Frame, MaskPrompt, Segmentation
+from segue.prompt_types import MaskPrompt
+from segue.types import Frame, Segmentation
 from segue.utils.cancel import Cancelled, CancelToken
 from segue.video import Source, open_source
 from segue.video.decoding.readers import SourceImage

@@ -15,10 +15,11 @@ from segue.jobs.record import read_job
 from segue.jobs.running import RunCancelledError, RunInterrupted, run
 from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.masks import write_index_mask
+from segue.prompt_types import MaskPrompt
 from segue.sessions import TrackSession
 from segue.sessions.corrections import ConditioningFrame, Layer, propagate
 from segue.sinks import OverlayVideoSink
-from segue.types import Frame, MaskPrompt, Segmentation
+from segue.types import Frame, Segmentation
 from segue.utils.cancel import CancelToken
 from segue.weights import write_checkpoint
 from segue_web.video import Video

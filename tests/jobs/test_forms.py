@@ -21,9 +21,10 @@ from segue.jobs.opened import Run
 from segue.jobs.running import RunCancelledError, open_job, run_open
 from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.models.stcn import STCNLite
+from segue.prompt_types import BoxPrompt, MaskPrompt
 from segue.sessions import TrackSession
 from segue.state import FormsWarning, SessionState
-from segue.types import BoxPrompt, Frame, MaskPrompt, Segmentation
+from segue.types import Frame, Segmentation
 from segue.utils.cancel import CancelToken
 from segue.weights import Prepared, prepare, prepared
 from tests.cli.running import FRAMES, MASKS, contents

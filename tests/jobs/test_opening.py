@@ -26,9 +26,10 @@ from segue.jobs.values import (
     check_prompts,
 )
 from segue.masks import read_index_mask
+from segue.prompt_types import BoxPrompt, MaskPrompt, PointPrompt, RemovePrompt
 from segue.registry import DETECTORS
 from segue.sessions.foreground.session import ForegroundWarning
-from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt
+from segue.types import Frame
 from segue.video import open_source
 from segue.video.sources.images import write_image
 from segue.video.sources.span import at_rate

@@ -16,7 +16,7 @@ from segue.cli.running import given_in_file, parse_job
 from segue.errors import ArgumentError, SegueError
 from segue.jobs import ForegroundJob, InstancesJob, TrackJob, VideoJob, from_json, to_json
 from segue.options import PANELS, by_arguments, flags_of, offered
-from segue.prompt_inputs import PromptArguments
+from segue.prompt_inputs.arguments import PromptArguments
 
 JOBS: dict[str, type[VideoJob]] = {"track": TrackJob, "foreground": ForegroundJob, "instances": InstancesJob}
 

@@ -27,7 +27,7 @@ from segue.jobs.values import (
     checked,
 )
 from segue.masks import write_index_mask
-from segue.types import MaskPrompt
+from segue.prompt_types import MaskPrompt
 from segue.video.sources.images import write_image
 from segue_papers import tables_of
 from segue_papers.asked import How

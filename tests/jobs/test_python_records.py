@@ -22,7 +22,7 @@ from segue.jobs.record import runtime_objects
 from segue.jobs.running import RunInterrupted
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.masks import write_index_mask
-from segue.types import BoxPrompt, MaskPrompt, PointPrompt, RemovePrompt
+from segue.prompt_types import BoxPrompt, MaskPrompt, PointPrompt, RemovePrompt
 from segue.video.sources.images import write_image
 from segue.weights import write_checkpoint
 from segue.weights.identity import network_digest

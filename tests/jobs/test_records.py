@@ -14,7 +14,7 @@ import segue
 from segue.errors import PromptError
 from segue.jobs.record import identified, record, write_record
 from segue.jobs.values import ForegroundJob, Model, Outputs, TrackJob, VideoSource
-from segue.types import BoxPrompt
+from segue.prompt_types import BoxPrompt
 from segue.utils.redaction import add_secret
 
 

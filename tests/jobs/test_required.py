@@ -12,8 +12,9 @@ from segue.jobs import run
 from segue.jobs.running import RunCancelledError
 from segue.jobs.values import Model, Outputs, TrackJob, TrackOptions, VideoSource
 from segue.masks import read_index_mask
+from segue.prompt_types import MaskPrompt
 from segue.sessions import TrackSession
-from segue.types import Frame, MaskPrompt, Segmentation
+from segue.types import Frame, Segmentation
 from segue.utils.cancel import CancelToken
 from tests.clips import clip
 

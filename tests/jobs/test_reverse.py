@@ -15,10 +15,11 @@ from segue.jobs.observer import Observer
 from segue.jobs.running import RunCancelledError, run
 from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.models.stcn import STCNLite
-from segue.prompt_inputs import PromptWarning
+from segue.prompt_inputs.values import PromptWarning
+from segue.prompt_types import MaskPrompt, PointPrompt, RemovePrompt
 from segue.registry import PROMPTERS
 from segue.sessions.reverse import first_prompts
-from segue.types import Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
+from segue.types import Frame, Segmentation
 from segue.utils.cancel import CancelToken
 from segue.video import Source
 from tests.cli.running import FRAMES, MASKS, Command, command_in

@@ -26,8 +26,9 @@ from segue.jobs.values import (
     to_json,
 )
 from segue.masks import write_index_mask
+from segue.prompt_types import BoxPrompt, MaskPrompt, PointPrompt, RemovePrompt
 from segue.registry import MODELS
-from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
+from segue.types import Frame, Segmentation
 from tests.cli.running import MASKS
 
 VIDEO = VideoSource(place="dog.mp4", start="1:30", end=250, stride=2)

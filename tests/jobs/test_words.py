@@ -8,8 +8,9 @@ import pytest
 from segue.errors import PromptError
 from segue.jobs.ahead import plan_prompts
 from segue.jobs.values import Model, TrackJob, VideoSource
-from segue.prompt_inputs import typed_prompts
-from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt
+from segue.prompt_inputs.texts import typed_prompts
+from segue.prompt_types import BoxPrompt, MaskPrompt, PointPrompt, RemovePrompt
+from segue.types import Frame
 
 FIRST = Frame(4, 0.4, np.zeros((6, 8, 3), np.uint8))
 SIZE = (12, 16)

@@ -14,7 +14,7 @@ from PIL import Image
 from segue.errors import PromptError, SourceError
 from segue.masks import DAVIS_PALETTE, read_index_mask, read_stored_mask
 from segue.masks.values import VoidWarning
-from segue.prompt_inputs import PromptWarning, as_masks
+from segue.prompt_inputs.values import PromptWarning, as_masks
 
 DISC = cv2.circle(np.zeros((96, 128), np.uint8), (60, 45), 25, 255, -1)
 TWO = cv2.circle(cv2.circle(np.zeros((96, 128), np.uint8), (30, 30), 15, 2, -1), (90, 45), 20, 5, -1)

@@ -29,13 +29,13 @@ from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.models.sam2.images import video_image
 from segue.models.sam2.network import SAM2
 from segue.models.seqformer import SeqFormer, Size
+from segue.prompt_types import BoxPrompt, PointPrompt
 from segue.prompts.detectors import DiscoveryDetector, NetworkDetector, SemanticDetector
 from segue.prompts.prompter import Prompter
 from segue.prompts.proposals import Rules
 from segue.sessions import ForegroundSession, InstanceSession, TrackSession
 from segue.sessions.foreground.segmenters.extra_inputs import FlowNetwork, computing_flow
 from segue.sessions.instances import WindowOptions
-from segue.types import BoxPrompt, PointPrompt
 from segue.utils.devices import to_device
 from tests.clips import clip
 from tests.fill import fill_plainly

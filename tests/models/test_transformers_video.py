@@ -16,8 +16,9 @@ from segue.errors import CheckpointError, SegueError
 from segue.models import transformers_video
 from segue.models.base import Setup
 from segue.models.transformers_video import SCHEDULE, TransformersTracker, TransformersVideo
+from segue.prompt_types import BoxPrompt, MaskPrompt, PointPrompt
 from segue.sessions import TrackSession
-from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, Segmentation
+from segue.types import Frame, Segmentation
 from tests.clips import clip
 from tests.models.test_transformers_clip import FRAMES as CLIP
 from tests.models.test_transformers_clip import OwnLoop

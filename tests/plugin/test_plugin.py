@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 import segue
 from segue.dataset_runs.protocols import protocol_of
 from segue.errors import CheckpointError, DatasetError, SegueError
+from segue.prompt_types import BoxPrompt, MaskPrompt, PointPrompt, RemovePrompt
 from segue.prompts import ImagePrompts, find_prompter
 from segue.registry import (
     COMMANDS,
@@ -35,7 +36,7 @@ from segue.registry import (
     register,
 )
 from segue.sessions import SessionState, TrackSession
-from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
+from segue.types import Frame, Segmentation
 from tests.cli.forked import run_alone, run_forked
 from tests.cli.running import Command, command_in
 from tests.needs import needs

@@ -12,8 +12,9 @@ from PIL.Image import fromarray
 
 from segue.errors import PromptError, SourceError
 from segue.masks import write_index_mask
-from segue.prompt_inputs import as_masks, as_prompts, is_mask_like
-from segue.types import MaskPrompt
+from segue.prompt_inputs.arguments import as_prompts
+from segue.prompt_inputs.values import as_masks, is_mask_like
+from segue.prompt_types import MaskPrompt
 
 INDEX = np.array([[0, 2, 2, 0, 0], [0, 0, 7, 0, 0]], np.uint8)
 TWO = np.stack([INDEX == 2, INDEX == 7])

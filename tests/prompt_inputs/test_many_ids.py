@@ -13,8 +13,10 @@ from PIL import Image
 
 import segue
 from segue.errors import PromptError
-from segue.prompt_inputs import as_prompts, read_masks
-from segue.types import IndexMask, MaskPrompt
+from segue.prompt_inputs.arguments import as_prompts
+from segue.prompt_inputs.mask_files import read_masks
+from segue.prompt_types import MaskPrompt
+from segue.types import IndexMask
 from tests.lite import lively_lite
 
 MASK = np.arange(32768, dtype=np.uint16).reshape(128, 256)

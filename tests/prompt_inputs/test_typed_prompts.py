@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from segue.cli.running import TypedPrompts
 from segue.errors import PromptError
-from segue.prompt_inputs import PROMPT_FORMS, check_pixels, fit_mask, typed_prompts
+from segue.prompt_inputs.checks import check_pixels, fit_mask
+from segue.prompt_inputs.texts import PROMPT_FORMS, typed_prompts
+from segue.prompt_types import PROMPTS, BoxPrompt, PointPrompt
 from segue.prompts import resolve_prompts
-from segue.types import PROMPTS, BoxPrompt, Frame, PointPrompt
+from segue.types import Frame
 
 
 @given(numbers=st.tuples(*[st.integers(-999, 9999)] * 4), id=st.integers(1, 65535))

@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segue.errors import PromptError
-from segue.prompt_inputs import collect_prompts
+from segue.prompt_inputs.arguments import collect_prompts
+from segue.prompt_types import BoxPrompt, MaskPrompt, PointPrompt, Prompt, RemovePrompt
 from segue.prompts import ImagePrompter, ImagePrompts, MaskPrediction, resolve_prompts
-from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, Prompt, RemovePrompt
+from segue.prompts.answers import checked_prompts
+from segue.types import Frame
 
 HEIGHT, WIDTH = 60, 90
 
@@ -182,7 +184,7 @@ def test_clicks_keep_their_order() -> None:
         marks = prompt.to_image(marks)
     expected = [(*at, bool(label)) for at, label in zip(places, [1, 0, 1, 0], strict=True)]
     assert marks.clicks == expected
-    assert marks.checked((8, 8)).clicks == expected
+    assert checked_prompts(marks, (8, 8)).clicks == expected
     [one] = collect_prompts(points=places, labels=[1, 1, 0, 0])
     assert isinstance(one, PointPrompt)
     assert ImagePrompts(points=places[:1], negative=places[1:2]).clicks == expected[:2]

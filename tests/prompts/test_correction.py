@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import segue
 from segue.errors import PromptError
+from segue.prompt_types import MaskPrompt, PointPrompt
 from segue.prompts import (
     ImagePrompter,
     ImagePrompts,
@@ -23,7 +24,7 @@ from segue.prompts import (
     resolve_prompts,
 )
 from segue.prompts.answers import covering
-from segue.types import Frame, MaskPrompt, Point, PointPrompt
+from segue.types import Frame, Point
 from segue.utils.arrays import BoolArray, Float32Array
 
 SIZE = (60, 80)

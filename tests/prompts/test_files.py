@@ -14,9 +14,11 @@ from segue.errors import PromptError, SourceError
 from segue.jobs.ahead import plan_prompts
 from segue.jobs.values import Model, TrackJob, VideoSource
 from segue.masks import write_index_mask
-from segue.prompt_inputs import as_prompts, typed_prompts
+from segue.prompt_inputs.arguments import as_prompts
+from segue.prompt_inputs.texts import typed_prompts
+from segue.prompt_types import MaskPrompt
 from segue.prompts import resolve_prompts
-from segue.types import Frame, MaskPrompt
+from segue.types import Frame
 from segue.video import open_source
 
 SIZE = (12, 20)

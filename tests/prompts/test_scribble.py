@@ -16,9 +16,11 @@ from segue.errors import ArgumentError, PromptError
 from segue.jobs import Model, TrackJob, VideoSource, from_json, to_json
 from segue.masks import read_index_mask
 from segue.masks.measure import iou
-from segue.prompt_inputs import as_prompts, typed_prompts
+from segue.prompt_inputs.arguments import as_prompts
+from segue.prompt_inputs.texts import typed_prompts
+from segue.prompt_types import PointPrompt, ScribblePrompt
 from segue.prompts import ImagePrompter, ImagePrompts, MaskPrediction, resolve_prompts
-from segue.types import Frame, Marks, PointPrompt, ScribblePrompt
+from segue.types import Frame
 from segue.utils.cache import ASSETS
 from tests.cli.running import Command
 
@@ -149,10 +151,10 @@ class Cross(segue.Prompt):
     y: float
     side: float
 
-    def to_image(self, marks: Marks) -> Marks:
+    def to_image(self, prompts: ImagePrompts) -> ImagePrompts:
         x, y, side = self.x, self.y, self.side
         box = (x - side, y - side, x + side, y + side)
-        return replace(marks, box=box, points=[(x, y)], scribble=[[(x - 2, y), (x + 2, y)]])
+        return replace(prompts, box=box, points=[(x, y)], scribble=[[(x - 2, y), (x + 2, y)]])
 
 
 def test_a_prompt_of_a_program_is_the_box_points_and_strokes_that_it_says() -> None:

@@ -19,9 +19,9 @@ import pytest
 import segue
 from segue.errors import PromptError, SegueError
 from segue.masks import Edge, Rle, decode_rle, encode_rle, opacity, write_index_mask
+from segue.prompt_types import PointPrompt
 from segue.prompts import ImagePrompter, ImagePrompts, MaskPrediction
 from segue.prompts.correction import ClickHistory
-from segue.types import PointPrompt
 from segue.video.sources.images import write_image
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import snapshot

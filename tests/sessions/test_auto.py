@@ -15,10 +15,11 @@ import segue
 from segue.errors import ArgumentError, CheckpointError, PromptError, SourceError
 from segue.models.base import MemoryNetwork
 from segue.models.stcn import STCNLite
+from segue.prompt_types import MaskPrompt
 from segue.sessions import SessionState, TrackSession
 from segue.sessions.association import known_as
 from segue.sessions.auto import MAX_OBJECTS, PATIENCE, Auto, AutoSession
-from segue.types import Frame, MaskPrompt, ObjectInfo, Segmentation
+from segue.types import Frame, ObjectInfo, Segmentation
 from tests.clips import clip
 from tests.lite import lively_lite
 from tests.plugin.package.segue_blobs.trackers import ColourMemory

@@ -17,7 +17,8 @@ from segue.models.detection.classes import COCO_ORDER
 from segue.models.detection.detections import Detections, TensorDetections, take
 from segue.models.detection.nanodet import NanoDetPlus
 from segue.models.dino import DINO
-from segue.prompts.answers import ImagePrompts, MaskPrediction
+from segue.prompt_types import ImagePrompts
+from segue.prompts.answers import MaskPrediction
 from segue.prompts.detectors import BoxDetector, DiscoveryDetector, detect_boxes
 from segue.prompts.proposals import Rules
 from segue.registry import DETECTORS

@@ -16,10 +16,11 @@ from segue.errors import SegueError
 from segue.models.base import Schedule
 from segue.models.sam2 import SAM2Schedule
 from segue.models.seqformer import SeqFormer
+from segue.prompt_types import MaskPrompt, PointPrompt, RemovePrompt
 from segue.sessions import ForegroundSession, InstanceSession, TrackSession
 from segue.sessions.auto import AutoSession
 from segue.sessions.detected import DetectionOptions, DetectionSession
-from segue.types import Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
+from segue.types import Frame, Segmentation
 from segue.weights import prepare
 from tests.clips import clip
 from tests.lite import lively_lite

@@ -19,9 +19,10 @@ from segue.masks import encode_rle
 from segue.masks.measure import iou
 from segue.models.edgetam import EdgeTAM
 from segue.models.sam2 import SAM2Schedule
+from segue.prompt_types import MaskPrompt
 from segue.prompts import resolve_prompts
 from segue.sessions import TrackSession
-from segue.types import Frame, MaskPrompt, ObjectInfo, Segmentation
+from segue.types import Frame, ObjectInfo, Segmentation
 from segue.utils.arrays import BoolArray
 from tests.cli.running import command_in
 from tests.clips import clip

@@ -11,9 +11,10 @@ import torch
 from segue.layers.attention import affinity
 from segue.models.memory import MemoryTable
 from segue.models.memory.similarity import key_rows, query_rows
+from segue.prompt_types import MaskPrompt, PointPrompt, Prompt
 from segue.prompts import ImagePrompter, ImagePrompts, MaskPrediction, resolve_prompts
 from segue.sessions import TrackSession
-from segue.types import Frame, MaskPrompt, PointPrompt, Prompt
+from segue.types import Frame
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
 MASK = np.zeros(IMAGE.shape[:2], bool)

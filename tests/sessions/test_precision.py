@@ -10,8 +10,9 @@ import pytest
 import torch
 
 import segue
+from segue.prompt_types import PointPrompt
 from segue.sessions.instances import WindowOptions
-from segue.types import Image, IndexMask, PointPrompt
+from segue.types import Image, IndexMask
 from tests.clips import clip
 
 FRAMES, MASKS = clip(11, 4, 64, 96, 2)

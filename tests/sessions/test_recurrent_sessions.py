@@ -16,8 +16,9 @@ from segue.models.base import Schedule
 from segue.models.cutie import Cutie, CutieSchedule
 from segue.models.memory import LongTermSchedule
 from segue.models.xmem import XMem, XMemSchedule
+from segue.prompt_types import MaskPrompt, Prompt, RemovePrompt
 from segue.sessions import SessionState, TrackSession
-from segue.types import Frame, MaskPrompt, Prompt, RemovePrompt, Segmentation
+from segue.types import Frame, Segmentation
 from segue.weights import prepare
 from tests.clips import clip
 from tests.fill import built

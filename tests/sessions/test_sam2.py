@@ -14,8 +14,9 @@ from segue.errors import CheckpointError, PromptError, SegueError
 from segue.jobs.tracking import make_schedule
 from segue.jobs.values import TrackOptions
 from segue.models.sam2 import SAM2, SAM2Schedule, SAM2Tracker, Settings, VideoPredictor
+from segue.prompt_types import BoxPrompt, MaskPrompt, PointPrompt, RemovePrompt
 from segue.sessions import SessionState, TrackSession
-from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
+from segue.types import Frame, Segmentation
 from segue.weights import Prepared, prepare
 from tests.clips import clip
 
@@ -23,7 +24,7 @@ SIDE = 64
 FRAMES, MASKS = clip(7, 19, 48, 72, 2)
 CLICK = PointPrompt(1, ((26.0, 34.0),))
 
-Prompts = dict[int, list[segue.types.Prompt]]
+Prompts = dict[int, list[segue.Prompt]]
 
 
 def session(

@@ -26,23 +26,12 @@ from segue.inference.running import choose_device, has_bfloat16
 from segue.models.base import MemoryNetwork, Schedule
 from segue.models.memory import tracker
 from segue.models.stcn import STCNLite
+from segue.prompt_types import MAX_OBJECTS, BoxPrompt, MaskPrompt, PointPrompt, Prompt, RemovePrompt
 from segue.prompts import ImagePrompts as Asked
 from segue.prompts import MaskPrediction, Prompter
 from segue.prompts.answers import ImagePrompter
 from segue.sessions import SessionState, TrackSession
-from segue.types import (
-    MAX_OBJECTS,
-    BoxPrompt,
-    Frame,
-    Image,
-    IndexMask,
-    MaskPrompt,
-    ObjectInfo,
-    PointPrompt,
-    Prompt,
-    RemovePrompt,
-    Segmentation,
-)
+from segue.types import Frame, Image, IndexMask, ObjectInfo, Segmentation
 from segue.weights import Prepared, prepare
 from tests.clips import clip
 from tests.lite import lively_lite

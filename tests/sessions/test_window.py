@@ -16,9 +16,10 @@ from segue.models.lite_tracker import LiteTracker
 from segue.models.memory import FramePlan, MemoryTracker
 from segue.models.memory.window import Window
 from segue.models.stcn import STCNLite
+from segue.prompt_types import BoxPrompt
 from segue.sessions import SessionState, TrackSession, corrections
 from segue.sessions.corrections import ConditioningFrame, Layer, propagate
-from segue.types import BoxPrompt, Image, Segmentation
+from segue.types import Image, Segmentation
 from segue.utils.arrays import UInt8Array
 from segue.utils.cache import ASSETS
 from segue.weights import load

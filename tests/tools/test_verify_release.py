@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import segue
+from segue.prompt_types import MaskPrompt
 from segue.registry import MODELS
-from segue.types import MaskPrompt
 from segue.weights.download import Remote
 from tests.clips import clip
 from tests.lite import lively_lite

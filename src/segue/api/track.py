@@ -23,12 +23,13 @@ from segue.api.results import (
 from segue.errors import ArgumentError
 from segue.jobs.values import DetectorConfig, Licence, TrackJob, checked
 from segue.models.base import TrackNetwork
-from segue.prompt_inputs import MasksLike, PromptArguments, PromptsLike, collect_prompts
+from segue.prompt_inputs.arguments import MasksLike, PromptArguments, PromptsLike, collect_prompts
+from segue.prompt_types import Prompt
 from segue.prompts import MakePrompter
 from segue.sessions import TrackSession
 from segue.sessions.auto import Auto
 from segue.sessions.detected import DetectionSession
-from segue.types import BoxesLike, BoxLike, LabelsLike, MemoryPolicy, PointsLike, Prompt
+from segue.types import BoxesLike, BoxLike, LabelsLike, MemoryPolicy, PointsLike
 from segue.utils.arrays import in_rgb
 from segue.utils.keywords import suggests_names
 from segue.video import Source

@@ -18,7 +18,9 @@ from segue.api.slides import MAX_SLIDES, WIDTH, Slides
 from segue.api.tables import ResultTables
 from segue.errors import PromptError, SegueError, SourceError
 from segue.models.base import Schedule, TrackNetwork
-from segue.prompt_inputs import PromptArguments, PromptsLike, check_frame, check_id, collect_prompts
+from segue.prompt_inputs.arguments import PromptArguments, PromptsLike, collect_prompts
+from segue.prompt_inputs.checks import check_frame
+from segue.prompt_types import Prompt
 from segue.prompts import MakePrompter, find_prompter
 from segue.sessions.association import new_objects
 from segue.sessions.detecting import detector
@@ -27,11 +29,8 @@ from segue.sessions.session import one_thread_at_a_time
 from segue.sessions.track import TrackSession
 from segue.sessions.videos import open_video_session
 from segue.state import SessionState
-from segue.types import (
-    Prompt,
-    Segmentation,
-)
-from segue.utils.arrays import in_rgb
+from segue.types import Segmentation
+from segue.utils.arrays import check_id, in_rgb
 from segue.utils.inputs import kind_of
 from segue.utils.keywords import suggests_names
 from segue.video import Source
@@ -257,10 +256,10 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         """Track the objects through the video, from the frames that have prompts.
 
         Without ``start`` and ``stop``, each object is tracked from its first prompt to the end of the video,
-        and then backwards to its beginning. The result of the prompted frame comes first. An object that was
-        corrected after it was tracked is tracked from each corrected frame to the next prompted frames in
-        both directions. Masks whose prompts have not changed stay as they are and take no time. With
-        ``start`` and ``stop``, only frames between them change. Prompted frames on the way, and the 24
+        and then backwards to its beginning. Each frame comes once, as soon as its masks are final. An object
+        that was corrected after it was tracked is tracked from each corrected frame to the next prompted
+        frames in both directions. Masks whose prompts have not changed stay as they are and take no time.
+        With ``start`` and ``stop``, only frames between them change. Prompted frames on the way, and the 24
         nearest other prompted frames, are memory before the first frame is tracked.
 
         On frames that were tracked before, the corrected region moves along the optical flow. Masks change
@@ -277,7 +276,8 @@ class Video(ResultTables, AbstractContextManager["Video"]):
             stop: index of the last frame, before ``start`` to track backwards; None is that of the video.
 
         Returns:
-            An iterator; each step tracks a frame and yields its result with all objects.
+            An iterator over results with all objects. A frame that objects reach in several passes comes with
+            the last of them.
 
         Raises:
             PromptError: there is no prompt, or none on ``start``.

@@ -26,7 +26,7 @@ from segue.batch.places import (
 )
 from segue.errors import SegueError, SourceError
 from segue.jobs.values import VideoJob
-from segue.prompt_inputs import split_mask
+from segue.prompt_inputs.texts import split_mask
 from segue.utils.inputs import matching_paths, text_of, user_path
 from segue.utils.naming import first_few, is_hidden, natural_key
 from segue.utils.notices import notice

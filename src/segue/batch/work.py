@@ -28,7 +28,8 @@ from segue.jobs.observer import Observer
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob
 from segue.masks import overlay
 from segue.options import FilePath, OptionModel, option
-from segue.types import Frame, MaskPrompt, Segmentation
+from segue.prompt_types import MaskPrompt
+from segue.types import Frame, Segmentation
 from segue.utils.allocation import permanent_imports, prepare_process
 from segue.utils.cancel import CancelToken
 from segue.utils.files import remove_partial

@@ -33,10 +33,11 @@ from segue.jobs.values import (
     checked,
 )
 from segue.options import OptionModel, option
-from segue.prompt_inputs import PROMPT_FORMS, typed_prompts
+from segue.prompt_inputs.texts import PROMPT_FORMS, typed_prompts
+from segue.prompt_types import MaskPrompt
 from segue.registry import DETECTORS, FORMATS, MODELS
 from segue.reports.terminal import bars, interruptible
-from segue.types import Frame, MaskPrompt, Segmentation
+from segue.types import Frame, Segmentation
 from segue.utils.allocation import permanent_imports
 from segue.utils.cache import ASSETS
 from segue.utils.inputs import printable

@@ -45,8 +45,8 @@ from segue.metrics.data_sets import (
 )
 from segue.metrics.davis import VOID
 from segue.metrics.evaluation import Evaluation, Progress
+from segue.prompt_types import MaskPrompt
 from segue.registry import DATASETS
-from segue.types import MaskPrompt
 from segue.utils.files import write_complete
 from segue.utils.inputs import kind_of, user_path
 from segue.utils.keywords import suggests_names

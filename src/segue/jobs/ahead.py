@@ -15,9 +15,12 @@ from segue.jobs.opened import first_frame, open_video
 from segue.jobs.places import OutputPlaces, with_defaults
 from segue.jobs.values import TrackJob, VideoJob, check_prompts
 from segue.masks import resize_mask
-from segue.prompt_inputs import PromptWarning, check_pixels, errors_name, fit_mask, read_masks
+from segue.prompt_inputs.checks import check_pixels, errors_name, fit_mask
+from segue.prompt_inputs.mask_files import read_masks
+from segue.prompt_inputs.values import PromptWarning
+from segue.prompt_types import AnyPrompt, MaskPrompt, Prompt
 from segue.sinks.outputs import free_paths
-from segue.types import AnyPrompt, Frame, MaskPrompt, Prompt
+from segue.types import Frame
 from segue.utils.inputs import exists
 from segue.utils.notices import warn_caller
 from segue.video import Source

@@ -11,8 +11,8 @@ from segue.events.rules import UNKNOWN, with_groups
 from segue.events.targets import check_targets
 from segue.jobs.record import named_files
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, VideoSource
+from segue.prompt_types import MaskPrompt
 from segue.registry import DETECTORS, FORMATS, MODELS, PROMPTERS, NetworkTask
-from segue.types import MaskPrompt
 from segue.utils.inputs import check_file, exists, missing_message
 from segue.video.sources.addresses import check_place, is_url
 from segue.video.sources.images import is_source

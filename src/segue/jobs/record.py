@@ -25,9 +25,9 @@ from segue.jobs.values import (
     from_json,
 )
 from segue.options import FilePath, OptionModel, RuntimeObject, Text
-from segue.prompt_inputs import split_mask
+from segue.prompt_inputs.texts import split_mask
+from segue.prompt_types import MaskPrompt
 from segue.registry import MODELS
-from segue.types import MaskPrompt
 from segue.utils.arrays import as_array
 from segue.utils.files import locked, write_complete
 from segue.utils.inputs import check_file, exists, sha256, user_path

@@ -21,6 +21,7 @@ from segue.jobs.values import (
 from segue.models.base import FramePrompts, Schedule, TrackNetwork
 from segue.models.detection.released import licence_of
 from segue.options import RuntimeObject, unwrap
+from segue.prompt_types import Prompt
 from segue.prompts import MakePrompter, MotionPrompter, find_prompter
 from segue.prompts.catalogue import DEFAULT
 from segue.prompts.phrases import parse_phrases
@@ -32,7 +33,7 @@ from segue.sessions.detecting import choose_for_text, detector, restrict_to_phra
 from segue.sessions.networks import track_network
 from segue.sessions.reverse import ReversePass
 from segue.sessions.review import AbsenceList, ReviewList
-from segue.types import ATTENTION_BELOW, Frame, Image, Prompt, Segmentation
+from segue.types import ATTENTION_BELOW, Frame, Image, Segmentation
 from segue.utils.naming import first_few
 from segue.video import Source
 

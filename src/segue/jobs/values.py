@@ -23,16 +23,10 @@ from pydantic import (
 from segue.errors import ArgumentError, CheckpointError, PromptError
 from segue.events.options import EventOptions
 from segue.options import FilePath, OptionModel, RuntimeObject, Text, by_commas, option
-from segue.prompt_inputs import PROMPT_FORMS
+from segue.prompt_inputs.texts import PROMPT_FORMS
+from segue.prompt_types import AnyPrompt
 from segue.registry import MODELS
-from segue.types import (
-    AnyPrompt,
-    FeatureName,
-    FlowName,
-    FollowCamera,
-    MemoryPolicy,
-    Refinement,
-)
+from segue.types import FeatureName, FlowName, FollowCamera, MemoryPolicy, Refinement
 from segue.utils.inputs import kind_of, parse_json
 from segue.video.sources.identity import VideoSource as VideoSource
 from segue.weights.default import commercial_model

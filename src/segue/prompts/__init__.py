@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 from segue.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from segue.prompt_types import ImagePrompts
     from segue.prompts.annotation import resolve_prompts
-    from segue.prompts.answers import ImagePrompter, ImagePrompts, MakePrompter, MaskPrediction
+    from segue.prompts.answers import ImagePrompter, MakePrompter, MaskPrediction
     from segue.prompts.correction import Click, ClickHistory, correct, refine, replay
     from segue.prompts.motion import MotionPrompter
     from segue.prompts.prompter import Prompter

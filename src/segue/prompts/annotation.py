@@ -15,34 +15,15 @@ import torch
 from segue.errors import PromptError
 from segue.masks import fill_boxes
 from segue.models.base import FramePrompts
-from segue.prompt_inputs import (
-    check_id,
-    check_pixels,
-    check_points,
-    clip_box,
-    errors_name,
-    fit_mask,
-    read_masks,
-)
-from segue.prompts.answers import (
-    ImagePrompter,
-    ImagePrompts,
-    MakePrompter,
-    MaskPrediction,
-    as_image_prompter,
-)
+from segue.prompt_inputs.checks import check_pixels, check_points, clip_box, errors_name, fit_mask
+from segue.prompt_inputs.mask_files import read_masks
+from segue.prompt_types import BoxPrompt, ImagePrompts, MaskPrompt, PointPrompt, Prompt, RemovePrompt
+from segue.prompts.answers import ImagePrompter, MakePrompter, MaskPrediction, as_image_prompter
 from segue.prompts.correction import ClickHistory, correct
 from segue.prompts.prompter import Prompter
 from segue.registry import PromptKind
-from segue.types import (
-    Box,
-    BoxPrompt,
-    Frame,
-    MaskPrompt,
-    PointPrompt,
-    Prompt,
-    RemovePrompt,
-)
+from segue.types import Box, Frame
+from segue.utils.arrays import check_id
 
 
 def resolve_prompts(

@@ -10,7 +10,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,9 +18,11 @@ import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.masks.measure import iou
-from segue.prompt_inputs import as_box, as_strokes, check_points, clip_box, points_of
-from segue.prompts.planes import pixels, thinned
-from segue.types import BoxLike, Image, ImageMarks, Point, PointsLike, SupportsArray
+from segue.prompt_inputs.checks import check_points, clip_box
+from segue.prompt_inputs.values import as_box, as_strokes, points_of
+from segue.prompt_types import ImagePrompts
+from segue.prompts.planes import pixels
+from segue.types import Image, Point
 from segue.utils.arrays import Float32Array, as_array
 from segue.utils.inputs import kind_of
 
@@ -48,82 +50,45 @@ that is taken.
 """
 
 
-@dataclass(frozen=True)
-class ImagePrompts(ImageMarks):
-    """All prompts of one object on one image, in pixels.
+def checked_prompts(prompts: ImagePrompts, size: tuple[int, int]) -> ImagePrompts:
+    """Check prompts against an image, and clip their box to it.
 
-    Attributes:
-        box: ``(x0, y0, x1, y1)`` around it, ends exclusive.
-        points: clicks on it, ``(x, y)`` each; also a single one, an array or a tensor (N, 2).
-        negative: clicks beside it.
-        scribble: strokes on it, each a sequence of points.
-        mask: where it was taken to be so far, (H, W): probability in [0, 1], booleans, or whole numbers that
-            are 0 outside.
+    Args:
+        prompts: the prompts of a caller.
+        size: height and width of the image in pixels.
+
+    Returns:
+        The same prompts, the mask as float32 in [0, 1], or None where it was empty.
+
+    Raises:
+        PromptError: nothing says where the object is, something lies outside the image, or has another form
+            than is expected.
     """
+    checked = replace(
+        prompts,
+        box=None if prompts.box is None else clip_box(as_box(prompts.box, "box"), size),
+        points=points_of(prompts.points, "points"),
+        negative=points_of(prompts.negative, "negative"),
+        scribble=as_strokes(prompts.scribble, "scribble"),
+        mask=_mask(prompts.mask, size),
+    )
+    check_points([*checked.positive, *checked.negative], size)
+    if checked.box is None and checked.mask is None and not checked.positive:
+        raise PromptError("needs at least one positive point, a box or a mask that is not empty")
+    return checked
 
-    mask: npt.NDArray[Any] | None = None
 
-    if TYPE_CHECKING:  # callers may have arrays and tensors, which `checked` makes plain
-
-        def __init__(
-            self,
-            box: BoxLike | None = None,
-            points: PointsLike = (),
-            negative: PointsLike = (),
-            scribble: Sequence[PointsLike] = (),
-            mask: SupportsArray | None = None,
-        ) -> None: ...
-
-    @property
-    def positive(self) -> list[Point]:
-        """All places that lie on the object."""
-        return [*self.points, *(point for stroke in self.scribble for point in stroke)]
-
-    @property
-    def clicks(self) -> list[tuple[float, float, bool]]:
-        """Clicks in their order, for what knows clicks alone: of strokes a few points after those."""
-        points, negative = iter(self.points), iter(self.negative)
-        ordered = [(*next(points if inside else negative), inside) for inside in self.order]
-        strokes = (point for stroke in self.scribble for point in thinned(stroke))
-        on = ((*at, True) for at in (*points, *strokes))
-        return [*ordered, *on, *((*at, False) for at in negative)]
-
-    @property
-    def calibration(self) -> str:
-        """By which line of :data:`CALIBRATION` the IoU is predicted."""
-        if self.box is not None:
-            return "box"
-        clicks = [*self.points, *self.negative, *(stroke[0] for stroke in self.scribble)]
-        if len(clicks) != 1 or not self.positive:
-            return "mask"
-        is_confirmed = self.mask is None or all(self.mask[int(y), int(x)] > 0.5 for x, y in self.positive)
-        return "click" if is_confirmed else "mask"
-
-    def checked(self, size: tuple[int, int]) -> ImagePrompts:
-        """Check the prompts against an image, and clip their box to it.
-
-        Args:
-            size: height and width of the image in pixels.
-
-        Returns:
-            The same prompts, the mask as float32 in [0, 1], or None where it was empty.
-
-        Raises:
-            PromptError: nothing says where the object is, something lies outside the image, or has another
-                form than is expected.
-        """
-        prompts = replace(
-            self,
-            box=None if self.box is None else clip_box(as_box(self.box, "box"), size),
-            points=points_of(self.points, "points"),
-            negative=points_of(self.negative, "negative"),
-            scribble=as_strokes(self.scribble, "scribble"),
-            mask=_mask(self.mask, size),
-        )
-        check_points([*prompts.positive, *prompts.negative], size)
-        if prompts.box is None and prompts.mask is None and not prompts.positive:
-            raise PromptError("needs at least one positive point, a box or a mask that is not empty")
-        return prompts
+def calibration_of(prompts: ImagePrompts) -> str:
+    """The line of :data:`CALIBRATION` that predicts the IoU of an answer to prompts."""
+    if prompts.box is not None:
+        return "box"
+    clicks = [*prompts.points, *prompts.negative, *(stroke[0] for stroke in prompts.scribble)]
+    if len(clicks) != 1 or not prompts.positive:
+        return "mask"
+    is_confirmed = prompts.mask is None or all(
+        prompts.mask[int(y), int(x)] > 0.5 for x, y in prompts.positive
+    )
+    return "click" if is_confirmed else "mask"
 
 
 def _mask(value: Any, size: tuple[int, int]) -> Float32Array | None:
@@ -319,9 +284,9 @@ class ImagePrompter(ABC):
             One or more masks with their predicted IoU, the one to take first.
 
         Raises:
-            PromptError: see :meth:`ImagePrompts.checked`.
+            PromptError: see :func:`segue.prompts.answers.checked_prompts`.
         """
-        return self._segment(prompts.checked(self.size))
+        return self._segment(checked_prompts(prompts, self.size))
 
     def candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
         """Different objects that prompts may point at: the whole, a part, something smaller or larger.
@@ -334,7 +299,7 @@ class ImagePrompter(ABC):
             :meth:`answer`, the others are those that with it come nearest to all that may be meant.
 
         Raises:
-            PromptError: see :meth:`ImagePrompts.checked`.
+            PromptError: see :func:`segue.prompts.answers.checked_prompts`.
         """
         answer = self.answer(prompts)
         masks = [answer.one(k) for k in range(len(answer))]

@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from segue.masks import measure
 from segue.masks.measure import iou
-from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction, as_image_prompter
+from segue.prompt_types import ImagePrompts
+from segue.prompts.answers import ImagePrompter, MaskPrediction, as_image_prompter, checked_prompts
 from segue.types import Box, Point
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 
@@ -74,14 +75,14 @@ def correct(
         no region under a new click are as before. Where the mask so far is empty, it is the whole answer.
 
     Raises:
-        PromptError: see :meth:`ImagePrompts.checked`.
+        PromptError: see :func:`segue.prompts.answers.checked_prompts`.
 
     Example:
         >>> prompter = segue.Prompter(frame)  # doctest: +SKIP
         >>> better = correct(prompter, result.probabilities[1], [(300, 200, True)])
     """
     prompter = as_image_prompter(prompter, np.broadcast_to(np.uint8(0), (*np.shape(mask), 3)))  # only asked
-    prompts = _prompts(clicks, mask).checked(prompter.size)
+    prompts = checked_prompts(_prompts(clicks, mask), prompter.size)
     current = prompts.mask
     if whole or current is None:
         return prompter.answer(prompts)
@@ -151,7 +152,7 @@ def refine(
         One mask or several, the one to take first.
 
     Raises:
-        PromptError: see :meth:`ImagePrompts.checked`.
+        PromptError: see :func:`segue.prompts.answers.checked_prompts`.
     """
     answer: MaskPrediction | None = None
     for count in range(max(len(clicks) - new, 0) + 1, len(clicks) + 1):
@@ -196,7 +197,7 @@ def replay(
         The prediction after the last click.
 
     Raises:
-        PromptError: see :meth:`ImagePrompts.checked`.
+        PromptError: see :func:`segue.prompts.answers.checked_prompts`.
     """
     first = (0 if box is not None else 1) if together is None else together
     answer = prompter.answer(replace(_prompts(clicks[:first], None), box=box))

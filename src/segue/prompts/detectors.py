@@ -19,8 +19,10 @@ from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import SAME_OBJECT, suppress
 from segue.models.detection.classes import COCO_ORDER
 from segue.models.detection.detections import Detections, TensorDetections, on_cpu, take
-from segue.prompt_inputs import PromptWarning, clip_box
-from segue.prompts.answers import ImagePrompts, MakePrompter
+from segue.prompt_inputs.checks import clip_box
+from segue.prompt_inputs.values import PromptWarning
+from segue.prompt_types import ImagePrompts
+from segue.prompts.answers import MakePrompter
 from segue.prompts.phrases import Phrase, unmatched
 from segue.prompts.planes import tight_box
 from segue.prompts.proposals import Detector as Detector

@@ -19,7 +19,8 @@ from segue.flow.providers import Flow
 from segue.masks.measure import iou
 from segue.masks.pieces import Pieces
 from segue.models.geometry import reduced_to
-from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction, as_image_prompter, distinct
+from segue.prompt_types import ImagePrompts
+from segue.prompts.answers import ImagePrompter, MaskPrediction, as_image_prompter, distinct
 from segue.prompts.planes import tight_box
 from segue.types import Box, Image, Point
 from segue.utils.arrays import BoolArray, Float32Array

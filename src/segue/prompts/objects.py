@@ -14,7 +14,8 @@ import torch
 
 from segue.models.detection.boxes import SAME_OBJECT, areas, clip, suppress
 from segue.models.detection.detections import TensorDetections, on_cpu
-from segue.prompts.answers import ImagePrompts, MaskPrediction
+from segue.prompt_types import ImagePrompts
+from segue.prompts.answers import MaskPrediction
 from segue.types import Box, Image
 from segue.weights.prepared import Prepared
 

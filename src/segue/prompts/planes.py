@@ -56,15 +56,6 @@ def draw_stroke(plane: UInt8Array, points: Sequence[Point]) -> None:
     cv2.polylines(plane, [line], False, 255, thickness=max(3, round(0.03 * plane.shape[0])))
 
 
-STROKE_POINTS = 5  # clicks that a stroke becomes for networks that know clicks alone
-
-
-def thinned(stroke: Sequence[Point]) -> list[Point]:
-    """A few points of a stroke, evenly chosen, its ends among them."""
-    indices = np.linspace(0, len(stroke) - 1, min(STROKE_POINTS, len(stroke))).round().astype(int)
-    return [stroke[i] for i in indices]
-
-
 def enclosing_box(boxes: Sequence[Box]) -> Box:
     """The smallest box around boxes."""
     x0, y0, x1, y1 = zip(*boxes, strict=True)

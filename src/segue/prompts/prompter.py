@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
+from segue.prompt_types import ImagePrompts
 from segue.prompts.answers import (
     ImagePrompter,
-    ImagePrompts,
     MaskPrediction,
     PixelWindow,
+    calibration_of,
+    checked_prompts,
     covering,
     distinct,
 )
@@ -146,7 +148,7 @@ class Prompter(ImagePrompter):
         """
         self._used = () if prompts.mask is None else self._crops_of.get(_identity(prompts.mask), ())
         if _says_how_much(prompts):
-            answer = self._predict_crop(prompts, prompts.calibration, new=prompts.box is not None)
+            answer = self._predict_crop(prompts, calibration_of(prompts), new=prompts.box is not None)
         else:
             clicked, *_ = self._find(prompts)
             ways = self._ways(prompts, clicked)
@@ -160,7 +162,7 @@ class Prompter(ImagePrompter):
 
     def candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
         """Also masks of whole objects, of the click alone, and of the crops in which it was looked at."""
-        prompts = prompts.checked(self.size)
+        prompts = checked_prompts(prompts, self.size)
         if _says_how_much(prompts):
             return super().candidates(prompts)
         self._used = ()
@@ -168,7 +170,7 @@ class Prompter(ImagePrompter):
         ways = self._ways(prompts, predictions[0], every=True)
         answer = (self._refine(ways[0][0]) if ways else predictions[0]).one(0)
         predictions += self._ask(prompts, "find", _square(prompts.positive, PART_CROP, self.size))
-        calibrated = [prediction.calibrated(prompts.calibration) for prediction in predictions]
+        calibrated = [prediction.calibrated(calibration_of(prompts)) for prediction in predictions]
         pool: list[tuple[MaskPrediction, ImagePrompts | None]]
         pool = [(prediction.one(k), None) for prediction in calibrated for k in range(len(prediction))]
         pool += [
@@ -206,7 +208,7 @@ class Prompter(ImagePrompter):
                 first = (
                     not has_object
                     and score >= SURE_SCORE
-                    and is_part(clicked, prediction, prompts.calibration)
+                    and is_part(clicked, prediction, calibration_of(prompts))
                 )
                 ways.insert(0 if first else len(ways), (boxed, prediction))
                 has_object = True
@@ -217,7 +219,7 @@ class Prompter(ImagePrompter):
     def _refine(self, way: ImagePrompts) -> MaskPrediction:
         """Look closely at what was seen at a first look."""
         self._used = ()  # none depends on the crops of another
-        return self._predict_crop(way, replace(way, mask=None).calibration, new=True)
+        return self._predict_crop(way, calibration_of(replace(way, mask=None)), new=True)
 
     @cached_property
     def _detected(self) -> TensorDetections:
@@ -242,7 +244,7 @@ class Prompter(ImagePrompter):
 
     def predict_near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
         """Look at the whole mask with the click, and at what is near the click; see the base class."""
-        prompts = prompts.checked(self.size)
+        prompts = checked_prompts(prompts, self.size)
         if prompts.mask is None:
             return [self.answer(prompts)]
         x, y = click[0] + 0.5, click[1] + 0.5

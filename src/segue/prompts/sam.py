@@ -14,7 +14,8 @@ from segue.models.sam2.images import points_on_square, still_image, video_logits
 from segue.models.sam2.network import SAM2Base
 from segue.models.sam2.objects import LIMIT
 from segue.models.sam2.values import IMAGE_SIDE, LOW, MASK_LOGIT, Encoded
-from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction
+from segue.prompt_types import ImagePrompts
+from segue.prompts.answers import ImagePrompter, MaskPrediction
 from segue.types import Image
 from segue.weights.prepared import Prepared
 

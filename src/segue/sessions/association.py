@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 
 from segue.masks.values import MAX_ID
+from segue.prompt_types import MaskPrompt
 from segue.prompts.proposals import Detector
-from segue.types import Box, Frame, Image, MaskPrompt, Segmentation
+from segue.types import Box, Frame, Image, Segmentation
 from segue.utils.arrays import BoolArray, Float32Array, FloatingArray
 
 OVERLAP, APPEARANCE, CLASS = 1.5, 0.5, 0.3

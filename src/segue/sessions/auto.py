@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from segue.errors import ArgumentError
+from segue.prompt_types import MaskPrompt, Prompt
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.planes import tight_box
 from segue.prompts.proposals import Detector
 from segue.sessions.association import DetectionTrack, appearance_of, known_as
 from segue.sessions.detected import DetectionOptions, DetectionSession
 from segue.sessions.track import TrackSession
-from segue.types import Frame, MaskPrompt, Prompt, Segmentation
+from segue.types import Frame, Segmentation
 from segue.utils.arrays import BoolArray
 from segue.utils.inputs import check_number, kind_of
 

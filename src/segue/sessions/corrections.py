@@ -273,7 +273,11 @@ def _limited(
     """
     earlier = _by_themselves(previous, result.mask)
     scores = {item.id: item.score for item, *_ in previous}
-    fallen = [item.id for item in result.objects if item.score < scores.get(item.id, 0.0) - MAX_FALL]
+    fallen = [
+        item.id
+        for row, item in enumerate(result.objects)
+        if item.score < scores.get(item.id, 0.0) - MAX_FALL and not _is_hidden(result, row)
+    ]
     stays = np.isin(result.mask, fallen) | np.isin(earlier, fallen)
     new = np.where(stays, earlier, np.where(np.isin(result.mask, [*scores]), result.mask, 0))
     unsure = _unsure_of_both(result, previous)
@@ -297,6 +301,11 @@ def _limited(
         reach=partial(_limited_reach, result, whole_counts),
     )
     return replace(limited, _probabilities=maps)
+
+
+def _is_hidden(result: Segmentation, row: int) -> bool:
+    """Whether the object of a row lies wholly behind others, which leaves it no score."""
+    return result.objects[row].area == 0 and bool(result._masks_of([row]).any())
 
 
 def _by_themselves(objects: Sequence[StoredObject], like: IndexMask) -> IndexMask:

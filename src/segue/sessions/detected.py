@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.masks.measure import measure
+from segue.prompt_types import MaskPrompt, Prompt
 from segue.prompts.planes import tight_box
 from segue.prompts.proposals import Detector, Proposals, propose
 from segue.sessions.association import (
@@ -29,7 +30,7 @@ from segue.sessions.association import (
 from segue.sessions.session import FindingSession, one_thread_at_a_time
 from segue.sessions.track import TrackSession
 from segue.state import checkpointed
-from segue.types import Box, Frame, MaskPrompt, Prompt
+from segue.types import Box, Frame
 from segue.utils.arrays import BoolArray, Float32Array
 from segue.utils.inputs import check_number
 

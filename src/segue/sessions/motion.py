@@ -11,7 +11,8 @@ import numpy.typing as npt
 from segue.flow import DIS, FlowProvider, against_scene
 from segue.masks import measure, resize_mask
 from segue.models.geometry import ResizePadGeometry
-from segue.prompts.answers import ImagePrompts, MakePrompter
+from segue.prompt_types import ImagePrompts
+from segue.prompts.answers import MakePrompter
 from segue.prompts.prompter import Prompter
 from segue.prompts.proposals import found_in
 from segue.sessions.track import TrackSession

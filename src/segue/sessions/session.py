@@ -9,8 +9,9 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar, cast
 
 from segue.errors import PromptError, SegueError, memory_errors
+from segue.prompt_types import Prompt
 from segue.state import Checkpointable, SessionState, checkpointed
-from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
+from segue.types import Frame, Image, IndexMask, Segmentation
 from segue.utils.forks import ForkSafeLock
 from segue.utils.keywords import suggests_names
 from segue.video.decoding.readers import Colour, FrameLike, as_frame

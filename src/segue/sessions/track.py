@@ -31,35 +31,17 @@ from segue.models.base import (
     TrackOutput,
     track_capabilities,
 )
-from segue.prompt_inputs import (
-    PromptArguments,
-    PromptsLike,
-    as_prompts,
-    check_frame,
-    check_id,
-    check_ids,
-    collect_prompts,
-)
+from segue.prompt_inputs.arguments import PromptArguments, PromptsLike, as_prompts, collect_prompts
+from segue.prompt_inputs.checks import check_frame, check_ids
+from segue.prompt_types import PROMPTS, MaskPrompt, Prompt, check_count
 from segue.prompts import MakePrompter, find_prompter, resolve_prompts
 from segue.registry import MODELS
 from segue.sessions.association import new_objects
 from segue.sessions.networks import track_network
 from segue.sessions.session import Session, one_thread_at_a_time
 from segue.state import Checkpointable, SessionState, checkpointed
-from segue.types import (
-    PROMPTS,
-    Box,
-    Frame,
-    IndexMask,
-    MaskPrompt,
-    ObjectInfo,
-    ObjectMaps,
-    Prompt,
-    Segmentation,
-    check_count,
-    log_odds,
-)
-from segue.utils.arrays import Float32Array, id_type, in_rgb
+from segue.types import Box, Frame, IndexMask, ObjectInfo, ObjectMaps, Segmentation, log_odds
+from segue.utils.arrays import Float32Array, check_id, id_type, in_rgb
 from segue.utils.devices import to_cpu
 from segue.utils.inputs import kind_of
 from segue.utils.keywords import suggests_names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from numbers import Real
 from typing import Any, Protocol, SupportsFloat, SupportsInt, TypeVar
 
@@ -101,3 +102,17 @@ def check_id(id: Any) -> int:
     if not 1 <= number <= MAX_ID:
         raise PromptError(f"object id {id} is out of range; ids go from 1 to {MAX_ID}")
     return int(number)
+
+
+def same_values(self: Any, other: Any) -> Any:
+    """Compare two objects of one dataclass whose fields may be arrays, by content; stands for ``__eq__``."""
+    if type(other) is not type(self):
+        return NotImplemented
+    compared = (item.name for item in fields(other) if item.compare)
+    return all(_same(getattr(self, name), getattr(other, name)) for name in compared)
+
+
+def _same(one: object, other: object) -> bool:
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one is other or (one.dtype == other.dtype and np.array_equal(one, other))
+    return isinstance(one, np.ndarray) == isinstance(other, np.ndarray) and bool(one == other)

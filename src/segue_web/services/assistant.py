@@ -15,10 +15,11 @@ from pydantic import BeforeValidator
 import segue
 from segue.api.results import Results
 from segue.errors import SegueError
+from segue.prompt_types import ImagePrompts, Prompt
 from segue.prompts import find_prompter
-from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction
+from segue.prompts.answers import ImagePrompter, MaskPrediction
 from segue.sessions import TrackSession
-from segue.types import Image, Prompt
+from segue.types import Image
 from segue.video import Source
 from segue.weights import load_for
 

@@ -11,9 +11,10 @@ from cvat_sdk import auto_annotation
 from cvat_sdk.masks import decode_mask, encode_mask
 
 from segue.masks.outlines import single_outline
-from segue.prompts.answers import ImagePrompter, ImagePrompts
+from segue.prompt_types import BoxPrompt, ImagePrompts, MaskPrompt, Prompt
+from segue.prompts.answers import ImagePrompter
 from segue.sessions import TrackSession
-from segue.types import BoxPrompt, Image, MaskPrompt, Prompt
+from segue.types import Image
 from segue.utils.arrays import BoolArray
 from segue.video.decoding.readers import as_rgb
 from segue_web.services.assistant import Assistant, RequestError

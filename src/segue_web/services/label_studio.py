@@ -18,8 +18,8 @@ from segue.errors import SegueError
 from segue.formats.label_studio import decode_brush, encode_brush, frames_in_tag, index_at, tag_position
 from segue.formats.text import refuse_entities
 from segue.masks.outlines import parts_of
-from segue.prompts.answers import ImagePrompts
-from segue.types import Box, BoxPrompt, Image, Point, Prompt, Segmentation
+from segue.prompt_types import BoxPrompt, ImagePrompts, Prompt
+from segue.types import Box, Image, Point, Segmentation
 from segue.utils.extras import requires_extra
 from segue.video import open_source
 from segue.video.sources.images import decode_image

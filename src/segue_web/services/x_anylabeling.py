@@ -20,8 +20,8 @@ from pydantic import Field
 
 from segue.errors import SegueError
 from segue.masks.outlines import parts_of
-from segue.prompts.answers import ImagePrompts
-from segue.types import Box, Image, Point, PointPrompt, Prompt
+from segue.prompt_types import ImagePrompts, PointPrompt, Prompt
+from segue.types import Box, Image, Point
 from segue.utils.extras import requires_extra
 from segue.utils.files import writing
 from segue.video.sources.images import decode_image

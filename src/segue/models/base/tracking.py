@@ -9,9 +9,10 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from segue.prompt_types import BoxPrompt, PointPrompt
 from segue.registry import PromptKind
 from segue.state import SessionState
-from segue.types import Box, BoxPrompt, Image, MemoryPolicy, Point, PointPrompt
+from segue.types import Box, Image, MemoryPolicy, Point
 from segue.utils.devices import to_device
 
 

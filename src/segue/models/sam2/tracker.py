@@ -19,9 +19,10 @@ from segue.models.base import FramePrompts, Schedule, Setup, TrackOutput, shared
 from segue.models.sam2.images import points_on_square, square_mask, video_image, video_logits
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Settings
 from segue.models.sam2.values import IMAGE_SIDE, Constants, Encoded, Record, VideoNetwork
+from segue.prompt_types import BoxPrompt, PointPrompt
 from segue.registry import PromptKind
 from segue.state import Checkpointable, checkpointed
-from segue.types import BoxPrompt, Image, MemoryPolicy, PointPrompt
+from segue.types import Image, MemoryPolicy
 
 
 @dataclass(frozen=True, slots=True)

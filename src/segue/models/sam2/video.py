@@ -22,7 +22,7 @@ from segue.models.sam2.images import labelled, square_mask, video_image, video_l
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Settings
 from segue.models.sam2.tracker import output_of, settings_of, side_of
 from segue.models.sam2.values import IMAGE_SIDE, Encoded, Record, VideoNetwork
-from segue.prompt_inputs import as_box, as_masks, as_points
+from segue.prompt_inputs.values import as_box, as_masks, as_points
 from segue.state import Checkpointable
 from segue.types import Box, Image, Point
 from segue.utils.devices import to_device

@@ -10,6 +10,7 @@ import numpy as np
 
 from segue.errors import PromptError
 from segue.masks import encode_rle
+from segue.prompt_types import Prompt, RemovePrompt
 from segue.prompts import ImagePrompter, resolve_prompts
 from segue.prompts.annotation import extended_history
 from segue.prompts.correction import ClickHistory
@@ -33,7 +34,7 @@ from segue.sessions.videos.provenance import (
     plan,
 )
 from segue.sessions.videos.session import VideoSession, stored_objects
-from segue.types import Frame, Image, ObjectInfo, Prompt, RemovePrompt
+from segue.types import Frame, Image, ObjectInfo
 from segue.utils.arrays import BoolArray
 from segue.video import Source
 
@@ -100,26 +101,36 @@ class MaskVideoSession(VideoSession):
     def _run(
         self, passes: Sequence[Pass], snapshots: Mapping[int, PromptSnapshot], part: tuple[int, int] | None
     ) -> Iterator[int]:
-        """Run passes, each after its first frame, then give the frames that stay: of a part, or corrected."""
+        """Run passes, and give each frame once its masks are final, then those that stay as they were."""
         low, high = (self._frames[0], self._frames[-1]) if part is None else sorted(part)
-        indices = set[int]()
+        last_pass = {
+            index: number
+            for number, each in enumerate(passes)
+            for frames in each.made_from.values()
+            for index in frames
+        }
+        yielded = set[int]()
+
+        def is_final(index: int, number: int) -> bool:
+            return low <= index <= high and index not in yielded and last_pass.get(index, -1) <= number
+
         if part is not None and part[0] in self.prompted:
-            indices.add(part[0])
+            yielded.add(part[0])
             yield part[0]
-        for each in passes:
-            if part is None and each.start in self.prompted and each.start not in indices:
-                indices.add(each.start)
+        for number, each in enumerate(passes):
+            if part is None and each.start in self.prompted and is_final(each.start, number):
+                yielded.add(each.start)
                 yield each.start
             for index in self._track(each, snapshots):
-                if low <= index <= high and (part is None or index != part[0]):
-                    indices.add(index)
+                if is_final(index, number) and (part is None or index != part[0]):
+                    yielded.add(index)
                     yield index
-        if part is None and passes and all(each.carries is None for each in passes):
-            return
         tracked = self.tracked
         stored = {*self.prompted, *tracked} if part is None and tracked else tracked
+        if part is None and passes and all(each.carries is None for each in passes):
+            stored &= last_pass.keys()
         order = self._frames if part is None or part[0] < part[1] else self._frames[::-1]
-        yield from (i for i in order if low <= i <= high and i in stored and i not in indices)
+        yield from (i for i in order if low <= i <= high and i in stored and i not in yielded)
 
     def _track(self, each: Pass, snapshots: Mapping[int, PromptSnapshot]) -> Iterator[int]:
         """Track objects through a pass and store their masks; gives the indices of its frames."""

@@ -12,13 +12,14 @@ from typing import Any
 from segue.errors import CheckpointError, PromptError
 from segue.inference.running import own_precision
 from segue.models.base import FramePrompts, VideoTracker, track_capabilities
+from segue.prompt_types import BoxPrompt, PointPrompt, Prompt
 from segue.prompts import resolve_prompts
 from segue.registry import PromptKind
 from segue.sessions.track import TrackSession, segmentation_of
 from segue.sessions.videos.provenance import StoredMask, decode, present
 from segue.sessions.videos.session import VideoSession, stored_objects
 from segue.state import SessionState
-from segue.types import BoxPrompt, Frame, Image, Point, PointPrompt, Prompt, Segmentation
+from segue.types import Frame, Image, Point, Segmentation
 from segue.utils.arrays import BoolArray
 from segue.video import Source
 

@@ -18,7 +18,8 @@ from typing import Any, Literal, NamedTuple
 from segue.masks import Rle, decode_rle
 from segue.masks.rle import check_runs
 from segue.masks.unsure import check_unsure
-from segue.prompt_inputs import as_box, check_points
+from segue.prompt_inputs.checks import check_points
+from segue.prompt_inputs.values import as_box
 from segue.prompts.correction import ClickHistory
 from segue.types import ObjectInfo
 from segue.utils.arrays import BoolArray

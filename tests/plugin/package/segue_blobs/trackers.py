@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from segue.errors import PromptError
 from segue.models.base import FramePrompts, Schedule, Setup, Tracker, TrackOutput
+from segue.prompt_types import BoxPrompt, PointPrompt
 from segue.registry import Entry, PromptKind
 from segue.state import Checkpointable, checkpointed
-from segue.types import BoxPrompt, Image, PointPrompt
+from segue.types import Image
 
 
 class ColourTracker(Checkpointable):
