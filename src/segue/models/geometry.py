@@ -152,5 +152,7 @@ def aggregate_logits(probabilities: Tensor) -> Tensor:
 
 def _with_background(probabilities: Tensor) -> Tensor:
     """Put the probability that no object is there before those of objects (..., K, H, W), inside (0, 1)."""
-    background = torch.prod(1 - probabilities, dim=-3, keepdim=True)
+    background = 1 - probabilities
+    if background.shape[-3] != 1:
+        background = background.prod(-3, keepdim=True)
     return torch.cat([background, probabilities], dim=-3).clamp_(EPSILON, 1 - EPSILON)

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from segue.masks.values import MAX_ID
-from segue.prompts.proposals import Detector
+from segue.prompts.proposals import Detector, Proposals
 from segue.types import Box, Frame, Image, MaskPrompt, Segmentation
-from segue.utils.arrays import BoolArray, Float32Array, FloatingArray
+from segue.utils.arrays import BoolArray, Float32Array, Float64Array, FloatingArray
 
 OVERLAP, APPEARANCE, CLASS = 1.5, 0.5, 0.3
 """Weights of the overlap with the tracked mask or the last place, of the appearance, and of the class."""
@@ -29,7 +29,6 @@ MAX_MISS_PROBABILITY = (
 MAX_PATIENCE, MIN_PATIENCE = 12, 2  # bounds on the runs of the detector in which an object may be missed
 SHAPE = 0.6  # share of width times height that a mask of the same shape has kept since the last detection
 PROVEN = 3  # times that an object must have been found before it may be missed longer
-TENTATIVE_OVERLAP = 0.3  # overlap (IoU) of the detections of two runs from which on they may be one object
 MIN_NAMED_OVERLAP = 0.3  # overlap (IoU) of a detection with the box of an object that it names
 SAME = 0.5  # share of a found object, or of a known one, from which on both are the same
 RETURNS = 0.75  # likeness from which on a new object may be a lost object
@@ -100,7 +99,7 @@ class DetectionTrack:
     def reaches(self, other: DetectionTrack) -> bool:
         """Whether the object can have moved to where another one is seen later."""
         way, frames = math.dist(centre(self.box), centre(other.box)), max(other.seen - self.seen, 0)
-        side = max(_longer_side(self.box), _longer_side(other.box))
+        side = max(longer_side(self.box), longer_side(other.box))
         return way <= side * REACH + max(side * PACE, self.speed) * frames
 
     def add_detection(self, box: Box, score: float, label: str | None) -> None:
@@ -131,8 +130,20 @@ def centre(box: Box) -> tuple[float, float]:
     return (x0 + x1) / 2, (y0 + y1) / 2
 
 
-def _longer_side(box: Box) -> float:
+def longer_side(box: Box) -> float:
+    """Longer side of a box."""
     return max(box[2] - box[0], box[3] - box[1])
+
+
+def longer_sides(first: Sequence[Box], second: Sequence[Box]) -> Float64Array:
+    """Longer side of the larger box of each pair, (N, M)."""
+    return np.maximum.outer([longer_side(box) for box in first], [longer_side(box) for box in second])
+
+
+def nearness(first: Sequence[Box], second: Sequence[Box], reach: Float64Array) -> Float64Array:
+    """1 where the centres of two boxes are the same, down to 0 at a distance of ``reach``, (N, M)."""
+    a, b = (np.array(boxes, np.float64).reshape(-1, 2, 2).mean(1) for boxes in (first, second))
+    return np.asarray(1 - np.linalg.norm(a[:, None] - b, axis=2) / reach, np.float64)
 
 
 def overlaps(first: Sequence[Box], second: Sequence[Box]) -> Float32Array:
@@ -169,19 +180,23 @@ def assign(value: FloatingArray, possible: BoolArray) -> dict[int, int]:
 
 def match(
     tracks: Sequence[DetectionTrack],
-    boxes: Sequence[Box],
-    labels: Sequence[str | None],
+    proposals: Proposals,
     appearances: Sequence[Float32Array],
+    numbers: Sequence[int],
 ) -> dict[int, int]:
-    """Assign detections to tracks, all at once."""
-    if not tracks or not boxes:
+    """The detection of each track that has one, of detections by their numbers; all are assigned at once."""
+    if not tracks or not numbers:
         return {}
-    overlap = overlaps([track.box for track in tracks], boxes)
-    likeness = np.stack([track.appearance for track in tracks]) @ np.stack(appearances).T
+    overlap = overlaps([track.box for track in tracks], [proposals.boxes[i] for i in numbers])
+    likeness = (
+        np.stack([track.appearance for track in tracks]) @ np.stack([appearances[i] for i in numbers]).T
+    )
+    labels = [proposals.labels[i] or "" for i in numbers]
     same = np.array([[label in track.votes for label in labels] for track in tracks], np.float32)
     # A person is no car; what is seen nearly at the same place may be a mistake of the class.
     is_candidate = (overlap >= MIN_OVERLAP) & ((same > 0) | (overlap >= 2 * MIN_OVERLAP))
-    return assign(OVERLAP * overlap + APPEARANCE * likeness + CLASS * same, is_candidate)
+    pairs = assign(OVERLAP * overlap + APPEARANCE * likeness + CLASS * same, is_candidate)
+    return {row: numbers[column] for row, column in pairs.items()}
 
 
 def reidentify(lost_tracks: Iterable[DetectionTrack], new: DetectionTrack) -> DetectionTrack | None:
@@ -207,14 +222,6 @@ def appearance_of(image: Image, box: Box) -> Float32Array:
     bins = ((rows > 0) * LIGHTS + lab[..., 0] * LIGHTS // 256) * HUES**2 + hues[..., 0] * HUES + hues[..., 1]
     counts = np.bincount(bins[inside], minlength=2 * LIGHTS * HUES**2)
     return np.asarray(np.sqrt(counts / counts.sum()), np.float32)
-
-
-def match_tentative(tracks: Sequence[DetectionTrack], box: Box, label: str | None) -> DetectionTrack | None:
-    """The tentative track that is detected again; its class may change if its place does not."""
-    overlap = overlaps([track.box for track in tracks], [box])[:, 0]
-    minimum = [TENTATIVE_OVERLAP * (1 if track.label == label else 2) for track in tracks]
-    fitting = [i for i in range(len(tracks)) if overlap[i] >= minimum[i]]
-    return tracks[max(fitting, key=lambda i: overlap[i])] if fitting else None
 
 
 def known_as(mask: BoolArray, label: str | None, tracked: Segmentation) -> int | None:

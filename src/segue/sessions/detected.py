@@ -21,7 +21,6 @@ from segue.sessions.association import (
     DetectionTrack,
     appearance_of,
     match,
-    match_tentative,
     next_id,
     overlaps,
     reidentify,
@@ -200,7 +199,7 @@ class DetectionSession(FindingSession):
         tracks = list(self._tracks.values())
         for track in tracks:
             track.box = visible.get(track.id, track.box)
-        pairs = match(tracks, proposals.boxes, proposals.labels, appearances)
+        pairs = match(tracks, proposals, appearances, range(len(proposals.boxes)))
         for i, track in enumerate(tracks):
             number = pairs.get(i)
             if number is None:
@@ -239,16 +238,14 @@ class DetectionSession(FindingSession):
         self, proposals: Proposals, appearances: Sequence[Float32Array], mask: Mask, free: Sequence[int]
     ) -> dict[int, BoolArray]:
         """Objects that are new, or back, among the detections that belong to no known object."""
-        tentative, self._tentative = self._tentative, []
+        pairs = match(self._tentative, proposals, appearances, free)
+        redetected = {number: self._tentative[place] for place, number in pairs.items()}
+        self._tentative = []
         enough = self.options.score - SURPLUS * (self.options.frames is not None)
         new_masks = {}
         for number in sorted(free, key=lambda i: -proposals.scores[i]):
             box, label = proposals.boxes[number], proposals.labels[number]
-            track = match_tentative(tentative, box, label)
-            if track is None:
-                track = DetectionTrack(0, box, self._seen, appearances[number])
-            else:
-                tentative.remove(track)
+            track = redetected.get(number) or DetectionTrack(0, box, self._seen, appearances[number])
             track.move(box, self._seen)
             track.add_detection(box, proposals.scores[number], label)
             if not track.is_confirmed(enough) or len(self._tracks) >= self.options.top:

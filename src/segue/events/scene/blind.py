@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from segue.masks.values import MAX_ID
-from segue.sessions.association import assign, next_id, overlaps
+from segue.sessions.association import REACH, assign, centre, longer_side, nearness, next_id, overlaps
 from segue.types import Box, Frame, Image, IndexMask, ObjectInfo, Segmentation
-from segue.utils.arrays import Float32Array
 
 Detection = tuple[Box, str | None, float]
 """Box in pixels, class if it matters, and score in [0, 1]."""
@@ -26,9 +26,6 @@ CameraMotion = Callable[[int], tuple[float, float]]
 
 MIN_OVERLAP = 0.1
 """IoU from which on a detection may be an object of the frame before."""
-
-REACH = 1.0
-"""Longer sides of an object by which it may move between two frames, beside :data:`MIN_OVERLAP`."""
 
 MIN_MOTION = 0.25
 """Longer sides by which a new object has moved before it counts: what a detector sees in an empty scene, such
@@ -186,7 +183,8 @@ class BlindTracker:
         for place, number in pairs.items():
             track, (box, label, score) = free[place], new[number]
             track.box, track.time, track.label, track.score = box, time, label, score
-            if not track.id and _distance(track.start, box) >= self._min_motion * _side(track.start):
+            way = math.dist(centre(track.start), centre(box))
+            if not track.id and way >= self._min_motion * max(longer_side(track.start), 1.0):
                 track.id = self._new_id()
         new_detections = [new[number] for number in range(len(new)) if number not in pairs.values()]
         self._tracks += [_Track(0, box, box, time, label, score) for box, label, score in new_detections]
@@ -240,7 +238,7 @@ def _with_boxes(result: Segmentation, tracks: Sequence[_Track]) -> Segmentation:
     height, width = result.mask.shape
     highest = max(int(result.mask.max()), *(track.id for track in tracks))
     mask = np.zeros((height, width), np.uint8 if highest < 256 else np.uint16)
-    for track in sorted(tracks, key=lambda each: -_side(each.box)):
+    for track in sorted(tracks, key=lambda each: -longer_side(each.box)):
         x0, y0, x1, y1 = _inside(track.box, width, height)
         mask[y0:y1, x0:x1] = track.id
     mask = np.where(result.mask > 0, result.mask, mask).astype(mask.dtype)
@@ -268,25 +266,11 @@ def _moved(box: Box, way: tuple[float, float]) -> Box:
     return x0 + right, y0 + down, x1 + right, y1 + down
 
 
-def _side(box: Box) -> float:
-    return max(box[2] - box[0], box[3] - box[1], 1.0)
-
-
-def _centre(box: Box) -> tuple[float, float]:
-    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-
-
-def _distance(one: Box, other: Box) -> float:
-    return float(np.hypot(*np.subtract(_centre(one), _centre(other))))
-
-
 def _matches(earlier: Sequence[Box], now: Sequence[Box]) -> dict[int, int]:
     """The place among boxes of now of each earlier one that has one."""
     if not earlier or not now:
         return {}
     overlap = overlaps(earlier, now)
-    closeness = np.array(
-        [[1.0 - _distance(one, other) / (REACH * _side(one)) for other in now] for one in earlier], np.float32
-    )
-    value: Float32Array = np.asarray(overlap + np.maximum(closeness, 0.0), np.float32)
-    return assign(value, (overlap >= MIN_OVERLAP) | (closeness > 0))
+    reach = REACH * np.array([[max(longer_side(box), 1.0)] for box in earlier])
+    closeness = nearness(earlier, now, reach)
+    return assign(overlap + closeness.clip(min=0), (overlap >= MIN_OVERLAP) | (closeness > 0))

@@ -18,7 +18,17 @@ import numpy.typing as npt
 from segue.masks import ObjectExtent, measure
 from segue.masks.pieces import Window, window_of
 from segue.prompts.planes import grown, tight_box
-from segue.sessions.association import assign, next_id, overlaps
+from segue.sessions.association import (
+    REACH,
+    SMOOTH,
+    assign,
+    centre,
+    longer_side,
+    longer_sides,
+    nearness,
+    next_id,
+    overlaps,
+)
 from segue.sessions.foreground.appearance import SIDE, likeness, thumbnail
 from segue.state import Checkpointable, checkpointed
 from segue.types import Box, Image, ObjectInfo
@@ -29,8 +39,6 @@ CONFIRMED = 3  # frames in a row on which an object is seen before it gets an id
 EVIDENCE = 2.0  # to which its probability, added up over these frames, must come for it, too
 ABSORBED = 0.25  # an object with less than this share of another one's area merges with it where they meet
 APART = 0.25  # components belong together up to a gap of this share of the largest one's sides
-SMOOTH = 0.6  # share of the former speed of an object in the new one
-REACH = 1.0  # a lost object may come back this many times its own size away from where it was
 
 JUMP_SECONDS = 0.12  # between two frames from which on objects may move by more than their length
 JUMP = 2.5  # times its own size that an object may move of which no speed is known
@@ -182,12 +190,12 @@ class ComponentTracker(Checkpointable):
     def _is_in_view(self, track: _Track, size: tuple[int, ...], time: float) -> bool:
         """Whether an object that is out of sight has not left by its own motion."""
         steps = max(1.0, (time - track.seen) / (time - (self._time or 0.0)))
-        x, y = np.array(track.box).reshape(2, 2).mean(0) + track.speed * steps
+        x, y = centre(track.box) + track.speed * steps
         return bool(0 <= x < size[1] and 0 <= y < size[0]) and not self._is_fast(track)
 
     def _is_fast(self, track: _Track) -> bool:
         """Whether it moves so far from frame to frame that another object may have its place."""
-        return float(np.linalg.norm(track.speed)) > FAST * _size(track.box)
+        return float(np.linalg.norm(track.speed)) > FAST * longer_side(track.box)
 
     def _jump(self, extents: Mapping[int, ObjectExtent], thumbnail_of: ThumbnailOf) -> dict[int, int]:
         """The tracks of components, which may have moved by more than their length."""
@@ -195,20 +203,13 @@ class ComponentTracker(Checkpointable):
         if not last or not extents:
             return {}
         tracks, components = [self._tracks[number] for number in last], [*extents]
-        boxes = [extent.box for extent in extents.values()]
-        previous = np.array([track.box for track in tracks], np.float64).reshape(-1, 1, 2, 2)
-        now = np.array(boxes, np.float64).reshape(1, -1, 2, 2)
-        speeds = np.stack([track.speed for track in tracks]).reshape(-1, 1, 2)
-        distances = np.linalg.norm(previous.mean(2) + speeds - now.mean(2), axis=2)
-        (previous_sides, current_sides) = np.ptp(previous, axis=2), np.ptp(now, axis=2)
+        boxes, expected = [extent.box for extent in extents.values()], [*map(_expected_box, tracks)]
         has_speed = np.array([track.frames > 1 or bool(track.speed.any()) for track in tracks])
-        reach = np.where(has_speed, REACH, JUMP)[:, None] * np.maximum(
-            previous_sides.max(2), current_sides.max(2)
-        )
-        areas = previous_sides.prod(2), current_sides.prod(2)
-        similarity = np.minimum(*areas) / np.maximum(*areas)
+        reach = np.where(has_speed, REACH, JUMP)[:, None] * longer_sides(expected, boxes)
+        areas = [*map(_area, expected)], [*map(_area, boxes)]
+        similarity = np.minimum.outer(*areas) / np.maximum.outer(*areas)
         appearance = likeness([track.thumbnail for track in tracks], [*map(thumbnail_of, boxes)])
-        value = np.maximum(1 - distances / reach, 0) * similarity * appearance
+        value = np.maximum(nearness(expected, boxes, reach), 0) * similarity * appearance
         jumps = assign(value, (value > 0) & (similarity >= SIMILAR))
         return {components[column]: last[row] for row, column in jumps.items()}
 
@@ -284,13 +285,9 @@ class ComponentTracker(Checkpointable):
         if not unmatched:
             return
         free = [component for component in extents if component not in owners]
-        previous_boxes = np.array([self._tracks[number].box for number in unmatched]).reshape(-1, 1, 2, 2)
-        now = np.array([extents[component].box for component in free]).reshape(1, -1, 2, 2)
-        distances = np.linalg.norm(previous_boxes.mean(2) - now.mean(2), axis=2)
-        nearness = REACH - distances / np.maximum(
-            *(np.ptp(boxes, axis=2).max(2) for boxes in (previous_boxes, now))
-        )
-        owners |= {free[column]: unmatched[row] for row, column in assign(nearness, nearness > 0).items()}
+        boxes = [self._tracks[number].box for number in unmatched], [extents[each].box for each in free]
+        value = nearness(*boxes, REACH * longer_sides(*boxes))
+        owners |= {free[column]: unmatched[row] for row, column in assign(value, value > 0).items()}
 
     def _confirm(
         self, track: _Track, motion: _UsualMotion | None, pixels: int, find_boxes: FindBoxes | None
@@ -323,10 +320,9 @@ class ComponentTracker(Checkpointable):
     def _move(self, track: _Track, box: Box, time: float, *, steady: bool, shared: bool) -> None:
         """Move an object to the box in which it is seen, or where it is expected if it shares the box."""
         if shared:
-            x0, y0, x1, y1 = (np.array(track.box) + np.tile(track.speed, 2)).tolist()
-            box = x0, y0, x1, y1
+            box = _expected_box(track)
         elif steady:
-            step = (np.array(box) - np.array(track.box)).reshape(2, 2).mean(0)
+            step = np.subtract(centre(box), centre(track.box))
             is_first = track.frames == 1 and time - track.seen >= JUMP_SECONDS
             track.speed = step if is_first else SMOOTH * track.speed + (1 - SMOOTH) * step
         track.box, track.seen = box, time
@@ -365,11 +361,11 @@ class _UsualMotion:
         """Take the boxes of all objects on two frames, and how similar they look, (previous, now)."""
         self.votes *= self.FADES
         for row, box in enumerate(previous[:MAX_VOTERS]):
-            size = _size(box)
+            size = longer_side(box)
             for column, other in enumerate(now[:MAX_VOTERS]):
                 if not SIMILAR * _area(box) <= _area(other) <= _area(box) / SIMILAR:
                     continue
-                right, down = (np.array(other) - np.array(box)).reshape(2, 2).mean(0) / size
+                right, down = np.subtract(centre(other), centre(box)) / size
                 if max(abs(right), abs(down)) < JUMP:
                     bins = (round((down + JUMP) / self.STEP), round((right + JUMP) / self.STEP))
                     self.votes[(*self._place(box), *bins)] += appearance[row, column]
@@ -386,7 +382,7 @@ class _UsualMotion:
         votes[max(down - 3, 0) : down + 4, max(right - 3, 0) : right + 4] = 0.0
         if highest < self.NUMBER or highest < self.LEADS * float(votes.max()):
             return None
-        return np.asarray((np.array((right, down)) * self.STEP - JUMP) * _size(box), np.float64)
+        return np.asarray((np.array((right, down)) * self.STEP - JUMP) * longer_side(box), np.float64)
 
 
 def _united(extents: Mapping[int, ObjectExtent], owners: Mapping[int, int]) -> dict[int, ObjectExtent]:
@@ -402,8 +398,10 @@ def _united(extents: Mapping[int, ObjectExtent], owners: Mapping[int, int]) -> d
     return dict(sorted(united.items()))
 
 
-def _size(box: Box) -> float:
-    return max(box[2] - box[0], box[3] - box[1])
+def _expected_box(track: _Track) -> Box:
+    """The box of a track, moved by its speed."""
+    x0, y0, x1, y1 = (np.array(track.box) + np.tile(track.speed, 2)).tolist()
+    return x0, y0, x1, y1
 
 
 def _area(box: Box) -> float:
