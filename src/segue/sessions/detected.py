@@ -238,14 +238,13 @@ class DetectionSession(FindingSession):
         self, proposals: Proposals, appearances: Sequence[Float32Array], mask: Mask, free: Sequence[int]
     ) -> dict[int, BoolArray]:
         """Objects that are new, or back, among the detections that belong to no known object."""
-        pairs = match(self._tentative, proposals, appearances, free)
-        redetected = {number: self._tentative[place] for place, number in pairs.items()}
-        self._tentative = []
+        tentative, self._tentative = self._tentative, []
         enough = self.options.score - SURPLUS * (self.options.frames is not None)
         new_masks = {}
         for number in sorted(free, key=lambda i: -proposals.scores[i]):
             box, label = proposals.boxes[number], proposals.labels[number]
-            track = redetected.get(number) or DetectionTrack(0, box, self._seen, appearances[number])
+            again = [tentative.pop(i) for i in match(tentative, proposals, appearances, [number])]
+            track = again[0] if again else DetectionTrack(0, box, self._seen, appearances[number])
             track.move(box, self._seen)
             track.add_detection(box, proposals.scores[number], label)
             if not track.is_confirmed(enough) or len(self._tracks) >= self.options.top:
