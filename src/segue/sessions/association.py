@@ -42,14 +42,14 @@ HUES, LIGHTS = 8, 4  # bins of the colours of an appearance, for each of two axe
 
 
 def next_id(last: int, used_ids: Collection[int]) -> int:
-    """The id of a new object: the one after ``last`` that is not ``used_ids``; after 65,535 comes 1."""
+    """Return the next free id after ``last``; ids wrap to 1 after 65,535."""
     numbers = ((last + step - 1) % MAX_ID + 1 for step in itertools.count(1))
     return next(i for i in numbers if i not in used_ids)
 
 
 @dataclass(eq=False)
 class DetectionTrack:
-    """An object that detections are matched with; tentative while it has no id."""
+    """A track that detections are matched with; tentative while its id is 0."""
 
     id: int
     box: Box  # around its mask, or around its last detection while it is out of sight
@@ -77,7 +77,7 @@ class DetectionTrack:
 
     @property
     def patience(self) -> int:
-        """Runs that it may be missed: few for what is new, and for what is nearly always found."""
+        """Runs that may miss the object: few for a new one, and for one that is nearly always detected."""
         if self.hits < PROVEN:
             return MIN_PATIENCE
         rate = (self.hits + 1) / (self.runs + 2)
@@ -89,7 +89,7 @@ class DetectionTrack:
         )
 
     def move(self, box: Box, frame: int) -> None:
-        """Take the box in which the object is seen on a frame."""
+        """Update box and speed by the box on a frame."""
         place = centre(box)
         if self.place is not None and frame > self.seen:
             step = math.dist(place, self.place) / (frame - self.seen)
@@ -97,13 +97,13 @@ class DetectionTrack:
         self.box, self.place, self.seen = box, place, frame
 
     def reaches(self, other: DetectionTrack) -> bool:
-        """Whether the object can have moved to where another one is seen later."""
+        """Whether the object can have moved to the place of a later one."""
         way, frames = math.dist(centre(self.box), centre(other.box)), max(other.seen - self.seen, 0)
         side = max(longer_side(self.box), longer_side(other.box))
         return way <= side * REACH + max(side * PACE, self.speed) * frames
 
     def add_detection(self, box: Box, score: float, label: str | None) -> None:
-        """Take note of a detection of the object."""
+        """Count a detection of the object."""
         self.runs += 1
         self.hits += 1
         self.misses = 0
@@ -111,11 +111,11 @@ class DetectionTrack:
         self.votes[label or ""] = self.votes.get(label or "", 0.0) + score
 
     def is_confirmed(self, threshold: float) -> bool:
-        """Whether it is an object: seen twice, or once with certainty."""
+        """Whether it was detected twice, or once with a high score."""
         return self.score >= (threshold if self.hits > 1 else threshold + SURPLUS)
 
     def missed(self, visible_box: Box | None) -> None:
-        """Take note of a run that missed the object; ``visible_box`` is around its mask, if it has one."""
+        """Count a run that missed the object; ``visible_box`` is the box of its mask, if any."""
         similarity = 0.0
         if visible_box is not None:
             now = visible_box[2] - visible_box[0], visible_box[3] - visible_box[1]
@@ -166,7 +166,7 @@ def name_object(detector: Detector, image: Image, box: Box) -> tuple[str, float]
 
 
 def assign(value: FloatingArray, possible: BoolArray) -> dict[int, int]:
-    """The column of each row that has a ``possible`` one, for the largest sum of values, (N, M)."""
+    """Match rows with columns for the largest sum of values (N, M), of ``possible`` pairs only."""
     if not possible.any():
         return {}
     rows, columns = (indices.tolist() for indices in np.nonzero(possible))
@@ -184,7 +184,7 @@ def match(
     appearances: Sequence[Float32Array],
     numbers: Sequence[int],
 ) -> dict[int, int]:
-    """The detection of each track that has one, of detections by their numbers; all are assigned at once."""
+    """Assign detections ``numbers`` to tracks, all at once; return their numbers by place of the track."""
     if not tracks or not numbers:
         return {}
     overlap = overlaps([track.box for track in tracks], [proposals.boxes[i] for i in numbers])
@@ -200,7 +200,7 @@ def match(
 
 
 def reidentify(lost_tracks: Iterable[DetectionTrack], new: DetectionTrack) -> DetectionTrack | None:
-    """Find the lost object that a new one is, by its appearance, among those that can be where it is."""
+    """Find the lost track that looks most like a new one, among those within reach."""
     likeness = [(float(old.appearance @ new.appearance), old) for old in lost_tracks if old.reaches(new)]
     best, match = max(likeness, key=lambda pair: pair[0], default=(0.0, None))
     return match if best > RETURNS else None
@@ -225,7 +225,7 @@ def appearance_of(image: Image, box: Box) -> Float32Array:
 
 
 def known_as(mask: BoolArray, label: str | None, tracked: Segmentation) -> int | None:
-    """The followed object that a found one, (H, W), is, or None."""
+    """Return the id of the tracked object that mostly contains a detected mask (H, W), or lies in it."""
     shared = np.bincount(tracked.mask[mask], minlength=1 + max(tracked.ids, default=0))
     shared[0] = 0
     if shared.sum() > SAME * mask.sum():
@@ -240,7 +240,7 @@ def known_as(mask: BoolArray, label: str | None, tracked: Segmentation) -> int |
 def new_objects(
     detected: Segmentation, tracked: Segmentation | None, used_ids: Collection[int]
 ) -> list[MaskPrompt]:
-    """Prompts for the found objects of a frame that are none of the known ones, under the next free ids."""
+    """Return prompts, under the next free ids, for detected objects that are not tracked yet."""
     ids, prompts = set(used_ids), list[MaskPrompt]()
     for item in detected.objects:
         mask = detected.mask == item.id

@@ -157,7 +157,7 @@ class BlindTracker:
         return _with_boxes(result, [track for track in self._carried if track.id not in ids | scene])
 
     def _pan(self, result: Segmentation) -> None:
-        """Move all boxes with the image of a panning camera."""
+        """Shift all boxes by the motion of a panning camera."""
         if self._camera_motion is None:
             return
         right, down = self._camera_motion(result.index)
@@ -171,7 +171,7 @@ class BlindTracker:
         return track.time >= self._blind_time - HOLD_SECONDS
 
     def _follow(self, detections: Sequence[Detection], listed: Collection[int], time: float) -> None:
-        """Move the boxes of objects that the session does not see, and begin new ones."""
+        """Update tracks that the session does not see by detections, and start new ones."""
         free = [track for track in self._tracks if track.id not in listed or not track.id]
         boxes_of_result = [track.box for track in self._tracks if track.id in listed and track.id]
         new = [
@@ -190,7 +190,7 @@ class BlindTracker:
         self._tracks += [_Track(0, box, box, time, label, score) for box, label, score in new_detections]
 
     def _claim(self, result: Segmentation) -> None:
-        """Give objects that the session finds anew the ids of those that were carried to their places."""
+        """Give new objects of the session the ids of the tracks at their places."""
         items = [item for item in result.objects if item.box and item.id not in self._ids]
         result_ids = {self._ids[item.id] for item in result.objects if item.id in self._ids}
         tracks = [track for track in self._tracks if track.id and track.id not in result_ids]
@@ -199,13 +199,13 @@ class BlindTracker:
             self._ids[items[number].id] = tracks[place].id
 
     def _new_id(self) -> int:
-        """An id that no other object has, nor one that the session is about to give."""
+        """Return an id that no other object has and that the session will not give next."""
         self._last = number = next_id(self._last, self._tracker_ids)
         self._tracker_ids[number] = None
         return number
 
     def _renamed(self, result: Segmentation) -> Segmentation:
-        """A result with ids that no other object has had."""
+        """Rename objects of a result to ids that are unique over the run."""
         for number in sorted({item.id for item in result.objects} - {*self._ids}):
             self._ids[number] = self._new_id() if number in self._tracker_ids else number
             if (number - self._last) % MAX_ID < MAX_ID // 2:
@@ -232,7 +232,7 @@ def _tracks_of(result: Segmentation) -> list[_Track]:
 
 
 def _with_boxes(result: Segmentation, tracks: Sequence[_Track]) -> Segmentation:
-    """A result with objects whose masks are their boxes, below all that it has."""
+    """Add tracks to a result as filled boxes behind its objects."""
     if not tracks:
         return result
     height, width = result.mask.shape
@@ -267,7 +267,7 @@ def _moved(box: Box, way: tuple[float, float]) -> Box:
 
 
 def _matches(earlier: Sequence[Box], now: Sequence[Box]) -> dict[int, int]:
-    """The place among boxes of now of each earlier one that has one."""
+    """Match earlier boxes with those of now by overlap and distance; return places by place."""
     if not earlier or not now:
         return {}
     overlap = overlaps(earlier, now)

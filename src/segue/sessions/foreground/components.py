@@ -64,7 +64,7 @@ Shares = list[list[int]]
 
 @dataclass(slots=True)
 class _Track:
-    """An object: where and when it was last, and on how many frames it was seen."""
+    """A track: its last box and time, and the number of frames on which it was seen."""
 
     box: Box
     seen: float
@@ -76,7 +76,7 @@ class _Track:
     thumbnail: Float32Array = field(default_factory=lambda: np.zeros((SIDE, SIDE, 3), np.float32))
 
     def is_confirmed(self, frames: int = CONFIRMED) -> bool:
-        """Whether it has been seen on so many frames, clearly enough."""
+        """Whether it was seen on so many frames, with enough evidence."""
         return self.frames >= frames and self.evidence >= EVIDENCE * (frames - 1) / (CONFIRMED - 1)
 
 
@@ -95,7 +95,7 @@ class ComponentTracker(Checkpointable):
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew; the first id is the one after ``after``."""
+        """Start again; the first id is the one after ``after``."""
         super().restart()
         self._last_id = self._after
 
@@ -112,10 +112,10 @@ class ComponentTracker(Checkpointable):
         image: Image | None = None,
         find_boxes: FindBoxes | None = None,
     ) -> tuple[npt.NDArray[Any], tuple[ObjectInfo, ...]]:
-        """Index mask (H, W) and objects of the foreground (H, W) of the next frame.
+        """Track the components of a foreground mask (H, W); return the index mask (H, W) and the objects.
 
-        Where objects move by more than their length, an image of any size tells them apart, and boxes, in
-        pixels of the mask, confirm new ones. They are asked for only if a fast object has no id yet.
+        If objects move by more than their length, an image of any size tells them apart, and boxes, in pixels
+        of the mask, confirm new ones. ``find_boxes`` runs only if a fast object has no id yet.
         """
         window = window_of(mask)  # of all that follows
         part, origin = mask[window], (window[1].start, window[0].start)
@@ -174,7 +174,7 @@ class ComponentTracker(Checkpointable):
         return labels, tuple(sorted(objects.values(), key=attrgetter("id")))
 
     def _predict(self, motion: _UsualMotion, boxes: Sequence[Box], thumbnail_of: ThumbnailOf) -> None:
-        """Learn how objects move to the boxes of a frame; new ones move as others did at their places."""
+        """Learn how objects move to the boxes of a frame, and predict the speed of new ones."""
         previous = [track for track in self._tracks.values() if track.seen == self._time]
         appearance = likeness([track.thumbnail for track in previous], [*map(thumbnail_of, boxes)])
         motion.vote([track.box for track in previous], boxes, appearance)
@@ -182,23 +182,23 @@ class ComponentTracker(Checkpointable):
             self._expect(track, motion)
 
     def _expect(self, track: _Track, motion: _UsualMotion) -> None:
-        """A new object moves as others did at its place."""
+        """Predict the speed of a new object by the motion of earlier ones at its place."""
         if track.frames == 1 and (speed := motion.at(track.box)) is not None:
             track.speed = speed
             track.is_predicted = self._is_fast(track)
 
     def _is_in_view(self, track: _Track, size: tuple[int, ...], time: float) -> bool:
-        """Whether an object that is out of sight has not left by its own motion."""
+        """Whether a lost track may still be in view: slow, and inside the image by its speed."""
         steps = max(1.0, (time - track.seen) / (time - (self._time or 0.0)))
         x, y = centre(track.box) + track.speed * steps
         return bool(0 <= x < size[1] and 0 <= y < size[0]) and not self._is_fast(track)
 
     def _is_fast(self, track: _Track) -> bool:
-        """Whether it moves so far from frame to frame that another object may have its place."""
+        """Whether an object moves so far between frames that another one may take its place."""
         return float(np.linalg.norm(track.speed)) > FAST * longer_side(track.box)
 
     def _jump(self, extents: Mapping[int, ObjectExtent], thumbnail_of: ThumbnailOf) -> dict[int, int]:
-        """The tracks of components, which may have moved by more than their length."""
+        """Match components with tracks that may have moved by more than their length."""
         last = [number for number, track in self._tracks.items() if track.seen == self._time]
         if not last or not extents:
             return {}
@@ -214,12 +214,12 @@ class ComponentTracker(Checkpointable):
         return {components[column]: last[row] for row, column in jumps.items()}
 
     def out_of_sight(self) -> tuple[ObjectInfo, ...]:
-        """The objects on a frame that shows nothing: they are where they were on the next one."""
+        """Return the objects for a frame that shows nothing; the tracks do not change."""
         ids = sorted(track.id for track in self._tracks.values() if track.id)
         return tuple(ObjectInfo(number, score=0.0) for number in ids)
 
     def _expected(self, size: tuple[int, ...], window: Window) -> Labels:
-        """The objects of the frame before, each where it should be now, in a window of the image, (h, w)."""
+        """Shift the previous index mask by the speed of each track; return a window of it, (h, w)."""
         top, left = window[0].start, window[1].start
         expected = np.zeros((window[0].stop - top, window[1].stop - left), np.uint16)
         if self._before is None or self._before.shape != size:
@@ -236,7 +236,7 @@ class ComponentTracker(Checkpointable):
         return expected
 
     def _divide(self, components: Components, count: int, expected: Labels, shares: Shares) -> set[int]:
-        """Divide components in which objects have met, in place; gives these objects."""
+        """Split components in which tracks have met, in place; return these tracks."""
         areas = np.bincount(expected[components > 0])
         met: dict[int, list[int]] = defaultdict(list)
         for number, component, share in shares:
@@ -264,7 +264,7 @@ class ComponentTracker(Checkpointable):
     def _associate(
         self, shares: Shares, extents: Mapping[int, ObjectExtent], jumps: Mapping[int, int]
     ) -> tuple[dict[int, int], set[int]]:
-        """The track of each component that overlaps one, or that has one already, and these tracks."""
+        """Match components with tracks by overlap, after ``jumps``; return owners and matched tracks."""
         owners = {**jumps}
         largest = dict(zip(jumps.values(), jumps, strict=True))  # component of each track
         for number, component, share in shares:
@@ -281,7 +281,7 @@ class ComponentTracker(Checkpointable):
     def _recover(
         self, owners: dict[int, int], unmatched: list[int], extents: Mapping[int, ObjectExtent]
     ) -> None:
-        """Give components without a track to nearby lost ones."""
+        """Match components without a track with nearby lost tracks."""
         if not unmatched:
             return
         free = [component for component in extents if component not in owners]
@@ -292,7 +292,7 @@ class ComponentTracker(Checkpointable):
     def _confirm(
         self, track: _Track, motion: _UsualMotion | None, pixels: int, find_boxes: FindBoxes | None
     ) -> None:
-        """Give an object its id once it has been seen often enough, in an image of so many pixels."""
+        """Give a track its id once it is confirmed, in an image of so many pixels."""
         if motion is not None:
             self._expect(track, motion)
         if track.id:
@@ -304,21 +304,21 @@ class ComponentTracker(Checkpointable):
             self._last_id = track.id = next_id(self._last_id, {each.id for each in self._tracks.values()})
 
     def _is_detected(self, track: _Track, find_boxes: FindBoxes) -> bool:
-        """Whether a clear object that may leave before it is confirmed has a detected box."""
+        """Whether a fast track with clear evidence overlaps a detected box."""
         if not self._is_fast(track) or track.evidence < CLEAR * track.frames:
             return False
         boxes = find_boxes()
         return bool(boxes) and bool((overlaps([track.box], boxes) >= DETECTED).any())
 
     def _num_required(self, track: _Track, pixels: int) -> int:
-        """Frames on which an object must be seen, in an image of so many pixels."""
+        """Return the number of frames that confirm a track, in an image of so many pixels."""
         if not track.is_predicted or track.evidence < CLEAR * track.frames:
             return self._confirmed
         is_large = _area(track.box) >= LARGE * pixels
         return min(self._confirmed, 1 if is_large else FAST_CONFIRMED)
 
     def _move(self, track: _Track, box: Box, time: float, *, steady: bool, shared: bool) -> None:
-        """Move an object to the box in which it is seen, or where it is expected if it shares the box."""
+        """Move a track to its box, or to its predicted box if it shares a component."""
         if shared:
             box = _expected_box(track)
         elif steady:
@@ -358,7 +358,7 @@ class _UsualMotion:
         return min(max(row, 0), rows - 1), min(max(column, 0), columns - 1)
 
     def vote(self, previous: Sequence[Box], now: Sequence[Box], appearance: Float32Array) -> None:
-        """Take the boxes of all objects on two frames, and how similar they look, (previous, now)."""
+        """Add votes of all pairs of boxes on two frames, weighted by their similarity (previous, now)."""
         self.votes *= self.FADES
         for row, box in enumerate(previous[:MAX_VOTERS]):
             size = longer_side(box)
@@ -371,7 +371,7 @@ class _UsualMotion:
                     self.votes[(*self._place(box), *bins)] += appearance[row, column]
 
     def at(self, box: Box) -> Float64Array | None:
-        """The speed that objects of its size have around a box; None where none leads."""
+        """Return the usual speed of objects around a box, scaled to its size; None if no motion leads."""
         row, column = self._place(box)
         votes = self.votes[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].sum((0, 1))
         votes = 4 * cv2.GaussianBlur(
@@ -386,7 +386,7 @@ class _UsualMotion:
 
 
 def _united(extents: Mapping[int, ObjectExtent], owners: Mapping[int, int]) -> dict[int, ObjectExtent]:
-    """Area and box of each track, in ascending order, of those of its components."""
+    """Join the extents of components by track, in ascending order."""
     united: dict[int, ObjectExtent] = {}
     for component, extent in extents.items():
         one = united.get(owners[component])
@@ -409,7 +409,7 @@ def _area(box: Box) -> float:
 
 
 def _shares(expected: Labels, components: Components) -> Shares:
-    """Shares of tracks, (H, W), with components, (H, W)."""
+    """Count the shared pixels of tracks (H, W) and components (H, W)."""
     both = (expected > 0) & (components > 0)
     pairs = (expected[both].astype(np.int64) << 32) + components[both]
     values, counts = np.unique(pairs, return_counts=True)
