@@ -58,6 +58,7 @@ PUBLISHED = {
     "fgsegnet": "SBI2015 F 0.7595 (MUSTAN paper)",
     "seqformer-r50": "YouTube-VIS 2019 val AP 47.4 (release)",
     "seqformer-r101": "YouTube-VIS 2019 val AP 49.0 (release)",
+    "seqformer-x101": "YouTube-VIS 2019 val AP 51.2 (release)",
     "seqformer-swin-l": "YouTube-VIS 2019 val AP 59.3 (release)",
     "msstsvis-r50": "YouTube-VIS 2019 val AP 50.1 (paper)",
     "msstsvis-r101": "YouTube-VIS 2019 val AP 51.1 (paper)",

@@ -109,7 +109,8 @@ def _penalised(
     scores = scores - scores.new_tensor(penalties)[:, None, None]
     if schedule.last_window is None or not has_last:
         return scores
-    rows, columns = (distance_bias(length, schedule.last_window, query.device) for length in query.shape[-2:])
+    axes = (torch.arange(length, device=query.device) for length in query.shape[-2:])
+    rows, columns = (distance_bias(places, places, schedule.last_window) for places in axes)
     distance_penalty = (rows[:, None, :, None] + columns[None, :, None, :]).flatten(2).flatten(0, 1)
     return torch.cat([scores[:, :-1], scores[:, -1:] + distance_penalty], dim=1)
 

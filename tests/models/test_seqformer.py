@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from segue.layers.resnet import Bottleneck
 from segue.models.seqformer import Memory, SeqFormer, Size
 from segue.models.seqformer.decoder import Decoded
 from segue.models.seqformer.network import Backbone
+from segue.weights import recognise
 from tests.fill import built, fill_plainly
 from tests.golden_arrays import Golden, best_golden, load_golden
 
@@ -53,6 +55,42 @@ def test_names_and_shapes_are_those_of_the_official_files(name: str) -> None:
         built = SeqFormer(name)  # type: ignore[arg-type]
     contract = CONTRACTS / f"seqformer_{name.replace('-', '_')}.json"
     assert shapes_of(built) == json.loads(contract.read_text())
+
+
+CLASSIFIER = 2048 * 1000 + 1000
+"""Parameters of the classifier that torchvision counts with a trunk."""
+
+
+def test_resnext_has_the_size_that_torchvision_states() -> None:
+    with torch.device("meta"):
+        resnet, resnext = (SeqFormer(name).state_dict() for name in ("r101", "x101"))  # type: ignore[arg-type]
+    assert resnext.keys() == resnet.keys()
+    body = [n.numel() for name, n in resnext.items() if ".body." in name and "running" not in name]
+    assert sum(body) + CLASSIFIER == 88_791_336
+    assert all(resnext[name].shape == n.shape for name, n in resnet.items() if ".body." not in name)
+
+
+def test_the_files_of_resnet_and_resnext_are_told_apart() -> None:
+    for name in ("r101", "x101"):
+        with torch.device("meta"):
+            tensors = SeqFormer(name).state_dict()  # type: ignore[arg-type]
+        entry = recognise(tensors)
+        assert entry is not None
+        assert entry.name == f"seqformer-{name}"
+
+
+def test_groups_of_a_bottleneck_are_blocks_of_a_dense_one() -> None:
+    torch.manual_seed(0)
+    grouped = Bottleneck(8, 16, 2, groups=4, group_width=32).eval()
+    dense = Bottleneck(8, 16, 2, group_width=128).eval()
+    tensors = grouped.state_dict()
+    tensors["conv2.weight"] = torch.zeros_like(dense.conv2.weight)
+    for block, weight in zip(range(0, 32, 8), grouped.conv2.weight.detach().split(8), strict=True):
+        tensors["conv2.weight"][block : block + 8, block : block + 8] = weight
+    dense.load_state_dict(tensors)
+    x = torch.randn(2, 8, 10, 14)
+    with torch.inference_mode():
+        torch.testing.assert_close(grouped(x), dense(x))
 
 
 def test_a_clip_gives_the_published_numbers(

@@ -10,15 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
+from segue.prompts.proposals import Proposals
 from segue.sessions.association import (
     RETURNS,
     SURPLUS,
-    TENTATIVE_OVERLAP,
     DetectionTrack,
     appearance_of,
     assign,
     match,
-    match_tentative,
     new_objects,
     reidentify,
 )
@@ -60,8 +59,10 @@ def test_a_track_is_confirmed_by_certainty_or_by_being_seen_twice() -> None:
     assert not twice.is_confirmed(0.51)
 
 
-def matched(tracks: list[DetectionTrack], boxes: list[Box], label: str = "dog") -> dict[int, int]:
-    return match(tracks, boxes, [label] * len(boxes), [LOOKS[3]] * len(boxes))
+def matched(tracks: list[DetectionTrack], boxes: list[Box], label: str | None = "dog") -> dict[int, int]:
+    labels = (label,) * len(boxes)
+    proposals = Proposals(tuple(boxes), (1.0,) * len(boxes), labels, lambda _: np.zeros((1, 1), np.float32))
+    return match(tracks, proposals, [LOOKS[3]] * len(boxes), range(len(boxes)))
 
 
 def test_the_largest_sum_is_assigned_whether_or_not_rows_compete() -> None:
@@ -88,6 +89,12 @@ def test_another_class_needs_twice_the_overlap() -> None:
     assert matched([track(square(0))], [square(5)]) == {0: 0}
     assert matched([track(square(0))], [square(5)], "cat") == {}
     assert matched([track(square(0))], [square(2)], "cat") == {0: 0}
+
+
+def test_detections_without_a_class_are_of_one_class() -> None:
+    unnamed = DetectionTrack(1, square(0), 0, LOOKS[0])
+    unnamed.add_detection(square(0), 0.9, None)
+    assert matched([unnamed], [square(5)], None) == {0: 0}
 
 
 def turned(cosine: float) -> Any:
@@ -143,9 +150,7 @@ def test_the_speed_of_an_object_is_that_of_its_last_steps() -> None:
     [(5.3, "dog", True), (5.5, "dog", False), (2.4, "car", True), (2.6, "car", False)],
 )
 def test_a_find_of_the_run_before_is_known_by_its_place(apart: float, label: str, known: bool) -> None:
-    assert TENTATIVE_OVERLAP == 0.3
-    before = tentative(0.5)
-    assert (match_tentative([before], square(apart), label) is before) == known
+    assert (matched([tentative(0.5)], [square(apart)], label) == {0: 0}) == known
 
 
 def likeness(one: Any, other: Any) -> float:

@@ -1,4 +1,4 @@
-"""Variables of HOFAM's release under our names."""
+"""Variables of the releases of HOFAM and FgSegNet_v2 under our names."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from segue.errors import CheckpointError
+from segue.models.fgsegnet import FgSegNetV2
 from segue.models.hofam import HOFAM
-from segue.weights import load_strict, read_checkpoint
+from segue.weights import convert, load_strict, read_checkpoint
 
 CONTRACT = json.loads((Path(__file__).parent.parent / "contracts" / "hofam.json").read_text())
 
@@ -46,6 +47,47 @@ def test_a_file_of_variables_fills_the_network(tmp_path: Path) -> None:
     loaded = load_strict(HOFAM(2), path).state_dict()
     for name, tensor in source.state_dict().items():
         assert torch.equal(loaded[name], tensor), name
+
+
+CREATED = {
+    "conv2d": [
+        *("fpm.pool_proj", "fpm.d1", "fpm.d4", "fpm.d8", "fpm.d16"),
+        *("decoder.skip_b", "decoder.conv1", "decoder.conv2", "decoder.conv3", "decoder.head"),
+    ],
+    "instance_normalization": ["fpm.norm", "decoder.norm1", "decoder.norm2", "decoder.norm3"],
+}
+"""Layers without a name, in the order in which the release's code creates them."""
+
+
+def keras_model(network: FgSegNetV2, created: int) -> Arrays:
+    """Variables of a Keras model, where so many networks were created before."""
+    layers = {
+        layer: f"{kind}_{created * len(names) + place}"
+        for kind, names in CREATED.items()
+        for place, layer in enumerate(names, start=1)
+    }
+    arrays = {}
+    for name, tensor in network.state_dict().items():
+        layer, leaf = name.rsplit(".", 1)
+        theirs = layers.get(layer, layer.removeprefix("backbone."))
+        is_norm = theirs.startswith("instance")
+        leaf = {"weight": "gamma" if is_norm else "kernel", "bias": "beta" if is_norm else "bias"}[leaf]
+        array = tensor.numpy()
+        arrays[f"{theirs}/{theirs}/{leaf}:0"] = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
+    return arrays
+
+
+@pytest.mark.parametrize("created", [0, 1])
+def test_a_keras_model_fills_fgsegnet(tmp_path: Path, created: int) -> None:
+    torch.manual_seed(0)
+    source = FgSegNetV2()
+    for place, parameter in enumerate(source.parameters()):
+        torch.nn.init.constant_(parameter, place)
+    path = save(tmp_path / "highway.npz", keras_model(source, created))
+    entry = convert(path, tmp_path / "highway.safetensors")
+    assert entry.name == "fgsegnet"
+    loaded = load_strict(FgSegNetV2(), tmp_path / "highway.safetensors").state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in source.state_dict().items())
 
 
 def test_unknown_variables_are_named(tmp_path: Path) -> None:

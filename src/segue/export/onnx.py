@@ -38,9 +38,10 @@ from segue.models.base import (
     Schedule,
     track_capabilities,
 )
-from segue.models.geometry import EPSILON
+from segue.models.geometry import aggregate
 from segue.models.memory.components import LIKELY_LOGIT, UNLIKELY, distant_components
 from segue.models.memory.reads import attend_best, attend_within_cells
+from segue.models.memory.selection import distance_bias
 from segue.models.memory.similarity import key_rows, l2_query_rows
 from segue.models.memory.table import COARSE_CELLS
 from segue.models.memory.tracker import COARSE_ABOVE
@@ -294,10 +295,9 @@ def _affinities(
 ) -> tuple[Tensor, Tensor]:
     """Affinities (h*w, N) to other rows, and to the last ones, of which those too far away are out."""
     queries = l2_query_rows(query)
-    down = (top + torch.arange(height))[:, None] - origin[:, 0]
-    across = torch.arange(width)[:, None] - origin[:, 1]
-    outside = ((down.abs() > reach)[:, None] | (across.abs() > reach)).flatten(0, 1)
-    return queries @ earlier, (queries @ last).masked_fill(outside, -math.inf)
+    rows = distance_bias(top + torch.arange(height), origin[:, 0], reach)
+    columns = distance_bias(torch.arange(width), origin[:, 1], reach)
+    return queries @ earlier, queries @ last + (rows[:, None] + columns).flatten(0, 1)
 
 
 def _weighted(weights: Tensor, index: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -317,10 +317,7 @@ def merge(
     if not jumps:
         logits = logits.masked_fill(_distant(pieces.long(), reachable), UNLIKELY)
     enlarged = F.interpolate(logits[None], scale_factor=float(stride), mode="bilinear")[0]
-    shares = enlarged.sigmoid()
-    every = torch.cat([(1 - shares).prod(0, keepdim=True), shares]).clamp(EPSILON, 1 - EPSILON)
-    odds = every / (1 - every)  # as segue.models.geometry.aggregate, whose steps in place cannot be traced
-    shares = odds / odds.sum(0)
+    shares = aggregate(enlarged.sigmoid())
     left, _, top, _ = _padding(size)
     return shares[1:], shares[:, top : top + size[0], left : left + size[1]].argmax(0)
 

@@ -95,7 +95,9 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 convolutions without bias, (B, cin, H, W) → (B, 4·width, H/stride, W/stride).
 
-    The first convolution has the stride if ``stride_first``; for the others see :class:`BasicBlock`.
+    The first convolution has the stride if ``stride_first``. With ``groups`` the 3x3 convolution of ResNeXt
+    (Xie et al., CVPR 2017) has so many, of ``group_width`` channels where ``width`` is 64. For the others see
+    :class:`BasicBlock`.
     """
 
     expansion = 4
@@ -108,16 +110,18 @@ class Bottleneck(nn.Module):
         norm: Norm = FrozenBatchNorm,
         *,
         stride_first: bool = False,
+        groups: int = 1,
+        group_width: int = 64,
         inplace_residual: bool = False,
     ) -> None:
         super().__init__()
-        cout = self.expansion * width
+        cout, inner = self.expansion * width, width * group_width // 64 * groups
         first, second = (stride, 1) if stride_first else (1, stride)
-        self.conv1 = nn.Conv2d(cin, width, 1, first, bias=False)
-        self.bn1 = norm(width)
-        self.conv2 = nn.Conv2d(width, width, 3, second, padding=1, bias=False)
-        self.bn2 = norm(width)
-        self.conv3 = nn.Conv2d(width, cout, 1, bias=False)
+        self.conv1 = nn.Conv2d(cin, inner, 1, first, bias=False)
+        self.bn1 = norm(inner)
+        self.conv2 = nn.Conv2d(inner, inner, 3, second, padding=1, groups=groups, bias=False)
+        self.bn2 = norm(inner)
+        self.conv3 = nn.Conv2d(inner, cout, 1, bias=False)
         self.bn3 = norm(cout)
         self.downsample = _projection(cin, cout, stride, norm, bias=False)
         self.inplace_residual = inplace_residual or self.downsample is not None

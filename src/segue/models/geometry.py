@@ -135,10 +135,8 @@ def aggregate(probabilities: Tensor, channels: int = 0) -> Tensor:
     The odds of ``prod(1 - p_i)`` and of each ``p_i``, divided by their sum; object channels of the network
     beyond K count as empty objects.
     """
-    merged = probabilities.new_empty(probabilities.shape[0] + 1, *probabilities.shape[1:])
-    torch.prod(1 - probabilities, dim=0, out=merged[0])
-    merged[1:] = probabilities
-    odds = merged.clamp_(EPSILON, 1 - EPSILON).div_(1 - merged)
+    merged = _with_background(probabilities)
+    odds = merged.div_(1 - merged)
     total = odds.sum(0)
     empty = channels - probabilities.shape[0]
     if empty > 0:
@@ -148,6 +146,13 @@ def aggregate(probabilities: Tensor, channels: int = 0) -> Tensor:
 
 def aggregate_logits(probabilities: Tensor) -> Tensor:
     """Log-odds (..., K+1, H, W), background first, of probabilities (..., K, H, W); see :func:`aggregate`."""
-    background = torch.prod(1 - probabilities, dim=-3, keepdim=True)
-    merged = torch.cat([background, probabilities], dim=-3).clamp(EPSILON, 1 - EPSILON)
+    merged = _with_background(probabilities)
     return torch.log(merged / (1 - merged))
+
+
+def _with_background(probabilities: Tensor) -> Tensor:
+    """Put the probability that no object is there before those of objects (..., K, H, W), inside (0, 1)."""
+    background = 1 - probabilities
+    if background.shape[-3] != 1:
+        background = background.prod(-3, keepdim=True)
+    return torch.cat([background, probabilities], dim=-3).clamp_(EPSILON, 1 - EPSILON)

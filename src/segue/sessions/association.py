@@ -15,9 +15,9 @@ import numpy as np
 
 from segue.masks.values import MAX_ID
 from segue.prompt_types import MaskPrompt
-from segue.prompts.proposals import Detector
+from segue.prompts.proposals import Detector, Proposals
 from segue.types import Box, Frame, Image, Segmentation
-from segue.utils.arrays import BoolArray, Float32Array, FloatingArray
+from segue.utils.arrays import BoolArray, Float32Array, Float64Array, FloatingArray
 
 OVERLAP, APPEARANCE, CLASS = 1.5, 0.5, 0.3
 """Weights of the overlap with the tracked mask or the last place, of the appearance, and of the class."""
@@ -30,7 +30,6 @@ MAX_MISS_PROBABILITY = (
 MAX_PATIENCE, MIN_PATIENCE = 12, 2  # bounds on the runs of the detector in which an object may be missed
 SHAPE = 0.6  # share of width times height that a mask of the same shape has kept since the last detection
 PROVEN = 3  # times that an object must have been found before it may be missed longer
-TENTATIVE_OVERLAP = 0.3  # overlap (IoU) of the detections of two runs from which on they may be one object
 MIN_NAMED_OVERLAP = 0.3  # overlap (IoU) of a detection with the box of an object that it names
 SAME = 0.5  # share of a found object, or of a known one, from which on both are the same
 RETURNS = 0.75  # likeness from which on a new object may be a lost object
@@ -44,14 +43,14 @@ HUES, LIGHTS = 8, 4  # bins of the colours of an appearance, for each of two axe
 
 
 def next_id(last: int, used_ids: Collection[int]) -> int:
-    """The id of a new object: the one after ``last`` that is not ``used_ids``; after 65,535 comes 1."""
+    """Return the next free id after ``last``; ids wrap to 1 after 65,535."""
     numbers = ((last + step - 1) % MAX_ID + 1 for step in itertools.count(1))
     return next(i for i in numbers if i not in used_ids)
 
 
 @dataclass(eq=False)
 class DetectionTrack:
-    """An object that detections are matched with; tentative while it has no id."""
+    """A track that detections are matched with; tentative while its id is 0."""
 
     id: int
     box: Box  # around its mask, or around its last detection while it is out of sight
@@ -79,7 +78,7 @@ class DetectionTrack:
 
     @property
     def patience(self) -> int:
-        """Runs that it may be missed: few for what is new, and for what is nearly always found."""
+        """Runs that may miss the object: few for a new one, and for one that is nearly always detected."""
         if self.hits < PROVEN:
             return MIN_PATIENCE
         rate = (self.hits + 1) / (self.runs + 2)
@@ -91,7 +90,7 @@ class DetectionTrack:
         )
 
     def move(self, box: Box, frame: int) -> None:
-        """Take the box in which the object is seen on a frame."""
+        """Update box and speed by the box on a frame."""
         place = centre(box)
         if self.place is not None and frame > self.seen:
             step = math.dist(place, self.place) / (frame - self.seen)
@@ -99,13 +98,13 @@ class DetectionTrack:
         self.box, self.place, self.seen = box, place, frame
 
     def reaches(self, other: DetectionTrack) -> bool:
-        """Whether the object can have moved to where another one is seen later."""
+        """Whether the object can have moved to the place of a later one."""
         way, frames = math.dist(centre(self.box), centre(other.box)), max(other.seen - self.seen, 0)
-        side = max(_longer_side(self.box), _longer_side(other.box))
+        side = max(longer_side(self.box), longer_side(other.box))
         return way <= side * REACH + max(side * PACE, self.speed) * frames
 
     def add_detection(self, box: Box, score: float, label: str | None) -> None:
-        """Take note of a detection of the object."""
+        """Count a detection of the object."""
         self.runs += 1
         self.hits += 1
         self.misses = 0
@@ -113,11 +112,11 @@ class DetectionTrack:
         self.votes[label or ""] = self.votes.get(label or "", 0.0) + score
 
     def is_confirmed(self, threshold: float) -> bool:
-        """Whether it is an object: seen twice, or once with certainty."""
+        """Whether it was detected twice, or once with a high score."""
         return self.score >= (threshold if self.hits > 1 else threshold + SURPLUS)
 
     def missed(self, visible_box: Box | None) -> None:
-        """Take note of a run that missed the object; ``visible_box`` is around its mask, if it has one."""
+        """Count a run that missed the object; ``visible_box`` is the box of its mask, if any."""
         similarity = 0.0
         if visible_box is not None:
             now = visible_box[2] - visible_box[0], visible_box[3] - visible_box[1]
@@ -132,8 +131,20 @@ def centre(box: Box) -> tuple[float, float]:
     return (x0 + x1) / 2, (y0 + y1) / 2
 
 
-def _longer_side(box: Box) -> float:
+def longer_side(box: Box) -> float:
+    """Longer side of a box."""
     return max(box[2] - box[0], box[3] - box[1])
+
+
+def longer_sides(first: Sequence[Box], second: Sequence[Box]) -> Float64Array:
+    """Longer side of the larger box of each pair, (N, M)."""
+    return np.maximum.outer([longer_side(box) for box in first], [longer_side(box) for box in second])
+
+
+def nearness(first: Sequence[Box], second: Sequence[Box], reach: Float64Array) -> Float64Array:
+    """1 where the centres of two boxes are the same, down to 0 at a distance of ``reach``, (N, M)."""
+    a, b = (np.array(boxes, np.float64).reshape(-1, 2, 2).mean(1) for boxes in (first, second))
+    return np.asarray(1 - np.linalg.norm(a[:, None] - b, axis=2) / reach, np.float64)
 
 
 def overlaps(first: Sequence[Box], second: Sequence[Box]) -> Float32Array:
@@ -156,7 +167,7 @@ def name_object(detector: Detector, image: Image, box: Box) -> tuple[str, float]
 
 
 def assign(value: FloatingArray, possible: BoolArray) -> dict[int, int]:
-    """The column of each row that has a ``possible`` one, for the largest sum of values, (N, M)."""
+    """Match rows with columns for the largest sum of values (N, M), of ``possible`` pairs only."""
     if not possible.any():
         return {}
     rows, columns = (indices.tolist() for indices in np.nonzero(possible))
@@ -170,23 +181,27 @@ def assign(value: FloatingArray, possible: BoolArray) -> dict[int, int]:
 
 def match(
     tracks: Sequence[DetectionTrack],
-    boxes: Sequence[Box],
-    labels: Sequence[str | None],
+    proposals: Proposals,
     appearances: Sequence[Float32Array],
+    numbers: Sequence[int],
 ) -> dict[int, int]:
-    """Assign detections to tracks, all at once."""
-    if not tracks or not boxes:
+    """Assign detections ``numbers`` to tracks, all at once; return their numbers by place of the track."""
+    if not tracks or not numbers:
         return {}
-    overlap = overlaps([track.box for track in tracks], boxes)
-    likeness = np.stack([track.appearance for track in tracks]) @ np.stack(appearances).T
+    overlap = overlaps([track.box for track in tracks], [proposals.boxes[i] for i in numbers])
+    likeness = (
+        np.stack([track.appearance for track in tracks]) @ np.stack([appearances[i] for i in numbers]).T
+    )
+    labels = [proposals.labels[i] or "" for i in numbers]
     same = np.array([[label in track.votes for label in labels] for track in tracks], np.float32)
     # A person is no car; what is seen nearly at the same place may be a mistake of the class.
     is_candidate = (overlap >= MIN_OVERLAP) & ((same > 0) | (overlap >= 2 * MIN_OVERLAP))
-    return assign(OVERLAP * overlap + APPEARANCE * likeness + CLASS * same, is_candidate)
+    pairs = assign(OVERLAP * overlap + APPEARANCE * likeness + CLASS * same, is_candidate)
+    return {row: numbers[column] for row, column in pairs.items()}
 
 
 def reidentify(lost_tracks: Iterable[DetectionTrack], new: DetectionTrack) -> DetectionTrack | None:
-    """Find the lost object that a new one is, by its appearance, among those that can be where it is."""
+    """Find the lost track that looks most like a new one, among those within reach."""
     likeness = [(float(old.appearance @ new.appearance), old) for old in lost_tracks if old.reaches(new)]
     best, match = max(likeness, key=lambda pair: pair[0], default=(0.0, None))
     return match if best > RETURNS else None
@@ -210,16 +225,8 @@ def appearance_of(image: Image, box: Box) -> Float32Array:
     return np.asarray(np.sqrt(counts / counts.sum()), np.float32)
 
 
-def match_tentative(tracks: Sequence[DetectionTrack], box: Box, label: str | None) -> DetectionTrack | None:
-    """The tentative track that is detected again; its class may change if its place does not."""
-    overlap = overlaps([track.box for track in tracks], [box])[:, 0]
-    minimum = [TENTATIVE_OVERLAP * (1 if track.label == label else 2) for track in tracks]
-    fitting = [i for i in range(len(tracks)) if overlap[i] >= minimum[i]]
-    return tracks[max(fitting, key=lambda i: overlap[i])] if fitting else None
-
-
 def known_as(mask: BoolArray, label: str | None, tracked: Segmentation) -> int | None:
-    """The followed object that a found one, (H, W), is, or None."""
+    """Return the id of the tracked object that mostly contains a detected mask (H, W), or lies in it."""
     shared = np.bincount(tracked.mask[mask], minlength=1 + max(tracked.ids, default=0))
     shared[0] = 0
     if shared.sum() > SAME * mask.sum():
@@ -234,7 +241,7 @@ def known_as(mask: BoolArray, label: str | None, tracked: Segmentation) -> int |
 def new_objects(
     detected: Segmentation, tracked: Segmentation | None, used_ids: Collection[int]
 ) -> list[MaskPrompt]:
-    """Prompts for the found objects of a frame that are none of the known ones, under the next free ids."""
+    """Return prompts, under the next free ids, for detected objects that are not tracked yet."""
     ids, prompts = set(used_ids), list[MaskPrompt]()
     for item in detected.objects:
         mask = detected.mask == item.id

@@ -22,7 +22,6 @@ from segue.sessions.association import (
     DetectionTrack,
     appearance_of,
     match,
-    match_tentative,
     next_id,
     overlaps,
     reidentify,
@@ -133,13 +132,13 @@ class DetectionSession(FindingSession):
             self._advance(self._detect_if_due([*self._waiting]))
 
     def _detect_if_due(self, waiting: Sequence[Frame]) -> Any:
-        """What the detector finds in the first frame, for :meth:`_associate`; None if it does not run."""
+        """Run the detector on the first waiting frame, for :meth:`_associate`; None if it is not due."""
         only, frame = self.options.frames, waiting[0]
         is_due = self._seen >= self._detect_at if only is None else frame.index in only
         return self._detect(*waiting) if is_due else None
 
     def _advance(self, detected: Any) -> None:
-        """Make the result of the frame that has waited longest."""
+        """Track the objects of the first waiting frame, and queue its result."""
         frame, prompts = self._waiting[0], list[Prompt]()
         if detected is not None:
             prompts = self._associate(frame, detected)
@@ -161,17 +160,17 @@ class DetectionSession(FindingSession):
         return {"detector": type(self._detector).__name__, "options": asdict(self.options)}
 
     def _pause(self) -> int:
-        """Frames until the detector runs again."""
+        """Return the number of frames until the detector runs again."""
         return self.options.every
 
     def _detect(self, frame: Frame, *following: Frame) -> Any:
-        """Run the detector on a frame, and see where the known objects are; nothing changes."""
+        """Return the detections of a frame and the mask of the tracks; the state does not change."""
         proposals = propose(self._detector, frame, TENTATIVE_SCORE * self.options.score)
         tracked = self._session.peek(frame).mask if self._tracks else np.zeros(frame.size, np.uint8)
         return proposals, np.array(tracked, np.int32)
 
     def _associate(self, frame: Frame, detected: Any) -> list[Prompt]:
-        """Match the detections of a frame with the known objects; the prompts that follow for the tracker."""
+        """Match the detections of a frame with the tracks; return prompts for the tracking network."""
         proposals, mask = detected
         appearances = [appearance_of(frame.image, box) for box in proposals.boxes]
         matched = self._matched(proposals, appearances, _visible(mask))
@@ -197,11 +196,11 @@ class DetectionSession(FindingSession):
     def _matched(
         self, proposals: Proposals, appearances: Sequence[Float32Array], visible: Mapping[int, Box]
     ) -> dict[int, int]:
-        """The detection of each known object that has one; tracks are updated."""
+        """Match tracks with detections and update them; return numbers of detections by id."""
         tracks = list(self._tracks.values())
         for track in tracks:
             track.box = visible.get(track.id, track.box)
-        pairs = match(tracks, proposals.boxes, proposals.labels, appearances)
+        pairs = match(tracks, proposals, appearances, range(len(proposals.boxes)))
         for i, track in enumerate(tracks):
             number = pairs.get(i)
             if number is None:
@@ -215,7 +214,7 @@ class DetectionSession(FindingSession):
     def _corrections(
         self, proposals: Proposals, mask: Mask, matched: Mapping[int, int]
     ) -> dict[int, BoolArray]:
-        """New masks of objects whose masks disagree with their detections, where there are better ones."""
+        """Segment tracks again whose masks disagree with their detections; return better masks by id."""
         previous_mask, boxes = mask.copy(), _visible(mask)
         wrong = [
             i
@@ -239,17 +238,14 @@ class DetectionSession(FindingSession):
     def _newcomers(
         self, proposals: Proposals, appearances: Sequence[Float32Array], mask: Mask, free: Sequence[int]
     ) -> dict[int, BoolArray]:
-        """Objects that are new, or back, among the detections that belong to no known object."""
+        """Start or resume tracks from unmatched detections; return their masks by id."""
         tentative, self._tentative = self._tentative, []
         enough = self.options.score - SURPLUS * (self.options.frames is not None)
         new_masks = {}
         for number in sorted(free, key=lambda i: -proposals.scores[i]):
             box, label = proposals.boxes[number], proposals.labels[number]
-            track = match_tentative(tentative, box, label)
-            if track is None:
-                track = DetectionTrack(0, box, self._seen, appearances[number])
-            else:
-                tentative.remove(track)
+            again = [tentative.pop(i) for i in match(tentative, proposals, appearances, [number])]
+            track = again[0] if again else DetectionTrack(0, box, self._seen, appearances[number])
             track.move(box, self._seen)
             track.add_detection(box, proposals.scores[number], label)
             if not track.is_confirmed(enough) or len(self._tracks) >= self.options.top:
@@ -264,7 +260,7 @@ class DetectionSession(FindingSession):
         return new_masks
 
     def _identify(self, new: DetectionTrack) -> None:
-        """Follow an object under the id of the lost one that it is, else under a new one."""
+        """Give a track the id of the lost track that it resumes, else a new one."""
         same = [track for track in self._lost if new.votes.keys() & track.votes.keys()]
         old = reidentify(same, new)
         if old is None:
@@ -279,7 +275,7 @@ class DetectionSession(FindingSession):
         self._tracks[new.id] = new
 
     def _carved(self, proposals: Proposals, number: int, mask: Mask) -> BoolArray | None:
-        """The mask of a detection less what tracks have in ``mask``; None where little is left."""
+        """Return the mask of a detection without pixels of tracks in ``mask``; None if little is left."""
         plane: BoolArray = proposals.mask(number) > 0.5
         area = int(plane.sum())
         if area < MIN_AREA_SHARE * mask.size:
@@ -289,5 +285,5 @@ class DetectionSession(FindingSession):
 
 
 def _visible(mask: Mask) -> dict[int, Box]:
-    """Boxes around the objects of an index mask that are not too small, by id."""
+    """Return the boxes of the objects of an index mask by id, without very small ones."""
     return {i: extent.box for i, extent in measure(mask).items() if extent.area >= MIN_AREA_SHARE * mask.size}

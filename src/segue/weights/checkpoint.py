@@ -66,7 +66,7 @@ class Checkpoint:
 def read_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> Checkpoint:
     """Read a safetensors file, a PyTorch state dict, or what another program saved.
 
-    These are HOFAM's variables as ``.npz``, and Detectron 2's arrays as ``.pkl``.
+    These are variables of HOFAM and FgSegNet_v2 as ``.npz``, and Detectron 2's arrays as ``.pkl``.
 
     Checkpoints of trainings (see ``WRAPPERS`` and ``PREFIXES``) are unwrapped: of PyTorch, Lightning, MMLab.
 

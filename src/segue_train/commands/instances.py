@@ -63,8 +63,15 @@ class Trunk(OptionModel):
     """Trunk of the network."""
 
 
+class SeqFormerTrunk(OptionModel):
+    """The trunk of a published SeqFormer."""
+
+    backbone: Literal["r50", "r101", "x101", "swin-l"] = option("r50")
+    """Trunk of the network."""
+
+
 TUBES = Options(Tubes)
-TRUNK = Options(Trunk)
+TRUNK, SEQFORMER_TRUNK = Options(Trunk), Options(SeqFormerTrunk)
 EPOCHS = {
     "steps": "Steps in all.  [default: those of the published epochs]",
     "accumulate": "Batches, per device, for one step.  [default: what makes up --clips]",
@@ -105,7 +112,7 @@ def _published(kind: str, tubes: Tubes, network: Values, recipe: Values, run: Va
 @training(
     "seqformer",
     TUBES,
-    TRUNK,
+    SEQFORMER_TRUNK,
     Options(
         PublishedRecipe, without=["separability", "epochs"], defaults={"batch": 2, "clips": 16}, help=CLIPS
     ),
@@ -139,7 +146,7 @@ def seqformer(tubes: Tubes, network: Values, recipe: Values, run: Values) -> Rec
         only=["data"],
         help={"data": "coco=ROOT; several may be given. ROOT may also be the annotation file."},
     ),
-    TRUNK,
+    SEQFORMER_TRUNK,
     Options(
         PublishedRecipe,
         without=["separability"],

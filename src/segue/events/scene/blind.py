@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from segue.masks.values import MAX_ID
-from segue.sessions.association import assign, next_id, overlaps
+from segue.sessions.association import REACH, assign, centre, longer_side, nearness, next_id, overlaps
 from segue.types import Box, Frame, Image, IndexMask, ObjectInfo, Segmentation
-from segue.utils.arrays import Float32Array
 
 Detection = tuple[Box, str | None, float]
 """Box in pixels, class if it matters, and score in [0, 1]."""
@@ -26,9 +26,6 @@ CameraMotion = Callable[[int], tuple[float, float]]
 
 MIN_OVERLAP = 0.1
 """IoU from which on a detection may be an object of the frame before."""
-
-REACH = 1.0
-"""Longer sides of an object by which it may move between two frames, beside :data:`MIN_OVERLAP`."""
 
 MIN_MOTION = 0.25
 """Longer sides by which a new object has moved before it counts: what a detector sees in an empty scene, such
@@ -160,7 +157,7 @@ class BlindTracker:
         return _with_boxes(result, [track for track in self._carried if track.id not in ids | scene])
 
     def _pan(self, result: Segmentation) -> None:
-        """Move all boxes with the image of a panning camera."""
+        """Shift all boxes by the motion of a panning camera."""
         if self._camera_motion is None:
             return
         right, down = self._camera_motion(result.index)
@@ -174,7 +171,7 @@ class BlindTracker:
         return track.time >= self._blind_time - HOLD_SECONDS
 
     def _follow(self, detections: Sequence[Detection], listed: Collection[int], time: float) -> None:
-        """Move the boxes of objects that the session does not see, and begin new ones."""
+        """Update tracks that the session does not see by detections, and start new ones."""
         free = [track for track in self._tracks if track.id not in listed or not track.id]
         boxes_of_result = [track.box for track in self._tracks if track.id in listed and track.id]
         new = [
@@ -186,13 +183,14 @@ class BlindTracker:
         for place, number in pairs.items():
             track, (box, label, score) = free[place], new[number]
             track.box, track.time, track.label, track.score = box, time, label, score
-            if not track.id and _distance(track.start, box) >= self._min_motion * _side(track.start):
+            way = math.dist(centre(track.start), centre(box))
+            if not track.id and way >= self._min_motion * max(longer_side(track.start), 1.0):
                 track.id = self._new_id()
         new_detections = [new[number] for number in range(len(new)) if number not in pairs.values()]
         self._tracks += [_Track(0, box, box, time, label, score) for box, label, score in new_detections]
 
     def _claim(self, result: Segmentation) -> None:
-        """Give objects that the session finds anew the ids of those that were carried to their places."""
+        """Give new objects of the session the ids of the tracks at their places."""
         items = [item for item in result.objects if item.box and item.id not in self._ids]
         result_ids = {self._ids[item.id] for item in result.objects if item.id in self._ids}
         tracks = [track for track in self._tracks if track.id and track.id not in result_ids]
@@ -201,13 +199,13 @@ class BlindTracker:
             self._ids[items[number].id] = tracks[place].id
 
     def _new_id(self) -> int:
-        """An id that no other object has, nor one that the session is about to give."""
+        """Return an id that no other object has and that the session will not give next."""
         self._last = number = next_id(self._last, self._tracker_ids)
         self._tracker_ids[number] = None
         return number
 
     def _renamed(self, result: Segmentation) -> Segmentation:
-        """A result with ids that no other object has had."""
+        """Rename objects of a result to ids that are unique over the run."""
         for number in sorted({item.id for item in result.objects} - {*self._ids}):
             self._ids[number] = self._new_id() if number in self._tracker_ids else number
             if (number - self._last) % MAX_ID < MAX_ID // 2:
@@ -234,13 +232,13 @@ def _tracks_of(result: Segmentation) -> list[_Track]:
 
 
 def _with_boxes(result: Segmentation, tracks: Sequence[_Track]) -> Segmentation:
-    """A result with objects whose masks are their boxes, below all that it has."""
+    """Add tracks to a result as filled boxes behind its objects."""
     if not tracks:
         return result
     height, width = result.mask.shape
     highest = max(int(result.mask.max()), *(track.id for track in tracks))
     mask = np.zeros((height, width), np.uint8 if highest < 256 else np.uint16)
-    for track in sorted(tracks, key=lambda each: -_side(each.box)):
+    for track in sorted(tracks, key=lambda each: -longer_side(each.box)):
         x0, y0, x1, y1 = _inside(track.box, width, height)
         mask[y0:y1, x0:x1] = track.id
     mask = np.where(result.mask > 0, result.mask, mask).astype(mask.dtype)
@@ -268,25 +266,11 @@ def _moved(box: Box, way: tuple[float, float]) -> Box:
     return x0 + right, y0 + down, x1 + right, y1 + down
 
 
-def _side(box: Box) -> float:
-    return max(box[2] - box[0], box[3] - box[1], 1.0)
-
-
-def _centre(box: Box) -> tuple[float, float]:
-    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-
-
-def _distance(one: Box, other: Box) -> float:
-    return float(np.hypot(*np.subtract(_centre(one), _centre(other))))
-
-
 def _matches(earlier: Sequence[Box], now: Sequence[Box]) -> dict[int, int]:
-    """The place among boxes of now of each earlier one that has one."""
+    """Match earlier boxes with those of now by overlap and distance; return places by place."""
     if not earlier or not now:
         return {}
     overlap = overlaps(earlier, now)
-    closeness = np.array(
-        [[1.0 - _distance(one, other) / (REACH * _side(one)) for other in now] for one in earlier], np.float32
-    )
-    value: Float32Array = np.asarray(overlap + np.maximum(closeness, 0.0), np.float32)
-    return assign(value, (overlap >= MIN_OVERLAP) | (closeness > 0))
+    reach = REACH * np.array([[max(longer_side(box), 1.0)] for box in earlier])
+    closeness = nearness(earlier, now, reach)
+    return assign(overlap + closeness.clip(min=0), (overlap >= MIN_OVERLAP) | (closeness > 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -59,14 +60,6 @@ def cell_members(height: int, width: int, device: torch.device) -> Tensor:
         return grid.transpose(1, 2).reshape(-1, 4)
 
 
-@lru_cache(maxsize=16)
-def distance_bias(length: int, radius: int, device: torch.device) -> Tensor:
-    """-inf where two places on an axis are more than a radius apart, else 0; (length, length), float32.
-
-    It is kept for the next frames, and nobody may change it.
-    """
-    with torch.inference_mode(False):  # training takes it, too
-        places = torch.arange(length, device=device)
-        is_distant = (places[:, None] - places).abs() > radius
-        zeros = torch.zeros(is_distant.shape, dtype=torch.float32, device=device)
-        return zeros.masked_fill_(is_distant, -torch.inf)
+def distance_bias(places: Tensor, others: Tensor, radius: int) -> Tensor:
+    """Penalties (N, M) of places (N,) and (M,) on an axis: -inf more than a radius apart, else 0; float32."""
+    return torch.where((places[:, None] - others).abs() > radius, -math.inf, 0.0)

@@ -509,9 +509,11 @@ class MemoryTable(Checkpointable):
             index, place = is_read.flatten().nonzero().flatten(), place[is_read[last]]
         if self.last_window is not None:
             reach = self.last_window // cell
-            rows = distance_bias(height, reach, place.device)[at[0] : at[0] + size[0]]
-            columns = distance_bias(width, reach, place.device)[at[1] : at[1] + size[1]]
-            distance_biases = rows[:, place // width], columns[:, place % width]
+            (top, left), device = at, place.device
+            distance_biases = (
+                distance_bias(torch.arange(top, top + size[0], device=device), place // width, reach),
+                distance_bias(torch.arange(left, left + size[1], device=device), place % width, reach),
+            )
         return Readable(index, starts, last, distance_biases, frames)
 
     def _keys_by_frames(self, readable: Readable) -> dict[tuple[int, ...], Callable[[], Tensor]]:

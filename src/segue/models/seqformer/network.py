@@ -43,7 +43,7 @@ from segue.models.seqformer.encoder import (
 )
 from segue.utils.devices import to_device
 
-BackboneName = Literal["r18", "r50", "r101", "swin-l", "nanodet"]
+BackboneName = Literal["r18", "r50", "r101", "x101", "swin-l", "nanodet"]
 
 
 class Backbone(nn.Module):
@@ -70,6 +70,7 @@ TRUNKS: Mapping[BackboneName, Callable[[], Any]] = {
     "r18": partial(ResidualTrunk, BasicBlock, (2, 2, 2, 2), bias=False),
     "r50": partial(ResidualTrunk, Bottleneck, (3, 4, 6, 3)),
     "r101": partial(ResidualTrunk, Bottleneck, (3, 4, 23, 3)),
+    "x101": partial(ResidualTrunk, Bottleneck, (3, 4, 23, 3), groups=32, group_width=8),
     "swin-l": SwinTrunk,
     "nanodet": NanoDetTrunk,
 }

@@ -18,7 +18,17 @@ import numpy.typing as npt
 from segue.masks import ObjectExtent, measure
 from segue.masks.pieces import Window, window_of
 from segue.prompts.planes import grown, tight_box
-from segue.sessions.association import assign, next_id, overlaps
+from segue.sessions.association import (
+    REACH,
+    SMOOTH,
+    assign,
+    centre,
+    longer_side,
+    longer_sides,
+    nearness,
+    next_id,
+    overlaps,
+)
 from segue.sessions.foreground.appearance import SIDE, likeness, thumbnail
 from segue.state import Checkpointable, checkpointed
 from segue.types import Box, Image, ObjectInfo
@@ -29,8 +39,6 @@ CONFIRMED = 3  # frames in a row on which an object is seen before it gets an id
 EVIDENCE = 2.0  # to which its probability, added up over these frames, must come for it, too
 ABSORBED = 0.25  # an object with less than this share of another one's area merges with it where they meet
 APART = 0.25  # components belong together up to a gap of this share of the largest one's sides
-SMOOTH = 0.6  # share of the former speed of an object in the new one
-REACH = 1.0  # a lost object may come back this many times its own size away from where it was
 
 JUMP_SECONDS = 0.12  # between two frames from which on objects may move by more than their length
 JUMP = 2.5  # times its own size that an object may move of which no speed is known
@@ -56,7 +64,7 @@ Shares = list[list[int]]
 
 @dataclass(slots=True)
 class _Track:
-    """An object: where and when it was last, and on how many frames it was seen."""
+    """A track: its last box and time, and the number of frames on which it was seen."""
 
     box: Box
     seen: float
@@ -68,7 +76,7 @@ class _Track:
     thumbnail: Float32Array = field(default_factory=lambda: np.zeros((SIDE, SIDE, 3), np.float32))
 
     def is_confirmed(self, frames: int = CONFIRMED) -> bool:
-        """Whether it has been seen on so many frames, clearly enough."""
+        """Whether it was seen on so many frames, with enough evidence."""
         return self.frames >= frames and self.evidence >= EVIDENCE * (frames - 1) / (CONFIRMED - 1)
 
 
@@ -87,7 +95,7 @@ class ComponentTracker(Checkpointable):
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew; the first id is the one after ``after``."""
+        """Start again; the first id is the one after ``after``."""
         super().restart()
         self._last_id = self._after
 
@@ -104,10 +112,10 @@ class ComponentTracker(Checkpointable):
         image: Image | None = None,
         find_boxes: FindBoxes | None = None,
     ) -> tuple[npt.NDArray[Any], tuple[ObjectInfo, ...]]:
-        """Index mask (H, W) and objects of the foreground (H, W) of the next frame.
+        """Track the components of a foreground mask (H, W); return the index mask (H, W) and the objects.
 
-        Where objects move by more than their length, an image of any size tells them apart, and boxes, in
-        pixels of the mask, confirm new ones. They are asked for only if a fast object has no id yet.
+        If objects move by more than their length, an image of any size tells them apart, and boxes, in pixels
+        of the mask, confirm new ones. ``find_boxes`` runs only if a fast object has no id yet.
         """
         window = window_of(mask)  # of all that follows
         part, origin = mask[window], (window[1].start, window[0].start)
@@ -166,7 +174,7 @@ class ComponentTracker(Checkpointable):
         return labels, tuple(sorted(objects.values(), key=attrgetter("id")))
 
     def _predict(self, motion: _UsualMotion, boxes: Sequence[Box], thumbnail_of: ThumbnailOf) -> None:
-        """Learn how objects move to the boxes of a frame; new ones move as others did at their places."""
+        """Learn how objects move to the boxes of a frame, and predict the speed of new ones."""
         previous = [track for track in self._tracks.values() if track.seen == self._time]
         appearance = likeness([track.thumbnail for track in previous], [*map(thumbnail_of, boxes)])
         motion.vote([track.box for track in previous], boxes, appearance)
@@ -174,51 +182,44 @@ class ComponentTracker(Checkpointable):
             self._expect(track, motion)
 
     def _expect(self, track: _Track, motion: _UsualMotion) -> None:
-        """A new object moves as others did at its place."""
+        """Predict the speed of a new object by the motion of earlier ones at its place."""
         if track.frames == 1 and (speed := motion.at(track.box)) is not None:
             track.speed = speed
             track.is_predicted = self._is_fast(track)
 
     def _is_in_view(self, track: _Track, size: tuple[int, ...], time: float) -> bool:
-        """Whether an object that is out of sight has not left by its own motion."""
+        """Whether a lost track may still be in view: slow, and inside the image by its speed."""
         steps = max(1.0, (time - track.seen) / (time - (self._time or 0.0)))
-        x, y = np.array(track.box).reshape(2, 2).mean(0) + track.speed * steps
+        x, y = centre(track.box) + track.speed * steps
         return bool(0 <= x < size[1] and 0 <= y < size[0]) and not self._is_fast(track)
 
     def _is_fast(self, track: _Track) -> bool:
-        """Whether it moves so far from frame to frame that another object may have its place."""
-        return float(np.linalg.norm(track.speed)) > FAST * _size(track.box)
+        """Whether an object moves so far between frames that another one may take its place."""
+        return float(np.linalg.norm(track.speed)) > FAST * longer_side(track.box)
 
     def _jump(self, extents: Mapping[int, ObjectExtent], thumbnail_of: ThumbnailOf) -> dict[int, int]:
-        """The tracks of components, which may have moved by more than their length."""
+        """Match components with tracks that may have moved by more than their length."""
         last = [number for number, track in self._tracks.items() if track.seen == self._time]
         if not last or not extents:
             return {}
         tracks, components = [self._tracks[number] for number in last], [*extents]
-        boxes = [extent.box for extent in extents.values()]
-        previous = np.array([track.box for track in tracks], np.float64).reshape(-1, 1, 2, 2)
-        now = np.array(boxes, np.float64).reshape(1, -1, 2, 2)
-        speeds = np.stack([track.speed for track in tracks]).reshape(-1, 1, 2)
-        distances = np.linalg.norm(previous.mean(2) + speeds - now.mean(2), axis=2)
-        (previous_sides, current_sides) = np.ptp(previous, axis=2), np.ptp(now, axis=2)
+        boxes, expected = [extent.box for extent in extents.values()], [*map(_expected_box, tracks)]
         has_speed = np.array([track.frames > 1 or bool(track.speed.any()) for track in tracks])
-        reach = np.where(has_speed, REACH, JUMP)[:, None] * np.maximum(
-            previous_sides.max(2), current_sides.max(2)
-        )
-        areas = previous_sides.prod(2), current_sides.prod(2)
-        similarity = np.minimum(*areas) / np.maximum(*areas)
+        reach = np.where(has_speed, REACH, JUMP)[:, None] * longer_sides(expected, boxes)
+        areas = [*map(_area, expected)], [*map(_area, boxes)]
+        similarity = np.minimum.outer(*areas) / np.maximum.outer(*areas)
         appearance = likeness([track.thumbnail for track in tracks], [*map(thumbnail_of, boxes)])
-        value = np.maximum(1 - distances / reach, 0) * similarity * appearance
+        value = np.maximum(nearness(expected, boxes, reach), 0) * similarity * appearance
         jumps = assign(value, (value > 0) & (similarity >= SIMILAR))
         return {components[column]: last[row] for row, column in jumps.items()}
 
     def out_of_sight(self) -> tuple[ObjectInfo, ...]:
-        """The objects on a frame that shows nothing: they are where they were on the next one."""
+        """Return the objects for a frame that shows nothing; the tracks do not change."""
         ids = sorted(track.id for track in self._tracks.values() if track.id)
         return tuple(ObjectInfo(number, score=0.0) for number in ids)
 
     def _expected(self, size: tuple[int, ...], window: Window) -> Labels:
-        """The objects of the frame before, each where it should be now, in a window of the image, (h, w)."""
+        """Shift the previous index mask by the speed of each track; return a window of it, (h, w)."""
         top, left = window[0].start, window[1].start
         expected = np.zeros((window[0].stop - top, window[1].stop - left), np.uint16)
         if self._before is None or self._before.shape != size:
@@ -235,7 +236,7 @@ class ComponentTracker(Checkpointable):
         return expected
 
     def _divide(self, components: Components, count: int, expected: Labels, shares: Shares) -> set[int]:
-        """Divide components in which objects have met, in place; gives these objects."""
+        """Split components in which tracks have met, in place; return these tracks."""
         areas = np.bincount(expected[components > 0])
         met: dict[int, list[int]] = defaultdict(list)
         for number, component, share in shares:
@@ -263,7 +264,7 @@ class ComponentTracker(Checkpointable):
     def _associate(
         self, shares: Shares, extents: Mapping[int, ObjectExtent], jumps: Mapping[int, int]
     ) -> tuple[dict[int, int], set[int]]:
-        """The track of each component that overlaps one, or that has one already, and these tracks."""
+        """Match components with tracks by overlap, after ``jumps``; return owners and matched tracks."""
         owners = {**jumps}
         largest = dict(zip(jumps.values(), jumps, strict=True))  # component of each track
         for number, component, share in shares:
@@ -280,22 +281,18 @@ class ComponentTracker(Checkpointable):
     def _recover(
         self, owners: dict[int, int], unmatched: list[int], extents: Mapping[int, ObjectExtent]
     ) -> None:
-        """Give components without a track to nearby lost ones."""
+        """Match components without a track with nearby lost tracks."""
         if not unmatched:
             return
         free = [component for component in extents if component not in owners]
-        previous_boxes = np.array([self._tracks[number].box for number in unmatched]).reshape(-1, 1, 2, 2)
-        now = np.array([extents[component].box for component in free]).reshape(1, -1, 2, 2)
-        distances = np.linalg.norm(previous_boxes.mean(2) - now.mean(2), axis=2)
-        nearness = REACH - distances / np.maximum(
-            *(np.ptp(boxes, axis=2).max(2) for boxes in (previous_boxes, now))
-        )
-        owners |= {free[column]: unmatched[row] for row, column in assign(nearness, nearness > 0).items()}
+        boxes = [self._tracks[number].box for number in unmatched], [extents[each].box for each in free]
+        value = nearness(*boxes, REACH * longer_sides(*boxes))
+        owners |= {free[column]: unmatched[row] for row, column in assign(value, value > 0).items()}
 
     def _confirm(
         self, track: _Track, motion: _UsualMotion | None, pixels: int, find_boxes: FindBoxes | None
     ) -> None:
-        """Give an object its id once it has been seen often enough, in an image of so many pixels."""
+        """Give a track its id once it is confirmed, in an image of so many pixels."""
         if motion is not None:
             self._expect(track, motion)
         if track.id:
@@ -307,26 +304,25 @@ class ComponentTracker(Checkpointable):
             self._last_id = track.id = next_id(self._last_id, {each.id for each in self._tracks.values()})
 
     def _is_detected(self, track: _Track, find_boxes: FindBoxes) -> bool:
-        """Whether a clear object that may leave before it is confirmed has a detected box."""
+        """Whether a fast track with clear evidence overlaps a detected box."""
         if not self._is_fast(track) or track.evidence < CLEAR * track.frames:
             return False
         boxes = find_boxes()
         return bool(boxes) and bool((overlaps([track.box], boxes) >= DETECTED).any())
 
     def _num_required(self, track: _Track, pixels: int) -> int:
-        """Frames on which an object must be seen, in an image of so many pixels."""
+        """Return the number of frames that confirm a track, in an image of so many pixels."""
         if not track.is_predicted or track.evidence < CLEAR * track.frames:
             return self._confirmed
         is_large = _area(track.box) >= LARGE * pixels
         return min(self._confirmed, 1 if is_large else FAST_CONFIRMED)
 
     def _move(self, track: _Track, box: Box, time: float, *, steady: bool, shared: bool) -> None:
-        """Move an object to the box in which it is seen, or where it is expected if it shares the box."""
+        """Move a track to its box, or to its predicted box if it shares a component."""
         if shared:
-            x0, y0, x1, y1 = (np.array(track.box) + np.tile(track.speed, 2)).tolist()
-            box = x0, y0, x1, y1
+            box = _expected_box(track)
         elif steady:
-            step = (np.array(box) - np.array(track.box)).reshape(2, 2).mean(0)
+            step = np.subtract(centre(box), centre(track.box))
             is_first = track.frames == 1 and time - track.seen >= JUMP_SECONDS
             track.speed = step if is_first else SMOOTH * track.speed + (1 - SMOOTH) * step
         track.box, track.seen = box, time
@@ -362,20 +358,20 @@ class _UsualMotion:
         return min(max(row, 0), rows - 1), min(max(column, 0), columns - 1)
 
     def vote(self, previous: Sequence[Box], now: Sequence[Box], appearance: Float32Array) -> None:
-        """Take the boxes of all objects on two frames, and how similar they look, (previous, now)."""
+        """Add votes of all pairs of boxes on two frames, weighted by their similarity (previous, now)."""
         self.votes *= self.FADES
         for row, box in enumerate(previous[:MAX_VOTERS]):
-            size = _size(box)
+            size = longer_side(box)
             for column, other in enumerate(now[:MAX_VOTERS]):
                 if not SIMILAR * _area(box) <= _area(other) <= _area(box) / SIMILAR:
                     continue
-                right, down = (np.array(other) - np.array(box)).reshape(2, 2).mean(0) / size
+                right, down = np.subtract(centre(other), centre(box)) / size
                 if max(abs(right), abs(down)) < JUMP:
                     bins = (round((down + JUMP) / self.STEP), round((right + JUMP) / self.STEP))
                     self.votes[(*self._place(box), *bins)] += appearance[row, column]
 
     def at(self, box: Box) -> Float64Array | None:
-        """The speed that objects of its size have around a box; None where none leads."""
+        """Return the usual speed of objects around a box, scaled to its size; None if no motion leads."""
         row, column = self._place(box)
         votes = self.votes[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].sum((0, 1))
         votes = 4 * cv2.GaussianBlur(
@@ -386,11 +382,11 @@ class _UsualMotion:
         votes[max(down - 3, 0) : down + 4, max(right - 3, 0) : right + 4] = 0.0
         if highest < self.NUMBER or highest < self.LEADS * float(votes.max()):
             return None
-        return np.asarray((np.array((right, down)) * self.STEP - JUMP) * _size(box), np.float64)
+        return np.asarray((np.array((right, down)) * self.STEP - JUMP) * longer_side(box), np.float64)
 
 
 def _united(extents: Mapping[int, ObjectExtent], owners: Mapping[int, int]) -> dict[int, ObjectExtent]:
-    """Area and box of each track, in ascending order, of those of its components."""
+    """Join the extents of components by track, in ascending order."""
     united: dict[int, ObjectExtent] = {}
     for component, extent in extents.items():
         one = united.get(owners[component])
@@ -402,8 +398,10 @@ def _united(extents: Mapping[int, ObjectExtent], owners: Mapping[int, int]) -> d
     return dict(sorted(united.items()))
 
 
-def _size(box: Box) -> float:
-    return max(box[2] - box[0], box[3] - box[1])
+def _expected_box(track: _Track) -> Box:
+    """The box of a track, moved by its speed."""
+    x0, y0, x1, y1 = (np.array(track.box) + np.tile(track.speed, 2)).tolist()
+    return x0, y0, x1, y1
 
 
 def _area(box: Box) -> float:
@@ -411,7 +409,7 @@ def _area(box: Box) -> float:
 
 
 def _shares(expected: Labels, components: Components) -> Shares:
-    """Shares of tracks, (H, W), with components, (H, W)."""
+    """Count the shared pixels of tracks (H, W) and components (H, W)."""
     both = (expected > 0) & (components > 0)
     pairs = (expected[both].astype(np.int64) << 32) + components[both]
     values, counts = np.unique(pairs, return_counts=True)

@@ -20,6 +20,7 @@ _TRUNKS: Mapping[BackboneName, str] = {
     "r18": "detr.backbone.0.body.layer4.1.conv2.weight",
     "r50": "detr.backbone.0.body.layer3.5.conv1.weight",
     "r101": "detr.backbone.0.body.layer3.22.conv1.weight",
+    "x101": "detr.backbone.0.body.layer3.22.conv1.weight",
     "swin-l": "detr.backbone.0.body.patch_embed.proj.weight",
 }
 """A tensor that only files with the trunk have."""
@@ -27,13 +28,14 @@ _TRUNKS: Mapping[BackboneName, str] = {
 _NETWORK = LazyCallable("segue.models.instance_networks:instance_network")
 
 
-def _seqformer(trunk: BackboneName, rank: int, drive: str) -> Entry:
+def _seqformer(trunk: BackboneName, rank: int, drive: str, shape: tuple[int, ...] | None = None) -> Entry:
     return Entry(
         name=f"seqformer-{trunk}",
         task="instances",
         build=partial(_NETWORK, "seqformer", trunk),
-        signature="detr.transformer.decoder.layers.0.time_attention_weights.weight",
-        required_key=_TRUNKS[trunk],
+        signature=_TRUNKS[trunk],
+        required_key="detr.transformer.decoder.layers.0.time_attention_weights.weight",
+        shape=shape,
         paper="Wu et al., ECCV 2022 (arXiv 2112.08275)",
         licence="MIT, https://github.com/wjf5203/SeqFormer",
         rank=rank,
@@ -79,7 +81,8 @@ ENTRIES = (
         licence="not stated by the release, https://github.com/OmkarThawakar/MSSTS-VIS",
         source="a training with the released code, https://github.com/OmkarThawakar/MSSTS-VIS",
     ),
-    _seqformer("r101", 2, "1bUaMVz5zITzKzqnQC8aM9Ul0KrQ6sKgn"),
-    _seqformer("r50", 3, "1ecKUrt9vNZscI4gaGCrvjRLu6rDM9wNX"),
+    _seqformer("x101", 2, "1cB9cleZWmiited6JEYVZ9P9PyfyAzy_m", (1024, 1024, 1, 1)),
+    _seqformer("r101", 3, "1bUaMVz5zITzKzqnQC8aM9Ul0KrQ6sKgn"),
+    _seqformer("r50", 4, "1ecKUrt9vNZscI4gaGCrvjRLu6rDM9wNX"),
     _seqformer("swin-l", 1, "1lENhEaMVhP9DylTcQFElPMVQOfKqmo0a"),
 )
