@@ -288,13 +288,20 @@ def _earlier_masks(project: Project, plan: TrackingPlan) -> dict[str, dict[str, 
 
 
 def previous_masks(project: Project, plan: TrackingPlan) -> dict[int, list[StoredMask]]:
-    """Tracked and imported masks by frame that a tracking changes only near corrections, if there are any."""
+    """Tracked and imported masks by frame that a tracking changes only near corrections.
+
+    These are masks of the objects whose corrections it carries on; others are tracked anew.
+    """
     previous: dict[int, list[StoredMask]] = {}
-    if plan.earlier:
-        for number in plan.objects:
-            for index, stored in project.uncorrected_masks(number).items():
-                previous.setdefault(index, []).append(stored)
+    for number in _carried_objects(plan):
+        for index, stored in project.uncorrected_masks(number).items():
+            previous.setdefault(index, []).append(stored)
     return previous
+
+
+def _carried_objects(plan: TrackingPlan) -> list[int]:
+    """The objects of which a tracking carries corrections on, ascending."""
+    return sorted({int(number) for by_object in (plan.earlier or {}).values() for number in by_object})
 
 
 def begun(
@@ -338,7 +345,7 @@ def made_from(project: Project, plan: TrackingPlan, index: int, number: int) -> 
     those of the mask before and the corrections on the way.
     """
     nearest = Sources.of(_sources(plan.sources, number), index)
-    made_from = project.made_from(index, number) if plan.earlier else None
+    made_from = project.made_from(index, number) if number in _carried_objects(plan) else None
     if made_from is None:
         return json.dumps(present(nearest))
     on_way = range(plan.begin, index) if plan.begin < plan.stop else range(plan.begin, index, -1)

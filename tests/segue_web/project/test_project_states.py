@@ -391,6 +391,26 @@ def test_masks_of_a_withdrawn_correction_are_no_memory() -> None:
         machine.teardown()
 
 
+def test_a_correction_of_one_object_keeps_nothing_of_another_one() -> None:
+    """A tracking that carries a change of object 2 tracks object 1 anew from its new first frame."""
+    machine = ProjectMachine()
+    machine.begin()
+    try:
+        machine.click(4, 1, frozenset({0, 1}))
+        machine.click(4, 2, frozenset({0}))
+        machine.track(4, "back", False, None)
+        machine.click(0, 2, frozenset({0, 2}))
+        with machine.project.change("clear"):
+            machine.project.clear(2, 1)
+        machine.click(2, 1, frozenset({0}))
+        machine.track(2, "back", False, None)
+        table = machine.table()
+        assert [table[frame, 1] - {RESTLESS} for frame in (0, 1)] == [{0}, {0}]
+        assert table[0, 2] == {0, 2}
+    finally:
+        machine.teardown()
+
+
 @pytest.mark.parametrize("how", ["confirm", "review"])
 def test_a_frame_that_was_confirmed_or_reviewed_keeps_no_mask_that_came_of_another_one(how: str) -> None:
     """Frame 4 is nearer to frame 3, which was confirmed, but its mask came of frame 6 alone."""
