@@ -135,7 +135,7 @@ class ObjectInfo:
         label: class or name, if any.
         score: quality of the mask, in [0, 1]; 0 if the object is not visible. In tracking, it is the
             network's prediction (SAM 2) or the expected IoU with the ground truth, see
-            :func:`segue.sessions.track.expected_overlap`.
+            :func:`segue.sessions.track_results.expected_overlap`.
         box: tight ``(x0, y0, x1, y1)`` around the visible part, or None if the object is not visible.
         area: number of visible pixels.
         whole: COCO's run lengths (``counts``) of the whole mask, if one was given or stored. It counts more

@@ -197,8 +197,8 @@ class MaskPrediction:
         """The same masks with the IoU that the evidence lets one expect, by a line of :data:`CALIBRATION`.
 
         The evidence are log-odds of numbers in [0.01, 0.99]: what the network predicts; what the
-        probabilities of the mask let one expect, as in :func:`segue.sessions.track.expected_overlap`; and
-        the least IoU with one of the other masks. Where the guesses differ, it is open what is meant, and
+        probabilities of the mask let one expect, as in
+        :func:`segue.sessions.track_results.expected_overlap`; and the least IoU with one of the other masks. Where the guesses differ, it is open what is meant, and
         the network alone is too sure.
         """
         planes = self.planes.reshape(len(self), -1)

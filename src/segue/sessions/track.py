@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
-from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from segue.errors import ArgumentError, PromptError
-from segue.flow.crowd import CROWD, SPECK, Crowd, CrowdPlan, CrowdWarning, draw
+from segue.flow.crowd import CROWD, SPECK, Crowd, CrowdPlan, CrowdWarning
 from segue.inference.running import own_precision
-from segue.masks import encode_rle, measure
-from segue.masks.unsure import unsure_bits
+from segue.masks import encode_rle
 from segue.models.base import (
     FramePrompts,
-    Highest,
-    PredictedObjects,
     Schedule,
     Setup,
     Tracker,
@@ -39,22 +33,16 @@ from segue.registry import MODELS
 from segue.sessions.association import new_objects
 from segue.sessions.networks import track_network
 from segue.sessions.session import Session, one_thread_at_a_time
+from segue.sessions.track_results import segmentation_of, with_crowd
 from segue.state import Checkpointable, SessionState, checkpointed
-from segue.types import Box, Frame, IndexMask, ObjectInfo, ObjectMaps, Segmentation, log_odds
-from segue.utils.arrays import Float32Array, check_id, id_type, in_rgb
-from segue.utils.devices import to_cpu
+from segue.types import Frame, Segmentation
+from segue.utils.arrays import check_id, in_rgb
 from segue.utils.inputs import kind_of
 from segue.utils.keywords import suggests_names
 from segue.utils.lazy import LazyCallable
 from segue.utils.notices import warn_caller
 from segue.video.decoding.readers import Colour, FrameLike, as_frame
 from segue.weights.prepared import Prepared
-
-FIRST_WEIGHT = 0.25
-"""Of the predicted IoU of a first mask in the scores of later ones; from the development videos."""
-
-REACH = 4
-"""Positions of small log-odds by which an object may reach farther in the image."""
 
 BY_FRAME = (
     "prompts: a dictionary is by frame in segue.track; for objects by id give masks={7: mask} or "
@@ -244,7 +232,7 @@ class TrackSession(Checkpointable, Session):
             if len(result.objects) + len(plan.places) > CROWD:
                 self._warn_of_crowd(frame.index, plan, time.perf_counter() - start)
             if crowd := plan.places if predict else plan.added:
-                result = self._with_crowd(result, crowd)
+                result = with_crowd(result, crowd, self._labels)
             if not resolved.whole:
                 return result
             whole = {i: encode_rle(plane.cpu().numpy())["counts"] for i, plane in resolved.whole.items()}
@@ -399,28 +387,10 @@ class TrackSession(Checkpointable, Session):
             )
             warn_caller(text, CrowdWarning)
 
-    def _with_crowd(self, result: Segmentation, crowd: Mapping[int, Float32Array]) -> Segmentation:
-        """A result of the tracker with the objects of the crowd in front."""
-        mask: IndexMask = result.mask.astype(id_type(max((*result.ids, *crowd))))
-        draw(mask, crowd)
-        extents, by_id = measure(mask), {item.id: item for item in result.objects}
-        objects = []
-        for i in sorted((*by_id, *crowd)):
-            item = by_id.get(i) or ObjectInfo(i, self._object_info.get(i, (None,))[0])
-            extent = extents.get(i)
-            if extent is None:
-                objects.append(replace(item, score=0.0, box=None, area=0))
-            else:
-                score = item.score if i in by_id else min(1.0, extent.area / len(crowd[i]))
-                objects.append(replace(item, score=score, box=extent.box, area=extent.area))
-        ids = tuple(sorted(crowd))
-        visible = np.where(np.isin(mask, ids), mask, 0)
-        maps = ObjectMaps(
-            partial(_logits_with_crowd, result, visible, ids),
-            partial(_planes_with_crowd, result, visible, ids),
-            partial(_rows_with_crowd, result, visible, ids),
-        )
-        return Segmentation(result.index, result.time, mask, tuple(objects), maps, _unsure=result._unsure)
+    @property
+    def _labels(self) -> dict[int, str | None]:
+        """The label of each object."""
+        return {i: label for i, (label, _) in self._object_info.items()}
 
     @contextmanager
     def _forgotten(self, ids: Collection[int]) -> Iterator[None]:
@@ -460,7 +430,7 @@ class TrackSession(Checkpointable, Session):
                 tracked = self.tracker.peek(frame.image)
         result = self._result(frame, tracked, {})
         crowd = self._crowd.warped(frame.image)
-        return self._with_crowd(result, crowd) if crowd else result
+        return with_crowd(result, crowd, self._labels) if crowd else result
 
     @one_thread_at_a_time
     def state(self, *, copy: bool = True) -> SessionState:
@@ -532,180 +502,6 @@ class TrackSession(Checkpointable, Session):
         )
 
 
-def segmentation_of(
-    index: int,
-    time: float,
-    tracked: TrackOutput,
-    info: Mapping[int, tuple[str | None, float | None]],
-    expected: Mapping[int, float],
-    confidence: tuple[float, float],
-) -> Segmentation:
-    """The result of a frame as what a tracker gives of it.
-
-    ``info`` has the label of each object and the predicted IoU of its first mask, ``expected`` those of masks
-    of this frame, and ``confidence`` is that of the network.
-    """
-    highest = tracked.highest
-    if highest is None:
-        assert tracked.probabilities is not None
-        highest = Highest.of(tracked.probabilities)
-    scores = highest.sums if tracked.scores is None else tracked.scores
-    compact = tracked.probabilities if tracked.compact is None else tracked.compact
-    assert compact is not None
-    channels, best, totals, scores, compact = to_cpu(
-        highest.channel, highest.best, highest.sums, scores, compact
-    )
-    numbers = np.array([0, *tracked.ids])
-    mask = np.zeros(channels.shape, id_type(numbers.max()))
-    pixels = np.flatnonzero(channels.numpy())  # of objects, a small part of most images
-    owners = channels.numpy().ravel()[pixels]
-    mask.ravel()[pixels] = numbers[owners]
-    inside = np.bincount(owners, best.numpy().ravel()[pixels], minlength=len(numbers))
-    extents = measure(mask)
-    objects = []
-    for k, (inner, total, i) in enumerate(zip(inside[1:], totals.tolist()[1:], tracked.ids, strict=True)):
-        extent, (label, first) = extents.get(i), info.get(i, (None, None))
-        if extent is None:
-            objects.append(ObjectInfo(i, label, score=0.0))
-        else:
-            if tracked.scores is not None:
-                score = float(scores[k])
-            else:
-                score = expected_overlap(float(inner), total, extent.area, confidence)
-                if first is not None:
-                    score = expected.get(i, score ** (1 - FIRST_WEIGHT) * first**FIRST_WEIGHT)
-            objects.append(ObjectInfo(i, label, score, extent.box, extent.area))
-    get_probabilities = partial(expanded, compact, tracked.expand)
-    rows = reach = None
-    if tracked.logits is not None:
-        logits = partial(expanded, compact, tracked.logits)
-        if tracked.by_object:
-            rows = partial(_expanded_rows, compact, tracked.logits)
-            reach = partial(_reach, compact, tracked.ids, mask.shape)
-    elif tracked.predicted is not None:
-        (low,) = to_cpu(tracked.predicted.compact)
-        logits = partial(
-            _logits_with_predicted,
-            get_probabilities,
-            tracked.ids,
-            replace(tracked.predicted, compact=low),
-        )
-        if tracked.by_object:
-            rows = partial(_rows_with_predicted, mask, tracked.ids, replace(tracked.predicted, compact=low))
-            reach = partial(_reach, low, tracked.predicted.ids, mask.shape)
-    else:
-        logits = partial(_logits_of, get_probabilities)
-    maps = ObjectMaps(logits, get_probabilities, rows, reach=reach)
-    return Segmentation(index, time, mask, tuple(objects), maps, _unsure=unsure_bits(best.numpy()))
-
-
-def _reach(compact: Tensor, ids: Sequence[int], size: tuple[int, ...]) -> dict[int, Box | None]:
-    """Boxes around all log-odds above 0 in an image (H, W), by those (K, h, w) of a small tensor."""
-    boxes: dict[int, Box | None] = {}
-    scales = [side / length for side, length in zip(size, compact.shape[1:], strict=True)]
-    for i, plane in zip(ids, (compact > 0).numpy(), strict=True):
-        spans = [np.flatnonzero(plane.any(axis)) for axis in (1, 0)]
-        if not len(spans[0]):
-            boxes[i] = None
-            continue
-        # Log-odds are enlarged by their neighbours, and the image may be padded by up to half a stride.
-        (y0, y1), (x0, x1) = (
-            (float(span[0] - REACH) * scale, float(span[-1] + 1 + REACH) * scale)
-            for span, scale in zip(spans, scales, strict=True)
-        )
-        boxes[i] = x0, y0, x1, y1
-    return boxes
-
-
-def _planes_with_crowd(
-    result: Segmentation, crowd_mask: npt.NDArray[np.integer], ids: Sequence[int]
-) -> npt.NDArray[np.float32]:
-    """Probabilities of a result of the tracker, with objects in front that are as drawn, (H, W)."""
-    free = (crowd_mask == 0).astype(np.float32)
-    background, *planes = result.probabilities
-    planes_by_id = dict(zip(result.ids, planes, strict=True))
-    return np.stack(
-        [
-            background * free,
-            *(
-                (crowd_mask == i).astype(np.float32) if i in ids else planes_by_id[i] * free
-                for i in sorted((*planes_by_id, *ids))
-            ),
-        ]
-    )
-
-
-def _logits_with_crowd(
-    result: Segmentation, crowd_mask: npt.NDArray[np.integer], ids: Sequence[int]
-) -> npt.NDArray[np.float32]:
-    """Log-odds of a result of the tracker, with objects that are as drawn, (H, W)."""
-    tracked = dict(zip(result.ids, result.logits, strict=True))
-    planes = [
-        log_odds((crowd_mask == i).astype(np.float32)) if i in ids else tracked[i]
-        for i in sorted((*tracked, *ids))
-    ]
-    return np.stack(planes)
-
-
-def _rows_with_crowd(
-    result: Segmentation, crowd_mask: npt.NDArray[np.integer], ids: Sequence[int], rows: Sequence[int]
-) -> Float32Array:
-    """Log-odds of :func:`_logits_with_crowd` of the objects at some places."""
-    numbers = sorted((*result.ids, *ids))
-    tracked = [result.ids.index(numbers[row]) for row in rows if numbers[row] not in ids]
-    of_result = iter(result._logits_of(tracked) if tracked else ())
-    planes = [
-        log_odds((crowd_mask == numbers[row]).astype(np.float32)) if numbers[row] in ids else next(of_result)
-        for row in rows
-    ]
-    return np.stack(planes)
-
-
-def _expanded_rows(compact: Tensor, logits: Callable[[Tensor], Tensor], rows: Sequence[int]) -> Float32Array:
-    """Log-odds of the objects at some places, (k, H, W)."""
-    return expanded(compact[list(rows)], logits)
-
-
-def _rows_with_predicted(
-    mask: IndexMask, ids: Sequence[int], predicted: PredictedObjects, rows: Sequence[int]
-) -> Float32Array:
-    """Log-odds of objects at some places: as predicted, or as they are in an index mask, (H, W)."""
-    places = [predicted.ids.index(ids[row]) for row in rows if ids[row] in predicted.ids]
-    of_predicted = iter(expanded(predicted.compact[places], predicted.expand) if places else ())
-    planes = [
-        next(of_predicted) if ids[row] in predicted.ids else log_odds((mask == ids[row]).astype(np.float32))
-        for row in rows
-    ]
-    return np.stack(planes)
-
-
-def _logits_with_predicted(
-    probabilities: Callable[[], Float32Array], ids: Sequence[int], predicted: PredictedObjects
-) -> Float32Array:
-    """Log-odds (K, H, W) of objects, of which some are as predicted and others as their probabilities."""
-    logits = _logits_of(probabilities)
-    logits[[ids.index(i) for i in predicted.ids]] = expanded(predicted.compact, predicted.expand)
-    return logits
-
-
-def _logits_of(probabilities: Callable[[], npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """Log-odds (K, H, W) of objects by their probabilities (K+1, H, W)."""
-    return log_odds(probabilities()[1:])
-
-
 def _has_values(arguments: PromptArguments) -> bool:
     """Whether any argument is given."""
     return any(each is not None for each in arguments.values())
-
-
-def expected_overlap(inside: float, total: float, area: int, confidence: tuple[float, float]) -> float:
-    """IoU with the truth that the probabilities of a mask let one expect, in [0, 1]."""
-    share = min(max(inside / (area + max(total - inside, 0.0)), 1e-6), 1 - 1e-6)
-    factor, offset = confidence
-    return 1 / (1 + math.exp(-offset) * float(((1 - share) / share) ** factor))
-
-
-@torch.inference_mode()
-def expanded(compact: Tensor, expand: Callable[[Tensor], Tensor] | None) -> npt.NDArray[np.float32]:
-    """Probabilities (K+1, H, W), or log-odds, of what a result keeps of them, as an array of their own."""
-    return np.array((compact if expand is None else expand(compact)).numpy(), np.float32)

@@ -372,7 +372,7 @@ class TrackCapabilities:
 
     Attributes:
         confidence: factor and offset by which the log-odds of an expected overlap become those of the
-            measured one, see :func:`segue.sessions.track.expected_overlap`.
+            measured one, see :func:`segue.sessions.track_results.expected_overlap`.
         graphs: ``memory`` where :func:`segue.export.onnx.export_onnx` can write it; None where it cannot.
         video: makes what tracks a whole video with boxes and points on any frame, for :class:`segue.Video`;
             None makes masks of them, and sessions track these.

@@ -15,7 +15,8 @@ from segue.models.base import FramePrompts, VideoTracker, track_capabilities
 from segue.prompt_types import BoxPrompt, PointPrompt, Prompt
 from segue.prompts import resolve_prompts
 from segue.registry import PromptKind
-from segue.sessions.track import TrackSession, segmentation_of
+from segue.sessions.track import TrackSession
+from segue.sessions.track_results import segmentation_of
 from segue.sessions.videos.provenance import StoredMask, decode, present
 from segue.sessions.videos.session import VideoSession, stored_objects
 from segue.state import SessionState
