@@ -18,7 +18,7 @@ from segue.datasets.files import read_rgb
 from segue.datasets.foreground.folder import numbered_files
 from segue.datasets.foreground.labels import read_grey
 from segue.errors import SinkError
-from segue.formats.coco import track_entry, video_entry
+from segue.formats.coco.writers import track_entry, video_entry
 from segue.masks import encode_objects
 from segue.utils.files import make_folder, prepare, replacing, write_complete, writing
 from segue_isd.render.maps import Maps, instances, labels

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from segue.errors import SegueError
-from segue.formats import cvat as cvat_reader
+from segue.formats.cvat import labels as cvat_reader
 from segue.formats.labels import Labels
 from segue.formats.reading import read_labels, skipped_text
 from segue.masks import DAVIS_PALETTE, encode_rle, write_index_mask
