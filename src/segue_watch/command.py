@@ -107,7 +107,9 @@ def watch(
             typer.echo(printable(f"{name}: {public_address(place) if is_address(place) else place}"))
         return
     with permanent_imports():  # late: the file is checked before
-        from segue_watch.cameras import Camera, CameraSet, care_for_removed, network_pool, sharing_cores
+        from segue_watch.camera import Camera
+        from segue_watch.cameras import CameraSet, care_for_removed
+        from segue_watch.threads import network_pool, sharing_cores
 
     if port is not None:
         from segue_watch.page import CameraPage  # needs an extra

@@ -23,10 +23,12 @@ from segue.events.store.store import EventStore, Mark
 from segue.sinks.rotation import PART
 from segue.utils.extras import requires_extra
 from segue.utils.inputs import parse_json
-from segue_watch.cameras import Camera, metrics, process_state, states_of
+from segue_watch.camera import Camera
 from segue_watch.drawn import Change, DrawnOption
-from segue_watch.history import Answer, Query, choices_of, counts_of, edges_of, events_of, visits_of
+from segue_watch.history import Answer, choices_of, counts_of, events_of, visits_of
 from segue_watch.log import CameraWarning
+from segue_watch.metrics import metrics, process_state, states_of
+from segue_watch.query import Query, edges_of
 from segue_web.access.addresses import page_host
 from segue_web.access.authentication import Authenticator, Visit, token_of
 from segue_web.access.table import Access

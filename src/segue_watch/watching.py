@@ -15,9 +15,12 @@ import torch
 from segue.errors import ArgumentError
 from segue.events.table import Event
 from segue.utils.cancel import CancelToken
-from segue_watch.cameras import LOOK_SECONDS, Camera, CameraSet, network_pool, sharing_cores, states_of
+from segue_watch.camera import Camera
+from segue_watch.cameras import LOOK_SECONDS, CameraSet
 from segue_watch.configuration import Camera as GivenCamera
 from segue_watch.configuration import jobs_of, read_cameras
+from segue_watch.metrics import states_of
+from segue_watch.threads import network_pool, sharing_cores
 
 WAITING = 1000
 """Events that wait for the program; after them their cameras wait."""

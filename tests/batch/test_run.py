@@ -17,14 +17,9 @@ import pytest
 from segue.batch import Ledger, Task
 from segue.batch import run as running
 from segue.batch.publish import MOVING
-from segue.batch.run import (
-    LEDGER,
-    BatchObserver,
-    check_single_files,
-    home_of,
-    merge_reports,
-    run_tasks,
-)
+from segue.batch.report import merge_reports
+from segue.batch.run import BatchObserver, check_single_files, run_tasks
+from segue.batch.shards import LEDGER, home_of
 from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY
 from segue.errors import CheckpointError, SegueError, SinkError

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from segue.events.archive import EventArchive, pending_path
-from segue.events.deliveries import Notifiers, with_id
+from segue.events.deliveries import Notifiers
 from segue.events.store.importing import import_archive, unread_parts
 from segue.events.store.notices import RetentionWarning
+from segue.events.store.queues import with_id
 from segue.events.store.retention import Retention, delete_expired
 from segue.events.store.store import EventStore
 from segue.events.table import Event, EventTable, Kind

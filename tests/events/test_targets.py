@@ -18,7 +18,8 @@ from segue.errors import SinkError
 from segue.events.deliveries import Notifiers, NotifyWarning
 from segue.events.receivers.base import EventReceiver
 from segue.events.receivers.home_assistant import HomeAssistant
-from segue.events.store.store import CLASS, EventStore, RecordedEvent
+from segue.events.store.records import CLASS, RecordedEvent
+from segue.events.store.store import EventStore
 from segue.events.table import Event, Kind
 from segue.events.targets import NotifyTarget, check_targets
 from segue.events.zones import Zone

@@ -12,6 +12,7 @@ from torch import nn
 import segue
 from segue.cli.machine import facts
 from segue.cli.timing import tune_machine
+from segue.cli.weights import details_of
 from segue.errors import CheckpointError, DownloadError, SinkError
 from segue.inference import tuning
 from segue.inference.cpu import forms
@@ -20,7 +21,6 @@ from segue.inference.cpu.forms import Forms
 from segue.inference.threads import own_threads
 from segue.registry import MODELS
 from segue.utils.cache import CacheWarning, warn_of_cache
-from segue.weights.described import details_of
 from segue.weights.download import is_available
 from segue.weights.loading import get
 from segue.weights.prepared import prepare

@@ -20,7 +20,7 @@ import pytest
 
 from segue.errors import SegueError
 from segue.jobs.values import ForegroundJob, Model, VideoSource
-from segue_watch.cameras import Camera
+from segue_watch.camera import Camera
 from segue_watch.configuration import read_cameras, read_file
 from segue_watch.drawn import Change
 from segue_watch.log import CameraWarning

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("starlette")
 
 from segue.events.table import Event
-from segue_watch.cameras import Camera
+from segue_watch.camera import Camera
 from segue_watch.configuration import read_file
 from segue_watch.page import CameraPage
 from tests.cli.mjpeg import mjpeg_camera

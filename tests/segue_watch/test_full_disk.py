@@ -18,8 +18,9 @@ import pytest
 
 from segue.events.store.store import EventStore
 from segue.events.table import Event, EventTable
-from segue_watch.cameras import Camera, metrics
+from segue_watch.camera import Camera
 from segue_watch.configuration import read_cameras
+from segue_watch.metrics import metrics
 from segue_watch.page import CameraPage
 from tests.cli.mjpeg import mjpeg_camera
 from tests.events.test_notify import Listener

@@ -13,7 +13,8 @@ import pytest
 
 from segue.events.store.store import EventStore
 from segue.utils.cancel import CancelToken
-from segue_watch.cameras import Camera, watch_cameras
+from segue_watch.camera import Camera
+from segue_watch.cameras import watch_cameras
 from segue_watch.configuration import read_cameras
 from segue_watch.drawn import Change, save_change
 from segue_watch.page import CameraPage

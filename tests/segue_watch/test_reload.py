@@ -20,7 +20,8 @@ from segue.errors import SegueError
 from segue.jobs.values import ForegroundJob
 from segue.utils.cancel import CancelToken
 from segue_watch import command as watching
-from segue_watch.cameras import Camera, CameraSet
+from segue_watch.camera import Camera
+from segue_watch.cameras import CameraSet
 from segue_watch.log import Log
 from segue_watch.reload import CameraFile, Reload
 from tests.cli.mjpeg import mjpeg_camera

@@ -13,7 +13,7 @@ from segue.events.table import Event
 from segue.jobs.values import ForegroundJob
 from segue.utils.cancel import CancelToken
 from segue.video import Reconnect
-from segue_watch.cameras import Camera
+from segue_watch.camera import Camera
 from segue_watch.configuration import read_cameras
 from tests.cli.mjpeg import mjpeg_camera
 from tests.events.stored import ask

@@ -15,7 +15,7 @@ from PIL import Image
 from segue.errors import SourceError
 from segue.video import DamageWarning, Source, open_source
 from segue.video.decoding.decode import turn_upright
-from segue.video.sources.source import open_reader
+from segue.video.sources.opening import open_reader
 from tests.video.making import busy_images, corners, drawn_image, level, write_video
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from segue.events.images.names import EVENT_FILE
 from segue.sinks.rotation import order_of_part, part_names, part_path
+
+NAME = r"\d{5,}-[a-z-]+-\d+\.(?:jpg|mp4)"
+"""Names of images and clips: number of the event, its kind, and the id of its object."""
+
+EVENT_FILE = re.compile(NAME)
 
 PENDING = ".pending"
 """Ending of the hidden file of a clip that is not complete: it is empty, or has the packets of its frames."""

@@ -12,7 +12,7 @@ from segue.events.images.best_views import BestViews, Name
 from segue.events.rules import ClassFilter, EventRules
 from segue.events.scene.blind import BlindTracker
 from segue.events.scene.memory import SceneMemory
-from segue.events.store.store import CLASS
+from segue.events.store.records import CLASS
 from segue.events.table import UNKNOWN, Event, Kind
 from segue.events.zone_events import ZoneEvents
 from segue.events.zones import Zone

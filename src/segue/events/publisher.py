@@ -15,7 +15,8 @@ from segue.events.deliveries import Notifiers
 from segue.events.images.snapshots import Snapshots
 from segue.events.receivers.base import EventReceiver, FileReceiver, ReceiverContext
 from segue.events.receivers.table import TableReceiver
-from segue.events.store.store import MAX_WAITING, RETRY_SECONDS, EventStore, RecordedEvent
+from segue.events.store.records import RecordedEvent
+from segue.events.store.store import MAX_WAITING, RETRY_SECONDS, EventStore
 from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.formats.base import Sink

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from segue.errors import SinkError
 from segue.events.rules import UNKNOWN, with_groups
 from segue.events.schedule import ARMED, is_due, parse_span
-from segue.events.store.store import RecordedEvent
+from segue.events.store.records import RecordedEvent
 from segue.events.table import Kind
 from segue.events.templates import FIELDS, unknown_fields
 from segue.registry import EVENT_SINKS, EventSinkEntry

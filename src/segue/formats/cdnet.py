@@ -11,7 +11,8 @@ import numpy as np
 from segue.entries import Format
 from segue.errors import SinkError
 from segue.formats.frames import FrameObjects, Size, frame_name
-from segue.formats.png import MaskFolderSink, records_of
+from segue.formats.mask_records import records_of
+from segue.formats.png import MaskFolderSink
 from segue.masks.files import encode_png
 
 SHADOW = 50

@@ -19,8 +19,9 @@ from segue.formats.base import Writer
 from segue.formats.folders import VIDEOS, FolderWriter
 from segue.formats.frames import FrameObjects, frame_name
 from segue.formats.layers import EdgeOf, Levels, as_levels, flattened, layers_of
+from segue.formats.mask_records import records_of
 from segue.formats.overlay import PRORES, VP9, RgbaImage, transparent_video
-from segue.formats.png import MaskFolderSink, records_of
+from segue.formats.png import MaskFolderSink
 from segue.types import Frame, IndexMask, Segmentation
 from segue.utils.files import prepare
 from segue.video.decoding.readers import DEFAULT_FPS

@@ -18,7 +18,7 @@ from segue.masks import Edge
 from segue.types import Frame, Image, IndexMask, Segmentation
 from segue.video.decoding.damage import DamageError
 from segue.video.sources.kinds import FILM_SUFFIXES
-from segue.video.sources.source import open_reader
+from segue.video.sources.opening import open_reader
 
 COLOURED = 48  # levels between the channels of a pixel from which on it has a colour
 SHARE = 0.02  # of the pixels that codecs may colour at edges

@@ -10,7 +10,7 @@ from segue.formats.labels import Labels
 from segue.types import Frame
 from segue.utils.inputs import user_path
 from segue.video.decoding.damage import DamageError
-from segue.video.sources.source import open_reader
+from segue.video.sources.opening import open_reader
 
 
 class LabelledVideo:

@@ -17,13 +17,13 @@ import numpy as np
 
 from segue.entries import SQUARE, SinkOptions
 from segue.errors import SinkError
-from segue.events.archive import PENDING
+from segue.events.archive import NAME, PENDING
 from segue.events.images.best_views import view_score
 from segue.events.images.clips import MAX_FRAMES, Clip, ClipWriter, Moment, to_jpeg
-from segue.events.images.names import NAME
 from segue.events.receivers.base import SENT, Delivery, FileReceiver
+from segue.events.store.records import RecordedEvent
 from segue.events.store.retention import Retention
-from segue.events.store.store import EventStore, MediaState, RecordedEvent
+from segue.events.store.store import EventStore, MediaState
 from segue.events.table import Event
 from segue.formats.frames import Size, known_size
 from segue.types import Frame, Segmentation

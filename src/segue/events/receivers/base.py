@@ -13,7 +13,8 @@ from segue.types import Frame, Segmentation
 
 if TYPE_CHECKING:
     from segue.events.archive import EventArchive
-    from segue.events.store.store import EventStore, RecordedEvent
+    from segue.events.store.records import RecordedEvent
+    from segue.events.store.store import EventStore
     from segue.events.table import Event
     from segue.events.targets import NotifyTarget
     from segue.events.zones import Zone

@@ -10,7 +10,8 @@ from pathlib import Path
 from segue.entries import EventSinkEntry
 from segue.errors import SinkError
 from segue.events.receivers.base import SENT, Delivery, FileReceiver, ReceiverContext
-from segue.events.store.store import EventStore, RecordedEvent
+from segue.events.store.records import RecordedEvent
+from segue.events.store.store import EventStore
 from segue.events.zones import Zone
 from segue.utils.files import write_complete
 

@@ -15,7 +15,7 @@ from segue.errors import SinkError
 from segue.events.receivers.base import SENT, Delivery, EventReceiver, Message, ReceiverContext
 from segue.events.receivers.http import NoRedirect, answer_of, parts_of
 from segue.events.rules import UNKNOWN
-from segue.events.store.store import LAST, moment_of
+from segue.events.store.records import LAST, moment_of
 from segue.video.sources.addresses import public_address
 
 SUB_LABEL = "segue"

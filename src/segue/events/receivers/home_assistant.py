@@ -15,7 +15,7 @@ from segue.entries import EventSinkEntry
 from segue.events.receivers.base import SENT, Delivery, EventReceiver, ReceiverContext
 from segue.events.receivers.mqtt import OFFLINE, ONLINE
 from segue.events.rules import UNKNOWN
-from segue.events.store.store import LAST, RecordedEvent
+from segue.events.store.records import LAST, RecordedEvent
 from segue.events.targets import NotifyTarget
 from segue.events.zones import Zone
 from segue.types import Frame, Image, Segmentation

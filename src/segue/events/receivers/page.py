@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from segue.entries import EventSinkEntry
 from segue.events.receivers.base import SENT, Delivery, FileReceiver, ReceiverContext
-from segue.events.store.store import RecordedEvent
+from segue.events.store.records import RecordedEvent
 
 
 class PageReceiver(FileReceiver):

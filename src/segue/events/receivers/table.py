@@ -9,7 +9,8 @@ from operator import attrgetter
 from segue.entries import EventSinkEntry
 from segue.errors import SinkError
 from segue.events.receivers.base import SENT, Delivery, FileReceiver, ReceiverContext
-from segue.events.store.store import EventStore, RecordedEvent
+from segue.events.store.records import RecordedEvent
+from segue.events.store.store import EventStore
 from segue.events.table import EventTable
 from segue.utils.files import PartialFile, writing
 

@@ -13,18 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from segue.errors import SinkError
-from segue.events.archive import PENDING, EventArchive, EventPart
-from segue.events.images.names import EVENT_FILE
+from segue.events.archive import EVENT_FILE, PENDING, EventArchive, EventPart
 from segue.events.store.notices import warn_on_change
-from segue.events.store.store import (
-    FIRST,
-    LAST,
-    MARK_NAMES,
-    EventStore,
-    RecordedEvent,
-    insert_event,
-    moment_of,
-)
+from segue.events.store.records import FIRST, LAST, RecordedEvent, insert_event, moment_of
+from segue.events.store.store import MARK_NAMES, EventStore
 from segue.events.table import UNKNOWN, Event, event_of, numbered_events
 from segue.utils.files import reason_of
 from segue.utils.inputs import parse_json

@@ -9,24 +9,18 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from segue.errors import SinkError
 from segue.events.store.clock import StoreClock
-from segue.events.store.schema import MIGRATIONS, SPAN
-from segue.events.table import UNKNOWN, Event, Kind
+from segue.events.store.records import EVENT_COLUMNS, FIRST, LAST, RecordedEvent, insert_event, recorded_of
+from segue.events.store.schema import MIGRATIONS
+from segue.events.table import UNKNOWN, Event
 from segue.masks.values import MAX_ID
 from segue.utils.database import VersionError, connect, migrate
 from segue.utils.files import make_folder, reason_of
-
-FIRST, LAST = ("enter", "offline"), ("leave", "end", "online")
-"""Events that begin and end a visit."""
-
-CLASS = "class"
-"""What is recorded where the class of an object becomes known between two events; it is no event."""
 
 MAX_WAITING = 10_000
 """Events that a full disk may keep out of the file; with more the run fails."""
@@ -50,51 +44,6 @@ MediaState = Literal["pending", "complete", "lost", "deleted"]
 
 _BYTES_OF_EVENT = 64
 """An event takes no fewer bytes of a journal."""
-
-_COLUMNS = tuple(each.name for each in fields(Event) if each.name != "event")
-
-EVENT_COLUMNS = "seq, visit, (select name from parts where id = part), armed, earlier, kind, " + ", ".join(
-    _COLUMNS
-)
-"""What :func:`recorded_of` reads."""
-
-_INSERT = (
-    f"insert into events (seq, visit, part, run, moment, armed, earlier, kind, {', '.join(_COLUMNS)})"
-    f" values ({', '.join('?' * (8 + len(_COLUMNS)))})"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedEvent:
-    """An event with its place in what happened.
-
-    Attributes:
-        seq: its number, which orders events and is given once.
-        visit: number of the visit that it belongs to.
-        event: the event.
-        earlier: classes that the object had before it.
-        part: name of the part of the run that it belongs to, or nothing.
-        armed: whether the camera was armed.
-        image: JPEG of its image where it is in memory.
-    """
-
-    seq: int
-    visit: int
-    event: Event
-    earlier: frozenset[str] = frozenset()
-    part: str = ""
-    armed: bool = True
-    image: bytes | None = field(default=None, compare=False)
-
-    @property
-    def is_event(self) -> bool:
-        """Whether it is an event, and not a class that became known between two."""
-        return self.event.event != CLASS
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The columns of the event by their names."""
-        return asdict(self.event)
 
 
 class Marks(NamedTuple):
@@ -705,78 +654,6 @@ class EventStore:
 
 def _reason(error: Exception) -> str:
     return "the disk is full" if "is full" in str(error) else reason_of(error)
-
-
-def insert_event(
-    base: sqlite3.Connection,
-    recorded: RecordedEvent,
-    run: int | None,
-    part: int,
-    moment: float | None = None,
-) -> None:
-    """Write an event, and what follows from it for its visit and the counts."""
-    event, seq = recorded.event, recorded.seq
-    moment = moment_of(event.at) if moment is None else moment
-    earlier = _joined(recorded.earlier)
-    values = (getattr(event, name) for name in _COLUMNS)
-    base.execute(
-        _INSERT, (seq, recorded.visit, part, run, moment, recorded.armed, earlier, event.event, *values)
-    )
-    zones = [zone for zone in event.zone.split(";") if zone]
-    ended = seq if event.event in LAST else None
-    if recorded.visit == seq:
-        base.execute(
-            "insert into visits (id, run, object, label, zones, kinds, moment, finish, last, ended)"
-            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(seq, run, event.object, event.label or None, _joined(zones), _joined([event.event])),
-                *(moment, moment, seq, ended),
-            ),
-        )
-    else:
-        base.execute(
-            "update visits set label = coalesce(?, label), last = ?, ended = ?, finish = ?,"
-            " kinds = kinds || iif(instr(kinds, ?), '', ?) where id = ?",
-            (
-                *(event.label or None, seq, ended, moment),
-                *(f";{event.event};", f"{event.event};", recorded.visit),
-            ),
-        )
-        for zone in zones:
-            base.execute(
-                "update visits set zones = zones || iif(instr(zones, ?), '', ?) where id = ?",
-                (f";{zone};", f"{zone};", recorded.visit),
-            )
-    if not recorded.is_event:
-        return
-    for zone in zones:
-        base.execute("insert or ignore into event_zones values (?, ?)", (zone, seq))
-    label = event.label or (UNKNOWN if event.object else "")
-    base.execute(
-        "insert into counts values (?, ?, ?, ?, 1)"
-        " on conflict (span, kind, zone, label) do update set number = number + 1",
-        (int(moment // SPAN), event.event, event.zone, label),
-    )
-    base.execute("insert or ignore into choices values (?, ?)", (event.zone, label))
-
-
-def _joined(names: Iterable[str]) -> str:
-    return ";" + "".join(f"{name};" for name in names)
-
-
-def moment_of(at: str) -> float:
-    """When an event was, in seconds of the epoch; 0 where it does not say."""
-    try:
-        return datetime.fromisoformat(at).timestamp()
-    except (ValueError, OverflowError, OSError):
-        return 0.0
-
-
-def recorded_of(row: Iterable[Any]) -> RecordedEvent:
-    """An event of a row of :data:`EVENT_COLUMNS`."""
-    seq, visit, part, armed, earlier, kind, *values = row
-    event = Event(cast(Kind, kind), **dict(zip(_COLUMNS, values, strict=True)))
-    return RecordedEvent(seq, visit, event, frozenset(filter(None, earlier.split(";"))), part, bool(armed))
 
 
 def source_key(address: str) -> str:

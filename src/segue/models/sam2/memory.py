@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterable
 from itertools import pairwise
@@ -15,7 +16,6 @@ from segue.layers.activated import LayerNorm2d
 from segue.layers.linear import ActivatedLinear
 from segue.layers.positions import sine_angles
 from segue.models.sam2.masks import HIDDEN, WIDTH
-from segue.models.sam2.reading import attend_blocks
 
 MEMORY_WIDTH = 64
 LAYERS = 4
@@ -24,6 +24,33 @@ LAYERS = 4
 ROTARY_THETA = 10000.0
 IMAGE_POSITION = 0.1
 """Share of the sine position that the queries of memory attention get."""
+
+QUERY_BLOCK, KEY_BLOCK = 256, 1024
+"""Sizes of a block of scores: 1 MiB."""
+
+
+def attend_blocks(query: Tensor, key: Tensor, values: Tensor) -> Tensor:
+    """Softmax attention (P, V) of one head: ``query`` (P, C), ``key`` (N, C), ``values`` (N, V).
+
+    Exact, for a CPU: scores exist one block at a time, which stays in the cache; maxima and
+    sums of the blocks are merged as in Rabe and Staats, 2021 (arXiv 2112.05682).
+    """
+    blocks = list(zip(key.split(KEY_BLOCK), values.split(KEY_BLOCK), strict=True))
+    outputs = []
+    for part in (query.T / math.sqrt(query.shape[1])).split(QUERY_BLOCK, 1):
+        top = part.new_full((1, part.shape[1]), -math.inf)
+        total = torch.zeros_like(top)
+        read = part.new_zeros(values.shape[1], part.shape[1])
+        for keys, block in blocks:
+            scores = keys @ part
+            best = torch.maximum(scores.amax(0, keepdim=True), top)
+            weights = scores.sub_(best).exp_()
+            fade = (top - best).exp_()
+            total.mul_(fade).add_(weights.sum(0, keepdim=True))
+            read = torch.addmm(read.mul_(fade), block.T, weights)
+            top = best
+        outputs.append((read / total).T)
+    return torch.cat(outputs)
 
 
 def rotary(side: int, device: torch.device | None = None) -> Tensor:
