@@ -1,4 +1,4 @@
-"""A camera that is watched: its runs, its state, its events and its images."""
+"""Watch one camera: run it again after failures, and report its state, events and images."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ Tell = Callable[[str, str], None]
 
 
 class Camera(Observer):
-    """A camera that is watched until it is stopped: what fails begins again, and disturbs no other camera.
+    """A camera that is watched until it is stopped; failures restart it without affecting others.
 
     Args:
         name: what events call it.
@@ -114,7 +114,7 @@ class Camera(Observer):
         self._image_size: tuple[VideoSource, tuple[int, int]] | None = None  # and whose it is
 
     def check(self, job: ForegroundJob) -> None:
-        """Refuse a job with new zones outside of the images, as far as their size is known."""
+        """Raise an error if a job has new zones outside the images, as far as their size is known."""
         if (size := self._size) is None or job.source != self.job.source:
             return
         current = {*_regions(self.job)}
@@ -123,7 +123,7 @@ class Camera(Observer):
                 zone.in_pixels(size).check(size)
 
     def change(self, job: ForegroundJob) -> None:
-        """Go on with another job: with other zones and rules at once, with all else in a new run."""
+        """Change the job: zones and rules at once, anything else with a new run."""
         previous, self.job = self._current, job
         change = None if self._opened is None else self._opened.change_events
         if change is not None and previous == job.model_copy(
@@ -139,7 +139,7 @@ class Camera(Observer):
             self._stop_run()
 
     def _pause_for(self, seconds: float, stop: CancelToken) -> None:
-        """Wait before the next run, unless it is to stop or has got another job."""
+        """Wait before the next run, unless it is stopped or gets another job."""
         self._pause = pause = CancelToken()
         stop.on_cancel(pause.cancel)
         if not self.goes_on:
@@ -147,7 +147,7 @@ class Camera(Observer):
         stop.forget(pause.cancel)
 
     def _stop_run(self) -> None:
-        """End the run, or the wait for the next one, so that it begins."""
+        """End the run, or the wait before the next one."""
         self._pause.cancel()
         if (source := self._source) is not None:
             source.stop()
@@ -159,13 +159,13 @@ class Camera(Observer):
 
     @property
     def undelivered(self) -> int:
-        """Messages about events that have not arrived."""
+        """Number of messages about events that have not arrived."""
         messages = self._messages
         return self._left[0] if messages is None else messages.undelivered
 
     @property
     def num_unsaved(self) -> int:
-        """Messages that have not arrived, and that wait in memory alone."""
+        """Number of messages that wait in memory only."""
         messages = self._messages
         return self._left[1] if messages is None else messages.num_unsaved
 
@@ -180,17 +180,17 @@ class Camera(Observer):
 
     @property
     def well(self) -> bool:
-        """Whether it gives frames."""
+        """Whether the camera gives frames."""
         return self._online and time.monotonic() - self._last_time < SILENT
 
     @property
     def healthy(self) -> bool:
-        """Whether it gives frames, and the disk takes what it writes."""
+        """Whether the camera gives frames, and its files can be written."""
         return self.well and not self.disk_problem
 
     @property
     def status(self) -> tuple[Literal["starting", "online", "lost"], float]:
-        """How it is, and since when, in seconds of the epoch."""
+        """Status of the camera, and since when, in seconds of the epoch."""
         if self.well:
             return "online", self._since
         if self._online:  # and silent
@@ -198,12 +198,12 @@ class Camera(Observer):
         return "lost" if self._frames or self._error else "starting", self._since
 
     def _go(self, *, online: bool) -> None:
-        """Note that it gives frames, or gives none."""
+        """Set whether the camera gives frames."""
         if online != self._online:
             self._online, self._since = online, time.time()
 
     def state(self) -> dict[str, Any]:
-        """What there is to know, as JSON values."""
+        """State of the camera as JSON values."""
         source, opened = self._source, self._opened
         status, since = self.status
         return {
@@ -238,13 +238,13 @@ class Camera(Observer):
 
     @property
     def archive(self) -> EventArchive | None:
-        """Its events in all their parts, with images, clips and marks; None without events."""
+        """Files of its events in all parts; None without events."""
         job = with_defaults(self.job, endless=True)
         return OutputPlaces.of(job, self.name).archive(job.outputs.formats or ())
 
     @property
     def store(self) -> EventStore | None:
-        """Its events, also before a run has begun; None without events. Raises SegueError."""
+        """Store of its events, also before a run; None without events. Raises SegueError."""
         archive = self.archive
         with self._store_lock:
             if archive is None or (self._store is not None and self._store[0] == archive):
@@ -258,14 +258,14 @@ class Camera(Observer):
 
     @property
     def armed(self) -> bool:
-        """Whether people get alerts of what happens; also where its store cannot be opened."""
+        """Whether alerts are on; True if the store cannot be opened."""
         with suppress(SegueError, OSError):
             store = self.store
             return store is None or store.armed
         return True
 
     def arm(self, armed: bool) -> None:
-        """Have alerts sent of what happens from now on, or not; raises SegueError without events."""
+        """Turn alerts of new events on or off; raises SegueError without events."""
         if (messages := self._messages) is not None:
             messages.arm(armed)
         elif (store := self.store) is not None:
@@ -274,7 +274,7 @@ class Camera(Observer):
             raise SegueError(f"{self.name} has no events")
 
     def care(self) -> None:
-        """Have its images deleted as its job says from now on, whether it gives frames or not."""
+        """Begin the upkeep of its images, with or without frames."""
         archive, keep = self.archive, Retention.parse(self.job.keep)
         with self._store_lock:
             previous, self._cared_archive = self._cared_archive, None
@@ -286,7 +286,7 @@ class Camera(Observer):
                 UPKEEP.leave(previous)
 
     def close(self) -> None:
-        """Close its store; nothing follows."""
+        """Close the store."""
         with self._store_lock:
             self._close_store()
 
@@ -297,7 +297,7 @@ class Camera(Observer):
 
     @property
     def disk(self) -> DiskUse | None:
-        """What its images and clips take, as it was a minute ago at most; None where there are none yet."""
+        """Disk use of its images and clips, at most a minute old; None without files."""
         if time.monotonic() - self._disk_time > KEEP_SECONDS:
             with suppress(OSError, SegueError):  # as without a handle for a file: what was known holds
                 archive, store = self.archive, self.store
@@ -308,7 +308,7 @@ class Camera(Observer):
 
     @property
     def _rate(self) -> float:
-        """Frames a second of the last frames, 0 while none come."""
+        """Frame rate over the last frames; 0 without frames."""
         times = [*self._times]
         if len(times) < 2 or not self.well:
             return 0.0
@@ -316,7 +316,7 @@ class Camera(Observer):
 
     @property
     def zones(self) -> tuple[Zone, ...]:
-        """Where it watches for events."""
+        """Zones of the current job."""
         return self._settings.zones
 
     @property
@@ -325,27 +325,27 @@ class Camera(Observer):
 
     @property
     def _size(self) -> tuple[int, int] | None:
-        """Height and width of the images of its source, if they are known."""
+        """Image size of the source, if known."""
         if self._image_size is None or self._image_size[0] != self.job.source:
             return None
         return self._image_size[1]
 
     def _note_size(self, source: Source) -> None:
-        """Remember the size of the images of a source, also when its run has ended."""
+        """Remember the image size of a source beyond its run."""
         if source.original_size is not None:
             self._image_size = self._current.source, source.original_size
 
     def image(self) -> bytes:
-        """The newest frame with its objects, as JPEG; empty before the first one."""
+        """Newest frame with its objects, as JPEG; empty before the first one."""
         return self.numbered_image()[1]
 
     @property
     def num_frames(self) -> int:
-        """Frames that were looked at."""
+        """Number of processed frames."""
         return self._frames
 
     def numbered_image(self, width: int | None = None) -> tuple[int, bytes]:
-        """The number of the newest frame, and its JPEG with its objects; empty before the first one.
+        """Number of the newest frame, and its JPEG with objects; empty before the first one.
 
         ``width``: pixels to which it is reduced; there are few of them.
         """
@@ -362,7 +362,7 @@ class Camera(Observer):
             return encoded
 
     def watch(self, stop: CancelToken) -> None:
-        """Watch until it is to stop, or the camera has an end, or a limit in the job is reached."""
+        """Watch until stopped, or until the source or the job ends."""
         failures = 0
         CAMERA.set(self.name)
         while not stop.cancelled:
@@ -418,7 +418,7 @@ class Camera(Observer):
             source.close()
 
     def _fail(self, error: Exception, ends: bool = False) -> bool:
-        """Say what has happened, and whether the camera begins again, unless it ``ends``."""
+        """Report an error, and whether the camera restarts."""
         if isinstance(error, UndeliveredError):
             self._tell(self.name, str(error))
             return False
@@ -483,17 +483,17 @@ class Camera(Observer):
 
 
 def _outputs_of(job: ForegroundJob) -> object:
-    """What tells outputs of a camera from others."""
+    """Key of the outputs of a camera."""
     return job.outputs.folder, job.events, job.snapshots
 
 
 def _going_on(job: ForegroundJob) -> ForegroundJob:
-    """A job that adds to its outputs, whatever the file says of a start: this process has begun them."""
+    """Job that continues the outputs, since this process has started them."""
     changes = {"overwrite": False, "append": job.outputs.rotate is None}
     return job.model_copy(update={"outputs": job.outputs.model_copy(update=changes)})
 
 
 def _regions(job: ForegroundJob) -> tuple[Zone, ...]:
-    """The zones of a job, and its regions that belong to no event."""
+    """Zones and ignored regions of a job."""
     settings = job.event_settings(job.outputs.formats or ())
     return (*settings.zones, *settings.rules.ignored)

@@ -31,7 +31,7 @@ END_SECONDS = 10.0
 
 
 class CameraSet:
-    """Cameras that are watched, each in a thread; further ones may come, and others go, meanwhile.
+    """Cameras that are watched, each in a thread; cameras can be added and removed.
 
     Iterating gives the cameras of the moment.
 
@@ -57,14 +57,14 @@ class CameraSet:
         return iter([*self._cameras.values()])
 
     def __getitem__(self, name: str) -> Camera:
-        """The camera of a name; SegueError where there is none any more."""
+        """Camera of a name; SegueError if it was removed."""
         camera = self._cameras.get(name)
         if camera is None:
             raise SegueError(f"there is no camera {name} any more")
         return camera
 
     def watch(self, stop: CancelToken, between: Callable[[], object] = lambda: None) -> None:
-        """Watch them until all have ended; the caller's thread takes signals, and looks around between.
+        """Watch all cameras until they end; call ``between`` regularly in the caller's thread.
 
         When all are to stop, those that have not ended after :data:`STOP_SECONDS` are left.
         """
@@ -91,11 +91,11 @@ class CameraSet:
 
     @property
     def unfinished(self) -> list[str]:
-        """Names of the cameras that have not ended."""
+        """Names of the cameras that are still running."""
         return [name for name, (thread, _) in self._threads.items() if thread.is_alive()]
 
     def check(self, jobs: Mapping[str, ForegroundJob]) -> None:
-        """Refuse jobs by SegueError that do not fit the images of the cameras that are watched."""
+        """Raise SegueError for jobs that do not fit the images of watched cameras."""
         problems = []
         for name, job in jobs.items():
             try:
@@ -107,7 +107,7 @@ class CameraSet:
             raise SeveralProblemsError(problems)
 
     def update(self, jobs: Mapping[str, ForegroundJob]) -> dict[str, str]:
-        """Watch other cameras, or some otherwise; those whose job is the same go on.
+        """Add, change and remove cameras; those with the same job continue.
 
         Returns:
             What happened to each that did not just go on: ``new``, ``changed`` or ``removed``.
@@ -145,7 +145,7 @@ class CameraSet:
         thread.start()
 
     def _end(self, names: Sequence[str]) -> None:
-        """End some of them, and wait a while until they have left their files."""
+        """Stop some cameras, and wait a while for their threads."""
         ending = [self._threads.pop(name) for name in names]
         for _, token in ending:
             self._stop.forget(token.cancel)
@@ -156,13 +156,13 @@ class CameraSet:
 
 
 def _care_for(camera: Camera) -> None:
-    """Have the images of a camera deleted as its job says; what is wrong with its store its run says."""
+    """Begin the upkeep of a camera's images; its run reports problems of the store."""
     with suppress(SegueError, OSError):
         camera.care()
 
 
 def care_for_removed(output: Path, names: Container[str]) -> None:
-    """Have images deleted of cameras that are no longer in the file, as it said while they were in it.
+    """Begin the upkeep of cameras that were removed from the file, with their last limits.
 
     Args:
         output: folder of the cameras.
@@ -184,5 +184,5 @@ def care_for_removed(output: Path, names: Container[str]) -> None:
 
 
 def watch_cameras(cameras: Sequence[Camera], stop: CancelToken) -> None:
-    """Watch cameras, each in a thread, until all have ended; the caller's thread takes signals."""
+    """Watch cameras, each in a thread, until all have ended; the caller's thread handles signals."""
     CameraSet(cameras).watch(stop)

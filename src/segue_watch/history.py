@@ -1,4 +1,4 @@
-"""Events of cameras, and the visits that they make, newest first, with filters and counts."""
+"""Select events and visits of cameras, newest first, with filters and counts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Stores = Mapping[str, EventStore]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Events or visits that were asked for.
+    """Selected events or visits.
 
     Attributes:
         events: newest first.
@@ -47,14 +47,14 @@ _Match = tuple[float, str, int]
 
 
 class _Problems:
-    """What could not be read for an answer: all else is in it."""
+    """Errors of stores that could not be read."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Go on where a store cannot be read."""
+        """Note an error of a store, and continue."""
         try:
             yield
         except SegueError as error:
@@ -63,7 +63,7 @@ class _Problems:
 
 
 def visits_of(stores: Stores, query: Query) -> Answer:
-    """The visits that are asked for, the one that began last first.
+    """Select visits, the latest first.
 
     A visit is asked for where one of its events is.
     """
@@ -71,7 +71,7 @@ def visits_of(stores: Stores, query: Query) -> Answer:
 
 
 def events_of(stores: Stores, query: Query) -> Answer:
-    """The events that are asked for, newest first."""
+    """Select events, the newest first."""
     return _answer(stores, query, _events_matching, _event_rows)
 
 
@@ -110,7 +110,7 @@ def _answer(
 
 
 def _at_moment(stores: Stores, query: Query, problems: _Problems) -> Query:
-    """A query behind a place, with the moment of that place for the other cameras."""
+    """Add the moment of the query's place, for the other cameras."""
     behind = query.behind
     if behind is None or behind.camera not in stores:
         return query
@@ -123,7 +123,7 @@ def _at_moment(stores: Stores, query: Query, problems: _Problems) -> Query:
 
 
 class _Where:
-    """Conditions of a question, and their values."""
+    """Conditions of an SQL query, and their values."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
@@ -134,23 +134,23 @@ class _Where:
         self.values += values
 
     def among(self, column: str, names: Iterable[str]) -> None:
-        """A column has one of some names, if there are any."""
+        """Require one of some names in a column, if there are any."""
         if texts := sorted(names):
             self.add(f"{column} in ({', '.join('?' * len(texts))})", *texts)
 
     def classes(self, names: Iterable[str]) -> None:
-        """The class is one of some names, if there are any; of none an object is unknown."""
+        """Require one of some classes, if there are any; without a class an object is unknown."""
         column = f"coalesce(label, iif(object, '{UNKNOWN}', ''))" if UNKNOWN in names else "label"
         self.among(column, names)  # the plain column has an index
 
     def zones(self, column: str, names: Iterable[str]) -> None:
-        """A column of zones between ``;`` has one of some names, if there are any."""
+        """Require one of some names in a column separated by ``;``, if there are any."""
         if texts := sorted(names):
             each = " or ".join([f"instr({column}, ?)"] * len(texts))
             self.add(f"({each})", *(f";{text};" for text in texts))
 
     def place(self, camera: str, query: Query, number: str, moment: str, table: str) -> None:
-        """What times and places say."""
+        """Require the times and places of a query."""
         if query.place is not None:
             self.add(f"{number} = ?", query.place.number)
         if query.earlier_place is not None:
@@ -274,7 +274,7 @@ _STATE = "(select state from media where media.part = events.part and media.name
 
 
 def _word(name: str, state: str | None) -> str:
-    """What an answer says in place of the name of a file that is gone."""
+    """Text in place of the name of a missing file."""
     return state if name and state in ("deleted", "lost") else name
 
 
@@ -330,7 +330,7 @@ def _event_rows(base: sqlite3.Connection, camera: str, numbers: Sequence[int]) -
 
 
 def choices_of(stores: Stores) -> dict[str, list[str]]:
-    """The zones and lines, and the classes, that there are among all events; of what can be read."""
+    """Zones, lines and classes that occur in all readable events."""
     problems, zones, labels = _Problems(), set[str](), set[str]()
     for store in stores.values():
         with problems.noted():
@@ -342,7 +342,7 @@ def choices_of(stores: Stores) -> dict[str, list[str]]:
 
 
 def counts_of(stores: Stores, query: Query, edges: Sequence[float]) -> tuple[list[dict[str, Any]], list[str]]:
-    """How many events there were from each of some moments to the next one, and from the last one on.
+    """Number of events from each edge to the next one, and from the last one on.
 
     Args:
         stores: cameras by their names.

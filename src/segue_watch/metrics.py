@@ -14,14 +14,14 @@ from segue_watch.camera import Camera
 
 
 def states_of(cameras: Iterable[Camera]) -> dict[str, dict[str, Any]]:
-    """What there is to know of cameras, by their names, with the days that their disk lasts."""
+    """States of cameras by name, with the days until the disk is full."""
     states = {camera.name: camera.state() for camera in cameras}
     left = days_left(use for camera in cameras if (use := camera.disk) is not None)
     return {name: state | {"disk_days_left": left} for name, state in states.items()}
 
 
 def process_state() -> dict[str, float | None]:
-    """Processor time in seconds, wall time since the start, and memory in bytes, of this process."""
+    """CPU time and wall time in seconds, and memory in bytes, of this process."""
     memory = None
     with suppress(OSError, ValueError, IndexError):  # Linux alone
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
@@ -48,7 +48,7 @@ _METRICS = (
 
 
 def metrics(states: Mapping[str, Mapping[str, Any]]) -> str:
-    """The states of cameras as Prometheus reads them."""
+    """Format the states of cameras for Prometheus."""
     lines = []
     for key, name, kind, text in _METRICS:
         lines += [f"# HELP segue_{name} {text}", f"# TYPE segue_{name} {kind}"]

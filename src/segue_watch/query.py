@@ -1,4 +1,4 @@
-"""Queries for events and visits of cameras, read from addresses of the page."""
+"""Queries for events and visits, parsed from addresses of the page."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MAX_EDGES = 366
 
 
 class Place(NamedTuple):
-    """Where an event or a visit is: its camera, and its number there."""
+    """Camera and number of an event or visit."""
 
     camera: str
     number: int
 
     @classmethod
     def parse(cls, text: str) -> Place:
-        """Read the ``place`` of an event or visit; raises ValueError."""
+        """Parse the ``place`` of an event or visit; raises ValueError."""
         camera, number = text.split("/")
         return cls(camera, _number(number))
 
@@ -36,7 +36,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which events or visits are asked for; empty fields ask for all.
+    """Filters for events or visits; empty fields select all.
 
     Attributes:
         cameras: names of cameras.
@@ -70,7 +70,7 @@ class Query:
 
     @classmethod
     def parse(cls, text: str) -> Query:
-        """Read the part of an address behind ``?``; raises SegueError if it means nothing."""
+        """Parse the query string of an address; raises SegueError."""
         try:
             fields = parse_qs(text, max_num_fields=100)
             limit = min(MAX_EVENTS, max(1, int(fields.get("limit", ["60"])[0][:9])))
@@ -96,7 +96,7 @@ class Query:
         )
 
     def asks_for(self, camera: str) -> bool:
-        """Whether a camera can have what is asked for."""
+        """Whether the query may select anything of a camera."""
         if self.place is not None or self.earlier_place is not None:
             one = self.place.camera if self.place is not None else (self.earlier_place or (0.0, ""))[1]
             return camera == one
@@ -117,7 +117,7 @@ def _moment(text: str) -> float:
 
 
 def _cursor(text: str) -> dict[str, int]:
-    """What an answer gave as ``next``."""
+    """Parse the ``next`` of an answer."""
     pairs = [each.rpartition(":") for each in text.split(",")]
     if not all(camera for camera, _, _ in pairs):
         raise ValueError("the cursor is none of an answer")
@@ -134,7 +134,7 @@ def _place(text: str) -> tuple[Place | None, tuple[float, str] | None]:
 
 
 def edges_of(text: str) -> list[float]:
-    """The begins of hours or days of which counts are asked for, of the part of an address behind ``?``.
+    """Parse the start times of hours or days to count, from the query string of an address.
 
     The one who asks knows in which zone of time: `edges=1764370800,1764374400`.
 

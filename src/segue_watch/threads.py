@@ -17,7 +17,7 @@ from segue.utils.system import num_cores, set_opencv_threads
 
 
 class NetworkPool(Executor):
-    """Threads in which cameras share networks and the cores of the machine.
+    """Thread pool in which cameras share networks and CPU cores.
 
     Args:
         cameras: their number.
@@ -33,11 +33,11 @@ class NetworkPool(Executor):
 
     @property
     def size(self) -> int:
-        """Threads at most."""
+        """Maximum number of threads."""
         return self._threads._max_workers
 
     def resize(self, cameras: int) -> None:
-        """Share with more or fewer cameras; what is computed now is finished."""
+        """Adapt to the number of cameras; running work is finished."""
         new = self._pool_of(max(1, cameras))
         if new._max_workers != self.size:
             threads = _threads_each(num_cores(), max(1, cameras))
@@ -60,7 +60,7 @@ class NetworkPool(Executor):
 
 
 def network_pool(cameras: int) -> NetworkPool:
-    """Threads in which so many cameras share networks and the cores of the machine."""
+    """Create a thread pool for a number of cameras."""
     return NetworkPool(cameras)
 
 
@@ -71,7 +71,7 @@ _PREVIOUS_THREADS = list[tuple[int, int]]()
 
 @contextmanager
 def sharing_cores(cameras: int) -> Iterator[None]:
-    """Inside, threads that begin compute on the cores that so many cameras leave each other.
+    """Limit threads that begin inside to the share of CPU cores of one camera.
 
     This sets the number of threads of PyTorch in the calling thread and in those that begin, and that of
     OpenCV in the process; both are restored when the last one of several has ended. All threads of the

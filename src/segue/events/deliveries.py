@@ -1,4 +1,4 @@
-"""Tell receivers of events as they happen, in a thread each, again until they have arrived."""
+"""Send events to receivers, each in its own thread, and retry until they have arrived."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ RETRY_SECONDS = 1.0
 
 
 class NotifyWarning(UserWarning):
-    """A receiver of events cannot be reached, or did not get all; the events are in their store."""
+    """A receiver of events cannot be reached, or did not get all events; the store still has them."""
 
 
 class Notifier:
-    """Sends messages to a receiver, in a thread and in order, each until it has arrived; nobody waits for it.
+    """Sends messages to a receiver, in a thread and in order, and retries until each has arrived.
 
     The address is ``http(s)://``, ``mqtt://HOST/TOPIC`` or ``mqtts://``, with ``USER:PASSWORD@`` where
     needed, ``apprise+`` and an address of Apprise, whose services get a text and the image, or that of an
@@ -90,26 +90,26 @@ class Notifier:
 
     @property
     def total(self) -> int:
-        """Messages so far, with those of an earlier run."""
+        """Number of messages so far, including those of an earlier run."""
         return self._delivered + self.undelivered
 
     @property
     def undelivered(self) -> int:
-        """Messages that have not arrived yet."""
+        """Number of messages that have not arrived yet."""
         return self._queue.num_waiting
 
     @property
     def num_unsaved(self) -> int:
-        """Messages that wait in memory alone, as their file takes none."""
+        """Number of messages that wait in memory only, because the file cannot be written."""
         return self._queue.num_unsaved
 
     @property
     def problem(self) -> str:
-        """Why messages cannot wait in their file; empty where they can."""
+        """Reason why messages cannot wait in their file; empty without a problem."""
         return self._queue.problem
 
     def send(self, values: Mapping[str, Any]) -> None:
-        """Send values, soon.
+        """Queue a message.
 
         Args:
             values: the message, as JSON values.
@@ -120,12 +120,12 @@ class Notifier:
         self.wake()
 
     def wake(self) -> None:
-        """Look whether there is something to send."""
+        """Check the queue for new messages."""
         with self._changed:
             self._changed.notify_all()
 
     def announce(self, online: bool) -> None:
-        """Say whether the camera gives frames: with MQTT in TOPIC/availability, which the broker keeps.
+        """Report whether the camera gives frames; with MQTT, retained in TOPIC/availability.
 
         Args:
             online: whether it does.
@@ -133,7 +133,7 @@ class Notifier:
         self.receiver.announce(online)
 
     def stop(self) -> None:
-        """Send nothing more; what waits in a file stays there for the next run."""
+        """Stop sending; messages that wait in a file stay for the next run."""
         self.end_by(time.monotonic())
 
     def close(
@@ -141,7 +141,7 @@ class Notifier:
         limit: float = LAST_SECONDS,
         report: Callable[[int], None] = lambda _: None,
     ) -> int:
-        """Wait until all has arrived, for some seconds at most.
+        """Wait until all messages have arrived, for a limited time.
 
         Args:
             limit: the seconds.
@@ -157,7 +157,7 @@ class Notifier:
         return self.undelivered
 
     def end_by(self, moment: float) -> None:
-        """End at a moment, or as soon as all has arrived, without waiting for it; see :meth:`close`.
+        """End at a moment, or as soon as all have arrived; does not wait, see :meth:`close`.
 
         Args:
             moment: seconds of ``time.monotonic()``.
@@ -180,7 +180,7 @@ class Notifier:
             self._queue.close()
 
     def _next(self) -> Waiting | None:
-        """The message whose turn it is, as soon as there is one; None at the end."""
+        """Wait for the next message; None at the end."""
         with self._changed:
             while True:
                 message, retry_time = self._first()
@@ -194,7 +194,7 @@ class Notifier:
                 self._changed.wait(None if seconds == float("inf") else max(0.0, seconds))
 
     def _first(self) -> tuple[Waiting | None, float | None]:
-        """The message whose turn it is, or None and the time to look again, or None and None."""
+        """Next message, or the time of the next try; (None, None) if the queue is empty."""
         message = self._queue.first()
         self._warn_of_queue()
         if message is None and self._queue.problem and (self._queue.num_waiting or self._ends is None):
@@ -204,7 +204,7 @@ class Notifier:
         return message, None
 
     def _warn_of_queue(self) -> None:
-        """Say that messages have no room on the disk."""
+        """Warn if messages cannot be written to the disk."""
         if self._queue.problem:
             self._warn_repeated("file", f"{self._queue.problem}; messages are sent from memory")
         else:
@@ -240,7 +240,7 @@ class Notifier:
                 self._well.add("refused")
 
     def _pause(self, seconds: float) -> None:
-        """Wait, unless the end of the run changes."""
+        """Wait, at most until the end of the run changes."""
         ends = self._ends
         with self._changed:
             self._changed.wait_for(lambda: self._ends != ends, max(0.0, min(seconds, self._left)))
@@ -257,7 +257,7 @@ class Notifier:
 
 
 def open_receiver(context: ReceiverContext, patience: Reconnect) -> EventReceiver:
-    """The receiver of an address; raises SinkError."""
+    """Open the receiver of an address; raises SinkError."""
     entry = entry_of(context.address)
     if entry.open is MqttReceiver:
         return MqttReceiver(context, patience)
@@ -266,7 +266,7 @@ def open_receiver(context: ReceiverContext, patience: Reconnect) -> EventReceive
 
 
 class Notifiers:
-    """Sends the events of a store to the targets that receive them, to each in a thread of its own.
+    """Sends the events of a store to several targets, each in its own thread.
 
     Args:
         targets: texts as :meth:`NotifyTarget.parse` reads them.
@@ -315,47 +315,47 @@ class Notifiers:
 
     @property
     def total(self) -> int:
-        """Messages so far, with those of an earlier run."""
+        """Number of messages so far, including those of an earlier run."""
         return sum(each.total for each in self._notifiers)
 
     @property
     def undelivered(self) -> int:
-        """Messages that have not arrived yet."""
+        """Number of messages that have not arrived yet."""
         return sum(each.undelivered for each in self._notifiers)
 
     @property
     def num_unsaved(self) -> int:
-        """Messages that wait in memory alone, as their file takes none."""
+        """Number of messages that wait in memory only, because the file cannot be written."""
         return sum(each.num_unsaved for each in self._notifiers)
 
     @property
     def problem(self) -> str:
-        """Why messages cannot wait in a file; empty where they can."""
+        """Reason why messages cannot wait in a file; empty without a problem."""
         return next((each.problem for each in self._notifiers if each.problem), "")
 
     def wake(self) -> None:
-        """Look whether there is something to send."""
+        """Check the queues for new messages."""
         for each in self._notifiers:
             each.wake()
 
     def announce(self, online: bool) -> None:
-        """Say whether the camera gives frames, see :meth:`Notifier.announce`."""
+        """Report whether the camera gives frames, see :meth:`Notifier.announce`."""
         for each in self._notifiers:
             each.announce(online)
 
     def arm(self, armed: bool) -> None:
-        """Have alerts sent of what happens from now on, or not, and tell all receivers."""
+        """Turn alerts of new events on or off, and inform all receivers."""
         self._store.arm(armed)
         for each in [*self._notifiers]:
             each.receiver.show_armed(armed)
 
     def stop(self) -> None:
-        """Send nothing more; what waits stays for the next run."""
+        """Stop sending; messages that wait stay for the next run."""
         for each in self._notifiers:
             each.stop()
 
     def close(self, limit: float = LAST_SECONDS, report: Callable[[int], None] = lambda _: None) -> int:
-        """Wait until all has arrived, for some seconds at most; see :meth:`Notifier.close`."""
+        """Wait until all messages have arrived, for a limited time; see :meth:`Notifier.close`."""
         end, total = time.monotonic() + limit, self.total
         for each in self._notifiers:
             each.end_by(end)

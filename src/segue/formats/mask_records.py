@@ -1,4 +1,4 @@
-"""Records of a folder of masks: its marker, and a line for each frame."""
+"""Records of a folder of masks: its marker, and a line per frame."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Record:
 
     @classmethod
     def read(cls, line: str) -> Record:
-        """Read a line, which may come from anywhere."""
+        """Parse an untrusted line."""
         values = parse_json(line)
         name, index, time = values["file"], values["index"], values["time"]
         if not isinstance(name, str) or Path(name).name != name or not name.endswith(".png") or "\0" in name:
@@ -64,7 +64,7 @@ class Record:
         )
 
     def line(self) -> str:
-        """The line that :meth:`read` takes; names that are no valid text are kept as they are."""
+        """Format the line for :meth:`read`; undecodable names are kept."""
         objects = [
             {"id": item.id, "label": item.label, "score": item.score}
             | ({"whole": self.whole_masks[item.id]} if item.id in self.whole_masks else {})
@@ -75,7 +75,7 @@ class Record:
 
 
 def _lengths(value: object) -> Rle:
-    """Run lengths of a record, checked."""
+    """Validate run lengths of a record."""
     lengths = stored_mask(value)
     if isinstance(lengths, str):
         raise ValueError("a mask without run lengths")
@@ -83,7 +83,7 @@ def _lengths(value: object) -> Rle:
 
 
 def refuse_other_masks(folder: Path, *, replaces: bool) -> None:
-    """Raise SinkError if a folder has images of others, or masks of segue that a run does not replace."""
+    """Raise SinkError if a folder has images of others, or masks that a run does not replace."""
     marker = read_marker(folder)
     if marker is None:
         if any(path.suffix.lower() == ".png" for path in folder.iterdir()):
@@ -120,7 +120,7 @@ def read_marker(folder: Path) -> dict[str, Any] | None:
 
 
 def read_records(folder: Path) -> dict[int, Record]:
-    """The record of each frame of a mask folder whose mask file is there, by frame index, in order."""
+    """Read the records of the frames whose mask file exists, by frame index, in order."""
     records = records_of(folder)
     try:
         present = {path.name for path in folder.iterdir()}
@@ -130,7 +130,7 @@ def read_records(folder: Path) -> dict[int, Record]:
 
 
 def records_of(folder: Path) -> dict[int, Record]:
-    """All records of a folder by frame index."""
+    """Read all records of a folder by frame index."""
     path = folder / RECORDS
     records: dict[int, Record] = {}
     line = ""

@@ -1,4 +1,4 @@
-"""Folders of mask files, one PNG a frame, with what a later run must know to continue them."""
+"""Folders of mask files, one PNG per frame, which a later run can continue."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class MaskFolderSink(Writer):
             make_folder(folder)
 
     def flush(self) -> None:
-        """Return when all masks and their records have reached the disk, under their names."""
+        """Write all masks and records to the disk, under their names."""
         self._sync(self._begin())
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class MaskFolderSink(Writer):
         self._check_present()
 
     def _check_present(self) -> None:
-        """Raise an error if masks have been removed since they were written."""
+        """Raise an error if written masks have been removed."""
         present: set[str] = set()
         with suppress(OSError):  # the folder is gone as well
             present = {path.name for path in self._folder.iterdir()}
@@ -86,12 +86,12 @@ class MaskFolderSink(Writer):
             )
 
     def abort(self) -> None:
-        """Leave the masks written so far."""
+        """Keep the masks written so far."""
         with suppress(SinkError):
             self._end()
 
     def _begin(self) -> IO[str]:
-        """The open records; taking them over removes what an earlier run left, and nothing else."""
+        """Open the records, and remove leftovers of an earlier run."""
         if self._records is None:
             path = self._folder / RECORDS
             with writing(self._folder):
@@ -112,7 +112,7 @@ class MaskFolderSink(Writer):
     def _write_mask(
         self, name: str, objects: FrameObjects, data: bytes, whole_masks: Mapping[int, Rle] | None = None
     ) -> None:
-        """Write a mask file, its record first."""
+        """Write the record of a mask, then the mask file."""
         record = Record(name, objects.index, objects.time, objects.result.objects, whole_masks or {})
         records, path = self._begin(), self._folder / name
         lost_record = self._continues and objects.index > self._last
@@ -131,7 +131,7 @@ class MaskFolderSink(Writer):
         write_complete(path, data, sync_name=False)
 
     def _end(self) -> None:
-        """Close the records; all files have reached the disk."""
+        """Close the records once all files are on the disk."""
         if self._records is not None and not self._records.closed:
             with self._records:
                 self._sync(self._records)
@@ -144,7 +144,7 @@ class MaskFolderSink(Writer):
 
 
 class PngSink(MaskFolderSink):
-    """Writes one index mask a frame into a folder, as PNG with the DAVIS palette.
+    """Writes one index mask per frame, as PNG with the DAVIS palette.
 
     Every file appears under its name when it is complete. The folder can be resumed: see
     ``resume`` and :func:`replay`. A frame that is written again replaces its file.
@@ -203,7 +203,7 @@ class PngSink(MaskFolderSink):
             self._narrow.append(name)
 
     def _widen(self, count: int) -> None:
-        """Give some of the files with 8 bits 16 bits, for all files of a folder have the same depth."""
+        """Convert some 8-bit files to 16 bits, since all files of a folder have one depth."""
         for name in self._narrow[-count:]:
             path = self._folder / name
             write_complete(path, encode_index_mask(read_levels(path, str(path)), wide=True), sync_name=False)
@@ -218,7 +218,7 @@ class PngSink(MaskFolderSink):
         self._mark(complete=True)
 
     def suspend(self) -> None:
-        """Leave the masks written so far, for a run that is resumed."""
+        """Keep the masks written so far, for a run that is resumed."""
         self._end()
 
     def completed_frames(self) -> list[int]:
@@ -240,7 +240,7 @@ class PngSink(MaskFolderSink):
 
 
 def _hidden(objects: FrameObjects) -> dict[int, Rle]:
-    """Run lengths of the whole masks of objects that are partly behind others."""
+    """Run lengths of whole masks of partly hidden objects."""
     return {
         number: encode_rle(plane)
         for number, plane in objects.planes()
@@ -275,14 +275,14 @@ def replay(folder: str | Path, stop: int | None = None) -> Iterator[Segmentation
 
 
 def _check_complete(path: Path, record: Record, size: tuple[int, ...]) -> None:
-    """Raise SourceError if a whole mask of a record has another size than its file."""
+    """Raise SourceError if a whole mask of a record differs in size from its file."""
     for number, lengths in record.whole_masks.items():
         if tuple(lengths["size"]) != size:
             raise SourceError(f"{path}: the recorded mask of object {number} has another size")
 
 
 def _until(settings: Settings, last: int) -> Settings:
-    """The settings without the prompts of frames behind ``last``, which may still change."""
+    """Settings without the prompts after frame ``last``, which may still change."""
     prompts = settings.get("prompts")
     if not isinstance(prompts, dict):
         return settings
@@ -319,7 +319,7 @@ def _check_settings(folder: Path, old: Settings, new: Settings) -> None:
 
 
 def _by_content(value: Any) -> Any:
-    """Settings in which a file counts by its digest where they have it, wherever the file lies."""
+    """Replace paths in settings by digests, so that files may move."""
     if isinstance(value, str):
         return value.rpartition(" sha256=")[2]
     if isinstance(value, list):
@@ -343,7 +343,7 @@ def _open(path: Path, run: SinkOptions) -> PngSink:
 
 
 def _read(files: Files, video: Frames) -> Labels:
-    """The masks of a run, with ids, labels and scores of their records."""
+    """Read the masks of a run, with ids, labels and scores of their records."""
     from segue.formats.labels import Labels  # late: runs that write masks read none
 
     labels, folder = Labels(video.size), files.path

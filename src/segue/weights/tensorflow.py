@@ -1,4 +1,4 @@
-"""HOFAM's variables of TensorFlow in an ``.npz`` file."""
+"""Read HOFAM's TensorFlow variables from an ``.npz`` file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEAVES = {"w": "weight", "biases": "bias", "gamma": "weight", "beta": "bias"}
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:
-    """Tensors by our names, in the layout of PyTorch; unknown variables keep their names."""
+    """Read tensors by segue's names, in PyTorch's layout; unknown variables keep their names."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             sizes = {info.filename.removesuffix(".npy"): info.file_size for info in archive.zip.infolist()}
@@ -38,7 +38,7 @@ def read_npz(path: Path) -> dict[str, Tensor]:
 
 
 def hofam_name(variable: str) -> str:
-    """Our name of a variable of the release; one that it does not have stays as it is."""
+    """Convert the name of a released variable; unknown names stay."""
     match = VARIABLE.fullmatch(variable)
     if match is None or match[4] not in LEAVES:
         return variable
@@ -48,7 +48,7 @@ def hofam_name(variable: str) -> str:
 
 
 def in_our_layout(array: npt.NDArray[np.floating]) -> Tensor:
-    """Turn a kernel (kh, kw, cin, cout) into (cout, cin, kh, kw) of PyTorch; other arrays stay."""
+    """Transpose a kernel (kh, kw, cin, cout) to (cout, cin, kh, kw); other arrays stay."""
     if array.dtype.kind != "f":
         raise ValueError(f"an array of type {array.dtype}")
     # Kernels: HWIO to OIHW for convolutions, HWOI to IOHW for transposed ones, which is one permutation.

@@ -1,4 +1,4 @@
-"""Visits as events of Frigate, by its HTTP API, so that they are beside its recordings."""
+"""Visits as events of Frigate, by its HTTP API, beside its recordings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLOUR = (255, 90, 40)
 
 
 def check_frigate(address: str) -> SplitResult:
-    """The parts of an address of a camera of Frigate; SinkError without the camera."""
+    """Parse the address of a camera of Frigate; SinkError without the camera."""
     parts = parts_of(address)
     if not parts.path.strip("/") or "/" in parts.path.strip("/"):
         raise SinkError("notify: give the camera of Frigate: frigate://HOST:5000/CAMERA")
@@ -37,7 +37,7 @@ def check_frigate(address: str) -> SplitResult:
 
 
 class FrigateReceiver(EventReceiver):
-    """Creates an event of Frigate with the first event of a visit, and ends it with the last one.
+    """Creates an event of Frigate with the first event of a visit, and ends it with the last.
 
     The class of an object that becomes known later is the sub-label. Which event belongs to a visit is in the
     store of the camera, so that the next run ends it.
@@ -87,7 +87,7 @@ class FrigateReceiver(EventReceiver):
             self._note(key, "")
 
     def _about(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """What an event is created with: it goes on until it is ended."""
+        """Fields of a new event of Frigate, which lasts until it is ended."""
         about: dict[str, Any] = {
             "source_type": "api",
             "sub_label": SUB_LABEL,
@@ -106,7 +106,7 @@ class FrigateReceiver(EventReceiver):
         return about
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
-        """Send JSON, after a login where Frigate wants one; gives the answer."""
+        """Send JSON, and log in if Frigate asks for it; returns the answer."""
         try:
             return self._request(method, path, body, timeout)
         except HTTPError as error:
@@ -132,7 +132,7 @@ class FrigateReceiver(EventReceiver):
         return self._events.get(key) or self._store.settings().get(key, "")
 
     def _note(self, key: str, text: str) -> None:
-        """Remember the event of a visit; an empty text forgets it."""
+        """Remember the Frigate event of a visit; an empty text forgets it."""
         if text:
             self._events[key] = text
         else:

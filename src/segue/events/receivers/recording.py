@@ -8,7 +8,7 @@ from segue.events.store.records import RecordedEvent
 
 
 class StoreReceiver(FileReceiver):
-    """Has the store write what it holds in memory; a full disk keeps it waiting."""
+    """Flushes the store; on a full disk events wait in memory."""
 
     def __init__(self, context: ReceiverContext) -> None:
         assert context.store is not None

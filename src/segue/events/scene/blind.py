@@ -1,4 +1,4 @@
-"""Objects while the background of a camera is unknown: a detector finds them, and boxes are followed."""
+"""Track objects with a detector while the background of a camera is unknown."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ GRACE_SECONDS = 1.5
 
 @dataclass(slots=True)
 class _Track:
-    """An object that is followed.
+    """A tracked object.
 
     Attributes:
         id: its id; 0 while it has none.
@@ -69,7 +69,7 @@ class _Track:
 
 
 class BlindTracker:
-    """Carries objects over frames on which a session has no background to compare with.
+    """Carries objects over frames on which a session has no background.
 
     Objects of before keep their ids, also in the scene that follows: what the session finds in the place of
     one is that one. New objects count as soon as they move.
@@ -100,7 +100,7 @@ class BlindTracker:
         self._min_motion = MIN_MOTION  # until sight is back
 
     def see(self, frame: Frame, result: Segmentation) -> Segmentation:
-        """Take a frame and its result.
+        """Process a frame and its result.
 
         Args:
             frame: the frame.
@@ -146,7 +146,7 @@ class BlindTracker:
         return result
 
     def carry(self, result: Segmentation) -> Segmentation:
-        """Add the objects that are carried.
+        """Add the carried objects to a result.
 
         Args:
             result: what :meth:`see` gave, without objects that belong to the scene.
@@ -160,7 +160,7 @@ class BlindTracker:
         return _with_boxes(result, [track for track in self._carried if track.id not in ids | scene])
 
     def _pan(self, result: Segmentation) -> None:
-        """Move all boxes with the image of a panning camera."""
+        """Shift all boxes with a panning camera."""
         if self._camera_motion is None:
             return
         right, down = self._camera_motion(result.index)
@@ -174,7 +174,7 @@ class BlindTracker:
         return track.time >= self._blind_time - HOLD_SECONDS
 
     def _follow(self, detections: Sequence[Detection], listed: Collection[int], time: float) -> None:
-        """Move the boxes of objects that the session does not see, and begin new ones."""
+        """Match detections to the boxes of unseen objects, and begin new tracks."""
         free = [track for track in self._tracks if track.id not in listed or not track.id]
         boxes_of_result = [track.box for track in self._tracks if track.id in listed and track.id]
         new = [
@@ -192,7 +192,7 @@ class BlindTracker:
         self._tracks += [_Track(0, box, box, time, label, score) for box, label, score in new_detections]
 
     def _claim(self, result: Segmentation) -> None:
-        """Give objects that the session finds anew the ids of those that were carried to their places."""
+        """Give new objects of the session the ids of carried objects at their places."""
         items = [item for item in result.objects if item.box and item.id not in self._ids]
         result_ids = {self._ids[item.id] for item in result.objects if item.id in self._ids}
         tracks = [track for track in self._tracks if track.id and track.id not in result_ids]
@@ -201,13 +201,13 @@ class BlindTracker:
             self._ids[items[number].id] = tracks[place].id
 
     def _new_id(self) -> int:
-        """An id that no other object has, nor one that the session is about to give."""
+        """Id that no other object has and the session is not about to use."""
         self._last = number = next_id(self._last, self._tracker_ids)
         self._tracker_ids[number] = None
         return number
 
     def _renamed(self, result: Segmentation) -> Segmentation:
-        """A result with ids that no other object has had."""
+        """Replace the ids of a result by unused ones."""
         for number in sorted({item.id for item in result.objects} - {*self._ids}):
             self._ids[number] = self._new_id() if number in self._tracker_ids else number
             if (number - self._last) % MAX_ID < MAX_ID // 2:
@@ -234,7 +234,7 @@ def _tracks_of(result: Segmentation) -> list[_Track]:
 
 
 def _with_boxes(result: Segmentation, tracks: Sequence[_Track]) -> Segmentation:
-    """A result with objects whose masks are their boxes, below all that it has."""
+    """Add objects whose masks are their boxes, below all others of a result."""
     if not tracks:
         return result
     height, width = result.mask.shape
@@ -281,7 +281,7 @@ def _distance(one: Box, other: Box) -> float:
 
 
 def _matches(earlier: Sequence[Box], now: Sequence[Box]) -> dict[int, int]:
-    """The place among boxes of now of each earlier one that has one."""
+    """Match earlier boxes to present ones; maps indices."""
     if not earlier or not now:
         return {}
     overlap = overlaps(earlier, now)

@@ -1,4 +1,4 @@
-"""Queues of messages for receivers: in memory, or the events of a store that a receiver lacks."""
+"""Queues of messages for receivers: in memory, or events of a store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from segue.errors import SinkError
@@ -27,44 +27,18 @@ READ_BATCH = 500
 
 
 def with_id(values: Mapping[str, Any]) -> Message:
-    """A message of values, with an id that follows from them."""
+    """Create a message with an id that is derived from its values."""
     id = hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]
     return Message({"id": id, **values})
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A message that waits, by its number, and how often it was refused."""
+    """A message that waits: its number, and how often it was refused."""
 
     number: int
     message: Message
     refused: int = 0
-
-
-class MessageQueue(Protocol):
-    """What is to be sent to a receiver, in order; those that were refused come last."""
-
-    problem: str
-
-    @property
-    def num_waiting(self) -> int:
-        """Messages that wait."""
-
-    @property
-    def num_unsaved(self) -> int:
-        """Of these, those that are lost when the process ends."""
-
-    def first(self) -> Waiting | None:
-        """The message whose turn it is."""
-
-    def remove(self, waiting: Waiting) -> None:
-        """Forget a message, which has arrived."""
-
-    def postpone(self, waiting: Waiting) -> None:
-        """Try the others first."""
-
-    def close(self) -> None:
-        """End; what waits stays for the next run, if there is a file."""
 
 
 class MemoryQueue:
@@ -84,17 +58,22 @@ class MemoryQueue:
 
     @property
     def num_waiting(self) -> int:
+        """Number of messages that wait; refused ones come last."""
         return len(self._waiting) + len(self._refused)
 
     num_unsaved = num_waiting
+    """Number of waiting messages that are lost when the process ends."""
 
     def first(self) -> Waiting | None:
+        """Next message to send."""
         return next(iter(self._waiting or self._refused), None)
 
     def remove(self, waiting: Waiting) -> None:
+        """Remove a message that has arrived."""
         (self._refused if waiting.refused else self._waiting).popleft()
 
     def postpone(self, waiting: Waiting) -> None:
+        """Move a refused message to the end."""
         self.remove(waiting)
         self._refused.append(replace(waiting, refused=waiting.refused + 1))
 
@@ -103,7 +82,7 @@ class MemoryQueue:
 
 
 class StoreQueue:
-    """The events of a store that a target has not got yet: those after the last one that it has got.
+    """Events of a store after the last one that a target has received.
 
     Args:
         store: the events.
@@ -132,7 +111,7 @@ class StoreQueue:
             return self._num_pending + len(self._deferred)
 
     def _count(self) -> None:
-        """Count what has come since the last time."""
+        """Count the events since the last call."""
         try:
             while batch := self._store.after(self._counted, READ_BATCH):
                 for recorded in batch:
@@ -194,7 +173,7 @@ class StoreQueue:
         return self._target.due(recorded, lambda each: self._store.events_of(each.visit))
 
     def _message(self, recorded: RecordedEvent) -> Message:
-        """An event as the receiver gets it; its id follows from the event alone."""
+        """Create the message of an event; its id depends on the event only."""
         message, rule = with_id(recorded.values), self._target.rule_of(recorded)
         more: dict[str, Any] = {}
         if (page := self._page()) and recorded.event.object and recorded.event.source:
@@ -208,7 +187,7 @@ class StoreQueue:
         return Message({**message.values, **more}, recorded.visit)
 
     def _pass(self, seq: int) -> None:
-        """Nothing is left of an event and those before it."""
+        """Mark an event and all before it as done."""
         self._ahead.popleft()
         self._delivered, self._within = seq, 0
         if self._counted < seq:
@@ -238,7 +217,7 @@ class StoreQueue:
             self._save()
 
     def _advance(self) -> None:
-        """The first event that is due is done with."""
+        """Mark the first pending event as done."""
         self._count()
         self._num_pending -= 1
         done = self._pending.pop(0)
@@ -263,8 +242,11 @@ class StoreQueue:
         self._store.close()
 
 
+MessageQueue: TypeAlias = MemoryQueue | StoreQueue
+
+
 def _position(store: EventStore, key: str) -> tuple[int, int, dict[int, int]]:
-    """The last event that a receiver has got, and those that wait beside it; one that is new begins now."""
+    """Last event that a receiver has got, and its deferred ones; a new receiver starts now."""
     try:
         rows = store.read("select delivered, within from receivers where key = ?", key)
         deferred = dict(
@@ -277,7 +259,7 @@ def _position(store: EventStore, key: str) -> tuple[int, int, dict[int, int]]:
 
 
 def begin_receivers(store: EventStore, targets: Sequence[NotifyTarget]) -> None:
-    """Note which receivers there are from now on.
+    """Register the receivers of a run.
 
     What waits for one that is no longer given waits until it is given again; what happens meanwhile is not
     for it.

@@ -1,4 +1,4 @@
-"""Recorded events: their place in what happened, and their rows in the store."""
+"""Recorded events: their number and visit, and their rows in the store."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _INSERT = (
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """An event with its place in what happened.
+    """An event with its number and visit.
 
     Attributes:
         seq: its number, which orders events and is given once.
@@ -54,12 +54,12 @@ class RecordedEvent:
 
     @property
     def is_event(self) -> bool:
-        """Whether it is an event, and not a class that became known between two."""
+        """Whether it is an event, not a class that was found between two events."""
         return self.event.event != CLASS
 
     @property
     def values(self) -> dict[str, Any]:
-        """The columns of the event by their names."""
+        """Columns of the event by name."""
         return asdict(self.event)
 
 
@@ -70,7 +70,7 @@ def insert_event(
     part: int,
     moment: float | None = None,
 ) -> None:
-    """Write an event, and what follows from it for its visit and the counts."""
+    """Insert an event, and update its visit and the counts."""
     event, seq = recorded.event, recorded.seq
     moment = moment_of(event.at) if moment is None else moment
     earlier = _joined(recorded.earlier)
@@ -121,7 +121,7 @@ def _joined(names: Iterable[str]) -> str:
 
 
 def moment_of(at: str) -> float:
-    """When an event was, in seconds of the epoch; 0 where it does not say."""
+    """Time of an event in seconds of the epoch; 0 if unknown."""
     try:
         return datetime.fromisoformat(at).timestamp()
     except (ValueError, OverflowError, OSError):
@@ -129,7 +129,7 @@ def moment_of(at: str) -> float:
 
 
 def recorded_of(row: Iterable[Any]) -> RecordedEvent:
-    """An event of a row of :data:`EVENT_COLUMNS`."""
+    """Convert a row of :data:`EVENT_COLUMNS` to an event."""
     seq, visit, part, armed, earlier, kind, *values = row
     event = Event(cast(Kind, kind), **dict(zip(_COLUMNS, values, strict=True)))
     return RecordedEvent(seq, visit, event, frozenset(filter(None, earlier.split(";"))), part, bool(armed))

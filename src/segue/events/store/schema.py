@@ -1,4 +1,4 @@
-"""The tables of the store of a camera.
+"""Tables of the store of a camera.
 
 ``seq`` orders all that happens, and is given once. A visit has the number of its first event. Clocks are for
 people: ``moment`` and ``finish`` are seconds of the epoch as the clock was.

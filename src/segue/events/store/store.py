@@ -1,4 +1,4 @@
-"""What happened in front of a camera, in one SQLite file that survives crashes, power cuts and full disks."""
+"""SQLite store of the events of a camera, safe against crashes, power cuts and full disks."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _BYTES_OF_EVENT = 64
 
 
 class Marks(NamedTuple):
-    """What people have noted of a visit."""
+    """Marks of a visit by users."""
 
     reviewed: bool
     kept: bool
@@ -55,7 +55,7 @@ class Marks(NamedTuple):
 
 
 class PartState(NamedTuple):
-    """How far the table of a part is written: bytes of it, and the last event in them."""
+    """Progress of the table of a part: its size in bytes, and the last event in it."""
 
     id: int
     position: int
@@ -64,7 +64,7 @@ class PartState(NamedTuple):
 
 @dataclass(slots=True)
 class _Visit:
-    """A visit that goes on."""
+    """A visit that has not ended."""
 
     id: int
     object: int
@@ -128,7 +128,7 @@ class EventStore:
 
     @classmethod
     def open(cls, path: Path | None) -> EventStore:
-        """Open the store of a file, which other users of this process may have open, too; each closes it.
+        """Open the store of a file, shared within the process; each user closes it.
 
         Args:
             path: the SQLite file; None keeps all in memory.
@@ -150,13 +150,13 @@ class EventStore:
         return store
 
     def share(self) -> EventStore:
-        """This store for a further user, which closes it."""
+        """Return this store for another user, who closes it."""
         with _OPEN_LOCK:
             self._num_users += 1
         return self
 
     def close(self) -> int:
-        """End a use; the last one closes the file.
+        """End one use; the last one closes the file.
 
         Returns:
             The number of events that had no room in it; they wait in memory for the next user in the process.
@@ -176,7 +176,7 @@ class EventStore:
 
     @staticmethod
     def remove(path: Path) -> None:
-        """Remove a store, as of a run that begins anew; SinkError while another user has it open."""
+        """Delete a store before a run starts over; SinkError while another user has it open."""
         with _OPEN_LOCK:
             store = _OPEN.get(path.resolve())
             if store is not None:
@@ -210,7 +210,7 @@ class EventStore:
             self.change("update runs set ended = ? where id = ?", time.time(), run)
 
     def begin_part(self, name: str, file: str) -> PartState:
-        """The part of a name, whose table is a file beside the store."""
+        """Add or continue the part of a name, whose table is a file beside the store."""
         with self._memory:
             state = self._parts.get(name)
             if state is None:
@@ -224,7 +224,7 @@ class EventStore:
             return state
 
     def note_written(self, name: str, position: int, written: int) -> None:
-        """Note how far the table of a part is; in the file with the next :meth:`flush`."""
+        """Note the progress of the table of a part; written with the next :meth:`flush`."""
         with self._memory:
             state = self._parts[name] = self._parts[name]._replace(position=position, written=written)
             self.change_last(
@@ -234,12 +234,12 @@ class EventStore:
             )
 
     def reserve(self, number: int) -> None:
-        """Give no number up to this one: there are images of such numbers."""
+        """Skip numbers up to this one: images already use them."""
         with self._memory:
             self._last = max(self._last, number)
 
     def record(self, event: Event, part: str = "") -> RecordedEvent:
-        """Give an event its number and its visit, and nothing else yet."""
+        """Assign a number and a visit to an event."""
         with self._memory:
             seq = self._next()
             visit = self._present.get(event.object)
@@ -252,7 +252,7 @@ class EventStore:
             return recorded
 
     def put(self, recorded: RecordedEvent) -> None:
-        """Take a recorded event into memory, where receivers find it; :meth:`flush` writes it.
+        """Add a recorded event in memory, for receivers; :meth:`flush` writes it.
 
         Raises:
             SinkError: too many wait for room on the disk.
@@ -266,17 +266,17 @@ class EventStore:
             self._changed.notify_all()
 
     def change(self, statement: str, *values: object) -> None:
-        """Take something else that is to be written."""
+        """Queue a statement for the next :meth:`flush`."""
         with self._memory:
             self._pending.append(lambda base: base.execute(statement, values))
 
     def change_last(self, what: str, statement: str, *values: object) -> None:
-        """Take something that is to be written in place of what waits of the same."""
+        """Queue a statement that replaces a waiting one of the same kind."""
         with self._memory:
             self._latest[what] = statement, values
 
     def flush(self) -> None:
-        """Write all that waits, together; raises SinkError, and keeps it, where the disk does not take it."""
+        """Write all queued changes in one transaction; if that fails, keep them and raise SinkError."""
         with self._disk:
             if self._base is None and self.problem and time.monotonic() < self._retry_time:
                 raise SinkError(self.problem)
@@ -311,22 +311,22 @@ class EventStore:
 
     @property
     def run(self) -> int | None:
-        """Number of the run; None between two."""
+        """Number of the run; None between runs."""
         return self._run
 
     @property
     def num_unsaved(self) -> int:
-        """Events that wait in memory alone."""
+        """Number of events that are in memory only."""
         return len(self._unsaved)
 
     @property
     def last(self) -> int:
-        """The last number that was given."""
+        """Last number in use."""
         return self._last
 
     @property
     def last_object(self) -> int:
-        """The last id of an object; 0 before the first."""
+        """Last id of an object; 0 without objects."""
         last = 0
         rows = self.read("select object from visits where object > 0 order by id desc limit 1000")
         for (number,) in reversed(rows):
@@ -336,14 +336,14 @@ class EventStore:
         return int(last)
 
     def present(self) -> dict[int, list[RecordedEvent]]:
-        """The objects that are there, as far as events say, each with the events of its visit."""
+        """Objects whose visit has not ended, each with the events of its visit."""
         with self._memory:
             visits = {number: visit.id for number, visit in self._present.items() if number}
         return {number: self.events_of(visit) for number, visit in visits.items()}
 
     @property
     def outage(self) -> Event | None:
-        """The loss of the camera, if it is not back yet; None, too, while the file cannot be read."""
+        """Loss of the camera that has not ended; None also while the file cannot be read."""
         with self._memory:
             visit = self._present.get(0)
         if visit is None:
@@ -357,7 +357,7 @@ class EventStore:
     # What receivers ask
 
     def after(self, seq: int, limit: int = 100) -> list[RecordedEvent]:
-        """What was recorded after a number, in order; of what the disk lacks without looking at it."""
+        """Events after a number, in order; unsaved ones come from memory."""
         with self._memory:
             start = bisect_right(self._unsaved, seq, key=lambda each: each.seq)
             unsaved, saved = self._unsaved[start : start + limit], self._saved
@@ -371,12 +371,12 @@ class EventStore:
         return [*stored, *(each for each in unsaved if each.seq > newest)][:limit]
 
     def find(self, seq: int) -> RecordedEvent | None:
-        """What was recorded with a number."""
+        """Event of a number."""
         events = self.after(seq - 1, 1)
         return events[0] if events and events[0].seq == seq else None
 
     def events_of(self, visit: int) -> list[RecordedEvent]:
-        """What was recorded of a visit, in order."""
+        """Events of a visit, in order."""
         with self._memory:
             unsaved, saved = [each for each in self._unsaved if each.visit == visit], self._saved
         if visit > saved:
@@ -387,7 +387,7 @@ class EventStore:
         return [*stored, *(each for each in unsaved if each.seq > newest)]
 
     def of_part(self, part: str, seq: int = 0) -> list[RecordedEvent]:
-        """What is in the file of a part after a number, in order."""
+        """Saved events of a part after a number, in order."""
         state = self._parts[part]
         rows = self.read(
             f"select {EVENT_COLUMNS} from events where part = ? and seq > ? order by seq", state.id, seq
@@ -395,13 +395,13 @@ class EventStore:
         return [recorded_of(row) for row in rows]
 
     def wait(self, seq: int, seconds: float | None) -> None:
-        """Wait until something after a number is recorded, or somebody calls :meth:`wake`."""
+        """Wait for an event after a number, or for :meth:`wake`."""
         with self._changed:
             if self._last_recorded <= seq:
                 self._changed.wait(seconds)
 
     def wake(self) -> None:
-        """End all waiting."""
+        """Wake all threads in :meth:`wait`."""
         with self._changed:
             self._changed.notify_all()
 
@@ -410,14 +410,14 @@ class EventStore:
         return self._unsaved[-1].seq if self._unsaved else self._saved
 
     def note_delivered(self, key: str, delivered: int, within: int) -> None:
-        """Note how far a receiver is; in the file with the next :meth:`flush`."""
+        """Note the progress of a receiver; written with the next :meth:`flush`."""
         with self._memory:
             self._cursors[key] = delivered, within
 
     # What people, and what deletes images, change
 
     def mark(self, visits: Iterable[int], mark: Mark, value: bool, user: str = "") -> dict[int, Marks]:
-        """Set one mark of visits; others stay.
+        """Set one mark of visits; other marks stay.
 
         Args:
             visits: their numbers.
@@ -447,7 +447,7 @@ class EventStore:
         return {number: Marks(bool(reviewed), bool(kept), by) for number, reviewed, kept, by in rows}
 
     def set_media(self, part: str, name: str, state: MediaState, size: int = 0) -> None:
-        """Say what there is of an image or a clip; in the file with the next :meth:`flush`."""
+        """Set the state of an image or clip; written with the next :meth:`flush`."""
         with self._memory:
             number, created = self._parts[part].id, self.clock.now()
             self.change(
@@ -457,14 +457,14 @@ class EventStore:
             )
 
     def scene(self, source: str) -> str | None:
-        """What is known of the scene of a source; None where nothing is."""
+        """Saved scene of a source; None if there is none."""
         rows = self.read("select scene from sources where key = ?", source)
         if rows and rows[0][0] is not None:
             return str(rows[0][0])
         return self.settings().get("scene")  # of before the store, of whatever source it was
 
     def save_scene(self, source: str, text: str, *, now: bool = True) -> None:
-        """Take what is known of the scene of a source, to be written with the next events or ``now``.
+        """Save the scene of a source, with the next events or ``now``.
 
         Raises:
             SinkError: it cannot be written now.
@@ -480,7 +480,7 @@ class EventStore:
             self.flush()
 
     def arm(self, armed: bool) -> None:
-        """Have alerts sent of what is recorded from now on, or not; it holds until somebody changes it."""
+        """Turn alerts of new events on or off, until the next call."""
         with self._memory:
             self.armed = armed
             self.set(armed=str(int(armed)))
@@ -492,7 +492,7 @@ class EventStore:
         return dict(self.read("select key, value from meta"))
 
     def set(self, **settings: str) -> None:
-        """Note settings of the camera; in the file with the next :meth:`flush`."""
+        """Set settings of the camera; written with the next :meth:`flush`."""
         for key, value in settings.items():
             self.change("insert or replace into meta values (?, ?)", key, value)
 
@@ -500,7 +500,7 @@ class EventStore:
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction of its own; raises SinkError where the file does not take it."""
+        """Open a separate transaction; raises SinkError if it cannot be written."""
         with self._disk:
             try:
                 with self._transaction() as base:
@@ -511,13 +511,13 @@ class EventStore:
             self.problem = "" if not self._pending else self.problem
 
     def read(self, statement: str, *values: object) -> list[Any]:
-        """The rows that a question selects, of what is in the file; raises SinkError."""
+        """Select rows of the file; raises SinkError."""
         with self.reading() as base:
             return base.execute(statement, values).fetchall()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection for questions; they do not wait for what is written."""
+        """Open a connection for reading, which does not wait for writers."""
         if self.path is None:
             with self._disk:
                 self.flush()
@@ -587,7 +587,7 @@ class EventStore:
         self._base = None
 
     def _load(self) -> None:
-        """Learn what is in the file."""
+        """Load the state of the file."""
         base = self._connect()
         self._last, self._last_run = base.execute(
             "select coalesce((select max(seq) from events), 0), coalesce((select max(id) from runs), 0)"
@@ -607,12 +607,12 @@ class EventStore:
         self.armed = base.execute("select value from meta where key = 'armed'").fetchone() != ("0",)
 
     def reload(self) -> None:
-        """Learn what is in the file after somebody has changed it, as an import does."""
+        """Load the state again after the file was changed, as by an import."""
         with self._disk, self._memory:
             self._load()
 
     def _empty(self) -> None:
-        """Begin anew, where other users have the file open."""
+        """Delete all rows while other users have the file open."""
         with self._disk, self._memory:
             self._pending.clear()
             self._unsaved.clear()
@@ -626,7 +626,7 @@ class EventStore:
                 self.set(armed="0")
 
     def _estimated_last(self) -> int:
-        """A number that no event has, of a file that can be opened for reading at most."""
+        """Estimate a number above all events, for a file that can only be read or not at all."""
         if self.path is None or not self.path.exists():
             return 0
         journal = self.path.with_name(f"{self.path.name}-wal")
@@ -657,7 +657,7 @@ def _reason(error: Exception) -> str:
 
 
 def source_key(address: str) -> str:
-    """What tells a source from others; another password is the same source."""
+    """Key of a source, independent of its password."""
     import hashlib
     from urllib.parse import urlsplit
 

@@ -1,4 +1,4 @@
-"""Annotation and result files of COCO and YouTube-VIS, each entry checked, for AP and training."""
+"""Annotation and result files of COCO and YouTube-VIS, validated, for AP and training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectedInstance:
-    """An object that some program found; a higher score is a higher confidence."""
+    """A detected object; a higher score is a higher confidence."""
 
     category: int
     score: float
@@ -58,7 +58,7 @@ class AnnotatedVideo(Record):
 
 
 class AnnotatedImage(Record):
-    """An image of COCO, with what a video of one frame has."""
+    """An image of COCO, with the fields of a video of one frame."""
 
     id: _Number
     width: int
@@ -84,7 +84,7 @@ class _VideoAnnotation(_Annotation):
 
 
 class _ImageAnnotation(_Annotation):
-    """A COCO annotation as the annotation of a video of one frame."""
+    """A COCO annotation with the fields of a video annotation."""
 
     video_id: _Number = Field(validation_alias="image_id")
     segmentation: Any = None
@@ -111,7 +111,7 @@ class _Result(Record):
 
 
 class _Outlined(_ImageAnnotation):
-    """An annotation with an outline, whose number nothing is evaluated by."""
+    """An annotation with an outline; its number is not used in evaluations."""
 
     id: int = Field(ge=0, lt=2**63)
 
@@ -139,7 +139,7 @@ _KINDS = {
 
 
 class AnnotationFile:
-    """A whole annotation file, each entry checked: what AP and trainings need, where imports take more.
+    """A validated annotation file for AP and training; imports accept more.
 
     The file is read entry by entry; run lengths are checked and kept compressed.
 
@@ -209,7 +209,7 @@ class AnnotationFile:
         self.videos[record.id] = record
 
     def _add_annotation(self, value: Any, where: str, ids: set[int]) -> bool:
-        """Keep an annotation; False if its video is not known (yet)."""
+        """Add an annotation; returns False if its video has not been read."""
         record = validated(self._annotation_record, value, where)
         video = self.videos.get(record.video_id)
         if video is None:
@@ -239,7 +239,7 @@ def _add_category(names: dict[int, str], value: Any, where: str) -> None:
 
 
 def read_class_names(path: Path | str) -> dict[int, str]:
-    """Names by number, as ``categories`` of the file has them."""
+    """Read the class names of the ``categories`` of a file, by number."""
     path = user_path(path)
     names: dict[int, str] = {}
     for key, i, value in entries(path, path):
@@ -251,7 +251,7 @@ def read_class_names(path: Path | str) -> dict[int, str]:
 
 
 def read_results(path: Path, size_of: Callable[[int], tuple[int, int]]) -> dict[int, list[DetectedInstance]]:
-    """Results of YouTube-VIS by the number of their video, in the order of the file, for AP.
+    """Read results of YouTube-VIS for AP, by video number, in the order of the file.
 
     Args:
         path: a list of results, as JSON or zipped.

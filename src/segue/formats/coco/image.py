@@ -18,7 +18,7 @@ def from_coco(
     names: Mapping[int, str] | None,
     index: int,
 ) -> Composed:
-    """COCO results or annotations of one image; see :meth:`segue.Segmentation.from_coco`."""
+    """Convert COCO results or annotations of one image; see :meth:`segue.Segmentation.from_coco`."""
     if isinstance(records, Mapping):
         records, size, names = _of_image(records, size, names, index)
     if size is None:
@@ -45,7 +45,7 @@ def from_coco(
 def _of_image(
     content: Mapping[str, Any], size: tuple[int, int] | None, names: Mapping[int, str] | None, index: int
 ) -> tuple[list[Mapping[str, Any]], tuple[int, int], Mapping[int, str]]:
-    """Annotations, size and class names of one image of the content of a COCO file."""
+    """Select annotations, size and class names of one image of a COCO file."""
     try:
         images = sorted(content["images"], key=lambda image: image.get("frame_index", image["id"]))
         places = {image.get("frame_index", place): image for place, image in enumerate(images)}

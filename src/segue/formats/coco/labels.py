@@ -1,4 +1,4 @@
-"""Labels from files of COCO and YouTube-VIS, and from records of SAM's mask generator."""
+"""Read labels from files of COCO and YouTube-VIS, and from records of SAM's mask generator."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Item = dict[str, Any]
 
 @dataclass(slots=True)
 class _Head:
-    """What a file says beside its annotations."""
+    """Content of a file without its annotations."""
 
     classes: dict[Any, str] = field(default_factory=dict)
     colours: dict[Any, object] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class _Head:
     _class_of: dict[tuple[Any, Any], Any] = field(default_factory=dict)  # by image and id
 
     def note_class(self, item: Item) -> None:
-        """Note the class of an annotation with the id of an object."""
+        """Note the class of an annotation that has an object id."""
         track, category = _track_of(item), item.get("category_id")
         if track is not None and track not in self.objects:
             first = self._class_of.setdefault((item.get("image_id"), track), category)
@@ -92,7 +92,7 @@ def read_coco(labels: Labels, text: str, where: str, video: Frames) -> None:
 
 
 def _with_numbers(item: Any) -> Any:
-    """An entry whose ids are numbers where some programs write them as texts."""
+    """Convert ids that some programs write as text."""
     if isinstance(item, dict):
         for key in _IDS & item.keys():
             value = item[key]
@@ -135,7 +135,7 @@ _ONE_FRAME = "give that of a frame: segue.Segmentation.from_coco(json.load(file)
 
 
 def _choose_images(head: _Head, video: Frames) -> None:
-    """Keep the images of this video, by the videos that the file lists, else by the folders of the images."""
+    """Keep the images of this video, by the videos of the file or the folders of the images."""
     keep = {*head.images}
     if len(head.videos) > 1:
         video_id = _chosen_video(head, video)
@@ -151,7 +151,7 @@ def _choose_images(head: _Head, video: Frames) -> None:
 
 
 def _read_list(labels: Labels, text: str, where: str, video: Frames) -> None:
-    """Results of YouTube-VIS or COCO, or what SAM's mask generator gives of one image."""
+    """Read results of YouTube-VIS or COCO, or records of one image from SAM's mask generator."""
     head = _Head()
     kinds: set[bool] = set()
     videos: set[Any] = set()
@@ -170,7 +170,7 @@ def _read_list(labels: Labels, text: str, where: str, video: Frames) -> None:
 
 
 def _chosen_video(head: _Head, video: Frames) -> Any:
-    """The number of the video of a file that is meant; None where it has none."""
+    """Number of the matching video of a file; None if the file lists no videos."""
     if len(head.videos) <= 1:
         return next(iter(head.videos), None)
     video_name = getattr(video, "name", None)
@@ -187,7 +187,7 @@ def _names_of(item: Item) -> set[str]:
 
 
 def _read_tracks(labels: Labels, video: Frames, head: _Head, items: Iterable[Item]) -> None:
-    """Annotations of YouTube-VIS."""
+    """Read annotations of YouTube-VIS."""
     video_id = _chosen_video(head, video)
     about = head.videos.get(video_id, {})
     canvas = Canvas.of(video.size, about.get("height"), about.get("width"))
@@ -214,7 +214,7 @@ def _read_tracks(labels: Labels, video: Frames, head: _Head, items: Iterable[Ite
 
 
 def _track_counts(item: Item, segmentations: Sequence[Any], canvas: Canvas) -> Sequence[bytes | None]:
-    """Run lengths by frame; the boxes where an object has nothing else."""
+    """Run lengths by frame; boxes for an object that has only boxes."""
     boxes = item.get("bboxes")
     if not any(segmentations) and isinstance(boxes, list) and any(boxes):
         return [canvas.record({"bbox": box}) if box else None for box in boxes]
@@ -227,7 +227,7 @@ def _track_counts(item: Item, segmentations: Sequence[Any], canvas: Canvas) -> S
 
 
 def _read_images(labels: Labels, video: Frames, head: _Head, items: Iterable[Item]) -> None:
-    """Annotations of COCO."""
+    """Read annotations of COCO."""
     names = {
         name: item.get("id")
         for name, item in sorted(head.images.items(), key=lambda item: natural_key(item[0]))
@@ -274,14 +274,14 @@ def _read_images(labels: Labels, video: Frames, head: _Head, items: Iterable[Ite
 
 
 def _track_of(item: Item) -> Any:
-    """The id of the object of an annotation, which several images may show; None where it has none."""
+    """Object id of an annotation, shared between images; None if it has none."""
     about = item.get("attributes")
     nested_id = about.get("track_id") if isinstance(about, dict) else None
     return item.get("track_id", item.get("instance_id", nested_id))
 
 
 def _divided(about: Item, head: _Head, category: object) -> tuple[Item, Item]:
-    """Attributes of an object, and those that it has on a frame."""
+    """Split attributes into those of an object and those of a frame."""
     object_attributes: Item = {}
     frame_attributes: Item = {}
     for key, value in about.items():
@@ -297,7 +297,7 @@ def _area(counts: bytes, size: tuple[int, int]) -> int:
 
 
 def _no_area(item: Item) -> str | None:
-    """What an annotation is that has points alone, in the plural."""
+    """Name the kind of an annotation without an area, in the plural; None if it has one."""
     entry = item.get("segmentation")
     if isinstance(entry, list) and entry and all(isinstance(one, list) and len(one) < 6 for one in entry):
         return "points" if all(len(one) == 2 for one in entry) else "lines"
@@ -307,7 +307,7 @@ def _no_area(item: Item) -> str | None:
 
 
 def score_of(item: Mapping[str, Any]) -> float:
-    """The score of an annotation, or the IoU that SAM expects; 1 where it has none."""
+    """Score of an annotation, or its predicted IoU; 1 if it has neither."""
     score = item.get("score")
     score = item.get("predicted_iou") if score is None else score
     return _SCORE.validate_python(1.0 if score is None else score, strict=True)

@@ -1,4 +1,4 @@
-"""Writers of COCO and YouTube-VIS: annotations, results, and annotations with images."""
+"""Write COCO and YouTube-VIS: annotations, results, and annotations with images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SUBSET = "default"
 
 
 class RecordsSink(FileSink):
-    """Writes entries of a result file of YouTube-VIS that are known apart from the results.
+    """Writes a result file of YouTube-VIS from entries that are computed after all results.
 
     Args:
         path: file to write, ending in ``.json``.
@@ -56,7 +56,7 @@ Attributes = Mapping[int, Mapping[str, str]] | Callable[[int, int], Mapping[str,
 
 
 class CocoSink(SpooledSink):
-    """Writes run lengths of every object as JSON.
+    """Writes the run lengths of every object as JSON.
 
     "coco" is an annotation file: ``info``, ``licenses`` (none is known), ``images`` (one a frame),
     ``annotations`` (one a visible object and frame, from below, with ``score``, and the object's id as
@@ -122,7 +122,7 @@ class CocoSink(SpooledSink):
         self._append_entry(json.dumps((objects.index, objects.time, objects.size, rows)).encode())
 
     def _about(self, objects: FrameObjects, number: int) -> Mapping[str, Any]:
-        """The attributes of an object on a frame."""
+        """Attributes of an object on a frame."""
         return {**self._attributes_at(objects.index, number), **objects.attributes.get(number, {})}
 
     def _complete(self) -> None:
@@ -207,7 +207,7 @@ class CocoSink(SpooledSink):
 
 
 class YtvisWriter(FileSink):
-    """Writes an annotation file of YouTube-VIS: objects from below, and their names as categories.
+    """Writes an annotation file of YouTube-VIS, with object names as categories.
 
     Args:
         path: file to write, ending in ``.json``.
@@ -253,12 +253,12 @@ class YtvisWriter(FileSink):
 
 
 def _file_name(names: Sequence[str] | None, index: int) -> str:
-    """The file name of a frame, also of one of a video file."""
+    """File name of a frame, generated for video files."""
     return names[index] if names is not None and index < len(names) else f"{index:05d}.jpg"
 
 
 class _JpegNames(Sequence[str]):
-    """Names of the images of all frames, however many there are."""
+    """Image names of any number of frames."""
 
     def __init__(self, names: Sequence[str] | None) -> None:
         self._names = names
@@ -271,7 +271,7 @@ class _JpegNames(Sequence[str]):
 
 
 class CocoImagesWriter(FolderWriter):
-    """Writes an annotation file of COCO and its images, in the folders that CVAT and datumaro look for."""
+    """Writes a COCO annotation file and its images, in the layout of CVAT and datumaro."""
 
     def __init__(self, folder: Path, run: SinkOptions) -> None:
         own_files = rf"annotations/instances_{SUBSET}\.json|images/{SUBSET}/[^/]+\.jpg"
@@ -294,13 +294,13 @@ class CocoImagesWriter(FolderWriter):
 
 
 def _write_items(stream: IO[str], items: Iterator[dict[str, Any]]) -> None:
-    """Write the items of a JSON array, one a line."""
+    """Write the items of a JSON array, one per line."""
     for position, item in enumerate(items):
         stream.write((",\n" if position else "\n") + json.dumps(item))
 
 
 def video_entry(number: int, names: Sequence[str], size: tuple[int, int]) -> dict[str, Any]:
-    """The entry of a video whose frames have these names, for an annotation file."""
+    """Create the entry of a video for an annotation file."""
     height, width = size
     return {
         "id": number,
@@ -314,7 +314,7 @@ def video_entry(number: int, names: Sequence[str], size: tuple[int, int]) -> dic
 def track_entry(
     number: int, video: int, category: int, lengths: Sequence[Rle | None], size: tuple[int, int]
 ) -> dict[str, Any]:
-    """The annotation of an object with run lengths, or None, for each frame of a video."""
+    """Create the annotation of an object from its run lengths, or None, per frame."""
     height, width = size
     boxes = [rle and rle_box(rle) for rle in lengths]
     return {

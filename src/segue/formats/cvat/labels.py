@@ -1,4 +1,4 @@
-"""Labels from the XML of CVAT, of a task, a job or a project."""
+"""Read labels from the XML of CVAT, of a task, a job or a project."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _NO_AREAS = {
 
 @dataclass(slots=True)
 class _Task:
-    """A task that a file is of."""
+    """A task of the file."""
 
     id: str
     names: set[str]  # of the task and of its video
@@ -53,7 +53,7 @@ class _Task:
 
 @dataclass(slots=True)
 class _Reading:
-    """What is read so far."""
+    """State of the reader."""
 
     labels: Labels
     video: Frames
@@ -68,7 +68,7 @@ class _Reading:
     classes: dict[str, ClassDefinition] = field(default_factory=dict)  # by label
 
     def object_of(self, item: ET.Element) -> int:
-        """The object of a track or of a shape in an image; those of a group are one."""
+        """Object of a track or shape; shapes of a group share one."""
         group, label = item.get("group_id", "0"), _required(item, "label")
         is_grouped = group not in ("", "0")
         same: tuple[str, ...] = ("group", group, label)
@@ -83,7 +83,7 @@ class _Reading:
         return number
 
     def draw(self, item: ET.Element, number: int, canvas: Canvas, image: int | None) -> None:
-        """Take a shape of a track, or of an image."""
+        """Add a shape of a track or an image."""
         shape = SHAPES[item.tag].model_validate(item.attrib)
         index = shape.frame if image is None else image
         if index is None or not 0 <= index < self.video.count:
@@ -91,7 +91,7 @@ class _Reading:
         self._add_shape(item, shape, index, number, canvas)
 
     def draw_track(self, items: Sequence[ET.Element], number: int, canvas: Canvas, end: int) -> None:
-        """Take the shapes of a track up to a frame; as CVAT does, fill the frames after key frames."""
+        """Add the shapes of a track up to a frame, and interpolate after key frames like CVAT."""
         items = sorted(items, key=lambda item: _integer(item.get("frame")) or 0)
         if (keyed := _keyed_shape(items, canvas, min(end, self.video.count))) is not None:
             self.labels.shapes.setdefault(number, []).append(keyed)
@@ -127,7 +127,7 @@ class _Reading:
 
 
 def _keyed_shape(items: Sequence[ET.Element], canvas: Canvas, end: int) -> KeyedShape | None:
-    """Polygons or upright boxes of a track, ascending, with their keys; None of a track of other shapes."""
+    """Keys of a track of polygons or upright boxes, in order; None for other shapes."""
     scale = canvas.size[1] / canvas.own[1], canvas.size[0] / canvas.own[0]
     keys: dict[int, ShapeKey] = {}
     on, previous = False, None
@@ -154,7 +154,7 @@ def _keyed_shape(items: Sequence[ET.Element], canvas: Canvas, end: int) -> Keyed
 
 
 def read_cvat(labels: Labels, text: str, video: Frames) -> None:
-    """Areas on the frames that the file lists; tracks of a group are one object."""
+    """Read the areas of a file; tracks of a group are one object."""
     text = refuse_entities(text)
     _, root = next(_parsed(text, "start"))
     if root.tag == "annotation":
@@ -173,7 +173,7 @@ def read_cvat(labels: Labels, text: str, video: Frames) -> None:
 
 
 def _read_item(reading: _Reading, item: ET.Element, task: _Task | None) -> None:
-    """A track, or the shapes of an image."""
+    """Read a track, or the shapes of an image."""
     skipped, video = reading.labels.skipped, reading.video
     for shape in item:
         if shape.tag in _NO_AREAS and not _is_set(shape, "outside"):
@@ -195,7 +195,7 @@ def _read_item(reading: _Reading, item: ET.Element, task: _Task | None) -> None:
 
 
 def _store(reading: _Reading) -> None:
-    """Put what was read into the labels, by the frames of the video."""
+    """Add everything read to the labels, by frame of the video."""
     labels = reading.labels
     # A box says less than a mask: it counts where an object has nothing else, and lies below the others.
     painted = {(index, number) for index, number, _ in reading.painted}
@@ -217,7 +217,7 @@ def _store(reading: _Reading) -> None:
 
 
 class _GrowingReads(io.StringIO):
-    """A text that is read in larger and larger pieces.
+    """A text that is read in growing pieces.
 
     Expat looks at an attribute from its beginning again with each piece, and one may be most of the file.
     """
@@ -230,12 +230,12 @@ class _GrowingReads(io.StringIO):
 
 
 def _parsed(text: str, event: Literal["start", "end"] = "end") -> Iterator[tuple[str, ET.Element]]:
-    """Elements of a text where they begin or end, the first ones before all of it is read."""
+    """Iterate over the elements of a text as they begin or end, while it is parsed."""
     return ET.iterparse(_GrowingReads(text), (event,))
 
 
 def _items(text: str) -> Iterator[ET.Element]:
-    """Tracks and images, one after the other."""
+    """Iterate over tracks and images."""
     for _, item in _parsed(text):
         if item.tag in ("track", "image"):
             yield item
@@ -247,7 +247,7 @@ def _items(text: str) -> Iterator[ET.Element]:
 
 
 def _tasks(text: str, classes: dict[str, ClassDefinition]) -> list[_Task]:
-    """The tasks that the head of a file describes; its labels are added to ``classes``."""
+    """Read the tasks in the head of a file, and add its labels to ``classes``."""
     tasks: list[_Task] = []
     sizes: dict[str, int | None] = {}
     for _, item in _parsed(text):
@@ -286,7 +286,7 @@ def _tasks(text: str, classes: dict[str, ClassDefinition]) -> list[_Task]:
 
 
 def _attribute(item: ET.Element) -> AttributeDefinition | None:
-    """An attribute of a label: CVAT's text, number, checkbox, radio and select."""
+    """Read an attribute of a label: text, number, checkbox, radio or select."""
     kind = {"checkbox": "check", "radio": "choice", "select": "choice"}.get(
         item.findtext("input_type", ""), "text"
     )
@@ -300,7 +300,7 @@ def _attribute(item: ET.Element) -> AttributeDefinition | None:
 
 
 def _called(name: str) -> set[str]:
-    """What a task or its video may be called here: with and without its ending."""
+    """Names of a task or its video, with and without suffix."""
     stem = frame_stem(name)
     return {stem, stem.rpartition(".")[0] or stem} - {""}
 
@@ -311,7 +311,7 @@ def _integer(text: str | None) -> int | None:
 
 
 def _select_task(tasks: list[_Task], video: Frames) -> _Task:
-    """The task of a file that is of this video."""
+    """Select the task of this video."""
     video_name = getattr(video, "name", None)
     same = [task for task in tasks if video_name and frame_stem(video_name) in task.names]
     if len(tasks) > 1 and len(same) != 1:
@@ -323,14 +323,14 @@ def _select_task(tasks: list[_Task], video: Frames) -> _Task:
 
 
 def _canvas(video: Frames, task: _Task | None, item: ET.Element) -> Canvas:
-    """The canvas of an image by its size, of a track by that of its task."""
+    """Canvas of an image by its size, or of a track by the size of its task."""
     if task is not None:
         return Canvas.of(video.size, task.height, task.width)
     return Canvas.of(video.size, _integer(item.get("height")), _integer(item.get("width")))
 
 
 def _is_set(item: ET.Element, key: str) -> bool:
-    """Whether a flag of a shape is set; other programs than CVAT write it as a word."""
+    """Whether a flag of a shape is set; some programs write it as a word."""
     return item.get(key, "").lower() in ("1", "true")
 
 

@@ -1,4 +1,4 @@
-"""Shapes in files of CVAT: boxes, ellipses, polygons and masks, with the frames between two keys."""
+"""Shapes of CVAT: boxes, ellipses, polygons and masks, interpolated between keys."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _Pixels = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class _Shape(BaseModel):
-    """Attributes of a shape, which are texts in the file."""
+    """Attributes of a shape, texts in the file."""
 
     frame: int | None = None  # None of a shape in an image
     z_order: _Coordinate = 0
@@ -49,7 +49,7 @@ class _Box(_Shape):
 
 
 class _Ellipse(_Shape):
-    """An ellipse by its middle and half axes."""
+    """An ellipse: centre and semi-axes."""
 
     cx: _Coordinate
     cy: _Coordinate
@@ -76,7 +76,7 @@ class _Polygon(_Shape):
 
 
 class _Mask(_Shape):
-    """Run lengths along the rows of a box, the first one of zeros."""
+    """Run lengths along the rows of a box, beginning with zeros."""
 
     left: _Pixels
     top: _Pixels
@@ -111,7 +111,7 @@ SHAPES: dict[str, type[AnyShape]] = {
 
 
 def shape_between(shape: AnyShape, later: AnyShape | None, share: float) -> AnyShape:
-    """A shape on the way to one of its kind; others stay, as CVAT shows them. It turns the shorter way."""
+    """Interpolate two shapes of one kind, turning the shorter way; other shapes stay, as in CVAT."""
     if isinstance(shape, _Polygon) and isinstance(later, _Polygon):
         corners = outline_between(shape.corners, later.corners, share)
         points = ";".join(f"{x},{y}" for x, y in corners.tolist())

@@ -1,4 +1,4 @@
-"""Writer of CVAT for video 1.1: masks, and polygons with keys."""
+"""Write CVAT for video 1.1: masks, and polygons with keys."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _INPUTS = {"choice": "select", "check": "checkbox", "text": "text"}
 
 
 def row_runs(mask: npt.NDArray[np.bool_]) -> list[int]:
-    """Run lengths along the rows, the first one of zeros, as CVAT has them. ``mask``: (H, W), bool."""
+    """Run lengths of a bool mask (H, W) along its rows, beginning with zeros, as in CVAT."""
     flat = mask.ravel()
     ends = np.flatnonzero(np.diff(flat)) + 1
     runs = np.diff([0, *ends.tolist(), flat.size]).tolist()
@@ -39,7 +39,7 @@ def row_runs(mask: npt.NDArray[np.bool_]) -> list[int]:
 
 
 class CvatWriter(SpooledSink):
-    """Writes CVAT for video 1.1: a track of one frame for each mask; those of an object are in one group.
+    """Writes CVAT for video 1.1: a track per mask, grouped by object.
 
     Objects with shapes have a track of polygons with their keys for each shape instead.
 
@@ -107,7 +107,7 @@ class CvatWriter(SpooledSink):
             self._append_tracks(tracks)
 
     def _append_tracks(self, tracks: Iterable[ET.Element]) -> None:
-        """Keep the text of tracks as it stands in the file, with the line break before each."""
+        """Add the text of tracks as in the final file, with the line break before each."""
         root = ET.Element("annotations")
         root.extend(tracks)
         ET.indent(root)
@@ -133,7 +133,7 @@ class CvatWriter(SpooledSink):
 def _track(
     labels: Labels, number: int, shape: KeyedShape, track: int, frames: range, length: int, level: int
 ) -> ET.Element:
-    """A shape as a track of polygons: its keys, and all frames where corners go in no straight line."""
+    """Write a shape as a track of polygons: its keys, and every frame of a non-linear motion."""
     about = {"id": str(track), "label": labels.names[number], "source": "semi-auto", "group_id": str(number)}
     element = ET.Element("track", about)
     span = range(max(shape.span.start, frames.start), min(shape.span.stop, frames.stop))
@@ -157,7 +157,7 @@ def _track(
 
 
 def _is_key(shape: KeyedShape, index: int, span: range) -> bool:
-    """Whether CVAT, which goes in straight lines, needs a key on a frame."""
+    """Whether CVAT, which interpolates linearly, needs a key on a frame."""
     if index in shape.keys or index in (span.start, span.stop - 1):
         return True
     before = max((frame for frame in shape.keys if frame < index), default=None)

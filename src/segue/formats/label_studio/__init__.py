@@ -16,7 +16,7 @@ from segue.formats.labels import Frames, Labels
 
 
 def _is_export(files: Files) -> bool:
-    """Whether the annotation file is a task of Label Studio, or a list that begins with one."""
+    """Whether the annotation file is a task of Label Studio, or a list of tasks."""
     if (text := files.annotation_ending(".json")) is None:
         return False
     if text.lstrip()[:1] == "[":

@@ -1,4 +1,4 @@
-"""Run lengths of brushes of Label Studio."""
+"""Brush run lengths of Label Studio."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RUN_BITS = (3, 4, 9, 16)
 
 
 def encode_brush(mask: npt.NDArray[np.generic]) -> list[int]:
-    """Bytes of Label Studio's brush run lengths: RGBA values of 8 bits along the rows, 0 or 255.
+    """Encode a mask as Label Studio's brush bytes: RGBA values of 8 bits along the rows, 0 or 255.
 
     The bits: number of values (32), size of a value less 1 (5), four sizes of run lengths less 1 (4 each);
     then for each run a 1, which of the four sizes (2), the length less 1, and the value.
@@ -38,7 +38,7 @@ def encode_brush(mask: npt.NDArray[np.generic]) -> list[int]:
 
 
 def decode_brush(values: Sequence[int], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Mask (H, W) of non-zero alpha in Label Studio's brush run lengths; ``values`` are bytes."""
+    """Decode Label Studio's brush bytes to a mask (H, W) of non-zero alpha."""
     height, width = check_size(*size)
     try:
         bits = "".join(f"{byte:08b}" for byte in bytes(values))

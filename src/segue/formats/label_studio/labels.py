@@ -1,4 +1,4 @@
-"""Labels from tasks of Label Studio: brushes, polygons, rectangles and ellipses, and boxes of videos."""
+"""Read labels from tasks of Label Studio."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ Item = dict[str, Any]
 
 
 def frames_in_tag(value: Item, rate: float | None, count: int | None = None) -> float:
-    """How many frames of the tag there are for one of a video of this frame rate and number of frames.
+    """Number of frames of the tag per frame of a video with this frame rate and length.
 
     The tag counts frames at a rate of its own, ``framesCount / duration``.
     """
@@ -69,7 +69,7 @@ def frames_in_tag(value: Item, rate: float | None, count: int | None = None) -> 
 
 
 def index_at(video: Frames, frame: float, ratio: float) -> int:
-    """The frame that a video shows at one of the tag, which counts from 1 and by the clock."""
+    """Convert a frame of the tag, counted from 1 by the clock, to a frame of the video."""
     if not video.fps:
         return round((frame - 1) / ratio)
     half = min(1.0, ratio) / 2  # not where two frames meet
@@ -77,12 +77,12 @@ def index_at(video: Frames, frame: float, ratio: float) -> int:
 
 
 def tag_position(video: Frames, index: int, ratio: float) -> float:
-    """Where a frame of the video lies among those of the tag, from 1 on."""
+    """Convert a frame of the video to a position in the tag, from 1 on."""
     return 1 + ratio * (video.fps * video.time(index) if video.fps else index)
 
 
 def read_tasks(labels: Labels, text: str, where: str, video: Frames, config: str | None = None) -> None:
-    """Read exported tasks; ``config`` is the labelling configuration, which names attributes and colours."""
+    """Read exported tasks; attributes and colours come from ``config``, the labelling configuration."""
     names: dict[str, bool] = {}  # whether boxes of a video are drawn
     for name, task in _named_tasks(text, where):
         has_boxes = any(_shape_of(region) == "videorectangle" for region in _regions(task))
@@ -108,7 +108,7 @@ def read_tasks(labels: Labels, text: str, where: str, video: Frames, config: str
 
 
 def is_task(item: object) -> bool:
-    """Whether an entry is a task of Label Studio, as it exports it in full or in short (JSON-MIN)."""
+    """Whether an entry is a task of Label Studio, as JSON or JSON-MIN."""
     if not isinstance(item, dict):
         return False
     full = "data" in item and bool({"annotations", "predictions"} & item.keys())
@@ -125,13 +125,13 @@ def _tasks(text: str, where: str) -> Iterator[Item]:
 
 
 def _named_tasks(text: str, where: str) -> Iterator[tuple[str, Item]]:
-    """The tasks of a file, each with the name of what it is of, else its number."""
+    """Iterate over tasks with the names of their files, or their numbers."""
     for number, task in enumerate(_tasks(text, where)):
         yield _name_of(task) or str(task.get("id", number)), task
 
 
 def _in_full(item: Item) -> Item:
-    """A task of JSON-MIN, which keeps each region as its value and the size of its image."""
+    """Expand a task of JSON-MIN, which has each region as its value and image size."""
     entries = [one for value in item.values() if isinstance(value, list) for one in value]
     regions = [
         {"id": f"r{number}", "type": next((key for key in one if key.endswith("labels")), ""), "value": one}
@@ -144,7 +144,7 @@ def _in_full(item: Item) -> Item:
 
 
 def _name_of(task: Item) -> str | None:
-    """The file or address that a task is of; its other texts may be captions."""
+    """File or address of a task; its other texts may be captions."""
     data = task.get("data")
     texts = (
         [value for value in (data or {}).values() if isinstance(value, str)] if isinstance(data, dict) else []
@@ -155,13 +155,13 @@ def _name_of(task: Item) -> str | None:
 
 
 def _suffix(place: str) -> str:
-    """The ending of a path or address, which may name a file in its query."""
+    """Suffix of a path or address, which may name a file in its query."""
     path, _, query = place.partition("?")
     return (PurePosixPath(path).suffix or PurePosixPath(query).suffix).lower()
 
 
 def _regions(task: Item) -> list[Item]:
-    """What the last annotator has drawn, else what a model has."""
+    """Regions of the last annotator, or else of a model."""
     done = [one for one in task.get("annotations") or () if not one.get("was_cancelled")]
     annotations = done or task.get("predictions") or ()
     return [
@@ -170,7 +170,7 @@ def _regions(task: Item) -> list[Item]:
 
 
 def _shape_of(region: Item) -> str | None:
-    """The shape of a region; None where it is no area."""
+    """Shape of a region; None if it has no area."""
     kind, value = str(region.get("type")), region.get("value")
     if kind in _ABOUT_REGIONS or kind.removesuffix("labels") in _NO_AREAS or not isinstance(value, dict):
         return None
@@ -179,7 +179,7 @@ def _shape_of(region: Item) -> str | None:
 
 
 def _classes(regions: Iterable[Item]) -> dict[str, str]:
-    """Classes of regions by their ids; with the tag Labels an entry of its own names them."""
+    """Classes by region id; with the tag Labels they are separate entries."""
     classes: dict[str, str] = {}
     for region in regions:
         value = region.get("value")
@@ -193,7 +193,7 @@ def _classes(regions: Iterable[Item]) -> dict[str, str]:
 
 @dataclass(slots=True)
 class _Setup:
-    """What a labelling configuration says."""
+    """Content of a labelling configuration."""
 
     attributes: dict[str, AttributeDefinition] = field(default_factory=dict)  # by the name of their control
     colours: dict[str, str] = field(default_factory=dict)  # by label
@@ -201,7 +201,7 @@ class _Setup:
 
 
 def _configured(config: str | None) -> _Setup:
-    """Read a labelling configuration; its schema stays empty where its attributes are texts alone."""
+    """Read a labelling configuration; its schema is empty if all attributes are texts."""
     setup, keys, header = _Setup(), dict[str, str](), ""
     of_class: dict[str, list[AttributeDefinition]] = {}
 
@@ -236,7 +236,7 @@ def _configured(config: str | None) -> _Setup:
 
 
 def _attribute(item: ET.Element, header: str) -> AttributeDefinition | None:
-    """The attribute that a control asks for; the one choice of several is a box to tick."""
+    """Attribute of a control; a multiple choice with one value is a check box."""
     name = item.get("name", "")
     about = {"name": header or name, "of": "frame" if name.startswith(OF_FRAMES) else "object"}
     values = [one.get("value", "") for one in item.iter("Choice")]
@@ -254,7 +254,7 @@ def _take(
     video: Frames,
     classes: Mapping[str, str],
 ) -> None:
-    """Take a region of a task; ``index`` is the frame of its image, ``classes`` are those of its regions."""
+    """Add a region of a task; ``index`` is the frame of its image."""
     kind, value, region_id = str(region.get("type")), region.get("value") or {}, region.get("id")
     shape = _shape_of(region)
     ours = _OURS.fullmatch(str(region_id))
@@ -294,7 +294,7 @@ def _take(
 
 
 def _numbers(value: Item, *keys: str) -> list[float]:
-    """Numbers of a shape, in percent."""
+    """Read numbers of a shape, in percent."""
     numbers = [value.get(key, 0 if key == "rotation" else None) for key in keys]
     if not all(is_number(one) for one in numbers):
         raise DatasetError(f"a shape has no {', '.join(keys)} that are numbers")
@@ -302,7 +302,7 @@ def _numbers(value: Item, *keys: str) -> list[float]:
 
 
 def _percent_box(canvas: Canvas, value: Item) -> bytes:
-    """A rectangle, which Label Studio turns about its first corner."""
+    """Draw a rectangle, which Label Studio turns about its first corner."""
     height, width = canvas.own
     x, y, w, h, rotation = _numbers(value, "x", "y", "width", "height", "rotation")
     corners = np.array([(0, 0), (w, 0), (w, h), (0, h)]) / 100 * (width, height)
@@ -331,7 +331,7 @@ def _rasterise(shape: str, value: Item, canvas: Canvas) -> bytes:
 
 
 def _followed(value: Item, video: Frames) -> Iterator[tuple[int, Item]]:
-    """The boxes of a region of a video on each frame, between its key frames by straight lines."""
+    """Interpolate the boxes of a video region between its key frames."""
     keys = [key for key in value.get("sequence") or () if isinstance(key, dict)][:MAX_KEYS]
     keys.sort(key=lambda key: _numbers(key, "frame")[0])
     ratio = frames_in_tag(value, video.fps, video.count)

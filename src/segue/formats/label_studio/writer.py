@@ -1,4 +1,4 @@
-"""Writer of tasks of Label Studio with brushes, and their labelling configuration."""
+"""Write tasks of Label Studio with brushes, and the labelling configuration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from segue.utils.files import writing
 
 
 class LabelStudioWriter(FolderWriter):
-    """Writes tasks with brush labels, one a frame, their images, and the set-up of their project.
+    """Writes a task with brush labels per frame, images, and the labelling configuration.
 
     The files are ``tasks.json``, ``labels.xml`` and the images in ``frames``.
 
@@ -101,7 +101,7 @@ class LabelStudioWriter(FolderWriter):
 
 
 def _region_value(one: AttributeDefinition, text: str | None) -> dict[str, Any] | None:
-    """The result of a region for an attribute; a check box that is not ticked has none."""
+    """Result of a region for an attribute; None for a check box that is not ticked."""
     if text is None or (one.type != "text" and not text):
         return None
     if one.type == "text":
@@ -112,7 +112,7 @@ def _region_value(one: AttributeDefinition, text: str | None) -> dict[str, Any] 
 
 
 def _add_control(parent: ET.Element, field: str, name: str | None, one: AttributeDefinition) -> None:
-    """Add what asks for an attribute, of a class if it is given, below its name; a box is an only choice."""
+    """Add the control of an attribute below its name, for one class or all."""
     if name is not None:
         about = {"visibleWhen": "region-selected", "whenTagName": "tag", "whenLabelValue": name}
         parent = ET.SubElement(parent, "View", about)

@@ -163,7 +163,7 @@ def open_source(
 def _check_options(
     max_size: int | None, fps: float | None, on_damage: DamagePolicy | None, when_late: WhenLate
 ) -> None:
-    """Raise SourceError where an option of :func:`open_source` has no such value."""
+    """Raise SourceError for invalid options of :func:`open_source`."""
     if max_size is not None:
         check_number("max_size", max_size, minimum=1, whole=True, error=SourceError)
     if fps is not None:
@@ -179,7 +179,7 @@ def _check_options(
 def _take_stream_options(
     reader: Reader, source: object, patience: Reconnect, hardware: str | None, analyse: str | None
 ) -> None:
-    """Have a stream decoded by a device, and clips made of another one."""
+    """Set hardware decoding, and the main stream for clips."""
     if not isinstance(reader, NetworkReader) and (hardware is not None or analyse is not None):
         raise SourceError(f"hardware and analyse are for addresses; {reader.where} is none")
     if isinstance(reader, NetworkReader):
@@ -192,7 +192,7 @@ def _take_stream_options(
 
 
 def _reader_of(source: Any, fps: float | None, reconnect: Reconnect, *, bgr: bool, first: bool) -> Reader:
-    """The reader of a source; arrays have blue first with ``bgr``, and channels first with ``first``."""
+    """Create the reader of a source; arrays are BGR with ``bgr``, channels-first with ``first``."""
     if isinstance(source, str) and is_address(source):
         return NetworkReader(source, fps, reconnect)
     if isinstance(source, str):
@@ -230,7 +230,7 @@ def _reader_of(source: Any, fps: float | None, reconnect: Reconnect, *, bgr: boo
 
 
 def _file_reader(file: Any, fps: float | None) -> Reader:
-    """The reader of an open binary file."""
+    """Create the reader of an open binary file."""
     path, keep = path_of(file)
     if keep is None:
         return open_reader(path, fps)

@@ -121,11 +121,11 @@ class Source(AbstractContextManager["Source"]):
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Height and width of the frames that an iteration gives, or None while unknown."""
+        """Height and width of the frames, or None if unknown."""
         return None if self.original_size is None else self._bounded(self.original_size)
 
     def _bounded(self, size: tuple[int, int]) -> tuple[int, int]:
-        """The size of frames whose images have ``size``."""
+        """Frame size for an image size, within the limit."""
         longest = self._max_size
         if longest is None or max(size) <= longest:
             return size
@@ -134,16 +134,16 @@ class Source(AbstractContextManager["Source"]):
 
     @property
     def endless(self) -> bool:
-        """Whether it ends only when it is stopped, as a camera does; of an address known from a frame on."""
+        """Whether the source ends only when stopped; for addresses known from the first frame on."""
         return self._reader.endless
 
     @property
     def dropped(self) -> int:
-        """Frames of a live source that were left out because their reader was late."""
+        """Number of frames of a live source that were dropped because their reader was late."""
         return self._dropped + sum(ahead.dropped for ahead in self._active)
 
     def frame_label(self, index: int) -> str:
-        """Call a frame by its number, or by its file where the names are other numbers.
+        """Label of a frame: its number, or its file if names have other numbers.
 
         Args:
             index: of the frame, from 0.
@@ -156,7 +156,7 @@ class Source(AbstractContextManager["Source"]):
         return f"{self.files[index].name} (frame {index})"
 
     def lacks_frame(self, index: int) -> str:
-        """Tell whether a frame cannot come, as far as that is known before it is reached.
+        """Reason why a frame cannot come, if known beforehand; else empty.
 
         Args:
             index: of the frame, from 0.
@@ -180,12 +180,12 @@ class Source(AbstractContextManager["Source"]):
 
     @cached_property
     def _has_other_numbers(self) -> bool:
-        """Whether the numbers in the names of its images are not their positions."""
+        """Whether the numbers in image names differ from positions."""
         numbers = [last_number(name) for name in self.names or ()]
         return None not in numbers and numbers != list(range(len(numbers)))
 
     def delay(self, frame: Frame) -> float | None:
-        """Measure how late a frame is worked on.
+        """Seconds between the arrival of a frame and now.
 
         Args:
             frame: of this source.
@@ -196,7 +196,7 @@ class Source(AbstractContextManager["Source"]):
         return self._reader.delay(frame.time)
 
     def at(self, time: float) -> datetime | None:
-        """Tell the date and time of day of a moment.
+        """Date and time of a moment of the source.
 
         Args:
             time: seconds of this source, as frames have them.
@@ -208,13 +208,13 @@ class Source(AbstractContextManager["Source"]):
         return None if delay is None else datetime.now().astimezone() - timedelta(seconds=delay)
 
     def packets(self) -> PacketBuffer | None:
-        """The packets of a stream from now on, as they come; None of sources that have none."""
+        """Packets of a stream from now on; None for other sources."""
         if self._reader.packets is not None:
             self._reader.packets.enable()
         return self._reader.packets
 
     def on_change(self, call: Callable[[ConnectionChange], None]) -> None:
-        """Have something called, instead of a warning, when a live source is lost or is back.
+        """Set a callback for lost and restored live sources, in place of a warning.
 
         Args:
             call: receives what changed, in the thread that reads.
@@ -222,7 +222,7 @@ class Source(AbstractContextManager["Source"]):
         self._reader.on_change = call
 
     def poll(self, fps: float | None = None) -> None:
-        """Take so many frames a second, and an address that gives single images for a camera.
+        """Set the rate at which frames are taken and single images requested.
 
         Frames that are not needed are left out before they are converted or wait, and before they are decoded
         where no other frame needs them; ``dropped`` counts none.
@@ -244,7 +244,7 @@ class Source(AbstractContextManager["Source"]):
         self.close()
 
     def __len__(self) -> int:
-        """Number of frames as the header of the file says; TypeError where it does not say."""
+        """Number of frames according to the file's header; TypeError if unknown."""
         if self.frame_count is None:
             raise TypeError(f"{self._reader.where}: the number of frames is not known")
         return self.frame_count
@@ -253,11 +253,11 @@ class Source(AbstractContextManager["Source"]):
         return True
 
     def read_as_camera(self) -> None:
-        """Try it for ever, also before its first frame; streams of RTSP and RTMP have no end."""
+        """Retry for ever, even before the first frame; RTSP and RTMP streams have no end."""
         self._reader.is_camera = True
 
     def stop(self) -> None:
-        """End the iterations under way before their next frame, for good; a signal handler may call it.
+        """End all iterations before their next frame, permanently; safe in signal handlers.
 
         A camera or live stream ends. What has an end of its own raises :class:`.cancel.Cancelled`, so
         that nobody takes the frames so far for all of them.
@@ -267,7 +267,7 @@ class Source(AbstractContextManager["Source"]):
 
     @contextmanager
     def until(self, token: CancelToken) -> Iterator[None]:
-        """End iterations that begin in a block as :meth:`stop` does, once a token is cancelled.
+        """Stop iterations that begin in the block, once a token is cancelled.
 
         Later ones do not: the source can be used again.
 
@@ -284,7 +284,7 @@ class Source(AbstractContextManager["Source"]):
                 self._token = CancelToken()
 
     def part(self, start: int, end: int) -> Source:
-        """Select neighbouring frames of a source that can be read again.
+        """Select consecutive frames of a source that can be read again.
 
         Args:
             start: index of the first frame.
@@ -315,7 +315,7 @@ class Source(AbstractContextManager["Source"]):
 
     @cached_property
     def times(self) -> dict[int, float]:
-        """Time in seconds of each frame by its index; SourceError where frames come in order only."""
+        """Time of each frame in seconds, by index; SourceError for sources in order only."""
 
         def image(index: int, time: float) -> SourceImage:
             return SourceImage(index, time, lambda: self._reader.load(index).load())
@@ -342,7 +342,7 @@ class Source(AbstractContextManager["Source"]):
             raise SourceDamageError(str(damage)) from damage
 
     def walk(self, start: int, stop: int) -> Iterator[Frame]:
-        """Read frames in order, forwards or backwards; memory does not grow with their number.
+        """Read frames forwards or backwards, in constant memory.
 
         Args:
             start: index of the first frame.
@@ -363,7 +363,7 @@ class Source(AbstractContextManager["Source"]):
             yield from reversed(list(self.part(low, high + 1)))
 
     def close(self) -> None:
-        """End the iterations that are under way; a file, folder or array can be iterated again."""
+        """End running iterations; files, folders and arrays can be iterated again."""
         self._closings += 1
         while self._active:
             self._active.pop().close()
@@ -372,7 +372,7 @@ class Source(AbstractContextManager["Source"]):
         self._reader.close()
 
     def _frames(self, closings: int) -> Iterator[Frame]:
-        """The frames, until :meth:`close` is called more than ``closings`` times."""
+        """Iterate over frames until :meth:`close` is called more than ``closings`` times."""
         last: Image | None = None
         count = 0
         with cancelled_with(self._stopped, self._token) as stopped, self._ahead(stopped) as ahead:
@@ -394,11 +394,11 @@ class Source(AbstractContextManager["Source"]):
 
     @property
     def _damage_policy(self) -> DamagePolicy:
-        """What damage does; of an address it is known from the first frame on whether it has an end."""
+        """Policy for damaged frames; for addresses it depends on whether the source has an end."""
         return self._on_damage or ("skip" if self.endless else "stop")
 
     def _pass_over(self, damage: DamageError, count: int, last: Image | None) -> None:
-        """Warn of a damaged frame after ``count`` others, or raise where it ends the video."""
+        """Warn of a damaged frame after ``count`` others, or raise if it ends the video."""
         if self._damage_policy == "stop":
             ways = ' (open_source(..., on_damage="skip") leaves it out, "hold" repeats the frame before it)'
             text = f"{damage}; frames read before it: {count}{'' if damage.is_intact else ways}"
@@ -412,7 +412,7 @@ class Source(AbstractContextManager["Source"]):
 
     @contextmanager
     def _ahead(self, stopped: CancelToken) -> Iterator[Iterator[_Read]]:
-        """The frames as they are decoded, in a thread where that pays."""
+        """Decode frames, ahead in a thread if that pays off."""
         if self._prefetch < 1:
             yield self._decoded()
             return
@@ -442,14 +442,14 @@ class Source(AbstractContextManager["Source"]):
                 yield item.index, item.time, damage
 
     def _image(self, item: SourceImage) -> Image:
-        """The image of a frame, at the size that frames have."""
+        """Decode the image of a frame at the frame size."""
         image = item.load()
         if image.shape[:2] != self.original_size:
             image = self._in_first_size(image, item.index)
         return image if self._max_size is None else self._reduced(image)
 
     def _in_first_size(self, image: Image, index: int) -> Image:
-        """An image of another size than the first one, if it may have that."""
+        """Fit an image to the size of the first one, if that is allowed."""
         height, width = image.shape[:2]
         if self.original_size is None:
             self.original_size = (height, width)
@@ -477,7 +477,7 @@ class Source(AbstractContextManager["Source"]):
 
 
 def letterboxed(image: Image, size: tuple[int, int]) -> Image:
-    """An image at another size, (H, W), in its own shape and with black borders where that differs."""
+    """Fit an image into a size, (H, W), keeping its aspect, with black borders."""
     (height, width), (rows, columns) = size, image.shape[:2]
     scale = min(height / rows, width / columns)
     tall, wide = max(1, round(rows * scale)), max(1, round(columns * scale))
