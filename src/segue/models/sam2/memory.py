@@ -1,4 +1,4 @@
-"""Memory of SAM 2 (arXiv 2408.00714, section 4): what a frame reads from earlier ones, and what it leaves."""
+"""Memory of SAM 2 (arXiv 2408.00714, section 4): attention to earlier frames, and encoding."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def rotary(side: int, device: torch.device | None = None) -> Tensor:
 
 
 def rotate(x: Tensor, code: Tensor) -> Tensor:
-    """Turn tokens (B, n·P, 256) of n frames by the code (P, 128) of their cells."""
+    """Rotate tokens (B, n·P, 256) of n frames by the code (P, 128) of their cells."""
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)).contiguous())
     turned = pairs.unflatten(1, (-1, len(code))) * code
     return torch.view_as_real(turned).flatten(-2).flatten(1, 2).to(x.dtype)
 
 
 class RotaryAttention(nn.Module):
-    """One head of 256 channels, whose queries and keys are turned by their place."""
+    """One head of 256 channels with rotary positions of queries and keys."""
 
     def __init__(self, memory: int = WIDTH) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class RotaryAttention(nn.Module):
         fixed: int = 0,
         key_code: Tensor | None = None,
     ) -> Tensor:
-        """Read values (B, N, C) where keys (B, N, C) are like queries (B, P, 256): (B, P, 256).
+        """Attend from queries (B, P, 256) to keys (B, N, C) and values (B, N, C): (B, P, 256).
 
         ``key_code``: that of the keys of a frame, (Q, 128), complex; None is ``code``.
         """
@@ -105,7 +105,7 @@ class RotaryAttention(nn.Module):
 
 
 class MemoryAttentionLayer(nn.Module):
-    """The image looks at itself, then at the memory."""
+    """Self-attention of the image, then cross-attention to the memory."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class MemoryAttentionLayer(nn.Module):
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(WIDTH) for _ in range(3))
 
     def self_attend(self, x: Tensor, code: Tensor) -> Tensor:
-        """The first step, on the places (B, P, 256) of the image alone; ``code``: (P, 128), complex."""
+        """First step, on the positions (B, P, 256) of the image; ``code``: (P, 128), complex."""
         normed = self.norm1(x)
         return x + self.self_attn(normed, normed, normed, code)
 
@@ -129,7 +129,7 @@ class MemoryAttentionLayer(nn.Module):
         pointers: int,
         memory_code: Tensor | None = None,
     ) -> Tensor:
-        """The second step and the MLP on memory (B, N, 64), with its position ``placed``: (B, P, 256)."""
+        """Second step and MLP, with memory (B, N, 64) and its positions ``placed``: (B, P, 256)."""
         x = x + self.cross_attn_image(self.norm2(x), placed, memory, code, pointers, memory_code)
         return x + self.linear2(self.linear1(self.norm3(x)))
 
@@ -170,7 +170,7 @@ class MemoryAttention(nn.Module):
 
 
 def mask_downsampler() -> nn.Sequential:
-    """A mask at the size of the image, (B, 1, H, W), to a map of stride 16, (B, C, H/16, W/16)."""
+    """Layers from a mask at image size, (B, 1, H, W), to a map of stride 16, (B, C, H/16, W/16)."""
     layers: list[nn.Module] = []
     for cin, cout in pairwise((1, 4, 16, 64, WIDTH)):
         layers += [nn.Conv2d(cin, cout, 3, stride=2, padding=1), LayerNorm2d(cout), nn.GELU()]
@@ -196,7 +196,7 @@ class FuserBlock(nn.Module):
 
 
 class MemoryEncoder(nn.Module):
-    """An image and the mask of an object to what is remembered of them."""
+    """Encodes an image and an object's mask for the memory."""
 
     def __init__(self) -> None:
         super().__init__()
