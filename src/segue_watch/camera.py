@@ -41,15 +41,16 @@ from segue.video.decoding.readers import ConnectionChange
 from segue_watch.log import CAMERA, CameraWarning
 
 RATE_FRAMES = 50
-"""Frames by which the rate of a camera is measured."""
+"""Number of frames over which the frame rate is measured."""
 
 SILENT = 30.0
-"""Seconds without a frame after which a camera is not well."""
+"""Seconds without a frame after which a camera is unhealthy."""
 
 BLIND_SECONDS = 2.0
-"""Seconds without a known background after which the log says so."""
+"""Seconds without a known background after which the log reports it."""
 
-QUALITY = 80  # of JPEG, in percent
+QUALITY = 80
+"""JPEG quality in percent."""
 
 Tell = Callable[[str, str], None]
 """Receives the name of a camera, and what happened to it, in a line."""

@@ -21,13 +21,13 @@ from segue_watch.camera import Camera
 from segue_watch.threads import NetworkPool
 
 LOOK_SECONDS = 0.2
-"""How often the thread that waits for cameras looks around."""
+"""Seconds between two checks of the thread that waits for cameras."""
 
 STOP_SECONDS = 4.0
-"""Seconds that cameras have for their end when all are to stop; what is left then is as after a kill."""
+"""Seconds that cameras have to end when all are stopped; the rest is left as after a kill."""
 
 END_SECONDS = 10.0
-"""Seconds that cameras that are no longer in the file have for their end."""
+"""Seconds that removed cameras have to end."""
 
 
 class CameraSet:

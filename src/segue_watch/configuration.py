@@ -32,7 +32,7 @@ Camera = str | int | Path | Options
 """A camera as programs give it: a source, or its options."""
 
 LARGEST = 1 << 20
-"""Bytes of the largest file of cameras."""
+"""Maximum size in bytes of a file of cameras."""
 
 
 def read_file(path: Path, output: Path) -> tuple[dict[str, ForegroundJob], Access]:

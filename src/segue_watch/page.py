@@ -60,25 +60,25 @@ with requires_extra("web"):
     )
 
 MAX_BYTES = 1 << 16
-"""Longest change that a page may send."""
+"""Maximum size in bytes of a change from the page."""
 
 MAX_CONNECTIONS = 40
-"""Clients at a time; each has a file of the process, which cameras need, too."""
+"""Maximum number of clients; each takes a file descriptor, which cameras need, too."""
 
 MAX_MARKS = 1000
-"""Visits that are marked at once."""
+"""Maximum number of visits marked at once."""
 
 NEXT_SECONDS = 2.0
-"""Seconds that who asks for the image after another one waits for it at most."""
+"""Maximum seconds that a request waits for the next image."""
 
 LOOK_SECONDS = 0.02
-"""How often it is looked for."""
+"""Seconds between two checks for it."""
 
 LIVE_WIDTHS = 160, 320, 640, 1280
-"""Widths of live images: each is encoded once for all who look."""
+"""Widths of live images; each is encoded once for all viewers."""
 
 LIVE_SECONDS = 10.0
-"""Seconds of an answer with live images; a page asks again, and so who may not look any more is refused."""
+"""Seconds of one answer with live images; the page asks again, so that revoked access takes effect."""
 
 _PART = re.compile(PART)
 

@@ -12,10 +12,10 @@ from segue.errors import SegueError
 from segue.events.store.schema import SPAN
 
 MAX_EVENTS = 200
-"""Events of an answer."""
+"""Maximum number of events in an answer."""
 
 MAX_EDGES = 366
-"""Hours or days that counts may be asked for."""
+"""Maximum number of hours or days to count."""
 
 
 class Place(NamedTuple):

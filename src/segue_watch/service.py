@@ -14,7 +14,7 @@ from segue.errors import SegueError
 from segue.utils.redaction import add_secret
 
 LARGEST_SECRET = 1 << 16
-"""Bytes of the file of a secret."""
+"""Maximum size in bytes of a secret's file."""
 
 _SECRET = re.compile(r"\$\{([^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")

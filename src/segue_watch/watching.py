@@ -23,7 +23,7 @@ from segue_watch.metrics import states_of
 from segue_watch.threads import network_pool, sharing_cores
 
 WAITING = 1000
-"""Events that wait for the program; after them their cameras wait."""
+"""Maximum number of events waiting for the program; then cameras wait."""
 
 
 class Watch:

@@ -24,20 +24,20 @@ from segue.video.sources.addresses import public_address
 from segue.video.sources.live import Reconnect
 
 MAX_RETRY_SECONDS = 60.0
-"""Seconds after which a receiver is asked again; it begins with those of :class:`Reconnect`, and doubles."""
+"""Longest timeout of a try; it starts with that of :class:`Reconnect` and doubles with each failure."""
 
 LAST_SECONDS = 2.0
-"""Seconds that the end of a run of a camera waits for messages; the next run sends those that are left.
-With :data:`GOODBYE` it ends within five, and `docker stop` does not kill it."""
+"""Seconds that the end of a camera's run waits for messages; the next run sends the rest. With
+:data:`GOODBYE` a run ends within five seconds, before `docker stop` kills it."""
 
 FILE_SECONDS = 60.0
-"""Seconds that the end of a run over a file waits for messages."""
+"""Seconds that the end of a run over a file waits for messages; there is no next run to send them."""
 
 QUIET = 60.0
-"""Seconds in which the same thing is not warned of again, though it was well in between."""
+"""Seconds before the same warning is repeated after a recovery; smaller values flood the log."""
 
 RETRY_SECONDS = 1.0
-"""How often a store is asked again that cannot be read."""
+"""Seconds between two tries to read a store."""
 
 
 class NotifyWarning(UserWarning):

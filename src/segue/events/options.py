@@ -22,7 +22,7 @@ RULES = ("zones", "ignore", "min_seconds", "min_height", "loiter", "only")
 
 
 LONGEST = 60.0
-"""Seconds of a clip before or after its event at most: frames and packets of them are in memory."""
+"""Maximum seconds of a clip before or after its event, whose frames and packets are in memory."""
 
 
 def check_table_path(path: Path) -> None:

@@ -18,15 +18,15 @@ from segue.utils.arrays import BoolArray
 from segue.video.sources.span import parse_duration
 
 MIN_FRAMES = 3
-"""Objects that were seen on fewer frames, large enough, are not worth an event."""
+"""Minimum number of frames with a large enough object; smaller values report noise."""
 
 FEW_FPS = 8.0
-"""Frames a second up to which an object counts from the first frame on that shows its id: the session has
-followed it on two or three frames before, and fast objects are seen on no more."""
+"""Frame rate up to which an object counts from its first frame: the session has tracked it for two or
+three frames by then, and fast objects appear on few."""
 
 MIN_SMALL_FRAMES = 10
-"""Frames on which very small objects must be seen: flakes and drops are small and short. In SBI2015 and CDnet
-2014 three of nine false events are that, and no true one."""
+"""Minimum number of frames with a very small object, against flakes and drops. In SBI2015 and CDnet2014
+they are three of nine false events, and no true one."""
 
 _HEIGHT = re.compile(r"(?:(\d{1,6}(?:\.\d{1,6})?):)?(\d{1,6}(?:\.\d{1,6})?)")
 
@@ -171,7 +171,7 @@ def with_groups(names: Iterable[str]) -> frozenset[str]:
 
 
 MAX_PENDING = 100
-"""Events of an object that are held back, with its first one."""
+"""Maximum number of events of an object that are held back, including the first."""
 
 
 class ClassFilter:

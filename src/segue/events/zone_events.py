@@ -19,10 +19,10 @@ from segue.types import Point, Segmentation
 from segue.utils.arrays import BoolArray
 
 SMALL_SIDE = 25
-"""Objects are very small that were never as large as a square of the shorter side by this."""
+"""Very small objects were never larger than a square of the shorter image side divided by this."""
 
 ZONE_FRAMES = 3
-"""Frames in a row after which a zone is entered or left."""
+"""Consecutive frames after which a zone counts as entered or left; larger values react later."""
 
 
 @dataclass(slots=True)

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from segue.types import Box, Point
 from segue.utils.arrays import UInt8Array
 
-MAX_ASPECT = 2.0  # longer windows are filled up on their short side: a crop is stretched by no more
+MAX_ASPECT = 2.0
+"""Maximum aspect of a window; longer ones are padded, so that crops are stretched by no more."""
 
 
 def tight_box(mask: npt.NDArray[np.generic]) -> Box:
@@ -56,7 +57,8 @@ def draw_stroke(plane: UInt8Array, points: Sequence[Point]) -> None:
     cv2.polylines(plane, [line], False, 255, thickness=max(3, round(0.03 * plane.shape[0])))
 
 
-STROKE_POINTS = 5  # clicks that a stroke becomes for networks that know clicks alone
+STROKE_POINTS = 5
+"""Clicks that replace a stroke for networks that only accept clicks."""
 
 
 def thinned(stroke: Sequence[Point]) -> list[Point]:

@@ -16,7 +16,7 @@ from segue.errors import SegueError
 from segue.models.base import ForegroundNetwork
 from segue.models.geometry import reduced_to
 from segue.sessions import SessionState
-from segue.sessions.foreground.camera.pan import WINDOW, PanDetector
+from segue.sessions.foreground.camera.pan import SETTINGS, PanDetector
 from segue.sessions.foreground.camera.step import VIEW_SIDE, CameraStep
 from segue.sessions.foreground.session import ForegroundSession, ForegroundWarning
 from segue.sessions.foreground.stages.follow import Homography, camera_motion, warp_onto
@@ -96,7 +96,7 @@ def test_a_camera_that_rests_again_begins_a_scene() -> None:
     with pytest.warns(ForegroundWarning):
         list(map(session.step, PAN[:20]))
     assert session._events.pans
-    for _ in range(WINDOW + 1):
+    for _ in range(SETTINGS.window + 1):
         session.step(PAN[19].image)
     assert not session._events.pans
     assert session.background is not None

@@ -14,14 +14,16 @@ SURROUNDINGS = 8.0
 """Side of a view in longer sides of the object's box; detectors need the surroundings."""
 
 MAX_SIDE = 1280
-"""Pixels of the longer side to which a view is reduced."""
+"""Longer side in pixels to which a view is reduced, for the detector's time."""
 
-MIN_SIDE = 64.0  # pixels of a view
+MIN_SIDE = 64.0
+"""Smallest side of a view in pixels."""
 
-CUT_OFF = 0.5  # weight of the area of an object at the border of the image, which may be a part of it
+CUT_OFF = 0.5
+"""Weight of the area of an object at the image border, which may be partly outside."""
 
 GAIN = 1.2
-"""By how much a view must be larger than the one that gave the name before it is looked at again."""
+"""Factor by which a view must grow before the object is classified again; smaller values cost time."""
 
 
 def view_score(box: Box, area: float, size: tuple[int, int]) -> float:

@@ -29,15 +29,16 @@ from segue.utils.threads import context_thread
 from segue.video.decoding.packets import PacketBuffer
 
 MAX_FRAMES = 200
-"""Frames that are kept for clips that may begin, at any frame rate."""
+"""Maximum number of frames kept for clips, at any frame rate; bounds memory."""
 
 MAX_PACKETS = 1 << 30
-"""Bytes of the largest file of packets that is read."""
+"""Maximum size in bytes of a packet file; larger files are refused."""
 
 END_SECONDS = 1.0
-"""Seconds that the end of a run that is to stop waits for clips; the next run finishes the others."""
+"""Seconds that the end of a stopped run waits for clips; the next run finishes the rest."""
 
-QUALITY = 90  # of JPEG, in percent
+QUALITY = 90
+"""JPEG quality in percent."""
 
 _LOOK_SECONDS = 0.1  # how often one that waits for its turn looks whether the run ends
 

@@ -20,16 +20,16 @@ _BOX = b"uuid" + bytes.fromhex("5e6075654f75746c696e657300000001")
 """Type of the box, with the name that tells it from those of others."""
 
 MAX_BYTES = 8 << 20
-"""Bytes of the largest box that is read."""
+"""Maximum size in bytes of a box that is read."""
 
 _MAX_BOXES = 64
-"""Boxes of a file that are looked at."""
+"""Maximum number of boxes of a file that are searched."""
 
 _STEPS = 10_000
-"""Parts into which each side of the image is divided for corners."""
+"""Resolution of corners: steps per image side."""
 
 _TOLERANCE = 1.0
-"""Pixels by which an outline may pass beside the mask."""
+"""Deviation of an outline from its mask in pixels; larger values give fewer corners."""
 
 Outline = tuple[int, str | None, list[list[int]]]
 """An object: its id, its class, and corners of its parts, x and y by turns."""

@@ -32,22 +32,23 @@ from segue.utils.notices import warn_caller
 from segue.video.decoding.packets import PacketBuffer
 
 SECONDS_BEFORE_EVENT, SECONDS_AFTER_EVENT = 3.0, 3.0
-"""Seconds of a clip before and after the moment at which the event is known, by default."""
+"""Default length of a clip before and after its event, in seconds."""
 
 MARGIN = 5.0
-"""Seconds of packets that are kept beside those of a clip: it begins with the key frame before."""
+"""Seconds of packets kept beyond those of a clip, since it begins at the key frame before."""
 
 TOGETHER = 20.0
-"""Seconds from the first event of a clip on in which further ones share it while it is open. So two clips are
-open at most, and a camera before a busy road encodes each frame 1.3 times on average."""
+"""Seconds from the first event of an open clip in which later events share it. So at most two clips are
+open, and a camera at a busy road encodes each frame 1.3 times on average."""
 
-ROUNDING = 1e-6  # seconds by which times may differ
+ROUNDING = 1e-6
+"""Tolerance of times in seconds."""
 
 WAITING = 16
-"""Clips that may wait to be encoded; a live source drops further ones, a file waits."""
+"""Maximum number of clips waiting to be encoded; a live source drops further ones, a file waits."""
 
 BETTER = 1.5
-"""By how much a later view of an object must show more for the image of its coming to be replaced."""
+"""Factor by which a later view must show more to replace the image of an entry."""
 
 BOX = (40, 90, 255)  # colour of the box around the object, BGR
 

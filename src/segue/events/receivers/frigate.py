@@ -22,10 +22,10 @@ SUB_LABEL = "segue"
 """Of the events that segue creates."""
 
 MAX_ANSWER = 1 << 16
-"""Bytes of an answer that are read."""
+"""Maximum number of bytes read of an answer."""
 
 COLOUR = (255, 90, 40)
-"""Of the box of an object, RGB."""
+"""Colour of an object's box, RGB."""
 
 
 def check_frigate(address: str) -> SplitResult:

@@ -25,9 +25,10 @@ PREFIX = "homeassistant"
 """Topic prefix under which Home Assistant discovers entities by default."""
 
 LIVE_SECONDS = 1.0
-"""How often the live image is renewed at most."""
+"""Minimum seconds between two live images."""
 
-QUALITY = 80  # of its JPEG, in percent
+QUALITY = 80
+"""JPEG quality of live images in percent."""
 
 
 class HomeAssistant(EventReceiver):

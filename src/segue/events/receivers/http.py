@@ -13,7 +13,7 @@ from segue.errors import SinkError
 from segue.events.receivers.base import SENT, Delivery, EventReceiver, Message, ReceiverContext
 
 BUSY = (408, 425, 429)
-"""Answers of HTTP below 500 that say nothing of the message."""
+"""HTTP status codes below 500 that mean a temporary failure, not a refused message."""
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessageInfo
 
 MAX_RECONNECT = 10.0
-"""Seconds after which a broker that is away is tried again at most."""
+"""Maximum seconds between two tries to reach a broker."""
 
 GOODBYE = 2.0
 """Seconds for telling a broker that the run has ended."""
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
-"""Usual ports of brokers."""
+"""Default ports of brokers."""
 
 ONLINE, OFFLINE = b"online", b"offline"
 

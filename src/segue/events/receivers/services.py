@@ -34,13 +34,13 @@ _WORDS = {
 
 
 MAX_UNEXPLAINED = 3
-"""Times that a service does not take a message, without saying why, until the others go before it."""
+"""Unexplained failures of a message before others are tried first."""
 
 IMAGE_SECONDS = 1.0
-"""Seconds that a message waits for its image, which is written after the message has left."""
+"""Maximum seconds that a message waits for its image, which is written later."""
 
 MINUTE = 60.0
-"""Seconds from which on a duration is shown in minutes."""
+"""Seconds from which on durations are shown in minutes."""
 
 _ERROR = re.compile(r"error=(\d{3})\b")
 

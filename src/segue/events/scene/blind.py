@@ -25,29 +25,28 @@ CameraMotion = Callable[[int], tuple[float, float]]
 """How far a panning camera has moved the image to the frame of an index: right and down, in longer sides."""
 
 MIN_OVERLAP = 0.1
-"""IoU from which on a detection may be an object of the frame before."""
+"""IoU from which on a detection may match an object of the previous frame."""
 
 REACH = 1.0
-"""Longer sides of an object by which it may move between two frames, beside :data:`MIN_OVERLAP`."""
+"""Distance in longer sides that an object may move between two frames, besides :data:`MIN_OVERLAP`."""
 
 MIN_MOTION = 0.25
-"""Longer sides by which a new object has moved before it counts: what a detector sees in an empty scene, such
-as a parked car, does not move."""
+"""Distance in longer sides that a new object must move: static detections, such as parked cars, are scene."""
 
 HOLD_SECONDS = 1.0
-"""Seconds for which an object is where it was although neither the detector nor the session sees it."""
+"""Seconds for which an unseen object keeps its place."""
 
 MIN_MOTION_IN_PANS = 0.75
-"""The same while the camera pans, as its motion is known roughly."""
+"""The same while the camera pans; larger, since its motion is only estimated."""
 
 DETECTION_SECONDS = 0.19
-"""Seconds between two runs of the detector; five a second tell how people and cars move."""
+"""Seconds between two detector runs; five per second suffice for people and cars."""
 
 MAX_IDS = 4096
-"""Ids that are remembered."""
+"""Maximum number of remembered ids."""
 
 GRACE_SECONDS = 1.5
-"""Seconds after which an object that the session has not found in a new scene is left to the session."""
+"""Seconds in a new scene after which the session decides about an object that it has not found."""
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from segue.types import Frame, Segmentation
 from segue.utils.arrays import BoolArray
 
 MIN_SHARE = 0.1
-"""Share of its pixels that differ so much."""
+"""Share of an object's pixels that must differ; larger values remove objects."""
 
 
 class LightFilter:

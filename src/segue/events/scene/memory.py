@@ -17,13 +17,13 @@ from segue.types import Frame, Segmentation
 from segue.utils.inputs import first_line
 
 MAX_BYTES = 64 << 20
-"""Bytes of the largest record that is read."""
+"""Maximum size in bytes of a record."""
 
 SAVE_SECONDS = 10.0
-"""How often what is new is written at most; a camera that is killed forgets no more."""
+"""Minimum seconds between two saves of changes; a killed camera loses no more than this."""
 
 REFRESH_SECONDS = 600.0
-"""How often it is written although nothing is new: what stands looks otherwise in another light."""
+"""Maximum seconds between two saves: standing objects change their look with the light."""
 
 
 class SceneRecord(BaseModel, frozen=True, extra="forbid"):

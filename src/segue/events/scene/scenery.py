@@ -15,36 +15,36 @@ from segue.masks import measure
 from segue.types import Box, Segmentation
 
 TIMES, WINDOW = 4, 300.0
-"""Objects in so many seconds that come and go at one place, after which it is scene."""
+"""Objects at one place, and the seconds in which they occur, from which on the place is scene."""
 
 _MIN_FRAMES = 3
-"""Frames on which one of them is seen at least: a fast object is seen on fewer, and seems not to move."""
+"""Minimum number of frames with such an object; a fast object is on fewer, and seems static."""
 
 _MAX_SECONDS = 60.0
-"""Seconds for which one of them is there at most: what stays longer is an object."""
+"""Maximum seconds for which such an object is present; one that stays longer is real."""
 
 _STAYS = 0.5
-"""Share of it that lies in its largest box when it comes, when it goes, and meanwhile: parts of a flag show
-up one after the other; who walks by, or towards the camera, leaves that box."""
+"""Share of the object inside its largest box at entry, exit and in between: parts of a flag appear one
+after the other, a passer-by leaves that box."""
 
 _SAME_PLACE = 0.25
-"""Overlap of their boxes from which on two are at one place."""
+"""Overlap of boxes from which on two objects are at one place."""
 
 _INSIDE = 0.7
-"""Share of an object inside a place from which on it belongs to the place."""
+"""Share of an object inside a place from which on it belongs to it."""
 
 _MARGIN = 0.1
-"""Share of its sides by which a place is larger than the boxes of its objects."""
+"""Margin of a place around its boxes, as a share of their sides."""
 
 _MAX_AREA = 0.2
-"""Share of the image that a place takes at most."""
+"""Maximum share of the image that a place covers."""
 
 _FORGET_SECONDS = 3600.0
-"""Seconds after which a place where nothing has come is watched again."""
+"""Seconds without an object after which a place is watched again."""
 
 
 MAX_PLACES = 1000
-"""Places that are read of a file."""
+"""Maximum number of places read from a file."""
 
 
 def _checked_box(box: Box) -> Box:

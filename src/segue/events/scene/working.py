@@ -18,16 +18,16 @@ WORKING_SIDE = 200
 
 
 MIN_CONTRAST = 12.0
-"""Levels by which an object differs from the scene in the colour that differs most."""
+"""Levels by which an object differs from the background in its most different colour."""
 
 _BLACK = 8.0
-"""Levels that are added before ratios: those of dark pixels are mostly noise."""
+"""Levels added before division, since ratios of dark pixels are mostly noise."""
 
 _UNEVEN = 0.4
-"""Logarithm of the ratio up to which the light around an object may differ from its median there."""
+"""Logarithm of the ratio by which light around an object may vary."""
 
 _MIN_RING = 8
-"""Pixels around an object that are needed to tell the light there."""
+"""Minimum number of pixels around an object for estimating the light."""
 
 
 def working_image(image: npt.NDArray[np.uint8]) -> FloatArray:

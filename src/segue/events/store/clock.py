@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Mapping
 
 MAX_STEP = 3600.0
-"""Seconds by which the clock may be set while a process runs without being doubted."""
+"""Seconds by which the clock may jump while a process runs without being doubted."""
 
 MAX_PAUSE = 7 * 86400.0
-"""Seconds that may pass between two processes without the clock being doubted."""
+"""Seconds between two processes up to which the clock is not doubted."""
 
 TRUST_SECONDS = 86400.0
-"""Seconds after which a clock that was doubted is right."""
+"""Seconds after which a doubted clock is accepted."""
 
 
 class StoreClock:

@@ -20,10 +20,10 @@ from segue.events.store.store import EventStore
 from segue.events.targets import NotifyTarget
 
 SAVE_SECONDS = 0.2
-"""How often it is noted what a receiver has got, while further messages wait."""
+"""Minimum seconds between two saves of a receiver's progress while messages wait."""
 
 READ_BATCH = 500
-"""Events that are read at once of what waits."""
+"""Number of waiting events read at once."""
 
 
 def with_id(values: Mapping[str, Any]) -> Message:

@@ -19,13 +19,13 @@ from segue.events.store.store import EventStore
 from segue.utils.files import writing
 
 ROOM = 0.95
-"""Share of the limit in bytes down to which files are deleted, so that it does not happen all the time."""
+"""Share of a size limit down to which files are deleted; smaller values delete less often."""
 
 MIN_TENTHS = 5
-"""Tenths of a limit in bytes from which on it is reported how much kept files take of it."""
+"""Tenths of a size limit from which on the size of kept files is reported."""
 
 FILES_PER_BATCH = 50
-"""Files that are deleted while nobody can mark a visit."""
+"""Files deleted at a time, during which no visit can be marked."""
 
 Report = Callable[[str, str], object]
 """Receives a topic, and what a person should know of it; an empty text where all is well."""
@@ -179,7 +179,7 @@ def _kept_text(images: Path, store: EventStore, limit: int) -> str:
 
 
 MIN_SPAN = 120.0
-"""Seconds for which a rate of bytes is taken at least: one clip right after the start is none."""
+"""Minimum seconds for estimating a rate of bytes; a single clip at the start is none."""
 
 
 @dataclass(frozen=True, slots=True)

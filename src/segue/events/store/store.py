@@ -23,19 +23,19 @@ from segue.utils.database import VersionError, connect, migrate
 from segue.utils.files import make_folder, reason_of
 
 MAX_WAITING = 10_000
-"""Events that a full disk may keep out of the file; with more the run fails."""
+"""Maximum number of events that wait for a full disk; beyond it the run fails."""
 
 RETRY_SECONDS = 1.0
-"""How often a file is tried again that takes nothing."""
+"""Seconds between two tries to write a file after a failure."""
 
 BUSY_SECONDS = 1.0
 """Seconds to wait for another process that has locked the file."""
 
 CHECKPOINT_PAGES = 64
-"""Pages of 4096 bytes of the journal after which they go into the file."""
+"""Pages of 4096 bytes in the journal after which they are moved to the file."""
 
 MAX_READERS = 4
-"""Connections for questions that stay open."""
+"""Maximum number of idle connections for reading."""
 
 Mark = Literal["reviewed", "kept"]
 MARK_NAMES = get_args(Mark)
@@ -43,7 +43,7 @@ MARK_NAMES = get_args(Mark)
 MediaState = Literal["pending", "complete", "lost", "deleted"]
 
 _BYTES_OF_EVENT = 64
-"""An event takes no fewer bytes of a journal."""
+"""Minimum size of an event in the journal."""
 
 
 class Marks(NamedTuple):

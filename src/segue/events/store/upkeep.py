@@ -16,7 +16,7 @@ from segue.events.store.store import EventStore
 from segue.utils.system import lower_thread_priority
 
 KEEP_SECONDS = 60.0
-"""How often it is looked for images and clips that are no longer kept, and for events that wait."""
+"""Seconds between two rounds of upkeep."""
 
 END_SECONDS = 2.0
 """Seconds that the end of the last camera waits for its last round."""
