@@ -176,7 +176,7 @@ def test_messages_that_wait_are_sent_to_their_receivers(table: Path) -> None:
     assert listeners[1].kinds == ["enter"]
 
 
-def test_what_stood_in_front_of_the_camera_is_taken_in(table: Path) -> None:
+def test_standing_objects_are_imported(table: Path) -> None:
     record = json.dumps({"format": "segue-scene-1", "scenery": {"places": [[0.1, 0.1, 0.2, 0.2]]}})
     hidden = table.with_name(f".{table.name}.scene")
     hidden.write_text(record)

@@ -180,7 +180,7 @@ def test_receivers_in_another_order_get_what_their_own_filters_mean(tmp_path: Pa
 
 
 @pytest.mark.filterwarnings("ignore::segue.events.deliveries.NotifyWarning")
-def test_what_waits_for_a_receiver_waits_until_it_is_given_again(
+def test_messages_of_a_removed_receiver_wait_until_it_is_given_again(
     listeners: list[Listener], tmp_path: Path
 ) -> None:
     """What happens while it is not given is not for it; meanwhile nothing of it is owed."""

@@ -118,7 +118,7 @@ def test_a_cache_folder_that_cannot_be_read_stops_nothing(
     assert dict(facts())["cache folder"]
 
 
-def test_what_is_prepared_has_the_recorded_forms(home: Path) -> None:
+def test_prepared_networks_have_the_recorded_forms(home: Path) -> None:
     network = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1))
     earlier = Forms(instruction_set(), 7, ((64, 5),))
     with forms.recorded(Forms.of_json(json.loads(json.dumps(earlier.as_json())))):

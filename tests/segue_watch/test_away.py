@@ -132,7 +132,7 @@ def test_a_broker_knows_that_a_camera_is_away_at_the_start(broker: AnyBroker, tm
     subscriber.end()
 
 
-def test_what_waited_is_sent_while_the_camera_refuses_the_login_which_is_tried_once(
+def test_waiting_messages_are_sent_while_the_camera_refuses_the_login(
     refusing: Refusing, listener: Listener, tmp_path: Path
 ) -> None:
     address = f"http://user:wrong@127.0.0.1:{refusing.server_port}/stream.mjpeg"

@@ -181,11 +181,13 @@ def test_a_standard_output_that_takes_nothing_costs_no_event_of_the_tables(
     assert sum(map(len, tables)) == told, "no row was written twice, none is missing"
 
 
-def dead_camera(path: Path, folder: Path, seen: Callable[[Event], None]) -> Camera:
+def dead_camera(
+    path: Path, folder: Path, seen: Callable[[Event], None], patience: Reconnect = QUICK
+) -> Camera:
     """The camera ``yard`` of a file, at an address that nobody answers."""
     job = read_cameras(path, folder)["yard"]
     dead = job.source.model_copy(update={"place": "http://127.0.0.1:9/yard", "retry": 1})
-    return Camera("yard", job.model_copy(update={"source": dead}), lambda *_: None, seen, patience=QUICK)
+    return Camera("yard", job.model_copy(update={"source": dead}), lambda *_: None, seen, patience)
 
 
 @pytest.mark.filterwarnings("ignore::segue.video.sources.live.LiveWarning")
@@ -222,8 +224,8 @@ WAITS, STOP = list[int](), CancelToken()
 
 @pytest.mark.filterwarnings("ignore::segue.video.sources.live.LiveWarning")
 def test_a_camera_that_fails_again_and_again_says_so_once(camera: str, tmp_path: Path) -> None:
-    lost = dead_camera(two_cameras(tmp_path, camera), tmp_path, lambda _: None)
-    lost._patience = StopsAtTheThirdWait()
+    path = two_cameras(tmp_path, camera)
+    lost = dead_camera(path, tmp_path, lambda _: None, StopsAtTheThirdWait())
     with pytest.warns(CameraWarning, match="yard: .*gave up after 1 tries") as warned:
         lost.watch(STOP)
     assert WAITS == [1, 2, 3]
@@ -235,8 +237,11 @@ def test_a_camera_that_fails_again_and_again_says_so_once(camera: str, tmp_path:
 def test_a_camera_that_waits_after_a_failure_goes_on_at_once_with_another_job(
     camera: str, tmp_path: Path
 ) -> None:
-    lost = dead_camera(two_cameras(tmp_path, camera, end=100_000), tmp_path, lambda _: None)
-    lost._patience = Reconnect(first_delay=3600.0, max_delay=3600.0)
+    path, patience = (
+        two_cameras(tmp_path, camera, end=100_000),
+        Reconnect(first_delay=3600.0, max_delay=3600.0),
+    )
+    lost = dead_camera(path, tmp_path, lambda _: None, patience)
     good = lost.job.source.model_copy(update={"place": camera})
     with watched(lost):
         wait_for(lambda: lost.state()["restarts"])

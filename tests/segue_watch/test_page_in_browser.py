@@ -378,7 +378,7 @@ HOLD = """(() => { const { fetch } = window; const [held, answers] = [[], []]; w
 """Makes the page wait for visits until they are released."""
 
 
-def test_who_selects_is_not_disturbed_by_visits_that_were_asked_for_before(page: Any) -> None:
+def test_a_selection_is_not_disturbed_by_visits_requested_before(page: Any) -> None:
     page.get_by_role("link", name="Events", exact=True).click()
     page.locator(".card img").nth(2).wait_for()
     page.evaluate(HOLD)

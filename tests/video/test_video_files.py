@@ -210,7 +210,7 @@ def test_a_text_is_no_film_though_ffmpeg_draws_it(tmp_path: Path, name: str) -> 
 
 
 @pytest.mark.parametrize("content", [b"", b"hello world\n" * 100, bytes(5000)])
-def test_what_is_no_video_is_named(tmp_path: Path, content: bytes) -> None:
+def test_files_that_are_no_videos_are_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.mp4"
     path.write_bytes(content)
     with pytest.raises(SourceError, match=r"notes\.mp4: ") as error:

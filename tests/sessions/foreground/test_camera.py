@@ -76,7 +76,7 @@ def test_the_motion_of_a_camera_is_found() -> None:
     np.testing.assert_allclose(got, expected, atol=0.7)
 
 
-def test_what_moves_is_found_although_the_camera_pans() -> None:
+def test_moving_objects_are_found_although_the_camera_pans() -> None:
     followed = ForegroundSession(MovesByItself(), follow_camera="always", device="cpu")
     still = ForegroundSession(MovesByItself(), without=["align"], device="cpu")
     assert mean_overlap(play(followed)) > 0.6
@@ -103,7 +103,7 @@ def test_a_camera_that_rests_again_begins_a_scene() -> None:
     assert np.array_equal(session.background, PAN[19].image)
 
 
-def test_what_moves_before_a_still_camera_is_no_pan() -> None:
+def test_motion_before_a_still_camera_is_no_pan() -> None:
     assert not any(pans([with_squares(LONG, [place])[15:135, :160] for place in PLACES]))
     everything = [with_squares(LONG, [place])[15:135, 3 * t : 3 * t + 160] for t, place in enumerate(PLACES)]
     assert any(pans(everything))
