@@ -247,12 +247,12 @@ class TrainingRun:
             for number, batch in enumerate(batches, start=1):
                 _seed_step(self.settings.seed, progress.step, number, self.fabric.global_rank)
                 with self.fabric.no_backward_sync(self.objective, enabled=number < count):
-                    values = self._learn(batch, where, token.cancelled and number == count)
+                    values = self._accumulate_gradient(batch, where, token.cancelled and number == count)
                 for name, value in values.items():
                     totals[name] = totals.get(name, 0.0) + value / count
         stop = totals.pop("interrupted") > 0
         if recipe.gradient_clip:
-            self._cut_gradient(recipe.gradient_clip)
+            self._clip_gradient(recipe.gradient_clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average:
@@ -298,7 +298,7 @@ class TrainingRun:
                 stream.flush()
             os._exit(130)
 
-    def _learn(self, batch: Batch, where: float, interrupted: bool) -> dict[str, float]:
+    def _accumulate_gradient(self, batch: Batch, where: float, interrupted: bool) -> dict[str, float]:
         """Accumulate the gradient of a batch; returns the losses of all devices."""
         step = self.progress.step
         loss, parts = self.objective(batch, where, step)
@@ -311,7 +311,7 @@ class TrainingRun:
         self.fabric.backward(loss / self.settings.accumulate)
         return values
 
-    def _cut_gradient(self, norm: float) -> None:
+    def _clip_gradient(self, norm: float) -> None:
         """Clip the gradient of the network, not of helpers such as a discriminator."""
         self.fabric.strategy.precision.unscale_gradients(self.plain_optimizer)
         nn.utils.clip_grad_norm_(self.raw.network.parameters(), norm)

@@ -100,7 +100,7 @@ def _fold(conv: nn.Conv2d, state: Mapping[str, Tensor], weight: str, norm: str) 
 
 
 @torch.no_grad()
-def take(path: Path, parameters: dict[str, Tensor]) -> None:
+def copy_tensors(path: Path, parameters: dict[str, Tensor]) -> None:
     """Copy tensors in place from those of the same names in a file."""
     tensors = read_checkpoint(path).tensors
     present = {name: tensors[name] for name in parameters if name in tensors}

@@ -198,7 +198,7 @@ class Camera(Observer):
             return "lost", time.time() - (time.monotonic() - self._last_time)
         return "lost" if self._frames or self._error else "starting", self._since
 
-    def _go(self, *, online: bool) -> None:
+    def _set_online(self, *, online: bool) -> None:
         """Set whether the camera gives frames."""
         if online != self._online:
             self._online, self._since = online, time.time()
@@ -409,7 +409,7 @@ class Camera(Observer):
             stop.forget(source.stop)
             if self._frames > frames:
                 self._started_outputs.add(outputs)
-            self._go(online=False)
+            self._set_online(online=False)
             self._note_size(source)
             self._source = self._opened = None
             self._unwritten = {}
@@ -449,7 +449,7 @@ class Camera(Observer):
         if self._source is not None:
             self._note_size(self._source)
         self._times.append(time.monotonic())
-        self._go(online=True)
+        self._set_online(online=True)
         self._error = ""
         self._delay = (self._source.delay(frame) if self._source else None) or 0.0
 
@@ -473,7 +473,7 @@ class Camera(Observer):
         self._on_event(event)
 
     def connection(self, change: ConnectionChange) -> None:
-        self._go(online=change.online)
+        self._set_online(online=change.online)
         self._reconnects += change.online
         if not change.online:
             self._error = redact(change.reason)

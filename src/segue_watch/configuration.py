@@ -194,7 +194,7 @@ def _conflicts(jobs: Mapping[str, ForegroundJob], path: str) -> Iterator[str]:
     """Find cameras with the same output, port or topic."""
     users: dict[object, str] = {}
     for name, job in jobs.items():
-        others = {place: users.setdefault(_resolved(place), name) for place in _places(name, job)}
+        others = {place: users.setdefault(_resolved(place), name) for place in _output_paths(name, job)}
         for place, other in others.items():
             if other != name:  # one place says it
                 yield (
@@ -282,7 +282,7 @@ def check_port(port: int, jobs: Mapping[str, ForegroundJob]) -> None:
             raise SegueError(f"--port {port}: camera {name} listens there; give another port")
 
 
-def _places(name: str, job: ForegroundJob) -> Iterator[Path]:
+def _output_paths(name: str, job: ForegroundJob) -> Iterator[Path]:
     """Files and folders that a camera writes."""
     if job.events is not None:
         yield job.events

@@ -262,8 +262,8 @@ def _visit_rows(base: sqlite3.Connection, camera: str, numbers: Sequence[int]) -
                 "seconds": seconds,
                 "zone": zone,
                 "direction": direction,
-                "snapshot": _word(snapshot, image),
-                "clip": _word(clip, film),
+                "snapshot": _missing_file_text(snapshot, image),
+                "clip": _missing_file_text(clip, film),
                 "clip_state": _clip_state(clip, film),
             }
         )
@@ -273,7 +273,7 @@ def _visit_rows(base: sqlite3.Connection, camera: str, numbers: Sequence[int]) -
 _STATE = "(select state from media where media.part = events.part and media.name = {})"
 
 
-def _word(name: str, state: str | None) -> str:
+def _missing_file_text(name: str, state: str | None) -> str:
     """Text in place of the name of a missing file."""
     return state if name and state in ("deleted", "lost") else name
 
@@ -316,8 +316,8 @@ def _event_rows(base: sqlite3.Connection, camera: str, numbers: Sequence[int]) -
         row: Row = dict(zip(COLUMNS, (kind, *values), strict=True))
         texts = csv_texts(row) if file.lower().endswith(".csv") else row  # as its table has it
         rows[seq] = texts | {
-            "snapshot": _word(row["snapshot"], image),
-            "clip": _word(row["clip"], film),
+            "snapshot": _missing_file_text(row["snapshot"], image),
+            "clip": _missing_file_text(row["clip"], film),
             "clip_state": _clip_state(row["clip"], film),
             "camera": camera,
             "part": part,

@@ -107,13 +107,13 @@ class Reload:
         if self._requested:
             self._requested, self._error = False, ""
         try:
-            self._follow()
+            self._apply()
         except SegueError as error:
             self._refuse(str(error))
         except Exception as error:  # a defect of segue ends no camera
             self._refuse(f"{self._file.path}: {type(error).__name__}: {error}")
 
-    def _follow(self) -> None:
+    def _apply(self) -> None:
         """Apply the file to cameras and page, after validating all of it."""
         with self._lock:
             jobs, access = self._file.read()

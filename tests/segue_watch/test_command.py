@@ -237,10 +237,8 @@ def test_a_camera_that_fails_again_and_again_says_so_once(camera: str, tmp_path:
 def test_a_camera_that_waits_after_a_failure_goes_on_at_once_with_another_job(
     camera: str, tmp_path: Path
 ) -> None:
-    path, patience = (
-        two_cameras(tmp_path, camera, end=100_000),
-        Reconnect(first_delay=3600.0, max_delay=3600.0),
-    )
+    path = two_cameras(tmp_path, camera, end=100_000)
+    patience = Reconnect(first_delay=3600.0, max_delay=3600.0)
     lost = dead_camera(path, tmp_path, lambda _: None, patience)
     good = lost.job.source.model_copy(update={"place": camera})
     with watched(lost):

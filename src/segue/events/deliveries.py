@@ -167,13 +167,13 @@ class Notifier:
             self._changed.notify_all()
 
     @property
-    def _left(self) -> float:
+    def _seconds_left(self) -> float:
         """Seconds until the end."""
         return float("inf") if self._ends is None else self._ends - time.monotonic()
 
     def _work(self) -> None:
         try:
-            while self._left > 0 and (message := self._next()) is not None:
+            while self._seconds_left > 0 and (message := self._next()) is not None:
                 self._try(message)
         finally:
             self.receiver.close()
@@ -185,11 +185,11 @@ class Notifier:
             while True:
                 message, retry_time = self._first()
                 if message is not None or (
-                    self._ends is not None and (retry_time is None or self._left <= 0)
+                    self._ends is not None and (retry_time is None or self._seconds_left <= 0)
                 ):
                     return message
                 seconds = min(
-                    self._left, float("inf") if retry_time is None else retry_time - time.monotonic()
+                    self._seconds_left, float("inf") if retry_time is None else retry_time - time.monotonic()
                 )
                 self._changed.wait(None if seconds == float("inf") else max(0.0, seconds))
 
@@ -213,7 +213,7 @@ class Notifier:
     def _try(self, waiting: Waiting) -> None:
         timeout = min(MAX_RETRY_SECONDS, self._patience.timeout * 2.0 ** min(self._failures, 10))
         try:
-            delivery = self.receiver.send(waiting.message, max(0.1, min(timeout, self._left)))
+            delivery = self.receiver.send(waiting.message, max(0.1, min(timeout, self._seconds_left)))
         except (OSError, ValueError, HTTPException) as error:
             reason = str(getattr(error, "reason", None) or error or type(error).__name__)
             delivery = Delivery("retry", reason)
@@ -243,7 +243,7 @@ class Notifier:
         """Wait, at most until the end of the run changes."""
         ends = self._ends
         with self._changed:
-            self._changed.wait_for(lambda: self._ends != ends, max(0.0, min(seconds, self._left)))
+            self._changed.wait_for(lambda: self._ends != ends, max(0.0, min(seconds, self._seconds_left)))
 
     def _warn_repeated(self, what: str, text: str) -> None:
         last_time = self._warned.get(what)

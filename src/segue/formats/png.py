@@ -185,7 +185,9 @@ class PngSink(MaskFolderSink):
         refuse_other_masks(folder, replaces=overwrite or resume)
         if marker is not None and resume:
             done = max(records_of(folder), default=-2)
-            _check_settings(folder, _until(marker["settings"], done), _until(self._settings, done))
+            _check_settings(
+                folder, _settings_until(marker["settings"], done), _settings_until(self._settings, done)
+            )
         elif marker is not None:
             records_of(folder)  # damaged ones are reported now
 
@@ -196,7 +198,7 @@ class PngSink(MaskFolderSink):
             data = encode_index_mask(mask, wide=self._wide)
         except SinkError as error:
             raise SinkError(f"frame {objects.index}: {error}") from error
-        self._write_mask(name, objects, data, _hidden(objects) if self._whole_masks else None)
+        self._write_mask(name, objects, data, _partly_hidden_masks(objects) if self._whole_masks else None)
         if self._wide:
             self._widen(2)
         else:
@@ -239,7 +241,7 @@ class PngSink(MaskFolderSink):
         write_complete(self._folder / MARKER, json.dumps(marker, indent=1).encode())
 
 
-def _hidden(objects: FrameObjects) -> dict[int, Rle]:
+def _partly_hidden_masks(objects: FrameObjects) -> dict[int, Rle]:
     """Run lengths of whole masks of partly hidden objects."""
     return {
         number: encode_rle(plane)
@@ -281,7 +283,7 @@ def _check_complete(path: Path, record: Record, size: tuple[int, ...]) -> None:
             raise SourceError(f"{path}: the recorded mask of object {number} has another size")
 
 
-def _until(settings: Settings, last: int) -> Settings:
+def _settings_until(settings: Settings, last: int) -> Settings:
     """Settings without the prompts after frame ``last``, which may still change."""
     prompts = settings.get("prompts")
     if not isinstance(prompts, dict):

@@ -54,9 +54,9 @@ def read_yolo(labels: Labels, tree: Tree, files: list[str], video: Frames) -> No
         for odd_length in (False, True)
         if _have_ids([_lines(each, odd_length) for each in rows.values()])
     }
-    per_class = any(_repeats(each, with_ids) for each in rows.values())
+    per_class = any(_has_ids_in_several_classes(each, with_ids) for each in rows.values())
     numbering = Numbering()
-    for index, name in by_frame(_from_zero(files, video), video).items():
+    for index, name in by_frame(_counted_from_zero(files, video), video).items():
         for row in rows[name]:
             kind, *values = map(float, row)
             track_id = int(values.pop()) if len(values) > 4 and _has_odd_length(row) in with_ids else None
@@ -124,7 +124,7 @@ def _lines(rows: list[list[str]], odd_length: bool) -> list[list[str]]:
     return [row for row in rows if len(row) > 5 and _has_odd_length(row) == odd_length]
 
 
-def _repeats(rows: list[list[str]], with_ids: set[bool]) -> bool:
+def _has_ids_in_several_classes(rows: list[list[str]], with_ids: set[bool]) -> bool:
     """Whether one id occurs in several classes on a frame, so that each class counts separately."""
     tracks = {(row[0], row[-1]) for row in rows if len(row) > 5 and _has_odd_length(row) in with_ids}
     return len({track_id for _, track_id in tracks}) < len(tracks)
@@ -162,7 +162,7 @@ def _detours(values: list[float]) -> list[float]:
     return [dist(a, b) + dist(b, c) - dist(a, c) for (a, b), (_, c) in pairwise(pairwise(closed))]
 
 
-def _from_zero(files: list[str], video: Frames) -> dict[str, str]:
+def _counted_from_zero(files: list[str], video: Frames) -> dict[str, str]:
     """Files by name that count frames from 0; ultralytics begins at 1, as in ``video_1.txt``."""
     video_name = getattr(video, "name", None)
     counted = {
@@ -239,7 +239,7 @@ def yolo_line(number: int, mask: npt.NDArray[np.bool_]) -> str:
     return f"{number} {' '.join(f'{value:.6f}' for value in corners.ravel().tolist())}\n"
 
 
-def yolo_list(names: Mapping[int, str]) -> str:
+def yolo_yaml(names: Mapping[int, str]) -> str:
     """Create ``data.yaml`` of a data set of ultralytics with images and labels in ``train``."""
     # Without "path", which ultralytics takes from the working directory, all begins beside this file.
     content = {"train": "images/train", "val": "images/train", "names": dict(names)}
@@ -301,7 +301,7 @@ class YoloSink(FolderWriter):
 
     def _complete(self) -> None:
         names = {number: label for label, number in self._classes.items()}
-        (self._partial / LIST).write_text(self._header + yolo_list(names), "utf-8")
+        (self._partial / LIST).write_text(self._header + yolo_yaml(names), "utf-8")
 
     def _class(self, label: str | None) -> int:
         return self._classes.setdefault(UNNAMED if label is None else label, len(self._classes))

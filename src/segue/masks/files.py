@@ -303,10 +303,10 @@ def _decoding(where: str) -> Iterator[None]:
     try:
         yield
     except IMAGE_ERRORS as error:
-        raise SourceError(f"{where}: {_unreadable(where, error)}") from error
+        raise SourceError(f"{where}: {_unreadable_message(where, error)}") from error
 
 
-def _unreadable(where: str, error: BaseException) -> str:
+def _unreadable_message(where: str, error: BaseException) -> str:
     """Describe a file that is no readable mask, with advice."""
     head = b""
     with suppress(OSError, ValueError), Path(where).open("rb") as file:
@@ -327,9 +327,9 @@ def _image_of(file: str | Path | IO[bytes], where: str, max_pixels: int = MAX_PI
 def _mask_values(image: Image.Image, where: str, ids: ColourIds | None) -> tuple[StoredMask, bool]:
     """Ids (H, W), a white object as 255, and whether they are palette indices, including 255."""
     if image.format in _LOSSY:
-        return _of_lossy(image, where), False
+        return _lossy_mask(image, where), False
     if image.mode == "P" and _grey_levels(image) is None:
-        return _of_palette(image, where, ids)
+        return _palette_ids(image, where, ids)
     values, inside = _grey_values(image, where), _opacity(image, where)
     if values is None:
         if image.mode not in ("RGB", "RGBA"):
@@ -345,7 +345,7 @@ def _mask_values(image: Image.Image, where: str, ids: ColourIds | None) -> tuple
     return (values if white is None else white), False
 
 
-def _of_lossy(image: Image.Image, where: str) -> StoredMask:
+def _lossy_mask(image: Image.Image, where: str) -> StoredMask:
     """Read a JPEG of one white object; compression would change other ids."""
     values, margin = _grey_values(image, where), WHITE // 8
     greys = 1.0 if values is None else ((values > margin) & (values < WHITE - margin)).mean()
@@ -420,7 +420,7 @@ def _cut_out(image: Image.Image) -> bool:
     return bool((colours == colours[:1]).all()) and (is_grey or is_soft)
 
 
-def _of_palette(image: Image.Image, where: str, ids: ColourIds | None) -> tuple[StoredMask, bool]:
+def _palette_ids(image: Image.Image, where: str, ids: ColourIds | None) -> tuple[StoredMask, bool]:
     """Ids of an image with a palette that is not grey, and whether they are indices."""
     indices = np.array(image, np.uint8)
     used = np.flatnonzero(np.bincount(indices.ravel(), minlength=256))

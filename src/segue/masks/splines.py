@@ -295,7 +295,7 @@ def _fitted_keys(
     place = 0
     while place < len(frames) - 1:
         first = frames[place]
-        reaches = partial(_reaches, keys[first], first, outlines, targets, size, minimum_iou)
+        reaches = partial(_next_key_corners, keys[first], first, outlines, targets, size, minimum_iou)
         good, step = place + 1, 1
         corners = reaches(frames[good])
         while corners is not None and good + step < len(frames):
@@ -315,7 +315,7 @@ def _fitted_keys(
     return keys
 
 
-def _reaches(
+def _next_key_corners(
     start: Float64Array,
     first: int,
     outlines: Mapping[int, Float64Array],

@@ -71,7 +71,9 @@ class LiteTracker(MemoryTracker):
         if not np.all(planes.any((1, 2))):  # an object out of sight may come back anywhere
             return None
         union = torch.from_numpy(np.asarray(planes.any(0, keepdims=True)))
-        return self._windows(union, WIDER * margin if plan.keep and self._hides(planes) else margin)[0]
+        return self._windows(
+            union, WIDER * margin if plan.keep and self._is_mostly_hidden(planes) else margin
+        )[0]
 
     def finish(self, plan: FramePlan) -> None:
         super().finish(plan)
@@ -82,7 +84,7 @@ class LiteTracker(MemoryTracker):
                 for i, area in zip(self.ids, areas, strict=True)
             }
 
-    def _hides(self, masks: BoolArray) -> bool:
+    def _is_mostly_hidden(self, masks: BoolArray) -> bool:
         """Whether much of an object is hidden, so that it may reappear elsewhere."""
         areas = np.count_nonzero(masks, axis=(1, 2))
         pairs = zip(self.ids, areas, strict=True)

@@ -160,7 +160,7 @@ class _Reader:
         self._at = self._offset = 0
 
     def entries(self) -> Iterator[JsonEntry]:
-        opening = self._sign()
+        opening = self._next_character()
         if opening == "[":
             yield from self._items("")
         elif opening == "{":
@@ -168,15 +168,15 @@ class _Reader:
                 yield from self._member()
         else:
             raise self._error("Expecting an object or a list")
-        if self._sign():
+        if self._next_character():
             raise self._error("Extra data")
 
     def _member(self) -> Iterator[JsonEntry]:
-        if self._sign() != '"':
+        if self._next_character() != '"':
             raise self._error("Expecting a name in double quotes")
         key = self._value()
         self._take(":")
-        if self._sign() == "[":
+        if self._next_character() == "[":
             yield from self._items(key)
         else:
             yield key, -1, self._value()
@@ -189,10 +189,10 @@ class _Reader:
         """Count the elements of the list or object that starts here; the caller reads each."""
         self._at += 1
         for i in count():
-            if self._sign() == closing and i == 0:
+            if self._next_character() == closing and i == 0:
                 break
             yield i
-            if self._sign() == closing:
+            if self._next_character() == closing:
                 break
             self._take(",")
         self._at += 1
@@ -239,11 +239,11 @@ class _Reader:
             raise _InvalidError(f"an entry has more than {longest} characters")
 
     def _take(self, expected: str) -> None:
-        if self._sign() != expected:
+        if self._next_character() != expected:
             raise self._error(f"Expecting {expected!r}")
         self._at += 1
 
-    def _sign(self) -> str:
+    def _next_character(self) -> str:
         """Skip white space and return the next character."""
         while True:
             self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # matches anything

@@ -104,7 +104,7 @@ class LineWriter:
         if self._thread.is_alive():
             self.lost += len(self._lines) + 1
         if self._thread.is_alive() or self._is_closed:
-            _write_nowhere(self._stream)
+            _redirect_to_null(self._stream)
 
     def _work(self) -> None:
         while True:
@@ -139,7 +139,7 @@ class LineWriter:
             self._on_failure(reason)
 
 
-def _write_nowhere(stream: TextIO | None) -> None:
+def _redirect_to_null(stream: TextIO | None) -> None:
     """Redirect a stream to nowhere, so that the process can end without its reader."""
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[union-attr]

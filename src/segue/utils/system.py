@@ -139,7 +139,7 @@ def replace_file(source: Path, target: Path, *, sync_name: bool = True) -> None:
 
 def rename(source: Path, target: Path) -> None:
     """Rename a file in one step, replacing an existing one."""
-    _patiently(lambda: source.replace(target))
+    _retry_on_windows(lambda: source.replace(target))
 
 
 def remove_folder(folder: Path) -> None:
@@ -261,7 +261,7 @@ def lower_thread_priority() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
-def _patiently(act: Any) -> None:
+def _retry_on_windows(act: Any) -> None:
     """Retry a file operation on Windows while another program has the file open."""
     end = time.monotonic() + (PATIENCE if WINDOWS else 0)
     while True:

@@ -40,7 +40,7 @@ class View:
             2 * self.focal, 2 * self.focal * width / height, NEAR_PLANE, FAR_PLANE
         ) @ homogeneous(self.pose)
 
-    def see(self, points: Float64Array, size: tuple[int, int]) -> tuple[Float64Array, Float64Array]:
+    def project(self, points: Float64Array, size: tuple[int, int]) -> tuple[Float64Array, Float64Array]:
         """Project world points (N, 3) in metres to pixels (N, 2) and distances (N,) along the axis."""
         inside = points @ self.pose[:, :3].T + self.pose[:, 3]
         distance = inside[:, 2]
@@ -49,7 +49,7 @@ class View:
 
     def shows(self, points: Float64Array, size: tuple[int, int], nearest: float) -> npt.NDArray[np.bool_]:
         """Whether world points (N, 3) are in the image and beyond ``nearest`` metres, (N,)."""
-        pixels, distance = self.see(points, size)
+        pixels, distance = self.project(points, size)
         return (distance > nearest) & (pixels >= 0).all(axis=1) & (pixels < size[::-1]).all(axis=1)
 
 

@@ -36,7 +36,7 @@ from segue_train.recipe import (
     checked_dataclass,
     in_passes,
 )
-from segue_train.trunks import take
+from segue_train.trunks import copy_tensors
 
 EPOCHS = 100
 FRAMES = 200  # frames that a scene is learned from; published are 200 and 25
@@ -170,4 +170,4 @@ def load_trunk(network: FgSegNetV2, path: Path) -> None:
     parameters = {
         f"{name}.{leaf}": value for name, conv in names.items() for leaf, value in conv.state_dict().items()
     }
-    take(path, parameters)
+    copy_tensors(path, parameters)

@@ -33,7 +33,7 @@ from segue_train.data.ytvis_clips import ClipBatches, ClipSource, clip_targets, 
 from segue_train.losses import instances as instance_losses
 from segue_train.losses.instances import ClipTargets, corners, intersection_union
 from segue_train.recipe import UNCHECKED, Batch, CommonRecipe, Loss, checked_dataclass, warmed_cosine
-from segue_train.trunks import SHIPPED, load_mobilenet, take
+from segue_train.trunks import SHIPPED, copy_tensors, load_mobilenet
 
 EPOCHS, DROPS = 12, (4 / 12, 10 / 12)
 STILL_EPOCHS, STILL_DROPS = 50, (40 / 50,)  # of the training on COCO, as the authors of SeqFormer stated
@@ -189,7 +189,7 @@ def load_trunk(network: SeqFormer, path: Path) -> None:
     if isinstance(body, MobileNetV2Trunk):
         load_mobilenet(body, path)
     else:  # classifiers of Swin have no norms of their own for the maps that are used here
-        take(
+        copy_tensors(
             path,
             {name: parameter for name, parameter in body.state_dict().items() if not name.startswith("norm")},
         )

@@ -149,7 +149,7 @@ class PromptObjective(nn.Module):
             planes, target = carried["planes"][k].numpy(), carried["targets"][k].numpy()
             tracked = (carried["counts"][k] != UNIT_WEIGHT).any()
             if tracked:
-                mask = _mended(planes, mask)
+                mask = _combine_masks(planes, mask)
             planes[PREVIOUS] = np.round(255 * mask)
             error, missing = largest_error(mask > 0.5, target)
             if error.any():
@@ -162,7 +162,7 @@ class PromptObjective(nn.Module):
         return carried
 
 
-def _mended(planes: UInt8Array, mask: Float32Array) -> Float32Array:
+def _combine_masks(planes: UInt8Array, mask: Float32Array) -> Float32Array:
     """Combine the previous mask with an answer near the click, like `segue.prompts.correct`."""
     previous_mask = np.divide(planes[PREVIOUS], 255, dtype=np.float32)
     labels = cv2.connectedComponents(

@@ -35,7 +35,7 @@ from segue_train.recipe import (
     stacked,
 )
 from segue_train.recipes.hofam import SIDE, fitted
-from segue_train.trunks import take
+from segue_train.trunks import copy_tensors
 
 STEPS = 16_000
 
@@ -62,7 +62,7 @@ class SemanticRecipe(CommonRecipe):
     def network(self) -> nn.Module:
         network = SemanticNetwork(self.name)
         if self.trunk is not None:
-            take(self.trunk, network.network.get_submodule("encoder").state_dict())
+            copy_tensors(self.trunk, network.network.get_submodule("encoder").state_dict())
         return Objective(network, semantic_loss)
 
     def batches(self, count: int, seed: int) -> LabelledFrames:

@@ -31,7 +31,7 @@ from segue_train.data.footage import Footage
 from segue_train.data.stcn_data import SampleBatches, SkipCurriculum, StillSamples, VideoSamples, long_enough
 from segue_train.losses.masks import bootstrap_fraction, bootstrapped_cross_entropy
 from segue_train.recipe import UNCHECKED, Batch, CommonRecipe, Loss, Objective, checked_dataclass
-from segue_train.trunks import take
+from segue_train.trunks import copy_tensors
 
 SEED = 14159265
 RATE = 1e-5
@@ -219,7 +219,9 @@ def load_trunks(key: nn.Module, value: nn.Module, resnet50: Path, resnet18: Path
     what the key side calls ``res2``. Biases of the value side, which the classifier lacks, start at 0; the
     channels of its first convolution that see masks keep their orthogonal start.
     """
-    take(resnet50, {name.replace("res2.", "layer1."): tensor for name, tensor in key.state_dict().items()})
+    copy_tensors(
+        resnet50, {name.replace("res2.", "layer1."): tensor for name, tensor in key.state_dict().items()}
+    )
     trunk = {
         name: tensor
         for name, tensor in value.state_dict().items()
@@ -228,4 +230,4 @@ def load_trunks(key: nn.Module, value: nn.Module, resnet50: Path, resnet18: Path
     trunk["conv1.weight"] = trunk["conv1.weight"][:, :3]
     for name in [name for name in trunk if name.endswith(("conv1.bias", "conv2.bias", "downsample.0.bias"))]:
         trunk.pop(name).zero_()
-    take(resnet18, trunk)
+    copy_tensors(resnet18, trunk)

@@ -26,7 +26,7 @@ from segue_train.data.stcn_data import FRAMES, StillSamples, VideoSamples, long_
 from segue_train.data.warp import Rng
 from segue_train.recipe import Objective, checked_dataclass
 from segue_train.recipes.stcn import Stage, StagedRecipe, clip_loss
-from segue_train.trunks import take
+from segue_train.trunks import copy_tensors
 
 
 def growing_gap(epoch: int, epochs: int) -> int:
@@ -90,4 +90,4 @@ def load_trunk(network: STM, resnet50: Path) -> None:
             for name, tensor in encoder.state_dict().items()
             if not name.startswith(("conv1_", "mean", "std"))
         }
-        take(resnet50, parameters)
+        copy_tensors(resnet50, parameters)

@@ -160,9 +160,9 @@ class ClipWriter:
         """Queue a clip for encoding; a live source drops it if too many wait."""
         for done in [each for each in self._work if each[0].done()]:
             self._work.remove(done)
-            self._take(*done)
+            self._note_outcome(*done)
         if len(self._work) >= self._waiting and not self._live:
-            self._take(*self._work.pop(0))
+            self._note_outcome(*self._work.pop(0))
         self._submit(clip)
 
     def finish(self, clips: Iterable[Path], note: Note) -> None:
@@ -212,7 +212,7 @@ class ClipWriter:
                 on_clip(done, len(left))
             wait([work], timeout=None if limit is None else max(0.0, limit - time.monotonic()))
         self._end(waits=limit is None)
-        num_deferred = sum(self._take(*each) for each in self._work)
+        num_deferred = sum(self._note_outcome(*each) for each in self._work)
         self._forget_run()
         return num_deferred
 
@@ -258,7 +258,7 @@ class ClipWriter:
         except SinkError as error:
             return error
 
-    def _take(self, work: Future[bool | SinkError], clip: Clip) -> bool:
+    def _note_outcome(self, work: Future[bool | SinkError], clip: Clip) -> bool:
         """Handle the outcome of a clip; returns whether it was not written and is kept."""
         outcome = _outcome(work)
         if outcome is False:

@@ -75,16 +75,16 @@ class FrigateReceiver(EventReceiver):
             id = str(self._ask("POST", place, self._about(values), timeout).get("event_id") or "")
             if not id:
                 raise ValueError("Frigate gives no id of the event")
-            self._note(key, f"{id} {label}")
+            self._remember(key, f"{id} {label}")
         elif id and label not in (UNKNOWN, created_label):
             about = {"subLabel": label, "camera": self._camera}
             self._ask("POST", f"events/{quote(id, safe='')}/sub_label", about, timeout)
-            self._note(key, f"{id} {label}")
+            self._remember(key, f"{id} {label}")
         if id and is_last:
             moment = moment_of(str(values.get("at") or ""))
             body = {"end_time": moment} if moment else {}
             self._ask("PUT", f"events/{quote(id, safe='')}/end", body, timeout)
-            self._note(key, "")
+            self._remember(key, "")
 
     def _about(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Fields of a new event of Frigate, which lasts until it is ended."""
@@ -131,7 +131,7 @@ class FrigateReceiver(EventReceiver):
             return self._events.get(key, "")
         return self._events.get(key) or self._store.settings().get(key, "")
 
-    def _note(self, key: str, text: str) -> None:
+    def _remember(self, key: str, text: str) -> None:
         """Remember the Frigate event of a visit; an empty text forgets it."""
         if text:
             self._events[key] = text

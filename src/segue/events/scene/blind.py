@@ -134,7 +134,7 @@ class BlindTracker:
             detections = [
                 (_scaled(box, scale), label, score) for box, label, score in self._detect(frame.image)
             ]
-            self._follow(detections, listed, result.time)
+            self._match_detections(detections, listed, result.time)
         self._tracks = [track for track in self._tracks if result.time - track.time <= HOLD_SECONDS]
         self._listed = {item.id for item in result.objects}
         self._carried = [
@@ -172,7 +172,9 @@ class BlindTracker:
     def _is_started_blind(self, track: _Track) -> bool:
         return track.time >= self._blind_time - HOLD_SECONDS
 
-    def _follow(self, detections: Sequence[Detection], listed: Collection[int], time: float) -> None:
+    def _match_detections(
+        self, detections: Sequence[Detection], listed: Collection[int], time: float
+    ) -> None:
         """Match detections to the boxes of unseen objects, and begin new tracks."""
         free = [track for track in self._tracks if track.id not in listed or not track.id]
         boxes_of_result = [track.box for track in self._tracks if track.id in listed and track.id]

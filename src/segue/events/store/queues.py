@@ -150,7 +150,7 @@ class StoreQueue:
             recorded = self._ahead[0]
             self._pending = [each for each in self._deliveries_of(recorded) if each.seq > self._within]
             if not self._pending:
-                self._pass(recorded.seq)
+                self._mark_done(recorded.seq)
         if self._pending:
             return Waiting(self._pending[0].seq, self._message(self._pending[0]))
         if not self._deferred:
@@ -186,7 +186,7 @@ class StoreQueue:
             more |= {"label": known[-1]} if known else {}
         return Message({**message.values, **more}, recorded.visit)
 
-    def _pass(self, seq: int) -> None:
+    def _mark_done(self, seq: int) -> None:
         """Mark an event and all before it as done."""
         self._ahead.popleft()
         self._delivered, self._within = seq, 0
@@ -225,7 +225,7 @@ class StoreQueue:
             self._within = done.seq
             self._store.note_delivered(self._key, self._delivered, done.seq)
         else:
-            self._pass(self._ahead[0].seq)
+            self._mark_done(self._ahead[0].seq)
 
     def _forget(self, seq: int) -> None:
         del self._deferred[seq]

@@ -121,7 +121,7 @@ class EventStore:
         except VersionError as error:
             raise SinkError(f"{path}: is no store of events ({error}); move it away") from None
         except (sqlite3.OperationalError, OSError) as error:  # as on a full disk
-            self._note(error)
+            self._note_failure(error)
             self._last = self._saved = self._last_part = self._last_run = self._estimated_last()
         except sqlite3.DatabaseError as error:
             raise SinkError(f"{path}: is no store of events ({error}); move it away") from None
@@ -300,7 +300,7 @@ class EventStore:
             except (sqlite3.Error, OSError) as error:
                 with self._memory:
                     self._cursors, self._latest = cursors | self._cursors, latest | self._latest
-                self._note(error)
+                self._note_failure(error)
                 raise SinkError(self.problem) from None
             with self._memory:
                 for _ in changes:
@@ -506,7 +506,7 @@ class EventStore:
                 with self._transaction() as base:
                     yield base
             except (sqlite3.Error, OSError) as error:
-                self._note(error)
+                self._note_failure(error)
                 raise SinkError(self.problem) from None
             self.problem = "" if not self._pending else self.problem
 
@@ -647,7 +647,7 @@ class EventStore:
         self._last += 1
         return self._last
 
-    def _note(self, error: Exception) -> None:
+    def _note_failure(self, error: Exception) -> None:
         self.problem = f"{self.path}: cannot be written ({_reason(error)})"
         self._retry_time = time.monotonic() + RETRY_SECONDS
 

@@ -110,7 +110,7 @@ class _Result(Record):
     segmentations: list[Any]
 
 
-class _Outlined(_ImageAnnotation):
+class _OutlinedAnnotation(_ImageAnnotation):
     """An annotation with an outline; its number is not used in evaluations."""
 
     id: int = Field(ge=0, lt=2**63)
@@ -133,7 +133,7 @@ _KINDS: dict[
 _KINDS = {
     "videos": ("videos", AnnotatedVideo, _VideoAnnotation),
     "images": ("images", AnnotatedImage, _ImageAnnotation),
-    "outlines": ("images", AnnotatedImage, _Outlined),
+    "outlines": ("images", AnnotatedImage, _OutlinedAnnotation),
 }
 """Key and record of the videos or images, and record of the annotations."""
 

@@ -20,7 +20,7 @@ def from_coco(
 ) -> Composed:
     """Convert COCO results or annotations of one image; see :meth:`segue.Segmentation.from_coco`."""
     if isinstance(records, Mapping):
-        records, size, names = _of_image(records, size, names, index)
+        records, size, names = _select_image(records, size, names, index)
     if size is None:
         raise ArgumentError("size: give height and width of the image of these records")
     canvas = Canvas.of(size)
@@ -42,7 +42,7 @@ def from_coco(
     return composed(planes, size, ids, labels, scores)
 
 
-def _of_image(
+def _select_image(
     content: Mapping[str, Any], size: tuple[int, int] | None, names: Mapping[int, str] | None, index: int
 ) -> tuple[list[Mapping[str, Any]], tuple[int, int], Mapping[int, str]]:
     """Select annotations, size and class names of one image of a COCO file."""

@@ -75,12 +75,12 @@ def read_coco(labels: Labels, text: str, where: str, video: Frames) -> None:
     head = _Head()
     # Twice through the text, for annotations may stand before what they refer to; only one is held.
     for key, place, value in json_entries(text, where):
-        _take(head, key, place, _with_numbers(value))
+        _read_entry(head, key, place, _with_numeric_ids(value))
     if not head.annotated:
         found_keys = first_few(sorted(head.keys)) or "nothing"
         raise DatasetError(f"has no annotations of COCO or YouTube-VIS, only {found_keys}")
     annotations = (
-        _with_numbers(item)
+        _with_numeric_ids(item)
         for key, place, item in json_entries(text, where)
         if (key, place >= 0) == _ANNOTATION
     )
@@ -91,7 +91,7 @@ def read_coco(labels: Labels, text: str, where: str, video: Frames) -> None:
         _read_images(labels, video, head, annotations)
 
 
-def _with_numbers(item: Any) -> Any:
+def _with_numeric_ids(item: Any) -> Any:
     """Convert ids that some programs write as text."""
     if isinstance(item, dict):
         for key in _IDS & item.keys():
@@ -106,7 +106,7 @@ def _with_numbers(item: Any) -> Any:
     return item
 
 
-def _take(head: _Head, key: str, place: int, value: Any) -> None:
+def _read_entry(head: _Head, key: str, place: int, value: Any) -> None:
     head.keys.add(key)
     if (key, place >= 0) == _ANNOTATION:
         head.annotated = True
@@ -138,7 +138,7 @@ def _choose_images(head: _Head, video: Frames) -> None:
     """Keep the images of this video, by the videos of the file or the folders of the images."""
     keep = {*head.images}
     if len(head.videos) > 1:
-        video_id = _chosen_video(head, video)
+        video_id = _select_video(head, video)
         keep = {name for name, item in head.images.items() if item.get("video_id") == video_id}
     elif len(head.images) > video.count:
         video_name = getattr(video, "name", None)
@@ -169,7 +169,7 @@ def _read_list(labels: Labels, text: str, where: str, video: Frames) -> None:
     read(labels, video, head, (item for _, _, item in json_entries(text, where)))
 
 
-def _chosen_video(head: _Head, video: Frames) -> Any:
+def _select_video(head: _Head, video: Frames) -> Any:
     """Number of the matching video of a file; None if the file lists no videos."""
     if len(head.videos) <= 1:
         return next(iter(head.videos), None)
@@ -188,7 +188,7 @@ def _names_of(item: Item) -> set[str]:
 
 def _read_tracks(labels: Labels, video: Frames, head: _Head, items: Iterable[Item]) -> None:
     """Read annotations of YouTube-VIS."""
-    video_id = _chosen_video(head, video)
+    video_id = _select_video(head, video)
     about = head.videos.get(video_id, {})
     canvas = Canvas.of(video.size, about.get("height"), about.get("width"))
     names = [str(name) for name in about.get("file_names") or ()]
@@ -250,7 +250,7 @@ def _read_images(labels: Labels, video: Frames, head: _Head, items: Iterable[Ite
             raise DatasetError(f"an annotation is of image {image}, which the file does not list")
         about = item.get("attributes")
         about = about if isinstance(about, dict) else {}
-        if kind := _no_area(item):
+        if kind := _kind_without_area(item):
             labels.skipped[kind] += 1
             continue
         counts = canvases.get(image, Canvas.of(video.size)).record(item)
@@ -263,7 +263,7 @@ def _read_images(labels: Labels, video: Frames, head: _Head, items: Iterable[Ite
         alone = ("alone", item.get("id", len(numbers)))
         number = numbers.setdefault(alone if track is None else same, len(numbers) + 1)
         name, appearance = head.appearance(category, track)
-        object_attributes, frame_attributes = _divided(about, head, appearance.get("category"))
+        object_attributes, frame_attributes = _split_attributes(about, head, appearance.get("category"))
         labels.add_object(number, name, track, object_attributes, **appearance)
         labels.add_frame_attributes(frames[image], number, frame_attributes)
         labels.add_mask(frames[image], number, counts, score_of(item))
@@ -280,7 +280,7 @@ def _track_of(item: Item) -> Any:
     return item.get("track_id", item.get("instance_id", nested_id))
 
 
-def _divided(about: Item, head: _Head, category: object) -> tuple[Item, Item]:
+def _split_attributes(about: Item, head: _Head, category: object) -> tuple[Item, Item]:
     """Split attributes into those of an object and those of a frame."""
     object_attributes: Item = {}
     frame_attributes: Item = {}
@@ -296,7 +296,7 @@ def _area(counts: bytes, size: tuple[int, int]) -> int:
     return int(coco_mask.area({"size": [*size], "counts": counts}))
 
 
-def _no_area(item: Item) -> str | None:
+def _kind_without_area(item: Item) -> str | None:
     """Name the kind of an annotation without an area, in the plural; None if it has one."""
     entry = item.get("segmentation")
     if isinstance(entry, list) and entry and all(isinstance(one, list) and len(one) < 6 for one in entry):

@@ -169,7 +169,7 @@ def read_cvat(labels: Labels, text: str, video: Frames) -> None:
         of = item.get("task_id")
         if task is None or of is None or of == task.id:
             _read_item(reading, item, task)
-    _store(reading)
+    _add_to_labels(reading)
 
 
 def _read_item(reading: _Reading, item: ET.Element, task: _Task | None) -> None:
@@ -194,7 +194,7 @@ def _read_item(reading: _Reading, item: ET.Element, task: _Task | None) -> None:
         skipped["tracks without a shape"] += 1
 
 
-def _store(reading: _Reading) -> None:
+def _add_to_labels(reading: _Reading) -> None:
     """Add everything read to the labels, by frame of the video."""
     labels = reading.labels
     # A box says less than a mask: it counts where an object has nothing else, and lies below the others.
@@ -270,12 +270,12 @@ def _tasks(text: str, classes: dict[str, ClassDefinition]) -> list[_Task]:
             names = {item.findtext("name", ""), item.findtext("source", "")}
             last = _integer(item.findtext("stop_frame"))
             end = _integer(item.findtext("size")) if last is None else last + 1
-            called = {one for name in names for one in _called(name)}
+            called = {one for name in names for one in _stems_of(name)}
             tasks.append(_Task(item.findtext("id", ""), called, **sizes, end=end))
         elif item.tag in ("meta", "track", "image"):
             source = item.findtext("source", "") if item.tag == "meta" else ""
             if source and len(tasks) == 1:
-                tasks[0].names |= _called(source)
+                tasks[0].names |= _stems_of(source)
             size = item.find("original_size") if item.tag == "meta" else None
             if size is not None and len(tasks) == 1 and tasks[0].height is None:
                 tasks[0].height, tasks[0].width = (
@@ -299,7 +299,7 @@ def _attribute(item: ET.Element) -> AttributeDefinition | None:
     )
 
 
-def _called(name: str) -> set[str]:
+def _stems_of(name: str) -> set[str]:
     """Names of a task or its video, with and without suffix."""
     stem = frame_stem(name)
     return {stem, stem.rpartition(".")[0] or stem} - {""}

@@ -92,7 +92,7 @@ def read_tasks(labels: Labels, text: str, where: str, video: Frames, config: str
     frames = by_frame({name: name for name in stills}, video) if stills else {}
     index_of = {name: index for index, name in frames.items()}
     foreign = other_videos([name for name, has_boxes in names.items() if has_boxes], video)
-    setup = _configured(config)
+    setup = _read_config(config)
     labels.schema = setup.schema
     numbers: dict[object, int] = {}
     for name, task in _named_tasks(text, where):
@@ -101,7 +101,7 @@ def read_tasks(labels: Labels, text: str, where: str, video: Frames, config: str
         regions = _regions(task)
         classes = _classes(regions)
         for region in regions:
-            _take(labels, numbers, region, index_of.get(name, 0), setup, video, classes)
+            _add_region(labels, numbers, region, index_of.get(name, 0), setup, video, classes)
     labels.settle_frame_attributes()
     by_id = all(isinstance(key, int) for key in numbers)
     labels.order_layers({number: labels.ids[number] if by_id else number for number in labels.names})
@@ -121,7 +121,7 @@ def _tasks(text: str, where: str) -> Iterator[Item]:
     for _, _, item in json_entries(text, where):
         if not isinstance(item, dict):
             raise DatasetError("a task is no object")
-        yield item if "data" in item else _in_full(item)
+        yield item if "data" in item else _expanded(item)
 
 
 def _named_tasks(text: str, where: str) -> Iterator[tuple[str, Item]]:
@@ -130,7 +130,7 @@ def _named_tasks(text: str, where: str) -> Iterator[tuple[str, Item]]:
         yield _name_of(task) or str(task.get("id", number)), task
 
 
-def _in_full(item: Item) -> Item:
+def _expanded(item: Item) -> Item:
     """Expand a task of JSON-MIN, which has each region as its value and image size."""
     entries = [one for value in item.values() if isinstance(value, list) for one in value]
     regions = [
@@ -192,7 +192,7 @@ def _classes(regions: Iterable[Item]) -> dict[str, str]:
 
 
 @dataclass(slots=True)
-class _Setup:
+class _LabelConfig:
     """Content of a labelling configuration."""
 
     attributes: dict[str, AttributeDefinition] = field(default_factory=dict)  # by the name of their control
@@ -200,9 +200,9 @@ class _Setup:
     schema: LabelSchema = field(default_factory=LabelSchema)
 
 
-def _configured(config: str | None) -> _Setup:
+def _read_config(config: str | None) -> _LabelConfig:
     """Read a labelling configuration; its schema is empty if all attributes are texts."""
-    setup, keys, header = _Setup(), dict[str, str](), ""
+    setup, keys, header = _LabelConfig(), dict[str, str](), ""
     of_class: dict[str, list[AttributeDefinition]] = {}
 
     def walk(item: ET.Element, label: str) -> None:
@@ -245,12 +245,12 @@ def _attribute(item: ET.Element, header: str) -> AttributeDefinition | None:
     return found_attribute(**about, type="choice" if values else "text", values=values)
 
 
-def _take(
+def _add_region(
     labels: Labels,
     numbers: dict[object, int],
     region: Item,
     index: int,
-    setup: _Setup,
+    setup: _LabelConfig,
     video: Frames,
     classes: Mapping[str, str],
 ) -> None:
@@ -287,7 +287,7 @@ def _take(
     size = region.get("original_height"), region.get("original_width")
     canvas = Canvas.of(video.size, *size)
     if shape == "videorectangle":
-        for frame, box in _followed(value, video):
+        for frame, box in _interpolated_boxes(value, video):
             labels.add_mask(frame, number, _percent_box(canvas, box))
         return
     labels.add_mask(index, number, _rasterise(shape, value, canvas))
@@ -330,7 +330,7 @@ def _rasterise(shape: str, value: Item, canvas: Canvas) -> bytes:
     return _percent_box(canvas, value)
 
 
-def _followed(value: Item, video: Frames) -> Iterator[tuple[int, Item]]:
+def _interpolated_boxes(value: Item, video: Frames) -> Iterator[tuple[int, Item]]:
     """Interpolate the boxes of a video region between its key frames."""
     keys = [key for key in value.get("sequence") or () if isinstance(key, dict)][:MAX_KEYS]
     keys.sort(key=lambda key: _numbers(key, "frame")[0])

@@ -23,7 +23,7 @@ _BFLOAT16_LIMITS = ("ALL", "DEFAULT", "AVX512_CORE_BF16", "AVX512_CORE_FP16", "A
 """Values of ONEDNN_MAX_CPU_ISA with which products in bfloat16 have instructions of their own."""
 
 
-def without() -> frozenset[str]:
+def disabled_features() -> frozenset[str]:
     """Features disabled by :data:`WITHOUT`; ArgumentError for an unknown one."""
     names = frozenset(filter(None, os.environ.get(WITHOUT, "").replace(" ", "").lower().split(",")))
     features = get_args(Feature)
@@ -34,7 +34,7 @@ def without() -> frozenset[str]:
 
 def instruction_set() -> InstructionSet:
     """Widest instruction set that PyTorch and oneDNN both use."""
-    capability, missing = torch.backends.cpu.get_cpu_capability(), without()
+    capability, missing = torch.backends.cpu.get_cpu_capability(), disabled_features()
     if "fma" in missing or not capability.startswith("AVX"):
         return "other"
     wide = capability.startswith("AVX512") and _onednn_limit().startswith(
@@ -49,7 +49,9 @@ def can_fuse(dtype: torch.dtype = torch.float32) -> bool:
     if not available or instruction_set() == "other":
         return False
     if dtype == torch.bfloat16:
-        return without().isdisjoint({"avx512", "bfloat16"}) and _supports("_is_mkldnn_bf16_supported")
+        return disabled_features().isdisjoint({"avx512", "bfloat16"}) and _supports(
+            "_is_mkldnn_bf16_supported"
+        )
     return dtype == torch.float32
 
 
@@ -57,14 +59,14 @@ def has_bfloat16_products() -> bool:
     """Whether bfloat16 is faster than float32: with AMX and AVX512-BF16."""
     if not can_fuse(torch.bfloat16) or not _onednn_limit().startswith(_BFLOAT16_LIMITS):
         return False
-    has_amx = "amx" not in without() and _reports("_is_amx_tile_supported")
+    has_amx = "amx" not in disabled_features() and _reports("_is_amx_tile_supported")
     return has_amx or _reports("_is_avx512_bf16_supported")
 
 
 def has_int8() -> bool:
     """Whether 8-bit convolutions are exact and faster than float32: with VNNI of any width."""
     operators = hasattr(torch.ops.onednn, "qconv2d_pointwise") and hasattr(torch, "quantize_per_tensor")
-    return operators and can_fuse() and "vnni" not in without() and _sums_integers_exactly()
+    return operators and can_fuse() and "vnni" not in disabled_features() and _sums_integers_exactly()
 
 
 _MKLDNN: Any = torch.ops.mkldnn

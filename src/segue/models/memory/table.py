@@ -192,7 +192,7 @@ class MemoryTable(Checkpointable):
         penalty = self.penalty if keep else self.last_penalty
         rows = self._rows(key, shrinkage, 0.0 if pinned and trusted else penalty)
         if self.dense_radius is not None and "coarse" not in rows:
-            rows["read"] = self._thin(rows["keys"], occupied, self.dense_radius)
+            rows["read"] = self._choose_positions(rows["keys"], occupied, self.dense_radius)
         if selection is not None:
             rows["selection"] = selection[0].flatten(1).T.float()
         if isinstance(values, Changes):
@@ -403,7 +403,7 @@ class MemoryTable(Checkpointable):
         zeros = torch.zeros(len(rows["keys"]), device=key.device)
         return rows | {"use": zeros, "life": zeros + INITIAL_LIFE}
 
-    def _thin(self, keys: Tensor, occupied: Tensor | None, radius: int) -> Tensor:
+    def _choose_positions(self, keys: Tensor, occupied: Tensor | None, radius: int) -> Tensor:
         """Choose the positions to read, (h*w,), bool, and raise the affinity of sparse ones in place."""
         if occupied is None or not occupied.any():
             return torch.ones(len(keys), dtype=torch.bool, device=keys.device)

@@ -112,7 +112,7 @@ class Clock:
         self._gap = 0
         self._is_first = begin is None
 
-    def take(self, packet: Packet) -> bool:
+    def restamp(self, packet: Packet) -> bool:
         """Set the stamps of the next packet; returns whether another recording begins with it."""
         if packet.size == 0:
             return False
@@ -286,7 +286,7 @@ def packets(
             if on_sound is not None and not clock.numbers and packet.size:
                 on_sound(_moved(cast("AudioPacket", packet), clock.offset * (stream.time_base or 0)))
             continue
-        if clock.take(packet):  # the flag was only a counter that begins anew with a second recording
+        if clock.restamp(packet):  # the flag was only a counter that begins anew with a second recording
             waiting = [(earlier, False) for earlier, _ in waiting]
         waiting.append((packet, packet.is_corrupt))
         while waiting and (not waiting[0][1] or len(waiting) > _LATE_FLAG or packet.size == 0):

@@ -126,7 +126,7 @@ class SoundCopy:
             if first > 2 * _MARGIN:
                 container.seek(int((first + self._sound.zero - _MARGIN) * av.time_base))
             for packet in container.demux(stream):
-                clock.take(packet)  # a second recording in the file goes on after the first
+                clock.restamp(packet)  # a second recording in the file goes on after the first
                 if packet.pts is None or packet.time_base is None or not packet.size:
                     continue
                 time = float(packet.pts * packet.time_base) - self._sound.zero

@@ -98,14 +98,14 @@ def _refuse_videos(source: Path | str, files: Sequence[Path]) -> None:
 def _refuse_folders(source: Path, files: Sequence[Path]) -> None:
     """Raise SourceError if there are folders of images in place of images."""
     folders = [path for path in sorted(files) if path.is_dir()]
-    if names := [path.name for path in folders if any(map(is_image, _listed(path)))]:
+    if names := [path.name for path in folders if any(map(is_image, _visible_files(path)))]:
         raise SourceError(
             f"{source}: there are no images here but folders of them, {first_few(names, 2)}; give one of "
             "them, or all to `segue batch`"
         )
 
 
-def _listed(folder: Path) -> list[Path]:
+def _visible_files(folder: Path) -> list[Path]:
     """Visible files of a folder; none if it cannot be read."""
     with suppress(OSError):
         return [path for path in folder.iterdir() if not is_hidden(path.name)]
@@ -126,7 +126,7 @@ def open_folder(folder: Path, fps: float | None) -> Reader:
     """Open the images or DICOM files of a folder, and report skipped files."""
     images, left, order = _images_and_rest(folder)
     _report(folder, images, left, order)
-    if videos := sorted(path.name for path in _listed(folder) if is_video(path)):
+    if videos := sorted(path.name for path in _visible_files(folder) if is_video(path)):
         count = f"{len(videos)} video{'s' * (len(videos) > 1)}"
         notice(f"{folder}: {len(images)} images are the frames; {count} left out ({first_few(videos, 2)})")
     if images and not is_image(images[0]):

@@ -181,10 +181,10 @@ class _LiveReader(Reader):
                     f"{self.where}: lost ({reason}); gave up after {self._failures} tries in a row"
                 )
             if self._lost_at is None and (self._num_frames == 0 or lives):
-                self._lose(reason, tries, is_refused=is_refused)
+                self._report_loss(reason, tries, is_refused=is_refused)
             self._stopped.wait(LOGIN_SECONDS if is_refused else self._reconnect.delay(self._failures))
 
-    def _lose(self, reason: str, tries: int | None, *, is_refused: bool) -> None:
+    def _report_loss(self, reason: str, tries: int | None, *, is_refused: bool) -> None:
         """Report a lost source, or a failed first try."""
         retry = "it is tried again" + ("" if tries is None else f", {tries} times in all")
         if is_refused:
@@ -447,13 +447,13 @@ class _GrowingFile:
         while not self._stopped.cancelled:
             if data := self._file.read(size):
                 return data
-            if self._is_another():
+            if self._was_replaced():
                 break
             self.is_current = True
             self._stopped.wait(_GROWS_SECONDS)
         return b""
 
-    def _is_another(self) -> bool:
+    def _was_replaced(self) -> bool:
         """Whether the file was truncated or replaced."""
         about = os.fstat(self._file.fileno())
         try:

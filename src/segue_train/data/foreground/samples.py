@@ -126,7 +126,7 @@ def past_masks(rng: Rng, frames: Image, solids: BoolArray) -> BoolArray:
         return np.zeros_like(solids)
     masks = solids
     if kind > 0.45:
-        masks = _crude(rng, frames)
+        masks = _differs_from_median(rng, frames)
         if kind > 0.75:
             part = blob(rng, (solids.shape[1], solids.shape[2]), rng.uniform(0.2, 0.8)) > 0.5
             masks = solids | (masks & part)
@@ -137,7 +137,7 @@ def past_masks(rng: Rng, frames: Image, solids: BoolArray) -> BoolArray:
     return np.asarray(masks)
 
 
-def _crude(rng: Rng, frames: Image) -> BoolArray:
+def _differs_from_median(rng: Rng, frames: Image) -> BoolArray:
     """Mask pixels that differ from the median."""
     middle = np.partition(frames, len(frames) // 2, axis=0)[len(frames) // 2]
     threshold = rng.uniform(15, 45)

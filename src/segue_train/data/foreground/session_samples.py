@@ -238,7 +238,7 @@ class _Choice:
         if number in self._random:
             self._selected[number] = (segmented, labels)
         error = float(_wrong(segmented, labels).mean())
-        if error >= MIN_WRONG and _is_distant(number, self._random):
+        if error >= MIN_WRONG and _is_far_from_selected(number, self._random):
             heapq.heappush(self._worst, (error, number, segmented, labels))
             if len(self._worst) > MAX_CANDIDATES:
                 heapq.heappop(self._worst)
@@ -247,12 +247,12 @@ class _Choice:
         """Selected frames with their labels, in order of time."""
         worst: dict[int, tuple[_Segmented, Image]] = {}
         for _, number, segmented, labels in sorted(self._worst, reverse=True):
-            if len(worst) < WORST and _is_distant(number, worst):
+            if len(worst) < WORST and _is_far_from_selected(number, worst):
                 worst[number] = (segmented, labels)
         return [both for _, both in sorted((self._selected | worst).items())]
 
 
-def _is_distant(number: int, selected: Iterable[int]) -> bool:
+def _is_far_from_selected(number: int, selected: Iterable[int]) -> bool:
     """Whether a frame is far from all selected ones."""
     return all(abs(number - other) >= MIN_DISTANCE for other in selected)
 
