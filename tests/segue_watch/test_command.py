@@ -187,7 +187,7 @@ def dead_camera(
     """The camera ``yard`` of a file, at an address that nobody answers."""
     job = read_cameras(path, folder)["yard"]
     dead = job.source.model_copy(update={"place": "http://127.0.0.1:9/yard", "retry": 1})
-    return Camera("yard", job.model_copy(update={"source": dead}), lambda *_: None, seen, patience)
+    return Camera("yard", job.model_copy(update={"source": dead}), lambda *_: None, seen, patience=patience)
 
 
 @pytest.mark.filterwarnings("ignore::segue.video.sources.live.LiveWarning")
