@@ -42,9 +42,7 @@ def again(keeper: Keeper, path: Path) -> Keeper:
 
 
 @pytest.mark.parametrize("size", [3, None])
-def test_what_holds_the_last_few_things_holds_no_more_after_a_restart(
-    size: int | None, tmp_path: Path
-) -> None:
+def test_bounded_queues_stay_bounded_after_a_restart(size: int | None, tmp_path: Path) -> None:
     keeper = Keeper(size)
     keeper.recent.extend([1, 2])
     other = again(keeper, tmp_path / "state")

@@ -20,8 +20,9 @@ import torch
 from benchmarks.lib.machine import describe
 from segue.jobs.values import ForegroundJob, Model, VideoSource
 from segue.types import Frame, Segmentation
-from segue_watch.cameras import Camera, sharing_cores
+from segue_watch.camera import Camera
 from segue_watch.page import CameraPage
+from segue_watch.threads import sharing_cores
 
 
 def camera(name: str, height: int = 240, width: int = 320) -> Camera:

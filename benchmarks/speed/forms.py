@@ -58,7 +58,7 @@ FORMS: dict[str, dict[str, object]] = {
     "folding": {"segue.inference.running.fold_batch_norms": _no_fold},
     "linear": {"segue.inference.running.use_fused_linear": lambda *_: None},
     "composing": {"segue.inference.running.Composable": type("Never", (), {})},
-    "selection": {"segue.models.memory.table.top_k": lambda scores, count: scores.topk(count, sorted=False)},
+    "selection": {"segue.models.memory.reads.top_k": lambda scores, count: scores.topk(count, sorted=False)},
     "reading": {"segue.models.sam2.memory.attend_blocks": _whole},
     "strips": {"segue.models.sam2.trunk.strips": lambda x, _: [x]},
     "pieces": {
@@ -66,7 +66,7 @@ FORMS: dict[str, dict[str, object]] = {
         for module in ("stm", "seqformer.network", "seqformer.encoder")
     },
     "queries": {"segue.layers.attention.QUERIES": 1 << 30},
-    "window": {"segue.models.lite_tracker.LiteTracker.choose_windows": lambda *_: ()},
+    "window": {"segue.models.lite_tracker.LiteTracker.choose_window": lambda *_: None},
 }
 """What replaces each form, by where it is; see docs/benchmarks.md."""
 

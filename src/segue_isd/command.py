@@ -1,4 +1,4 @@
-"""``segue synth``: data that segue paints itself."""
+"""``segue synth``: render data sets."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def davis(
 
 
 def _size(text: str) -> tuple[int, int]:
-    """Height and width of a text such as 320x240."""
+    """Parse height and width from a text such as 320x240."""
     sides = text.lower().split("x")
     if len(sides) != 2 or not all(side.isdecimal() and 16 <= int(side) <= 4096 for side in sides):
         raise SegueError(f"--size {text}: give width x height between 16 and 4096, such as 320x240")

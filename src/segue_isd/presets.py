@@ -34,7 +34,7 @@ TRAINED = tuple(name for name in TEMPLATES if name not in {n for names in HELD_O
 
 @dataclass(frozen=True)
 class Preset:
-    """An order: so many clips of ``length`` frames of a size (height, width)."""
+    """Contents of a data set: clips of ``length`` frames of a size (height, width)."""
 
     clips: int
     length: int
@@ -45,7 +45,7 @@ class Preset:
 
     @property
     def order(self) -> str:
-        """Difference of its scenes from the plain preset; empty for the plain preset."""
+        """Differences of its scenes from the plain preset; empty for the plain preset."""
         cameras = "" if len(self.options.cameras) > 1 else "/still"
         lights = "" if self.lights is None else f"/{self.lights} lights of all rooms"
         return ("" if self.rooms is None else f"/{self.rooms} rooms") + lights + cameras
@@ -60,7 +60,7 @@ class Preset:
         return (scene_seed(seed, place, "/room"), str(kinds[place % len(kinds)])), light
 
     def scene(self, seed: int, number: int, frames: int) -> Scene:
-        """The scene of a clip."""
+        """Build the scene of a clip."""
         seed_of_scene = scene_seed(seed, number, self.order)
         _, templates = self.split(number)
         return build_scene(
@@ -68,7 +68,7 @@ class Preset:
         )
 
     def split(self, number: int) -> tuple[str, tuple[str, ...]]:
-        """Split of the clip with a number and its kinds of rooms: 8 in 10 train, 1 val, 1 test.
+        """Split and kinds of rooms of a clip: 8 in 10 train, 1 val, 1 test.
 
         Shared rooms are all there to train.
         """
@@ -77,7 +77,7 @@ class Preset:
 
 
 def composed(preset: Preset, rooms: int | None, lights: int | None, *, still: bool) -> Preset:
-    """A preset with shared rooms, shared lights that stay as they are, and cameras that stand still."""
+    """Create a preset with shared rooms, constant shared lights, and static cameras."""
     options = preset.options
     if lights is not None:
         options = replace(options, events=0.0)

@@ -1,4 +1,4 @@
-"""Renders a whole data set: scene after scene in parallel workers, resumable."""
+"""Render a data set: scenes in parallel workers, resumable."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ORDER = "order.json"
 
 @dataclass(frozen=True)
 class Order:
-    """One clip to make: number of its scene, from 0, and its folder below the folder of its split."""
+    """A clip to render: number of its scene, from 0, and its folder within the split."""
 
     number: int
     frames: int
@@ -47,7 +47,7 @@ class Order:
 
 
 def plan(out: Path, preset: Preset, frames: int) -> list[Order]:
-    """The clips that make up ``frames`` frames; the last one may be shorter."""
+    """Plan the clips for ``frames`` frames; the last one may be shorter."""
     orders = []
     for number, first in enumerate(range(0, frames, preset.length)):
         folder = out / preset.split(number)[0] / f"scene{number:05d}"
@@ -65,7 +65,7 @@ def generate(
     resume: bool = False,
     report: Callable[[int], None] = lambda frames: None,
 ) -> list[Path]:
-    """Make a data set of so many frames."""
+    """Render a data set of a number of frames."""
     with locked([out]):
         _claim(out, preset, seed, resume=resume)
         orders = plan(out, preset, frames)
@@ -86,7 +86,7 @@ def generate(
 
 
 def _claim(out: Path, preset: Preset, seed: int, *, resume: bool) -> None:
-    """Mark a folder as that of a data set; one with anything else in it is refused."""
+    """Mark a folder as that of a data set; a folder with other content is refused."""
     about = {"version": VERSION, "seed": seed, **asdict(preset)}
     text = json.dumps(about, sort_keys=True)
     with writing(out):
@@ -110,7 +110,7 @@ def _render(
     frames: int,
     report: Callable[[int], None],
 ) -> None:
-    """Render clips, of a data set of so many frames."""
+    """Render waiting clips of a data set in parallel."""
     done = frames - sum(order.frames for order in waiting)
     report(done)
     check_may_start_processes(f"workers={workers}")
@@ -128,7 +128,7 @@ def _render(
 
 
 def _complete(order: Order) -> bool:
-    """Whether a clip is complete, with as many frames; others are rendered again, over their files."""
+    """Whether a clip is complete; incomplete ones are rendered again."""
     meta = order.folder / META
     return meta.exists() and json.loads(meta.read_bytes())["frames"] == order.frames
 
@@ -140,7 +140,7 @@ def _start() -> None:
 
 
 def _leave_with_parent() -> None:
-    """End this worker when the command is killed: it must not write beside a resumed run."""
+    """End this worker with the command, so that it does not write into a resumed run."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -176,7 +176,7 @@ def make_clip(renderer: Renderer, scene: Scene, folder: Path) -> None:
 
 
 def exposed(renderer: Renderer, scene: Scene) -> Scene:
-    """The scene with an exposure that shows the empty room as bright as its light asks for."""
+    """Copy the scene with an exposure that suits the brightness of the empty room."""
     goal = LIGHTINGS[scene.stage.lighting.name].brightness
     renderer.set_stage(scene.stage)
     empty, factor = scene.empty(), 1.0
@@ -188,7 +188,7 @@ def exposed(renderer: Renderer, scene: Scene) -> Scene:
 
 
 def _summarise(out: Path, orders: list[Order]) -> None:
-    """Write ``index.csv`` and one YouTube-VIS file a split."""
+    """Write ``index.csv`` and one YouTube-VIS file per split."""
     metas = [json.loads((order.folder / META).read_text(encoding="utf-8")) for order in orders]
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""The files of one generated clip, in CDnet2014's layout with further maps beside it; a contact sheet."""
+"""Write generated clips in CDnet2014's layout with further maps, and a contact sheet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from segue.datasets.files import read_rgb
 from segue.datasets.foreground.folder import numbered_files
 from segue.datasets.foreground.labels import read_grey
 from segue.errors import SinkError
-from segue.formats.coco import track_entry, video_entry
+from segue.formats.coco.writers import track_entry, video_entry
 from segue.masks import encode_objects
 from segue.utils.files import make_folder, prepare, replacing, write_complete, writing
 from segue_isd.render.maps import Maps, instances, labels
@@ -35,7 +35,7 @@ if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # older versions choose a filter for eve
 
 
 class ClipWriter:
-    """Writes the frames of one scene into a folder of its name below the folder of its split."""
+    """Writes the frames of one scene into its folder within the split."""
 
     def __init__(self, folder: Path, scene: Scene) -> None:
         self._folder, self._scene = folder, scene
@@ -65,7 +65,7 @@ class ClipWriter:
         self._note(index, ids)
 
     def finish(self, plate: npt.NDArray[np.uint8]) -> None:
-        """Write what belongs to the whole clip: ``plate`` is the background without foreground, (H, W, 3)."""
+        """Write files of the whole clip; ``plate`` is the background without foreground, (H, W, 3)."""
         region = io.BytesIO()
         Image.fromarray(np.full(self._scene.size, 255, np.uint8)).save(region, format="BMP")
         write_complete(self._folder / "ROI.bmp", region.getvalue())
@@ -120,7 +120,7 @@ def _encoded(kind: str, pixels: npt.NDArray[np.generic], options: tuple[int, ...
 
 
 def _packed(flow: npt.NDArray[np.float32]) -> bytes:
-    """Archive with ``flow``, float16, (2, H, W); the same flow always gives the same bytes."""
+    """Pack ``flow``, float16, (2, H, W), as an archive; equal flow gives equal bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         array = io.BytesIO()
@@ -130,7 +130,7 @@ def _packed(flow: npt.NDArray[np.float32]) -> bytes:
 
 
 def youtube_vis(metas: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[str, Any]:
-    """Annotations in YouTube-VIS' layout of clips by their ``meta.json``."""
+    """Create YouTube-VIS annotations of clips from their ``meta.json``."""
     videos: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, meta in enumerate(metas, start=1):
@@ -155,7 +155,7 @@ WIDTH = 240
 
 
 def write_sheet(path: Path, clips: Sequence[Path]) -> None:
-    """Write a contact sheet: the fullest frame of clips, evenly chosen, with its labels below."""
+    """Write a contact sheet: the fullest frame of evenly chosen clips, with labels below."""
     indices = np.unique(np.linspace(0, len(clips) - 1, min(MAX_CLIPS, len(clips))).astype(int))
     cells = [_cell(clips[i]) for i in indices]
     columns = min(COLUMNS, len(cells))

@@ -15,7 +15,7 @@ import torch
 from segue.batch.ledger import Ledger
 from segue.batch.places import SUBFOLDER
 from segue.batch.plan import Task
-from segue.batch.run import LEDGER
+from segue.batch.shards import LEDGER
 from segue.batch.work import JobConfig
 from segue.dataset_runs.protocols import OWN_DEPTH, check_classes, results_of, scored_here, with_job
 from segue.dataset_runs.submission import write_submission

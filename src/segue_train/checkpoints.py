@@ -1,4 +1,4 @@
-"""Files of a training: checkpoints for resuming, and weights."""
+"""Files of a training: checkpoints and weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LOG_FILE = re.compile(r"metrics\.csv|hparams\.yaml|events\.out\.tfevents\..+")
 
 
 class Progress:
-    """Progress of a run: steps so far, their seconds, the best validation score and its step.
+    """Progress of a run: steps, their seconds, the best validation score and its step.
 
     ``batches`` are those of a step, over all devices: which samples come next depends on them.
     """
@@ -45,11 +45,11 @@ class Progress:
         self.best_score, self.best_step = float("-inf"), 0
 
     def state_dict(self) -> dict[str, Any]:
-        """State of the run in a checkpoint."""
+        """State for a checkpoint."""
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Restore the state of a checkpoint."""
         for name in ("recipe", "seed"):
             if state[name] != getattr(self, name):
                 raise CheckpointError(f"its {name} is {state[name]}, that of this run {getattr(self, name)}")
@@ -77,7 +77,7 @@ def check_output_folder(out: Path, name: str, *, resume: bool, overwrite: bool) 
 
 
 def clear_folder(out: Path, name: str, *, resume: bool) -> None:
-    """Create the folder; remove the files of an earlier run unless it is resumed. Other files stay."""
+    """Create the folder, and remove files of an earlier run unless it is resumed."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         if not resume:
@@ -89,7 +89,7 @@ def clear_folder(out: Path, name: str, *, resume: bool) -> None:
 
 
 def _remove_logs(folder: Path) -> None:
-    """Remove the logs of trainings and keep other files in the folder."""
+    """Remove the logs of trainings from a folder."""
     for path in folder.glob("from-[0-9]*/*"):
         if _LOG_FILE.fullmatch(path.name):
             path.unlink()
@@ -114,7 +114,7 @@ def save(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
 
 
 def restore(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
-    """Bring everything in a state to where a checkpoint left it."""
+    """Restore a state from a checkpoint."""
     try:
         fabric.load(path, state, weights_only=True)
     except CheckpointError as error:
@@ -127,7 +127,7 @@ def restore(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
 
 
 def export(path: Path, module: Any, progress: Progress, steps: int) -> None:
-    """Write the weights of ``module.network``, with its options and what made them in the metadata."""
+    """Write the weights of ``module.network``, with its options and training in the metadata."""
     notes = {
         "recipe": progress.recipe,
         "seed": str(progress.seed),

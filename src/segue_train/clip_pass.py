@@ -1,4 +1,4 @@
-"""Run a memory network over a short clip with gradients, the way STM, STCN, XMem and Cutie are trained.
+"""Run a memory network over a short clip with gradients, as in training STM, STCN, XMem and Cutie.
 
 The first frame's masks are given; every later frame is segmented from the memory of frames before it (of all
 for STM and STCN) and then becomes memory itself with its predicted masks, through which gradients flow (STCN,
@@ -80,7 +80,7 @@ def _read_memory(
     num_prompted: int,
     has_last: bool,
 ) -> Tensor:
-    """Read the memory, whose first ``num_prompted`` frames have given masks, in float32: (B, K, V, h, w).
+    """Read the memory in float32, with ``num_prompted`` given frames first: (B, K, V, h, w).
 
     With ``has_last`` the last of its frames is the previous one of the video.
     Keys are each (B, C, h, w), or (B, K, C, h, w) where every object has its own, which are read densely.
@@ -102,7 +102,7 @@ def _read_memory(
 def _penalised(
     scores: Tensor, schedule: Schedule, query: Tensor, num_prompted: int, has_last: bool
 ) -> Tensor:
-    """Scores (B, T, positions of a frame, positions of the query) less what a session takes from them."""
+    """Subtract a session's penalties from scores (B, T, positions of a frame, positions of the query)."""
     penalties = [0.0] * num_prompted + [schedule.penalty] * (scores.shape[1] - num_prompted)
     if has_last:
         penalties[-1] = schedule.last_penalty
@@ -125,13 +125,13 @@ def class_targets(masks: Tensor, exists: Tensor) -> Tensor:
 
 
 def object_masks(masks: Tensor, slots: int) -> Tensor:
-    """One plane per object. ``masks``: ids, (B, H, W); returns (B, slots, H, W), float32, 0 or 1."""
+    """Split ids (B, H, W) into one mask per object: (B, slots, H, W), float32, 0 or 1."""
     ids = torch.arange(1, slots + 1, device=masks.device)
     return (masks[:, None] == ids[:, None, None]).float()
 
 
 def split(encoded: Features, batch: int) -> list[Features]:
-    """Features of (B*T, ...) images as one entry per frame; one unbind keeps the backward pass cheap."""
+    """Split (B*T, ...) features by frame; a single unbind keeps the backward pass cheap."""
 
     def frames(x: Tensor) -> tuple[Tensor, ...]:
         return x.view(batch, -1, *x.shape[1:]).unbind(1)
@@ -148,14 +148,14 @@ def split(encoded: Features, batch: int) -> list[Features]:
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """Random choices of a pass, by frame number."""
+    """Random choices during a pass, by frame number."""
 
     references: Callable[[int], Tensor | None]  # earlier frames that are read, (B, n); None for all
     deep: Callable[[int], bool]  # whether a frame has a deep update; the first always has one
 
 
 def random_draws(draw: torch.Generator, batch: int, count: int, *, first: bool) -> Draws:
-    """Up to ``count`` frames that are read, for each sample its own, the first among them for XMem."""
+    """Choose up to ``count`` frames to read for each sample, always including the first for XMem."""
     num_first = int(first)
 
     def choose(t: int) -> Tensor | None:
@@ -175,7 +175,7 @@ Remembered = tuple[Tensor, Tensor, Tensor]
 
 
 def _read_frames(memory: Sequence[Remembered], query: XMemFeatures, references: Tensor | None) -> Tensor:
-    """Readout of the objects from all or the named frames, (B, K, Cv, h, w)."""
+    """Readout of the objects from all or some frames, (B, K, Cv, h, w)."""
     # Frames are the last but two dimensions, so that positions follow one another frame by frame.
     key, shrinkage, value = (
         _select(torch.stack(parts, 1), references) for parts in zip(*memory, strict=True)
@@ -189,7 +189,7 @@ def _read_frames(memory: Sequence[Remembered], query: XMemFeatures, references: 
 
 
 def _select(frames: Tensor, references: Tensor | None) -> Tensor:
-    """Frames (B, t, ...) by their numbers (B, n)."""
+    """Select frames (B, t, ...) by number (B, n)."""
     if references is None:
         return frames
     numbers = references.to(frames.device)
@@ -221,7 +221,7 @@ def xmem_pass(network: XMem, frames: Tensor, masks: Tensor, exists: Tensor, draw
 def cutie_pass(
     network: Cutie, frames: Tensor, masks: Tensor, exists: Tensor, draws: Draws
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The same for Cutie (section 3; release), with the outputs of its auxiliary losses.
+    """Segment a batch of clips with Cutie (section 3; release), with outputs for auxiliary losses.
 
     These are log-odds of the recurrent states, (B, T-1, K+1, h, w), and of the object transformer, (B, T-1,
     K+1, 4, h, w).
@@ -261,5 +261,5 @@ def cutie_pass(
 
 
 def _initial_state(channels: int, query: XMemFeatures, masks: Tensor) -> Tensor:
-    """Recurrent states that nothing has moved on yet, (B, K, channels, h, w)."""
+    """Initial recurrent states, (B, K, channels, h, w)."""
     return query.key.new_zeros(*masks.shape[:2], channels, *query.key.shape[-2:])

@@ -1,4 +1,4 @@
-"""What a step of a training costs: operations and memory, counted without computing, and the time of it."""
+"""Estimate operations, memory and time of a training step without computing it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ its cores; see ``python -m benchmarks.memory.training_costs --measure``."""
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of forward and backward of one batch: operations in 1e12, memory in GiB."""
+    """Cost of forward and backward passes of a batch: operations in 1e12, memory in GiB."""
 
     operations: float
     memory: float
 
 
 def cost(network: nn.Module, run: Callable[[], object]) -> Cost:
-    """Count what a forward pass on the device ``meta`` takes and keeps."""
+    """Count the operations and memory of a forward pass on the device ``meta``."""
     storages: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def cost(network: nn.Module, run: Callable[[], object]) -> Cost:
 
 
 def seconds_on_processor(operations: float) -> float:
-    """About how long operations, in 1e12, take on this processor with its present threads."""
+    """Approximate time of operations, in 1e12, on this CPU with its current threads."""
     matrix = torch.rand(SIDE, SIDE)
     matrix @ matrix  # which starts the threads
     count, start = 0, time.perf_counter()
@@ -62,7 +62,7 @@ def seconds_on_processor(operations: float) -> float:
 
 
 def time_left(seconds: float) -> str:
-    """A time in words, such as ``45 s``, ``12 min`` and ``3 h 20 min``."""
+    """Format a time, such as ``45 s``, ``12 min`` and ``3 h 20 min``."""
     if seconds < 90:
         return f"{round(seconds)} s"
     minutes = round(seconds / 60)

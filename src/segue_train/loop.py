@@ -1,4 +1,4 @@
-"""One training loop for all recipes: Lightning Fabric carries it from one CPU core to many GPUs.
+"""Training loop of all recipes, by Lightning Fabric.
 
 A recipe says what the network is, what a batch is and what the loss is; this loop does the rest: precision,
 devices, checkpoints, resume, logs, time left.
@@ -60,7 +60,7 @@ with requires_extra("train"):
 
 
 def train(recipe: Recipe, settings: RunSettings) -> Path:
-    """Run a recipe; its weights appear as ``out/<name>.safetensors`` with every checkpoint.
+    """Run a recipe; every checkpoint also writes the weights ``out/<name>.safetensors``.
 
     On Ctrl-C the current step is finished and saved first. On SIGTERM, too, unless that takes longer than
     :data:`GRACE`: then the state before this step is saved, and the process ends with the code 130.
@@ -134,7 +134,7 @@ def _train_on(fabric: Fabric, recipe: Recipe, settings: RunSettings) -> None:
 
 
 class TrainingRun:
-    """One training, as callbacks see it.
+    """One training, as passed to callbacks.
 
     Attributes:
         fabric: Lightning Fabric, which says which process this is.
@@ -171,17 +171,17 @@ class TrainingRun:
 
     @property
     def step(self) -> int:
-        """Steps that are done."""
+        """Number of completed steps."""
         return self.progress.step
 
     @property
     def network(self) -> nn.Module:
-        """The network that learns."""
+        """Network in training."""
         network: nn.Module = self.raw.network
         return network
 
     def run(self) -> None:
-        """Take all steps, or those that are left."""
+        """Run all remaining steps."""
         settings, progress = self.settings, self.progress
         end = min(settings.until or settings.steps, settings.steps)
         self.objective.train()
@@ -205,7 +205,7 @@ class TrainingRun:
                     raise KeyboardInterrupt
 
     def _batches(self, end: int) -> Generator[Batch, None, None]:
-        """The batches of this device, from the present step to ``end``."""
+        """Batches of this device, from the current step to ``end``."""
         world, rank = self.fabric.world_size, self.fabric.global_rank
         a_step = self.progress.batches
         data = self.recipe.batches(self.settings.steps * a_step, self.settings.seed)
@@ -236,7 +236,7 @@ class TrainingRun:
                 batches._shutdown_workers()
 
     def _step(self, batches: Iterator[Batch], token: CancelToken) -> bool:
-        """One optimiser step on some batches; gives whether Ctrl-C came on any device."""
+        """Run one optimiser step; returns whether any device was interrupted."""
         recipe, progress, count = self.recipe, self.progress, self.settings.accumulate
         where = progress.step / self.settings.steps
         factor = recipe.learning_rate(where, progress.step)
@@ -247,12 +247,12 @@ class TrainingRun:
             for number, batch in enumerate(batches, start=1):
                 _seed_step(self.settings.seed, progress.step, number, self.fabric.global_rank)
                 with self.fabric.no_backward_sync(self.objective, enabled=number < count):
-                    values = self._learn(batch, where, token.cancelled and number == count)
+                    values = self._accumulate_gradient(batch, where, token.cancelled and number == count)
                 for name, value in values.items():
                     totals[name] = totals.get(name, 0.0) + value / count
         stop = totals.pop("interrupted") > 0
         if recipe.gradient_clip:
-            self._cut_gradient(recipe.gradient_clip)
+            self._clip_gradient(recipe.gradient_clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average:
@@ -264,7 +264,7 @@ class TrainingRun:
 
     @contextmanager
     def _unchanged(self) -> Iterator[None]:
-        """Inside, the state stays as it is, but for gradients and what passes change, which is copied first.
+        """Context of a step's passes; copies what they may change, so that it can still be saved.
 
         A pass changes buffers and extra states, such as samples that stay for the next step.
         """
@@ -280,7 +280,7 @@ class TrainingRun:
             self._in_step = False
 
     def _end_now(self) -> None:
-        """End the process, which may be far from the end of its step, with the state before that saved."""
+        """Save the last state and end the process, without finishing the step."""
         with self._changes:
             if not self._in_step:  # it has ended in the meantime
                 return
@@ -298,8 +298,8 @@ class TrainingRun:
                 stream.flush()
             os._exit(130)
 
-    def _learn(self, batch: Batch, where: float, interrupted: bool) -> dict[str, float]:
-        """Add the gradient of a batch, as its share of the step; gives the losses of all devices."""
+    def _accumulate_gradient(self, batch: Batch, where: float, interrupted: bool) -> dict[str, float]:
+        """Accumulate the gradient of a batch; returns the losses of all devices."""
         step = self.progress.step
         loss, parts = self.objective(batch, where, step)
         values = self._means({"loss": loss, **parts, "interrupted": loss.new_tensor(float(interrupted))})
@@ -311,13 +311,13 @@ class TrainingRun:
         self.fabric.backward(loss / self.settings.accumulate)
         return values
 
-    def _cut_gradient(self, norm: float) -> None:
+    def _clip_gradient(self, norm: float) -> None:
         """Clip the gradient of the network, not of helpers such as a discriminator."""
         self.fabric.strategy.precision.unscale_gradients(self.plain_optimizer)
         nn.utils.clip_grad_norm_(self.raw.network.parameters(), norm)
 
     def _means(self, values: dict[str, Tensor]) -> dict[str, float]:
-        """Means over the devices, in one message between them."""
+        """Average values over the devices, in one message."""
         stacked = torch.stack([value.detach().float() for value in values.values()])
         means = self.fabric.all_reduce(stacked, reduce_op="mean")
         assert isinstance(means, Tensor)
@@ -353,7 +353,7 @@ class TrainingRun:
 
 
 def patient_group() -> dist.ProcessGroup | None:
-    """A group of all processes for waits of any length; None in a single process.
+    """Process group without time limit; None in a single process.
 
     The group of the gradients ends a run in which a process waits for longer than its time limit, such as ten
     minutes with NCCL, while another one validates.
@@ -365,18 +365,18 @@ def patient_group() -> dist.ProcessGroup | None:
 
 
 def wait_for_all(group: dist.ProcessGroup | None) -> None:
-    """Wait until all processes of a group are here."""
+    """Wait for all processes of a group."""
     if group is not None:
         dist.barrier(group)
 
 
 def _seed_step(*numbers: int) -> None:
-    """Seed PyTorch's generators, from which dropout draws, by the seed of the run, the step and the batch."""
+    """Seed PyTorch's generators by run, step and batch, for dropout."""
     torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]))
 
 
 def _averaged(network: nn.Module, decay: float) -> AveragedModel:
-    """Exponential moving average of the weights; a young average follows faster."""
+    """Exponential moving average of the weights, faster at the start."""
 
     def follow(average: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
         if not value.is_floating_point():
@@ -390,7 +390,7 @@ def _averaged(network: nn.Module, decay: float) -> AveragedModel:
 
 
 class _Log:
-    """Means of the losses as a line for people, as CSV and for TensorBoard; resumed runs log beside."""
+    """Logs mean losses to the terminal, as CSV and for TensorBoard."""
 
     def __init__(self, fabric: Fabric, settings: RunSettings, progress: Progress) -> None:
         self.settings, self.progress = settings, progress
@@ -406,7 +406,7 @@ class _Log:
                 self.writers.append(_online_logger(settings.logger, settings, progress))
 
     def step(self, values: dict[str, float], rate: float) -> None:
-        """Take the losses of a step and its highest rate; speak every ``log_every`` steps, and at the end."""
+        """Add the losses and rate of a step; log every ``log_every`` steps and at the end."""
         now = time.perf_counter()
         self.progress.seconds += now - self.mark
         self.mark = now
@@ -421,7 +421,7 @@ class _Log:
 
     @contextmanager
     def pause(self) -> Iterator[None]:
-        """The time that is spent inside belongs to no step."""
+        """Exclude the time inside from the speed."""
         start = time.perf_counter()
         yield
         spent = time.perf_counter() - start
@@ -451,7 +451,7 @@ class _Log:
 
 
 def _online_logger(name: LoggerName, settings: RunSettings, progress: Progress) -> Logger:
-    """A logger of Lightning for Weights & Biases or MLflow, with the options of the run."""
+    """Create a Lightning logger for Weights & Biases or MLflow, with the options of the run."""
     logger: Logger
     try:
         from pytorch_lightning import loggers  # late: few trainings use it
@@ -470,7 +470,7 @@ def _online_logger(name: LoggerName, settings: RunSettings, progress: Progress) 
 
 
 def _settle_worker(_: int) -> None:
-    """Leave signals of the group to the loop, which finishes its step and ends the workers; take one core."""
+    """Ignore signals in a worker, which the loop ends, and use one core."""
     for number in stop_signals():
         signal.signal(number, signal.SIG_IGN)
     let_signals_through(stop_signals())

@@ -1,4 +1,4 @@
-"""Options and data of a training; a resumed run must have the same."""
+"""Record options and data of a training, which must not change when it is resumed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Origin = dict[str, str]
 
 
 def origin_of(*options: Mapping[str, Any]) -> Origin:
-    """All options of a training on which its result depends, with digests of the files that they name."""
+    """Options of a training that affect its result, with digests of the files in them."""
     values = {name: value for group in options for name, value in group.items() if name not in STARTS}
     return {name: _text(value) for name, value in values.items()}
 
@@ -31,7 +31,7 @@ def origin_of(*options: Mapping[str, Any]) -> Origin:
 def require_same(
     recorded: Mapping[str, str], now: Mapping[str, str], defaults: Mapping[str, str] | None = None
 ) -> None:
-    """Raise an error unless a run is resumed with the inputs of its start.
+    """Raise an error unless a run is resumed with the options of its start.
 
     Options that are no more do not count; one that the version of the start did not have had its default.
     """

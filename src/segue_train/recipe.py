@@ -1,4 +1,4 @@
-"""Interface of recipes and settings of a run; :mod:`segue_train.loop` runs it."""
+"""Interface of recipes, and settings of a run for :mod:`segue_train.loop`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ UNCHECKED = GetPydanticSchema(lambda source, handler: core_schema.any_schema())
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def checked_dataclass(*, kw_only: bool = False) -> Callable[[type[T]], type[T]]:
-    """Make a frozen dataclass that checks its values, and whose options commands offer.
+    """Create a frozen dataclass that validates its values and defines options of commands.
 
     See :func:`segue.options.option`.
     """
@@ -51,7 +51,7 @@ def checked_dataclass(*, kw_only: bool = False) -> Callable[[type[T]], type[T]]:
 
 @checked_dataclass()
 class Checked:
-    """Base of values of a training."""
+    """Base of validated values of a training."""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -72,14 +72,14 @@ class Recipe(Protocol):
 
     @property
     def gradient_clip(self) -> float | None:
-        """Norm at which the gradient of the network is cut, or None."""
+        """Maximum norm of the network's gradient, or None."""
 
     @property
     def average_decay(self) -> float | None:
-        """Decay of the moving average of the weights, which is then what is exported; or None."""
+        """Decay of the moving average of weights, which is exported; or None."""
 
     def network(self) -> nn.Module:
-        """Build the initialised network as attribute ``network`` of a module.
+        """Create the initialised network as attribute ``network`` of a module.
 
         Returns:
             A module whose ``forward(batch, progress, step)`` gives the loss and its parts by name;
@@ -87,7 +87,7 @@ class Recipe(Protocol):
         """
 
     def batches(self, count: int, seed: int) -> Dataset[Batch]:
-        """Make the data of a run.
+        """Create the data of a run.
 
         Args:
             count: number of batches.
@@ -108,7 +108,7 @@ class Recipe(Protocol):
         """
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """Make the optimiser.
+        """Create the optimiser.
 
         Args:
             groups: what :meth:`parameter_groups` gives.
@@ -118,7 +118,7 @@ class Recipe(Protocol):
         """
 
     def learning_rate(self, progress: float, step: int) -> float:
-        """Schedule the learning rate.
+        """Factor of the learning rate.
 
         Args:
             progress: share of the training that is done, in [0, 1).
@@ -149,7 +149,7 @@ class CommonRecipe(Checked):
     average_decay: ClassVar[float | None] = None
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        """One group for each factor that a parameter has; what does not learn is in none."""
+        """Group trainable parameters by their factor."""
         groups: dict[str, list[nn.Parameter]] = {part: [] for part in self.factors}
         for name, parameter in network.named_parameters():
             if parameter.requires_grad:
@@ -161,45 +161,45 @@ class CommonRecipe(Checked):
         ]
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """The optimiser of the recipe with its own constants."""
+        """Create the optimiser with the recipe's constants."""
         optimizer: torch.optim.Optimizer = type(self).optimise(groups)
         return optimizer
 
     def step_cost(self, batches: int, *, on_processor: bool) -> str:
-        """What a step of so many batches takes of a device, in words; empty where that is little."""
+        """Describe the cost of a step on a device; empty if it is small."""
         return ""
 
     def learning_rate(self, progress: float, step: int) -> float:
-        """A rate that falls in steps."""
+        """Factor that falls in steps."""
         return self.fall_factor ** sum(progress >= fall for fall in self.falls)
 
 
 def warmed_cosine(progress: float, step: int, warm_up: int, floor: float) -> float:
-    """A rate that grows over the first steps to 1 and falls by a cosine."""
+    """Factor that rises to 1 during warm-up and falls by a cosine."""
     return min(1.0, (step + 1) / warm_up) * (floor + (1 - floor) * (0.5 + 0.5 * math.cos(math.pi * progress)))
 
 
 class Objective(nn.Module):
-    """A network with its loss, a function of the network, a batch, the progress and the step."""
+    """A network with its loss, a function of network, batch, progress and step."""
 
     def __init__(self, network: nn.Module, loss: Callable[..., Loss]) -> None:
         super().__init__()
         self.network, self.loss = network, loss
 
     def forward(self, batch: Batch, progress: float, step: int) -> Loss:
-        """Loss of a batch, a scalar tensor of shape (), and its parts by name."""
+        """Loss of a batch, a scalar tensor, and its parts by name."""
         return self.loss(self.network, batch, progress, step)
 
 
 @dataclass(frozen=True)
 class Batches(Dataset[Batch]):
-    """Whole batches by number, each from generators seeded by the seed of the run and its number."""
+    """Batches by number, each from generators seeded by the run's seed and the number."""
 
     count: int
     seed: int
 
     def batch_of(self, number: int) -> Batch:
-        """Batch ``number``, below ``count``."""
+        """Create batch ``number``, below ``count``."""
         raise NotImplementedError
 
     def __len__(self) -> int:
@@ -213,19 +213,19 @@ class Batches(Dataset[Batch]):
 
 @lru_cache(maxsize=2)  # a batch may reach into the next pass
 def order_of_pass(total: int, *seed: int) -> npt.NDArray[np.int64]:
-    """The random order in which a pass goes through all items. Returns (total,), int64."""
+    """Random order of all items in a pass. Returns (total,), int64."""
     return np.random.default_rng(seed).permutation(total)
 
 
 def in_passes(total: int, number: int, batch: int, *seed: int) -> Iterator[int]:
-    """Items of a batch of passes, each of which has every item once in an order of its own."""
+    """Items of a batch, from shuffled passes over all items."""
     for place in range(number * batch, (number + 1) * batch):
         epoch, rank = divmod(place, total)
         yield int(order_of_pass(total, *seed, epoch)[rank])
 
 
 def stacked(arrays: Iterable[npt.NDArray[Any]]) -> Tensor:
-    """Arrays of one shape as a tensor with one more dimension, the first."""
+    """Stack arrays to a tensor along a new first dimension."""
     return torch.from_numpy(np.stack(list(arrays)))
 
 
@@ -299,7 +299,7 @@ class RunSettings(Checked):
 
 
 def check_accelerator(name: str, devices: int) -> None:
-    """Raise an error unless this machine has the devices of a training."""
+    """Raise an error unless this machine has the requested devices."""
     check_choice("the device of a training", name, Accelerator, TrainingError)
     if name in ("auto", "cpu"):
         return
@@ -312,7 +312,7 @@ def check_accelerator(name: str, devices: int) -> None:
 
 
 def devices_of(requested: int) -> tuple[int, int]:
-    """Devices of each machine, and machines, of a training that is asked for so many devices on a machine."""
+    """Numbers of devices per machine and of machines, for the requested devices."""
     if not torch.distributed.is_available() or not torch.distributed.is_torchelastic_launched():
         return requested, 1
     local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])

@@ -1,4 +1,4 @@
-"""A tracking network that teaches another one: distillation of its soft masks.
+"""Distillation from the soft masks of a tracking network.
 
 The teacher tracks the objects of a clip in a session, as a user would run it, without gradients. The student
 also learns its probabilities, which say where a boundary is unsure (Hinton et al., "Distilling the Knowledge
@@ -22,7 +22,7 @@ from segue.weights.available import check_available
 
 @dataclass(slots=True)
 class Teacher:
-    """A tracking network by name; it is loaded when the first clip comes.
+    """A tracking network by name, loaded with the first clip.
 
     Attributes:
         name: of the network, such as ``cutie``.
@@ -42,7 +42,7 @@ class Teacher:
         check_available("track", self.name, self.weights)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process needs, which loads the network itself."""
+        """State for another process, which loads the network itself."""
         return {"name": self.name, "weights": self.weights, "share": self.share, "_prepared": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -68,7 +68,7 @@ class Teacher:
         return torch.from_numpy(np.stack(tracked)).to(frames.device)
 
     def _track(self, clip: np.ndarray, mask: np.ndarray, slots: int) -> np.ndarray:
-        """Probabilities (T-1, K+1, H, W) of one clip (T, H, W, 3)."""
+        """Track one clip (T, H, W, 3): probabilities (T-1, K+1, H, W)."""
         planes = np.zeros((len(clip) - 1, slots + 1, *mask.shape), np.float32)
         if not mask.any():
             planes[:, 0] = 1
@@ -82,5 +82,5 @@ class Teacher:
 
 
 def distillation_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy of log-odds with the probabilities of a teacher, both (B, T, K+1, H, W); a mean."""
+    """Mean cross-entropy of log-odds with a teacher's probabilities, both (B, T, K+1, H, W)."""
     return -(target * logits.float().log_softmax(2)).sum(2).mean()

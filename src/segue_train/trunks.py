@@ -1,4 +1,4 @@
-"""Weights that trainings start from: of pretrained trunks, and of whole networks."""
+"""Initial weights of trainings: pretrained backbones, and whole networks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHIPPED = Path("shipped")
 
 @checked_dataclass(kw_only=True)
 class MobileNetRecipe(CommonRecipe):
-    """Beginning of the small networks, whose encoder is MobileNetV2."""
+    """Base of recipes for small networks with MobileNetV2 as encoder."""
 
     average_decay: ClassVar[float | None] = 0.998
     # First blocks of the encoder, which do not learn, nor does the stem: gradients at strides 2 and 4 cost as
@@ -45,7 +45,7 @@ class MobileNetRecipe(CommonRecipe):
     """Weights of this network to start from; `shipped` for those in the package."""
 
     def started(self, name: str, network: N, encoder: MobileNetV2Trunk, new: tuple[str, ...] = ()) -> N:
-        """The network ``name`` with its first weights; those called ``new...`` may be missing."""
+        """Create the network ``name`` with initial weights; ``new...`` may be missing."""
         if self.start is not None:
             shipped = self.start == SHIPPED
             tensors = load(name).state_dict() if shipped else read_checkpoint(self.start).tensors
@@ -61,7 +61,7 @@ class MobileNetRecipe(CommonRecipe):
 
 @torch.no_grad()
 def load_mobilenet(trunk: MobileNetV2Trunk, path: Path, scaling: Scaling = "unit") -> None:
-    """Fill a trunk in place from an ImageNet classifier in torchvision's layout.
+    """Initialise a backbone in place from an ImageNet classifier in torchvision's layout.
 
     Its input was in [-1, 1] (`unit`), or normalised by the ImageNet statistics, which the stem takes up.
     """
@@ -100,8 +100,8 @@ def _fold(conv: nn.Conv2d, state: Mapping[str, Tensor], weight: str, norm: str) 
 
 
 @torch.no_grad()
-def take(path: Path, parameters: dict[str, Tensor]) -> None:
-    """Fill tensors in place from tensors of the same names in a file."""
+def copy_tensors(path: Path, parameters: dict[str, Tensor]) -> None:
+    """Copy tensors in place from those of the same names in a file."""
     tensors = read_checkpoint(path).tensors
     present = {name: tensors[name] for name in parameters if name in tensors}
     for name, tensor in match(path, present, parameters).items():

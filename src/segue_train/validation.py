@@ -1,4 +1,4 @@
-"""Scores during training, on videos that are not trained on: J&F, F of foreground, AP."""
+"""Validation scores on held-out videos: J&F, F of foreground, AP."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from segue_train.data.foreground.videos import read_depth
 
 
 def j_and_f(network: nn.Module, sequences: Iterable[Sequence]) -> float:
-    """Mean J&F of a memory network over sequences, by its published schedule and the DAVIS 2017 protocol."""
+    """Mean J&F of a memory network, by its published schedule and the DAVIS 2017 protocol."""
     scores = []
     for sequence in sequences:
         session = TrackSession(cast(MemoryNetwork, network), device=_device_of(network))
@@ -49,7 +49,7 @@ def j_and_f(network: nn.Module, sequences: Iterable[Sequence]) -> float:
 
 
 def f_measure(network: nn.Module, videos: Iterable[tuple[ForegroundSequence, FlowFiles | None]]) -> float:
-    """Mean over videos of CDnet's F measure, in a session without a detector, cold from the first frame."""
+    """Mean CDnet F measure over videos, in sessions that start cold without a detector."""
     return float(np.mean([_f_measure(network, *video) for video in videos]))
 
 
@@ -69,7 +69,7 @@ def _f_measure(network: nn.Module, video: ForegroundSequence, flow: FlowFiles | 
 
 
 def clip_ap(network: nn.Module, dataset: YTVISDataset, short_side: int = SHORT_SIDE) -> float:
-    """AP of YouTube-VIS by the published inference: a video is a clip, categories are class channels."""
+    """AP of YouTube-VIS by the published inference: a video is one clip, categories are class channels."""
     accumulator = YTVISAccumulator(dataset.categories)
     model, device = cast(SeqFormer, network), _device_of(network)
     for video in dataset:
@@ -84,5 +84,5 @@ def clip_ap(network: nn.Module, dataset: YTVISDataset, short_side: int = SHORT_S
 
 
 def _device_of(network: nn.Module) -> torch.device:
-    """The device on which a network is trained."""
+    """Device on which a network is trained."""
     return next(network.parameters()).device

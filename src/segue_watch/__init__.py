@@ -1,4 +1,4 @@
-"""Watch cameras: ``segue watch``, its threads and its page, and :class:`Watch` for programs."""
+"""Watch cameras: ``segue watch``, its page, and :class:`Watch` for programs."""
 
 from typing import TYPE_CHECKING
 

@@ -1,538 +1,37 @@
-"""Several cameras in one process: each has a session and a thread, and all share one network."""
+"""Watch several cameras in one process, each in a thread."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-import warnings
-from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from concurrent.futures import Executor
+from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import asdict, replace
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
 
-import cv2
-import numpy as np
-import torch
-
-from segue.entries import EventSettings
-from segue.errors import SegueError, SeveralProblemsError, SourceError, UndeliveredError, memory_error
+from segue.errors import SegueError, SeveralProblemsError
 from segue.events.archive import EventArchive
-from segue.events.deliveries import Notifiers
-from segue.events.options import RULES
-from segue.events.scene.memory import SceneMemory
-from segue.events.store.retention import DiskUse, Retention, days_left, disk_use
+from segue.events.store.retention import Retention
 from segue.events.store.store import EventStore
-from segue.events.store.upkeep import KEEP_SECONDS, UPKEEP
-from segue.events.table import Event
-from segue.events.zones import Zone
-from segue.inference.threads import set_process_threads
-from segue.jobs.observer import Observer
-from segue.jobs.opened import Run, open_video
-from segue.jobs.places import OutputPlaces, with_defaults
-from segue.jobs.running import RunCancelledError, open_job, run_open
-from segue.jobs.values import ForegroundJob, VideoSource
-from segue.masks import overlay
-from segue.types import Frame, Segmentation
-from segue.utils.allocation import share_heap
+from segue.events.store.upkeep import UPKEEP
+from segue.jobs.values import ForegroundJob
 from segue.utils.cancel import CancelToken
-from segue.utils.redaction import redact
-from segue.utils.system import num_cores, set_opencv_threads
-from segue.video import Reconnect, Source
-from segue.video.decoding.readers import ConnectionChange
-from segue_watch.log import CAMERA, CameraWarning
+from segue_watch.camera import Camera
+from segue_watch.threads import NetworkPool
 
 LOOK_SECONDS = 0.2
-"""How often the thread that waits for cameras looks around."""
+"""Seconds between two checks of the thread that waits for cameras."""
 
 STOP_SECONDS = 4.0
-"""Seconds that cameras have for their end when all are to stop; what is left then is as after a kill."""
+"""Seconds that cameras have to end when all are stopped; the rest is left as after a kill."""
 
 END_SECONDS = 10.0
-"""Seconds that cameras that are no longer in the file have for their end."""
-
-RATE_FRAMES = 50
-"""Frames by which the rate of a camera is measured."""
-
-SILENT = 30.0
-"""Seconds without a frame after which a camera is not well."""
-
-BLIND_SECONDS = 2.0
-"""Seconds without a known background after which the log says so."""
-
-QUALITY = 80  # of JPEG, in percent
-
-Tell = Callable[[str, str], None]
-"""Receives the name of a camera, and what happened to it, in a line."""
-
-
-class Camera(Observer):
-    """A camera that is watched until it is stopped: what fails begins again, and disturbs no other camera.
-
-    Args:
-        name: what events call it.
-        job: what is done.
-        tell: receives notices.
-        on_event: receives events.
-        pool: threads for networks that cameras share, so that they also share memory.
-        patience: waits before a run begins again.
-
-    Attributes:
-        undelivered: messages that did not arrive, or that wait.
-        memory: what it knows of its scene, also in later runs.
-        page: address of the page, for links in messages; empty for none.
-        disk_problem: what has no room on the disk, and why; empty where all has.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        job: ForegroundJob,
-        tell: Tell,
-        on_event: Callable[[Event], None],
-        pool: Executor | None = None,
-        patience: Reconnect | None = None,
-    ) -> None:
-        self.name, self.job = name, job
-        self._tell, self._on_event = tell, on_event
-        self._pool, self.page = pool, ""
-        self._patience = patience or Reconnect()
-        self._online, self._error = False, ""
-        self._frames = self._events = self._reconnects = self._restarts = 0
-        self._dropped = self._damaged = 0  # by runs that have ended
-        self._source: Source | None = None
-        self._messages: Notifiers | None = None  # of the run
-        self._left = 0, 0  # messages that the last run has not delivered, and those without room on the disk
-        self._unwritten: dict[str, str] = {}  # what the disk does not take in this run, and why
-        self._store: tuple[EventArchive, EventStore] | None = None
-        self._cared_archive: EventArchive | None = None
-        self._store_lock = threading.RLock()
-        self._times: deque[float] = deque(maxlen=RATE_FRAMES)
-        self._last: tuple[int, Frame, Segmentation] | None = None  # with the number of frames so far
-        self._encoding = threading.Lock()
-        self._encoded = dict[int | None, tuple[int, bytes]]()  # the number of a frame and its JPEG, by width
-        self._last_time, self._delay = -float("inf"), 0.0
-        self._blind_seconds, self._has_reported_blindness = 0.0, False
-        self._blind_since: float | None = None
-        self._current = job  # what runs now
-        self._opened: Run | None = None
-        self._disk: DiskUse | None = None
-        self._disk_time = -float("inf")
-        self._started_outputs = set[object]()  # outputs that hold what it has watched
-        self.memory = SceneMemory(self.notice)
-        self._pause = CancelToken()  # ends the wait before a run begins again
-        self._since = time.time()  # when it began to be as it is
-        self._image_size: tuple[VideoSource, tuple[int, int]] | None = None  # and whose it is
-
-    def check(self, job: ForegroundJob) -> None:
-        """Refuse a job with new zones outside of the images, as far as their size is known."""
-        if (size := self._size) is None or job.source != self.job.source:
-            return
-        current = {*_regions(self.job)}
-        for zone in _regions(job):
-            if zone not in current:
-                zone.in_pixels(size).check(size)
-
-    def change(self, job: ForegroundJob) -> None:
-        """Go on with another job: with other zones and rules at once, with all else in a new run."""
-        previous, self.job = self._current, job
-        change = None if self._opened is None else self._opened.change_events
-        if change is not None and previous == job.model_copy(
-            update={name: getattr(previous, name) for name in RULES}
-        ):
-            try:
-                change(job)
-            except Exception:  # the run is just ending: the next one has them
-                self._stop_run()
-            else:
-                self._current = job
-        else:
-            self._stop_run()
-
-    def _pause_for(self, seconds: float, stop: CancelToken) -> None:
-        """Wait before the next run, unless it is to stop or has got another job."""
-        self._pause = pause = CancelToken()
-        stop.on_cancel(pause.cancel)
-        if not self.goes_on:
-            pause.wait(seconds)
-        stop.forget(pause.cancel)
-
-    def _stop_run(self) -> None:
-        """End the run, or the wait for the next one, so that it begins."""
-        self._pause.cancel()
-        if (source := self._source) is not None:
-            source.stop()
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether the run is to end because the job has changed."""
-        return self.job is not self._current
-
-    @property
-    def undelivered(self) -> int:
-        """Messages about events that have not arrived."""
-        messages = self._messages
-        return self._left[0] if messages is None else messages.undelivered
-
-    @property
-    def num_unsaved(self) -> int:
-        """Messages that have not arrived, and that wait in memory alone."""
-        messages = self._messages
-        return self._left[1] if messages is None else messages.num_unsaved
-
-    @property
-    def disk_problem(self) -> str:
-        """Files that could not be written, and the reason; empty without problems."""
-        problems = [f"{what} wait: {problem}" for what, problem in [*self._unwritten.items()] if problem]
-        messages = self._messages
-        if messages is not None and messages.problem and not problems:
-            problems.append(messages.problem)
-        return redact("; ".join(problems))
-
-    @property
-    def well(self) -> bool:
-        """Whether it gives frames."""
-        return self._online and time.monotonic() - self._last_time < SILENT
-
-    @property
-    def healthy(self) -> bool:
-        """Whether it gives frames, and the disk takes what it writes."""
-        return self.well and not self.disk_problem
-
-    @property
-    def status(self) -> tuple[Literal["starting", "online", "lost"], float]:
-        """How it is, and since when, in seconds of the epoch."""
-        if self.well:
-            return "online", self._since
-        if self._online:  # and silent
-            return "lost", time.time() - (time.monotonic() - self._last_time)
-        return "lost" if self._frames or self._error else "starting", self._since
-
-    def _go(self, *, online: bool) -> None:
-        """Note that it gives frames, or gives none."""
-        if online != self._online:
-            self._online, self._since = online, time.time()
-
-    def state(self) -> dict[str, Any]:
-        """What there is to know, as JSON values."""
-        source, opened = self._source, self._opened
-        status, since = self.status
-        return {
-            "status": status,
-            "since": datetime.fromtimestamp(since).astimezone().isoformat(timespec="seconds"),
-            "online": self._online,
-            "well": self.well,
-            "blind": opened is not None and opened.is_blind_now,
-            "blind_seconds": round(self._blind_seconds, 1),
-            "healthy": self.healthy,
-            "frames": self._frames,
-            "fps": self._rate,
-            "delay": round(self._delay, 3),
-            "dropped": self._dropped + (source.dropped if source else 0),
-            "damaged": self._damaged + (source.damaged if source else 0),
-            "reconnects": self._reconnects,
-            "restarts": self._restarts,
-            "events": self._events,
-            "undelivered": self.undelivered,
-            "armed": self.armed,
-            "error": self._error,
-            "disk_problem": self.disk_problem,
-            "disk_used": 0 if (disk := self.disk) is None else disk.used,
-            "disk_per_day": 0 if disk is None else round(disk.per_day),
-            "zones": [asdict(zone) for zone in self._settings.zones],
-            "ignored": [asdict(zone) for zone in self._settings.rules.ignored],
-            "heights": self._settings.rules.min_heights,
-            "scene": [place._asdict() for place in self.memory.scenery.places],
-            "size": self._size,
-            "recording": self.job.recording or "",
-        }
-
-    @property
-    def archive(self) -> EventArchive | None:
-        """Its events in all their parts, with images, clips and marks; None without events."""
-        job = with_defaults(self.job, endless=True)
-        return OutputPlaces.of(job, self.name).archive(job.outputs.formats or ())
-
-    @property
-    def store(self) -> EventStore | None:
-        """Its events, also before a run has begun; None without events. Raises SegueError."""
-        archive = self.archive
-        with self._store_lock:
-            if archive is None or (self._store is not None and self._store[0] == archive):
-                return None if archive is None or self._store is None else self._store[1]
-            self._close_store()
-            job = with_defaults(self.job, endless=True)
-            store = OutputPlaces.of(job, self.name).open_store(job.outputs.formats or ())
-            if store is not None:
-                self._store = archive, store
-            return store
-
-    @property
-    def armed(self) -> bool:
-        """Whether people get alerts of what happens; also where its store cannot be opened."""
-        with suppress(SegueError, OSError):
-            store = self.store
-            return store is None or store.armed
-        return True
-
-    def arm(self, armed: bool) -> None:
-        """Have alerts sent of what happens from now on, or not; raises SegueError without events."""
-        if (messages := self._messages) is not None:
-            messages.arm(armed)
-        elif (store := self.store) is not None:
-            store.arm(armed)
-        else:
-            raise SegueError(f"{self.name} has no events")
-
-    def care(self) -> None:
-        """Have its images deleted as its job says from now on, whether it gives frames or not."""
-        archive, keep = self.archive, Retention.parse(self.job.keep)
-        with self._store_lock:
-            previous, self._cared_archive = self._cared_archive, None
-            if archive is not None and keep is not None and (store := self.store) is not None:
-                store.set(keep=" ".join(self.job.keep), table=archive.table.name)
-                UPKEEP.care(store, archive, keep)
-                self._cared_archive = archive
-            if previous is not None:
-                UPKEEP.leave(previous)
-
-    def close(self) -> None:
-        """Close its store; nothing follows."""
-        with self._store_lock:
-            self._close_store()
-
-    def _close_store(self) -> None:
-        if self._store is not None:
-            self._store[1].close()
-            self._store = None
-
-    @property
-    def disk(self) -> DiskUse | None:
-        """What its images and clips take, as it was a minute ago at most; None where there are none yet."""
-        if time.monotonic() - self._disk_time > KEEP_SECONDS:
-            with suppress(OSError, SegueError):  # as without a handle for a file: what was known holds
-                archive, store = self.archive, self.store
-                if archive is not None and store is not None:
-                    self._disk = disk_use(store, archive, Retention.parse(self.job.keep))
-            self._disk_time = time.monotonic()
-        return self._disk
-
-    @property
-    def _rate(self) -> float:
-        """Frames a second of the last frames, 0 while none come."""
-        times = [*self._times]
-        if len(times) < 2 or not self.well:
-            return 0.0
-        return round((len(times) - 1) / max(1e-3, times[-1] - times[0]), 1)
-
-    @property
-    def zones(self) -> tuple[Zone, ...]:
-        """Where it watches for events."""
-        return self._settings.zones
-
-    @property
-    def _settings(self) -> EventSettings:
-        return self.job.event_settings(self.job.outputs.formats or ())
-
-    @property
-    def _size(self) -> tuple[int, int] | None:
-        """Height and width of the images of its source, if they are known."""
-        if self._image_size is None or self._image_size[0] != self.job.source:
-            return None
-        return self._image_size[1]
-
-    def _note_size(self, source: Source) -> None:
-        """Remember the size of the images of a source, also when its run has ended."""
-        if source.original_size is not None:
-            self._image_size = self._current.source, source.original_size
-
-    def image(self) -> bytes:
-        """The newest frame with its objects, as JPEG; empty before the first one."""
-        return self.numbered_image()[1]
-
-    @property
-    def num_frames(self) -> int:
-        """Frames that were looked at."""
-        return self._frames
-
-    def numbered_image(self, width: int | None = None) -> tuple[int, bytes]:
-        """The number of the newest frame, and its JPEG with its objects; empty before the first one.
-
-        ``width``: pixels to which it is reduced; there are few of them.
-        """
-        with self._encoding:  # once for all who look
-            encoded, last = self._encoded.get(width, (0, b"")), self._last
-            if last is not None and last[0] != encoded[0]:
-                image = overlay(last[1].image, last[2].mask)
-                if width is not None and width < image.shape[1]:
-                    size = width, max(1, round(image.shape[0] * width / image.shape[1]))
-                    image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-                quality = (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
-                coded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
-                self._encoded[width] = encoded = last[0], np.asarray(coded[1]).tobytes()
-            return encoded
-
-    def watch(self, stop: CancelToken) -> None:
-        """Watch until it is to stop, or the camera has an end, or a limit in the job is reached."""
-        failures = 0
-        CAMERA.set(self.name)
-        while not stop.cancelled:
-            previous_frames = self._frames
-            self._current = self.job
-            try:
-                self._run(self._current, stop)
-                failed = False
-            except (KeyboardInterrupt, RunCancelledError):  # a file that has an end was to stop
-                failed = False
-            except SourceError as error:  # one that was waited for when all were to stop is no failure
-                failed = not (self.goes_on or stop.cancelled) and self._fail(error)
-            except Exception as error:  # another camera goes on
-                failed = not self.goes_on and self._fail(memory_error(error) or error, stop.cancelled)
-            if self.goes_on and not stop.cancelled:
-                continue  # however the run has ended; what it could not deliver waits for the next one
-            if not failed:
-                return
-            failures = 1 if self._frames > previous_frames else failures + 1
-            self._restarts += 1
-            self._pause_for(self._patience.delay(failures), stop)
-
-    def _run(self, job: ForegroundJob, stop: CancelToken) -> None:
-        outputs, frames = _outputs_of(job), self._frames
-        self._unwritten = {}
-        if not job.notify:  # what waits for receivers that are no longer given is not due
-            self._left = 0, 0
-        source = open_video(job.source)
-        if outputs in self._started_outputs and source.endless:
-            job = _going_on(job)
-        source.name = self.name
-        source.read_as_camera()
-        self._source = source
-        if self.goes_on:  # meanwhile; it has stopped the source before
-            source.stop()
-        stop.on_cancel(source.stop)
-        try:
-            self._opened = opened = open_job(job, source=source)
-            opened.pool = self._pool
-            opened.events = replace(opened.events, memory=self.memory, page=lambda: self.page)
-            run_open(opened, self, stop)
-        finally:
-            stop.forget(source.stop)
-            if self._frames > frames:
-                self._started_outputs.add(outputs)
-            self._go(online=False)
-            self._note_size(source)
-            self._source = self._opened = None
-            self._unwritten = {}
-            if (messages := self._messages) is not None:
-                self._left, self._messages = (messages.undelivered, messages.num_unsaved), None
-            self._dropped, self._damaged = self._dropped + source.dropped, self._damaged + source.damaged
-            source.close()
-
-    def _fail(self, error: Exception, ends: bool = False) -> bool:
-        """Say what has happened, and whether the camera begins again, unless it ``ends``."""
-        if isinstance(error, UndeliveredError):
-            self._tell(self.name, str(error))
-            return False
-        kind = "" if isinstance(error, SegueError) else f"{type(error).__name__}: "
-        text = redact(kind + " ".join(str(error).split()))
-        if text != self._error:  # else it has been said
-            following = "" if ends else "; restarting"
-            warnings.warn(f"{self.name}: {text}{following}", CameraWarning, stacklevel=2)
-        self._error = text
-        return True
-
-    def notice(self, text: str) -> None:
-        self._tell(self.name, text)
-
-    def messages(self, messages: Notifiers) -> None:
-        self._messages = messages
-
-    def unwritten(self, what: str, problem: str) -> None:
-        self._unwritten[what] = problem
-        if not problem:
-            self._tell(self.name, f"the disk has room for {what} again")
-
-    def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
-        self._frames += 1
-        self._note_blind(frame)
-        self._last, self._last_time = (self._frames, frame, result), time.monotonic()
-        if self._source is not None:
-            self._note_size(self._source)
-        self._times.append(time.monotonic())
-        self._go(online=True)
-        self._error = ""
-        self._delay = (self._source.delay(frame) if self._source else None) or 0.0
-
-    def _note_blind(self, frame: Frame) -> None:
-        """Count the seconds in which the background is unknown; report long ones."""
-        is_blind = self._opened is not None and self._opened.is_blind_now
-        if is_blind and self._last is not None and self._blind_since is not None:
-            self._blind_seconds += max(0.0, frame.time - self._last[1].time)
-        if not is_blind:
-            if self._has_reported_blindness:
-                self._tell(self.name, "the background is known again")
-            self._blind_since, self._has_reported_blindness = None, False
-        elif self._blind_since is None:
-            self._blind_since = frame.time
-        elif frame.time - self._blind_since > BLIND_SECONDS and not self._has_reported_blindness:
-            self._has_reported_blindness = True
-            self._tell(self.name, "the image changes as a whole, and the background is unknown")
-
-    def event(self, event: Event) -> None:
-        self._events += 1
-        self._on_event(event)
-
-    def connection(self, change: ConnectionChange) -> None:
-        self._go(online=change.online)
-        self._reconnects += change.online
-        if not change.online:
-            self._error = redact(change.reason)
-        if change.online or change.frame >= 0:
-            self._tell(self.name, str(change))
-        else:
-            warnings.warn(f"{self.name}: {change}", CameraWarning, stacklevel=2)
-
-
-def _outputs_of(job: ForegroundJob) -> object:
-    """What tells outputs of a camera from others."""
-    return job.outputs.folder, job.events, job.snapshots
-
-
-def _going_on(job: ForegroundJob) -> ForegroundJob:
-    """A job that adds to its outputs, whatever the file says of a start: this process has begun them."""
-    changes = {"overwrite": False, "append": job.outputs.rotate is None}
-    return job.model_copy(update={"outputs": job.outputs.model_copy(update=changes)})
-
-
-def _regions(job: ForegroundJob) -> tuple[Zone, ...]:
-    """The zones of a job, and its regions that belong to no event."""
-    settings = job.event_settings(job.outputs.formats or ())
-    return (*settings.zones, *settings.rules.ignored)
-
-
-def states_of(cameras: Iterable[Camera]) -> dict[str, dict[str, Any]]:
-    """What there is to know of cameras, by their names, with the days that their disk lasts."""
-    states = {camera.name: camera.state() for camera in cameras}
-    left = days_left(use for camera in cameras if (use := camera.disk) is not None)
-    return {name: state | {"disk_days_left": left} for name, state in states.items()}
-
-
-def process_state() -> dict[str, float | None]:
-    """Processor time in seconds, wall time since the start, and memory in bytes, of this process."""
-    memory = None
-    with suppress(OSError, ValueError, IndexError):  # Linux alone
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        memory = pages * os.sysconf("SC_PAGE_SIZE")
-    return {"processor": time.process_time(), "wall": time.monotonic(), "memory": memory}
+"""Seconds that removed cameras have to end."""
 
 
 class CameraSet:
-    """Cameras that are watched, each in a thread; further ones may come, and others go, meanwhile.
+    """Cameras that are watched, each in a thread; cameras can be added and removed.
 
     Iterating gives the cameras of the moment.
 
@@ -558,14 +57,14 @@ class CameraSet:
         return iter([*self._cameras.values()])
 
     def __getitem__(self, name: str) -> Camera:
-        """The camera of a name; SegueError where there is none any more."""
+        """Camera of a name; SegueError if it was removed."""
         camera = self._cameras.get(name)
         if camera is None:
             raise SegueError(f"there is no camera {name} any more")
         return camera
 
     def watch(self, stop: CancelToken, between: Callable[[], object] = lambda: None) -> None:
-        """Watch them until all have ended; the caller's thread takes signals, and looks around between.
+        """Watch all cameras until they end; call ``between`` regularly in the caller's thread.
 
         When all are to stop, those that have not ended after :data:`STOP_SECONDS` are left.
         """
@@ -592,11 +91,11 @@ class CameraSet:
 
     @property
     def unfinished(self) -> list[str]:
-        """Names of the cameras that have not ended."""
+        """Names of the cameras that are still running."""
         return [name for name, (thread, _) in self._threads.items() if thread.is_alive()]
 
     def check(self, jobs: Mapping[str, ForegroundJob]) -> None:
-        """Refuse jobs by SegueError that do not fit the images of the cameras that are watched."""
+        """Raise SegueError for jobs that do not fit the images of watched cameras."""
         problems = []
         for name, job in jobs.items():
             try:
@@ -608,7 +107,7 @@ class CameraSet:
             raise SeveralProblemsError(problems)
 
     def update(self, jobs: Mapping[str, ForegroundJob]) -> dict[str, str]:
-        """Watch other cameras, or some otherwise; those whose job is the same go on.
+        """Add, change and remove cameras; those with the same job continue.
 
         Returns:
             What happened to each that did not just go on: ``new``, ``changed`` or ``removed``.
@@ -646,7 +145,7 @@ class CameraSet:
         thread.start()
 
     def _end(self, names: Sequence[str]) -> None:
-        """End some of them, and wait a while until they have left their files."""
+        """Stop some cameras, and wait a while for their threads."""
         ending = [self._threads.pop(name) for name in names]
         for _, token in ending:
             self._stop.forget(token.cancel)
@@ -657,13 +156,13 @@ class CameraSet:
 
 
 def _care_for(camera: Camera) -> None:
-    """Have the images of a camera deleted as its job says; what is wrong with its store its run says."""
+    """Begin the upkeep of a camera's images; its run reports problems of the store."""
     with suppress(SegueError, OSError):
         camera.care()
 
 
 def care_for_removed(output: Path, names: Container[str]) -> None:
-    """Have images deleted of cameras that are no longer in the file, as it said while they were in it.
+    """Begin the upkeep of cameras that were removed from the file, with their last limits.
 
     Args:
         output: folder of the cameras.
@@ -684,119 +183,6 @@ def care_for_removed(output: Path, names: Container[str]) -> None:
                 store.close()
 
 
-class NetworkPool(Executor):
-    """Threads in which cameras share networks and the cores of the machine.
-
-    Args:
-        cameras: their number.
-    """
-
-    def __init__(self, cameras: int) -> None:
-        self._threads = self._pool_of(cameras)
-
-    @staticmethod
-    def _pool_of(cameras: int) -> ThreadPoolExecutor:
-        cores = num_cores()
-        return ThreadPoolExecutor(cores // _threads_each(cores, cameras), thread_name_prefix="segue-network")
-
-    @property
-    def size(self) -> int:
-        """Threads at most."""
-        return self._threads._max_workers
-
-    def resize(self, cameras: int) -> None:
-        """Share with more or fewer cameras; what is computed now is finished."""
-        new = self._pool_of(max(1, cameras))
-        if new._max_workers != self.size:
-            threads = _threads_each(num_cores(), max(1, cameras))
-            torch.set_num_threads(threads)  # of threads that begin now
-            set_opencv_threads(threads)
-            previous, self._threads = self._threads, new
-            previous.shutdown(wait=False)
-
-    def submit(self, call: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
-        while True:
-            threads = self._threads
-            try:
-                return threads.submit(call, *arguments, **named)
-            except RuntimeError:  # it was replaced just now
-                if threads is self._threads:
-                    raise
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        self._threads.shutdown(wait, cancel_futures=cancel_futures)
-
-
-def network_pool(cameras: int) -> NetworkPool:
-    """Threads in which so many cameras share networks and the cores of the machine."""
-    return NetworkPool(cameras)
-
-
-_LOCK = threading.Lock()
-_PREVIOUS_THREADS = list[tuple[int, int]]()
-"""Numbers of threads of PyTorch and OpenCV before each :func:`sharing_cores` that has not ended."""
-
-
-@contextmanager
-def sharing_cores(cameras: int) -> Iterator[None]:
-    """Inside, threads that begin compute on the cores that so many cameras leave each other.
-
-    This sets the number of threads of PyTorch in the calling thread and in those that begin, and that of
-    OpenCV in the process; both are restored when the last one of several has ended. All threads of the
-    process share one heap from now on.
-    """
-    threads = _threads_each(num_cores(), cameras)
-    with _LOCK:
-        _PREVIOUS_THREADS.append((torch.get_num_threads(), cv2.getNumThreads()))
-        set_process_threads(threads)
-        set_opencv_threads(threads)
-    share_heap()
-    try:
-        yield
-    finally:
-        with _LOCK:
-            previous_threads, opencv = (
-                _PREVIOUS_THREADS.pop()
-            )  # the first entry comes last, in whatever order they end
-            set_process_threads(previous_threads)
-            set_opencv_threads(opencv)
-
-
-def _threads_each(cores: int, cameras: int) -> int:
-    return max(1, cores // cameras)
-
-
 def watch_cameras(cameras: Sequence[Camera], stop: CancelToken) -> None:
-    """Watch cameras, each in a thread, until all have ended; the caller's thread takes signals."""
+    """Watch cameras, each in a thread, until all have ended; the caller's thread handles signals."""
     CameraSet(cameras).watch(stop)
-
-
-_METRICS = (
-    ("online", "online", "gauge", "Whether the camera gives frames."),
-    ("frames", "frames_total", "counter", "Frames that were looked at."),
-    ("delay", "delay_seconds", "gauge", "Age of the last frame when it was done."),
-    ("dropped", "dropped_frames_total", "counter", "Frames left out because the machine was late."),
-    ("damaged", "damaged_frames_total", "counter", "Frames that could not be read."),
-    ("reconnects", "reconnects_total", "counter", "Times that the camera was lost and came back."),
-    ("restarts", "restarts_total", "counter", "Times that the camera began again after an error."),
-    ("events", "events_total", "counter", "Events."),
-    ("undelivered", "undelivered_messages", "gauge", "Messages that have not arrived."),
-    ("blind_seconds", "blind_seconds_total", "counter", "Seconds without a known background."),
-    ("armed", "armed", "gauge", "Whether people get alerts."),
-    ("disk_problem", "disk_problem", "gauge", "Whether the disk does not take events, images or messages."),
-    ("disk_used", "disk_used_bytes", "gauge", "Bytes of images and clips of events."),
-    ("disk_per_day", "disk_bytes_per_day", "gauge", "Bytes of images and clips that came in the last day."),
-)
-
-
-def metrics(states: Mapping[str, Mapping[str, Any]]) -> str:
-    """The states of cameras as Prometheus reads them."""
-    lines = []
-    for key, name, kind, text in _METRICS:
-        lines += [f"# HELP segue_{name} {text}", f"# TYPE segue_{name} {kind}"]
-        values = {camera: state[key] for camera, state in states.items()}
-        numbers = {
-            camera: int(bool(each)) if isinstance(each, str) else each + 0 for camera, each in values.items()
-        }
-        lines += [f'segue_{name}{{camera="{camera}"}} {number}' for camera, number in numbers.items()]
-    return "\n".join(lines) + "\n"

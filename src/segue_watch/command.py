@@ -1,4 +1,4 @@
-"""``segue watch``: several cameras in one process, by a file that says which."""
+"""``segue watch``: watch the cameras of a file in one process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from segue_web.access.passwords import hash_password as make_hash
 
 
 def _ask_for_password(requested: bool) -> None:
-    """Print the hash of a password that a person types twice, and end."""
+    """Ask for a password twice, print its hash, and exit."""
     if requested:
         typer.echo(make_hash(typer.prompt("Password", hide_input=True, confirmation_prompt=True)))
         raise typer.Exit
@@ -107,7 +107,9 @@ def watch(
             typer.echo(printable(f"{name}: {public_address(place) if is_address(place) else place}"))
         return
     with permanent_imports():  # late: the file is checked before
-        from segue_watch.cameras import Camera, CameraSet, care_for_removed, network_pool, sharing_cores
+        from segue_watch.camera import Camera
+        from segue_watch.cameras import CameraSet, care_for_removed
+        from segue_watch.threads import network_pool, sharing_cores
 
     if port is not None:
         from segue_watch.page import CameraPage  # needs an extra

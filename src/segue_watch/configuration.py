@@ -1,4 +1,4 @@
-"""The file of ``segue watch``: cameras by their names, each with the options of ``segue foreground``."""
+"""The file of ``segue watch``: cameras by name, with the options of ``segue foreground``."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ Camera = str | int | Path | Options
 """A camera as programs give it: a source, or its options."""
 
 LARGEST = 1 << 20
-"""Bytes of the largest file of cameras."""
+"""Maximum size in bytes of a file of cameras."""
 
 
 def read_file(path: Path, output: Path) -> tuple[dict[str, ForegroundJob], Access]:
-    """The jobs of a file of cameras, by their names, and who may look at the page, by its table ``[page]``.
+    """Read the jobs of a file of cameras by name, and the access rules of its table ``[page]``.
 
     Args:
         path: TOML file.
@@ -49,7 +49,7 @@ def read_file(path: Path, output: Path) -> tuple[dict[str, ForegroundJob], Acces
 
 
 def read_text(path: Path) -> bytes:
-    """The content of a file of cameras; raises SegueError where it cannot be read."""
+    """Read a file of cameras; raises SegueError."""
     check_file(path, SegueError, LARGEST)
     try:
         return path.read_bytes()
@@ -58,12 +58,12 @@ def read_text(path: Path) -> bytes:
 
 
 def read_cameras(path: Path, output: Path) -> dict[str, ForegroundJob]:
-    """The jobs of a file of cameras, as :func:`read_file` gives them."""
+    """Read the jobs of a file of cameras, see :func:`read_file`."""
     return read_file(path, output)[0]
 
 
 def jobs_of(cameras: Mapping[str, Camera], defaults: Options, output: Path) -> dict[str, ForegroundJob]:
-    """The jobs of cameras by their names, as :func:`read_cameras` has those of a file.
+    """Create the jobs of cameras by name, as :func:`read_cameras` does from a file.
 
     Args:
         cameras: a source each, or options with a ``source``, by the names that the file has, also with ``_``.
@@ -83,7 +83,7 @@ def jobs_of(cameras: Mapping[str, Camera], defaults: Options, output: Path) -> d
 
 
 def _options(options: Options) -> dict[str, Any]:
-    """Options of a program as a file has them."""
+    """Convert options of a program to the form of a file."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, Path):
@@ -94,7 +94,7 @@ def _options(options: Options) -> dict[str, Any]:
 
 
 def parse_file(text: bytes, path: Path, output: Path) -> tuple[dict[str, ForegroundJob], Access]:
-    """As :func:`read_file`, of the content of a file."""
+    """Parse the content of a file of cameras, see :func:`read_file`."""
     try:
         content = tomllib.loads(text_of(text))
     except (ValueError, RecursionError) as error:
@@ -119,7 +119,7 @@ def parse_file(text: bytes, path: Path, output: Path) -> tuple[dict[str, Foregro
 
 
 def _access_of(content: dict[str, Any], path: Path) -> Access:
-    """Who may look, of the content of a file, from which it is taken."""
+    """Take the access rules out of the content of a file."""
     values = content.pop("page", {})
     if not isinstance(values, dict):
         raise SegueError(f"{path}: [page] is a table")
@@ -154,7 +154,7 @@ def _jobs(
 
 
 def _job_of(values: Mapping[str, Any], name: str) -> ForegroundJob:
-    """The job of a camera; raises SegueError."""
+    """Create the job of a camera; raises SegueError."""
     values = {**values, **_receivers(values)}
     expanded = {key: for_camera(value, name) for key, value in values.items()}
     job = job_of_values("foreground", given_in_file("foreground", expanded))
@@ -163,7 +163,7 @@ def _job_of(values: Mapping[str, Any], name: str) -> ForegroundJob:
 
 
 def _mistakes(values: Mapping[str, Any], name: str, first: str) -> Iterator[str]:
-    """All mistakes in the options of a camera: each goes, with the option that it is in, for the next one."""
+    """Find all mistakes in the options of a camera, by dropping each invalid option."""
 
     def problem_without(key: str) -> str:
         try:
@@ -183,7 +183,7 @@ def _mistakes(values: Mapping[str, Any], name: str, first: str) -> Iterator[str]
 
 
 def _receivers(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The option ``notify`` with tables, each of an address and its filters, as texts."""
+    """Convert tables of the option ``notify`` to texts."""
     if "notify" not in values:
         return {}
     listed = values["notify"] if isinstance(values["notify"], list) else [values["notify"]]
@@ -191,10 +191,10 @@ def _receivers(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _conflicts(jobs: Mapping[str, ForegroundJob], path: str) -> Iterator[str]:
-    """Cameras that would write one file or folder, listen at one port, or have one topic."""
+    """Find cameras with the same output, port or topic."""
     users: dict[object, str] = {}
     for name, job in jobs.items():
-        others = {place: users.setdefault(_resolved(place), name) for place in _places(name, job)}
+        others = {place: users.setdefault(_resolved(place), name) for place in _output_paths(name, job)}
         for place, other in others.items():
             if other != name:  # one place says it
                 yield (
@@ -223,7 +223,7 @@ def _conflicts(jobs: Mapping[str, ForegroundJob], path: str) -> Iterator[str]:
 
 
 def _resolved(place: Path) -> Path:
-    """Where a path leads; links that lead to themselves stay, and fail when the camera begins."""
+    """Resolve a path; links to themselves stay, and fail later."""
     try:
         return place.resolve()
     except (OSError, RuntimeError):
@@ -231,7 +231,7 @@ def _resolved(place: Path) -> Path:
 
 
 def port_of(job: ForegroundJob) -> tuple[str, int] | None:
-    """Protocol and port at which a camera source listens for a sender; None where it connects itself."""
+    """Protocol and port on which a camera source listens; None if it connects itself."""
     place = str(job.source.place)
     if not is_address(place):
         return None
@@ -243,7 +243,7 @@ def port_of(job: ForegroundJob) -> tuple[str, int] | None:
 
 
 def check_devices(jobs: Mapping[str, ForegroundJob]) -> None:
-    """Refuse jobs whose device is not there by SegueError; this imports PyTorch."""
+    """Raise SegueError for jobs whose device is missing; imports PyTorch."""
     from segue.inference.running import choose_device
 
     problems = []
@@ -257,7 +257,7 @@ def check_devices(jobs: Mapping[str, ForegroundJob]) -> None:
 
 
 def check_page(port: int, host: str, jobs: Mapping[str, ForegroundJob]) -> None:
-    """Refuse a port for the page that a camera or another program has.
+    """Raise an error if the port of the page is in use by a camera or program.
 
     Args:
         port: that of the page; 0 takes a free one.
@@ -276,13 +276,13 @@ def check_page(port: int, host: str, jobs: Mapping[str, ForegroundJob]) -> None:
 
 
 def check_port(port: int, jobs: Mapping[str, ForegroundJob]) -> None:
-    """Refuse a port of the page where a camera listens; SegueError if so."""
+    """Raise SegueError if a camera listens on the port of the page."""
     for name, job in jobs.items():
         if port and port_of(job) == ("TCP", port):
             raise SegueError(f"--port {port}: camera {name} listens there; give another port")
 
 
-def _places(name: str, job: ForegroundJob) -> Iterator[Path]:
+def _output_paths(name: str, job: ForegroundJob) -> Iterator[Path]:
     """Files and folders that a camera writes."""
     if job.events is not None:
         yield job.events
@@ -292,7 +292,7 @@ def _places(name: str, job: ForegroundJob) -> Iterator[Path]:
 
 
 def for_camera(value: Any, name: str) -> Any:
-    """A value of the file with the name of its camera, and secrets, in all texts."""
+    """Insert the camera's name and secrets into all texts of a value."""
     if isinstance(value, dict):
         return {key: for_camera(item, name) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Zones, regions and minimum heights that people draw in an image, saved in the file of cameras."""
+"""Save zones, regions and minimum heights from the page in the file of cameras."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DrawnOption = Literal["zone", "ignore", "min-height"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A zone, region or minimum height that is added, replaced or removed.
+    """An added, replaced or removed zone, region or minimum height.
 
     Attributes:
         option: what it is.
@@ -39,7 +39,7 @@ class Change:
 
     @classmethod
     def parse(cls, option: DrawnOption, values: object) -> Change:
-        """Read ``{"previous": TEXT or null, "new": TEXT or null}``; raises SegueError for others."""
+        """Parse ``{"previous": TEXT or null, "new": TEXT or null}``; raises SegueError."""
         if isinstance(values, dict) and {*values} == {"previous", "new"}:
             texts = [values["previous"] or "", values["new"] or ""]
             if any(texts) and all(isinstance(text, str) for text in texts):
@@ -58,7 +58,7 @@ def save_change(
     change: Change,
     check: Callable[[ForegroundJob], object] = lambda _: None,
 ) -> ForegroundJob:
-    """Change what is drawn for a camera in a file of cameras; all else stays, also what was written by hand.
+    """Change a zone, region or height in a file of cameras; everything else stays.
 
     Args:
         path: TOML file, which is read again.
@@ -107,13 +107,13 @@ def save_change(
 
 
 def _key_in(table: Any, option: DrawnOption) -> str:
-    """The name of an option in a table, which may have it with ``_``."""
+    """Name of an option in a table, with ``-`` or ``_``."""
     other = option.replace("-", "_")
     return other if other in table else option
 
 
 def _apply(change: Change, listed: Any, name: str) -> None:
-    """Change a list of texts in place; the others stay as they are written."""
+    """Apply a change to a list of texts in place."""
     values = [_parse(change.option, for_camera(str(text), name)) for text in listed]
     new = _parse(change.option, change.new) if change.new else None
     current = [str(text) for text in listed]
@@ -150,7 +150,7 @@ def _parse(option: DrawnOption, text: str) -> Value:
 
 
 def _identity(value: Value) -> object:
-    """What tells two of one list apart."""
+    """Key of a text within its list."""
     return value.name if isinstance(value, Zone) else value[0]
 
 

@@ -1,4 +1,4 @@
-"""Events of cameras, and the visits that they make, newest first, with filters and counts."""
+"""Select events and visits of cameras, newest first, with filters and counts."""
 
 from __future__ import annotations
 
@@ -11,19 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import islice, pairwise
-from typing import Any, NamedTuple
-from urllib.parse import parse_qs
+from typing import Any
 
 from segue.errors import SegueError
+from segue.events.store.records import CLASS
 from segue.events.store.schema import SPAN
-from segue.events.store.store import CLASS, EventStore
+from segue.events.store.store import EventStore
 from segue.events.table import COLUMNS, UNKNOWN, csv_texts
-
-MAX_EVENTS = 200
-"""Events of an answer."""
-
-MAX_EDGES = 366
-"""Hours or days that counts may be asked for."""
+from segue_watch.query import Place, Query
 
 _ZONE_EVENTS = ("zone-enter", "zone-leave", "loiter", "cross")
 
@@ -31,143 +26,9 @@ Stores = Mapping[str, EventStore]
 """Stores of cameras by their names."""
 
 
-class Place(NamedTuple):
-    """Where an event or a visit is: its camera, and its number there."""
-
-    camera: str
-    number: int
-
-    @classmethod
-    def parse(cls, text: str) -> Place:
-        """Read the ``place`` of an event or visit; raises ValueError."""
-        camera, number = text.split("/")
-        return cls(camera, _number(number))
-
-    def __str__(self) -> str:
-        return f"{self.camera}/{self.number}"
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Which events or visits are asked for; empty fields ask for all.
-
-    Attributes:
-        cameras: names of cameras.
-        zones: names of zones and lines.
-        labels: classes.
-        kinds: such as ``enter``.
-        after, before: seconds of the epoch.
-        behind, behind_moment: only what comes behind a place; of other cameras, behind its moment.
-        cursor: numbers by cameras: only what is behind them.
-        unreviewed: only what nobody has reviewed.
-        words: what the name of the camera, the object, its class, its zones or its events have in them.
-        place: of the one that is asked for alone.
-        earlier_place: the same as links of before the store have it: its moment, camera, and part.
-        limit: events or visits at most.
-    """
-
-    cameras: frozenset[str] = frozenset()
-    zones: frozenset[str] = frozenset()
-    labels: frozenset[str] = frozenset()
-    kinds: frozenset[str] = frozenset()
-    after: float = 0.0
-    before: float = math.inf
-    behind: Place | None = None
-    behind_moment: float = math.inf
-    cursor: Mapping[str, int] | None = None
-    unreviewed: bool = False
-    words: tuple[str, ...] = ()
-    place: Place | None = None
-    earlier_place: tuple[float, str] | None = None
-    limit: int = 60
-
-    @classmethod
-    def parse(cls, text: str) -> Query:
-        """Read the part of an address behind ``?``; raises SegueError if it means nothing."""
-        try:
-            fields = parse_qs(text, max_num_fields=100)
-            limit = min(MAX_EVENTS, max(1, int(fields.get("limit", ["60"])[0][:9])))
-            start_time = _moment(fields.get("after", ["0"])[0])
-            limits = fields.get("before", ["inf"])
-            stop_time = min((_moment(each) for each in limits if "/" not in each), default=math.inf)
-            behind = next((Place.parse(each) for each in limits if "/" in each), None)
-            cursor = None if "cursor" not in fields else _cursor(fields["cursor"][0])
-            place, earlier = _place(fields["place"][0]) if "place" in fields else (None, None)
-        except ValueError as error:
-            raise SegueError(f"invalid query: {error}") from None
-        cameras, zones, labels, kinds = (
-            frozenset(fields.get(word, ())) for word in ("camera", "zone", "label", "event")
-        )
-        return cls(
-            *(cameras, zones, labels, kinds, start_time, stop_time, behind),
-            cursor=cursor,
-            unreviewed="unreviewed" in fields,
-            words=tuple(" ".join(fields.get("search", ())).casefold().split()),
-            place=place,
-            earlier_place=earlier,
-            limit=limit,
-        )
-
-    def asks_for(self, camera: str) -> bool:
-        """Whether a camera can have what is asked for."""
-        if self.place is not None or self.earlier_place is not None:
-            one = self.place.camera if self.place is not None else (self.earlier_place or (0.0, ""))[1]
-            return camera == one
-        return not self.cameras or camera in self.cameras
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
-        raise ValueError(f"{text[:20]!r} is no number of an event")
-    return int(text)
-
-
-def _moment(text: str) -> float:
-    moment = float(text)
-    if math.isnan(moment) or moment == -math.inf:
-        raise ValueError(f"{text[:20]!r} is no time")
-    return moment
-
-
-def _cursor(text: str) -> dict[str, int]:
-    """What an answer gave as ``next``."""
-    pairs = [each.rpartition(":") for each in text.split(",")]
-    if not all(camera for camera, _, _ in pairs):
-        raise ValueError("the cursor is none of an answer")
-    return {camera: _number(number) for camera, _, number in pairs}
-
-
-def _place(text: str) -> tuple[Place | None, tuple[float, str] | None]:
-    if text.count("/") == 3:
-        moment, camera, _, _ = text.split("/")
-        if not math.isfinite(float(moment)):
-            raise ValueError(f"{moment[:20]!r} is no time")
-        return None, (float(moment), camera)
-    return Place.parse(text), None
-
-
-def edges_of(text: str) -> list[float]:
-    """The begins of hours or days of which counts are asked for, of the part of an address behind ``?``.
-
-    The one who asks knows in which zone of time: `edges=1764370800,1764374400`.
-
-    Raises:
-        SegueError: they are no such begins.
-    """
-    try:
-        edges = [int(word[:12]) for word in parse_qs(text, max_num_fields=100)["edges"][0].split(",")]
-    except (KeyError, ValueError):
-        raise SegueError("counts: give edges=SECONDS,SECONDS,... of the epoch") from None
-    if len(edges) > MAX_EDGES or any(edge % SPAN for edge in edges) or sorted({*edges}) != edges:
-        raise SegueError(
-            f"counts: give at most {MAX_EDGES} edges, each later than the one before, at quarters of an hour"
-        )
-    return [float(edge) for edge in edges]
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Events or visits that were asked for.
+    """Selected events or visits.
 
     Attributes:
         events: newest first.
@@ -186,14 +47,14 @@ _Match = tuple[float, str, int]
 
 
 class _Problems:
-    """What could not be read for an answer: all else is in it."""
+    """Errors of stores that could not be read."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Go on where a store cannot be read."""
+        """Note an error of a store, and continue."""
         try:
             yield
         except SegueError as error:
@@ -202,7 +63,7 @@ class _Problems:
 
 
 def visits_of(stores: Stores, query: Query) -> Answer:
-    """The visits that are asked for, the one that began last first.
+    """Select visits, the latest first.
 
     A visit is asked for where one of its events is.
     """
@@ -210,7 +71,7 @@ def visits_of(stores: Stores, query: Query) -> Answer:
 
 
 def events_of(stores: Stores, query: Query) -> Answer:
-    """The events that are asked for, newest first."""
+    """Select events, the newest first."""
     return _answer(stores, query, _events_matching, _event_rows)
 
 
@@ -249,7 +110,7 @@ def _answer(
 
 
 def _at_moment(stores: Stores, query: Query, problems: _Problems) -> Query:
-    """A query behind a place, with the moment of that place for the other cameras."""
+    """Add the moment of the query's place, for the other cameras."""
     behind = query.behind
     if behind is None or behind.camera not in stores:
         return query
@@ -262,7 +123,7 @@ def _at_moment(stores: Stores, query: Query, problems: _Problems) -> Query:
 
 
 class _Where:
-    """Conditions of a question, and their values."""
+    """Conditions of an SQL query, and their values."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
@@ -273,23 +134,23 @@ class _Where:
         self.values += values
 
     def among(self, column: str, names: Iterable[str]) -> None:
-        """A column has one of some names, if there are any."""
+        """Require one of some names in a column, if there are any."""
         if texts := sorted(names):
             self.add(f"{column} in ({', '.join('?' * len(texts))})", *texts)
 
     def classes(self, names: Iterable[str]) -> None:
-        """The class is one of some names, if there are any; of none an object is unknown."""
+        """Require one of some classes, if there are any; without a class an object is unknown."""
         column = f"coalesce(label, iif(object, '{UNKNOWN}', ''))" if UNKNOWN in names else "label"
         self.among(column, names)  # the plain column has an index
 
     def zones(self, column: str, names: Iterable[str]) -> None:
-        """A column of zones between ``;`` has one of some names, if there are any."""
+        """Require one of some names in a column separated by ``;``, if there are any."""
         if texts := sorted(names):
             each = " or ".join([f"instr({column}, ?)"] * len(texts))
             self.add(f"({each})", *(f";{text};" for text in texts))
 
     def place(self, camera: str, query: Query, number: str, moment: str, table: str) -> None:
-        """What times and places say."""
+        """Require the times and places of a query."""
         if query.place is not None:
             self.add(f"{number} = ?", query.place.number)
         if query.earlier_place is not None:
@@ -401,8 +262,8 @@ def _visit_rows(base: sqlite3.Connection, camera: str, numbers: Sequence[int]) -
                 "seconds": seconds,
                 "zone": zone,
                 "direction": direction,
-                "snapshot": _word(snapshot, image),
-                "clip": _word(clip, film),
+                "snapshot": _missing_file_text(snapshot, image),
+                "clip": _missing_file_text(clip, film),
                 "clip_state": _clip_state(clip, film),
             }
         )
@@ -412,8 +273,8 @@ def _visit_rows(base: sqlite3.Connection, camera: str, numbers: Sequence[int]) -
 _STATE = "(select state from media where media.part = events.part and media.name = {})"
 
 
-def _word(name: str, state: str | None) -> str:
-    """What an answer says in place of the name of a file that is gone."""
+def _missing_file_text(name: str, state: str | None) -> str:
+    """Text in place of the name of a missing file."""
     return state if name and state in ("deleted", "lost") else name
 
 
@@ -455,8 +316,8 @@ def _event_rows(base: sqlite3.Connection, camera: str, numbers: Sequence[int]) -
         row: Row = dict(zip(COLUMNS, (kind, *values), strict=True))
         texts = csv_texts(row) if file.lower().endswith(".csv") else row  # as its table has it
         rows[seq] = texts | {
-            "snapshot": _word(row["snapshot"], image),
-            "clip": _word(row["clip"], film),
+            "snapshot": _missing_file_text(row["snapshot"], image),
+            "clip": _missing_file_text(row["clip"], film),
             "clip_state": _clip_state(row["clip"], film),
             "camera": camera,
             "part": part,
@@ -469,7 +330,7 @@ def _event_rows(base: sqlite3.Connection, camera: str, numbers: Sequence[int]) -
 
 
 def choices_of(stores: Stores) -> dict[str, list[str]]:
-    """The zones and lines, and the classes, that there are among all events; of what can be read."""
+    """Zones, lines and classes that occur in all readable events."""
     problems, zones, labels = _Problems(), set[str](), set[str]()
     for store in stores.values():
         with problems.noted():
@@ -481,7 +342,7 @@ def choices_of(stores: Stores) -> dict[str, list[str]]:
 
 
 def counts_of(stores: Stores, query: Query, edges: Sequence[float]) -> tuple[list[dict[str, Any]], list[str]]:
-    """How many events there were from each of some moments to the next one, and from the last one on.
+    """Number of events from each edge to the next one, and from the last one on.
 
     Args:
         stores: cameras by their names.

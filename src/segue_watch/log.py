@@ -1,4 +1,4 @@
-"""What ``segue watch`` writes: events to the standard output, and a log to the standard error."""
+"""Output of ``segue watch``: events on standard output, a log on standard error."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ CAMERA: ContextVar[str] = ContextVar("camera", default="")
 
 
 class CameraWarning(UserWarning):
-    """A camera failed and begins again; the message names it and says why."""
+    """A camera failed and restarts; the message names it and says why."""
 
 
 _LOST_EVENTS = "their tables have them, the standard output does not"
 
 
 class Log(AbstractContextManager["Log"]):
-    """Takes events, notices and warnings, these with their time and camera; nobody waits for its readers.
+    """Writes events, notices and warnings without waiting for a reader.
 
     Args:
         form: ``lines`` for people, or ``json``.
@@ -77,12 +77,12 @@ class Log(AbstractContextManager["Log"]):
         self._events.write(line)
 
     def notice(self, camera: str, text: str) -> None:
-        """Write what a person may want to know of a camera, or with an empty name of all."""
+        """Write a notice about a camera, or about all with an empty name."""
         if not self._quiet:
             self._write("info", camera, text)
 
     def warning(self, camera: str, text: str) -> None:
-        """Write what is wrong with a camera, or with an empty name with all."""
+        """Write a warning about a camera, or about all with an empty name."""
         self._write("warning", camera, text)
 
     def _write(self, level: str, camera: str, text: str) -> None:

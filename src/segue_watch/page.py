@@ -1,4 +1,4 @@
-"""The page of several cameras, with what other programs ask: their health and their metrics."""
+"""Page of the cameras, and their health and metrics for programs."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ from segue.events.store.store import EventStore, Mark
 from segue.sinks.rotation import PART
 from segue.utils.extras import requires_extra
 from segue.utils.inputs import parse_json
-from segue_watch.cameras import Camera, metrics, process_state, states_of
+from segue_watch.camera import Camera
 from segue_watch.drawn import Change, DrawnOption
-from segue_watch.history import Answer, Query, choices_of, counts_of, edges_of, events_of, visits_of
+from segue_watch.history import Answer, choices_of, counts_of, events_of, visits_of
 from segue_watch.log import CameraWarning
+from segue_watch.metrics import metrics, process_state, states_of
+from segue_watch.query import Query, edges_of
 from segue_web.access.addresses import page_host
 from segue_web.access.authentication import Authenticator, Visit, token_of
 from segue_web.access.table import Access
@@ -58,25 +60,25 @@ with requires_extra("web"):
     )
 
 MAX_BYTES = 1 << 16
-"""Longest change that a page may send."""
+"""Maximum size in bytes of a change from the page."""
 
 MAX_CONNECTIONS = 40
-"""Clients at a time; each has a file of the process, which cameras need, too."""
+"""Maximum number of clients; each takes a file descriptor, which cameras need, too."""
 
 MAX_MARKS = 1000
-"""Visits that are marked at once."""
+"""Maximum number of visits marked at once."""
 
 NEXT_SECONDS = 2.0
-"""Seconds that who asks for the image after another one waits for it at most."""
+"""Maximum seconds that a request waits for the next image."""
 
 LOOK_SECONDS = 0.02
-"""How often it is looked for."""
+"""Seconds between two checks for it."""
 
 LIVE_WIDTHS = 160, 320, 640, 1280
-"""Widths of live images: each is encoded once for all who look."""
+"""Widths of live images; each is encoded once for all viewers."""
 
 LIVE_SECONDS = 10.0
-"""Seconds of an answer with live images; a page asks again, and so who may not look any more is refused."""
+"""Seconds of one answer with live images; the page asks again, so that revoked access takes effect."""
 
 _PART = re.compile(PART)
 
@@ -88,7 +90,7 @@ Save = Callable[[str, Change], None]
 
 
 class MarkChange(BaseModel):
-    """One mark of visits as a page sets it; those that others have made meanwhile stay.
+    """One mark of visits to set; other marks stay.
 
     Attributes:
         visits: numbers of the visits.
@@ -104,7 +106,7 @@ class MarkChange(BaseModel):
 
 
 class CameraRoutes:
-    """What the page of cameras answers.
+    """Handlers of the page of cameras.
 
     Args:
         cameras: what is shown; those of the moment that an iteration gives.
@@ -115,7 +117,7 @@ class CameraRoutes:
         self._cameras, self._save = cameras, save
 
     def table(self) -> Routes:
-        """The functions by what they answer."""
+        """Handlers by request."""
         return {
             "GET /": self._index,
             "GET /health": self._health,
@@ -161,7 +163,7 @@ class CameraRoutes:
     def _answer(
         self, find: Callable[[Mapping[str, EventStore], Query], Answer], name: str
     ) -> Callable[[Request], Response]:
-        """What answers a question about events, or about the visits that they make."""
+        """Create the handler of a query for events or visits."""
 
         def answer(request: Request) -> Response:
             query = Query.parse(question_of(request))
@@ -181,7 +183,7 @@ class CameraRoutes:
         return JSONResponse({"counts": counts, "problems": [*problems, *further]})
 
     async def _image(self, request: Request) -> Response:
-        """The newest image of a camera, encoded once for all; with ``?after=NUMBER`` the next one."""
+        """Send the newest image of a camera; with ``?after=NUMBER`` wait for the next one."""
         camera = self._camera(request)
         after = parse_qs(question_of(request), max_num_fields=10).get("after", ["-1"])[0]
         end = time.monotonic() + NEXT_SECONDS
@@ -192,7 +194,7 @@ class CameraRoutes:
         return Response(image, 200 if image else 404, headers, media_type="image/jpeg")
 
     def _live(self, request: Request) -> Response:
-        """The frames of all cameras as they come, with ``?width=PIXELS`` for tiles of that width.
+        """Stream the frames of all cameras, with ``?width=PIXELS`` at that width.
 
         Each frame is a line of JSON (camera, number of the frame, bytes) and its JPEG.
         """
@@ -218,12 +220,12 @@ class CameraRoutes:
             await asyncio.sleep(LOOK_SECONDS)
 
     def _file(self, request: Request) -> Response:
-        """An image or a clip of an event, or the part of it that a player asks for."""
+        """Send an image or clip of an event, or the requested range of it."""
         path = self._path(request)
         return SentFile(path, media_type="video/mp4" if path.suffix == ".mp4" else "image/jpeg")
 
     def _outlines(self, request: Request) -> Response:
-        """The outlines beside the images of a clip; status 204 where they are in them, or there are none."""
+        """Send the outlines of a clip; status 204 if they are in its images, or missing."""
         try:
             track = read_outlines(self._path(request))
         except OSError:
@@ -231,7 +233,7 @@ class CameraRoutes:
         return Response(track, 204 if track is None else 200, media_type="application/json")
 
     def _path(self, request: Request) -> Path:
-        """The image or clip that a request names, whether it is there or not; status 404 for other names."""
+        """Path of the image or clip that a request names; status 404 for invalid names."""
         names = request.path_params
         part, archive = names.get("part", ""), self._camera(request).archive
         if archive is None or (part and not _PART.fullmatch(part)):
@@ -242,7 +244,7 @@ class CameraRoutes:
         return path
 
     def _change(self, call: Callable[[Camera, Any, Visit], Response]) -> Callable[[Request], Any]:
-        """What answers a change of a camera, made of the JSON of a request."""
+        """Create the handler that changes a camera by the JSON of a request."""
 
         async def change(request: Request) -> Response:
             camera = self._camera(request)
@@ -271,14 +273,14 @@ class CameraRoutes:
         return Response(status_code=204)
 
     def _arm(self, camera: Camera, values: Any, _: Visit) -> Response:
-        """Have people get alerts of a camera from now on, or not."""
+        """Turn the alerts of a camera on or off."""
         if not isinstance(values, dict) or not isinstance(values.get("armed"), bool) or len(values) > 1:
             raise SegueError('armed: give {"armed": true} or {"armed": false}')
         camera.arm(values["armed"])
         return Response(status_code=204)
 
     def _set_mark(self, camera: Camera, values: Any, visit: Visit) -> Response:
-        """Set one mark of visits; gives all of them as they are now, with those of others."""
+        """Set one mark of visits; returns all their marks."""
         try:
             change = MarkChange.model_validate(values)
         except ValidationError:
@@ -298,7 +300,7 @@ class CameraRoutes:
         return JSONResponse(names)
 
     def _camera(self, request: Request) -> Camera:
-        """The camera that a request names; status 404 where there is none."""
+        """Camera that a request names; status 404 if there is none."""
         name = request.path_params["camera"]
         camera = next((camera for camera in self._cameras if camera.name == name), None)
         if camera is None:
@@ -306,7 +308,7 @@ class CameraRoutes:
         return camera
 
     def _stores(self) -> tuple[dict[str, EventStore], list[str]]:
-        """The stores of cameras by their names, and what is wrong with others."""
+        """Stores of cameras by name, and the errors of others."""
         stores, problems = {}, []
         for camera in self._cameras:
             try:
@@ -376,7 +378,7 @@ class CameraPage(AbstractContextManager["CameraPage"]):
 
     @property
     def address(self) -> str:
-        """Where the page is."""
+        """Address of the page."""
         return f"{self._scheme}://{page_host(self._host)}:{self._server.port}/"
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""The file of cameras while cameras are watched: what is in it counts when it is saved, or with SIGHUP."""
+"""Reload the file of cameras when it is saved, or on SIGHUP."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ follow and gives notices."""
 
 
 class CameraFile:
-    """A file of cameras, which may be saved at any time.
+    """A file of cameras that may change at any time.
 
     Args:
         path: TOML file.
@@ -42,7 +42,7 @@ class CameraFile:
         self._stamp: _Stamp | None = None  # before it was read; None where it could not be
 
     def read(self) -> tuple[dict[str, ForegroundJob], Access]:
-        """The jobs of the cameras, and who may look at the page; SegueError where something means nothing."""
+        """Read the jobs of the cameras, and the access rules of the page; raises SegueError."""
         self._stamp, stamp = None, self._current_stamp()
         text = read_text(self.path)
         self._stamp = stamp
@@ -50,12 +50,12 @@ class CameraFile:
 
     @property
     def is_read(self) -> bool:
-        """Whether it could be read the last time, whatever is in it."""
+        """Whether the last read succeeded, valid or not."""
         return self._stamp is not None
 
     @property
     def has_changed(self) -> bool:
-        """Whether it was saved since it was read, also while it was read, or could not be read."""
+        """Whether the file was saved since the last read began."""
         return self._stamp is None or self._stamp != self._current_stamp()
 
     def _current_stamp(self) -> _Stamp | None:
@@ -68,7 +68,7 @@ class CameraFile:
 
 
 class Reload:
-    """Has cameras and page follow the file; where anything is wrong in it, nothing of it counts.
+    """Applies changes of the file to cameras and page; an invalid file changes nothing.
 
     Args:
         file: the file, as it was read when the cameras began.
@@ -88,7 +88,7 @@ class Reload:
 
     @contextmanager
     def on_hangup(self) -> Iterator[None]:
-        """Read the file again with SIGHUP, unless it is ignored, as under nohup."""
+        """Reload on SIGHUP, unless the signal is ignored, as under nohup."""
         number = getattr(signal, "SIGHUP", None)
         main = threading.current_thread() is threading.main_thread()
         if number is None or not main or signal.getsignal(number) == signal.SIG_IGN:
@@ -101,20 +101,20 @@ class Reload:
             signal.signal(number, previous)
 
     def look(self) -> None:
-        """Read the file again if somebody has saved it or asked for it; what is wrong with it is logged."""
+        """Reload the file if it was saved or a reload was requested; log errors."""
         if not (self._requested or self._file.has_changed):
             return
         if self._requested:
             self._requested, self._error = False, ""
         try:
-            self._follow()
+            self._apply()
         except SegueError as error:
             self._refuse(str(error))
         except Exception as error:  # a defect of segue ends no camera
             self._refuse(f"{self._file.path}: {type(error).__name__}: {error}")
 
-    def _follow(self) -> None:
-        """Change cameras and page as the file says, after all of it was checked."""
+    def _apply(self) -> None:
+        """Apply the file to cameras and page, after validating all of it."""
         with self._lock:
             jobs, access = self._file.read()
             check_devices(jobs)
@@ -131,7 +131,7 @@ class Reload:
             self._log.notice("", notice)
 
     def _refuse(self, text: str) -> None:
-        """Say why the file does not count; one that cannot be read is tried again, and it is said once."""
+        """Log why the file is not applied, once if it cannot be read."""
         if text != self._error or self._file.is_read:
             for problem in text.splitlines():
                 self._log.warning("", f"{problem}; the cameras go on as before")
@@ -139,7 +139,7 @@ class Reload:
 
 
 class PageReload:
-    """Has the page follow the table ``[page]`` and a certificate that was renewed.
+    """Applies the table ``[page]`` and renewed certificates to the page.
 
     Args:
         page: the page.
@@ -161,7 +161,7 @@ class PageReload:
         self._encryption = encryption
 
     def prepare(self, jobs: Mapping[str, ForegroundJob], access: Access) -> Callable[[], list[str]]:
-        """See that the page can follow; gives what makes it follow, and what is new then."""
+        """Validate changes of the page; returns a function that applies them and returns notices."""
         check_port(self._port, jobs)
         complete, printed = access.for_host(self._host, self._printed)
         if self._encryption is not None:
@@ -181,5 +181,5 @@ class PageReload:
         return follow
 
     def announcement(self, token: str) -> str:
-        """Where the page is, with the token that nobody knows yet."""
+        """Address of the page, with the token if it is new."""
         return f"cameras: {self._page.address}{f'?token={token}' if token else ''}"

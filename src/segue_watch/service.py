@@ -1,4 +1,4 @@
-"""What systemd hears of this process (``Type=notify``), and secrets that the file of cameras lacks."""
+"""Notify systemd (``Type=notify``), and insert secrets into the file of cameras."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from segue.errors import SegueError
 from segue.utils.redaction import add_secret
 
 LARGEST_SECRET = 1 << 16
-"""Bytes of the file of a secret."""
+"""Maximum size in bytes of a secret's file."""
 
 _SECRET = re.compile(r"\$\{([^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 
 def tell_systemd(state: str) -> None:
-    """Say something to systemd, such as ``READY=1``; elsewhere nothing happens."""
+    """Send a state such as ``READY=1`` to systemd, if it runs this process."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address or not hasattr(socket, "AF_UNIX"):
         return
@@ -31,7 +31,7 @@ def tell_systemd(state: str) -> None:
 
 
 class Watchdog:
-    """Tells systemd that this process works, twice as often as it wants to hear it (``WatchdogSec=``)."""
+    """Notifies systemd at twice the required rate (``WatchdogSec=``)."""
 
     def __init__(self) -> None:
         seconds = os.environ.get("WATCHDOG_USEC", "")
@@ -39,14 +39,14 @@ class Watchdog:
         self._next = time.monotonic()
 
     def look(self) -> None:
-        """Tell it where it is time."""
+        """Notify systemd if it is time."""
         if self._every < float("inf") and time.monotonic() >= self._next:
             self._next = time.monotonic() + self._every
             tell_systemd("WATCHDOG=1")
 
 
 def with_secrets(text: str) -> str:
-    """A text of the file of cameras with ``${NAME}`` replaced: quoted in addresses, masked in messages.
+    """Replace ``${NAME}`` in a text: quoted in addresses, masked in messages.
 
     A secret is the variable NAME of the environment, or the content of the file that NAME_FILE names, or of
     the file NAME among the credentials of systemd.

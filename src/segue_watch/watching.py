@@ -1,4 +1,4 @@
-"""Cameras in a program: their events, one after the other, from a loop."""
+"""Watch cameras in a program, and iterate over their events."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ import torch
 from segue.errors import ArgumentError
 from segue.events.table import Event
 from segue.utils.cancel import CancelToken
-from segue_watch.cameras import LOOK_SECONDS, Camera, CameraSet, network_pool, sharing_cores, states_of
+from segue_watch.camera import Camera
+from segue_watch.cameras import LOOK_SECONDS, CameraSet
 from segue_watch.configuration import Camera as GivenCamera
 from segue_watch.configuration import jobs_of, read_cameras
+from segue_watch.metrics import states_of
+from segue_watch.threads import network_pool, sharing_cores
 
 WAITING = 1000
-"""Events that wait for the program; after them their cameras wait."""
+"""Maximum number of events waiting for the program; then cameras wait."""
 
 
 class Watch:
-    """Watches cameras from now on, and gives their events as they happen.
+    """Watches cameras, and yields their events as they happen.
 
     It does what ``segue watch`` does: all cameras share one network, one that fails begins again and disturbs
     no other, and tables of events and their images are written. Iterating waits for the next event. It ends
@@ -78,11 +81,11 @@ class Watch:
             raise self._error.pop()
 
     def states(self) -> dict[str, dict[str, Any]]:
-        """How the cameras are, by name: ``status``, ``fps``, ``events`` and what else ``/health`` says."""
+        """States of the cameras by name: ``status``, ``fps``, ``events`` and others of ``/health``."""
         return states_of(self._cameras)
 
     def image(self, name: str) -> bytes:
-        """The newest frame of a camera with its objects, as JPEG; empty before the first one.
+        """Newest frame of a camera with its objects, as JPEG; empty before the first one.
 
         Raises:
             KeyError: there is no camera of that name.
@@ -90,7 +93,7 @@ class Watch:
         return self._cameras[name].image()
 
     def close(self) -> None:
-        """End all cameras, from any thread, and wait until their files are complete.
+        """Stop all cameras, from any thread, and wait until their files are complete.
 
         Objects that are there have an ``end``, which the loop still gives.
         """

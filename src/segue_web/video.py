@@ -19,7 +19,8 @@ from segue.utils.cancel import CancelToken
 from segue.utils.notices import notice
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.readers import DEFAULT_FPS, SourceImage
-from segue.video.sources.source import letterboxed, open_reader
+from segue.video.sources.opening import open_reader
+from segue.video.sources.source import letterboxed
 from segue.video.sources.span import chunks_reversed
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from safetensors.torch import save_file
 
 import segue
 from segue.errors import SinkError, SourceError
-from segue.formats.png import RECORDS, replay
+from segue.formats.mask_records import RECORDS
+from segue.formats.png import replay
 from segue.jobs.running import RunCancelledError
 from segue.masks import decode_rle, encode_rle
 from segue.models.geometry import aggregate

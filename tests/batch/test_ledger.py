@@ -20,7 +20,7 @@ def ledger(tmp_path: Path) -> Ledger:
     return Ledger(tmp_path / "ledger.sqlite")
 
 
-def test_what_was_in_work_at_a_crash_is_queued_again(ledger: Ledger, tmp_path: Path) -> None:
+def test_videos_running_at_a_crash_are_queued_again(ledger: Ledger, tmp_path: Path) -> None:
     a, b, c = (Task(name, name) for name in "abc")
     ledger.add([a, b, c])
     ledger.record(replace(a, state="running", tries=1))

@@ -96,7 +96,7 @@ def test_a_file_is_fetched_once_while_it_stays_the_same(store: Any, tmp_path: Pa
     assert list((tmp_path / "in").iterdir()) == [target]
 
 
-def test_what_no_file_system_knows_is_one_line() -> None:
+def test_unknown_file_systems_are_refused_in_one_line() -> None:
     with pytest.raises(SegueError, match="Protocol not known"):
         file_system("nowhere://a")
 
@@ -127,7 +127,7 @@ def test_a_video_is_fetched_whatever_its_address_asks_for(addresses_on: UseStore
     assert fetch("https://host/a.mp4?token=2", tmp_path) != one
 
 
-def test_what_has_no_length_is_not_downloaded(addresses_on: UseStore, tmp_path: Path) -> None:
+def test_files_without_a_length_are_not_downloaded(addresses_on: UseStore, tmp_path: Path) -> None:
     addresses_on(Told(size=None, type="file"))
     with pytest.raises(SourceError):
         fetch("http://camera/stream.mjpg", tmp_path)

@@ -178,7 +178,7 @@ def test_folders_and_patterns_leave_results_out(tmp_path: Path) -> None:
             read_tasks([str(tmp_path / place)])
 
 
-def test_where_there_is_no_video_each_inner_folder_is_one(tmp_path: Path) -> None:
+def test_without_videos_each_inner_folder_is_one(tmp_path: Path) -> None:
     touched(tmp_path, "v10/0.png", "v9/0.png", "old/masks/.segue.json", ".segue-batch/x")
     assert names_and_sources(tmp_path) == {"v9": "v9", "v10": "v10"}
     assert names_and_sources(tmp_path / "v9") == {"v9": "v9"}

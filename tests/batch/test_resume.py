@@ -57,7 +57,7 @@ def known(ledger: Ledger, output: object, *, batch: str = "mine", retry_failed: 
 WAITS = {"done": "done", "failed": "failed", "running": "queued", "queued": "queued"}
 
 
-def test_what_is_as_it_was_goes_on(ledger: Ledger, output: Path, tmp_path: Path) -> None:
+def test_unchanged_videos_are_resumed(ledger: Ledger, output: Path, tmp_path: Path) -> None:
     assert known(ledger, output) == []
     assert states(ledger) == WAITS
     ledger._base.rollback()

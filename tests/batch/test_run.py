@@ -17,14 +17,9 @@ import pytest
 from segue.batch import Ledger, Task
 from segue.batch import run as running
 from segue.batch.publish import MOVING
-from segue.batch.run import (
-    LEDGER,
-    BatchObserver,
-    check_single_files,
-    home_of,
-    merge_reports,
-    run_tasks,
-)
+from segue.batch.report import merge_reports
+from segue.batch.run import BatchObserver, check_single_files, run_tasks
+from segue.batch.shards import LEDGER, home_of
 from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY
 from segue.errors import CheckpointError, SegueError, SinkError
@@ -286,7 +281,7 @@ def test_the_ledger_of_an_output_elsewhere_is_in_the_cache_folder(monkeypatch: p
     assert len(one.name) == 16
 
 
-def test_what_lacks_is_found_before_anything_is_made(opened: Any, tmp_path: Path) -> None:
+def test_missing_parts_are_found_before_anything_is_written(opened: Any, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError):
         run_tasks([task_of("a"), task_of("b", model="medium")], JobConfig(output="out"), Watch())
     run_tasks([task_of("b", model="medium")], JobConfig(output="far", address="auto"), Watch())
@@ -314,7 +309,7 @@ def test_two_batches_on_one_output_exclude_each_other_until_one_dies(opened: Any
     assert run_tasks([task_of("a")], JobConfig(output="out"), Watch()) == 0
 
 
-def test_what_a_killed_batch_left_on_the_way_is_removed(opened: Any, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_batch_are_removed(opened: Any, tmp_path: Path) -> None:
     (tmp_path / "out" / MOVING / "01234567").mkdir(parents=True)
     for name in (".segue-batch/.identity.01234567.partial", ".report.html.01234567.partial"):
         (tmp_path / "out" / name).touch()

@@ -157,7 +157,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def test_what_lies_elsewhere_is_fetched_and_gone_afterwards(
+def test_remote_videos_are_fetched_and_removed_afterwards(
     seen: list[VideoJob], fetched: list[str], order: JobConfig, tmp_path: Path
 ) -> None:
     said = MaskPrompt.each(np.eye(4, dtype=np.uint8))
@@ -267,7 +267,7 @@ def test_a_video_whose_memory_ran_out_goes_on_from_what_is_saved(
     assert results(tmp_path / "out") == results(tmp_path / "whole")
 
 
-def test_what_cannot_be_resumed_is_done_anew_and_counted_once(
+def test_videos_that_cannot_be_resumed_are_redone_and_counted_once(
     order: JobConfig, tmp_path: Path, runs_of_jobs: UseRun
 ) -> None:
     unfinished = tmp_path / "scratch/work" / key_of("in/clip")

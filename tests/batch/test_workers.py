@@ -19,7 +19,8 @@ import torch
 from segue.batch import Ledger, Task, run
 from segue.batch import workers as engines
 from segue.batch.places import SUBFOLDER, key_of
-from segue.batch.run import open_workers, run_batch, write_batch_report
+from segue.batch.report import write_batch_report
+from segue.batch.run import open_workers, run_batch
 from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY, LocalWorkers, RayTasks
 from segue.errors import SegueError, SinkError

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import segue
-from segue.batch.run import home_of
+from segue.batch.shards import home_of
 from segue.errors import SegueError
 from tests.cli.forked import run_forked
 from tests.clips import clip

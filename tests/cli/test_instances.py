@@ -12,7 +12,7 @@ from PIL import Image
 
 from segue.api.instances import instances
 from segue.errors import PromptError
-from segue.formats.png import read_records
+from segue.formats.mask_records import read_records
 from segue.jobs import instances as jobs
 from segue.masks import read_index_mask
 from segue.models.detection.classes import COCO_NAMES

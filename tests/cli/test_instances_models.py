@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 import segue
 from segue.api.instances import instances
-from segue.formats.png import read_records
+from segue.formats.mask_records import read_records
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection import mask_rcnn as detector
 from segue.models.detection.mask_rcnn import MaskRCNN

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from segue.errors import SinkError
+from segue.formats.mask_records import read_marker
 from segue.formats.overlay import OverlayVideoSink
-from segue.formats.png import read_marker
 from segue.jobs.frame_loop import STATE
 from segue.sessions import TrackSession
 from segue.video import open_source

@@ -14,7 +14,7 @@ from PIL import Image
 
 import segue
 from segue.cli import running
-from segue.formats.png import read_records
+from segue.formats.mask_records import read_records
 from segue.masks import read_index_mask
 from tests.cli.running import FRAMES, MASKS, Command, contents
 from tests.lite import lively_lite

@@ -101,7 +101,7 @@ def test_damaged_run_lengths_are_refused() -> None:
         Segmentation.from_coco([{"category_id": 1, "segmentation": other}], SIZE)
 
 
-def test_what_others_found_is_followed() -> None:
+def test_detections_of_other_libraries_are_tracked() -> None:
     """The instances of one frame go in as prompts, with their ids and labels."""
     from tests.plugin.package.segue_blobs.trackers import ColourMemory
 
@@ -161,7 +161,7 @@ def test_empty_and_missing_segmentations_mean_the_box() -> None:
     assert np.argwhere(Segmentation.from_coco([turned], SIZE).mask)[[0, -1]].tolist() == [[1, 3], [4, 4]]
 
 
-def test_what_sam_generates_is_taken_without_a_class() -> None:
+def test_masks_of_sam_are_read_without_a_class() -> None:
     record = {"bbox": [0, 1, 4, 4], "predicted_iou": 0.75, "stability_score": 0.9, "area": 16}
     run_lengths = coco_mask.encode(np.asfortranarray(LEFT.astype(np.uint8)))
     for segmentation in (LEFT, run_lengths, {**run_lengths, "counts": run_lengths["counts"].decode()}):

@@ -37,7 +37,7 @@ def labels(**changes: Any) -> SimpleNamespace:
     )
 
 
-def test_what_is_written_comes_back() -> None:
+def test_written_labels_are_read_back() -> None:
     found = Segmentation.from_fiftyone(labels(), (20, 40), index=4, time=0.16)
     assert np.array_equal(found.mask, MASK)
     assert [(item.id, item.label, item.score) for item in found.objects] == [

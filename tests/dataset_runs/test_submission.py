@@ -14,7 +14,7 @@ from PIL import Image
 
 from segue.dataset_runs.submission import write_submission
 from segue.errors import DatasetError
-from segue.formats.png import RECORDS
+from segue.formats.mask_records import RECORDS
 from segue.masks import encode_rle, read_index_mask, write_index_mask
 from segue.metrics.data_sets import Request, open_ytvos
 from tests.cli.running import Command

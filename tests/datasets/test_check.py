@@ -132,7 +132,7 @@ def damage(path: Path, values: Array | None = None) -> None:
         ("temporalROI.txt", None, "it must hold two frame numbers"),
     ],
 )
-def test_what_is_wrong_with_a_video_is_reported(
+def test_problems_of_a_video_are_reported(
     tmp_path: Path, name: str, values: Array | None, problem: str
 ) -> None:
     make_cdnet(tmp_path)

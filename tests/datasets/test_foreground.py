@@ -111,7 +111,7 @@ def test_a_name_that_two_categories_have_needs_its_category(tmp_path: Path) -> N
         pytest.param("input/copy471.jpg", "", "both of frame 471", id="two images of a number"),
     ],
 )
-def test_what_a_video_of_cdnet_lacks_or_cannot_have_is_named(
+def test_missing_and_invalid_files_of_a_cdnet_video_are_named(
     tmp_path: Path, part: str, text: str | None, named: str
 ) -> None:
     save_cdnet(tmp_path)

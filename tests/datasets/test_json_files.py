@@ -51,7 +51,7 @@ def test_entries_are_the_same_wherever_a_piece_ends(chunk: int, indent: int | No
 @pytest.mark.parametrize(
     "text", ['{"a": [1 2]}', '{"a": tru}', '{"a": "b', '{"a": 1} 2', "[NaN]", '{"a": [1,', "[1]]"]
 )
-def test_what_is_wrong_is_found_wherever_a_piece_ends(text: str, tmp_path: Path) -> None:
+def test_errors_are_found_wherever_a_piece_of_text_ends(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(text)
     for chunk in (1, 3, 1000):
         with pytest.raises(DatasetError):

@@ -105,7 +105,7 @@ def test_masks_that_cannot_be_read_are_named(tmp_path: Path, kind: str, data: by
     ],
     ids=["no sequence", "two sequences", "no mask", "two masks"],
 )
-def test_what_is_missing_or_there_twice_is_named(
+def test_missing_and_duplicate_results_are_named(
     tmp_path: Path, kind: str, sequence: str, mask: str | None, named: str
 ) -> None:
     files = {"x/bear/1.png": png(), "y/bear/1.png": png(), "y/goat/1.png": png(), "y/goat/1.bmp": png()}

@@ -193,7 +193,7 @@ def test_a_image_of_another_size_is_refused_and_without_a_folder_each_is(
         (("annotations", 0), "x", r"annotations\[0\]"),
     ],
 )
-def test_what_is_wrong_in_the_file_is_named(
+def test_invalid_entries_of_the_file_are_named(
     tmp_path: Path, place: tuple[Any, ...], value: Any, message: str
 ) -> None:
     whole = content()

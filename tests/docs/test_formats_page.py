@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import segue
-from segue.formats.table import HEADER, rows
+from segue.cli.data import FORMATS_HEADER, format_rows
 from segue.registry import FORMATS
 
 PAGE = Path(segue.__file__).parents[2] / "docs" / "formats.md"
@@ -16,11 +16,11 @@ pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="the docs are not besi
 
 def markdown() -> str:
     """The table as the page has it."""
-    lines = [HEADER, ("---",) * len(HEADER)]
+    lines = [FORMATS_HEADER, ("---",) * len(FORMATS_HEADER)]
     own = {*FORMATS.names} - {*FORMATS.added}
     lines += [
         (f"`{name}`", title, f"`{file}`", *rest)
-        for name, title, file, *rest in rows()
+        for name, title, file, *rest in format_rows()
         if name.partition(" ")[0] in own
     ]
     return "\n".join("|" + "".join(f" {cell} |" if cell else " |" for cell in line) for line in lines)

@@ -10,7 +10,7 @@ from segue.events.archive import EventArchive
 from segue.jobs.places import OutputPlaces
 from segue.jobs.values import ForegroundJob, Model, VideoSource
 from segue.sinks.rotation import new_part, part_path
-from segue_watch.cameras import Camera
+from segue_watch.camera import Camera
 
 PARTS = ("20261121T205300Z", "20261121T215300Z", "20261121T215300Z-2", "20261121T215300Z-10")
 

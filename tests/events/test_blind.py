@@ -65,7 +65,7 @@ def watch(
     return results, [*events, *monitor.finish()]
 
 
-def test_who_is_tracked_goes_on_with_one_id_and_in_the_scene_that_follows() -> None:
+def test_a_tracked_object_keeps_its_id_into_the_next_scene() -> None:
     found = [(walker(index), "person", 0.9) for index in range(14)]
     frames = [({1: walker(index)}, found[index : index + 1], False) for index in range(4)]
     frames += [({}, found[index : index + 1], True) for index in range(4, 9)]
@@ -76,7 +76,7 @@ def test_who_is_tracked_goes_on_with_one_id_and_in_the_scene_that_follows() -> N
     assert [(event.event, event.object) for event in events] == [("enter", 1), ("end", 1)]
 
 
-def test_who_comes_and_goes_while_the_background_is_unknown_has_events() -> None:
+def test_objects_that_enter_and_leave_without_a_background_have_events() -> None:
     frames = [({}, [], False)] * 2
     frames += [({}, [(walker(index), "person", 0.8)], True) for index in range(6)]
     frames += [({}, [], True)] * 8
@@ -87,7 +87,7 @@ def test_who_comes_and_goes_while_the_background_is_unknown_has_events() -> None
     ]
 
 
-def test_what_a_detector_sees_in_the_scene_is_no_object() -> None:
+def test_static_detections_are_no_objects() -> None:
     parked: Detection = (60.0, 40.0, 110.0, 80.0), "car", 0.9
     _, events = watch([({}, [parked], index > 2) for index in range(20)])
     assert events == []
@@ -192,7 +192,7 @@ def events_of(
     return events
 
 
-def test_who_is_there_as_a_camera_starts_has_an_event() -> None:
+def test_an_object_present_at_the_start_has_an_event() -> None:
     """A square crosses in the first second, in which the session still learns the scene."""
     images = [with_squares(wall(), [(40, 4 + 12 * step)]) for step in range(6)] + [wall()] * 12
     session, blind = ForegroundSession("median", warm_up=5, device="cpu"), set[int]()
@@ -248,7 +248,7 @@ def test_before_a_camera_that_pans_only_what_moves_in_the_scene_is_an_object() -
     assert [(event.event, event.label) for event in events] == [("enter", "person"), ("end", "person")]
 
 
-def test_who_is_tracked_keeps_the_id_while_the_camera_pans() -> None:
+def test_a_tracked_object_keeps_its_id_while_the_camera_pans() -> None:
     found = [(walker(index), "person", 0.9) for index in range(14)]
     frames = [({3: walker(index)}, found[index : index + 1], False) for index in range(4)]
     frames += [({}, found[index : index + 1], True) for index in range(4, 9)]
@@ -271,7 +271,7 @@ def test_the_detector_runs_five_times_a_second() -> None:
     assert len(calls) == 10
 
 
-def test_who_is_found_by_session_and_detector_on_one_frame_is_one_object() -> None:
+def test_an_object_found_by_session_and_detector_is_one_object() -> None:
     found = [(walker(index), "person", 0.9) for index in range(8)]
     frames: list[tuple[dict[int, Box], Sequence[Detection], bool]] = [({}, found[:1], True)]
     frames += [({1: walker(index)}, found[index : index + 1], False) for index in range(1, 8)]
@@ -279,7 +279,7 @@ def test_who_is_found_by_session_and_detector_on_one_frame_is_one_object() -> No
     assert [(event.event, event.object) for event in events] == [("enter", 1), ("end", 1)]
 
 
-def test_who_was_before_a_camera_that_turned_away_has_left() -> None:
+def test_objects_leave_when_the_camera_turns_away() -> None:
     """Its box is held for a second, which makes it no object that stands."""
     images = [wall()] * 40 + [with_squares(wall(), [(40, 4 + 2 * step)]) for step in range(30)]
     images += [wall(7)] * 75
@@ -291,7 +291,7 @@ def test_who_was_before_a_camera_that_turned_away_has_left() -> None:
     assert [event.event for event in events] == ["enter", "leave"]
 
 
-def test_what_is_scene_is_not_carried() -> None:
+def test_objects_of_the_scene_are_not_carried() -> None:
     box = (10.0, 10.0, 40.0, 40.0)
     tracker = BlindTracker(lambda _: [(box, "person", 0.9)], lambda index: index > 3)
     counts = list[int]()

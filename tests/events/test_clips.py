@@ -113,7 +113,7 @@ def test_a_run_with_an_end_of_its_own_waits_for_its_clips(camera: Camera, slow: 
 
 
 @pytest.mark.parametrize("left", [b"", b"{}", b'{"moments": [{"jpeg": 9}]}\n123', b"\x00\xff" * 50, None])
-def test_what_a_killed_run_has_left_of_a_clip_is_lost(camera: Camera, left: bytes | None) -> None:
+def test_a_clip_of_a_killed_run_is_lost(camera: Camera, left: bytes | None) -> None:
     sink = camera.run(closes=False)
     sink.abort()
     hidden = pending_path(camera.images / NAME)

@@ -15,7 +15,8 @@ import pytest
 
 from segue.errors import SinkError
 from segue.events.deliveries import Notifiers, NotifyWarning
-from segue.events.store.store import CLASS, EventStore
+from segue.events.store.records import CLASS
+from segue.events.store.store import EventStore
 from segue.events.table import Event
 from segue.events.targets import check_targets
 from tests.events.test_services import ENTER

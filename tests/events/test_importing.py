@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from segue.events.archive import EventArchive, pending_path
-from segue.events.deliveries import Notifiers, with_id
+from segue.events.deliveries import Notifiers
 from segue.events.store.importing import import_archive, unread_parts
 from segue.events.store.notices import RetentionWarning
+from segue.events.store.queues import with_id
 from segue.events.store.retention import Retention, delete_expired
 from segue.events.store.store import EventStore
 from segue.events.table import Event, EventTable, Kind
@@ -175,7 +176,7 @@ def test_messages_that_wait_are_sent_to_their_receivers(table: Path) -> None:
     assert listeners[1].kinds == ["enter"]
 
 
-def test_what_stood_in_front_of_the_camera_is_taken_in(table: Path) -> None:
+def test_standing_objects_are_imported(table: Path) -> None:
     record = json.dumps({"format": "segue-scene-1", "scenery": {"places": [[0.1, 0.1, 0.2, 0.2]]}})
     hidden = table.with_name(f".{table.name}.scene")
     hidden.write_text(record)

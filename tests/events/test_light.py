@@ -61,7 +61,7 @@ BOXES = [(70, 20, 95, 50), (0, 90, 30, 120), (76, 100, 82, 106)]
 @pytest.mark.parametrize(
     ("kind", "box"), [*(("cloud", box) for box in BOXES), *(("headlight", box) for box in BOXES[1:])]
 )
-def test_what_is_as_dark_or_bright_as_what_is_around_it_is_no_object(
+def test_light_and_shadow_that_surround_a_region_are_no_object(
     kind: str, box: tuple[int, int, int, int]
 ) -> None:
     assert shown(light(kind), region(box)) == set()

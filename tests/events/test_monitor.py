@@ -12,7 +12,7 @@ import pytest
 from segue.events import EventMonitor
 from segue.events.rules import EventRules
 from segue.events.scene.memory import SceneMemory
-from segue.events.store.store import CLASS
+from segue.events.store.records import CLASS
 from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.jobs.opened import Run

@@ -252,7 +252,7 @@ def test_after_a_loss_a_clip_has_one_connection(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", ["mpeg2video", "libx265"])
-def test_what_browsers_do_not_play_is_encoded(tmp_path: Path, codec: str) -> None:
+def test_streams_that_browsers_do_not_play_are_encoded(tmp_path: Path, codec: str) -> None:
     if codec not in av.codecs_available:
         pytest.skip(f"no {codec} here")
     watched = Watched(tmp_path, PacketBuffer())

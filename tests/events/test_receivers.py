@@ -14,11 +14,12 @@ import pytest
 from segue.errors import SinkError
 from segue.events import SENT, Delivery, EventReceiver
 from segue.events import deliveries as module
-from segue.events.deliveries import Notifiers, with_id
+from segue.events.deliveries import Notifiers
 from segue.events.receivers.frigate import FrigateReceiver
 from segue.events.receivers.http import HttpReceiver
 from segue.events.receivers.mqtt import MqttReceiver
 from segue.events.receivers.services import ServiceReceiver
+from segue.events.store.queues import with_id
 from segue.events.store.store import EventStore
 from segue.events.table import Event
 from segue.events.targets import check_targets

@@ -103,7 +103,7 @@ def test_other_limits_are_refused(texts: list[str]) -> None:
         Retention.parse(texts)
 
 
-def test_what_is_too_old_is_deleted_and_what_is_kept_stays(camera: Camera) -> None:
+def test_expired_images_are_deleted_and_kept_ones_stay(camera: Camera) -> None:
     names = [camera.put(number, days) for number, days in enumerate((40, 31, 29, 1), 1)]
     (camera.folder / "mine.jpg").write_bytes(b"of somebody else")
     camera.keep(names[1])
@@ -133,7 +133,7 @@ def test_a_clip_that_visits_share_stays_as_long_as_one_of_them_is_kept(camera: C
     assert camera.names == []
 
 
-def test_what_comes_of_a_visit_after_it_is_kept_is_kept_too(camera: Camera) -> None:
+def test_later_images_of_a_kept_visit_are_kept_too(camera: Camera) -> None:
     """Its clips of loitering and leaving, hours later."""
     image = camera.put(1, 9)
     camera.keep(image)

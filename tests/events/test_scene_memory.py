@@ -148,7 +148,7 @@ def test_a_parked_car_goes_on_after_a_restart_and_leaves_once(
     assert table.notices == []
 
 
-def test_what_has_gone_meanwhile_leaves_soon(parked: Table) -> None:
+def test_objects_gone_between_two_runs_leave_soon(parked: Table) -> None:
     _, sink = parked.open()
     watch(sink, Camera(), 6, car=False)
     assert parked.rows[-1] == ("leave", 3)

@@ -46,7 +46,7 @@ def camera() -> Camera:
     return Camera()
 
 
-def test_what_comes_and_goes_at_one_place_is_scene_after_four_times_and_said_once(camera: Camera) -> None:
+def test_a_place_with_recurring_motion_is_scene_after_four_times_and_reported_once(camera: Camera) -> None:
     assert camera.sway(TIMES + 6) == [True] * TIMES + [False] * 6
     [place] = camera.scenery.places
     assert place.box[0] <= 0.1 < 0.2 <= place.box[2]
@@ -62,7 +62,7 @@ def test_a_place_that_is_taken_back_is_never_scene_again(camera: Camera) -> None
     assert camera.sway(3 * TIMES) == [True] * 3 * TIMES
 
 
-def test_who_walks_through_the_place_or_comes_out_of_it_is_an_object(camera: Camera) -> None:
+def test_a_person_who_crosses_such_a_place_is_an_object(camera: Camera) -> None:
     camera.sway(TIMES)
     assert all(camera.see({99: (x, 5, x + 12, 25)}) for x in range(120, 10, -5)), "also inside"
     camera.see({})
@@ -88,7 +88,7 @@ def test_a_flag_of_which_parts_show_up_here_and_there_is_scene(camera: Camera) -
 @pytest.mark.parametrize(
     "kind", ["people who cross it", "who come near", "rare", "long", "elsewhere", "large"]
 )
-def test_what_is_no_scene(camera: Camera, kind: str) -> None:
+def test_objects_that_do_not_recur_at_one_place_are_no_scene(camera: Camera, kind: str) -> None:
     for number in range(1, 9):
         if kind == "people who cross it":
             frames = [{number: (x, 10, x + 12, 40)} for x in range(0, 60, 4)]

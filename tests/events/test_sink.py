@@ -73,7 +73,7 @@ def test_an_object_enters_and_leaves(tmp_path: Path) -> None:
     ]
 
 
-def test_what_only_flickers_is_no_event(tmp_path: Path) -> None:
+def test_flickering_objects_are_no_events(tmp_path: Path) -> None:
     write(tmp_path / "events.json", result(0, {1: (0, 0, 4, 4)}), result(1, {1: (0, 0, 4, 4)}), result(2, {}))
     assert json.loads((tmp_path / "events.json").read_text()) == []
     write(tmp_path / "events.csv")
@@ -149,7 +149,7 @@ def test_an_event_before_the_first_result_of_a_live_run_is_in_its_table(tmp_path
         assert [event["event"] for event in read_events(tmp_path / "events.json")] == ["offline"]
 
 
-def test_what_a_live_run_has_told_stays_when_it_is_given_up(tmp_path: Path) -> None:
+def test_events_of_an_aborted_live_run_stay(tmp_path: Path) -> None:
     sink = EventSink(tmp_path / "events.json", live=True)
     for t in range(3):
         sink.write(*big(t, {1: (5, 5, 20, 20)}))
@@ -373,7 +373,7 @@ def test_an_object_that_is_there_for_a_moment_is_no_event(tmp_path: Path) -> Non
     assert kinds_of(tmp_path, 12, box, min_seconds=1.0) == [("enter", 0.0), ("leave", 1.1)]
 
 
-def test_who_stays_in_a_zone_loiters_once(tmp_path: Path) -> None:
+def test_an_object_that_stays_in_a_zone_loiters_once(tmp_path: Path) -> None:
     told = kinds_of(tmp_path, 40, (10, 50, 30, 70), loiter={"door": 2.0})
     assert [kind for kind, _ in told] == ["enter", "zone-enter", "loiter", "zone-leave", "leave"]
     assert dict(told)["loiter"] == pytest.approx(2.0)

@@ -91,7 +91,7 @@ def test_a_busy_camera_encodes_few_frames_twice(tmp_path: Path) -> None:
     assert sum(clips.values()) < 1.4 * seconds * FPS
 
 
-def test_what_is_in_the_folder_is_replaced_only_if_wanted(tmp_path: Path) -> None:
+def test_images_in_the_folder_are_replaced_only_with_overwrite(tmp_path: Path) -> None:
     record(tmp_path, range(6), range(6))
     mine = tmp_path / "seen" / "mine.jpg"
     mine.touch()

@@ -34,19 +34,21 @@ from hypothesis.stateful import (
 from segue.entries import EventSettings, SinkOptions
 from segue.errors import SinkError
 from segue.events.archive import EventArchive
-from segue.events.deliveries import StoreQueue, begin_receivers
 from segue.events.monitor import EventMonitor
 from segue.events.publisher import EventFiles, EventPublisher
 from segue.events.rules import EventRules
 from segue.events.store.clock import StoreClock
 from segue.events.store.importing import import_archive
+from segue.events.store.queues import StoreQueue, begin_receivers
+from segue.events.store.records import CLASS
 from segue.events.store.retention import Retention, delete_expired
-from segue.events.store.store import CLASS, EventStore, source_key
+from segue.events.store.store import EventStore, source_key
 from segue.events.table import read_events
 from segue.events.targets import NotifyRule, NotifyTarget
 from segue.events.zones import Zone
 from segue.types import Frame, ObjectInfo, Segmentation
-from segue_watch.history import Query, visits_of
+from segue_watch.history import visits_of
+from segue_watch.query import Query
 
 ZONES = {name: Zone.parse(f"{name}=0%,0% 100%,0% 100%,100% 0%,100%") for name in ("hall", "a,b")}
 TARGETS = {

@@ -161,7 +161,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def test_what_a_full_disk_does_not_take_waits_and_receivers_have_it(
+def test_events_wait_for_a_full_disk_while_receivers_get_them(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(store, event("enter", 1))
@@ -183,7 +183,7 @@ def test_what_a_full_disk_does_not_take_waits_and_receivers_have_it(
     ]
 
 
-def test_what_a_run_leaves_waiting_is_written_by_the_next_one_of_the_process(
+def test_events_waiting_at_the_end_of_a_run_are_written_by_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)

@@ -59,7 +59,7 @@ def test_half_an_event_at_the_end_stays_and_is_none(table: Path, cut: int) -> No
 
 @pytest.mark.parametrize("suffix", [".csv", ".json"])
 @pytest.mark.parametrize("cut", [0, 1, 7, 200])
-def test_what_a_kill_has_left_out_of_the_table_is_written_at_the_next_start(
+def test_rows_missing_after_a_kill_are_written_at_the_next_start(
     tmp_path: Path, suffix: str, cut: int
 ) -> None:
     """The store has all events; the table ends anywhere, also in the middle of a row."""

@@ -18,7 +18,8 @@ from segue.errors import SinkError
 from segue.events.deliveries import Notifiers, NotifyWarning
 from segue.events.receivers.base import EventReceiver
 from segue.events.receivers.home_assistant import HomeAssistant
-from segue.events.store.store import CLASS, EventStore, RecordedEvent
+from segue.events.store.records import CLASS, RecordedEvent
+from segue.events.store.store import EventStore
 from segue.events.table import Event, Kind
 from segue.events.targets import NotifyTarget, check_targets
 from segue.events.zones import Zone
@@ -179,7 +180,7 @@ def test_receivers_in_another_order_get_what_their_own_filters_mean(tmp_path: Pa
 
 
 @pytest.mark.filterwarnings("ignore::segue.events.deliveries.NotifyWarning")
-def test_what_waits_for_a_receiver_waits_until_it_is_given_again(
+def test_messages_of_a_removed_receiver_wait_until_it_is_given_again(
     listeners: list[Listener], tmp_path: Path
 ) -> None:
     """What happens while it is not given is not for it; meanwhile nothing of it is owed."""

@@ -38,7 +38,7 @@ def test_each_event_is_given_with_the_frame_on_which_it_is_known() -> None:
     assert not events.objects
 
 
-def test_what_is_still_there_ends_with_the_video_and_another_one_begins_anew() -> None:
+def test_present_objects_end_with_the_video_and_another_video_starts_over() -> None:
     events = ZoneEvents([DOOR])
     for result in walk(15):
         events.update(result)

@@ -36,7 +36,7 @@ def test_a_change_is_followed_and_others_are_left_out() -> None:
         np.testing.assert_array_equal(limited > 0, moved)
 
 
-def test_what_a_correction_took_away_stays_away() -> None:
+def test_pixels_removed_by_a_correction_stay_removed() -> None:
     previous = square(40, 40, 24).astype(np.uint8)
     region = ChangeRegion(image(0), square(52, 52))
     region.advance(image(0))

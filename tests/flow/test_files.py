@@ -58,7 +58,7 @@ def test_each_distance_has_its_folder_and_the_first_frames_are_at_rest(tmp_path:
     assert shown == [[0, 0], [0, grey[0]], grey[1:]]
 
 
-def test_what_does_not_fit_the_video_is_reported_beforehand(tmp_path: Path) -> None:
+def test_flow_files_that_do_not_fit_the_video_are_reported_beforehand(tmp_path: Path) -> None:
     with pytest.raises(FlowError):
         FlowFiles(tmp_path / "none", (1,))
     with pytest.raises(FlowError):

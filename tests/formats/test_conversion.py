@@ -153,7 +153,9 @@ def test_videos_with_annotations_in_any_format_are_scored_and_trained_on(
     assert "keep one" in command("data", "check", data, "--kind", "labelled").err
 
 
-def test_what_cannot_be_is_one_sentence(command: Command, coco: Path, video: Path, tmp_path: Path) -> None:
+def test_impossible_conversions_are_refused_in_one_sentence(
+    command: Command, coco: Path, video: Path, tmp_path: Path
+) -> None:
     (tmp_path / "there.json").touch()
     for arguments, message in (
         ((coco, tmp_path / "a.json"), "has no images of its own; give the video"),

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from segue.errors import SegueError
-from segue.formats import cvat as cvat_reader
+from segue.formats.cvat import labels as cvat_reader
 from segue.formats.labels import Labels
 from segue.formats.reading import read_labels, skipped_text
 from segue.masks import DAVIS_PALETTE, encode_rle, write_index_mask
@@ -88,7 +88,7 @@ def test_masks_beside_a_file_that_says_nothing_of_them_are_read(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_what_a_mac_adds_to_masks_is_left_out(tmp_path: Path, packed: bool) -> None:
+def test_files_that_a_mac_adds_to_masks_are_ignored(tmp_path: Path, packed: bool) -> None:
     folder = tmp_path / "masks"
     folder.mkdir()
     for i in range(10):
@@ -457,7 +457,7 @@ def test_ids_that_two_classes_have_are_two_objects(tmp_path: Path, form: str) ->
     assert np.array_equal(planes[2], right)
 
 
-def test_what_sam_gives_of_an_image_is_taken(tmp_path: Path) -> None:
+def test_records_of_sam_are_read(tmp_path: Path) -> None:
     record = {
         "bbox": [20, 15, 20, 15],
         "predicted_iou": 0.5,
@@ -559,7 +559,9 @@ def test_ways_of_writing_an_area_of_coco(tmp_path: Path, item: dict[str, Any]) -
         ({"segmentation": {"size": [10**6, 10**6], "counts": [1]}}, "beyond"),
     ],
 )
-def test_what_coco_cannot_mean_is_one_line(tmp_path: Path, item: dict[str, Any], words: str) -> None:
+def test_invalid_coco_entries_are_refused_in_one_line(
+    tmp_path: Path, item: dict[str, Any], words: str
+) -> None:
     with pytest.raises(SegueError, match=words):
         read_labels(coco(tmp_path / "a.json", item), VIDEO)
 

@@ -364,7 +364,7 @@ def round_trip(entry: Format, case: Case, *, known: bool) -> None:
 
 
 @pytest.mark.parametrize("entry", BOTH_WAYS, ids=lambda entry: entry.name)
-def test_what_is_written_comes_back_as_the_format_holds_it(entry: Format) -> None:
+def test_written_files_are_read_back_as_the_format_declares(entry: Format) -> None:
     assert entry.holds is not None
 
     @RELAXED

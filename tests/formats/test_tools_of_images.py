@@ -127,7 +127,7 @@ def test_shapes_of_one_group_are_one_object_and_others_are_counted_by_label(tmp_
     assert np.array_equal(labels.planes(1)[1], filled(20, 10, 40, 30) | filled(20, 35, 40, 55))
 
 
-def test_what_x_anylabeling_says_of_a_shape_is_kept(tmp_path: Path) -> None:
+def test_fields_of_x_anylabeling_are_kept(tmp_path: Path) -> None:
     one = shape(score=0.5, difficult=True, description="far", attributes={"pose": "sits"}, kie_linking=[])
     labels = read_labels(labelme(tmp_path / "a.json", one, checked=True), VIDEO)
     assert labels.attributes == {1: {"pose": "sits", "description": "far", "difficult": "true"}}

@@ -228,7 +228,7 @@ RELAXED = {"deadline": None, "suppress_health_check": list(HealthCheck), "databa
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_what_is_not_damaged_is_read(kind: str) -> None:
+def test_undamaged_files_are_read(kind: str) -> None:
     assert feed(kind, valid(kind))
 
 

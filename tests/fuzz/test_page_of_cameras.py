@@ -32,7 +32,7 @@ from segue.events.store.retention import Retention, delete_expired
 from segue.events.store.store import MARK_NAMES, EventStore, Mark
 from segue.events.table import Event
 from segue.jobs.values import ForegroundJob
-from segue_watch.cameras import Camera
+from segue_watch.camera import Camera
 from segue_watch.configuration import read_cameras
 from segue_watch.drawn import Change, save_change
 from segue_watch.page import CameraPage

@@ -85,7 +85,7 @@ def test_sessions_of_compiled_networks_give_the_same_masks(
 
 
 @pytest.mark.parametrize(("asked", "said"), [("graphs", "CUDA"), ("maybe", "graphs")])
-def test_what_cannot_be_is_refused(asked: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_impossible_compilation_is_refused(asked: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGUE_COMPILE", asked)
     with pytest.raises(ArgumentError, match=said):
         inference_copy(Small(), CPU, torch.float32)

@@ -12,6 +12,7 @@ from torch import nn
 import segue
 from segue.cli.machine import facts
 from segue.cli.timing import tune_machine
+from segue.cli.weights import details_of
 from segue.errors import CheckpointError, DownloadError, SinkError
 from segue.inference import tuning
 from segue.inference.cpu import forms
@@ -20,7 +21,6 @@ from segue.inference.cpu.forms import Forms
 from segue.inference.threads import own_threads
 from segue.registry import MODELS
 from segue.utils.cache import CacheWarning, warn_of_cache
-from segue.weights.described import details_of
 from segue.weights.download import is_available
 from segue.weights.loading import get
 from segue.weights.prepared import prepare
@@ -118,7 +118,7 @@ def test_a_cache_folder_that_cannot_be_read_stops_nothing(
     assert dict(facts())["cache folder"]
 
 
-def test_what_is_prepared_has_the_recorded_forms(home: Path) -> None:
+def test_prepared_networks_have_the_recorded_forms(home: Path) -> None:
     network = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1))
     earlier = Forms(instruction_set(), 7, ((64, 5),))
     with forms.recorded(Forms.of_json(json.loads(json.dumps(earlier.as_json())))):

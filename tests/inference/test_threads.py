@@ -167,7 +167,7 @@ def test_items_are_shared_by_threads_that_have_one_thread_of_pytorch_each() -> N
     assert len({thread for *_, thread in seen}) == 2
 
 
-def test_what_one_of_several_threads_raises_reaches_the_caller() -> None:
+def test_an_error_in_one_of_several_threads_reaches_the_caller() -> None:
     def work(item: int) -> None:
         if item == 3:
             raise IndexError(item)

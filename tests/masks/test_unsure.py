@@ -26,7 +26,7 @@ def test_pixels_come_back_from_bits_and_from_runs(size: tuple[int, int]) -> None
     np.testing.assert_array_equal(unsure.from_runs([runs, runs], size), pixels)
 
 
-def test_what_is_not_known_has_no_runs() -> None:
+def test_unknown_pixels_have_no_run_lengths() -> None:
     assert unsure.to_runs(None, (48, 64)) is None
     assert not unsure.from_runs([], (48, 64)).any()
 

@@ -32,7 +32,7 @@ def test_objects_are_compared_with_those_they_agree_with_best() -> None:
     ]
 
 
-def test_what_one_alone_has_counts_as_nothing() -> None:
+def test_objects_of_one_annotator_only_count_as_disagreement() -> None:
     ann = person(cat={0: (0, 10), 1: (0, 10)}, dog={0: (20, 30)}, bird={9: (0, 2)})
     ben = person(kitten={0: (0, 10)}, fox={1: (36, 40)})
     assert agreement(ann, ben) == [

@@ -149,7 +149,7 @@ def test_training_frames_are_left_out(tmp_path: Path) -> None:
         evaluate_foreground(tmp_path / "results", videos, exclude={"baseline/office": {1, 2}})
 
 
-def test_what_is_not_there_is_reported(tmp_path: Path) -> None:
+def test_missing_results_are_reported(tmp_path: Path) -> None:
     unlabelled = np.full_like(LABELS, 85)
     save_cdnet_video(tmp_path / "data" / "baseline" / "office", {1: LABELS, 2: unlabelled}, temporal="1 5")
     save_results(tmp_path / "results" / "baseline" / "office", [LABELS, LABELS])

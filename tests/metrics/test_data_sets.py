@@ -58,7 +58,7 @@ def test_the_part_that_is_scored_is_val_where_davis_lists_parts(
         ({"subset": "val", "sequences": ["bear"]}, "--set"),
     ],
 )
-def test_what_davis_does_not_have_is_refused(davis: Path, options: dict[str, Any], name: str) -> None:
+def test_options_that_davis_lacks_are_refused(davis: Path, options: dict[str, Any], name: str) -> None:
     with pytest.raises(DatasetError, match=name):
         score(davis, davis / "Annotations" / "480p", "davis", **options)
 

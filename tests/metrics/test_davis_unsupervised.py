@@ -61,7 +61,7 @@ def test_proposals_beyond_the_twentieth_are_refused_with_sequence_and_frame() ->
         score(predictions, truths, "bear")
 
 
-def test_what_cannot_be_scored_is_refused() -> None:
+def test_masks_that_cannot_be_scored_are_refused() -> None:
     with pytest.raises(DatasetError):
         UnsupervisedAccumulator("bear").score()
     truths = moving_squares()

@@ -55,7 +55,7 @@ def test_means_are_of_frames_then_of_objects() -> None:
     assert list(scores.overall) == ["J", "dice", "recall"]
 
 
-def test_what_has_no_value_takes_no_part() -> None:
+def test_metrics_without_a_value_are_ignored() -> None:
     scores = with_metrics(evaluation({"a": [view([1, 0], [0, 0])]}), ["precision"])
     assert math.isnan(scores.overall["precision"])
     assert math.isnan(scores.sequences["a"]["precision"])

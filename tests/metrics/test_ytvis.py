@@ -164,7 +164,7 @@ def test_a_frame_to_look_at_shows_object_and_detection_under_one_id(tmp_path: Pa
     assert frame.image.shape == image.shape
 
 
-def test_what_the_writer_of_results_wrote_scores_1(tmp_path: Path) -> None:
+def test_results_of_the_writer_score_1(tmp_path: Path) -> None:
     content: list[Video] = [([entry(1, 1), Instance(2, 2, track(rectangle(3, 4, 6, 7)), 9.0)], [])]
     write_truth(tmp_path / "truth.json", content)
     sink = CocoSink(

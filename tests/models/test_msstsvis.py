@@ -124,7 +124,7 @@ def test_places_give_in_pieces_what_they_give_at_once(parts: Parts) -> None:
 
 
 @pytest.mark.parametrize("parts", READINGS)
-def test_what_the_encoder_reads_is_the_same_in_pieces(parts: Parts) -> None:
+def test_attention_of_the_encoder_is_equal_in_pieces(parts: Parts) -> None:
     network, frames = built(parts), torch.rand(1, 3, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     splits, seen = [part for part in network.modules() if isinstance(part, SplitAttention)], []
     for most in (splits[0].places, 4):

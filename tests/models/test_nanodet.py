@@ -59,9 +59,7 @@ def test_levels_outputs_and_boxes_are_those_of_the_release(
 
 @pytest.mark.parametrize("prepared", [False, True])
 @torch.inference_mode()
-def test_what_is_found_is_what_the_release_finds(
-    golden: Reader, trained: NanoDetPlus, prepared: bool
-) -> None:
+def test_detections_equal_those_of_the_release(golden: Reader, trained: NanoDetPlus, prepared: bool) -> None:
     expected = golden("nanodet_plus_m")
     network = inference_copy(trained, torch.device("cpu"), torch.float32) if prepared else trained
     size = expected["pic_bgr"].shape[:2]

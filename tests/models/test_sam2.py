@@ -234,7 +234,7 @@ BANKS = ("fwd", "fwd_short", "rev", "future", "stride3", "near2", "order")
 
 @torch.inference_mode()
 @pytest.mark.parametrize("tag", BANKS)
-def test_what_a_frame_sees_of_memory(
+def test_memory_frames_that_a_frame_attends_to(
     golden: Callable[[str], Golden], sam2_network: SAM2, constants: Constants, encoded: Encoded, tag: str
 ) -> None:
     parts = golden("sam2_modules")

@@ -238,7 +238,7 @@ def test_edgetam_follows_objects() -> None:
         assert session.step(frame(t), GIVEN.get(t)).ids == (1, 5)
 
 
-def test_what_transformers_runs_into_is_one_sentence(network: TransformersVideo) -> None:
+def test_errors_of_transformers_are_one_sentence(network: TransformersVideo) -> None:
     session = TrackSession(network, device="cpu")
     follow(session, range(2))
     session.tracker._model.memory_encoder = torch.nn.Linear(1, 1)  # type: ignore[attr-defined]

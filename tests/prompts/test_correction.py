@@ -108,7 +108,7 @@ def test_a_click_gets_its_label_and_changes_one_region_in_its_direction(
         np.testing.assert_array_equal(found.probability[~changed], (mask if soft else was)[~changed])
 
 
-def test_what_differs_elsewhere_stays_as_it_was() -> None:
+def test_a_correction_changes_nothing_elsewhere() -> None:
     left, right = disk(20, 30, 8), disk(60, 30, 8)
     body = disk(40, 30, 9)
     found = correct(Fixed(body | left | right), body, [(60, 30, True)])

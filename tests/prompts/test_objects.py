@@ -116,7 +116,7 @@ MASK = np.pad(np.ones((40, 40), bool), ((100, 100), (130, 150)))
 
 
 @pytest.mark.parametrize("more", [{"mask": MASK}, {"box": (140, 110, 170, 130)}])
-def test_what_says_how_much_is_meant_asks_no_detector(
+def test_prompts_that_define_the_extent_run_no_detector(
     looks: list[TensorDetections], more: dict[str, Any]
 ) -> None:
     kept = literal()(points=CLICK, **more)

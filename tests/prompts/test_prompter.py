@@ -151,7 +151,7 @@ def test_clicks_scribbles_and_masks_have_planes_of_their_own() -> None:
         (ImagePrompts(points=[(5, 5)], mask=np.ones((3, 4))), r"the mask has shape \(3, 4\)"),
     ],
 )
-def test_what_says_nothing_or_does_not_fit_is_refused(prompts: ImagePrompts, message: str) -> None:
+def test_empty_and_unfitting_prompts_are_refused(prompts: ImagePrompts, message: str) -> None:
     with pytest.raises(PromptError, match=message):
         Prompter(drawn_image(), ready(Watched())).answer(prompts)
 

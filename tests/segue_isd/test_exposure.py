@@ -38,9 +38,7 @@ def _maps(coverage: float = 0, shadow: float = 0, image: float = 0) -> Maps:
     ("shares", "label"),
     [((1, 1, 1), MOTION), ((1, 0, 1), UNKNOWN), ((0, 0, 1), UNKNOWN), ((0, 0, 0), STATIC)],
 )
-def test_what_foreground_covers_for_part_of_the_exposure_is_unknown(
-    shares: tuple[float, ...], label: int
-) -> None:
+def test_pixels_covered_for_part_of_the_exposure_are_unknown(shares: tuple[float, ...], label: int) -> None:
     first, *others = (_maps(coverage=share) for share in shares)
     assert labels(averaged(first, others))[0, 0] == label
 

@@ -42,7 +42,7 @@ def save_state(path: Path) -> None:
     [save_state, lambda path: write_checkpoint(path, {"a": torch.ones(1)}, {})],
     ids=["state", "weights"],
 )
-def test_what_replaces_a_file_reaches_the_disk_before_its_name(
+def test_a_checkpoint_is_synced_before_it_is_renamed(
     write: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, synced = tmp_path / "last.ckpt", list[str]()

@@ -70,7 +70,7 @@ def test_a_run_writes_weights_without_the_discriminator(tmp_path: Path) -> None:
     assert json.loads(weights.metadata[OPTIONS]) == {"classes": '{"1": "lamp"}'}
 
 
-def test_what_a_step_takes_is_known_before_it_begins() -> None:
+def test_the_cost_of_a_step_is_known_before_it_begins() -> None:
     recipe = PublishedRecipe("tiny", tiny, [SmallClips()], batch=2, separability=True)
     one, four = (recipe.cost(2, size) for size in ((64, 64), (128, 128)))
     assert four.operations == pytest.approx(4 * one.operations, rel=0.2)

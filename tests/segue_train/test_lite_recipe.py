@@ -81,7 +81,7 @@ def test_footage_of_all_forms_has_classes_of_coco(tmp_path: Path, seen: dict[str
         pytest.param("{}", "--data davis=x", DatasetError, "LAYOUT", id="layout"),
     ],
 )
-def test_what_is_wrong_is_named(
+def test_invalid_options_are_named(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     names: str,

@@ -87,7 +87,7 @@ def test_images_without_objects_are_an_error(stills: list[Footage], tmp_path: Pa
         read_sources([(1.0, stills)])
 
 
-def test_what_stays_carries_its_mask_and_a_click_where_it_was_most_wrong() -> None:
+def test_kept_samples_carry_their_mask_and_a_click_on_the_largest_error() -> None:
     torch.manual_seed(0)
     objective = PromptObjective(SeguePrompt())
     targets = torch.zeros(6, 160, 160, dtype=torch.uint8)

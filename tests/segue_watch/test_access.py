@@ -20,7 +20,7 @@ import pytest
 
 from segue.errors import SegueError
 from segue.jobs.values import ForegroundJob, Model, VideoSource
-from segue_watch.cameras import Camera
+from segue_watch.camera import Camera
 from segue_watch.configuration import read_cameras, read_file
 from segue_watch.drawn import Change
 from segue_watch.log import CameraWarning
@@ -221,7 +221,7 @@ def test_servers_of_one_host_have_sessions_of_their_own(ask: Ask, page: CameraPa
     assert may(ask, f"{other}; {cookie}") == "change"
 
 
-def test_who_has_a_link_for_looking_signs_in_with_a_password_and_out(ask: Ask) -> None:
+def test_a_viewer_signs_in_with_a_password_and_out(ask: Ask) -> None:
     looking = cookies_of(ask(f"/?token={LOOK}"))
     assert may(ask, looking) == "look"
     for name in ("/login", "/login.js", "/login.css"):
@@ -242,7 +242,7 @@ def test_who_has_a_link_for_looking_signs_in_with_a_password_and_out(ask: Ask) -
 @pytest.mark.parametrize(
     "body", [{}, {"user": "anna"}, {"user": 1, "password": "x"}, [], {"user": "x" * 20_000}]
 )
-def test_what_is_no_user_and_password_signs_nobody_in(ask: Ask, body: object) -> None:
+def test_an_invalid_user_or_password_signs_nobody_in(ask: Ask, body: object) -> None:
     answer = ask("/login", None, body)
     assert (answer.status, cookies_of(answer)) == (400, "")
 

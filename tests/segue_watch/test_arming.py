@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("starlette")
 
 from segue.events.table import Event
-from segue_watch.cameras import Camera
+from segue_watch.camera import Camera
 from segue_watch.configuration import read_file
 from segue_watch.page import CameraPage
 from tests.cli.mjpeg import mjpeg_camera
@@ -32,7 +32,7 @@ def address() -> Iterator[str]:
         yield address
 
 
-def test_who_disarms_a_camera_on_its_page_gets_no_messages_that_are_for_while_it_is_armed(
+def test_disarming_a_camera_on_its_page_stops_alerts(
     address: str, listener: Listener, tmp_path: Path
 ) -> None:
     seen, table = list[Event](), tmp_path / "out" / "gate.csv"

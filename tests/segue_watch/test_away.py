@@ -11,13 +11,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from segue.events.deliveries import begin_receivers
+from segue.events.store.queues import begin_receivers
 from segue.events.store.store import EventStore
 from segue.events.table import Event
 from segue.events.targets import NotifyTarget
 from segue.video.sources.live import LOGIN_SECONDS
-from segue_watch.cameras import Camera, CameraWarning
+from segue_watch.camera import Camera
 from segue_watch.configuration import read_cameras
+from segue_watch.log import CameraWarning
 from tests.cli.mjpeg import mjpeg_camera
 from tests.events.test_notify import AnyBroker, Listener, Subscriber, make_broker
 from tests.events.test_store import event as stored_event
@@ -27,7 +28,7 @@ from tests.segue_watch.test_cameras import rows
 from tests.segue_watch.test_command import watched
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.filterwarnings("ignore::segue_watch.cameras.CameraWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::segue_watch.log.CameraWarning")
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_a_broker_knows_that_a_camera_is_away_at_the_start(broker: AnyBroker, tm
     subscriber.end()
 
 
-def test_what_waited_is_sent_while_the_camera_refuses_the_login_which_is_tried_once(
+def test_waiting_messages_are_sent_while_the_camera_refuses_the_login(
     refusing: Refusing, listener: Listener, tmp_path: Path
 ) -> None:
     address = f"http://user:wrong@127.0.0.1:{refusing.server_port}/stream.mjpeg"

@@ -32,8 +32,9 @@ from segue.utils import notices
 from segue.utils.cancel import CancelToken
 from segue.video import Reconnect
 from segue.video.sources import live
-from segue_watch import cameras
-from segue_watch.cameras import Camera, watch_cameras
+from segue_watch import camera as camera_module
+from segue_watch.camera import Camera
+from segue_watch.cameras import watch_cameras
 from segue_watch.configuration import read_cameras
 from segue_watch.drawn import Change, save_change
 from segue_watch.log import CameraWarning
@@ -180,15 +181,17 @@ def test_a_standard_output_that_takes_nothing_costs_no_event_of_the_tables(
     assert sum(map(len, tables)) == told, "no row was written twice, none is missing"
 
 
-def dead_camera(path: Path, folder: Path, seen: Callable[[Event], None]) -> Camera:
+def dead_camera(
+    path: Path, folder: Path, seen: Callable[[Event], None], patience: Reconnect = QUICK
+) -> Camera:
     """The camera ``yard`` of a file, at an address that nobody answers."""
     job = read_cameras(path, folder)["yard"]
     dead = job.source.model_copy(update={"place": "http://127.0.0.1:9/yard", "retry": 1})
-    return Camera("yard", job.model_copy(update={"source": dead}), lambda *_: None, seen, patience=QUICK)
+    return Camera("yard", job.model_copy(update={"source": dead}), lambda *_: None, seen, patience=patience)
 
 
 @pytest.mark.filterwarnings("ignore::segue.video.sources.live.LiveWarning")
-@pytest.mark.filterwarnings("ignore::segue_watch.cameras.CameraWarning")
+@pytest.mark.filterwarnings("ignore::segue_watch.log.CameraWarning")
 def test_a_camera_that_fails_does_not_disturb_the_others(camera: str, tmp_path: Path) -> None:
     path = two_cameras(tmp_path, camera)
     stop, seen = CancelToken(), list[Event]()
@@ -221,8 +224,8 @@ WAITS, STOP = list[int](), CancelToken()
 
 @pytest.mark.filterwarnings("ignore::segue.video.sources.live.LiveWarning")
 def test_a_camera_that_fails_again_and_again_says_so_once(camera: str, tmp_path: Path) -> None:
-    lost = dead_camera(two_cameras(tmp_path, camera), tmp_path, lambda _: None)
-    lost._patience = StopsAtTheThirdWait()
+    path = two_cameras(tmp_path, camera)
+    lost = dead_camera(path, tmp_path, lambda _: None, StopsAtTheThirdWait())
     with pytest.warns(CameraWarning, match="yard: .*gave up after 1 tries") as warned:
         lost.watch(STOP)
     assert WAITS == [1, 2, 3]
@@ -230,12 +233,13 @@ def test_a_camera_that_fails_again_and_again_says_so_once(camera: str, tmp_path:
 
 
 @pytest.mark.filterwarnings("ignore::segue.video.sources.live.LiveWarning")
-@pytest.mark.filterwarnings("ignore::segue_watch.cameras.CameraWarning")
+@pytest.mark.filterwarnings("ignore::segue_watch.log.CameraWarning")
 def test_a_camera_that_waits_after_a_failure_goes_on_at_once_with_another_job(
     camera: str, tmp_path: Path
 ) -> None:
-    lost = dead_camera(two_cameras(tmp_path, camera, end=100_000), tmp_path, lambda _: None)
-    lost._patience = Reconnect(first_delay=3600.0, max_delay=3600.0)
+    path = two_cameras(tmp_path, camera, end=100_000)
+    patience = Reconnect(first_delay=3600.0, max_delay=3600.0)
+    lost = dead_camera(path, tmp_path, lambda _: None, patience)
     good = lost.job.source.model_copy(update={"place": camera})
     with watched(lost):
         wait_for(lambda: lost.state()["restarts"])
@@ -246,7 +250,7 @@ def test_a_camera_that_waits_after_a_failure_goes_on_at_once_with_another_job(
     assert not ending.is_alive()
 
 
-@pytest.mark.filterwarnings("ignore::segue_watch.cameras.CameraWarning")
+@pytest.mark.filterwarnings("ignore::segue_watch.log.CameraWarning")
 @pytest.mark.parametrize("options", [{}, {"rotate": "1h"}])
 def test_a_camera_goes_on_after_a_disk_that_was_full_for_a_moment(
     camera: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
@@ -318,7 +322,7 @@ def is_changed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Camera, "frame", change)
 
 
-@pytest.mark.filterwarnings("ignore::segue_watch.cameras.CameraWarning")
+@pytest.mark.filterwarnings("ignore::segue_watch.log.CameraWarning")
 @pytest.mark.parametrize(
     ("fault", "options"),
     [
@@ -340,7 +344,7 @@ def test_a_run_that_has_ended_leaves_nothing_in_memory(
 ) -> None:
     opened: list[weakref.ref[Run]] = []
     sessions: list[weakref.ref[object]] = []
-    open_job, stop = cameras.open_job, CancelToken()
+    open_job, stop = camera_module.open_job, CancelToken()
 
     def open_and_note(*arguments: Any, **given: Any) -> Run:
         job = open_job(*arguments, **given)
@@ -350,7 +354,7 @@ def test_a_run_that_has_ended_leaves_nothing_in_memory(
         sessions.append(weakref.ref(job.session))
         return job
 
-    monkeypatch.setattr(cameras, "open_job", open_and_note)
+    monkeypatch.setattr(camera_module, "open_job", open_and_note)
     fault(monkeypatch)
     job = read_cameras(two_cameras(tmp_path, camera, end=10_000, **options), tmp_path / "out")["gate"]
     gate = Camera("gate", job, lambda *_: None, lambda _: None, patience=QUICK)
@@ -549,9 +553,9 @@ def test_changed_zones_count_also_while_the_receiver_of_messages_is_down(
 def test_other_zones_begin_no_new_run(camera: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Objects go on with their ids; only those in a zone that is no more leave that."""
     runs: list[Run] = []
-    open_job, seen = cameras.open_job, list[Event]()
+    open_job, seen = camera_module.open_job, list[Event]()
     monkeypatch.setattr(
-        cameras, "open_job", lambda *given, **more: runs.append(open_job(*given, **more)) or runs[-1]
+        camera_module, "open_job", lambda *given, **more: runs.append(open_job(*given, **more)) or runs[-1]
     )
     job = read_cameras(two_cameras(tmp_path, camera, end=100_000), tmp_path / "out")["yard"]
     yard = Camera("yard", job, lambda *_: None, seen.append, patience=QUICK)

@@ -18,8 +18,9 @@ import pytest
 
 from segue.events.store.store import EventStore
 from segue.events.table import Event, EventTable
-from segue_watch.cameras import Camera, metrics
+from segue_watch.camera import Camera
 from segue_watch.configuration import read_cameras
+from segue_watch.metrics import metrics
 from segue_watch.page import CameraPage
 from tests.cli.mjpeg import mjpeg_camera
 from tests.events.test_notify import Listener
@@ -91,7 +92,7 @@ def test_alarms_go_out_while_the_disk_is_full_and_everybody_is_told(
     wait_for(lambda: len(listener.received) == len(seen))
 
 
-def test_what_waits_at_the_end_is_delivered_although_the_disk_is_full(
+def test_messages_waiting_at_the_end_are_delivered_although_the_disk_is_full(
     camera: str, listener: Listener, tmp_path: Path, full: list[bool]
 ) -> None:
     seen = list[Event]()
@@ -103,7 +104,9 @@ def test_what_waits_at_the_end_is_delivered_although_the_disk_is_full(
     assert yard.undelivered == 0
 
 
-def test_what_a_full_disk_loses_at_the_end_is_counted(camera: str, tmp_path: Path, full: list[bool]) -> None:
+def test_messages_lost_on_a_full_disk_at_the_end_are_counted(
+    camera: str, tmp_path: Path, full: list[bool]
+) -> None:
     seen = list[Event]()
     yard = yard_of(tmp_path, camera, seen, DEAD)
     with watched(yard):

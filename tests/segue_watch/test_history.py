@@ -12,18 +12,11 @@ import pytest
 
 from segue.errors import SegueError, SinkError
 from segue.events.archive import pending_path
-from segue.events.store.store import EventStore, moment_of
+from segue.events.store.records import moment_of
+from segue.events.store.store import EventStore
 from segue.events.table import COLUMNS, Event, EventTable
-from segue_watch.history import (
-    Place,
-    Query,
-    Stores,
-    choices_of,
-    counts_of,
-    edges_of,
-    events_of,
-    visits_of,
-)
+from segue_watch.history import Stores, choices_of, counts_of, events_of, visits_of
+from segue_watch.query import Place, Query, edges_of
 from tests.events.stored import imported, store_of
 
 NOON = datetime(2026, 11, 27, 12, 0).astimezone()
@@ -161,7 +154,7 @@ def test_a_list_goes_on_where_it_was_though_events_come_meanwhile(tmp_path: Path
     stores["gate"].close()
 
 
-def test_what_stands_far_back_is_found_and_counted(tmp_path: Path) -> None:
+def test_events_far_back_are_found_and_counted(tmp_path: Path) -> None:
     rows = [event(number, label="dog" if number == 1 else "car", minutes=number) for number in range(1, 200)]
     stores = {"gate": store_of(tmp_path / "gate.db", rows)}
     stores["gate"].mark(range(2, 200), "reviewed", True)
@@ -298,7 +291,7 @@ def test_an_answer_says_whether_a_clip_is_there_or_comes_or_is_lost(tmp_path: Pa
     stores["gate"].close()
 
 
-def test_who_asks_for_events_before_the_last_one_loses_none_of_its_moment(tmp_path: Path) -> None:
+def test_events_of_one_moment_are_split_between_answers_without_loss(tmp_path: Path) -> None:
     """Also where two cameras have events of one moment."""
     moments = [0, 0, 0, 1, 1, 1, 1, 2, 2, 2]
     stores = {}

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 
 from segue.video.decoding.packets import PacketBuffer
-from segue_watch.cameras import Camera
+from segue_watch.camera import Camera
 from segue_watch.configuration import read_cameras
 from segue_watch.page import CameraPage
 from tests.events.test_packet_clips import Watched, stream

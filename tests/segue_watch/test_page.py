@@ -25,8 +25,8 @@ import pytest
 from segue.events.table import Event, EventTable
 from segue.jobs.values import ForegroundJob, Model, VideoSource
 from segue.types import Frame, ObjectInfo, Segmentation
-from segue_watch import cameras
-from segue_watch.cameras import Camera
+from segue_watch import camera as camera_module
+from segue_watch.camera import Camera
 from segue_watch.drawn import Change
 from segue_watch.page import MAX_CONNECTIONS, CameraPage
 from segue_web.server.slow_clients import PatientProtocol
@@ -371,13 +371,13 @@ def test_questions_that_mean_nothing_are_refused(served: str, question: str) -> 
 
 
 def test_viewers_get_each_frame_as_it_comes_encoded_once_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    encoded, encode = list[int](), cameras.cv2.imencode
+    encoded, encode = list[int](), camera_module.cv2.imencode
 
     def count(*arguments: Any) -> Any:
         encoded.append(1)
         return encode(*arguments)
 
-    monkeypatch.setattr(cameras.cv2, "imencode", count)
+    monkeypatch.setattr(camera_module.cv2, "imencode", count)
     job = ForegroundJob(source=VideoSource(place="0"), model=Model(name="median"))
     yard = Camera("yard", job, ignore, ignore)
 
@@ -447,7 +447,7 @@ def test_live_images_of_all_cameras_come_at_the_width_of_tiles_encoded_once(
         encoded.append(arguments[1].shape[1])
         return encode(*arguments)
 
-    monkeypatch.setattr(cameras.cv2, "imencode", count)
+    monkeypatch.setattr(camera_module.cv2, "imencode", count)
     job = ForegroundJob(source=VideoSource(place="0"), model=Model(name="median"))
     shown = [Camera(name, job, ignore, ignore) for name in ("gate", "yard")]
 

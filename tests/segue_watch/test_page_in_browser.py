@@ -13,7 +13,8 @@ import pytest
 
 from segue.events.store.store import EventStore
 from segue.utils.cancel import CancelToken
-from segue_watch.cameras import Camera, watch_cameras
+from segue_watch.camera import Camera
+from segue_watch.cameras import watch_cameras
 from segue_watch.configuration import read_cameras
 from segue_watch.drawn import Change, save_change
 from segue_watch.page import CameraPage
@@ -377,7 +378,7 @@ HOLD = """(() => { const { fetch } = window; const [held, answers] = [[], []]; w
 """Makes the page wait for visits until they are released."""
 
 
-def test_who_selects_is_not_disturbed_by_visits_that_were_asked_for_before(page: Any) -> None:
+def test_a_selection_is_not_disturbed_by_visits_requested_before(page: Any) -> None:
     page.get_by_role("link", name="Events", exact=True).click()
     page.locator(".card img").nth(2).wait_for()
     page.evaluate(HOLD)

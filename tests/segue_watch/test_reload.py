@@ -20,7 +20,8 @@ from segue.errors import SegueError
 from segue.jobs.values import ForegroundJob
 from segue.utils.cancel import CancelToken
 from segue_watch import command as watching
-from segue_watch.cameras import Camera, CameraSet
+from segue_watch.camera import Camera
+from segue_watch.cameras import CameraSet
 from segue_watch.log import Log
 from segue_watch.reload import CameraFile, Reload
 from tests.cli.mjpeg import mjpeg_camera
@@ -209,7 +210,7 @@ def test_a_zone_outside_of_the_image_is_refused_as_on_the_page(
         stop.cancel()
         thread.join(30)
         assert not thread.is_alive()
-        assert gate._size is not None, "it is known without a run, too"
+        assert gate.state()["size"] is not None, "it is known without a run, too"
         with pytest.raises(SegueError, match="outside the image"):
             gate.check(gate.job.model_copy(update={"zones": ("far=900,0 990,0 990,90",)}))
 

@@ -14,10 +14,13 @@ from segue.events.store import upkeep
 from segue.events.store.store import EventStore
 from segue.events.store.upkeep import UPKEEP
 from segue.utils.system import num_cores
-from segue_watch import cameras as module
-from segue_watch.cameras import Camera, CameraSet, NetworkPool, care_for_removed
+from segue_watch import threads as module
+from segue_watch.camera import Camera
+from segue_watch.cameras import CameraSet, care_for_removed
 from segue_watch.configuration import read_cameras
-from segue_watch.history import Query, counts_of, visits_of
+from segue_watch.history import counts_of, visits_of
+from segue_watch.query import Query
+from segue_watch.threads import NetworkPool
 from tests.cli.mjpeg import mjpeg_camera
 from tests.events.stored import store_of
 from tests.segue_watch.test_command import QUICK, two_cameras, watched

@@ -13,7 +13,7 @@ from segue.events.table import Event
 from segue.jobs.values import ForegroundJob
 from segue.utils.cancel import CancelToken
 from segue.video import Reconnect
-from segue_watch.cameras import Camera
+from segue_watch.camera import Camera
 from segue_watch.configuration import read_cameras
 from tests.cli.mjpeg import mjpeg_camera
 from tests.events.stored import ask
@@ -129,7 +129,7 @@ def test_a_run_that_failed_before_its_first_frame_has_emptied_nothing_for_good(
     assert not before & rows_of([tmp_path / "out" / "gate.csv"])
 
 
-def test_what_a_camera_knows_of_its_scene_goes_on_in_another_process(address: str, tmp_path: Path) -> None:
+def test_the_scene_of_a_camera_continues_in_another_process(address: str, tmp_path: Path) -> None:
     job = job_of(address, tmp_path, "")
     boxes = list[object]()
 

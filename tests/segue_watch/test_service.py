@@ -17,7 +17,8 @@ import pytest
 from segue.errors import SegueError
 from segue.jobs.values import ForegroundJob
 from segue.utils.cancel import CancelToken
-from segue_watch.cameras import Camera, CameraSet
+from segue_watch.camera import Camera
+from segue_watch.cameras import CameraSet
 from segue_watch.log import Log
 from segue_watch.reload import CameraFile, Reload
 from segue_watch.service import Watchdog, tell_systemd, with_secrets

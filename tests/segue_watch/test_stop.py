@@ -15,7 +15,8 @@ pytest.importorskip("starlette")
 pytest.importorskip("paho.mqtt.client")
 
 from segue.utils.cancel import CancelToken
-from segue_watch.cameras import Camera, CameraSet
+from segue_watch.camera import Camera
+from segue_watch.cameras import CameraSet
 from segue_watch.configuration import read_cameras
 from tests.cli.mjpeg import mjpeg_camera
 from tests.events.stored import state_of

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("starlette")
 
 from segue.events.scene.scenery import SceneryRecord
-from segue_watch.cameras import Camera
+from segue_watch.camera import Camera
 from segue_watch.configuration import read_cameras
 from segue_watch.drawn import Change, save_change
 from segue_watch.page import CameraPage, CameraRoutes

@@ -19,7 +19,7 @@ from segue.video import open_source
 from segue.video.decoding import frame_index
 from segue.video.decoding.readers import LoadCancelledError, SourceImage
 from segue.video.sources.images import write_image
-from segue.video.sources.source import open_reader
+from segue.video.sources.opening import open_reader
 from segue_web.video import Video
 from tests.segue_web.conftest import ServeHere
 from tests.segue_web.videos import SAMPLE, numbered, write_video

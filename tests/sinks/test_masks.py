@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from segue.errors import ResumeError, SinkError
-from segue.formats.png import MARKER, MAX_RECORD_BYTES, RECORDS, Record
+from segue.formats.mask_records import MARKER, MAX_RECORD_BYTES, RECORDS, Record
 from segue.masks import read_index_mask
 from segue.sinks import PngSink, read_marker, replay
 from segue.types import Segmentation

@@ -10,7 +10,7 @@ from segue.errors import SinkError
 from segue.utils.files import PartialFile, prepare
 
 
-def test_what_a_killed_process_has_left_of_a_file_is_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_partial_files_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     path, other = tmp_path / "scores.csv", tmp_path / "others.csv"
     PartialFile(path).prepare()
     PartialFile(other).prepare()

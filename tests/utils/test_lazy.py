@@ -6,7 +6,7 @@ from segue.registry import MODELS
 from segue.utils.lazy import LazyCallable
 
 
-def test_what_the_catalogue_names_is_there() -> None:
+def test_names_of_the_catalogue_exist() -> None:
     lazy = 0
     for entry in MODELS:
         for made in (entry.build, entry.rename):

@@ -32,7 +32,7 @@ def test_names_of_the_images_come_before_numbers():
     assert match_frames(["b1.png", "a2.png"], 3, ["a2", "b1", "c3"]) == [1, 0]
 
 
-def test_what_follows_the_name_of_an_image_is_no_frame():
+def test_text_after_an_image_name_is_no_frame_number():
     assert match_frames(["frame_000003_mask_2.png", "frame_000005_mask_1.png"], 10, FRAMES) == [3, 5]
     assert match_frames(["cam_1_2.png"], 3, ["cam_1", "cam_10", "cam_2"]) == [0]
 

@@ -30,7 +30,7 @@ def test_lines_arrive_in_order() -> None:
     os.close(reader)
 
 
-def test_who_writes_waits_for_no_reader() -> None:
+def test_writers_do_not_wait_for_readers() -> None:
     told: list[str] = []
     with pipe() as (reader, stream):
         writer = LineWriter(stream, told.append, max_lines=10, last_seconds=0.1)

@@ -67,7 +67,7 @@ def test_frames_come_backwards_in_parts(place: Any, stride: int, monkeypatch: py
     assert [frame.index for frame in middle] == [frames[1].index, frames[2].index]
 
 
-def test_what_comes_once_has_no_order() -> None:
+def test_iterators_have_no_random_access() -> None:
     source = open_source(iter(IMAGES))
     with pytest.raises(SourceError):
         source.times  # noqa: B018  a property that raises

@@ -121,7 +121,7 @@ def test_a_wrong_array_is_an_error_that_names_the_frame(value: object, hint: str
         (drawn_image(0), "put one image in a list"),
     ],
 )
-def test_what_is_no_video_is_refused(value: object, message: str) -> None:
+def test_arrays_that_are_no_videos_are_refused(value: object, message: str) -> None:
     with pytest.raises(SourceError, match=message):
         list(open_source(value))
 

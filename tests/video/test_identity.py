@@ -80,7 +80,7 @@ def test_an_address_is_itself_without_its_password() -> None:
     assert before.difference(SourceIdentity.of("1")) == "its kind was address, now it is camera"
 
 
-def test_what_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_missing_sources_are_errors(tmp_path: Path) -> None:
     for source in ("video.mp4", "*.png"):
         with pytest.raises(SourceError):
             SourceIdentity.of(tmp_path / source)

@@ -17,7 +17,7 @@ from segue.utils import allocation
 from segue.video import DamageWarning, open_source
 from segue.video.decoding.levels import Range
 from segue.video.sources.images import decode_image, list_images, read_image
-from segue.video.sources.source import open_reader
+from segue.video.sources.opening import open_reader
 from tests.video.making import corners, drawn_image, level
 
 

@@ -21,7 +21,7 @@ from segue.types import Segmentation
 from segue.video import open_source
 from segue.video.decoding.decode import EntryPoint
 from segue.video.decoding.frame_index import FrameIndex
-from segue.video.sources.source import open_reader
+from segue.video.sources.opening import open_reader
 from segue_web.video import Video
 from tests.video.making import busy_images, drawn_image, write_video
 

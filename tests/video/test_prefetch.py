@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segue.video.sources.prefetch import Prefetcher
+from segue.video.decoding.prefetch import Prefetcher
 
 
 def test_no_more_items_wait_than_were_asked_for() -> None:

@@ -60,7 +60,7 @@ def test_frames_that_no_other_needs_are_passed_over_where_enough_are_left() -> N
     assert times_of(data, 12.0) == every, "more than half of the rate needs all"
 
 
-def test_where_too_few_are_left_all_are_decoded_after_two_seconds() -> None:
+def test_all_frames_are_decoded_after_two_seconds_with_too_few() -> None:
     few = times_of(stream(200, 7), 5.0)
     assert len([each for each in few if each < few[0] + 2]) < 12
     steps = np.diff([each for each in few if each > few[0] + 3])
@@ -77,7 +77,7 @@ def test_a_device_that_is_not_there_is_refused_before_a_camera_is_tried() -> Non
         open_source(0, analyse="rtsp://127.0.0.1:9/none")
 
 
-def test_what_a_device_cannot_decode_is_decoded_here() -> None:
+def test_streams_that_a_device_cannot_decode_are_decoded_in_software() -> None:
     names = getattr(pytest.importorskip("av.codec.hwaccel"), "hwdevices_available", list)()
     if "drm" not in names:
         pytest.skip("this FFmpeg has no drm")

@@ -15,7 +15,7 @@ from PIL import Image
 from segue.errors import SourceError
 from segue.video import DamageWarning, Source, open_source
 from segue.video.decoding.decode import turn_upright
-from segue.video.sources.source import open_reader
+from segue.video.sources.opening import open_reader
 from tests.video.making import busy_images, corners, drawn_image, level, write_video
 
 
@@ -210,7 +210,7 @@ def test_a_text_is_no_film_though_ffmpeg_draws_it(tmp_path: Path, name: str) -> 
 
 
 @pytest.mark.parametrize("content", [b"", b"hello world\n" * 100, bytes(5000)])
-def test_what_is_no_video_is_named(tmp_path: Path, content: bytes) -> None:
+def test_files_that_are_no_videos_are_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.mp4"
     path.write_bytes(content)
     with pytest.raises(SourceError, match=r"notes\.mp4: ") as error:

@@ -96,7 +96,7 @@ def dump(content: object, path: Path) -> None:
         ),
     ],
 )
-def test_what_is_no_whole_network_is_refused_before_anything_is_written(
+def test_incomplete_networks_are_refused_before_anything_is_written(
     folder: Path, content: object, named: str
 ) -> None:
     torch.save(content, folder / "a.pth")

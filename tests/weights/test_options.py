@@ -46,7 +46,7 @@ def test_options_that_make_no_network_are_refused(tmp_path: Path, options: objec
         load("hofam", path)
 
 
-def test_what_nobody_published_is_to_be_trained() -> None:
+def test_unpublished_networks_name_their_training() -> None:
     for name, command in (("mustan2", "`segue train"), ("stam", "`segue train hofam --flow-mode single`")):
         with pytest.raises(CheckpointError, match=command):
             load(name)

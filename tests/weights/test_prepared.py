@@ -210,6 +210,6 @@ def test_a_prompter_for_each_image_reads_its_weights_once(monkeypatch: pytest.Mo
     [("mog2", "mog2"), ("stcnlite", r"did you mean stcn-lite\?")],
     ids=["no weights", "typo"],
 )
-def test_what_is_no_network_cannot_be_prepared(name: str, named: str) -> None:
+def test_only_networks_can_be_prepared(name: str, named: str) -> None:
     with pytest.raises(segue.SegueError, match=named):
         segue.load(name, device="cpu")

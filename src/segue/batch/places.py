@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from segue.errors import SegueError, SinkError, SourceError
 from segue.formats.folders import OWN
-from segue.formats.png import MARKER, RECORDS
+from segue.formats.mask_records import MARKER, RECORDS
 from segue.utils.extras import install_command
 from segue.utils.files import replacing
 from segue.utils.naming import is_hidden

@@ -1,4 +1,4 @@
-"""A batch: what is looked at before, the loop in which workers get videos, and the page of the outcomes."""
+"""Run a batch: checks, and the loop in which workers get videos."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, cast
-from urllib.parse import quote
 
 from segue.batch.ledger import Ledger
-from segue.batch.places import SUBFOLDER, hide_secrets, key_of, lacks_secrets, one_line
+from segue.batch.places import key_of, lacks_secrets, one_line
 from segue.batch.plan import REPORT, Task, check_names, identity_now, in_threads, jobs_of
 from segue.batch.publish import MOVING, belongs_to_batch, check_free, digest_of, stamp_of
+from segue.batch.report import public, report_path, write_batch_report
+from segue.batch.shards import LEDGER, check_division, home_of, is_divided_by_position, open_ledger, part_of
 from segue.batch.upload import check_store
 from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY, LocalWorkers, OwnProcess, RayTasks, gpus_of
@@ -27,7 +28,6 @@ from segue.jobs.plan import check_needs
 from segue.jobs.record import files_of, model_digest, words_by_content
 from segue.jobs.values import Model, VideoJob, to_json
 from segue.registry import MODELS
-from segue.utils.cache import cache_folder
 from segue.utils.cancel import CancelToken, cancel_on_signals
 from segue.utils.files import (
     locked,
@@ -38,15 +38,9 @@ from segue.utils.files import (
     write_complete,
     writing,
 )
-from segue.utils.inputs import printable, whole_number
-from segue.utils.naming import first_few, natural_key
+from segue.utils.inputs import printable
+from segue.utils.naming import first_few
 from segue.video.sources.addresses import is_url
-
-LEDGER = "ledger.sqlite"
-"""File in the folder of a batch that has the outcome of every video."""
-
-BY_NAME = "by-name"
-"""File in the folder of a part of a batch whose videos are divided by their names."""
 
 ROUND_SECONDS = 0.5
 """The ledger is saved and progress is shown so often."""
@@ -55,9 +49,6 @@ STOP_SECONDS = 2.5
 """Workers have so long to finish their frame and save when the batch is interrupted; then they are ended.
 
 What they saved before is kept all the same, and every mask that is written."""
-
-MAX_REPORTED = 2000
-"""Videos in the table and among the images at most; all that failed are listed."""
 
 MAX_REFUSED = 3
 """A batch ends when a store has refused the results of so many videos one after the other."""
@@ -79,14 +70,14 @@ class BatchObserver:
 def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) -> int:
     """Process videos, and report the outcome; gives the number of those that failed."""
     home = home_of(how.output, how.shard)
-    _check_division(how)
+    check_division(how)
     if (home / LEDGER).exists() and not (how.resume or how.retry_failed):
         refuse_if_locked(home / LEDGER)
         raise SegueError(
             f"{home}: there is a batch already; give --resume, --retry-failed, or another output"
         )
     check_names(task.name for task in tasks)
-    tasks, by_name = _part_of(tasks, how), how.shard is not None and not _by_position(how.output)
+    tasks, by_name = part_of(tasks, how), how.shard is not None and not is_divided_by_position(how.output)
     if how.address is None:  # else networks are read on other machines
         # Sources and mask files are not looked for: one that is missing costs its own line, not the batch.
         check_needs(jobs_of(tasks), sources=False)
@@ -97,7 +88,7 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
             "folder": str(Path.cwd()),
         }
     )
-    with locked([home / LEDGER]), _ledger(home, by_name) as ledger:
+    with locked([home / LEDGER]), open_ledger(home, by_name) as ledger:
         with writing(home):
             make_folder(home / "images")
         for folder in (home, home / "images"):  # what a killed batch has left
@@ -189,7 +180,7 @@ def _run_waiting(
         prepare(cast(Path, how.scratch) / "work" / IDENTITY)
     # Parts have a page each beside their ledgers; merge_reports writes the one of all.
     is_whole_batch = how.shard is None
-    report = _report_path(how.output, home, [how.batch]) if is_whole_batch else home / REPORT
+    report = report_path(how.output, home, [how.batch]) if is_whole_batch else home / REPORT
 
     def write_report() -> None:
         write_batch_report([(ledger, home / "images")], how.batch, report)
@@ -390,138 +381,3 @@ def check_single_files(job: VideoJob) -> None:
     for name in ("events", "background", "explain"):
         if getattr(job, name, None) is not None:
             raise SegueError(f"--{name} names one place for all videos; leave it out, or give --format")
-
-
-def home_of(output: str, shard: str | None = None) -> Path:
-    """Folder of the ledger: in the output, or for one elsewhere in the cache folder of the user.
-
-    The parts of a divided batch have a folder each below it.
-    """
-    home = Path(output) / SUBFOLDER
-    if is_url(output):
-        home = cache_folder() / "batch" / key_of(output)
-        try:
-            home.exists()
-        except OSError as error:
-            raise SegueError(
-                f"{home}: the record of the batch cannot be kept there ({error.strerror}); SEGUE_HOME names "
-                "another folder"
-            ) from None
-    return home if shard is None else home / f"shard-{'-of-'.join(map(str, shard_of(shard)))}"
-
-
-def shard_of(text: str) -> tuple[int, int]:
-    """Number of a part, from 1, and how many there are."""
-    part, _, parts = (whole_number(word) for word in text.partition("/"))
-    if part is None or parts is None or not 1 <= part <= parts:
-        raise SegueError(f"--shard {text}: give I/N, the number of the part, from 1, and how many there are")
-    return part, parts
-
-
-def _by_position(output: str) -> bool:
-    """Whether a batch was begun when places in the list counted, not names."""
-    return any(path.exists() and not (path.parent / BY_NAME).exists() for path in ledgers_of(output))
-
-
-def _part_of(tasks: Sequence[Task], how: JobConfig) -> list[Task]:
-    """The videos of a part: each has its part by its name, so that a folder may grow anywhere."""
-    if how.shard is None:
-        return [*tasks]
-    part, parts = shard_of(how.shard)
-    if _by_position(how.output):
-        return [*tasks[part - 1 :: parts]]
-    return [task for task in tasks if int(key_of(task.name), 16) % parts == part - 1]
-
-
-def _ledger(home: Path, by_name: bool) -> Ledger:
-    """The ledger of a batch; its folder says first how the batch is divided, for the other parts."""
-    if by_name:
-        write_complete(home / BY_NAME, b"")
-    return Ledger(home / LEDGER)
-
-
-def ledgers_of(output: str) -> list[Path]:
-    """The ledgers of a batch: one, or one for each part."""
-    home = home_of(output)
-    shards = sorted(home.glob(f"shard-*-of-*/{LEDGER}"), key=lambda path: natural_key(str(path)))
-    return shards if shards and not (home / LEDGER).exists() else [home / LEDGER]
-
-
-def _check_division(how: JobConfig) -> None:
-    """Raise an error unless a batch is divided into the same parts as before."""
-    if how.shard is not None and how.address is not None:
-        raise SegueError(
-            "--shard divides a batch between processes, --address gives it to a cluster: give one"
-        )
-    parts = None if how.shard is None else shard_of(how.shard)[1]
-    for ledger in ledgers_of(how.output):
-        _, mark, count = ledger.parent.name.rpartition("-of-")
-        if ledger.exists() and (count if mark else None) != (None if parts is None else str(parts)):
-            earlier = f"with --shard I/{count}" if mark else "without --shard"
-            raise SegueError(f"{how.output}: the batch was begun {earlier}; give the same, or another output")
-
-
-def merge_reports(output: str) -> Path:
-    """Write the page of a batch with the outcomes of all its parts."""
-    home, ledgers = home_of(output), ledgers_of(output)
-    with ExitStack() as stack:
-        parts = [
-            (stack.enter_context(Ledger(path, create=False)), path.parent / "images") for path in ledgers
-        ]
-        batches = [(path.parent / IDENTITY).read_text("utf-8") for path in ledgers]
-        path = _report_path(output, home, batches)
-        write_batch_report(parts, " ".join(batches), path)
-    return path
-
-
-def _report_path(output: str, home: Path, batches: Sequence[str]) -> Path:
-    """The report is beside the results; addresses and files of somebody else leave it beside the ledger."""
-    default = home.parent / REPORT
-    existing = default.read_bytes() if default.is_file() and not default.is_symlink() else b""
-    is_ours = any(batch.encode() in existing for batch in batches)
-    free = not is_url(output) and (is_ours or not os.path.lexists(default))
-    return default if free else home / REPORT
-
-
-def write_batch_report(parts: Sequence[tuple[Ledger, Path]], batch: str, path: Path) -> None:
-    """The page of a batch: what is done, what failed and why, how fast it went, an image a video."""
-    counts = Counter[str]()
-    for ledger, _ in parts:
-        counts.update(ledger.counts())
-    done = [(row, images) for ledger, images in parts for row in ledger.tasks("done")]
-    rows = done[:MAX_REPORTED]
-    frames, seconds = sum(row.frames for row, _ in done), sum(row.seconds or 0.0 for row, _ in done)
-    facts = [(state, str(counts[state])) for state in ("done", "failed", "running", "queued")]
-    facts += [("frames", f"{frames}"), ("frames/s of a worker", f"{frames / seconds if seconds else 0:.1f}")]
-    from segue.reports.html import write_page  # late: it imports what scores
-
-    write_page(
-        path,
-        "batch.html",
-        batch=batch,
-        title="Batch – segue",
-        counts=counts,
-        facts=facts,
-        failed=[
-            (printable(row.name), [public(row.source), str(row.tries), printable(row.error or "")])
-            for ledger, _ in parts
-            for row in ledger.tasks("failed")
-        ],
-        done=[_cells(row) for row, _ in rows],
-        more=max(0, len(done) - MAX_REPORTED),
-        images=[
-            (quote(image.relative_to(path.parent).as_posix()), printable(row.name))
-            for row, images in rows
-            if (image := images / f"{key_of(row.name)}.jpg").exists()
-        ],
-    )
-
-
-def _cells(row: Task) -> tuple[str, list[str]]:
-    speed = f"{row.frames / row.seconds:.1f}" if row.seconds else "–"
-    return printable(row.name), [str(row.frames), f"{row.seconds or 0:.1f}", speed, row.worker or ""]
-
-
-def public(source: str) -> str:
-    """A source for a line of a terminal or page: without secrets, and without what commands a terminal."""
-    return printable(hide_secrets(source))

@@ -23,7 +23,7 @@ from segue.batch.plan import Task
 from segue.batch.publish import publish
 from segue.batch.upload import UploadError
 from segue.errors import OutOfMemoryError, ResumeError, SegueError, memory_error
-from segue.formats.png import MARKER
+from segue.formats.mask_records import MARKER
 from segue.jobs.observer import Observer
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob
 from segue.masks import overlay

@@ -17,15 +17,9 @@ from typer.core import TyperCommand
 from segue.batch.ledger import STATES, Ledger
 from segue.batch.places import hide_secrets
 from segue.batch.plan import Task, read_tasks
-from segue.batch.run import (
-    LEDGER,
-    BatchObserver,
-    check_single_files,
-    home_of,
-    ledgers_of,
-    merge_reports,
-    run_tasks,
-)
+from segue.batch.report import merge_reports
+from segue.batch.run import BatchObserver, check_single_files, run_tasks
+from segue.batch.shards import LEDGER, home_of, ledgers_of
 from segue.batch.work import JobConfig
 from segue.cli.main import load_command
 from segue.cli.options import Options, Values, command

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from segue.datasets.check import DataCheck, check_data, foreground_videos
+from segue.entries import Format, Holds
 from segue.errors import DatasetError, SinkError
-from segue.registry import DATASETS
+from segue.registry import DATASETS, FORMATS
 from segue.reports.terminal import Files, print_table, progress
 from segue.utils.inputs import printable
 from segue.utils.naming import first_few
+
+FORMATS_HEADER = ("format", "name", "file", "use", "masks", "objects", "also holds")
+
+_MASKS = {
+    "exact": "each pixel, also where objects overlap",
+    "visible": "each visible pixel",
+    "outlines": "one outline of each object",
+    "boxes": "boxes of what is visible",
+}
+
+_ALSO = {
+    "classes": "class",
+    "names": "name",
+    "colours": "colour",
+    "scores": "score",
+    "attributes": "attributes",
+    "frame_attributes": "attributes of frames",
+    "schema": "label schema",
+    "keys": "shapes with keys",
+    "empty": "frames without objects",
+}
 
 app = typer.Typer(
     help="Data sets and formats: list them, check folders, convert annotations.",
@@ -108,9 +131,7 @@ def list_formats() -> None:
 
     A name in parentheses is the one of `segue annotate --export`.
     """
-    from segue.formats import table
-
-    print_table(table.HEADER, [(row[0], row[1:]) for row in table.rows()])
+    print_table(FORMATS_HEADER, [(row[0], row[1:]) for row in format_rows()])
 
 
 @app.command("convert")
@@ -160,3 +181,27 @@ def _print(report: DataCheck) -> None:
         typer.echo(f"missing: {len(report.missing)} videos: {printable(first_few(report.missing))}", err=True)
     if not report.complete:
         typer.echo(f"from: {report.origin.address} ({report.origin.licence})", err=True)
+
+
+def format_rows() -> Iterator[tuple[str, ...]]:
+    """A row of :data:`FORMATS_HEADER` for each format, those of other packages too."""
+    for entry in FORMATS:
+        if isinstance(entry, Format):
+            ways = [way for way, has in (("read", entry.read), ("written", entry.open)) if has is not None]
+            if entry.holds is not None:
+                ways = ["read, written"]
+            name = entry.name if entry.export_name == entry.name else f"{entry.name} ({entry.export_name})"
+            about = (entry.title or entry.name, entry.file or "-", ", ".join(ways))
+            yield (name, *about, *(("", "", "") if entry.holds is None else _words(entry.holds)))
+
+
+def _words(holds: Holds) -> tuple[str, str, str]:
+    objects = [f"ids to {holds.max_id}" if holds.max_id else "new ids"]
+    if not holds.tracks:
+        objects = ["the n-th of a class on each frame is one"]
+    if holds.layers:
+        objects.append("who lies on top")
+    if holds.void_ids:
+        objects.append(f"not {' and '.join(map(str, holds.void_ids))}")
+    also = [words for field, words in _ALSO.items() if getattr(holds, field)]
+    return _MASKS[holds.masks], ", ".join(objects), ", ".join(also)

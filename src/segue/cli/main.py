@@ -24,13 +24,13 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 import segue
-from segue.cli.quiet import quiet_option
 from segue.errors import OutOfMemoryError, SegueError, SeveralProblemsError, memory_errors, memory_is_short
 from segue.options import with_option_names
 from segue.registry import COMMANDS
 from segue.utils.allocation import prepare_process
 from segue.utils.cancel import interrupt_on_signals
 from segue.utils.inputs import missing_message, printable
+from segue.utils.notices import be_quiet
 
 COMMAND_ROOM = 448 << 20
 """Bytes of addresses that OpenCV, NumPy and the others take as they are loaded; PyTorch takes more."""
@@ -50,6 +50,28 @@ HELP = """Video segmentation: track objects, find what moves, find and name ever
   segue foreground street.mp4               find what moves
   segue instances street.mp4                find people, cars ... with classes
 """
+
+
+def _quiet_option() -> Any:
+    """The option ``--quiet`` for a command that has none of its own."""
+    alone = typer.Typer()
+    alone.command()(_with_quiet)
+    (option,) = (item for item in typer.main.get_command(alone).params if "--quiet" in item.opts)
+    return option
+
+
+def _hush(requested: bool) -> None:
+    if requested:
+        be_quiet()
+
+
+def _with_quiet(
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", callback=_hush, expose_value=False, help="Hide progress and notices."),
+    ] = False,
+) -> None:
+    """Has the option that :func:`_quiet_option` takes."""
 
 
 class LazyGroup(TyperGroup):
@@ -160,7 +182,7 @@ def load_command(name: str) -> Any:
     command = get_group(loaded).commands[name]
     for each in getattr(command, "commands", {name: command}).values():
         if not any("--quiet" in option.opts for option in each.params):
-            each.params.append(quiet_option())
+            each.params.append(_quiet_option())
     return command
 
 

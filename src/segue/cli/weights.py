@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
+from segue.entries import Entry
 from segue.errors import ArgumentError, CheckpointError, SinkError
 from segue.export import EXPORTED
 from segue.models.hub import PREFIX
@@ -17,7 +18,7 @@ from segue.reports.terminal import bars, print_table
 from segue.utils.files import locked, remove_partial
 from segue.utils.inputs import check_file
 from segue.weights.available import weight_file
-from segue.weights.described import details_of, state_of
+from segue.weights.download import installed
 
 app = typer.Typer(help="Weight files: list, download, convert and verify.", no_args_is_help=True)
 
@@ -208,3 +209,30 @@ def export(
 
         for path in export_onnx(load(name, weights), folder):
             typer.echo(path)
+
+
+def state_of(entry: Entry) -> str:
+    """Whether the weights of a network are there, or what brings them."""
+    if entry.bundled:
+        return "come with segue"
+    if installed(entry) is not None:
+        return "installed"
+    if entry.remote:
+        return entry.download_command
+    return "get them yourself" if entry.source else "none published"
+
+
+def details_of(entry: Entry) -> dict[str, object]:
+    """All that the catalogue knows of an entry; None is not known."""
+    remote = entry.remote
+    return {
+        "network": entry.name,
+        "weights": state_of(entry),
+        "from": remote.address if remote else entry.source,
+        "sha256": remote.sha256 if remote else entry.sha256,
+        "bytes": remote.size if remote else None,
+        "installed": installed(entry),
+        "training": None if entry.bundled or remote or entry.source else entry.training,
+        "licence": entry.licence,
+        "paper": entry.paper,
+    }

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import DatasetError
-from segue.formats.coco import DetectedInstance as DetectedInstance
-from segue.formats.coco import Instance as Instance
+from segue.formats.coco.annotations import DetectedInstance as DetectedInstance
+from segue.formats.coco.annotations import Instance as Instance
 
 MAX_CLIP_BYTES = 2**32
 """Most bytes that the decoded masks of one clip may take."""

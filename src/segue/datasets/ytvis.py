@@ -1,6 +1,6 @@
 """YouTube-VIS 2019 and 2021, OVIS and COCO: where their files are; images and masks are decoded when used.
 
-:class:`segue.formats.coco.AnnotationFile` reads the annotations.
+:class:`segue.formats.coco.annotations.AnnotationFile` reads the annotations.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import ClassVar
 from segue.datasets.files import read_rgb
 from segue.datasets.instances import ClipInstances, DetectedInstance, Instance, decode_clip
 from segue.errors import DatasetError
-from segue.formats import coco
-from segue.formats.coco import AnnotatedImage, AnnotatedVideo, AnnotationFile, AnnotationKind
-from segue.formats.coco import read_class_names as read_class_names
+from segue.formats.coco.annotations import AnnotatedImage, AnnotatedVideo, AnnotationFile, AnnotationKind
+from segue.formats.coco.annotations import read_class_names as read_class_names
+from segue.formats.coco.annotations import read_results as read_result_file
 from segue.types import Image
 from segue.utils.inputs import user_path
 from segue.utils.naming import first_few
@@ -237,4 +237,4 @@ def _video(entry: AnnotatedVideo | AnnotatedImage) -> YTVISVideo:
 
 def read_results(path: Path | str, dataset: YTVISDataset) -> dict[int, list[DetectedInstance]]:
     """Results by the number of their video, in the order of the file; videos without results have none."""
-    return coco.read_results(user_path(path), lambda number: dataset.video(number).size)
+    return read_result_file(user_path(path), lambda number: dataset.video(number).size)

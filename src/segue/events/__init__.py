@@ -1,4 +1,4 @@
-"""Objects that come, go, enter zones and cross lines: rules, tables, images, clips and messages."""
+"""Events of objects: rules, tables, images, clips and messages."""
 
 from typing import TYPE_CHECKING
 

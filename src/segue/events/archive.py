@@ -1,26 +1,31 @@
-"""Where the events of a camera are: its store, the tables of all its parts, and their images and clips."""
+"""Files of the events of a camera: its store, the tables of all parts, and their images and clips."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from segue.events.images.names import EVENT_FILE
 from segue.sinks.rotation import order_of_part, part_names, part_path
+
+NAME = r"\d{5,}-[a-z-]+-\d+\.(?:jpg|mp4)"
+"""Names of images and clips: number of the event, its kind, and the id of its object."""
+
+EVENT_FILE = re.compile(NAME)
 
 PENDING = ".pending"
 """Ending of the hidden file of a clip that is not complete: it is empty, or has the packets of its frames."""
 
 
 def pending_path(clip: Path) -> Path:
-    """The hidden file of a clip that is not complete."""
+    """Path of the hidden file of an incomplete clip."""
     return clip.with_name(f".{clip.name}{PENDING}")
 
 
 @dataclass(frozen=True, slots=True)
 class EventPart:
-    """A table of events, and the folder of its images.
+    """Table of events of a part, and the folder of its images.
 
     Attributes:
         name: that of a part as of `--rotate`; empty for what a run without parts writes.
@@ -33,7 +38,7 @@ class EventPart:
     folder: Path | None
 
     def file(self, name: str) -> Path | None:
-        """Where an image or a clip of this name is, if it is there; None where there can be none."""
+        """Path of an image or clip by its name; None if the part has no images or the name is invalid."""
         return None if self.folder is None or not EVENT_FILE.fullmatch(name) else self.folder / name
 
 
@@ -53,11 +58,11 @@ class EventArchive:
 
     @property
     def store(self) -> Path:
-        """The store of all parts."""
+        """Path of the store of all parts."""
         return self.table.with_suffix(".db")
 
     def part(self, name: str) -> EventPart:
-        """The part of a name, whether it is there or not.
+        """Part of a name, whether it exists or not.
 
         Args:
             name: that of a part, or nothing.
@@ -79,11 +84,11 @@ class EventArchive:
         return EventPart(name, part_path(self.table, name), folder)
 
     def parts(self) -> list[EventPart]:
-        """All parts of which there is a table or a folder, in order of time, and the one without a name."""
+        """Existing parts in order of time, and the one without a name."""
         return [self.part(name) for name in sorted({"", *self._names()}, key=order_of_part)]
 
     def part_of(self, table: Path) -> str:
-        """The name of the part that has a table."""
+        """Name of the part that a table belongs to."""
         return next((part.name for part in self.parts() if part.table == table), "")
 
     @property

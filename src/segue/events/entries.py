@@ -1,4 +1,4 @@
-"""The format ``events``, for the registry; what writes it is imported when it is opened."""
+"""Registry entry of the format ``events``; the sink is imported when it is opened."""
 
 from __future__ import annotations
 

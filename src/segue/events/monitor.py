@@ -1,4 +1,4 @@
-"""What happens in front of a camera: the objects that everybody sees, and the events of them."""
+"""Detect the events of a run, with names, scene memory and objects of earlier runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segue.events.images.best_views import BestViews, Name
 from segue.events.rules import ClassFilter, EventRules
 from segue.events.scene.blind import BlindTracker
 from segue.events.scene.memory import SceneMemory
-from segue.events.store.store import CLASS
+from segue.events.store.records import CLASS
 from segue.events.table import UNKNOWN, Event, Kind
 from segue.events.zone_events import ZoneEvents
 from segue.events.zones import Zone
@@ -23,7 +23,7 @@ from segue.video.decoding.readers import ConnectionChange
 
 @dataclass(slots=True)
 class _CutOff:
-    """An object whose end an earlier run could not tell, by the events of it."""
+    """An object that was present when an earlier run ended, with its events."""
 
     first: Event
     last: Event
@@ -50,7 +50,7 @@ class _CutOff:
 
 
 class EventMonitor:
-    """Follows what happens to objects, from frame to frame; one for a run, which has all of its state.
+    """Detects the events of a run frame by frame, and holds all state for that.
 
     It leaves out what is scene, adds objects that stand and that the background has taken in, names objects,
     and decides once for each whether its class is one that is reported. Any thread may call its methods.
@@ -103,11 +103,11 @@ class EventMonitor:
 
     @property
     def objects(self) -> Mapping[int, Event]:
-        """The objects that are there, each as an event at its last position."""
+        """Present objects, each as an event at its last position."""
         return self._events.objects
 
     def update(self, frame: Frame, result: Segmentation) -> tuple[Segmentation, list[Event]]:
-        """Take the result of the next frame.
+        """Process the result of the next frame.
 
         Args:
             frame: the frame.
@@ -145,7 +145,7 @@ class EventMonitor:
             return result, events
 
     def connection(self, change: ConnectionChange, outage: Event | None = None) -> list[Event]:
-        """A camera was lost or is back.
+        """Report that the camera was lost or is back.
 
         Args:
             change: which, when and why.
@@ -163,7 +163,7 @@ class EventMonitor:
             return [self._complete(event)]
 
     def change(self, zones: Sequence[Zone], rules: EventRules) -> list[Event]:
-        """Go on with other zones and rules; objects stay the same.
+        """Change zones and rules; objects are kept.
 
         Args:
             zones: all zones from now on.
@@ -190,7 +190,7 @@ class EventMonitor:
             return self._passing(self._events.finish(retained if goes_on else ()))
 
     def save(self) -> None:
-        """Keep what is known of the scene, of a run that failed."""
+        """Save the scene of a run that failed."""
         with self._lock:
             if self._memory is not None:
                 self._memory.save()
@@ -200,13 +200,13 @@ class EventMonitor:
         return [self._complete(event) for event in self._classes.take(events, self._label_of)]
 
     def _label_of(self, number: int) -> str | None:
-        """The class of an object, by its result or by its best view."""
+        """Class of an object, from its result or its best view."""
         if (label := self._labels.get(number)) or self._views is None:
             return label
         return (self._views.name(number) or (None,))[0]
 
     def _label_events(self) -> list[Event]:
-        """Classes that became known since the last event, where they decide which receivers get events."""
+        """Create events for classes found since the last event, if receivers depend on them."""
         events = []
         for number, classes in self._reported.items() if self._filters else ():
             object_event = self._events.objects.get(number)
@@ -222,7 +222,7 @@ class EventMonitor:
         return events
 
     def _complete(self, event: Event) -> Event:
-        """An event with all that is known of it."""
+        """Add class and position to an event."""
         number = event.object
         if self._views is not None and number and event.label is None:
             label, score = self._views.name(number) or (UNKNOWN, None)
@@ -238,7 +238,7 @@ class EventMonitor:
 
     @staticmethod
     def _with_names(result: Segmentation, views: BestViews) -> Segmentation:
-        """A result whose objects have the classes that are known of them."""
+        """Label the objects of a result with the classes found so far."""
         names = {item.id: views.known(item.id) for item in result.objects if not item.label}
         if not any(names.values()):
             return result
@@ -246,7 +246,7 @@ class EventMonitor:
         return replace(result, objects=objects)
 
     def _resume(self, frame: Frame) -> list[Event]:
-        """Go on with objects of an earlier run that stand; others whose end it has not told are gone."""
+        """Continue objects of an earlier run that are still present, and end the others."""
         self._begins, present = False, self._present
         resumed = set[int]() if self._memory is None else self._memory.resume(present)
         events: list[Event] = []
@@ -265,7 +265,7 @@ class EventMonitor:
         return events
 
     def _rebased(self, event: Event, cut_off: _CutOff, frame: Frame) -> Event:
-        """An event of an earlier run, by the clock of this one."""
+        """Convert the time of an event of an earlier run to the clock of this run."""
         now = self._at(frame.time)
         if now is not None and event.at:
             seconds = max(0.0, (now - datetime.fromisoformat(event.at)).total_seconds())
@@ -274,7 +274,7 @@ class EventMonitor:
         return replace(event, frame=frame.index, time=frame.time - seconds, at="", snapshot="", clip="")
 
     def _end_events(self, cut_off: _CutOff) -> list[Event]:
-        """Tell that an object is gone whose end an earlier run could not tell: as far as is known of it."""
+        """End an object of an earlier run, with what is known of it."""
         last = replace(cut_off.last, direction="", snapshot="", clip="")
         events = []
         for zone, inside in cut_off.inside.items():

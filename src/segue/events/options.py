@@ -1,4 +1,4 @@
-"""Options of events: fields of jobs, from which commands make flags, and what they mean for the sink."""
+"""Options of events: fields of jobs, and the settings that the sink derives from them."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ RULES = ("zones", "ignore", "min_seconds", "min_height", "loiter", "only")
 
 
 LONGEST = 60.0
-"""Seconds of a clip before or after its event at most: frames and packets of them are in memory."""
+"""Maximum seconds of a clip before or after its event, whose frames and packets are in memory."""
 
 
 def check_table_path(path: Path) -> None:
-    """Refuse a path that no table of events can have; SinkError if so."""
+    """Raise SinkError unless a path may be a table of events."""
     if path.suffix.lower() not in (".csv", ".json"):
         raise SinkError(f"{path}: events go to a file ending in .csv or .json")
 
 
 def _listed(value: object) -> object:
-    """A text alone, as records of version 0.1.0 have it, in a list."""
+    """Convert a single text, as in records of version 0.1.0, to a list."""
     return (() if value is None else (value,)) if value is None or isinstance(value, str) else value
 
 
 def _clip_seconds(text: str, option: str) -> float:
-    """A part of the length of a clip; SegueError if it is too long."""
+    """Parse a part of the length of a clip; SegueError if it is too long."""
     seconds = parse_duration(text, option)
     if seconds > LONGEST:
         raise SegueError(f"{option} {text}: a clip has at most {LONGEST:.0f} s there")
@@ -45,7 +45,7 @@ def _clip_seconds(text: str, option: str) -> float:
 
 
 def _check_recording(address: str) -> None:
-    """Refuse an address that is no link to a recording, or would show a password; SegueError if so."""
+    """Raise SegueError unless an address is a link to a recording without a password."""
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
         raise SegueError(
@@ -120,7 +120,7 @@ class EventOptions(OptionModel):
     size (50GB). Give each kind at most once.  [default: keep all]"""
 
     def event_settings(self, formats: Collection[str]) -> EventSettings:
-        """The zones, each with a name of its own, and the rules; they need events among the outputs.
+        """Zones with unique names, and rules; both need events among the outputs.
 
         Args:
             formats: what else is written.

@@ -1,4 +1,4 @@
-"""Tell everybody of the events of a run: alarms first, then what is written."""
+"""Publish the events of a run: alarms first, then files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from segue.events.deliveries import Notifiers
 from segue.events.images.snapshots import Snapshots
 from segue.events.receivers.base import EventReceiver, FileReceiver, ReceiverContext
 from segue.events.receivers.table import TableReceiver
-from segue.events.store.store import MAX_WAITING, RETRY_SECONDS, EventStore, RecordedEvent
+from segue.events.store.records import RecordedEvent
+from segue.events.store.store import MAX_WAITING, RETRY_SECONDS, EventStore
 from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.formats.base import Sink
@@ -30,7 +31,7 @@ class TableWarning(UserWarning):
 
 @dataclass
 class EventPublisher:
-    """Gives events their numbers, and tells all receivers of a run: those that are alarms before any file.
+    """Numbers events and sends them to all receivers of a run, alarms before files.
 
     Attributes:
         store: takes the events.
@@ -69,7 +70,7 @@ class EventPublisher:
         self._alarms = [each for each in opened if each is not None]
 
     def context(self) -> ReceiverContext:
-        """What receivers of the run are opened with."""
+        """Context with which the receivers of the run are opened."""
         return ReceiverContext(
             name=self.name,
             zones=self.zones,
@@ -85,7 +86,7 @@ class EventPublisher:
         )
 
     def change(self, zones: Sequence[Zone]) -> None:
-        """Go on with other zones."""
+        """Change the zones."""
         self.zones = tuple(zones)
         for alarm in self._alarms:
             alarm.change(zones)
@@ -93,19 +94,19 @@ class EventPublisher:
             files.change(zones)
 
     def see(self, frame: Frame, result: Segmentation) -> None:
-        """Take a frame, before the events that are known on it."""
+        """Pass a frame to receivers; called before its events."""
         for alarm in self._alarms:
             alarm.see(frame, result)
 
     def announce(self, online: bool) -> None:
-        """Say whether the camera gives frames."""
+        """Report whether the camera gives frames."""
         if self.notifiers is not None:
             self.notifiers.announce(online)
 
     def publish(
         self, events: Iterable[Event], part: str, files: Sequence[FileReceiver]
     ) -> list[RecordedEvent]:
-        """Give events their numbers, and let alarms leave; raises SinkError as :meth:`.EventStore.put`.
+        """Number events and send alarms; raises SinkError like :meth:`.EventStore.put`.
 
         Args:
             events: the events.
@@ -129,7 +130,7 @@ class EventPublisher:
         return [each for each in recorded if each.is_event]
 
     def publish_early(self, events: Iterable[Event]) -> None:
-        """Tell of events before there are files; the table has them as soon as it is open."""
+        """Publish events before files are open; the table gets them when it opens."""
         self.store.begin_part("", "" if self.archive is None else self.archive.table.name)
         recorded = self.publish(events, "", ())
         with suppress(SinkError):  # on a full disk they wait in memory
@@ -141,7 +142,7 @@ class EventPublisher:
 
 
 class EventFiles(Sink):
-    """The files of the events of a part of a run: its table, images, clips and counts.
+    """Files of the events of a part of a run: table, images, clips and counts.
 
     Args:
         path: the table.
@@ -185,7 +186,7 @@ class EventFiles(Sink):
             self._flush()
 
     def events(self, events: Sequence[Event], objects: Mapping[int, Event]) -> None:
-        """Take events, and the objects of the newest frame."""
+        """Write events, and the objects of the newest frame."""
         for each in self._files:
             if isinstance(each, Snapshots):
                 each.know(objects)
@@ -195,7 +196,7 @@ class EventFiles(Sink):
             each.improve(objects)
 
     def change(self, zones: Sequence[Zone]) -> None:
-        """Go on with other zones."""
+        """Change the zones."""
         for each in self._files:
             each.change(zones)
 
@@ -219,7 +220,7 @@ class EventFiles(Sink):
             self._publisher.files.remove(self)
 
     def _flush(self, events: Sequence[RecordedEvent] = ()) -> None:
-        """Write events, and what waits; of a live run a full disk keeps it waiting.
+        """Write events and earlier ones that wait; a live run waits for room on the disk.
 
         When a receiver gets an event, its row and image are written, unless the disk is full.
         """

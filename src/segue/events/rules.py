@@ -1,4 +1,4 @@
-"""Which objects and stays are worth an event."""
+"""Rules that decide which objects and visits are reported."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from segue.utils.arrays import BoolArray
 from segue.video.sources.span import parse_duration
 
 MIN_FRAMES = 3
-"""Objects that were seen on fewer frames, large enough, are not worth an event."""
+"""Minimum number of frames with a large enough object; smaller values report noise."""
 
 FEW_FPS = 8.0
-"""Frames a second up to which an object counts from the first frame on that shows its id: the session has
-followed it on two or three frames before, and fast objects are seen on no more."""
+"""Frame rate up to which an object counts from its first frame: the session has tracked it for two or
+three frames by then, and fast objects appear on few."""
 
 MIN_SMALL_FRAMES = 10
-"""Frames on which very small objects must be seen: flakes and drops are small and short. In SBI2015 and CDnet
-2014 three of nine false events are that, and no true one."""
+"""Minimum number of frames with a very small object, against flakes and drops. In SBI2015 and CDnet2014
+they are three of nine false events, and no true one."""
 
 _HEIGHT = re.compile(r"(?:(\d{1,6}(?:\.\d{1,6})?):)?(\d{1,6}(?:\.\d{1,6})?)")
 
@@ -55,7 +55,7 @@ class EventRules:
     min_small_frames: int = MIN_SMALL_FRAMES
 
     def at_rate(self, fps: float | None) -> EventRules:
-        """These rules for results of a rate.
+        """Convert the rules to the frame rate of results.
 
         Args:
             fps: frames per second; None if unknown.
@@ -119,7 +119,7 @@ class EventRules:
         return cls(min_seconds, seconds, tuple(heights), regions_ignored, with_groups(only))
 
     def ignored_pixels(self, size: tuple[int, int]) -> BoolArray | None:
-        """The ignored pixels of a frame.
+        """Mask of the ignored pixels of a frame.
 
         Args:
             size: height and width.
@@ -166,16 +166,16 @@ GROUPS: Mapping[str, frozenset[str]] = {
 
 
 def with_groups(names: Iterable[str]) -> frozenset[str]:
-    """Classes, with those of groups such as ``vehicle`` in the place of these."""
+    """Replace names of groups, such as ``vehicle``, by their classes."""
     return frozenset().union(*(GROUPS.get(name, frozenset((name,))) for name in names))
 
 
 MAX_PENDING = 100
-"""Events of an object that are held back, with its first one."""
+"""Maximum number of events of an object that are held back, including the first."""
 
 
 class ClassFilter:
-    """Holds the events of objects back until their class is one of some; of other classes none is reported.
+    """Holds events back until the class of their object is known, and drops other classes.
 
     Args:
         only: the classes; empty lets all pass.
@@ -192,7 +192,7 @@ class ClassFilter:
         return tuple(self._pending)
 
     def take(self, events: Iterable[Event], label_of: Callable[[int], str | None]) -> list[Event]:
-        """Take what has happened, of which all that is known of an object passes as soon as its class does.
+        """Add events; returns those of objects whose class passes, including earlier ones.
 
         Args:
             events: in their order.
@@ -218,11 +218,11 @@ class ClassFilter:
         return passed
 
     def admit(self, number: int) -> None:
-        """Let all events of an object pass from now on."""
+        """Pass all events of an object from now on."""
         self._admitted.add(number)
 
     def _admit(self, label_of: Callable[[int], str | None]) -> list[Event]:
-        """The events of objects whose class has become one that passes."""
+        """Events of objects whose class has just been found to pass."""
         if not self._pending:
             return []
         admitted = [number for number in self._pending if self._is_listed(label_of(number))]

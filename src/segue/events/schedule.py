@@ -21,7 +21,7 @@ _SPAN = re.compile(rf"(?:({_DAY})(?:-({_DAY}))?)?(?:(?:^|\s+){_TIME}-{_TIME})?")
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Hours of some days of the week; one that ends before it starts ends on the next day.
+    """Hours of some weekdays; a span that ends before it starts ends on the next day.
 
     Attributes:
         days: numbers of the days on which it starts, 0 for Monday.
@@ -33,7 +33,7 @@ class Span:
     end: int
 
     def contains(self, moment: datetime) -> bool:
-        """Whether a moment is in it, by the time of day that the moment has."""
+        """Whether a moment lies in the span, by its local time of day."""
         day, minute = moment.weekday(), 60 * moment.hour + moment.minute
         if self.start < self.end:
             return day in self.days and self.start <= minute < self.end
@@ -44,7 +44,7 @@ class Span:
 
 @cache
 def parse_span(text: str) -> Span:
-    """Read a span.
+    """Parse a span.
 
     Args:
         text: such as ``mon-fri 22:00-06:00``, ``sat`` or ``8:00-20:00``.
@@ -75,7 +75,7 @@ def parse_span(text: str) -> Span:
 
 
 def is_due(schedule: tuple[str, ...], at: str) -> bool:
-    """Whether a moment is in one of some spans; always without spans, or without a time of day.
+    """Whether a moment lies in one of the spans; always without spans or without a time of day.
 
     Args:
         schedule: texts of spans, and ``armed``, which counts elsewhere.

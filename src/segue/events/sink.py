@@ -1,4 +1,4 @@
-"""The format ``events``: tables of objects that come and go, enter zones, and cross lines."""
+"""Sink of the format ``events``: objects that enter and leave, zones, and lines."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from segue.video.decoding.readers import ConnectionChange
 
 
 class EventSink(Sink):
-    """Writes what happens to objects; see :class:`Event` for the columns.
+    """Writes the events of objects; see :class:`Event` for the columns.
 
     Everything follows from the results alone: an object is there as long as it is listed. Events are in the
     order of their times, those of a live run in the order in which they are known: an ``enter`` on the third
@@ -133,7 +133,7 @@ class EventSink(Sink):
         self._files.events(self._monitor.connection(change), {})
 
     def change_events(self, settings: EventSettings) -> None:
-        """Go on with other zones and rules; objects stay the same.
+        """Change zones and rules; objects are kept.
 
         Args:
             settings: the new ones; only its zones and rules count.
@@ -156,13 +156,13 @@ class EventSink(Sink):
         self._store.close()
 
     def _leave(self, *, maintain: bool = False) -> None:
-        """Care no more for what is kept of images."""
+        """Stop the upkeep of images."""
         archive, self._cared_archive = self._cared_archive, None
         if archive is not None:
             UPKEEP.leave(archive, maintain=maintain)
 
     def abort(self) -> None:
-        """Remove what is half-written; what a live run has written stays, in a complete file."""
+        """Remove incomplete files; events of a live run stay, in a complete file."""
         self._files.abort()
         self._leave()
         if self._notifiers is not None:
@@ -173,7 +173,7 @@ class EventSink(Sink):
 
 
 def with_publisher(path: Path, options: SinkOptions) -> Sink:
-    """The files of events of a run that detects the events itself, or a sink that detects them."""
+    """Open the files for a run that detects events itself, or a sink that detects them."""
     events = options.events
     if events.publisher is not None:
         return EventFiles(path, options, events.publisher)

@@ -1,4 +1,4 @@
-"""Events, and files of them for people and programs: a CSV table or a JSON array."""
+"""Events, and tables of events: CSV, or a JSON array."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ _END = b"\n]\n"
 
 
 class EventTable:
-    """A file of events that is being written; each event is on the disk after :meth:`flush`.
+    """A table of events that is being written; :meth:`flush` puts events on the disk.
 
     What a full disk has no room for waits; the file never ends with a part of an event because of it. What
     is in the file stays as it is.
@@ -125,7 +125,7 @@ class EventTable:
         self._closed = False
 
     def _go_on(self, begin: bytes) -> None:
-        """Continue the file that is there, of which only the end of a JSON array is taken away."""
+        """Continue an existing file; only the end of a JSON array is removed."""
         with self._path.open("r+b") as file:
             head = file.read(len(begin))
             size = file.seek(0, os.SEEK_END)
@@ -148,19 +148,19 @@ class EventTable:
 
     @property
     def num_waiting(self) -> int:
-        """Events that are not in the file yet."""
+        """Number of events that are not in the file yet."""
         return len(self._waiting)
 
     @property
     def position(self) -> int:
-        """Bytes of the file, without the end of a JSON array."""
+        """Size of the file in bytes, without the end of a JSON array."""
         try:
             return self._path.stat().st_size
         except OSError:
             return 0
 
     def add(self, event: Row) -> None:
-        """Take an event, for the next :meth:`flush`."""
+        """Add an event, written with the next :meth:`flush`."""
         self._take(self._encoded(event))
 
     def _take(self, data: bytes) -> None:
@@ -170,7 +170,7 @@ class EventTable:
         self._waiting.append(data)
 
     def add_missing(self, events: Iterable[Row], position: int) -> None:
-        """Take events of which some may be in the file from a position in bytes on, as after a crash.
+        """Add events unless they follow a position in the file already, as after a crash.
 
         Args:
             events: in their order.
@@ -198,7 +198,7 @@ class EventTable:
         return _csv_line([_plain(name, value) for name, value in csv_texts(event).items()])
 
     def flush(self) -> None:
-        """Return when all events are on the disk; after an OSError they are still to be written."""
+        """Write all events to the disk; after an OSError they still wait."""
         if self._waiting:
             self._write()
 
@@ -214,7 +214,7 @@ class EventTable:
                 self._stream.close()
 
     def _write(self) -> None:
-        """Write what waits, all of it or nothing."""
+        """Write all waiting events, or none."""
         descriptor = self._stream.fileno()
         end = os.fstat(descriptor).st_size
         try:
@@ -230,13 +230,13 @@ class EventTable:
 
 
 def csv_texts(event: Row) -> Row:
-    """An event by its columns as texts, as a CSV table has them."""
+    """Format the columns of an event as texts for CSV."""
     times = {name: f"{event[name]:.3f}" for name in ("time", "seconds")}
     return {name: "" if (value := (event | times)[name]) is None else str(value) for name in COLUMNS}
 
 
 def _plain(name: str, value: Any) -> Any:
-    """A value of a CSV table that no program takes for a formula."""
+    """Escape a value so that no program reads a formula in it."""
     is_formula = isinstance(value, str) and name not in _NUMBERS and value.startswith(FORMULA)
     return f"'{value}" if is_formula else value
 
@@ -248,7 +248,7 @@ def _csv_line(values: Iterable[object]) -> bytes:
 
 
 def read_events(path: Path) -> Iterator[Row]:
-    """The events of a table; lines that are none, such as one that a crash has cut off, are passed over.
+    """Read the events of a table; invalid lines, such as one cut off by a crash, are skipped.
 
     Args:
         path: a file of events, CSV or JSON.
@@ -263,13 +263,13 @@ def read_events(path: Path) -> Iterator[Row]:
 
 
 def numbered_events(path: Path) -> Iterator[tuple[int, Row | None]]:
-    """The lines of a table by their numbers, each as an event; None for a line that is none."""
+    """Read the lines of a table by number; invalid lines are None."""
     with path.open("rb") as stream:
         yield from (_json_rows if path.suffix.lower() == ".json" else _csv_rows)(stream, path)
 
 
 def event_of(row: Row) -> Event:
-    """The event of a row of a table; raises ValueError where a value means nothing."""
+    """Parse a row of a table; ValueError for an invalid value."""
     values: Row = dict(row)
     for name, kind in _NUMBERS.items():
         number = None if values[name] in ("", None) else kind(values[name])
@@ -321,7 +321,7 @@ def _csv_rows(stream: IO[bytes], path: Path) -> Iterator[tuple[int, Row | None]]
 
 
 def _read(name: str, value: str) -> str:
-    """A value as :func:`_plain` was given it."""
+    """Reverse :func:`_plain`."""
     is_escaped = name not in _NUMBERS and value[:1] == "'" and value[1:].startswith(FORMULA)
     return value[1:] if is_escaped else value
 

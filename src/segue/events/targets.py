@@ -1,4 +1,4 @@
-"""The receivers of ``--notify``, each with rules of its own."""
+"""Targets of ``--notify``, each with rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from segue.errors import SinkError
 from segue.events.rules import UNKNOWN, with_groups
 from segue.events.schedule import ARMED, is_due, parse_span
-from segue.events.store.store import RecordedEvent
+from segue.events.store.records import RecordedEvent
 from segue.events.table import Kind
 from segue.events.templates import FIELDS, unknown_fields
 from segue.registry import EVENT_SINKS, EventSinkEntry
@@ -27,7 +27,7 @@ Priority = Literal["low", "normal", "high"]
 
 @dataclass(frozen=True, slots=True)
 class NotifyRule:
-    """Events that a receiver gets, and how; empty fields mean all, and the default.
+    """Rule for the events of a target; empty fields mean all, and the default.
 
     Attributes:
         only: classes of objects; ``unknown`` is one of its own, ``vehicle`` and ``animal`` are groups.
@@ -50,22 +50,22 @@ class NotifyRule:
 
     @property
     def only_classes(self) -> frozenset[str]:
-        """The classes that are meant."""
+        """Classes that the rule selects."""
         return with_groups(self.only)
 
     def means_zone(self, zone: str) -> bool:
-        """Whether events of a zone, or of several between ``;``, are meant."""
+        """Whether the rule selects a zone, or one of several separated by ``;``."""
         return not self.zone or any(name in self.zone for name in zone.split(";"))
 
     def admits(self, recorded: RecordedEvent) -> bool:
-        """Whether the object of an event is meant: decided once, as soon as its class is a listed one."""
+        """Whether the rule selects the object of an event; decided when its class is first listed."""
         event = recorded.event
         if not (self.only and event.object):
             return True
         return not self.only_classes.isdisjoint({*recorded.earlier, event.label or UNKNOWN})
 
     def receives(self, recorded: RecordedEvent) -> bool:
-        """Whether an event of an object that is meant is, too."""
+        """Whether the rule selects this event of a selected object."""
         event = recorded.event
         return (
             recorded.is_event
@@ -76,7 +76,7 @@ class NotifyRule:
         )
 
     def check(self) -> None:
-        """Refuse values that mean nothing; SinkError if so."""
+        """Raise SinkError for invalid values."""
         kinds = get_args(Kind)
         if unknown := [kind for kind in self.event if kind not in kinds]:
             raise SinkError(f"notify: there is no event {unknown[0]!r}; events are {', '.join(kinds)}")
@@ -98,7 +98,7 @@ _FILTER = re.compile(rf"\s+({'|'.join(_KEYS)})=")
 
 @dataclass(frozen=True, slots=True)
 class NotifyTarget:
-    """An address, and rules, of which each lets some events pass.
+    """An address, and rules; an event is sent if one of them selects it.
 
     Attributes:
         address: see :class:`segue.events.Notifier`.
@@ -110,7 +110,7 @@ class NotifyTarget:
 
     @classmethod
     def parse(cls, text: str) -> NotifyTarget:
-        """Read an address with a rule, as ``--notify`` takes them.
+        """Parse an address with a rule, in the format of ``--notify``.
 
         Args:
             text: such as ``mqtt://HOST/TOPIC only=person,car zone=door event=zone-enter,loiter``.
@@ -134,7 +134,7 @@ class NotifyTarget:
 
     @classmethod
     def text_of(cls, table: Mapping[str, Any]) -> str:
-        """Write a table of a file as a text.
+        """Format a table of a configuration as text.
 
         Args:
             table: ``address``, and if you like fields of :class:`NotifyRule`, lists also as a text.
@@ -171,22 +171,22 @@ class NotifyTarget:
         )
 
     def concerns(self, recorded: RecordedEvent, zone: str) -> bool:
-        """Whether the object of an event is meant where it is in a zone."""
+        """Whether a rule selects the object of an event in a zone."""
         return any(rule.admits(recorded) and rule.means_zone(zone) for rule in self.rules)
 
     @property
     def class_lists(self) -> list[frozenset[str]]:
-        """The classes of each rule that names some."""
+        """Classes of each rule that lists some."""
         return [rule.only_classes for rule in self.rules if rule.only]
 
     def rule_of(self, recorded: RecordedEvent) -> NotifyRule:
-        """The first rule that lets an event pass."""
+        """First rule that selects an event."""
         return next((rule for rule in self.rules if rule.receives(recorded)), self.rules[0])
 
     def due(
         self, recorded: RecordedEvent, events_of: Callable[[RecordedEvent], Iterable[RecordedEvent]]
     ) -> list[RecordedEvent]:
-        """What is to be sent when something is recorded: with it all before it of an object now meant.
+        """Events to send when one is recorded: also earlier ones of an object that is now selected.
 
         Args:
             recorded: an event, or a class that has become known.
@@ -206,7 +206,7 @@ class NotifyTarget:
         return [*self.deliveries(visit)][-1]
 
     def deliveries(self, events: Iterable[RecordedEvent]) -> Iterator[list[RecordedEvent]]:
-        """What is due with each event of a visit, in order; nothing twice.
+        """Events to send with each event of a visit, in order, without repetition.
 
         Args:
             events: those of the visit from its first one on.
@@ -234,17 +234,17 @@ class NotifyTarget:
             sent |= {*ready}
 
     def _is_once(self, rule: NotifyRule) -> bool:
-        """Whether a rule lets one event of a visit pass."""
+        """Whether a rule selects one event per visit."""
         return (rule.per or ("visit" if self.is_alert else "event")) == "visit"
 
     @property
     def is_alert(self) -> bool:
-        """Whether its messages are for people: one of each visit, and none while the camera is not armed."""
+        """Whether messages are for people: one per visit, and only while the camera is armed."""
         return entry_of(self.address).alerts
 
     @property
     def key(self) -> str:
-        """What tells its messages from those of other targets; another password is the same target."""
+        """Key of the target, independent of its password."""
         place = self.address
         if not place.startswith(APPRISE):
             parts = urlsplit(place)
@@ -254,7 +254,7 @@ class NotifyTarget:
 
 
 def _split(text: str) -> list[str]:
-    """The names of a list; one with a comma stands between quotes."""
+    """Split a list of names; a name with a comma is quoted."""
     return next(csv.reader([text], skipinitialspace=True), [])
 
 
@@ -265,7 +265,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def check_targets(texts: Sequence[str]) -> list[NotifyTarget]:
-    """The targets of texts; those of one address are one target, with a rule of each.
+    """Parse targets; texts with the same address become one target with several rules.
 
     Args:
         texts: as :meth:`NotifyTarget.parse` reads them.
@@ -298,7 +298,7 @@ def _while_armed(when: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def entry_of(address: str) -> EventSinkEntry:
-    """The receiver of an address, by how it begins; SinkError where there is none."""
+    """Registry entry for the scheme of an address; SinkError if there is none."""
     scheme = re.split(r"[:+]", address, maxsplit=1)[0]
     entries = [each for each in EVENT_SINKS if scheme in each.schemes]
     if not entries:

@@ -1,4 +1,4 @@
-"""Titles and texts of messages to people."""
+"""Templates of titles and texts of messages."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _FIELD = re.compile(r"\{(\w*)\}")
 
 
 def unknown_fields(template: str) -> list[str]:
-    """The fields of a title or text that there are not."""
+    """Fields of a template that do not exist."""
     return [name for name in _FIELD.findall(template) if name not in FIELDS]
 
 
 def filled(template: str, values: Mapping[str, Any]) -> str:
-    """A title or text with its fields filled in."""
+    """Fill in the fields of a template."""
     return _FIELD.sub(lambda match: str(values.get(match[1], "")), template)

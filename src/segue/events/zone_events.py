@@ -1,4 +1,4 @@
-"""Events of the objects of results, frame by frame: they come and go, enter zones, and cross lines."""
+"""Detect the events of objects frame by frame: enter, leave, zones and lines."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from segue.types import Point, Segmentation
 from segue.utils.arrays import BoolArray
 
 SMALL_SIDE = 25
-"""Objects are very small that were never as large as a square of the shorter side by this."""
+"""Very small objects were never larger than a square of the shorter image side divided by this."""
 
 ZONE_FRAMES = 3
-"""Frames in a row after which a zone is entered or left."""
+"""Consecutive frames after which a zone counts as entered or left; larger values react later."""
 
 
 @dataclass(slots=True)
 class _Place:
-    """State of an object at a zone or line: time of entry; last side of the line."""
+    """State of an object at a zone or line: time of entry, and last side of the line."""
 
     inside: Event | None = None
     loiters: bool = False  # and has been reported for it
@@ -38,7 +38,7 @@ class _Place:
 
 @dataclass(slots=True)
 class _Visit:
-    """An object from its coming to its going, by the events of its first and its last frame."""
+    """Visit of an object: events of its first and its last frame."""
 
     first: Event
     last: Event
@@ -90,12 +90,12 @@ class ZoneEvents:
 
     @property
     def zones(self) -> tuple[Zone, ...]:
-        """The zones; in pixels as soon as the size of the image is known."""
+        """Zones; in pixels once the image size is known."""
         return self._zones
 
     @property
     def objects(self) -> Mapping[int, Event]:
-        """The present objects by id, each as an event at its last position."""
+        """Present objects by id, each as an event at its last position."""
         return {number: visit.last for number, visit in self._visits.items()}
 
     def update(self, result: Segmentation) -> list[Event]:
@@ -227,7 +227,7 @@ class ZoneEvents:
         return ";".join(zone.name for zone in self._zones if zone.contains(point))
 
     def _watch(self, visit: _Visit, side: int) -> Iterator[Event]:
-        """What the last step of an object means to zones and lines."""
+        """Detect zone events and line crossings of the last step of an object."""
         now = visit.last
         for zone in self._zones:
             place = visit.places.setdefault(zone.name, _Place())
@@ -269,5 +269,5 @@ def _parsed(zones: Iterable[Zone | str]) -> tuple[Zone, ...]:
 
 
 def _leaving(name: str, inside: Event, now: Event) -> Event:
-    """The ``zone-leave`` of an object that entered a zone at one event and has left it at another."""
+    """Create the ``zone-leave`` event for an object, from its event of entry and the present one."""
     return replace(now, event="zone-leave", zone=name, seconds=round(now.time - inside.time, 6))

@@ -1,4 +1,4 @@
-"""Named regions and lines of the image, and how somebody who moves stands to them."""
+"""Zones and lines in the image, and geometry of points relative to them."""
 
 from __future__ import annotations
 
@@ -87,14 +87,14 @@ class Zone:
         return len(self.points) == 2
 
     def in_pixels(self, size: tuple[int, int]) -> Zone:
-        """The zone in pixels of a frame of this height and width."""
+        """Convert the zone to pixels of a frame of this size."""
         if not self.percent:
             return self
         height, width = size
         return Zone(self.name, tuple((x * width / 100, y * height / 100) for x, y in self.points))
 
     def check(self, size: tuple[int, int]) -> None:
-        """Refuse a zone, in pixels, that lies outside a frame of this size; warn if a part of it does."""
+        """Raise an error if a zone, in pixels, lies outside the frame; warn if part of it does."""
         plane = np.zeros(size, np.uint8)
         cv2.fillPoly(plane, [np.rint(self.points).astype(np.int32)], 1)
         if not plane.any():

@@ -1,4 +1,4 @@
-"""Formats of masks and annotations: one file each, for runs, the page, training, scores and Python alike.
+"""Formats of masks and annotations: readers and writers for runs, the page, training and Python.
 
 Each reads files into :class:`~segue.formats.labels.Labels`, writes
 :class:`~segue.formats.frames.FrameObjects`, or does both; the registry is :data:`segue.registry.FORMATS`.

@@ -1,4 +1,4 @@
-"""Sinks of runs and writers of formats: what they write appears when it is complete."""
+"""Base classes of sinks and writers; output appears when it is complete."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LENGTH = struct.Struct("<Q")
 
 
 class Sink:
-    """Takes results in order of time.
+    """Writes results in order of time.
 
     Used as a context manager it commits at the end, and aborts when an exception passes through.
     """
@@ -40,17 +40,17 @@ class Sink:
         raise NotImplementedError
 
     def flush(self) -> None:
-        """Return when everything written so far has left this process."""
+        """Hand everything written so far to the operating system."""
 
     def connection(self, change: ConnectionChange) -> None:
-        """Learn that a live source was lost or is back; no frames come meanwhile.
+        """Report that a live source was lost or is back; no frames come in between.
 
         Args:
             change: which, when and why.
         """
 
     def events(self, events: Sequence[Any], objects: Mapping[int, Any]) -> None:
-        """Take what has happened up to the newest frame, after :meth:`write` of it, or between two frames.
+        """Write the events up to the newest frame, after its :meth:`write` or between two frames.
 
         Args:
             events: new events in order, each a ``segue.events.Event``.
@@ -68,11 +68,11 @@ class Sink:
         """
 
     def suspend(self) -> None:
-        """Complete what shows the results so far; what a later run continues stays open for it."""
+        """Complete the output for now, so that a later run can continue it."""
         self.close()
 
     def abort(self) -> None:
-        """Give up: remove what is half-written, keep what a later run can continue."""
+        """Remove incomplete output; keep what a later run can continue."""
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +85,7 @@ class Sink:
 
 
 class Writer(Sink):
-    """Writes the objects of frames in a format; results of runs are one kind of them."""
+    """Writes the objects of frames in a format."""
 
     _size: Size = None
     """Height and width of the masks of results; None keeps the size of each."""
@@ -109,7 +109,7 @@ class Writer(Sink):
 
 
 class FileSink(Writer):
-    """A writer of one file, which is written beside its final name until it is complete."""
+    """A writer of one file, under a hidden name until it is complete."""
 
     def __init__(self, path: str | Path, size: Size = None) -> None:
         self._size = size
@@ -129,11 +129,11 @@ class FileSink(Writer):
         self._file.discard()
 
     def _complete(self) -> None:
-        """Write all that is not in the file yet."""
+        """Write the rest of the file."""
         raise NotImplementedError
 
     def _release(self) -> None:
-        """Close it in any state, also if it is closed already."""
+        """Close the file; may be called more than once."""
         raise NotImplementedError
 
 
@@ -156,7 +156,7 @@ class TextSink(FileSink):
 
 
 class SpooledSink(FileSink):
-    """A sink whose results wait in a file until all are known: memory stays flat for long videos."""
+    """A sink that keeps results in a temporary file, so that memory does not grow with the video."""
 
     def __init__(self, path: str | Path, size: Size) -> None:
         path = Path(path)
@@ -174,7 +174,7 @@ class SpooledSink(FileSink):
             self._spool.write(_LENGTH.pack(len(entry)) + entry)
 
     def _entries(self) -> Iterator[bytes]:
-        """All items in order; none may be added meanwhile."""
+        """Iterate over all items in order; none may be added meanwhile."""
         self._spool.seek(0)
         while header := self._spool.read(_LENGTH.size):
             yield self._spool.read(_LENGTH.unpack(header)[0])

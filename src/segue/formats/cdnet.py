@@ -1,4 +1,4 @@
-"""Masks of foreground as the evaluation of CDnet2014 wants them."""
+"""Foreground masks in the layout of the evaluation of CDnet2014."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from segue.entries import Format
 from segue.errors import SinkError
 from segue.formats.frames import FrameObjects, Size, frame_name
-from segue.formats.png import MaskFolderSink, records_of
+from segue.formats.mask_records import records_of
+from segue.formats.png import MaskFolderSink
 from segue.masks.files import encode_png
 
 SHADOW = 50
@@ -22,7 +23,7 @@ _CDNET_IMAGE = re.compile(r"in([0-9]{1,18})")
 
 
 class CdnetSink(MaskFolderSink):
-    """Writes ``bin000001.png`` ..., as the evaluation of CDnet2014 wants them.
+    """Writes ``bin000001.png`` and so on, as the evaluation of CDnet2014 expects.
 
     255 is foreground, 50 what is labelled shadow, 0 the rest. A frame from an image ``in000123.jpg`` gets
     that number; others are counted from 1 on. The masks that an earlier run wrote there are removed when the
@@ -56,7 +57,7 @@ class CdnetSink(MaskFolderSink):
 
 
 def frame_number(name: str, index: int) -> int:
-    """Number of CDnet2014 of a frame, by the name of its image, without ending, and its index."""
+    """CDnet2014 number of a frame, from the name of its image without suffix, or its index."""
     match = _CDNET_IMAGE.fullmatch(name)
     return int(match[1]) if match else index + 1
 

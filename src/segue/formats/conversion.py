@@ -1,4 +1,4 @@
-"""From any format that is read to any that is written, with the video where a format needs it."""
+"""Convert annotations between formats, with the video if a format needs it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ IMAGES = ("JPEGImages/*/*", "images/*", "frames", "images", "")
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What a conversion has written.
+    """Result of a conversion.
 
     Attributes:
         path: the file or folder.
@@ -114,7 +114,7 @@ def save_labels(
     all_frames: bool = False,
     overwrite: bool = False,
 ) -> int:
-    """Write labels in a format; returns the number of frames that are written."""
+    """Write labels in a format; returns the number of written frames."""
     assert entry.open is not None
     if target.exists() and (target.is_dir() or not overwrite):
         raise SinkError(f"{target}: exists already; give another target" + " or overwrite" * target.is_file())
@@ -128,7 +128,7 @@ def save_labels(
 
 
 def to_write(labels: Labels) -> Labels:
-    """Labels of a file as formats write them: by the ids of the file, named by class, with all colours."""
+    """Prepare labels of a file for writing: original ids, class names, and all colours."""
     ids = {number: labels.ids.get(number, 0) for number in labels.names}
     if len({*ids.values()}) < len(ids) or not all(1 <= i <= MAX_ID for i in ids.values()):
         ids = {number: place for place, number in enumerate(sorted(labels.names), 1)}
@@ -160,7 +160,7 @@ def to_write(labels: Labels) -> Labels:
 
 
 def _is_shaped(labels: Labels, number: int) -> bool:
-    """Whether the shapes of an object make all of its masks."""
+    """Whether the keyed shapes of an object make up all of its masks."""
     shapes = labels.shapes[number]
     covered = {frame for shape in shapes for frame in shape.span}
     shown = {index for index, masks in labels.masks.items() if number in masks}
@@ -178,7 +178,7 @@ def _colour(number: int) -> str:
 
 
 def _format_of(target: Path, name: str | None) -> Format:
-    """The format to write, by its name or the ending of a file."""
+    """Select the format by its name or the suffix of the target."""
     writable = [entry for entry in FORMATS if isinstance(entry, Format) and entry.open is not None]
     suffix = target.suffix.lower()
     if name is None:
@@ -213,5 +213,5 @@ def _images_of(source: Path) -> Path | None:
 
 
 def _is_photograph(path: Path) -> bool:
-    """Whether a file may be an image of a video; PNG files are masks more often."""
+    """Whether a file may be an image of a video; PNG files are usually masks."""
     return is_image(path) and path.suffix.lower() in (".jpg", ".jpeg")

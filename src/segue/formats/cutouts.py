@@ -19,8 +19,9 @@ from segue.formats.base import Writer
 from segue.formats.folders import VIDEOS, FolderWriter
 from segue.formats.frames import FrameObjects, frame_name
 from segue.formats.layers import EdgeOf, Levels, as_levels, flattened, layers_of
+from segue.formats.mask_records import records_of
 from segue.formats.overlay import PRORES, VP9, RgbaImage, transparent_video
-from segue.formats.png import MaskFolderSink, records_of
+from segue.formats.png import MaskFolderSink
 from segue.types import Frame, IndexMask, Segmentation
 from segue.utils.files import prepare
 from segue.video.decoding.readers import DEFAULT_FPS
@@ -33,7 +34,7 @@ COMPRESSION = 1
 
 
 def cut_out(image: Levels, mask: IndexMask) -> RgbaImage:
-    """The objects of a mask (H, W) as RGBA (H, W, 4), of the image's type; the rest is transparent, black."""
+    """Cut the objects of a mask (H, W) out as RGBA (H, W, 4), in the image's type; the rest is zero."""
     cut = np.zeros((*mask.shape, 4), image.dtype)
     inside = mask > 0
     cut[inside, :3], cut[inside, 3] = image[inside], np.iinfo(image.dtype).max
@@ -42,7 +43,7 @@ def cut_out(image: Levels, mask: IndexMask) -> RgbaImage:
 
 @dataclass(frozen=True, slots=True)
 class CutOut:
-    """How objects are cut out of their frames.
+    """Options for cutting objects out of their frames.
 
     Attributes:
         edge_of: gives the edge of an object; None: all edges are hard.
@@ -56,11 +57,11 @@ class CutOut:
 
     @classmethod
     def of(cls, run: SinkOptions, depth: type[np.uint8 | np.uint16] = np.uint8) -> CutOut:
-        """What the options of a writer say; colours are straight by default."""
+        """Derive the options from those of a writer; colours are straight by default."""
         return cls(run.edge_of, bool(run.premultiplied), depth)
 
     def __call__(self, objects: FrameObjects) -> RgbaImage:
-        """The objects of a frame, RGBA, (H, W, 4); all else is transparent and black."""
+        """Cut out the objects of a frame: RGBA, (H, W, 4); the rest is zero."""
         frame, is_deep = objects.frame, self.depth is np.uint16
         if self.edge_of is None:  # as it comes of layers, and faster
             image: Levels = objects.colours if is_deep else frame.image
@@ -72,7 +73,7 @@ class CutOut:
 
 
 class CutOutVideoSink(Writer):
-    """Encodes the objects alone, with transparency; frames keep their true time stamps.
+    """Encodes the objects with transparency; frames keep their time stamps.
 
     Args:
         path: file to write, ``.mov`` for ProRes 4444 and ``.webm`` for VP9.
@@ -118,7 +119,7 @@ class CutOutVideoSink(Writer):
         self._write_frame(cut, frame.time)
 
     def close(self) -> None:
-        """Finish the file and give it its final name; without any frame there will be none."""
+        """Complete the file; without any frame there is none."""
         if self._open is not None:
             opened, self._open = self._open, None
             opened.__exit__(None, None, None)
@@ -132,7 +133,7 @@ class CutOutVideoSink(Writer):
 
 
 class CutOutSink(MaskFolderSink):
-    """Writes the objects of each frame as a PNG with transparency, RGBA, of the size of the frame.
+    """Writes the objects of each frame as an RGBA PNG of the frame's size.
 
     The images that an earlier run wrote there are removed when the first new one is written.
 
@@ -163,7 +164,7 @@ class CutOutSink(MaskFolderSink):
 
 
 class CutOutImagesWriter(FolderWriter):
-    """Writes the objects of each frame as a PNG with transparency, perhaps with soft edges.
+    """Writes the objects of each frame as an RGBA PNG, optionally with soft edges.
 
     Args:
         folder: folder to write; it appears when it is complete.

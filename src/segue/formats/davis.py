@@ -1,4 +1,4 @@
-"""Folders, archives and stacks of index masks of any program, and the data set of DAVIS 2017."""
+"""Index masks of any program in folders, archives and stacks, and the data set DAVIS 2017."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _BACKGROUND = frozenset({"background", "bg", "void", "unlabeled", "unlabelled", 
 
 
 class DavisWriter(FolderWriter):
-    """Writes the tree of DAVIS 2017, which `segue eval davis` and the official tools read.
+    """Writes the folders of DAVIS 2017, for `segue eval davis` and the official tools.
 
     Args:
         folder: folder to write; it appears when it is complete. The sequence has its name.
@@ -76,7 +76,7 @@ class DavisWriter(FolderWriter):
 
 
 def _read_pages(labels: Labels, file: Path | IO[bytes], where: str, video: Frames) -> None:
-    """The mask of an image file, or those of a stack with a page for each frame."""
+    """Read the mask of an image file, or the masks of a stack, one frame per page."""
     with MaskStack.opened(file, where) as stack:
         count = len(stack.pages)
         ids: ColourIds = {}
@@ -96,7 +96,7 @@ def _read_stack(files: Files, video: Frames) -> Labels:
 
 
 def _read_mask_files(files: Files, video: Frames) -> Labels:
-    """Masks with ids, and the names of their classes from files beside."""
+    """Read masks with ids, and class names from files beside them."""
     labels = Labels(video.size)
     ids: ColourIds = {}
     by_index = by_frame({name: name for name in files.masks}, video)
@@ -143,7 +143,7 @@ def _read(files: Files, video: Frames) -> Labels:
 
 
 def _class_list(tree: Tree) -> dict[int, str]:
-    """Names by the value of a mask, of a file beside with a line for each: line 0 may be the background."""
+    """Names by mask value from a text file; line 0 may be the background."""
     names = [
         name for name in tree.files_with_suffix(".txt", ".names") if PurePosixPath(name).name in _CLASS_LISTS
     ]
@@ -159,7 +159,7 @@ def _class_list(tree: Tree) -> dict[int, str]:
 
 
 def _label_map(tree: Tree) -> dict[Colour, str]:
-    """Classes by their colour in masks, as CVAT lists them in a file beside."""
+    """Classes by mask colour from a text file of CVAT."""
     labels_by_colour: dict[Colour, str] = {}
     for name in tree.files_with_suffix(".txt"):
         pattern = _LABEL_MAPS.get(PurePosixPath(name).name)
@@ -171,7 +171,7 @@ def _label_map(tree: Tree) -> dict[Colour, str]:
 
 
 def _name_classes(labels: Labels, tree: Tree, files: dict[int, str], colours: dict[Colour, str]) -> None:
-    """Give objects the classes that other masks show where they are.
+    """Set the classes of objects from class masks at the same pixels.
 
     Where an id is of several classes, ids count the objects of each image anew: the n-th of a class is one.
     """
@@ -210,7 +210,7 @@ def _is_stack(tree: Tree, name: str) -> bool:
 
 
 def _of_objects(files: list[str], video: Frames) -> dict[str, list[tuple[str, str]]]:
-    """Files by object, each with the name of its frame, where folders tell one of the two.
+    """Group files by object, each with the name of its frame, if folders separate one of the two.
 
     Each object has a folder as in SA-V, ``000/00000.png``, or each image of the video: ``frame_07/1.png``.
     """
@@ -229,7 +229,7 @@ def _of_objects(files: list[str], video: Frames) -> dict[str, list[tuple[str, st
 
 
 def _have_a_folder_each(files: list[str], video: Frames) -> bool:
-    """Whether the folders of files are the numbers of all frames of a video, each with the same few files."""
+    """Whether folders are the frame numbers of a video, each with the same few files."""
     folders: dict[str, set[str]] = {}
     for name in files:
         path = PurePosixPath(name)

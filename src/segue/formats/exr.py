@@ -1,4 +1,4 @@
-"""OpenEXR images of 16-bit floating-point numbers with layers; they need the extra ``exr``."""
+"""Write OpenEXR images of 16-bit floats with layers; needs the extra ``exr``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write_exr(
     pixel_aspect: float = 1.0,
     fps: Fraction | None = None,
 ) -> None:
-    """Write an OpenEXR image: one part, scan lines, compressed by zlib.
+    """Write an OpenEXR image: one part, scan lines, zlib.
 
     Args:
         path: the file.
@@ -63,7 +63,7 @@ def write_exr(
 
 
 class ExrWriter(FolderWriter):
-    """Writes the objects cut out, together and each as a layer, in linear light, one OpenEXR image a frame.
+    """Writes cut-out objects, together and as layers, in linear light, one OpenEXR image per frame.
 
     Colours are premultiplied, as OpenEXR has them, unless the options say otherwise.
 

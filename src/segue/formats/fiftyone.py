@@ -1,4 +1,4 @@
-"""To and from the labels of FiftyOne, which shows data sets and results of networks side by side.
+"""Convert results and labels to and from FiftyOne.
 
 FiftyOne is not needed to read its labels, only to make them.
 """
@@ -17,7 +17,7 @@ from segue.utils.inputs import is_number, kind_of
 
 
 def to_fiftyone(result: ResultLike) -> Any:
-    """FiftyOne's ``Detections`` of what is visible; see :meth:`segue.Segmentation.to_fiftyone`."""
+    """Convert a result to FiftyOne's ``Detections``; see :meth:`segue.Segmentation.to_fiftyone`."""
     fiftyone = _fiftyone()
     return fiftyone.Detections(
         detections=[fiftyone.Detection(**values) for values in detection_values(result)]
@@ -25,7 +25,7 @@ def to_fiftyone(result: ResultLike) -> Any:
 
 
 def detection_values(result: ResultLike) -> Iterator[dict[str, Any]]:
-    """The fields of a FiftyOne ``Detection`` of each visible object."""
+    """Fields of a FiftyOne ``Detection`` for each visible object."""
     height, width = result.mask.shape
     extents = measure(result.mask)
     for item in result.objects:
@@ -41,7 +41,7 @@ def detection_values(result: ResultLike) -> Iterator[dict[str, Any]]:
 
 
 def from_fiftyone(labels: Any, size: tuple[int, int]) -> Composed:
-    """FiftyOne's labels of one image; see :meth:`segue.Segmentation.from_fiftyone`."""
+    """Convert FiftyOne's labels of an image; see :meth:`segue.Segmentation.from_fiftyone`."""
     if hasattr(labels, "detections"):
         detections = list(labels.detections)
         planes = [_plane(item, size) for item in detections]
@@ -60,7 +60,7 @@ def from_fiftyone(labels: Any, size: tuple[int, int]) -> Composed:
 
 
 def add_results(sample: Any, results: Iterable[ResultLike], field: str = "segue") -> None:
-    """Write results into the frames of a video sample of FiftyOne, while they are computed.
+    """Add results to the frames of a FiftyOne video sample while they are computed.
 
     Args:
         sample: a video sample; it is saved if it belongs to a data set.
@@ -77,7 +77,7 @@ def add_results(sample: Any, results: Iterable[ResultLike], field: str = "segue"
 
 
 def _plane(item: Any, size: tuple[int, int]) -> BoolArray:
-    """The mask (H, W) of a ``Detection``: its mask inside its box, or the whole box."""
+    """Mask (H, W) of a ``Detection``: its mask inside its box, or the whole box."""
     height, width = size
     box = item.bounding_box
     if not isinstance(box, (list, tuple)) or len(box) != 4 or not all(map(is_number, box)):

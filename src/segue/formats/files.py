@@ -1,4 +1,4 @@
-"""Files of annotations from anywhere: folders and archives as trees of files, text within limits."""
+"""Untrusted annotation files: folders and archives as trees, text within limits."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ VIA_2 = "_via_img_metadata"
 
 
 class Tree:
-    """The files of a folder or of a zip archive, in natural order, without hidden ones; or one file alone."""
+    """Files of a folder or zip archive in natural order, without hidden ones; or a single file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -100,7 +100,7 @@ class Tree:
         return [name for name in self.names if PurePosixPath(name).suffix.lower() in suffixes]
 
     def text(self, name: str) -> str:
-        """Text of a file."""
+        """Read a text file."""
         if self._archive is None:
             return read_text(self._folder / name)
         info = self._members[name]
@@ -114,12 +114,12 @@ class Tree:
     def mask(
         self, name: str, ids: ColourIds, void: Callable[[str], None], size: tuple[int, int]
     ) -> StoredMask:
-        """Index mask of a file of a size; ``void`` takes the message that 255 is void there."""
+        """Read an index mask of a size; ``void`` gets a message if 255 is void in it."""
         where = name if self._archive else ""
         return read_index_mask(self.mask_file(name), where, ids=ids, void=void, size=size)
 
     def mask_file(self, name: str) -> Path | io.BytesIO:
-        """A mask file, to be opened."""
+        """Open a mask file."""
         if self._archive is None:
             return self._folder / name
         info = self._members[name]
@@ -130,7 +130,7 @@ class Tree:
 
 
 class Files(Tree):
-    """The files to be read of a video, sorted by what they may be.
+    """Files of a video's annotations, sorted by their possible kinds.
 
     Args:
         path: a folder, a zip archive or a file.
@@ -154,12 +154,12 @@ class Files(Tree):
         return self._archive is None and not self.path.is_dir()
 
     def where(self, name: str) -> str:
-        """What messages call a file."""
+        """Name of a file in messages."""
         return str(self.path) if self.is_file else name
 
     @cached_property
     def annotation(self) -> tuple[str, str] | None:
-        """Name and text of the annotation file to be read; None without one, and where there are several."""
+        """Name and text of the annotation file; None without one or with several."""
         if len(self.selected) != 1:
             return None
         (name,) = self.selected
@@ -169,14 +169,14 @@ class Files(Tree):
         return name, text
 
     def annotation_ending(self, suffix: str) -> str | None:
-        """Text of the annotation file to be read, if its name has an ending."""
+        """Text of the annotation file if its name has this suffix."""
         if self.annotation is None or not self.annotation[0].lower().endswith(suffix):
             return None
         return self.annotation[1]
 
     @cached_property
     def config(self) -> str | None:
-        """The labelling configuration beside the annotations, if there is one."""
+        """Labelling configuration beside the annotations, if there is one."""
         return next((self.text(name) for name in self.files_with_suffix(".xml") if is_set_up(name)), None)
 
     @cached_property
@@ -185,7 +185,7 @@ class Files(Tree):
 
     @cached_property
     def _named_annotations(self) -> list[str]:
-        """Annotation files to read by their names: none beside masks that lie in no folder."""
+        """Annotation files by name; none if there are masks outside of folders."""
         if any(len(PurePosixPath(name).parts) == 1 for name in self._png_masks):
             return []
         named = [name for name in self.annotations if PurePosixPath(name).name.startswith(_ANNOTATIONS)]
@@ -193,7 +193,7 @@ class Files(Tree):
 
     @cached_property
     def texts(self) -> list[str]:
-        """Label files of YOLO: in folders of labels, else those that lie in no folder."""
+        """Label files of YOLO: in label folders, else those outside of folders."""
         texts = [name for name in self.files_with_suffix(".txt") if is_label(name)]
         return [name for name in texts if _LABELS & {*PurePosixPath(name).parts[:-1]}] or (
             [name for name in texts if len(PurePosixPath(name).parts) == 1]
@@ -201,7 +201,7 @@ class Files(Tree):
 
     @cached_property
     def masks(self) -> list[str]:
-        """Files of masks; of other formats than PNG only where there is nothing else."""
+        """Mask files; other formats than PNG only if there are no PNG files."""
         if self.is_file:
             return self.files_with_suffix(".png", ".tif", ".tiff", ".bmp", ".webp")
         masks = _without_images(self, self._png_masks, self.texts)
@@ -213,14 +213,14 @@ class Files(Tree):
 
     @cached_property
     def kinds(self) -> dict[str, Literal["labelme", "images"] | None]:
-        """What annotation files are of which there are several, or masks beside; those may be images."""
+        """Kinds of the annotation files if there are several or masks beside; those may be images."""
         if len(self.annotations) < 2 and not self.masks:
             return {}
         return {name: _kind_among(self, name, self.masks) for name in self.annotations}
 
     @cached_property
     def selected(self) -> list[str]:
-        """Annotation files to read in place of masks."""
+        """Annotation files that are read in place of masks."""
         if "labelme" in self.kinds.values():
             return self.annotations
         return self._named_annotations or [name for name, kind in self.kinds.items() if kind == "images"]
@@ -236,13 +236,13 @@ def _below(root: Path) -> Iterator[str]:
 
 
 def read_text(path: Path) -> str:
-    """Text of a file within the limit."""
+    """Read a text file within the size limit."""
     check_file(path, DatasetError, MAX_BYTES)
     return text_of(path.read_bytes())
 
 
 def json_entries(text: str, where: str) -> Iterator[tuple[str, int, Any]]:
-    """Key, place in its list and value of each entry, see :func:`segue.utils.json_files.entries`."""
+    """Iterate over key, list position and value, see :func:`segue.utils.json_files.entries`."""
     for number, (key, place, value) in enumerate(entries(text, Path(where), longest=MAX_ENTRY)):
         if number > MAX_ENTRIES:
             raise DatasetError(f"has more than {MAX_ENTRIES} entries; import it in parts")
@@ -250,12 +250,12 @@ def json_entries(text: str, where: str) -> Iterator[tuple[str, int, Any]]:
 
 
 def is_label(name: str) -> bool:
-    """Whether a text file holds labels by its name: all but lists of classes and of images."""
+    """Whether the name of a text file may be of labels, not of a list of classes or images."""
     return PurePosixPath(name).name not in _NO_LABELS
 
 
 def has_shapes(text: str) -> bool:
-    """Whether a text looks like the labels of an image: lines of a class and of at least four shares."""
+    """Whether a text looks like labels of an image: lines of a class and at least four shares."""
     rows = [line.split() for line in text.splitlines() if line.strip()][:MAX_LINES]
     return bool(rows) and all(
         len(row) > 4 and row[0].isdecimal() and all(map(NUMBER.fullmatch, row)) for row in rows
@@ -263,12 +263,12 @@ def has_shapes(text: str) -> bool:
 
 
 def is_labelme(text: str) -> bool:
-    """Whether a text is a file of an image with shapes; that of another kind has none of these words."""
+    """Whether a text is a labelme file, by its key words."""
     return text.lstrip()[:1] == "{" and '"shapes"' in text and '"imagePath"' in text
 
 
 def is_via(text: str, where: str) -> bool:
-    """Whether a text is a project of VIA, or its annotations by image."""
+    """Whether a text is a project of VIA, or annotations by image."""
     if text.lstrip()[:1] != "{" or not ('"regions"' in text or '"vid"' in text or f'"{VIA_2}"' in text):
         return False
     return any(
@@ -282,12 +282,12 @@ def _is_image(value: object) -> bool:
 
 
 def is_set_up(name: str) -> bool:
-    """Whether a file is the labelling configuration that an export of segue for Label Studio holds."""
+    """Whether a file is the labelling configuration of an export to Label Studio."""
     return PurePosixPath(name).name == "labels.xml"
 
 
 def _kind_among(tree: Tree, name: str, files: Iterable[str]) -> Literal["labelme", "images"] | None:
-    """Whether a file of annotations is of labelme, or names some of these PNG files as its images."""
+    """Whether an annotation file is of labelme, or names some of these PNG files as its images."""
     try:
         text = tree.text(name)
         if is_labelme(text):
@@ -302,7 +302,7 @@ def _kind_among(tree: Tree, name: str, files: Iterable[str]) -> Literal["labelme
 
 
 def _without_images(tree: Tree, masks: list[str], texts: list[str]) -> list[str]:
-    """Masks without the folders of PNG images that have labels of YOLO beside them."""
+    """Remove folders of PNG images that have labels of YOLO beside them."""
     stems = {str(PurePosixPath(name).with_suffix("")) for name in masks}
     box_files = [name for name in texts if str(PurePosixPath(name).with_suffix("")) in stems]
     first = next((text for name in box_files if (text := tree.text(name)).strip()), "")
@@ -313,7 +313,7 @@ def _without_images(tree: Tree, masks: list[str], texts: list[str]) -> list[str]
 
 
 def _mask_files(tree: Tree, video: Frames, *suffixes: str) -> list[str]:
-    """The mask files of the video: those of the highest folder, or of a folder of masks beside images."""
+    """Mask files of the video, from the highest folder or a folder of masks beside images."""
     files = [
         name
         for name in tree.files_with_suffix(*(suffixes or (".png",)))

@@ -23,7 +23,7 @@ DATA_SETS, ANNOTATION_TOOLS, VIDEOS = "Data sets", "Annotation tools", "Videos"
 
 @contextmanager
 def complete_folder(final: Path) -> Iterator[Path]:
-    """A folder that gets its name when it is complete; its hidden name until then has a token."""
+    """Create a folder under a hidden name with a token, and rename it when it is complete."""
     path = PartialFile(final).path
     try:
         with writing(final):
@@ -37,7 +37,7 @@ def complete_folder(final: Path) -> Iterator[Path]:
 
 
 class FolderWriter(Writer):
-    """Writes a folder, which replaces one that segue wrote when it is complete.
+    """Writes a folder; when complete, it replaces an earlier one of segue.
 
     Args:
         folder: the folder.
@@ -65,7 +65,7 @@ class FolderWriter(Writer):
             make_folder(self._partial)
 
     def subfolder(self, *parts: str) -> Path:
-        """A folder below the one that is written, which is made."""
+        """Create a folder below the written one."""
         folder = self._partial.joinpath(*parts)
         with writing(self._folder):
             make_folder(folder)
@@ -77,7 +77,7 @@ class FolderWriter(Writer):
             path.write_bytes(data)
 
     def _complete(self) -> None:
-        """Write all that is not in the folder yet."""
+        """Write the rest of the folder."""
 
     def close(self) -> None:
         try:
@@ -95,7 +95,7 @@ class FolderWriter(Writer):
         shutil.rmtree(self._partial, ignore_errors=True)
 
     def _replace(self) -> None:
-        """Give the new folder its name; the one before is removed once it is there."""
+        """Rename the new folder to its name, then remove the previous one."""
         if self._folder.exists():
             rename(self._folder, self._old)
         try:
@@ -105,13 +105,13 @@ class FolderWriter(Writer):
         sync_folder(self._folder.parent)
 
     def _finish_replacement(self) -> None:
-        """Remove the folder before, or give it its name again where a run ended before the new one came."""
+        """Finish or undo an interrupted replacement."""
         if self._old.exists() and not self._folder.exists():
             rename(self._old, self._folder)
         shutil.rmtree(self._old, ignore_errors=True)
 
     def _refuse_other_files(self) -> None:
-        """Raise an error if files that segue did not write would be removed, such as a manual split."""
+        """Raise an error if replacing would remove files of others, such as a manual split."""
         if not self._folder.exists():
             return
         if not self._is_own(self._folder):

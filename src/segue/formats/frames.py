@@ -1,4 +1,4 @@
-"""The objects of a frame: what runs, projects, data sets and files give, and what every format takes."""
+"""Objects of a frame, the common input of all formats."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ JPEG_QUALITY = 95
 
 
 class FrameObjects:
-    """The objects of a frame in order of layers, the last one on top; their masks may overlap.
+    """Objects of a frame in layer order, the last one on top; masks may overlap.
 
     Args:
         index: index of the frame, from 0.
@@ -72,7 +72,7 @@ class FrameObjects:
     def of_result(
         cls, result: Segmentation, frame: Frame, size: Size = None, *, whole: bool = False
     ) -> FrameObjects:
-        """The objects of a result of a run.
+        """Take the objects of a result.
 
         Args:
             result: the result.
@@ -98,27 +98,27 @@ class FrameObjects:
 
     @cached_property
     def objects(self) -> tuple[ObjectInfo, ...]:
-        """The objects that the frame shows, from below: id, label and score; boxes and areas are computed."""
+        """Visible objects from below: id, label and score; boxes and areas are computed."""
         return tuple(ObjectInfo(i, self._labels.get(i), self._scores.get(i, 1.0)) for i in self._masks)
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """Ids of the objects that the frame shows, from below."""
+        """Ids of the visible objects, from below."""
         return tuple(item.id for item in self.objects)
 
     @cached_property
     def lengths(self) -> dict[int, Rle]:
-        """Compressed run lengths of each object, from below; they may overlap."""
+        """Compressed run lengths of each object, from below; may overlap."""
         return {i: mask if isinstance(mask, dict) else encode_rle(mask) for i, mask in self._masks.items()}
 
     def planes(self) -> Iterator[tuple[int, BoolArray]]:
-        """Id and mask, (H, W), bool, of each object, from below; they may overlap."""
+        """Id and mask, (H, W), bool, of each object, from below; may overlap."""
         for i, mask in self._masks.items():
             yield i, decode_rle(mask) if isinstance(mask, dict) else mask
 
     @cached_property
     def mask(self) -> IndexMask:
-        """Index mask, (H, W), uint8 or uint16: the object on top of each pixel."""
+        """Index mask, (H, W), uint8 or uint16: topmost object of each pixel."""
         mask = np.zeros(self.size, id_type(max(self._masks, default=0)))
         for i, plane in self.planes():
             mask[plane] = i
@@ -126,13 +126,13 @@ class FrameObjects:
 
     @cached_property
     def result(self) -> Segmentation:
-        """What is visible, as a result of a run."""
+        """Visible pixels as a result of a run."""
         objects = visible_in(self.mask, sorted(self.objects, key=lambda item: item.id))
         return Segmentation(self.index, self.time, self.mask, objects)
 
     @cached_property
     def frame(self) -> Frame:
-        """The frame with its image.
+        """Frame with its image.
 
         Raises:
             ArgumentError: the objects were given without images.
@@ -143,12 +143,12 @@ class FrameObjects:
 
     @cached_property
     def colours(self) -> UInt8Array | UInt16Array:
-        """The image with all bits that are known of it, RGB, (H, W, 3), uint8 or uint16."""
+        """Image in full bit depth: RGB, (H, W, 3), uint8 or uint16."""
         deep = None if self._deep is None else self._deep()
         return self.frame.image if deep is None else deep
 
     def jpeg(self) -> bytes:
-        """The image of the frame as a JPEG file."""
+        """Encode the image as JPEG."""
         if self._jpeg is not None:
             return self._jpeg()
         image = cv2.cvtColor(self.frame.image, cv2.COLOR_RGB2BGR)
@@ -156,7 +156,7 @@ class FrameObjects:
 
 
 class _ResultObjects(FrameObjects):
-    """The objects of a result, whose masks are computed when they are asked for."""
+    """Objects of a result; masks are computed on demand."""
 
     def __init__(self, result: Segmentation, frame: Frame, size: Size, whole: bool) -> None:
         super().__init__(result.index, {}, time=result.time, frame=lambda: frame)
@@ -191,30 +191,30 @@ class _ResultObjects(FrameObjects):
 
 
 def known_size(size: Size) -> tuple[int, int] | None:
-    """The size of what a sink writes, if it is known now."""
+    """Size of a sink's files, if it is known."""
     return size() if callable(size) else size
 
 
 def sized_mask(segmentation: Segmentation, size: Size) -> IndexMask:
-    """The mask of a result at the size of a sink's files; None keeps its own."""
+    """Mask of a result at the size of a sink's files; None keeps its own."""
     target = known_size(size)
     return segmentation.mask if target is None else resize_mask(segmentation.mask, target)
 
 
 def sized_masks(segmentation: Segmentation, size: Size) -> Iterator[tuple[int, BoolArray]]:
-    """The id and the whole mask of each object of a result, at the size of a sink's files."""
+    """Id and whole mask of each object of a result, at the size of a sink's files."""
     target = known_size(size)
     for number, plane in zip(segmentation.ids, segmentation.masks, strict=True):
         yield number, plane if target is None else resize_mask(plane.view(np.uint8), target) > 0
 
 
 def frame_name(names: Sequence[str] | None, index: int) -> str:
-    """Name of a frame's image, without ending; ``00012`` where it has none."""
+    """Name of a frame's image without suffix; ``00012`` if it has none."""
     return names[index] if names is not None and index < len(names) else f"{index:05d}"
 
 
 def layer_order(frames: Iterable[Sequence[int]], rank: Mapping[int, Any]) -> list[int] | None:
-    """One order of objects that all frames have.
+    """Find one layer order for all frames.
 
     Args:
         frames: objects of each frame, from below.

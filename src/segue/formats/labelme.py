@@ -1,4 +1,4 @@
-"""JSON of labelme and X-AnyLabeling: one file an image, shapes by their corners, masks as PNG in base64."""
+"""JSON of labelme and X-AnyLabeling: a file per image, with polygons, and masks as base64 PNG."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _Point = Annotated[list[_Coordinate], Field(min_length=2, max_length=2)]
 
 
 class _Shape(Record):
-    """A shape of an image; other programs leave out what they do not know."""
+    """A shape of an image; optional fields may be missing."""
 
     label: str
     points: list[_Point] = Field(default_factory=list)
@@ -57,7 +57,7 @@ class _Shape(Record):
     difficult: bool = False
 
     def about(self) -> dict[str, Any]:
-        """What is said of the shape beside its label."""
+        """Fields of the shape beside its label."""
         description = {"description": self.description} if self.description else {}
         return {**(self.flags or {}), **(self.attributes or {}), **description} | (
             {"difficult": True} if self.difficult else {}
@@ -82,7 +82,7 @@ class _Shape(Record):
             raise DatasetError(f"a {self.shape_type} has {len(self.points)} points, not {count}")
 
     def _stored(self, canvas: Canvas) -> bytes:
-        """Run lengths of a mask, which is an image of the box between its two points."""
+        """Run lengths of a mask, stored as an image of the box between two points."""
         self._check_points(2)
         left, top = (int(value) for value in self.points[0])
         height, width = canvas.own
@@ -98,7 +98,7 @@ class _Shape(Record):
 
 
 class _Head(Record):
-    """An image without its shapes."""
+    """Fields of an image without its shapes."""
 
     imagePath: Annotated[str, Field(min_length=1)]  # noqa: N815
     imageHeight: int | None = None  # noqa: N815
@@ -106,7 +106,7 @@ class _Head(Record):
 
 
 def read_labelme(labels: Labels, files: Mapping[str, Callable[[], str]], video: Frames) -> None:
-    """Read files by their names, each of the image that it names; its path is not opened.
+    """Read files, each for the image that it names; image paths are not opened.
 
     The same label and group are one object on all frames; without a group, the n-th of a label is.
     """
@@ -140,7 +140,7 @@ def read_labelme(labels: Labels, files: Mapping[str, Callable[[], str]], video: 
 
 
 def image_name(text: str) -> str | None:
-    """The file name of the image that a file is of; its folders are those of another machine."""
+    """Name of the image of a file, without the folders of another machine."""
     match = _IMAGE_PATH.search(text)
     if match is None:
         return None
@@ -170,7 +170,7 @@ def _canvas(head: _Head, video: Frames, name: str) -> Canvas:
 
 
 class LabelmeWriter(FolderWriter):
-    """Writes images, and beside each a file of labelme and X-AnyLabeling with polygons from below.
+    """Writes images, each with a file of labelme and X-AnyLabeling with polygons from below.
 
     The parts of an object are a group.
 
@@ -190,7 +190,7 @@ class LabelmeWriter(FolderWriter):
 
 
 def _text_of(objects: FrameObjects, image: str) -> str:
-    """The file beside an image of a name."""
+    """Create the text of the file beside an image."""
     height, width = objects.size
     shapes = [
         {

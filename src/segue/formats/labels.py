@@ -1,4 +1,4 @@
-"""Objects and their masks as annotation files of any kind give them, within the limits of the page."""
+"""Labels of a video: objects and masks from annotation files of any kind, within limits."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _SAVE = LazyCallable("segue.formats.conversion:save")
 
 
 class Frames(Protocol):
-    """What readers must know of a video: height and width, number of frames, names of its images, times."""
+    """Properties of a video that readers need: size, frame count, image names, times."""
 
     @property
     def size(self) -> tuple[int, int]: ...
@@ -72,18 +72,18 @@ class Frames(Protocol):
 
 
 def held_at(values: Mapping[int, str], frame: int) -> str | None:
-    """The value that holds on a frame: the last one up to there, None before the first one."""
+    """Value that holds on a frame: the last one up to it, or None before the first."""
     key_frames = [index for index in values if index <= frame]
     return values[max(key_frames)] if key_frames else None
 
 
 def decode_mask(counts: str, size: tuple[int, int]) -> BoolArray:
-    """Mask, (H, W), bool, of compressed run lengths."""
+    """Decode compressed run lengths to a mask, (H, W), bool."""
     return decode_rle({"size": [*size], "counts": counts})
 
 
 def composed(masks: Mapping[int, str], size: tuple[int, int]) -> IndexMask:
-    """Index mask, (H, W), uint8 or uint16, of run lengths by object; later objects lie on top."""
+    """Compose run lengths by object to an index mask, (H, W), uint8 or uint16; later ones on top."""
     mask = np.zeros(size, id_type(max(masks, default=0)))
     for number, counts in masks.items():
         mask[decode_mask(counts, size)] = number
@@ -92,7 +92,7 @@ def composed(masks: Mapping[int, str], size: tuple[int, int]) -> IndexMask:
 
 @dataclass(slots=True)
 class Labels:
-    """Objects and their masks, as compressed run lengths: of a file, or to be written to one."""
+    """Objects and masks of a video, as compressed run lengths."""
 
     size: tuple[int, int]  # height and width of the video
     names: dict[int, str] = field(default_factory=dict)  # by id, from below: the last one is on top
@@ -114,7 +114,7 @@ class Labels:
 
     @classmethod
     def of_frames(cls, frames: Iterable[FrameObjects], video: Frames) -> Labels:
-        """Collect frames of objects of a video, in any order; their run lengths are checked."""
+        """Collect the objects of frames in any order; run lengths are validated."""
         labels, canvas = cls(video.size), Canvas.of(video.size)
         for objects in frames:
             if not 0 <= objects.index < video.count:
@@ -138,7 +138,7 @@ class Labels:
         jpeg: Callable[[], bytes] | None = None,
         deep: Callable[[], UInt16Array | None] | None = None,
     ) -> FrameObjects:
-        """The objects of a frame, for a format; see :class:`segue.formats.frames.FrameObjects`."""
+        """Objects of a frame, for a format; see :class:`segue.formats.frames.FrameObjects`."""
         masks = self.masks.get(index, {})
         return FrameObjects(
             index,
@@ -182,37 +182,37 @@ class Labels:
         return user_path(target)
 
     def __iter__(self) -> Iterator[FrameObjects]:
-        """The annotated frames, in order."""
+        """Iterate over annotated frames in order."""
         return (self.at(index) for index in sorted(self.masks))
 
     def categories(self) -> dict[str, int]:
-        """Number of each class that is written, from 1 on: the names of the objects."""
+        """Number each class that is written, from 1 on: the names of the objects."""
         return {name: number for number, name in enumerate(self.colours, 1)}
 
     def levels(self) -> dict[int, int]:
-        """A number of each object that grows from below to the top: its id, where ids do."""
+        """Layer number of each object, growing upwards: its id, if ids are in that order."""
         return dict(zip(self.names, sorted(self.names), strict=True))
 
     def planes(self, index: int) -> dict[int, BoolArray]:
-        """Mask of each object that a frame shows, (H, W), bool; they may overlap, the last one is on top."""
+        """Masks of the objects on a frame, (H, W), bool; may overlap, the last one is on top."""
         return {
             number: decode_mask(counts, self.size) for number, counts in self.masks.get(index, {}).items()
         }
 
     def mask(self, index: int) -> IndexMask:
-        """Index mask (H, W) of a frame; empty where there is none."""
+        """Index mask (H, W) of a frame; empty without annotations."""
         return composed(self.masks.get(index, {}), self.size)
 
     def area(self, index: int, number: int) -> int:
-        """Pixels of an object on a frame that shows it."""
+        """Number of pixels of an object on a frame that shows it."""
         return rle_area(Rle(size=[*self.size], counts=self.masks[index][number]))
 
     def score(self, frame: int, number: int) -> float:
-        """Score of an object on a frame; 1 where none was given."""
+        """Score of an object on a frame; 1 by default."""
         return self.scores.get((frame, number), 1.0)
 
     def attributes_at(self, frame: int, number: int) -> dict[str, str]:
-        """Attributes of an object, with those that it has on a frame."""
+        """Attributes of an object, including those of the frame."""
         points = self.frame_attributes.get(number, {})
         frame_values = {name: held_at(values, frame) for name, values in points.items()}
         return self.attributes.get(number, {}) | {
@@ -220,7 +220,7 @@ class Labels:
         }
 
     def fields(self) -> list[tuple[str | None, AttributeDefinition]]:
-        """All attributes, with the class whose objects have them, None for any.
+        """All attributes, each with its class, or None for any class.
 
         Those that objects have beside the schema are texts.
         """
@@ -238,12 +238,12 @@ class Labels:
         return [*((None, one) for one in free_fields.values()), *defined]
 
     def fields_of(self, name: str) -> list[AttributeDefinition]:
-        """The attributes of objects of a class or name; a class may define one that others have as a text."""
+        """Attributes of a class or name; a class may define one that is a text elsewhere."""
         fields = [one for of, one in self.fields() if of in (None, name)]
         return list({one.name: one for one in fields}.values())
 
     def values_at(self, frame: int, number: int) -> dict[str, str | bool]:
-        """Attributes of an object on a frame; those of check boxes are True or False."""
+        """Attributes of an object on a frame; check boxes are True or False."""
         about = self.attributes_at(frame, number)
         values: dict[str, str | bool] = {**about}
         for one in self.schema.attributes_of(self.names[number]):
@@ -259,7 +259,7 @@ class Labels:
         about: object = None,
         **appearance: object,
     ) -> None:
-        """Take an object, or further attributes of a known one, as far as a project has room.
+        """Add an object, or more attributes of it, within the limits of a project.
 
         ``appearance`` are its ``category`` and ``colour``.
         """
@@ -277,7 +277,7 @@ class Labels:
             self._take(self.attributes.setdefault(number, {}), key, value)
 
     def add_frame_attributes(self, frame: int, number: int, about: Mapping[str, object]) -> None:
-        """Take attributes that a known object has on a frame."""
+        """Add attributes of an object on a frame."""
         points = self.frame_attributes.setdefault(number, {})
         texts: dict[str, str] = {}
         for key, value in about.items():
@@ -287,7 +287,7 @@ class Labels:
                 points.setdefault(key, {})[frame] = text
 
     def settle_frame_attributes(self) -> None:
-        """End values on frames without one, and forget boxes that were never ticked, once all is read.
+        """After reading, end values on frames without one, and drop unused check boxes.
 
         A shape that some file calls occluded makes that an attribute of the schema.
         """
@@ -326,7 +326,7 @@ class Labels:
             texts[key] = without_controls(str(value))[:MAX_VALUE_LENGTH]
 
     def add_mask(self, frame: int, number: int, counts: bytes | None, score: float | None = None) -> None:
-        """Take checked run lengths of an object on a frame; those of one object become one mask."""
+        """Add validated run lengths of an object on a frame, merged with earlier ones."""
         self._count += 1
         if self._count > MAX_MASKS:
             raise DatasetError(f"has more than {MAX_MASKS} masks; import it in parts")
@@ -342,7 +342,7 @@ class Labels:
             self.scores[frame, number] = score
 
     def add_files(self, files: Mapping[int, Callable[[], IndexMask]]) -> None:
-        """Take mask files by frame; where no object has a name, all that they show are taken."""
+        """Add mask files by frame; if no object has a name, all their objects are added."""
         has_names = bool(self.names)
         for index, read in files.items():
             mask = read()
@@ -360,15 +360,15 @@ class Labels:
             self.sort_objects(int)
 
     def leave_void_out(self, _: str) -> None:
-        """Count void of a mask, which is no object."""
+        """Count void in a mask, which is no object."""
         self.skipped["areas of void"] += 1
 
     def sort_objects(self, key: Callable[[int], Any]) -> None:
-        """Sort the objects by their numbers; the last one is on top."""
+        """Sort the objects by a key; the last one is on top."""
         self.names = {number: self.names[number] for number in sorted(self.names, key=key)}
 
     def order_layers(self, rank: Mapping[int, Any]) -> None:
-        """Sort the objects as their masks lie on one another on all frames.
+        """Sort the objects by the layer order of their masks on all frames.
 
         Those that no frame orders, and all where frames contradict one another, are sorted by ``rank``.
         """
@@ -376,33 +376,33 @@ class Labels:
         self.names = {number: self.names[number] for number in order}
 
     def settle_layers(self) -> None:
-        """Have the masks of each frame lie on one another as the objects do, once all is read."""
+        """After reading, put the masks of each frame in the order of the objects."""
         place = {number: place for place, number in enumerate(self.names)}
         for index, masks in self.masks.items():
             self.masks[index] = dict(sorted(masks.items(), key=lambda item: place[item[0]]))
 
 
 class Numbering:
-    """Numbers of the objects of annotated images: by their own ids, else the n-th of a class is one."""
+    """Numbers objects of annotated images by their ids, or else by class and position."""
 
     def __init__(self) -> None:
         self._numbers: dict[object, int] = {}
         self._counts: Counter[object] = Counter()
 
     def number(self, frame: int, category: object, recorded_id: object = None) -> int:
-        """The number of an object on a frame, from 1 on."""
+        """Number of an object on a frame, from 1 on."""
         key = (category, self._counts[frame, category]) if recorded_id is None else (None, recorded_id)
         self._counts[frame, category] += 1
         return self._numbers.setdefault(key, len(self._numbers) + 1)
 
 
 def by_frame(by_name: Mapping[str, T], video: Frames) -> dict[int, T]:
-    """Named items by frame; see :func:`segue.utils.naming.match_frames`."""
+    """Map named items to frames; see :func:`segue.utils.naming.match_frames`."""
     return dict(zip(match_frames([*by_name], video.count, video.names), by_name.values(), strict=True))
 
 
 def frame_at(video: Frames, seconds: float) -> int:
-    """The frame that a video shows at a time: the last one that begins before; -1 or ``count`` if none."""
+    """Frame shown at a time: the last one that begins before it; -1 or ``count`` if none."""
     if not video.fps:
         raise DatasetError("has times, but the video has no frame rate")
     if seconds + CLOCK >= video.time(video.count - 1) + 1 / video.fps:
@@ -411,7 +411,7 @@ def frame_at(video: Frames, seconds: float) -> int:
 
 
 def check_images(number: int, video: Frames, advice: str = "") -> None:
-    """Refuse a file of more images than the video has frames; ``advice`` is for one image."""
+    """Raise an error if a file has more images than the video frames."""
     if number > video.count:
         one = f"one is expected{advice and '; '}{advice}"
         frames = one if video.count == 1 else f"the video has {video.count} frames"
@@ -419,7 +419,7 @@ def check_images(number: int, video: Frames, advice: str = "") -> None:
 
 
 def other_videos(annotated: Sequence[str], video: Frames) -> set[str]:
-    """Those of the videos that a file is of which are not meant."""
+    """Describe the videos of a file other than this one."""
     if len(annotated) < 2:
         return set()
     # Label Studio puts a random prefix before the names of files that are uploaded.

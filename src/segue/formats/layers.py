@@ -1,4 +1,4 @@
-"""Objects as layers with soft edges, and what comes of them one over the other."""
+"""Layers with soft edges, and their composition."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Levels = npt.NDArray[np.unsignedinteger[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """An object within a window of the image; colours are straight."""
+    """An object in a window of the image; colours are straight."""
 
     window: Window
     colours: Float32Array  # (h, w, 3), from 0 to 1
@@ -30,21 +30,21 @@ class Layer:
 
     @classmethod
     def of(cls, image: Levels, window: Window, alpha: Float32Array, *, pure: bool) -> Layer:
-        """The layer of an opacity in an RGB image; ``pure`` colours are those of the object alone."""
+        """Create the layer of an opacity in an RGB image; ``pure`` colours belong to the object only."""
         colours = image[window] / np.iinfo(image.dtype).max
         if pure and alpha.any():
             return cls(window, pure_colours(colours, alpha), alpha)
         return cls(window, np.asarray(colours, np.float32), alpha)
 
     def linear(self) -> Layer:
-        """The same layer with colours that are in proportion to light, by the curve of sRGB."""
+        """Convert the layer to linear light by the sRGB curve."""
         low = self.colours / 12.92
         high = ((self.colours + 0.055) / 1.055) ** 2.4
         return Layer(self.window, np.where(self.colours <= 0.04045, low, high).astype(np.float32), self.alpha)
 
 
 def flattened(layers: Iterable[Layer], size: tuple[int, int], *, premultiplied: bool) -> Float32Array:
-    """RGBA (H, W, 4), float32, of layers, the last one on top; colours are 0 where nothing is."""
+    """Compose layers to RGBA (H, W, 4), float32, the last one on top; empty pixels are 0."""
     flat = np.zeros((*size, 4), np.float32)
     for layer in layers:
         below, alpha = flat[layer.window], layer.alpha[..., None]
@@ -60,7 +60,7 @@ def flattened(layers: Iterable[Layer], size: tuple[int, int], *, premultiplied: 
 def layers_of(
     objects: FrameObjects, numbers: Iterable[int], edge_of: EdgeOf, *, deep: bool = False
 ) -> dict[int, Layer]:
-    """The layers of a frame, from below; objects that it does not show are empty.
+    """Layers of a frame from below; objects that it does not show are empty.
 
     ``deep`` colours have all bits of the video.
     """
@@ -76,5 +76,5 @@ def layers_of(
 
 
 def as_levels(values: Float32Array, kind: type[np.uint8 | np.uint16]) -> Levels:
-    """Values from 0 to 1 as the levels of a type."""
+    """Convert values in [0, 1] to the levels of an integer type."""
     return np.asarray(np.round(np.clip(values, 0, 1) * np.iinfo(kind).max), kind)

@@ -1,4 +1,4 @@
-"""Black and white videos as masks of one object, as editors write mattes."""
+"""Black-and-white videos (mattes) of editors as masks of one object."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from segue.masks import Edge
 from segue.types import Frame, Image, IndexMask, Segmentation
 from segue.video.decoding.damage import DamageError
 from segue.video.sources.kinds import FILM_SUFFIXES
-from segue.video.sources.source import open_reader
+from segue.video.sources.opening import open_reader
 
 COLOURED = 48  # levels between the channels of a pixel from which on it has a colour
 SHARE = 0.02  # of the pixels that codecs may colour at edges
@@ -42,7 +42,7 @@ def read_matte(labels: Labels, path: Path, video: Frames) -> None:
 
 
 def mask_of_matte(path: Path, frame: int, frames: int | None) -> IndexMask:
-    """The mask, (H, W), of a frame, of a matte with as many frames as the source, or of its only one."""
+    """Mask, (H, W), of a frame, from a matte of as many frames as the source, or of one."""
     try:
         reader = open_reader(path)
         count = reader.count
@@ -55,7 +55,7 @@ def mask_of_matte(path: Path, frame: int, frames: int | None) -> IndexMask:
 
 
 def _object_of(image: Image) -> IndexMask:
-    """What is white in an image, as object 1."""
+    """Mask of the white pixels of an image, as object 1."""
     levels = image.astype(np.int16)
     if (np.ptp(levels, axis=2) > COLOURED).mean() > SHARE:
         raise DatasetError("is a video in colour; masks are white on black")
@@ -63,7 +63,7 @@ def _object_of(image: Image) -> IndexMask:
 
 
 class MatteWriter(FolderWriter):
-    """Writes the opacity of the objects, as grey images of 16 bits, one a frame.
+    """Writes the opacity of the objects as 16-bit grey images, one per frame.
 
     Args:
         folder: folder to write; it appears when it is complete.

@@ -1,4 +1,4 @@
-"""Text files of the MOT Challenge: boxes (MOT) and run lengths (MOTS), a line for each object and frame."""
+"""Text files of the MOT Challenge: boxes (MOT) and run lengths (MOTS), a line per object and frame."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ _MOTS_LINE = re.compile(r"(\d{1,9}) (\d{1,9}) (\d{1,3}) (\d{1,6}) (\d{1,6}) (\S+
 
 
 def _files_of(files: Files, line: re.Pattern[str]) -> list[str]:
-    """The text files whose first line has the form of a challenge."""
+    """Text files whose first line has the format of a challenge."""
     texts = [name for name in files.files_with_suffix(".txt") if is_label(name)]
     if not texts or not _begins_with(files.text(texts[0]), line):
         return []
@@ -121,7 +121,7 @@ def _begins_with(text: str, line: re.Pattern[str]) -> bool:
 
 
 def _lines(files: Files, video: Frames, line: re.Pattern[str]) -> Iterator[tuple[str, str]]:
-    """Place and text of each line of the file of a video."""
+    """Iterate over position and text of each line of the file of a video."""
     names = _files_of(files, line)
     if len(names) > 1:
         video_name = getattr(video, "name", None)
@@ -140,7 +140,7 @@ def _lines(files: Files, video: Frames, line: re.Pattern[str]) -> Iterator[tuple
 
 
 def _read_mot(files: Files, video: Frames) -> Labels:
-    """Boxes; each id is an object."""
+    """Read boxes; each id is an object."""
     labels, canvas = Labels(video.size), Canvas.of(video.size)
     for where, text in _lines(files, video, _MOT_LINE):
         frame, track, left, top, width, height, *rest = (float(value) for value in text.split(","))
@@ -154,7 +154,7 @@ def _read_mot(files: Files, video: Frames) -> Labels:
 
 
 def _read_mots(files: Files, video: Frames) -> Labels:
-    """Run lengths; ids count the objects of a class."""
+    """Read run lengths; ids count the objects of a class."""
     labels, canvas = Labels(video.size), Canvas.of(video.size)
     numbers: dict[int, int] = {}
     names = {number: name for name, number in MOTS_CLASSES.items() if name != "person"}

@@ -1,4 +1,4 @@
-"""All masks of a run in one numpy archive."""
+"""Masks of a run in one NumPy archive."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ class NpzSink(SpooledSink):
 
 
 def _member(name: str) -> zipfile.ZipInfo:
-    """An archive member without the time of writing, so that equal results are equal files."""
+    """Archive member without a time, so that equal results are equal files."""
     info = zipfile.ZipInfo(f"{name}.npy")
     info.compress_type = zipfile.ZIP_DEFLATED
     return info
 
 
 def _read(files: Files, video: Frames) -> Iterator[FrameObjects]:
-    """The masks of an archive, one frame after the other."""
+    """Read the masks of an archive frame by frame."""
     check_file(files.path, DatasetError)
     with zipfile.ZipFile(files.path) as archive, archive.open("masks.npy") as stream:
         (count, *size), kind = _head_of(stream)
@@ -99,7 +99,7 @@ def _read(files: Files, video: Frames) -> Iterator[FrameObjects]:
 
 
 def _head_of(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of an array of ids, whose data follow."""
+    """Read shape and type of an array of ids."""
     version = np.lib.format.read_magic(stream)
     if version != (1, 0):
         raise DatasetError(f"version {version} of numpy's format; save its masks anew")
@@ -110,7 +110,7 @@ def _head_of(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _indices(archive: zipfile.ZipFile, count: int) -> list[int]:
-    """The frame of each mask."""
+    """Frame index of each mask."""
     with archive.open("frames.npy") as stream:
         version = np.lib.format.read_magic(stream)
         if version != (1, 0):

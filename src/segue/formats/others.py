@@ -1,4 +1,4 @@
-"""Annotation files of programs that are not read, by name, with what to give instead."""
+"""Recognise annotation files of unsupported programs, with advice."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PANOPTIC = (
 
 
 def name_program(text: str, where: str) -> str | None:
-    """The program whose JSON a text is, with advice; None where it is of none that is known here."""
+    """Name the program of a JSON text, with advice; None if it is unknown."""
     keys: set[str] = set()
     try:
         for key, place, value in json_entries(text, where):

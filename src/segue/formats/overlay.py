@@ -1,4 +1,4 @@
-"""Overlay video: the frames with the objects drawn over them, H.264 in mp4."""
+"""Overlay video: frames with objects drawn over them, H.264 in MP4."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _TO_BT709: dict[str, Any] = {
 
 
 class OverlayVideoSink(FileSink):
-    """Draws the objects over their frames and encodes the result; frames keep their true time stamps.
+    """Draws objects over frames and encodes them; frames keep their time stamps.
 
     A side with an odd number of pixels is extended by one, because 4:2:0 colour needs even sides.
 
@@ -133,7 +133,7 @@ class OverlayVideoSink(FileSink):
                 self._copy.advance(frame.time)
 
     def close(self) -> None:
-        """Finish the file and give it its final name; without any frame there will be none."""
+        """Complete the file; without any frame there is none."""
         if self._container is None:
             self.abort()
         else:
@@ -165,12 +165,12 @@ class OverlayVideoSink(FileSink):
 
 
 def _reopen(path: Path, *_: object) -> IO[bytes]:
-    """Open a file for reading. It holds no sink: encoders would live until cycles are collected."""
+    """Open a file for reading; a function, since a reference to the sink would keep encoders alive."""
     return path.open("rb")
 
 
 def _add_stream(container: OutputContainer, fps: float, like: Image, aspect: Fraction) -> VideoStream:
-    """The stream for images of the size of ``like``, which has even sides."""
+    """Add a stream for images of the size of ``like``, whose sides are even."""
     stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
     stream.height, stream.width = like.shape[:2]
     stream.pix_fmt = "yuv420p"
@@ -184,7 +184,7 @@ def _add_stream(container: OutputContainer, fps: float, like: Image, aspect: Fra
 
 
 def _tag_colours(stream: Any) -> None:
-    """Say that the colours are those of BT.709, by whose matrix :data:`_TO_BT709` converts them."""
+    """Tag the colours as BT.709, the matrix of :data:`_TO_BT709`."""
     stream.codec_context.colorspace = stream.codec_context.color_primaries = _BT709
     stream.codec_context.color_trc = _BT709
     stream.codec_context.color_range = ColorRange.MPEG
@@ -226,7 +226,7 @@ def transparent_video(
     first: int = 0,
     sound: Sound | None = None,
 ) -> Iterator[Callable[[RgbaImage, float], None]]:
-    """Write a video with transparency, which appears when complete.
+    """Open a video with transparency for writing; it appears when complete.
 
     Args:
         target: file to write; its ending says the container.
@@ -282,7 +282,7 @@ def transparent_video(
 
 @contextmanager
 def encoding(path: Path) -> Iterator[None]:
-    """Turn errors of the system and of the encoder into a SinkError that names ``path``."""
+    """Convert errors of the system and the encoder to a SinkError that names ``path``."""
     try:
         with writing(path):
             yield
@@ -291,7 +291,7 @@ def encoding(path: Path) -> Iterator[None]:
 
 
 def _time_code(frame: int, fps: float) -> str:
-    """The time code of a frame, without left out numbers: hours, minutes, seconds, frames."""
+    """Time code of a frame, non-drop: hours, minutes, seconds, frames."""
     rate = max(1, round(fps))
     seconds = frame // rate
     parts = seconds // 3600 % 24, seconds // 60 % 60, seconds % 60, frame % rate
@@ -299,7 +299,7 @@ def _time_code(frame: int, fps: float) -> str:
 
 
 def even_sides(image: npt.NDArray[Levels], border: int = cv2.BORDER_REPLICATE) -> npt.NDArray[Levels]:
-    """An image whose odd sides are extended by one pixel, as codecs with reduced colour want it."""
+    """Pad odd sides by one pixel, for codecs with chroma subsampling."""
     height, width = image.shape[:2]
     if height % 2 == 0 and width % 2 == 0:
         return np.ascontiguousarray(image)

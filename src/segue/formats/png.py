@@ -1,4 +1,4 @@
-"""Folders of mask files, one PNG a frame, with what a later run must know to continue them."""
+"""Folders of mask files, one PNG per frame, which a later run can continue."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -17,13 +17,14 @@ from segue.entries import Format, Holds, SinkOptions
 from segue.errors import ResumeError, SinkError, SourceError
 from segue.formats.base import Writer
 from segue.formats.frames import FrameObjects, Size, frame_name
+from segue.formats.mask_records import MARKER, MAX_RECORD_BYTES, RECORDS, Record, read_records, records_of
+from segue.formats.mask_records import read_marker as read_marker
+from segue.formats.mask_records import refuse_other_masks as refuse_other_masks
 from segue.masks import Rle, StoredMask, encode_rle
 from segue.masks.files import encode_index_mask, read_levels
-from segue.masks.rle import stored_mask
-from segue.masks.values import MAX_ID
-from segue.types import ObjectInfo, Segmentation, visible_in
+from segue.types import Segmentation, visible_in
 from segue.utils.files import make_folder, remove_partial, write_complete, writing
-from segue.utils.inputs import is_number, parse_json, whole_number
+from segue.utils.inputs import whole_number
 from segue.utils.system import sync_folder, sync_open_file
 from segue.video.sources.identity import SourceIdentity
 
@@ -31,70 +32,8 @@ if TYPE_CHECKING:
     from segue.formats.files import Files
     from segue.formats.labels import Frames, Labels
 
-MARKER = ".segue.json"
-"""File in the folder that says with which settings it was made and whether it is complete."""
-
-RECORDS = ".segue.jsonl"
-"""File in the folder with one line a frame: name, index, time, and the objects with their scores."""
-
-MAX_RECORD_BYTES = 1 << 24
-"""Bytes of one line of ``RECORDS``, and of ``MARKER``: a frame with 65,535 objects takes fewer."""
-
 Settings = Mapping[str, Any]
 """Everything that the masks depend on, as JSON values."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Record of a mask file by its name; boxes and areas of the objects are not stored.
-
-    ``whole`` has the run lengths of objects that are partly behind others, by id, where they are recorded.
-    """
-
-    file: str
-    index: int
-    time: float
-    objects: tuple[ObjectInfo, ...] = ()
-    whole_masks: Mapping[int, Rle] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, line: str) -> Record:
-        """Read a line, which may come from anywhere."""
-        values = parse_json(line)
-        name, index, time = values["file"], values["index"], values["time"]
-        if not isinstance(name, str) or Path(name).name != name or not name.endswith(".png") or "\0" in name:
-            raise ValueError("its file is not the plain name of a mask")
-        if type(index) is not int or not 0 <= index < 2**63 or not is_number(time):
-            raise ValueError("its frame is not a number")
-        objects = tuple(ObjectInfo(item["id"], item["label"], item["score"]) for item in values["objects"])
-        for item in objects:
-            if type(item.id) is not int or not 0 <= item.id <= MAX_ID or not is_number(item.score):
-                raise ValueError("an object without a number")
-            if not isinstance(item.label, str | None):
-                raise ValueError("a label that is no text")
-        ids = {item.id for item in objects}
-        whole_masks = {item["id"]: _lengths(item["whole"]) for item in values["objects"] if "whole" in item}
-        return cls(
-            name, index, float(time), objects, {i: each for i, each in whole_masks.items() if i in ids}
-        )
-
-    def line(self) -> str:
-        """The line that :meth:`read` takes; names that are no valid text are kept as they are."""
-        objects = [
-            {"id": item.id, "label": item.label, "score": item.score}
-            | ({"whole": self.whole_masks[item.id]} if item.id in self.whole_masks else {})
-            for item in self.objects
-        ]
-        values = {"file": self.file, "index": self.index, "time": self.time, "objects": objects}
-        return json.dumps(values) + "\n"
-
-
-def _lengths(value: object) -> Rle:
-    """Run lengths of a record, checked."""
-    lengths = stored_mask(value)
-    if isinstance(lengths, str):
-        raise ValueError("a mask without run lengths")
-    return lengths
 
 
 class MaskFolderSink(Writer):
@@ -127,7 +66,7 @@ class MaskFolderSink(Writer):
             make_folder(folder)
 
     def flush(self) -> None:
-        """Return when all masks and their records have reached the disk, under their names."""
+        """Write all masks and records to the disk, under their names."""
         self._sync(self._begin())
 
     def close(self) -> None:
@@ -136,7 +75,7 @@ class MaskFolderSink(Writer):
         self._check_present()
 
     def _check_present(self) -> None:
-        """Raise an error if masks have been removed since they were written."""
+        """Raise an error if written masks have been removed."""
         present: set[str] = set()
         with suppress(OSError):  # the folder is gone as well
             present = {path.name for path in self._folder.iterdir()}
@@ -147,12 +86,12 @@ class MaskFolderSink(Writer):
             )
 
     def abort(self) -> None:
-        """Leave the masks written so far."""
+        """Keep the masks written so far."""
         with suppress(SinkError):
             self._end()
 
     def _begin(self) -> IO[str]:
-        """The open records; taking them over removes what an earlier run left, and nothing else."""
+        """Open the records, and remove leftovers of an earlier run."""
         if self._records is None:
             path = self._folder / RECORDS
             with writing(self._folder):
@@ -173,7 +112,7 @@ class MaskFolderSink(Writer):
     def _write_mask(
         self, name: str, objects: FrameObjects, data: bytes, whole_masks: Mapping[int, Rle] | None = None
     ) -> None:
-        """Write a mask file, its record first."""
+        """Write the record of a mask, then the mask file."""
         record = Record(name, objects.index, objects.time, objects.result.objects, whole_masks or {})
         records, path = self._begin(), self._folder / name
         lost_record = self._continues and objects.index > self._last
@@ -192,7 +131,7 @@ class MaskFolderSink(Writer):
         write_complete(path, data, sync_name=False)
 
     def _end(self) -> None:
-        """Close the records; all files have reached the disk."""
+        """Close the records once all files are on the disk."""
         if self._records is not None and not self._records.closed:
             with self._records:
                 self._sync(self._records)
@@ -205,7 +144,7 @@ class MaskFolderSink(Writer):
 
 
 class PngSink(MaskFolderSink):
-    """Writes one index mask a frame into a folder, as PNG with the DAVIS palette.
+    """Writes one index mask per frame, as PNG with the DAVIS palette.
 
     Every file appears under its name when it is complete. The folder can be resumed: see
     ``resume`` and :func:`replay`. A frame that is written again replaces its file.
@@ -246,7 +185,9 @@ class PngSink(MaskFolderSink):
         refuse_other_masks(folder, replaces=overwrite or resume)
         if marker is not None and resume:
             done = max(records_of(folder), default=-2)
-            _check_settings(folder, _until(marker["settings"], done), _until(self._settings, done))
+            _check_settings(
+                folder, _settings_until(marker["settings"], done), _settings_until(self._settings, done)
+            )
         elif marker is not None:
             records_of(folder)  # damaged ones are reported now
 
@@ -257,14 +198,14 @@ class PngSink(MaskFolderSink):
             data = encode_index_mask(mask, wide=self._wide)
         except SinkError as error:
             raise SinkError(f"frame {objects.index}: {error}") from error
-        self._write_mask(name, objects, data, _hidden(objects) if self._whole_masks else None)
+        self._write_mask(name, objects, data, _partly_hidden_masks(objects) if self._whole_masks else None)
         if self._wide:
             self._widen(2)
         else:
             self._narrow.append(name)
 
     def _widen(self, count: int) -> None:
-        """Give some of the files with 8 bits 16 bits, for all files of a folder have the same depth."""
+        """Convert some 8-bit files to 16 bits, since all files of a folder have one depth."""
         for name in self._narrow[-count:]:
             path = self._folder / name
             write_complete(path, encode_index_mask(read_levels(path, str(path)), wide=True), sync_name=False)
@@ -279,7 +220,7 @@ class PngSink(MaskFolderSink):
         self._mark(complete=True)
 
     def suspend(self) -> None:
-        """Leave the masks written so far, for a run that is resumed."""
+        """Keep the masks written so far, for a run that is resumed."""
         self._end()
 
     def completed_frames(self) -> list[int]:
@@ -300,87 +241,13 @@ class PngSink(MaskFolderSink):
         write_complete(self._folder / MARKER, json.dumps(marker, indent=1).encode())
 
 
-def _hidden(objects: FrameObjects) -> dict[int, Rle]:
-    """Run lengths of the whole masks of objects that are partly behind others."""
+def _partly_hidden_masks(objects: FrameObjects) -> dict[int, Rle]:
+    """Run lengths of whole masks of partly hidden objects."""
     return {
         number: encode_rle(plane)
         for number, plane in objects.planes()
         if not np.array_equal(plane, objects.mask == number)
     }
-
-
-def refuse_other_masks(folder: Path, *, replaces: bool) -> None:
-    """Raise SinkError if a folder has images of others, or masks of segue that a run does not replace."""
-    marker = read_marker(folder)
-    if marker is None:
-        if any(path.suffix.lower() == ".png" for path in folder.iterdir()):
-            raise SinkError(f"{folder}: has images that segue did not write; choose another folder")
-    elif not replaces:
-        state = "masks" if marker["complete"] else "the masks of an interrupted run"
-        raise SinkError(f"{folder}: has {state} already; give --overwrite or --resume, or another folder")
-
-
-def read_marker(folder: Path) -> dict[str, Any] | None:
-    """Read the marker that segue writes into a mask folder.
-
-    Args:
-        folder: folder of masks.
-
-    Returns:
-        ``complete``, False for an interrupted run, and ``settings``; None if there is no marker.
-
-    Raises:
-        SinkError: it is damaged.
-    """
-    path = folder / MARKER
-    if not path.exists():
-        return None
-    try:
-        if not path.is_file() or path.stat().st_size > MAX_RECORD_BYTES:
-            raise ValueError("too large")
-        marker = parse_json(path.read_text("utf-8"))
-        if type(marker["complete"]) is not bool or not isinstance(marker["settings"], dict):
-            raise ValueError("not a marker")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SinkError(f"{path}: damaged; remove the folder or choose another") from error
-    return dict(marker)
-
-
-def read_records(folder: Path) -> dict[int, Record]:
-    """The record of each frame of a mask folder whose mask file is there, by frame index, in order."""
-    records = records_of(folder)
-    try:
-        present = {path.name for path in folder.iterdir()}
-    except OSError as error:
-        raise SourceError(f"{folder}: cannot be read ({error.strerror})") from error
-    return {index: record for index, record in sorted(records.items()) if record.file in present}
-
-
-def records_of(folder: Path) -> dict[int, Record]:
-    """All records of a folder by frame index."""
-    path = folder / RECORDS
-    records: dict[int, Record] = {}
-    line = ""
-    try:
-        if not path.exists():
-            return {}
-        if not path.is_file():
-            raise ValueError("not a regular file")
-        with path.open(encoding="utf-8", newline="\n") as stream:
-            while line := stream.readline(MAX_RECORD_BYTES):
-                if not line.endswith("\n"):
-                    if len(line) == MAX_RECORD_BYTES:
-                        raise ValueError("too long")
-                    break  # torn by an interruption
-                record = Record.read(line)
-                records[record.index] = record
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SourceError(
-            f"{path}: damaged record {line[:40]!r}; remove the folder or choose another"
-        ) from error
-    return records
 
 
 def replay(folder: str | Path, stop: int | None = None) -> Iterator[Segmentation]:
@@ -410,14 +277,14 @@ def replay(folder: str | Path, stop: int | None = None) -> Iterator[Segmentation
 
 
 def _check_complete(path: Path, record: Record, size: tuple[int, ...]) -> None:
-    """Raise SourceError if a whole mask of a record has another size than its file."""
+    """Raise SourceError if a whole mask of a record differs in size from its file."""
     for number, lengths in record.whole_masks.items():
         if tuple(lengths["size"]) != size:
             raise SourceError(f"{path}: the recorded mask of object {number} has another size")
 
 
-def _until(settings: Settings, last: int) -> Settings:
-    """The settings without the prompts of frames behind ``last``, which may still change."""
+def _settings_until(settings: Settings, last: int) -> Settings:
+    """Settings without the prompts after frame ``last``, which may still change."""
     prompts = settings.get("prompts")
     if not isinstance(prompts, dict):
         return settings
@@ -454,7 +321,7 @@ def _check_settings(folder: Path, old: Settings, new: Settings) -> None:
 
 
 def _by_content(value: Any) -> Any:
-    """Settings in which a file counts by its digest where they have it, wherever the file lies."""
+    """Replace paths in settings by digests, so that files may move."""
     if isinstance(value, str):
         return value.rpartition(" sha256=")[2]
     if isinstance(value, list):
@@ -478,7 +345,7 @@ def _open(path: Path, run: SinkOptions) -> PngSink:
 
 
 def _read(files: Files, video: Frames) -> Labels:
-    """The masks of a run, with ids, labels and scores of their records."""
+    """Read the masks of a run, with ids, labels and scores of their records."""
     from segue.formats.labels import Labels  # late: runs that write masks read none
 
     labels, folder = Labels(video.size), files.path

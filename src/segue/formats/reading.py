@@ -1,4 +1,4 @@
-"""Find out what a file, folder or archive of annotations is, and read it."""
+"""Detect the format of annotations, and read them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RESULT_FORMATS = ("masks", "cdnet", "ytvis.json", "coco.json")
 def read_labels(
     path: str | os.PathLike[str], video: Frames | str | os.PathLike[str], name: str | None = None
 ) -> Labels:
-    """Read labels in any of the formats of :data:`segue.registry.FORMATS` that is read.
+    """Read labels in any readable format of :data:`segue.registry.FORMATS`.
 
     Args:
         path: a folder, an archive or an image of masks, a matte, a JSON, XML or text file.
@@ -75,14 +75,14 @@ def read_labels(
 
 
 def _files_of_runs() -> Iterator[str]:
-    """The files of formats that come back, in an output folder."""
+    """Output names of formats that can be read back."""
     for entry in FORMATS:
         if isinstance(entry, Format) and entry.holds is not None and entry.file:
             yield entry.file
 
 
 def format_of_files(files: Files) -> Format | None:
-    """The format that files are most likely of, the first of several; None where they are of none."""
+    """Most likely format of files, the first of equals; None if none fits."""
     best: tuple[float, Format | None] = 0.0, None
     for entry in FORMATS:
         if isinstance(entry, Format) and entry.sniff is not None and (score := entry.sniff(files)) > best[0]:
@@ -93,7 +93,7 @@ def format_of_files(files: Files) -> Format | None:
 
 
 def _labels_of(entry: Format, files: Files, video: Frames) -> Labels:
-    """What a format reads of files; where frames alone come, they are collected."""
+    """Read files in a format, and collect the frames if it gives frames only."""
     assert entry.read is not None
     read = entry.read(files, video)
     labels = read if isinstance(read, Labels) else Labels.of_frames(read, video)
@@ -104,7 +104,7 @@ def _labels_of(entry: Format, files: Files, video: Frames) -> Labels:
 
 
 def _refuse_several(files: Files) -> None:
-    """Raise DatasetError for several annotation files, of a program that is read or of another one."""
+    """Raise DatasetError for several annotation files, or for one of an unsupported program."""
     first = files.selected[0]
     if first.lower().endswith(".json") and (program := name_program(files.text(first), first)) is not None:
         raise DatasetError(f"is a file of {program}")
@@ -120,7 +120,7 @@ def skipped_text(labels: Labels) -> str:
 
 @contextmanager
 def _with_location(where: str, path: Path) -> Iterator[None]:
-    """Errors of readers, in one line that calls the file ``where``, wherever it lies (``path``)."""
+    """Convert errors of readers to one line that calls the file ``where``."""
     try:
         yield
     except SegueError as error:

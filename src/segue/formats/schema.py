@@ -71,7 +71,7 @@ class _Part(BaseModel):
 
 
 class AttributeDefinition(_Part):
-    """An attribute: what values it has, and whether an object has one or one on each frame.
+    """An attribute: its values, and whether they belong to an object or to each frame.
 
     The value of a frame holds on the frames after it, up to the next one that has a value.
     """
@@ -90,7 +90,7 @@ class AttributeDefinition(_Part):
         return self
 
     def check(self, value: str) -> None:
-        """Raise PromptError unless an object may have a value; the empty one means none."""
+        """Raise PromptError if a value is not allowed; the empty value always is."""
         allowed = (CHECKED, UNCHECKED) if self.type == "check" else self.values
         if value and allowed and value not in allowed:
             raise PromptError(f"{self.name}: {value} is none of {', '.join(allowed)}")
@@ -134,26 +134,26 @@ class LabelSchema(_Part):
         return tuple(one.name for one in self.classes)
 
     def attributes_of(self, category: str | None) -> tuple[AttributeDefinition, ...]:
-        """Attributes of the objects of a class; those of all classes come first."""
+        """Attributes of a class; common ones come first."""
         class_attributes = (one.attributes for one in self.classes if one.name == category)
         return (*self.attributes, *next(class_attributes, ()))
 
     def attribute(self, category: str | None, name: str) -> AttributeDefinition | None:
-        """An attribute of the objects of a class, if it is defined."""
+        """Definition of an attribute of a class, if there is one."""
         return next((one for one in self.attributes_of(category) if one.name == name), None)
 
     def all_attributes(self) -> Iterator[tuple[str | None, AttributeDefinition]]:
-        """Every attribute with its class, None for those of all classes."""
+        """Every attribute with its class, or None for common ones."""
         yield from ((None, one) for one in self.attributes)
         yield from ((each.name, one) for each in self.classes for one in each.attributes)
 
     def check_class(self, category: str) -> None:
-        """Raise SegueError unless an object may have a class; the empty one means none."""
+        """Raise SegueError if a class is not allowed; the empty class always is."""
         if category and self.classes and category not in self.names:
             raise SegueError(f"{category} is not one of the classes: {', '.join(self.names)}")
 
     def check(self, category: str | None, values: Mapping[str, str | None], of: Owner) -> None:
-        """Raise PromptError unless objects of a class may have these attributes; others may be anything."""
+        """Raise PromptError if defined attributes of a class have invalid values."""
         for name, value in values.items():
             if (defined := self.attribute(category, name)) is None:
                 continue
@@ -162,13 +162,13 @@ class LabelSchema(_Part):
             defined.check(value or "")
 
     def with_classes(self, names: Sequence[str]) -> LabelSchema:
-        """The same with these classes alone, as they are defined or without attributes."""
+        """Reduce the schema to these classes; new ones get no attributes."""
         by_name = {one.name: one for one in self.classes}
         classes = [by_name.get(name.strip(), {"name": name}) for name in names]
         return schema_of({"classes": classes, "attributes": self.attributes})
 
     def with_additions(self, other: LabelSchema) -> LabelSchema:
-        """The same with what it lacks; raises SegueError where there is no room."""
+        """Add what another schema defines beyond this one; SegueError if there is no room."""
         by_name = {one.name: one for one in self.classes}
         keys = {one.key for one in self.classes}
         used_names = {one.name for _, one in self.all_attributes()}
@@ -185,17 +185,17 @@ class LabelSchema(_Part):
         return schema_of(values)
 
     def as_json(self) -> dict[str, Any]:
-        """JSON values, without those that are as by default."""
+        """Convert to JSON values, without defaults."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
 def _twice(names: Sequence[str | None]) -> str | None:
-    """A name that a list has twice."""
+    """First name that a list has twice."""
     return next((name for place, name in enumerate(names) if name in names[:place]), None)
 
 
 def schema_of(values: object, where: str = "label schema") -> LabelSchema:
-    """A schema of JSON values; errors name ``where`` they stand."""
+    """Parse a schema from JSON values; errors name ``where`` they are."""
     try:
         return LabelSchema.model_validate(values)
     except ValidationError as error:
@@ -226,7 +226,7 @@ def read_schema(path: Path) -> LabelSchema:
 def found_schema(
     classes: Sequence[ClassDefinition], attributes: Sequence[AttributeDefinition]
 ) -> LabelSchema:
-    """The schema that a file of another program implies; what several classes all have is of every class."""
+    """Schema implied by a file of another program; attributes of all classes become common."""
     by_name = {one.name: one for one in reversed(classes)}
     shared = (
         set.intersection(*(set(one.attributes) for one in by_name.values())) if len(by_name) > 1 else set()
@@ -247,7 +247,7 @@ def found_schema(
 def found_class(
     name: str, colour: str | None, key: str | None, attributes: Sequence[AttributeDefinition | None]
 ) -> ClassDefinition | None:
-    """A class of another program, as far as a schema has room for it; None where it has no usable name."""
+    """Class of another program, within the limits of a schema; None without a usable name."""
     by_name = {one.name: one for one in attributes if one is not None}
     about: dict[str, Any] = {"attributes": tuple(by_name.values())[:MAX_ATTRIBUTES]}
     for field, value in (("colour", colour), ("key", key)):
@@ -257,7 +257,7 @@ def found_class(
 
 
 def found_attribute(**about: Any) -> AttributeDefinition | None:
-    """An attribute of another program; None where a schema has no room for it."""
+    """Attribute of another program; None beyond the limits of a schema."""
     return _or_none(AttributeDefinition, {**about, "name": without_controls(about["name"])})
 
 
@@ -272,7 +272,7 @@ def _or_none(kind: type[Part], values: object) -> Part | None:
 
 
 def texts_of(values: Mapping[str, str | bool]) -> dict[str, str]:
-    """Values of attributes as texts."""
+    """Convert attribute values to texts."""
     return {
         name: value if isinstance(value, str) else CHECKED if value else UNCHECKED
         for name, value in values.items()

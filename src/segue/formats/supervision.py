@@ -1,4 +1,4 @@
-"""The ``Detections`` of supervision, which has them of most detectors there are."""
+"""Convert results to and from ``Detections`` of supervision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def from_supervision(detections: Any, size: tuple[int, int] | None) -> Composed:
-    """supervision's ``Detections`` of one image; see :meth:`segue.Segmentation.from_supervision`."""
+    """Convert ``Detections`` of an image; see :meth:`segue.Segmentation.from_supervision`."""
     if detections.mask is None:
         if size is None:
             raise PromptError("these detections have boxes alone: give the size of the image as well")
@@ -27,14 +27,14 @@ def from_supervision(detections: Any, size: tuple[int, int] | None) -> Composed:
 
 
 def labels_of(detections: Any) -> Any:
-    """Class names of ``Detections``, else their class numbers, else None."""
+    """Class names of ``Detections``, or class numbers, or None."""
     return detections.data.get("class_name", detections.class_id)
 
 
 def to_supervision(
     result: ResultLike, numbers: MutableMapping[str, int] | None, *, whole: bool = False
 ) -> Detections:
-    """supervision's ``Detections`` of a result; see :meth:`segue.Segmentation.to_supervision`."""
+    """Convert a result to ``Detections``; see :meth:`segue.Segmentation.to_supervision`."""
     try:
         from supervision import Detections
     except ImportError as error:

@@ -14,7 +14,7 @@ COLUMNS = ("frame", "time", "id", "label", "score", "area", "x0", "y0", "x1", "y
 
 
 def table_of(results: Iterable[Any]) -> pandas.DataFrame:
-    """A ``pandas.DataFrame`` of results, a row for each visible object of each frame."""
+    """Create a ``pandas.DataFrame`` of results, a row per visible object and frame."""
     try:
         import pandas  # the user's own: it is no dependency
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""JSON of VIA, the VGG Image Annotator: projects of its versions 2 and 3, and annotations of 1 and 2."""
+"""JSON of VIA, the VGG Image Annotator: projects of versions 2 and 3, annotations of 1 and 2."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class _Region(Record):
 
 
 class _Image(Record):
-    """An image of versions 1 and 2; the regions of version 1 are numbered, not a list."""
+    """An image of versions 1 and 2; version 1 numbers its regions."""
 
     filename: Annotated[str, Field(min_length=1)]
     regions: list[_Region] = Field(default_factory=list)
@@ -91,13 +91,13 @@ class _File(Record):
 
 
 class _View(Record):
-    """What version 3 shows at a time: a file, or several beside each other."""
+    """A view of version 3: one file, or several side by side."""
 
     fid_list: Annotated[list[str | int], Field(min_length=1)]
 
 
 class _Metadata(Record):
-    """What version 3 knows of a region or of a span of time."""
+    """A region or time span of version 3."""
 
     vid: str | int
     z: list[_Number] = Field(default_factory=list)  # a time, or begin and end, in seconds
@@ -106,13 +106,13 @@ class _Metadata(Record):
 
 
 class _Attribute(Record):
-    """An attribute of version 3; values of those with options are their keys."""
+    """An attribute of version 3; values with options are keys."""
 
     aname: str
     options: dict[str, Any] = Field(default_factory=dict)
 
     def text(self, value: object) -> str:
-        """A value in words; several are separated by commas."""
+        """Convert a value to words, separated by commas."""
         parts = str(value).split(",") if self.options else [str(value)]
         return ", ".join(str(self.options.get(part, part)) for part in parts)
 
@@ -129,27 +129,27 @@ class _ViaRegion:
 
     @property
     def texts(self) -> dict[str, str | int]:
-        """The attributes that say something."""
+        """Non-empty attributes."""
         return {
             key: value for key, value in self.about.items() if isinstance(value, str | int) and value != ""
         }
 
     @property
     def track(self) -> str | int | None:
-        """The id of the object; one that is a number in words is that number."""
+        """Id of the object; numeric texts are numbers."""
         track = next((value for key, value in self.texts.items() if key.lower() in _TRACKS), None)
         is_whole = isinstance(track, str) and re.fullmatch("[1-9][0-9]{0,8}", track)
         return int(track) if is_whole and track is not None else track
 
     @property
     def category(self) -> str | None:
-        """The class of the object."""
+        """Class of the object."""
         by_key = {key.lower(): value for key, value in self.texts.items() if key.lower() not in _TRACKS}
         key_value = next((by_key[key] for key in (*_CLASSES, *by_key) if key in by_key), None)
         return None if key_value is None else str(key_value)
 
     def counts(self, canvas: Canvas) -> bytes | None:
-        """Run lengths; None where the shape is no area."""
+        """Run lengths; None for shapes without an area."""
         numbers = self.numbers
         if self.shape in ("polygon", "polyline"):
             is_closed = len(numbers) > 6 and numbers[:2] == numbers[-2:]
@@ -169,7 +169,7 @@ class _ViaRegion:
 
 
 def _circle_through(numbers: list[float]) -> list[float]:
-    """Middle and radius of the circle through three points."""
+    """Centre and radius of the circle through three points."""
     points = np.array(numbers).reshape(3, 2)
     sides = 2 * (points[1:] - points[0])
     if abs(np.linalg.det(sides)) < 1e-9:
@@ -179,7 +179,7 @@ def _circle_through(numbers: list[float]) -> list[float]:
 
 
 def read_via(labels: Labels, text: str, where: str, video: Frames) -> None:
-    """Read regions: one class and id are one object, without ids the n-th of a class on each frame."""
+    """Read regions; class and id identify an object, else class and position on the frame."""
     members = {key: value for key, place, value in json_entries(text, where) if place < 0}
     frames = (
         _of_project_3(members, labels, video) if members.keys() >= _PROJECT_3 else _of_images(members, video)
@@ -209,14 +209,14 @@ def read_via(labels: Labels, text: str, where: str, video: Frames) -> None:
 
 
 def _is_own(members: _Values) -> bool:
-    """Whether segue wrote a project, which says nothing more of objects than their class and id."""
+    """Whether segue wrote a project, whose objects have only class and id."""
     settings = members.get("_via_settings")
     project = settings.get("project") if isinstance(settings, dict) else None
     return isinstance(project, dict) and project.get("name") == _PROJECT_NAME
 
 
 def _of_images(members: _Values, video: Frames) -> dict[int, list[_ViaRegion]]:
-    """Regions by frame of versions 1 and 2, whose coordinates are named."""
+    """Regions by frame of versions 1 and 2."""
     images = members.get(VIA_2, members)
     if not isinstance(images, dict):
         raise DatasetError(f"{VIA_2} is no object")
@@ -248,7 +248,7 @@ def _region(region: _Region, where: str) -> _ViaRegion:
 
 
 def _of_project_3(members: _Values, labels: Labels, video: Frames) -> dict[int, list[_ViaRegion]]:
-    """Regions by frame of version 3; of videos, those at a time."""
+    """Regions by frame of version 3; for videos by time."""
     files = {key: validated(_File, one, f"file.{key}") for key, one in _items(members, "file")}
     views = {key: validated(_View, one, f"view.{key}") for key, one in _items(members, "view")}
     attributes = {
@@ -304,7 +304,7 @@ def _region_3(one: _Metadata, where: str, attributes: Mapping[str, _Attribute]) 
 
 
 def _frame_at(time: float, where: str, video: Frames) -> int:
-    """The frame that a video shows at a time."""
+    """Frame shown at a time."""
     try:
         index = frame_at(video, time)
     except DatasetError as error:
@@ -315,7 +315,7 @@ def _frame_at(time: float, where: str, video: Frames) -> int:
 
 
 def _items(members: _Values, key: str) -> Iterable[tuple[str, Any]]:
-    """The entries of a part of a project."""
+    """Entries of a section of a project."""
     value = members.get(key, {})
     if not isinstance(value, dict):
         raise DatasetError(f"{key} is no object")

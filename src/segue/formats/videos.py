@@ -1,4 +1,4 @@
-"""A video as readers and writers of formats need it."""
+"""Videos for readers and writers of formats."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from segue.formats.labels import Labels
 from segue.types import Frame
 from segue.utils.inputs import user_path
 from segue.video.decoding.damage import DamageError
-from segue.video.sources.source import open_reader
+from segue.video.sources.opening import open_reader
 
 
 class LabelledVideo:
-    """A video file or a folder of images, as readers and writers of formats need it.
+    """A video file or image folder for readers and writers of formats.
 
     Args:
         path: the video.
@@ -47,7 +47,7 @@ class LabelledVideo:
             raise SourceError(str(error)) from None
 
     def options(self, labels: Labels, span: range) -> SinkOptions:
-        """Options for the writers of formats: video and objects."""
+        """Options for writers: the video and its labels."""
         files = self._reader.files
         return SinkOptions(
             size=self.size,
@@ -64,5 +64,5 @@ class LabelledVideo:
         )
 
     def close(self) -> None:
-        """Close the files of the video."""
+        """Close the video."""
         self._reader.close()

@@ -1,4 +1,4 @@
-"""Labels of YOLO: one text file an image, one line an object, in shares of width and height."""
+"""Labels of YOLO: a text file per image, a line per object, in shares of width and height."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _ROUNDED = 5e-3
 
 
 def read_yolo(labels: Labels, tree: Tree, files: list[str], video: Frames) -> None:
-    """Polygons, boxes and turned boxes; without ids the n-th of a class on each frame is one object."""
+    """Read polygons, boxes and turned boxes; without ids, class and position identify an object."""
     classes = _classes(tree)
     canvas = Canvas.of(video.size)
     height, width = video.size
@@ -54,9 +54,9 @@ def read_yolo(labels: Labels, tree: Tree, files: list[str], video: Frames) -> No
         for odd_length in (False, True)
         if _have_ids([_lines(each, odd_length) for each in rows.values()])
     }
-    per_class = any(_repeats(each, with_ids) for each in rows.values())
+    per_class = any(_has_ids_in_several_classes(each, with_ids) for each in rows.values())
     numbering = Numbering()
-    for index, name in by_frame(_from_zero(files, video), video).items():
+    for index, name in by_frame(_counted_from_zero(files, video), video).items():
         for row in rows[name]:
             kind, *values = map(float, row)
             track_id = int(values.pop()) if len(values) > 4 and _has_odd_length(row) in with_ids else None
@@ -71,7 +71,7 @@ def read_yolo(labels: Labels, tree: Tree, files: list[str], video: Frames) -> No
 
 
 def read_outlines(labels: Labels, text: str, name: str) -> None:
-    """The outlines of an image of a data set, each an object; it has neither scores nor ids of tracks."""
+    """Read the outlines of an image of a data set, each a separate object."""
     canvas = Canvas.of(labels.size)
     height, width = labels.size
     for number, row in enumerate(_rows(text, name), 1):
@@ -85,7 +85,7 @@ def read_outlines(labels: Labels, text: str, name: str) -> None:
 
 
 def _rows(text: str, name: str) -> list[list[str]]:
-    """The numbers of each line of a file, as texts."""
+    """Split the lines of a file into numbers, as texts."""
     rows = [line.split() for line in text.splitlines() if line.strip()]
     if len(rows) > MAX_LINES:
         raise DatasetError(f"{name} has more than {MAX_LINES} lines")
@@ -98,7 +98,7 @@ def _rows(text: str, name: str) -> list[list[str]]:
 
 
 def _is_pose(values: list[float]) -> bool:
-    """Whether values are a box in the image and at least three joints, those that are visible beside the box.
+    """Whether values are a box and at least three joints, with visible ones near the box.
 
     An outline along the border of the image has values of 0 and 1, too.
     """
@@ -110,28 +110,28 @@ def _is_pose(values: list[float]) -> bool:
 
 
 def _is_box(x: float, y: float, w: float, h: float) -> bool:
-    """Whether shares are a box by its middle that lies in the image."""
+    """Whether shares are a centred box inside the image."""
     return 0 < w <= 2.001 * min(x, 1 - x) and 0 < h <= 2.001 * min(y, 1 - y)
 
 
 def _has_odd_length(row: Sequence[str]) -> bool:
-    """Whether an odd number of values follows the class: a shape has an even one, score and id one each."""
+    """Whether an odd number of values follows the class: shapes are even, score and id add one each."""
     return len(row) % 2 == 0
 
 
 def _lines(rows: list[list[str]], odd_length: bool) -> list[list[str]]:
-    """Lines of a file that may end with an id, with an odd or an even number of values."""
+    """Parse the lines of a file; the number of values tells whether an id follows."""
     return [row for row in rows if len(row) > 5 and _has_odd_length(row) == odd_length]
 
 
-def _repeats(rows: list[list[str]], with_ids: set[bool]) -> bool:
-    """Whether objects of several classes have one id on a frame, so that each class has ids of its own."""
+def _has_ids_in_several_classes(rows: list[list[str]], with_ids: set[bool]) -> bool:
+    """Whether one id occurs in several classes on a frame, so that each class counts separately."""
     tracks = {(row[0], row[-1]) for row in rows if len(row) > 5 and _has_odd_length(row) in with_ids}
     return len({track_id for _, track_id in tracks}) < len(tracks)
 
 
 def _have_ids(files: list[list[list[str]]]) -> bool:
-    """Whether all these lines of a folder end with the id of a track, as ultralytics saves them.
+    """Whether all lines end with a track id, as ultralytics saves them.
 
     An id is a whole number from 1 on; so is 1 as a score or as a share of the image.
     """
@@ -145,7 +145,7 @@ def _have_ids(files: list[list[list[str]]]) -> bool:
 
 
 def _has_score(row: list[str]) -> bool:
-    """Whether the last two of an even number of values are a score and an id rather than a corner."""
+    """Whether the last two values are a score and an id, not a corner."""
     values = [float(one) for one in row[1:]]
     if len(values) % 2 or not 0 <= values[-2] <= 1:
         return False
@@ -156,14 +156,14 @@ def _has_score(row: list[str]) -> bool:
 
 
 def _detours(values: list[float]) -> list[float]:
-    """By how much each corner of an outline makes it longer."""
+    """Extra length that each corner adds to an outline."""
     corners = [*zip(values[::2], values[1::2], strict=True)]
     closed = [corners[-1], *corners, corners[0]]
     return [dist(a, b) + dist(b, c) - dist(a, c) for (a, b), (_, c) in pairwise(pairwise(closed))]
 
 
-def _from_zero(files: list[str], video: Frames) -> dict[str, str]:
-    """Files by names that count frames from 0; ultralytics begins at 1, as ``video_1.txt``."""
+def _counted_from_zero(files: list[str], video: Frames) -> dict[str, str]:
+    """Files by name that count frames from 0; ultralytics begins at 1, as in ``video_1.txt``."""
     video_name = getattr(video, "name", None)
     counted = {
         name: re.fullmatch(rf"{re.escape(video_name or '')}_([1-9][0-9]*)", frame_stem(name))
@@ -175,7 +175,7 @@ def _from_zero(files: list[str], video: Frames) -> dict[str, str]:
 
 
 def _counts(values: list[float], canvas: Canvas, sides: tuple[int, int], name: str) -> bytes:
-    """Run lengths of a line without class and id: a box by its middle or corners, perhaps with a score."""
+    """Run lengths of a line without class and id: a box or corners, perhaps with a score."""
     if len(values) in (4, 5):
         x, y, w, h = (value * sides[i % 2] for i, value in enumerate(values[:4]))
         return canvas.box(x - w / 2, y - h / 2, w, h)
@@ -191,7 +191,7 @@ def _counts(values: list[float], canvas: Canvas, sides: tuple[int, int], name: s
 
 
 def _classes(tree: Tree) -> dict[int, str]:
-    """Names of classes: ``names`` of a .yaml file, or the lines of classes.txt or obj.names."""
+    """Class names: ``names`` of a .yaml file, or the lines of classes.txt or obj.names."""
     for name in tree.files_with_suffix(".txt", ".names"):
         if PurePosixPath(name).name in ("classes.txt", "obj.names"):
             lines = enumerate(map(str.strip, tree.text(name).splitlines()))  # an empty one has a number, too
@@ -204,7 +204,7 @@ def _classes(tree: Tree) -> dict[int, str]:
 
 
 class _TextLoader(yaml.SafeLoader):  # type: ignore[misc]
-    """Safe, and takes each value as the text that stands there: ``no`` and ``1`` may be names of classes."""
+    """Safe YAML loader that keeps values as texts: ``no`` and ``1`` may be class names."""
 
     yaml_implicit_resolvers: ClassVar = {
         first: [one for one in known if one[0].endswith(":merge")]
@@ -213,7 +213,7 @@ class _TextLoader(yaml.SafeLoader):  # type: ignore[misc]
 
 
 def _names(text: str, where: str) -> dict[int, str]:
-    """The classes by number that ``names`` of a .yaml file lists; empty where it has no such list."""
+    """Class names by number from ``names`` of a .yaml file; empty without them."""
     if len(text) > _MAX_YAML:
         raise DatasetError(f"{where} has more than {_MAX_YAML >> 10} KiB; leave its `names` alone")
     try:
@@ -231,7 +231,7 @@ def _names(text: str, where: str) -> dict[int, str]:
 
 
 def yolo_line(number: int, mask: npt.NDArray[np.bool_]) -> str:
-    """The line of an object of a class, counted from 0, for ultralytics; empty where it has no area."""
+    """Format the line of an object for ultralytics, class from 0; empty without an area."""
     height, width = mask.shape
     corners = (single_outline(mask) + 0.5) / (width, height)
     if len(corners) < 3:
@@ -239,15 +239,15 @@ def yolo_line(number: int, mask: npt.NDArray[np.bool_]) -> str:
     return f"{number} {' '.join(f'{value:.6f}' for value in corners.ravel().tolist())}\n"
 
 
-def yolo_list(names: Mapping[int, str]) -> str:
-    """``data.yaml`` of a data set of ultralytics with images and labels in ``train`` beside it."""
+def yolo_yaml(names: Mapping[int, str]) -> str:
+    """Create ``data.yaml`` of a data set of ultralytics with images and labels in ``train``."""
     # Without "path", which ultralytics takes from the working directory, all begins beside this file.
     content = {"train": "images/train", "val": "images/train", "names": dict(names)}
     return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def yolo_text(result: ResultLike, names: Mapping[int, str], *, scores: bool) -> str:
-    """A line for each visible object; see :meth:`segue.Segmentation.save_txt`."""
+    """Format a line per visible object; see :meth:`segue.Segmentation.save_txt`."""
     places = {name: place for place, name in enumerate(names.values())}
     lines = []
     for item in visible_objects(result):
@@ -257,7 +257,7 @@ def yolo_text(result: ResultLike, names: Mapping[int, str], *, scores: bool) -> 
 
 
 class YoloSink(FolderWriter):
-    """Writes the frames and one polygon for each object, as segmentation models of ultralytics are trained.
+    """Writes frames and one polygon per object, for training segmentation models of ultralytics.
 
     Lines join the parts and holes of an object. Classes count from 0 in the order of ``categories``, then in
     that of their first object; one without a label is an "object".
@@ -301,7 +301,7 @@ class YoloSink(FolderWriter):
 
     def _complete(self) -> None:
         names = {number: label for label, number in self._classes.items()}
-        (self._partial / LIST).write_text(self._header + yolo_list(names), "utf-8")
+        (self._partial / LIST).write_text(self._header + yolo_yaml(names), "utf-8")
 
     def _class(self, label: str | None) -> int:
         return self._classes.setdefault(UNNAMED if label is None else label, len(self._classes))

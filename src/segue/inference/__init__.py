@@ -1,1 +1,1 @@
-"""Make a network ready to run: device, precision, folded norms, compiled and fused layers."""
+"""Prepare networks for inference: device, precision, folded norms, compiled and fused layers."""

@@ -1,4 +1,4 @@
-"""``torch.compile`` for the parts of a network, on request; on a GPU also with CUDA graphs."""
+"""``torch.compile`` for parts of a network, on request; on a GPU also CUDA graphs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Compilation = Literal["on", "graphs"]
 
 
 def requested_compilation(device: torch.device, *, compiled: bool = False) -> Compilation | None:
-    """How parts of a network are compiled: as the variable ``SEGUE_COMPILE`` or ``torch.compile`` asks for.
+    """Compilation requested by ``SEGUE_COMPILE`` or ``torch.compile``.
 
     None is not at all, ``graphs`` needs CUDA; ``compiled`` says that the program called ``torch.compile``.
     """
@@ -43,7 +43,7 @@ def requested_compilation(device: torch.device, *, compiled: bool = False) -> Co
 
 
 def compile_parts(module: nn.Module, how: Compilation) -> None:
-    """Compile the parts of a network at their first call, in place; without a ``forward``, their parts."""
+    """Compile the parts of a network in place, at their first call."""
     for part in module.children():
         if type(part).forward is nn.Module.forward:  # a list, or a part whose parts are called one by one
             compile_parts(part, how)
@@ -54,7 +54,7 @@ def compile_parts(module: nn.Module, how: Compilation) -> None:
 
 
 def _cloned(compiled: Callable[..., Any]) -> Callable[..., Any]:
-    """Results in memory of their own: the next replay of a graph overwrites its outputs."""
+    """Copy results, since the next replay of a graph overwrites them."""
 
     def run(*arguments: Any, **kwargs: Any) -> Any:
         torch.compiler.cudagraph_mark_step_begin()

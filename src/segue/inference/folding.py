@@ -1,4 +1,4 @@
-"""Batch norms as part of the convolutions before them, for inference."""
+"""Fold batch norms into the convolutions before them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def fold_batch_norms(module: Module) -> Module:
-    """A copy of ``module`` for inference in which convolutions carry the batch norms that follow them."""
+    """Copy ``module`` for inference, with batch norms folded into convolutions."""
     clone = copy.deepcopy(module).eval().requires_grad_(False)
     places = Counter(child for parent in clone.modules() for child in parent._modules.values())
     for parent in clone.modules():
@@ -36,14 +36,14 @@ def fold_batch_norms(module: Module) -> Module:
 
 
 def _is_plain(conv: nn.Module, places: Mapping[nn.Module | None, int]) -> bool:
-    """Whether a convolution computes with its weights as they are, in one place of the network."""
+    """Whether a convolution uses its weights unchanged, at one place of the network."""
     changed = conv._forward_pre_hooks or conv._forward_hooks or is_parametrized(conv)
     is_supported = isinstance(conv, ActivatedConv2d) or type(conv) is nn.Conv2d
     return is_supported and not changed and places[conv] == 1
 
 
 def preceding_convolutions(module: nn.Module, kind: type[nn.Module]) -> Iterator[tuple[list[str], str]]:
-    """Names of the children of ``module`` that are convolutions before a norm, with the name of the norm.
+    """Names of child convolutions that precede a norm, with the norm's name.
 
     The attribute ``norms`` of a module names the convolutions whose sum each of its norms takes. In others
     ``bn1`` follows ``conv1`` where it is defined after it and has as many channels.
@@ -73,13 +73,13 @@ def preceding_convolutions(module: nn.Module, kind: type[nn.Module]) -> Iterator
 
 
 def _follows(norm: nn.Module, conv: nn.Module) -> bool:
-    """Whether a norm has as many channels as a convolution gives; a ReLU takes any."""
+    """Whether a norm has as many channels as a convolution outputs; a ReLU fits any."""
     channels = getattr(norm, "num_features", None)
     return channels is None or (isinstance(conv, nn.Conv2d) and channels == conv.out_channels)
 
 
 def _fold(conv: nn.Module, norm: nn.BatchNorm2d, *, shifts: bool) -> None:
-    """Make a norm part of a convolution, in place and by float64; of several before it, one shifts.
+    """Fold a norm into convolutions in place, in float64; of several, one carries the shift.
 
     The processor computes: Apple's GPU has no float64.
     """

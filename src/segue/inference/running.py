@@ -28,14 +28,14 @@ Network = TypeVar("Network")
 
 @runtime_checkable
 class Composable(Protocol):
-    """A part of a network with layers that can be fused for inference."""
+    """A module with layers that can be fused for inference."""
 
     def compose_layers(self) -> None:
-        """Make them one, in place."""
+        """Fuse the layers in place."""
 
 
 def choose_device(device: str | int | torch.device | None) -> torch.device:
-    """The given device; for None and ``auto`` the fastest one: CUDA, Apple's GPU (``mps``), the processor.
+    """Given device; for None and ``auto`` the fastest: CUDA, Apple's GPU (``mps``) or the CPU.
 
     A number, also as text, is that of a GPU.
     """
@@ -73,7 +73,7 @@ def has_float16(device: torch.device) -> bool:
 
 
 def choose_precision(network: object, device: torch.device, fast: bool) -> torch.dtype:
-    """What convolutions are computed in: float32, or with ``fast`` what is faster on the device.
+    """Type for convolutions: float32, or with ``fast`` the fastest of the device.
 
     On a GPU that is bfloat16, or float16 where the hardware lacks bfloat16; on a processor int8 or bfloat16.
     int8 is for networks that name, in ``int8_parts``, the parts that lose nothing by it. Networks that find
@@ -90,7 +90,7 @@ def choose_precision(network: object, device: torch.device, fast: bool) -> torch
 
 
 def dtype_of_maps(precision: torch.dtype) -> torch.dtype:
-    """Type of the weights and images of a network whose convolutions are computed in a precision.
+    """Type of weights and images for a precision of convolutions.
 
     float16 has a narrow range: autocast uses it for convolutions and products alone.
     """
@@ -98,18 +98,18 @@ def dtype_of_maps(precision: torch.dtype) -> torch.dtype:
 
 
 class _DefaultType:
-    """The default type of PyTorch, one for the whole process: float32 as long as a session computes."""
+    """PyTorch's process-wide default type: float32 while a session computes."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Nobody computes, as in a fork."""
+        """Start over in a fork, in which nobody computes."""
         self._lock, self._users, self._of_program = Lock(), 0, torch.float32
 
     @contextmanager
     def single(self) -> Iterator[None]:
-        """Inside, it is float32; the last of several threads sets it back."""
+        """Context with float32; the last of several threads restores the type."""
         with self._lock:
             if not self._users:
                 self._of_program = torch.get_default_dtype()
@@ -131,7 +131,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def own_precision(device: torch.device, precision: torch.dtype = torch.float32) -> Iterator[None]:
-    """Inside, new tensors are float32, and autocast is on for float16 alone, whatever the program has set."""
+    """Context with float32 tensors and autocast for float16 only, independent of the program."""
     half = precision == torch.float16
     mixed = torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
     with (
@@ -148,7 +148,7 @@ def inference_copy(
     forms: Forms = DIRECT,
     compiled: bool = False,
 ) -> Network:
-    """A copy of a network for running, with finite weights, batch norms folded and channels last.
+    """Copy a network for inference: finite weights, folded batch norms, channels last.
 
     On a processor ``forms`` decide on the form of each convolution, unless its parts are ``compiled``.
     A network with ``fuses = False`` keeps its layers as they are.

@@ -1,4 +1,4 @@
-"""Threads of a network beside other programs."""
+"""Threads of networks beside other programs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MIN_PERIOD = 0.2
 
 
 class OtherProcessLoad:
-    """Cores that other programs use, as they were over the last period.
+    """Cores that other programs used over the last period.
 
     Args:
         busy: processor seconds of all programs so far; None where the system does not tell.
@@ -45,7 +45,7 @@ class OtherProcessLoad:
         self._start = self._now()
 
     def cores(self) -> float:
-        """Number of cores, 0 where it is not known."""
+        """Number of cores in use; 0 if unknown."""
         with self._lock:
             min_seconds = MIN_PERIOD if self._cores is None else PERIOD
             seconds = self._clock() - self._start[0]
@@ -64,7 +64,7 @@ OTHER_PROCESSES = OtherProcessLoad()
 
 
 class _ThreadCounts:
-    """Numbers of threads of PyTorch for single threads of the process.
+    """Numbers of PyTorch threads for single threads of the process.
 
     ``torch.set_num_threads`` sets the number of its caller, and that with which every thread begins that uses
     PyTorch for the first time later on. A thread of this class gives the second one back at once. It is the
@@ -83,7 +83,7 @@ class _ThreadCounts:
         self._helpers: ThreadPoolExecutor | None = None
 
     def help(self, work: Callable[[], None], count: int) -> list[Future[None]]:
-        """Have threads that do nothing else run something, so many times."""
+        """Run a function several times in otherwise idle threads."""
         with self._lock:
             if self._helpers is None:
                 self._helpers = ThreadPoolExecutor(os.cpu_count(), "segue-helper")
@@ -93,18 +93,18 @@ class _ThreadCounts:
                 return []
 
     def begin_in_fork(self) -> None:
-        """Begin anew, in a fork, which has none of the threads; PyTorch would wait for its own for ever."""
+        """Start over in a fork, since PyTorch would wait for the parent's threads."""
         self._begin()
         if self.has_worked:
             torch.set_num_threads(1)
 
     def current(self) -> int:
-        """The number of this thread; its first call takes over that of the process."""
+        """Number for this thread, first taken from the process."""
         with self._lock:
             return torch.get_num_threads()
 
     def set(self, count: int) -> None:
-        """Set the number of this thread alone."""
+        """Set the number for this thread only."""
         with self._lock:
             current, own = torch.get_num_threads(), getattr(self._own, "count", None)
             if self._process_threads is None or current != own:
@@ -119,7 +119,7 @@ class _ThreadCounts:
                 self._restorer.submit(torch.set_num_threads, self._process_threads).result()
 
     def set_of_process(self, count: int) -> None:
-        """Set the number of this thread, and that of threads that begin later."""
+        """Set the number for this thread and later ones."""
         with self._lock:
             self._process_threads = self._own.count = count
             torch.set_num_threads(count)
@@ -133,18 +133,18 @@ if hasattr(os, "register_at_fork"):
 
 
 def set_own_threads(count: int) -> None:
-    """Set the number of threads of PyTorch for this thread; others, and later ones, keep theirs."""
+    """Set the number of PyTorch threads of this thread; other threads keep theirs."""
     _COUNTS.set(count)
 
 
 def set_process_threads(count: int) -> None:
-    """Set the number of threads of PyTorch for this thread and for those that begin later."""
+    """Set the number of PyTorch threads of this thread and later ones."""
     _COUNTS.set_of_process(count)
 
 
 @contextmanager
 def own_threads(count: int) -> Iterator[None]:
-    """Inside, this thread has that many threads of PyTorch, and afterwards its own number again."""
+    """Context in which this thread has a number of PyTorch threads."""
     previous = _COUNTS.current()
     if count == previous:
         yield
@@ -157,7 +157,7 @@ def own_threads(count: int) -> Iterator[None]:
 
 
 def run_each(work: Callable[[Item], None], items: Sequence[Item]) -> None:
-    """Call a function with items that do not depend on one another, each call with one thread of PyTorch.
+    """Call a function with independent items in parallel, with one PyTorch thread each.
 
     As many threads as this one may have take them in order. Layers of single small objects leave threads that
     share each of them waiting for one another, and both wait where another program takes one of their cores.
@@ -194,7 +194,7 @@ def run_each(work: Callable[[Item], None], items: Sequence[Item]) -> None:
 
 @contextmanager
 def limit_threads_to_idle_cores(load: OtherProcessLoad = OTHER_PROCESSES) -> Iterator[None]:
-    """Inside, PyTorch has no more threads than there are cores that other programs leave, at least one.
+    """Context that limits PyTorch to cores unused by other programs, at least one.
 
     The threads of a layer wait for one another: beside a busy program two threads on two cores are slower
     than one. Afterwards this thread has the number of the caller again.

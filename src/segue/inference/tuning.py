@@ -1,4 +1,4 @@
-"""Measures from how many positions on Winograd's algorithm is the faster form, for the tables of forms.
+"""Measure break-even points of Winograd's algorithm, for the tables of forms.
 
 ``segue doctor --tune`` and ``python -m benchmarks.speed.forms --write`` call this; nothing else measures.
 """
@@ -46,7 +46,7 @@ def measure(
     sizes: Sequence[tuple[int, int]] = SIZES,
     seconds: float = 0.3,
 ) -> Iterator[tuple[int, int, int | None]]:
-    """Find the break-even points of this machine, which should be idle.
+    """Measure the break-even points of this machine, which should be idle.
 
     Args:
         threads: numbers of threads.
@@ -64,7 +64,7 @@ def measure(
 
 
 def _break_even(width: int, threads: int, sizes: Sequence[tuple[int, int]], seconds: float) -> int | None:
-    """The least positions from which the algorithm is faster at all sizes."""
+    """Smallest number of positions from which Winograd is faster at all sizes."""
     positions = None
     for height, across in reversed(sizes):
         if _gain(width, height, across, threads, seconds) < GAIN:
@@ -74,7 +74,7 @@ def _break_even(width: int, threads: int, sizes: Sequence[tuple[int, int]], seco
 
 
 def _gain(width: int, height: int, across: int, threads: int, seconds: float) -> float:
-    """Time of the direct form over that of the algorithm; both in turn."""
+    """Speedup of Winograd over the direct form, timed in turn."""
     conv = nn.Conv2d(width, width, 3, padding=1).requires_grad_(False)
     direct, kernel = FusedConv2d(conv, "relu"), winograd.arrange(conv.weight)
     x = torch.randn(1, width, height, across).contiguous(memory_format=torch.channels_last)
@@ -99,7 +99,7 @@ def _seconds(work: Callable[[], object], buffer: torch.Tensor) -> float:
 
 
 def row(measured: Collection[tuple[int, int, int | None]]) -> dict[str, Any]:
-    """What :func:`measure` found, as the JSON values of one instruction set in a table."""
+    """Convert the result of :func:`measure` to JSON values of one instruction set."""
     rows: dict[str, list[list[int]]] = {}
     for threads, width, minimum in measured:
         pairs = rows.setdefault(str(threads), [])
@@ -109,7 +109,7 @@ def row(measured: Collection[tuple[int, int, int | None]]) -> dict[str, Any]:
 
 
 def write(path: Path, measured: Collection[tuple[int, int, int | None]], name: str | None = None) -> None:
-    """Write a table with rows of this instruction set, or of another name, beside those that it has.
+    """Write a table with rows of this instruction set, or another name, keeping other rows.
 
     One that is damaged is replaced.
 
@@ -122,7 +122,7 @@ def write(path: Path, measured: Collection[tuple[int, int, int | None]], name: s
 
 
 def _rows(path: Path) -> dict[str, Any]:
-    """The rows of a table; none of one that is damaged or not there."""
+    """Rows of a table; none if it is damaged or missing."""
     try:
         return read_rows(path)
     except (OSError, CheckpointError):

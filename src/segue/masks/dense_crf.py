@@ -1,4 +1,4 @@
-"""Sharpen masks with a fully connected conditional random field.
+"""Sharpen masks with a dense conditional random field.
 
 Krähenbühl and Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials" (NIPS
 2011). The filters run on the permutohedral lattice (Adams, Baek and Davis, Eurographics 2010), which is two
@@ -30,7 +30,7 @@ class CrfParameters:
 
 
 def refine(mask: IndexMask, image: Image) -> IndexMask:
-    """Draw a rough index mask (H, W) to the edges of its image; ids stay."""
+    """Align a rough index mask (H, W) with the edges of its image; ids stay."""
     ids = np.unique(mask[mask != 0])
     if len(ids) == 0:
         return np.array(mask)
@@ -46,7 +46,7 @@ def refine(mask: IndexMask, image: Image) -> IndexMask:
 
 
 def mean_field(unary: Float64Array, image: Image, parameters: CrfParameters) -> Float64Array:
-    """Mean-field steps of a dense CRF (Krähenbühl and Koltun, 2011); ``unary``: -log p (L, N)."""
+    """Run mean-field steps of a dense CRF (Krähenbühl and Koltun, 2011); ``unary``: -log p (L, N)."""
     height, width = image.shape[:2]
     y, x = np.mgrid[:height, :width].reshape(2, -1).astype(np.float64)
     place = np.stack((x, y), 1)
@@ -67,7 +67,7 @@ def mean_field(unary: Float64Array, image: Image, parameters: CrfParameters) -> 
 
 
 class Lattice:
-    """A Gaussian filter of unit deviation among points (N, d), up to a factor that normalising takes out."""
+    """Gaussian filter of unit deviation among points (N, d), without normalisation."""
 
     def __init__(self, features: Float64Array) -> None:
         count, dims = features.shape
@@ -123,7 +123,7 @@ def _simplices(features: Float64Array) -> tuple[npt.NDArray[np.int64], Float64Ar
 
 
 def _elevate(features: Float64Array) -> Float64Array:
-    """Points (N, d) on the plane of d + 1 coordinates that sum to zero."""
+    """Map points (N, d) to the plane of d + 1 coordinates that sum to zero."""
     count, dims = features.shape
     axis = np.arange(dims)
     scaled = features * (np.sqrt(2 / 3) * (dims + 1) / np.sqrt((axis + 1) * (axis + 2)))

@@ -1,4 +1,4 @@
-"""Objects drawn over an image: tinted areas, bright outlines, ids with a halo."""
+"""Draw objects over an image: tinted areas, bright outlines, ids with a halo."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def overlay(
 def attention_strip(
     image: Image, mask: IndexMask, maps: npt.NDArray[np.floating], ids: Sequence[int]
 ) -> Image:
-    """An image with its objects, and beside it once for each object what is attended to for it."""
+    """Draw an image with its objects, and beside it the attention of each object."""
     size = image.shape[1], image.shape[0]
     resized = np.asarray(cv2.resize(fold_ids(mask), size, interpolation=cv2.INTER_NEAREST), np.uint8)
     strip = [overlay(image, resized)]
@@ -96,7 +96,7 @@ def attention_strip(
 
 
 def heated(image: Image, plane: FloatingArray, maximum: float | None = None) -> Image:
-    """Tint an image where a map is high: blue is low, red is the most, and 0 leaves it as it is."""
+    """Tint an image by a map: blue is low, red is the maximum, 0 is unchanged."""
     size = image.shape[1], image.shape[0]
     heat = cv2.resize(plane.astype(np.float32), size, interpolation=cv2.INTER_CUBIC).clip(0)
     heat = (heat / max(float(heat.max()) if maximum is None else maximum, 1e-9)).clip(max=1)
@@ -106,7 +106,7 @@ def heated(image: Image, plane: FloatingArray, maximum: float | None = None) -> 
 
 
 def _occupied(entries: npt.NDArray[np.uint8], margin: int) -> tuple[slice, slice]:
-    """Rows and columns around all objects; nothing else need be touched."""
+    """Rows and columns around all objects."""
     x, y, width, height = cv2.boundingRect(entries)
     return slice(max(y - margin, 0), y + height + margin), slice(max(x - margin, 0), x + width + margin)
 
@@ -125,7 +125,7 @@ def _draw_outlines(canvas: Image, entries: npt.NDArray[np.uint8], thickness: int
 
 
 def _colour_of(number: int) -> npt.NDArray[np.uint8]:
-    """The bright colour of an object, RGB."""
+    """Bright RGB colour of an object."""
     return np.asarray(_LINE_COLOURS[int(fold_ids(np.array([[number]]))[0, 0])])
 
 
@@ -142,7 +142,7 @@ def _draw_box(canvas: Image, box: Box, colour: npt.NDArray[np.uint8], thickness:
 
 
 def _widest_point(mask: IndexMask, number: int, box: Box) -> tuple[int, int]:
-    """The pixel ``(x, y)`` of the object farthest from its rim; unlike the mean it is never outside."""
+    """Pixel ``(x, y)`` of the object farthest from its border; unlike the mean, it is always inside."""
     x0, y0, x1, y1 = (int(side) for side in box)
     inside = (mask[y0:y1, x0:x1] == number).astype(np.uint8)
     distance = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -152,7 +152,7 @@ def _widest_point(mask: IndexMask, number: int, box: Box) -> tuple[int, int]:
 
 
 def _write(canvas: Image, text: str, centre: tuple[int, int]) -> None:
-    """White letters with a dark halo, moved so that they stay inside the image."""
+    """Write white letters with a dark halo, shifted into the image."""
     letters, transmittance = _letters(text, min(canvas.shape[:2]))
     letters, transmittance = (
         letters[: canvas.shape[0], : canvas.shape[1]],
@@ -167,7 +167,7 @@ def _write(canvas: Image, text: str, centre: tuple[int, int]) -> None:
 
 @lru_cache(maxsize=256)
 def _letters(text: str, short_side: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
-    """Coverage of pixels by a line of text, 0 to 255, and the share that its dark halo leaves; (H, W, 1)."""
+    """Coverage of pixels by a text, 0 to 255, and the share that its dark halo leaves; (H, W, 1)."""
     scale = max(0.4, short_side / 480)
     thickness = max(1, round(scale * 1.8))
     (width, height), baseline = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)

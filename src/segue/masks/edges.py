@@ -1,4 +1,4 @@
-"""Soft edges of masks: moved, as wide as wanted, blurred, or as the image shows them.
+"""Soft edges of masks: shifted, feathered, blurred, or estimated from the image.
 
 Opacities in the edge may be estimated from the image by closed-form matting (Levin, Lischinski, Weiss, PAMI
 2008), by PyMatting.
@@ -35,7 +35,7 @@ Window = tuple[slice, slice]
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """How the edge of a mask becomes soft; lengths in pixels.
+    """Soft edge of a mask; lengths in pixels.
 
     Attributes:
         grow: how far the edge moves outward, from -200 to 200; negative shrinks.
@@ -63,18 +63,18 @@ class Edge:
 
     @property
     def is_hard(self) -> bool:
-        """Whether it changes nothing."""
+        """Whether the edge stays hard."""
         return not (self.grow or self.width or self.feather)
 
     @property
     def reach(self) -> int:
-        """Pixels outside the mask that it looks at or may change."""
+        """Margin around the mask that the edge may use or change, in pixels."""
         band = self.width if self.detail else self.width / 2
         return math.ceil(max(0.0, self.grow) + band + SIGMAS * self.feather) + 2
 
 
 def detailed_edge(size: tuple[int, int]) -> Edge:
-    """The usual edge that is estimated from images (H, W)."""
+    """Default edge that is estimated from images (H, W)."""
     return Edge(width=max(MIN_BAND, 2.0 * round(BAND / 2 * min(size))), detail=True)
 
 
@@ -85,7 +85,7 @@ def check_matting() -> None:
 
 
 def opacity(mask: BoolArray, edge: Edge, image: Image | None = None) -> Float32Array:
-    """The opacity of an object with a soft edge.
+    """Compute the opacity of an object with a soft edge.
 
     Args:
         mask: (H, W), bool.
@@ -106,7 +106,7 @@ def opacity(mask: BoolArray, edge: Edge, image: Image | None = None) -> Float32A
 
 
 def soft_mask(mask: BoolArray, edge: Edge, image: Image | None = None) -> tuple[Window, Float32Array]:
-    """The part of an image that has all of the opacity of an object, and the opacity; see :func:`opacity`."""
+    """Image region that holds all opacity of an object, and the opacity; see :func:`opacity`."""
     window = _window(mask, edge.reach)
     cut = mask[window]
     if not cut.any() or edge.is_hard:
@@ -130,7 +130,7 @@ def soft_mask(mask: BoolArray, edge: Edge, image: Image | None = None) -> tuple[
 def soft_masks(
     masks: Sequence[BoolArray], edges: Sequence[Edge], image: Image | None = None
 ) -> list[tuple[Window, Float32Array]]:
-    """The opacities of the objects of a frame, so that those of objects that touch add up to one.
+    """Opacities of the objects of a frame; where objects touch, they add up to one.
 
     Laid one over the other, two edges of .5 give .75, and what is behind shows as a line. So the lower object
     goes on below the edge of the upper one, up to the opacity of both as one object. Edges with detail stay
@@ -180,7 +180,7 @@ def soft_masks(
 
 
 def pure_colours(colours: Float64Array, alpha: Float32Array) -> Float32Array:
-    """The colours of an object without what shines through, (H, W, 3), float32, all from 0 to 1."""
+    """Colours of an object without the background, (H, W, 3), float32, in [0, 1]."""
     check_matting()
     import pymatting  # an extra
 
@@ -189,7 +189,7 @@ def pure_colours(colours: Float64Array, alpha: Float32Array) -> Float32Array:
 
 
 def _window(mask: BoolArray, reach: int) -> Window:
-    """The box around a mask and what is near it; without a pixel, an empty one."""
+    """Box around a mask with a margin; empty for an empty mask."""
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
     if not width:
         return slice(0, 0), slice(0, 0)
@@ -200,7 +200,7 @@ def _window(mask: BoolArray, reach: int) -> Window:
 
 
 def _signed_distance(mask: BoolArray) -> Float32Array:
-    """Pixels from the sides of a mask, which lie between pixels: positive inside, (H, W)."""
+    """Distance in pixels from the border between pixels: positive inside, (H, W)."""
     if mask.all():
         return np.full(mask.shape, np.float32(2 * MAX_PIXELS), np.float32)
     plane = mask.view(np.uint8)
@@ -211,7 +211,7 @@ def _signed_distance(mask: BoolArray) -> Float32Array:
 
 
 def _estimated(distance: Float32Array, width: float, colours: np.ndarray) -> Float32Array:
-    """Opacity that the colours of an image, from 0 to 1, show within the width of an edge."""
+    """Estimate opacity from image colours in [0, 1] within the width of an edge."""
     check_matting()
     import pymatting  # an extra
 

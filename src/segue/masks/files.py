@@ -1,4 +1,4 @@
-"""Index masks as PNG files, in the one palette of the project: the colours of PASCAL VOC and DAVIS."""
+"""Read and write index masks as PNG files, with the palette of PASCAL VOC and DAVIS."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from segue.utils.inputs import POINTER, check_file, first_line, is_pointer, user
 
 
 def fold_ids(mask: IndexMask) -> npt.NDArray[np.uint8]:
-    """Find a palette entry for every id; ids beyond 255 start again at 1.
+    """Palette entry of every id; ids beyond 255 start again at 1.
 
     Args:
         mask: index mask (H, W).
@@ -105,7 +105,7 @@ def read_index_mask(
 
 @dataclass(frozen=True, slots=True)
 class MaskStack:
-    """A file of masks that is open: its pages in order, without smaller copies of others.
+    """An open file of masks: its pages in order, without reduced copies.
 
     Attributes:
         pages: where each lies in the file.
@@ -120,7 +120,7 @@ class MaskStack:
     @classmethod
     @contextmanager
     def opened(cls, path: str | Path | IO[bytes], where: str = "") -> Iterator[MaskStack]:
-        """Open a file of one page or several."""
+        """Open a file of one or several pages."""
         where = where or str(path)
         with _decoding(where), _image_of(path, where) as image:
             yield cls(tuple(_pages(image)), StackAxes.of(image).text, image, where)
@@ -132,7 +132,7 @@ class MaskStack:
         void: Callable[[str], None] | None,
         size: tuple[int, int] | None = None,
     ) -> StoredMask:
-        """Index mask, (H, W), of a page; the arguments are as for :func:`read_index_mask`."""
+        """Read the index mask, (H, W), of a page; for the arguments see :func:`read_index_mask`."""
         with _decoding(self._where):
             self._image.seek(self.pages[page])
             check_image_size(self._image, size)
@@ -141,7 +141,7 @@ class MaskStack:
 
 
 def _pages(image: Image.Image) -> Iterator[int]:
-    """The pages of an image file; a smaller copy of another one is none, nor is a view for other screens."""
+    """Pages of an image file, without reduced copies and views for other screens."""
     count = 1 if image.format in _LOSSY else int(getattr(image, "n_frames", 1))
     for number in range(count):
         if count > 1 and isinstance(image, TiffImageFile):
@@ -158,7 +158,7 @@ def index_values(
     *,
     void: Callable[[str], None] | None = warn_of_void,
 ) -> StoredMask:
-    """The index mask (H, W) of a decoded image, as :func:`read_index_mask` gives it."""
+    """Convert a decoded image to an index mask (H, W), like :func:`read_index_mask`."""
     values, are_indices = _mask_values(image, where, {} if ids is None else ids)
     if not are_indices and values.dtype == np.uint8 and is_white(values):
         return (values > 0).astype(np.uint8)
@@ -169,7 +169,7 @@ def index_values(
 def read_stored_mask(
     file: str | Path | IO[bytes], where: str, size: tuple[int, int] | None = None
 ) -> StoredMask:
-    """Read a mask file as :func:`read_index_mask`, but leave 255 as it is, which can be void.
+    """Read a mask file like :func:`read_index_mask`, but keep 255, which may be void.
 
     Args:
         file: path or open file.
@@ -193,7 +193,7 @@ def read_levels(
     *,
     size: tuple[int, int] | None = None,
 ) -> StoredMask:
-    """The grey levels of a file of at most so many pixels and of a size, (H, W), uint8 or uint16."""
+    """Read the grey levels of a file, (H, W), uint8 or uint16, within a limit of pixels."""
     with _opened(file, where, max_pixels, size=size) as image:
         levels = None if image.format in _LOSSY else _grey_values(image, where)
     if levels is None:
@@ -214,7 +214,7 @@ _PHOTOGRAPH = 64
 
 
 def open_image(file: str | Path | IO[bytes], where: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Open the image of a file of at most so many pixels; it is not decoded yet."""
+    """Open an image within a limit of pixels, without decoding it."""
     if not isinstance(file, str | Path):
         if is_pointer(file.read(64)):
             raise UnusableImageError(f"{where}: {POINTER}")
@@ -234,7 +234,7 @@ def open_image(file: str | Path | IO[bytes], where: str, max_pixels: int = MAX_P
 
 
 def check_pixels(height: int, width: int, where: str, max_pixels: int = MAX_PIXELS) -> None:
-    """Refuse image sizes that only a damaged or hostile header can have."""
+    """Refuse implausible image sizes, as of a damaged or hostile header."""
     if height < 1 or width < 1 or height * width > max_pixels:
         raise UnusableImageError(
             f"{where}: images of {width}x{height} are refused; make them smaller, {max_pixels} pixels at most"
@@ -242,7 +242,7 @@ def check_pixels(height: int, width: int, where: str, max_pixels: int = MAX_PIXE
 
 
 class OtherSizeError(SourceError):
-    """A mask has another size than its video; it was not decoded.
+    """A mask differs from its video in size; it was not decoded.
 
     Attributes:
         size: height and width of the mask.
@@ -254,7 +254,7 @@ class OtherSizeError(SourceError):
 
 
 def check_image_size(image: Image.Image, size: tuple[int, int] | None) -> None:
-    """Refuse a mask, which need not be decoded, of another height and width than its video."""
+    """Refuse an undecoded mask whose size differs from its video."""
     if size is None or (image.height, image.width) == size:
         return
     turned = "; turn it as the video is" if (image.width, image.height) == size else ""
@@ -270,7 +270,7 @@ def _opened(
     page: int | None = None,
     size: tuple[int, int] | None = None,
 ) -> Iterator[Image.Image]:
-    """The image of a file, or a page of several, decoded; errors of Pillow come as SourceError."""
+    """Open and decode an image or a page; errors of Pillow become SourceError."""
     with _decoding(where), _image_of(file, where, max_pixels) as image:
         pages = [*_pages(image)]
         if page is None and len(pages) > 1:
@@ -287,7 +287,7 @@ def _opened(
 
 
 def stack_text(pages: int, axes: str) -> str:
-    """A number of pages, in words."""
+    """Describe a number of pages."""
     return f"{pages} pages{f' ({axes})' if axes else ''}"
 
 
@@ -303,11 +303,11 @@ def _decoding(where: str) -> Iterator[None]:
     try:
         yield
     except IMAGE_ERRORS as error:
-        raise SourceError(f"{where}: {_unreadable(where, error)}") from error
+        raise SourceError(f"{where}: {_unreadable_message(where, error)}") from error
 
 
-def _unreadable(where: str, error: BaseException) -> str:
-    """What a file is that is no readable mask, and what to do."""
+def _unreadable_message(where: str, error: BaseException) -> str:
+    """Describe a file that is no readable mask, with advice."""
     head = b""
     with suppress(OSError, ValueError), Path(where).open("rb") as file:
         head = file.read(8)
@@ -325,11 +325,11 @@ def _image_of(file: str | Path | IO[bytes], where: str, max_pixels: int = MAX_PI
 
 
 def _mask_values(image: Image.Image, where: str, ids: ColourIds | None) -> tuple[StoredMask, bool]:
-    """Ids (H, W), one white object as 255, and whether they are indices of a palette, of which 255 is one."""
+    """Ids (H, W), a white object as 255, and whether they are palette indices, including 255."""
     if image.format in _LOSSY:
-        return _of_lossy(image, where), False
+        return _lossy_mask(image, where), False
     if image.mode == "P" and _grey_levels(image) is None:
-        return _of_palette(image, where, ids)
+        return _palette_ids(image, where, ids)
     values, inside = _grey_values(image, where), _opacity(image, where)
     if values is None:
         if image.mode not in ("RGB", "RGBA"):
@@ -345,8 +345,8 @@ def _mask_values(image: Image.Image, where: str, ids: ColourIds | None) -> tuple
     return (values if white is None else white), False
 
 
-def _of_lossy(image: Image.Image, where: str) -> StoredMask:
-    """A JPEG of one white object; others changed their ids when they were compressed."""
+def _lossy_mask(image: Image.Image, where: str) -> StoredMask:
+    """Read a JPEG of one white object; compression would change other ids."""
     values, margin = _grey_values(image, where), WHITE // 8
     greys = 1.0 if values is None else ((values > margin) & (values < WHITE - margin)).mean()
     if values is None or greys > _NOISE or values.max(initial=0) < WHITE - margin:
@@ -358,7 +358,7 @@ def _of_lossy(image: Image.Image, where: str) -> StoredMask:
 
 
 def _grey_values(image: Image.Image, where: str) -> StoredMask | None:
-    """Values of a grey image, or of one whose channels or palette are grey; None of another image."""
+    """Values of an image with equal channels or a grey palette; None for other images."""
     if _cut_out(image):
         return np.array(image.getchannel("A"), np.uint8)
     if image.mode in ("P", "1", "L"):
@@ -384,12 +384,12 @@ def _grey_values(image: Image.Image, where: str) -> StoredMask | None:
 
 
 def _is_inverted(image: Image.Image) -> bool:
-    """Whether Pillow has inverted the values: Fiji stores an object as 255 and has it shown as black."""
+    """Whether Pillow has inverted the values: Fiji stores objects as 255 and shows them black."""
     return isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
 
 
 def _opacity(image: Image.Image, where: str) -> npt.NDArray[np.bool_] | None:
-    """Where an image is opaque, (H, W); None where its transparency says nothing about objects."""
+    """Opaque pixels of an image, (H, W); None if its transparency is not a mask."""
     if image.mode not in ("LA", "RGBA"):
         return None
     alpha = np.array(image.getchannel("A"))
@@ -406,7 +406,7 @@ def _opacity(image: Image.Image, where: str) -> npt.NDArray[np.bool_] | None:
 
 
 def _cut_out(image: Image.Image) -> bool:
-    """Whether the transparency of an image is its mask: that of a photograph, or of one colour alone."""
+    """Whether transparency is the mask: of a photograph, or of an image of one colour."""
     if image.mode not in ("LA", "RGBA"):
         return False
     alpha = np.array(image.getchannel("A"))
@@ -420,7 +420,7 @@ def _cut_out(image: Image.Image) -> bool:
     return bool((colours == colours[:1]).all()) and (is_grey or is_soft)
 
 
-def _of_palette(image: Image.Image, where: str, ids: ColourIds | None) -> tuple[StoredMask, bool]:
+def _palette_ids(image: Image.Image, where: str, ids: ColourIds | None) -> tuple[StoredMask, bool]:
     """Ids of an image with a palette that is not grey, and whether they are indices."""
     indices = np.array(image, np.uint8)
     used = np.flatnonzero(np.bincount(indices.ravel(), minlength=256))
@@ -446,7 +446,7 @@ def _of_palette(image: Image.Image, where: str, ids: ColourIds | None) -> tuple[
 
 
 def _palette(image: Image.Image) -> npt.NDArray[np.uint8]:
-    """Colour of each index, (256, 3); black where there is none."""
+    """Colour of each palette index, (256, 3); black if missing."""
     colours = np.zeros((256, 3), np.uint8)
     stored = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
     colours[: len(stored)] = stored
@@ -454,7 +454,7 @@ def _palette(image: Image.Image) -> npt.NDArray[np.uint8]:
 
 
 def _transparency(image: Image.Image) -> npt.NDArray[np.uint8]:
-    """Alpha of each index, (256,)."""
+    """Alpha of each palette index, (256,)."""
     alpha = np.full(256, WHITE, np.uint8)
     transparency = image.info.get("transparency")
     if isinstance(transparency, bytes):
@@ -465,7 +465,7 @@ def _transparency(image: Image.Image) -> npt.NDArray[np.uint8]:
 
 
 def _grey_levels(image: Image.Image) -> npt.NDArray[np.uint8] | None:
-    """Grey level of each entry of a grey palette, (256,), uint8; None where the indices are the values."""
+    """Grey level of each palette entry, (256,), uint8; None if the indices are the values."""
     if image.mode != "P":
         return None
     palette = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
@@ -476,7 +476,7 @@ def _grey_levels(image: Image.Image) -> npt.NDArray[np.uint8] | None:
 
 
 def encode_index_mask(mask: IndexMask, *, wide: bool = False) -> bytes:
-    """PNG file of an index mask, (H, W), with 16 bits where an id or ``wide`` asks for them."""
+    """Encode an index mask, (H, W), as PNG; 16 bits for large ids or ``wide``."""
     low, high = int(mask.min(initial=0)), int(mask.max(initial=0))
     if low < 0 or high > MAX_ID:
         raise SinkError(f"id {low if low < 0 else high} does not fit a mask file; ids go from 0 to {MAX_ID}")
@@ -486,7 +486,7 @@ def encode_index_mask(mask: IndexMask, *, wide: bool = False) -> bytes:
 
 
 def encode_png(values: npt.NDArray[Any], palette: bytes | None = None) -> bytes:
-    """PNG file of grey values, (H, W), uint8 or uint16, of palette entries, or of RGB, (H, W, 3), uint8."""
+    """Encode grey values, (H, W), uint8 or uint16, palette indices, or RGB, (H, W, 3), uint8, as PNG."""
     image = Image.fromarray(np.ascontiguousarray(values))
     if palette is not None:
         image.putpalette(palette)

@@ -1,4 +1,4 @@
-"""Areas and boxes of all objects of an index mask, masks of boxes, changes of size, objects as one result."""
+"""Measure objects of index masks, and compose, resize and convert masks."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ MIN_SIDE = 60
 
 
 def min_object_area(size: tuple[int, ...]) -> float:
-    """Pixels of the smallest object worth following in images of this height and width."""
+    """Area in pixels of the smallest object worth tracking, for images of this size."""
     return (min(size[:2]) / MIN_SIDE) ** 2
 
 
 def iou(one: BoolArray, other: BoolArray) -> float:
-    """Intersection over union of two masks of one shape, in [0, 1]; 0 where both are empty."""
+    """Intersection over union of two masks of one shape, in [0, 1]; 0 if both are empty."""
     return float((one & other).sum() / max(1, int((one | other).sum())))
 
 
@@ -96,7 +96,7 @@ def fill_boxes(boxes: Mapping[int, Box], size: tuple[int, int]) -> npt.NDArray[n
 
 
 def resize_mask(mask: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
-    """Resize an index mask by the nearest pixel centre; enlarging and reducing again gives the same mask.
+    """Resize an index mask by nearest neighbour; enlarging and reducing again is lossless.
 
     Args:
         mask: index mask (H, W).
@@ -125,12 +125,12 @@ Composed: TypeAlias = "tuple[IndexMask, list[Row]]"
 
 
 def class_number(label: str, numbers: MutableMapping[str, int]) -> int:
-    """The number of a class; a new one gets the next free number from 1 on."""
+    """Number of a class; new classes get the next free number from 1 on."""
     return numbers.setdefault(label, max(numbers.values(), default=0) + 1)
 
 
 class ObjectLike(Protocol):
-    """An object of a result, see :class:`segue.types.ObjectInfo`."""
+    """Protocol of an object of a result, see :class:`segue.types.ObjectInfo`."""
 
     @property
     def id(self) -> int: ...
@@ -143,7 +143,7 @@ class ObjectLike(Protocol):
 
 
 class ResultLike(Protocol):
-    """The result of a frame, see :class:`segue.types.Segmentation`."""
+    """Protocol of the result of a frame, see :class:`segue.types.Segmentation`."""
 
     @property
     def index(self) -> int: ...
@@ -162,7 +162,7 @@ def composed(
     labels: Iterable[Any] | None,
     scores: Iterable[float] | None,
 ) -> Composed:
-    """Merge the masks of single objects into one index mask; the object with the best score wins."""
+    """Merge masks of objects into one index mask; the best score wins."""
     masks = [np.asarray(plane) != 0 for plane in planes]
     numbers = list(range(1, len(masks) + 1)) if ids is None else [int(i) for i in ids]
     if len(set(numbers)) < len(numbers) or any(not 1 <= i <= MAX_ID for i in numbers):
@@ -199,7 +199,7 @@ _OF_ULTRALYTICS = {"id": "ids", "conf": "scores", "cls": "classes", "data": "xyx
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Boxes:
-    """The N visible objects of a result, by ascending id.
+    """Boxes of the N visible objects of a result, by ascending id.
 
     Attributes:
         xyxy: ``(x0, y0, x1, y1)`` in pixels around what is visible, (N, 4), float32.
@@ -217,32 +217,32 @@ class Boxes:
         return len(self.ids)
 
     def __getattr__(self, name: str) -> Any:
-        """Name the attribute that stands for one of ultralytics."""
+        """Raise an error that names the equivalent of an attribute of ultralytics."""
         same = _OF_ULTRALYTICS.get(name)
         hint = f"; it is called {same} here" if same else ""
         raise AttributeError(f"Boxes have no {name!r}{hint}", name=name, obj=self)
 
     @property
     def xywh(self) -> Float32Array:
-        """Centre, width and height in pixels, (N, 4), float32, as ultralytics has them."""
+        """Centre, width and height in pixels, (N, 4), float32, as in ultralytics."""
         low, high = self.xyxy[:, :2], self.xyxy[:, 2:]
         return np.concatenate([(low + high) / 2, high - low], axis=1)
 
 
 def visible_objects(result: ResultLike) -> list[ObjectLike]:
-    """The objects of a result that have a pixel, in order."""
+    """Objects of a result with at least one pixel, in order."""
     return [item for item in result.objects if item.box is not None]
 
 
 def names_of(result: ResultLike, numbers: MutableMapping[str, int]) -> dict[int, str]:
-    """Class names by number; classes of the result that have none get the next one."""
+    """Class names by number; classes of the result without a number get the next one."""
     for item in result.objects:
         class_number(item.label or UNNAMED, numbers)
     return {number: name for name, number in sorted(numbers.items(), key=lambda pair: pair[1])}
 
 
 def boxes_of(result: ResultLike, numbers: MutableMapping[str, int]) -> Boxes:
-    """The boxes of the visible objects; see :attr:`segue.Segmentation.boxes`."""
+    """Boxes of the visible objects; see :attr:`segue.Segmentation.boxes`."""
     visible = visible_objects(result)
     names_of(result, numbers)
     return Boxes(
@@ -254,7 +254,7 @@ def boxes_of(result: ResultLike, numbers: MutableMapping[str, int]) -> Boxes:
 
 
 def json_text(result: ResultLike, numbers: MutableMapping[str, int]) -> str:
-    """The visible objects as JSON; see :meth:`segue.Segmentation.to_json`."""
+    """Format the visible objects as JSON; see :meth:`segue.Segmentation.to_json`."""
     names_of(result, numbers)
     objects = [
         {

@@ -1,4 +1,4 @@
-"""Outlines of masks, for formats that know polygons only."""
+"""Outlines of masks, for formats with polygons only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMPARED = 512
 
 
 def parts_of(mask: npt.NDArray[np.bool_]) -> list[list[Corners]]:
-    """The connected parts of a mask (H, W), bool: the outline of each, and then those of its holes."""
+    """Outlines of the connected parts of a mask (H, W), bool, each followed by its holes."""
     contours, tree = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     outlines = [np.asarray(contour, np.int32).reshape(-1, 2) for contour in contours]
     parents = [] if tree is None else np.asarray(tree)[0, :, 3].tolist()
@@ -30,13 +30,13 @@ def parts_of(mask: npt.NDArray[np.bool_]) -> list[list[Corners]]:
 
 
 def single_outline(mask: npt.NDArray[np.bool_]) -> Corners:
-    """One polygon (M, 2), int32, of a mask (H, W), bool; lines join its parts and holes."""
+    """One polygon (M, 2), int32, around a mask (H, W), bool; lines join parts and holes."""
     outlines = [outline for part in parts_of(mask) for outline in part]
     return reduce(_bridged, outlines) if outlines else np.zeros((0, 2), np.int32)
 
 
 def _bridged(one: Corners, other: Corners) -> Corners:
-    """Two outlines as one, by a line there and back where they are nearest."""
+    """Join two outlines by a line there and back at their nearest points."""
     first, second = (np.arange(0, len(way), max(1, len(way) // COMPARED)) for way in (one, other))
     gaps = one[first, None].astype(np.int64) - other[None, second]
     nearest = np.unravel_index(int((gaps**2).sum(-1).argmin()), (len(first), len(second)))
@@ -46,7 +46,7 @@ def _bridged(one: Corners, other: Corners) -> Corners:
 
 
 def outline_between(first: Float64Array, second: Float64Array, share: float) -> Float64Array:
-    """The outline at a share of the way from one to another.
+    """Interpolate between two outlines.
 
     Args:
         first: corners (N, 2).
@@ -59,7 +59,7 @@ def outline_between(first: Float64Array, second: Float64Array, share: float) -> 
     if len(first) != len(second) or len(first) > COMPARED:
         number = min(COMPARED, 4 * max(len(first), len(second)))
         first, second = resampled(first, number), resampled(second, number)
-    if _is_clockwise(first) != _is_clockwise(second):
+    if _is_counterclockwise(first) != _is_counterclockwise(second):
         second = second[::-1]
     ways = [(way - way.mean(0)) @ np.array([1, 1j]) for way in (first, second)]
     correlation = np.fft.ifft(np.fft.fft(ways[0]).conj() * np.fft.fft(ways[1])).real
@@ -68,27 +68,27 @@ def outline_between(first: Float64Array, second: Float64Array, share: float) -> 
 
 
 def resampled(corners: Float64Array, number: int) -> Float64Array:
-    """A number of points at even distances on an outline, the first corner first."""
+    """Resample an outline to equally spaced points, starting at its first corner."""
     closed = np.concatenate([corners, corners[:1]])
     lengths = np.concatenate([[0.0], np.hypot(*np.diff(closed, axis=0).T).cumsum()])
     places = np.arange(number) / number * lengths[-1]
     return np.stack([np.interp(places, lengths, closed[:, axis]) for axis in (0, 1)], axis=1)
 
 
-def _is_clockwise(corners: Float64Array) -> bool:
-    """Whether an outline goes round counterclockwise in an image."""
+def _is_counterclockwise(corners: Float64Array) -> bool:
+    """Whether an outline runs counterclockwise in the image."""
     x, y = corners.T
     return bool((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() < 0)
 
 
 def fine_outline(mask: npt.NDArray[np.bool_]) -> Float64Array:
-    """The outline, (N, 2), of the largest part of a mask (H, W), bool, with pixels; filled it is the part."""
+    """Outline, (N, 2), of the largest part of a mask (H, W), bool; filled, it gives the part."""
     [[outline, *_], *_] = _doubled_parts(mask)
     return np.asarray(outline / 2 + 0.25, np.float64)
 
 
 def _doubled_parts(mask: npt.NDArray[np.bool_]) -> list[list[Corners]]:
-    """The parts of a mask of twice the size; only the box of what is set is looked at."""
+    """Parts of a mask at twice the size, found within the box of its pixels."""
     left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
     parts = parts_of(_doubled(mask[top : top + height, left : left + width]))
     shift = np.array([2 * left, 2 * top], np.int32)
@@ -96,12 +96,12 @@ def _doubled_parts(mask: npt.NDArray[np.bool_]) -> list[list[Corners]]:
 
 
 def _doubled(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """A mask of twice the size; its outline lies a quarter of a pixel inside of the pixels."""
+    """Mask at twice the size; its outline lies a quarter of a pixel inside the pixels."""
     return np.repeat(np.repeat(mask, 2, axis=0), 2, axis=1)
 
 
 def coco_polygons(mask: npt.NDArray[np.bool_]) -> list[list[float]]:
-    """The parts of a mask (H, W), bool, as polygons of COCO; lines join holes to the outline around them."""
+    """COCO polygons of the parts of a mask (H, W), bool; lines join holes to their outline."""
     # With outlines that lie inside of the pixels, filling gives the mask back.
     polygons = [reduce(_bridged, part) for part in _doubled_parts(mask)]
     return [((corners / 2) + 0.25).ravel().tolist() for corners in polygons if len(corners) > 2]

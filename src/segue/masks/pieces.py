@@ -1,4 +1,4 @@
-"""Connected pieces of a mask."""
+"""Connected components of a mask."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Window = tuple[slice, slice]
 
 
 def window_of(mask: BoolArray) -> Window:
-    """The part of an image that holds a mask, (H, W); without pixels where the mask is empty."""
+    """Bounding box of a mask, (H, W), as slices; empty for an empty mask."""
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
     # From even places on: OpenCV numbers pieces by blocks of 2x2 pixels.
     return slice(top & ~1, top + height), slice(left & ~1, left + width)
@@ -23,7 +23,7 @@ def window_of(mask: BoolArray) -> Window:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pieces:
-    """The pieces of a mask, 8-connected, with the numbers from 1 on; 0 is what belongs to none."""
+    """Components of a mask, 8-connected, numbered from 1; 0 is the rest."""
 
     labels: npt.NDArray[np.int32]  # the number of the piece of each pixel, (h, w), inside the window alone
     areas: npt.NDArray[np.int32]  # pixels of each piece by its number, (n + 1,), 0 for number 0
@@ -33,7 +33,7 @@ class Pieces:
 
     @classmethod
     def of(cls, mask: BoolArray) -> Pieces:
-        """Find the pieces of a mask, (H, W)."""
+        """Find the components of a mask, (H, W)."""
         plane, window = mask.view(np.uint8), window_of(mask)
         if not plane[window].size:
             nothing = np.zeros((1, 5), np.int32)
@@ -50,19 +50,19 @@ class Pieces:
         return len(self.areas) - 1
 
     def count(self, mask: BoolArray) -> npt.NDArray[np.intp]:
-        """In how many of its pixels each piece lies in another mask, (H, W), by number."""
+        """Number of pixels of each component inside another mask, (H, W), by number."""
         counts = np.bincount(self.labels[mask[self.window]], minlength=len(self.areas))
         counts[0] = 0
         return counts
 
     def where(self, selected: BoolArray) -> BoolArray:
-        """Mask of the pieces whose numbers are chosen, (H, W)."""
+        """Mask of the selected components, (H, W)."""
         mask = np.zeros(self.size, np.bool_)
         mask[self.window] = (selected & (self.areas > 0))[self.labels]
         return mask
 
     def dilate(self, number: int, margin: int) -> tuple[Window, BoolArray]:
-        """The part of the image with a piece and so many pixels around it, and the piece there, (h, w)."""
+        """Window around a component with a margin, and the component in it, (h, w)."""
         left, top, width, height = (int(side) for side in self.boxes[number])
         box = slice(top, top + height), slice(left, left + width)
         top, left = top + self.window[0].start, left + self.window[1].start

@@ -1,4 +1,4 @@
-"""Run lengths of masks, and checks of foreign ones before pycocotools, which trusts what it gets.
+"""Run lengths of masks, validated before pycocotools, which trusts its input.
 
 A mask is cut into runs down its columns, the first one of zeros. COCO stores them as a list of integers, or
 as a string: every number in groups of five bits, lowest first, one character 48 + value each, with 32 added
@@ -37,7 +37,7 @@ def check_size(height: object, width: object) -> tuple[int, int]:
 
 
 def check_runs(counts: Sequence[bytes], pixels: int) -> npt.NDArray[np.bool_]:
-    """Whether run lengths are free of empty runs inside, at which pycocotools may stop too early."""
+    """Whether run lengths have no empty runs inside, at which pycocotools may stop early."""
     if not counts:
         return np.zeros(0, np.bool_)
     if not all(counts):
@@ -65,7 +65,7 @@ def check_runs(counts: Sequence[bytes], pixels: int) -> npt.NDArray[np.bool_]:
 
 
 def _numbers(digits: npt.NDArray[np.uint8], stops: npt.NDArray[np.intp]) -> npt.NDArray[np.int32]:
-    """The numbers that end at ``stops``."""
+    """Parse the numbers that end at ``stops``."""
     values = _SIGNED[digits[stops]]
     longer = np.flatnonzero(np.diff(stops, prepend=-1) > 1)
     place = stops[longer]
@@ -80,7 +80,7 @@ def _numbers(digits: npt.NDArray[np.uint8], stops: npt.NDArray[np.intp]) -> npt.
 
 
 def _undo_differences(values: npt.NDArray[np.int32], first: npt.NDArray[np.intp]) -> npt.NDArray[np.int32]:
-    """The runs of masks that begin at ``first``."""
+    """Runs of masks that begin at ``first``, from COCO's differences."""
     sums = np.empty_like(values)
     for half in (0, 1):
         np.cumsum(values[half::2], dtype=np.int32, out=sums[half::2])
@@ -97,7 +97,7 @@ def _undo_differences(values: npt.NDArray[np.int32], first: npt.NDArray[np.intp]
 
 
 def compress_runs(counts: Sequence[Any], size: tuple[int, int]) -> bytes:
-    """Compress a list of run lengths, which is checked."""
+    """Validate and compress a list of run lengths."""
     pixels = size[0] * size[1]
     try:
         runs = np.asarray(counts)
@@ -111,7 +111,7 @@ def compress_runs(counts: Sequence[Any], size: tuple[int, int]) -> bytes:
 
 
 def fill_polygons(polygons: Sequence[Any], size: tuple[int, int]) -> bytes:
-    """Fill polygons, checked against ``size``, to one mask; fewer than three corners cover nothing."""
+    """Fill polygons, validated against ``size``, as one mask; fewer than three corners cover nothing."""
     corners = [_corners(polygon, size) for polygon in polygons]
     areas = [polygon.ravel().tolist() for polygon in corners if len(polygon) >= 3]
     if not areas:
@@ -122,7 +122,7 @@ def fill_polygons(polygons: Sequence[Any], size: tuple[int, int]) -> bytes:
 
 
 def _corners(polygon: Any, size: tuple[int, int]) -> npt.NDArray[np.float64]:
-    """Corners (n, 2) of a polygon."""
+    """Validated corners (n, 2) of a polygon."""
     numbers = isinstance(polygon, Sequence | np.ndarray) and all(
         isinstance(value, int | float) for value in polygon
     )
@@ -140,14 +140,14 @@ def _corners(polygon: Any, size: tuple[int, int]) -> npt.NDArray[np.float64]:
 
 
 class Rle(TypedDict):
-    """Compressed run lengths; ``size`` is height and width, ``counts`` an ASCII string (fit for JSON)."""
+    """Compressed run lengths; ``size`` is height and width, ``counts`` an ASCII string for JSON."""
 
     size: list[int]
     counts: str
 
 
 def stored_mask(value: object) -> str | Rle:
-    """A mask as JSON holds it: run lengths of an array (H, W), or the path of a file; else ValueError."""
+    """Validate a mask in JSON: run lengths of an array (H, W), or a path; else ValueError."""
     if isinstance(value, (str, os.PathLike)):
         return os.fspath(value) if isinstance(value, str) else str(value)
     if isinstance(value, Mapping):
@@ -165,7 +165,7 @@ def stored_mask(value: object) -> str | Rle:
 
 
 def encode_rle(mask: npt.NDArray[np.generic]) -> Rle:
-    """Encode a binary mask as COCO does.
+    """Encode a binary mask in COCO's format.
 
     Args:
         mask: mask (H, W) whose true or non-zero pixels belong to the object.
@@ -216,7 +216,7 @@ def decode_rle(rle: Rle | Mapping[str, Any]) -> npt.NDArray[np.bool_]:
 
 
 def _compressed(runs: npt.NDArray[np.integer]) -> bytes:
-    """Run lengths as COCO's string."""
+    """Encode run lengths as COCO's string."""
     values = np.array(runs, np.int64)
     values[3:] -= runs[1:-2]
     groups, more = [], []
@@ -234,7 +234,7 @@ def _compressed(runs: npt.NDArray[np.integer]) -> bytes:
 
 
 def _runs(rle: Rle | Mapping[str, Any]) -> npt.NDArray[np.int32]:
-    """The run lengths of a mask, which are not checked; runs of zeros and of ones in turn."""
+    """Run lengths of a mask, not validated: zeros and ones in turn."""
     counts: Any = rle["counts"]
     text = counts.encode("ascii") if isinstance(counts, str) else counts
     digits = np.frombuffer(text, np.uint8) - np.uint8(48)
@@ -242,7 +242,7 @@ def _runs(rle: Rle | Mapping[str, Any]) -> npt.NDArray[np.int32]:
 
 
 def overlapping(masks: Mapping[int, str], size: tuple[int, int], share: float) -> Iterator[tuple[int, int]]:
-    """Pairs of masks that share more than a part of the smaller one; checked run lengths by number."""
+    """Pairs of masks that share more than a part of the smaller one, by number."""
     from pycocotools import mask as coco_mask
 
     if len(masks) < 2:
@@ -259,7 +259,7 @@ def overlapping(masks: Mapping[int, str], size: tuple[int, int], share: float) -
 
 
 def rle_area(rle: Rle | Mapping[str, Any]) -> int:
-    """Count the pixels of an object without decoding it.
+    """Area of an object in pixels, without decoding.
 
     Args:
         rle: run lengths as :func:`encode_rle` gives them.
@@ -271,7 +271,7 @@ def rle_area(rle: Rle | Mapping[str, Any]) -> int:
 
 
 def rle_box(rle: Rle | Mapping[str, Any]) -> Box | None:
-    """Find the box of an object without decoding it.
+    """Box of an object, without decoding.
 
     Args:
         rle: run lengths as :func:`encode_rle` gives them.

@@ -1,4 +1,4 @@
-"""Shapes of annotations as run lengths of a frame: polygons, boxes and ellipses that may be turned, masks."""
+"""Rasterise annotated shapes to run lengths: polygons, turned boxes and ellipses, masks."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """A frame of ``size`` (height, width) that shapes of an image of size ``own`` are drawn on."""
+    """A frame of ``size`` (height, width) for shapes of an image of size ``own``."""
 
     size: Size
     own: Size
 
     @classmethod
     def of(cls, size: Size, height: object = None, width: object = None) -> Canvas:
-        """The canvas of an image; without a height and width it has the size of the frame."""
+        """Create the canvas of an image; by default the image has the size of the frame."""
         if not height or not width:
             return cls(size, size)
         image_size = check_size(height, width)
@@ -68,12 +68,12 @@ class Canvas:
         )
 
     def box(self, x: float, y: float, width: float, height: float, rotation: float = 0) -> bytes:
-        """Run lengths of a box, turned about its middle, clockwise in degrees."""
+        """Run lengths of a box, turned clockwise about its centre, in degrees."""
         corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
         return self.polygons([_turned(corners, (x + width / 2, y + height / 2), rotation)])
 
     def ellipse(self, x: float, y: float, across: float, down: float, rotation: float = 0) -> bytes:
-        """Run lengths of an ellipse by its middle and half axes, turned clockwise in degrees."""
+        """Run lengths of an ellipse by its centre and semi-axes, turned clockwise in degrees."""
         angles = (2 * math.pi * i / _CORNERS for i in range(_CORNERS))
         corners = [(x + across * math.cos(angle), y + down * math.sin(angle)) for angle in angles]
         return self.polygons([_turned(corners, (x, y), rotation)])
@@ -86,7 +86,7 @@ class Canvas:
         return encode_rle(resize_mask(mask != 0, self.size))["counts"].encode()
 
     def window(self, left: int, top: int, width: int, height: int) -> tuple[slice, slice]:
-        """Rows and columns of a part of the image, which must lie inside."""
+        """Rows and columns of an image region; an error if it is not inside."""
         if min(left, top) < 0 or left + width > self.own[1] or top + height > self.own[0]:
             raise DatasetError(
                 f"a mask of {width}x{height} pixels from ({left}, {top}) on lies outside of its image, "
@@ -95,7 +95,7 @@ class Canvas:
         return slice(top, top + height), slice(left, left + width)
 
     def segmentation(self, entry: Any) -> bytes | None:
-        """Run lengths of polygons, run lengths or an array, as COCO has them; None where it is empty."""
+        """Run lengths of a COCO segmentation: polygons, run lengths or an array; None if empty."""
         if isinstance(entry, np.ndarray):
             return self.plane(entry)
         if not entry:
@@ -115,7 +115,7 @@ class Canvas:
         return canvas.plane(decode_rle({"size": [*canvas.own], "counts": counts.decode()}))
 
     def record(self, record: Mapping[str, Any]) -> bytes:
-        """Run lengths of an annotation of COCO; an empty or missing segmentation means its box."""
+        """Run lengths of a COCO annotation; without a segmentation its box is used."""
         try:
             counts = self.segmentation(record.get("segmentation"))
         except DatasetError as error:
@@ -134,7 +134,7 @@ class Canvas:
 
 
 def _turned(corners: list[tuple[float, float]], middle: tuple[float, float], degrees: float) -> list[float]:
-    """Corners turned clockwise about a point, as a flat list."""
+    """Rotate corners clockwise about a point; returns a flat list."""
     if not degrees % 360:
         return [value for corner in corners for value in corner]
     quarter = round(degrees / 90) if degrees % 90 == 0 else None

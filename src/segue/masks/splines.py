@@ -1,4 +1,4 @@
-"""Shapes with keys: polygons and Bézier splines whose corners move from frame to frame."""
+"""Keyed shapes: polygons and Bézier splines that move from key to key."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SAMPLES = 256
 
 @dataclass(frozen=True, slots=True)
 class ShapeKey:
-    """A shape on a frame, and how it goes on from there."""
+    """Shape at a key frame, and its motion up to the next key."""
 
     corners: tuple[Corner, ...]
     on: bool = True  # False: it is not visible from this frame on
@@ -57,7 +57,7 @@ class ShapeKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyedShape:
-    """A shape that is visible from its first to its last key, but where a key says that it is not."""
+    """Shape that is visible from its first to its last key, unless a key hides it."""
 
     keys: dict[int, ShapeKey]
     hole: bool = False  # whether it cuts the other shapes of its object
@@ -73,15 +73,15 @@ class KeyedShape:
         return range(self.frames[0], self.frames[-1] + 1) if self.keys else range(0)
 
     def with_key(self, frame: int, key: ShapeKey) -> KeyedShape:
-        """The same shape with a key on a frame, in place of one that was there."""
+        """Copy with a key on a frame, which replaces an existing one."""
         return replace(self, keys=dict(sorted((self.keys | {frame: key}).items())))
 
     def without_key(self, frame: int) -> KeyedShape:
-        """The same shape without the key of a frame."""
+        """Copy without the key of a frame."""
         return replace(self, keys={index: key for index, key in self.keys.items() if index != frame})
 
     def split(self, frame: int) -> tuple[KeyedShape, KeyedShape]:
-        """The shape up to a frame, and from this frame on; they have keys where they end and begin."""
+        """Split the shape before a frame; both parts get keys at the cut."""
         if not self.covers(frame) or not self.covers(frame - 1):
             earlier = {index: key for index, key in self.keys.items() if index < frame}
             later = {index: key for index, key in self.keys.items() if index >= frame}
@@ -94,7 +94,7 @@ class KeyedShape:
         )
 
     def _key_between(self, frame: int) -> ShapeKey:
-        """The key of a frame between the first and the last one, or one that changes nothing there."""
+        """Key of a frame inside the span, or a new one that changes nothing."""
         first = self._previous_key(frame)
         key, corners = self.keys[first], self.corners_at(frame)
         if frame == first or corners is None:
@@ -105,17 +105,17 @@ class KeyedShape:
         return replace(key, corners=as_corners(corners), plane=_homographies(plane))
 
     def touched(self, frame: int) -> range:
-        """Frames that a key on a frame changes, between the keys two before and two after it."""
+        """Frames that a key changes: from the second key before to the second after it."""
         frames = sorted({*self.frames, frame})
         place = frames.index(frame)
         return range(frames[max(0, place - 2)], frames[min(len(frames) - 1, place + 2)] + 1)
 
     def covers(self, frame: int) -> bool:
-        """Whether a frame is one from the first to the last key."""
+        """Whether a frame lies between the first and last key."""
         return bool(self.keys) and min(self.keys) <= frame <= max(self.keys)
 
     def is_on(self, frame: int) -> bool:
-        """Whether it is visible on a frame."""
+        """Whether the shape is visible on a frame."""
         return self.covers(frame) and self.keys[self._previous_key(frame)].on
 
     def _previous_key(self, frame: int) -> int:
@@ -123,7 +123,7 @@ class KeyedShape:
         return frames[bisect_right(frames, frame) - 1]
 
     def corners_at(self, frame: int) -> Float64Array | None:
-        """Corners and handles on a frame, (N, 6), visible or not; None before and after its keys."""
+        """Corners and handles on a frame, (N, 6), visible or not; None outside the keys."""
         if not self.covers(frame):
             return None
         first = self._previous_key(frame)
@@ -157,7 +157,7 @@ class KeyedShape:
         )
 
     def _slope(self, frame: int, usual: Float64Array) -> Float64Array:
-        """Pixels a frame by which corners go on at a key: as from the key before to the one after."""
+        """Motion of corners at a key in pixels per frame, from the neighbouring keys."""
         place = self.frames.index(frame)
         if not 0 < place < len(self.frames) - 1:
             return usual
@@ -166,26 +166,26 @@ class KeyedShape:
         return (end - start) / (later - previous) if len(start) == len(end) == len(usual) else usual
 
     def outline(self, frame: int) -> Float64Array | None:
-        """The outline on a frame, (M, 2), x before y; None where it is not visible."""
+        """Outline on a frame, (M, 2), x before y; None if hidden."""
         corners = self.corners_at(frame) if self.is_on(frame) else None
         return None if corners is None else flattened(corners)
 
 
 def as_corners(array: Float64Array) -> tuple[Corner, ...]:
-    """Corners and handles, (N, 6), as they are saved."""
+    """Validate saved corners and handles, (N, 6)."""
     rows = np.round(array, 3).tolist()
     return tuple((float(a), float(b), float(c), float(d), float(e), float(f)) for a, b, c, d, e, f in rows)
 
 
 def _homographies(matrices: Float64Array) -> tuple[Homography, ...]:
-    """Homographies, (N, 3, 3), as they are saved."""
+    """Validate saved homographies, (N, 3, 3)."""
     return tuple(
         (a, b, c, d, e, f, g, h, i) for a, b, c, d, e, f, g, h, i in matrices.reshape(-1, 9).tolist()
     )
 
 
 def flattened(corners: Float64Array) -> Float64Array:
-    """Corners and handles (N, 6) as a polygon, (M, 2)."""
+    """Convert corners and handles (N, 6) to a polygon, (M, 2)."""
     parts = []
     t = np.arange(STEPS)[:, None] / STEPS
     for corner, following in zip(corners, np.roll(corners, -1, axis=0), strict=True):
@@ -201,14 +201,14 @@ def flattened(corners: Float64Array) -> Float64Array:
 
 
 def rounded_corners(corners: Float64Array) -> Float64Array:
-    """Corners (N, 2) or (N, 6) with handles that make the outline round there, (N, 6)."""
+    """Add handles to corners (N, 2) or (N, 6) that round the outline there, (N, 6)."""
     places = corners[:, :2]
     handle = (np.roll(places, -1, axis=0) - np.roll(places, 1, axis=0)) / 6
     return np.concatenate([places, -handle, handle], axis=1)
 
 
 def moved(corners: Float64Array, homography: Sequence[float]) -> Float64Array:
-    """Corners and handles (N, 6) under a homography."""
+    """Transform corners and handles (N, 6) by a homography."""
     matrix = np.array(homography, np.float64).reshape(3, 3)
     places = np.stack([corners[:, :2], corners[:, :2] + corners[:, 2:4], corners[:, :2] + corners[:, 4:]])
     projected = cv2.perspectiveTransform(places.reshape(1, -1, 2), matrix).reshape(3, -1, 2)
@@ -216,7 +216,7 @@ def moved(corners: Float64Array, homography: Sequence[float]) -> Float64Array:
 
 
 def shape_runs(shapes: Sequence[KeyedShape], frame: int, size: tuple[int, int]) -> str:
-    """Compressed run lengths of the shapes of an object on a frame of a size; empty where it has no pixel."""
+    """Compressed run lengths of an object's shapes on a frame; empty without pixels."""
     outlines = [(shape.hole, shape.outline(frame)) for shape in shapes]
     areas, holes = (
         [
@@ -235,13 +235,13 @@ def shape_runs(shapes: Sequence[KeyedShape], frame: int, size: tuple[int, int]) 
 
 
 def _union(masks: Sequence[bytes], size: tuple[int, int]) -> Rle:
-    """The pixels of all masks, run lengths."""
+    """Union of masks, as run lengths."""
     merged = coco_mask.merge([{"size": [*size], "counts": counts} for counts in masks])
     return Rle(size=[*size], counts=merged["counts"].decode())
 
 
 def fitted_shape(masks: Iterable[tuple[int, BoolArray]], minimum_iou: float) -> KeyedShape:
-    """The largest parts of masks as a shape with few corners and few keys.
+    """Fit a shape with few corners and keys to the largest parts of masks.
 
     Args:
         masks: frame and mask (H, W), bool, ascending; those without a pixel and frames between have nothing.
@@ -270,7 +270,7 @@ def fitted_shape(masks: Iterable[tuple[int, BoolArray]], minimum_iou: float) -> 
 
 
 def shape_ious(shape: KeyedShape, masks: Mapping[int, str], size: tuple[int, int]) -> list[float]:
-    """IoU of a shape with masks, compressed run lengths by frame, of a size."""
+    """IoU of a shape with masks by frame, given as compressed run lengths."""
     runs = {frame: shape_runs([shape], frame, size) for frame in masks}
     return [
         _iou(runs[frame].encode(), counts.encode(), size)
@@ -287,7 +287,7 @@ def _key(corners: Float64Array) -> ShapeKey:
 def _fitted_keys(
     outlines: Mapping[int, Float64Array], size: tuple[int, int], minimum_iou: float
 ) -> dict[int, Float64Array]:
-    """Corners by frame of as few keys as fit the outlines of frames that follow one another."""
+    """Corners by frame of the fewest keys that fit the outlines of consecutive frames."""
     frames = list(outlines)
     targets = {frame: _runs(outline, size) for frame, outline in outlines.items()}
     key_iou = (1 + minimum_iou) / 2
@@ -295,7 +295,7 @@ def _fitted_keys(
     place = 0
     while place < len(frames) - 1:
         first = frames[place]
-        reaches = partial(_reaches, keys[first], first, outlines, targets, size, minimum_iou)
+        reaches = partial(_next_key_corners, keys[first], first, outlines, targets, size, minimum_iou)
         good, step = place + 1, 1
         corners = reaches(frames[good])
         while corners is not None and good + step < len(frames):
@@ -315,7 +315,7 @@ def _fitted_keys(
     return keys
 
 
-def _reaches(
+def _next_key_corners(
     start: Float64Array,
     first: int,
     outlines: Mapping[int, Float64Array],
@@ -324,7 +324,7 @@ def _reaches(
     minimum_iou: float,
     last: int,
 ) -> Float64Array | None:
-    """Corners on a frame with which all frames from the key before fit; None where some do not."""
+    """Corners of the next key if all frames up to it fit; else None."""
     length = cv2.arcLength(outlines[last].astype(np.float32)[:, None], closed=True)
     goal = _refined(_matched(start, outlines[first], outlines[last]), targets[last], size, length)
     for frame in range(first + 1, last + 1):
@@ -337,7 +337,7 @@ def _reaches(
 def _few_corners(
     outline: Float64Array, target: bytes, size: tuple[int, int], minimum_iou: float
 ) -> Float64Array:
-    """The fewest corners of an outline that fit it (Douglas and Peucker)."""
+    """Simplify an outline to the fewest corners that fit (Douglas and Peucker)."""
     length = cv2.arcLength(outline.astype(np.float32)[:, None], closed=True)
     share = COARSEST
     while share > FINEST:
@@ -352,7 +352,7 @@ def _few_corners(
 
 
 def _matched(corners: Float64Array, outline: Float64Array, other: Float64Array) -> Float64Array:
-    """Where corners of an outline lie on another one: as far along it, from where both agree best."""
+    """Match corners to another outline by arc length, at the best starting point."""
     points, goals = resampled(outline, SAMPLES), resampled(other, SAMPLES)
     ways = [(way - way.mean(0)) @ np.array([1, 1j]) for way in (points, goals)]
     correlation = np.fft.ifft(np.fft.fft(ways[0]).conj() * np.fft.fft(ways[1])).real
@@ -363,7 +363,7 @@ def _matched(corners: Float64Array, outline: Float64Array, other: Float64Array) 
 
 
 def _refined(corners: Float64Array, target: bytes, size: tuple[int, int], length: float) -> Float64Array:
-    """Corners (N, 2) moved, one after the other, to where the polygon fits a mask best."""
+    """Move corners (N, 2) one by one to improve the fit of the polygon to a mask."""
     best, refined = _iou(_runs(corners, size), target, size), corners.copy()
     for step in (length * share for share in REFINED):
         for _ in range(SWEEPS):
@@ -381,7 +381,7 @@ def _refined(corners: Float64Array, target: bytes, size: tuple[int, int], length
 
 
 def _runs(outline: Float64Array, size: tuple[int, int]) -> bytes:
-    """Run lengths of a polygon that comes of a mask, so that it needs no check."""
+    """Run lengths of a trusted polygon."""
     [runs] = coco_mask.frPyObjects([outline.ravel().tolist()], *size)
     return bytes(runs["counts"])
 

@@ -1,4 +1,4 @@
-"""The axes of a TIFF file of several pages, as ImageJ and OME write them into its description."""
+"""Axes of multi-page TIFF files, from the descriptions of ImageJ and OME."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _IMAGEJ = "CZT"
 
 @dataclass(frozen=True, slots=True)
 class StackAxes:
-    """Order of the pages of a file along channels, slices and times.
+    """Order of the pages along channels, slices and times.
 
     Attributes:
         channels, slices, times: sizes of the axes, 1 where the file names none.
@@ -33,7 +33,7 @@ class StackAxes:
 
     @classmethod
     def of(cls, image: Image.Image) -> StackAxes:
-        """The axes that the description of an image names."""
+        """Read the axes from the description of an image."""
         text = str(image.tag_v2.get(DESCRIPTION, ""))[:_MAX_BYTES] if isinstance(image, TiffImageFile) else ""
         sizes = [re.search(rf'\b(?:{names})="?([0-9]{{1,6}})\b', text) for names in _NAMES.values()]
         channels, slices, times = (1 if size is None else max(1, int(size[1])) for size in sizes)
@@ -43,13 +43,13 @@ class StackAxes:
 
     @property
     def text(self) -> str:
-        """The axes in words, such as ``2 slices at 12 times``; empty where a page is a time."""
+        """Describe the axes, such as ``2 slices at 12 times``; empty if pages are times."""
         counts = [(self.channels, "channels"), (self.slices, "slices")]
         named = [f"{count} {name}" for count, name in counts if count > 1]
         return f"{', '.join(named)} at {self.times} times" if named and self.times > 1 else ""
 
     def pages_of_frames(self, count: int) -> list[list[int]] | None:
-        """Find the pages of the first channel and all slices of each time; slices without times are frames.
+        """Pages of each frame: first channel, all slices; slices without times are frames.
 
         Args:
             count: pages of the file.

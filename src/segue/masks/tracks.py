@@ -1,4 +1,4 @@
-"""The masks of one object through a video, kept as run lengths; pixels are made when they are asked for."""
+"""Masks of one object through a video, as run lengths that are decoded on demand."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Forms = Literal["any", "compressed"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RleTrack:
-    """Masks of one object, one for each frame; make it with :meth:`parse`, which checks them."""
+    """Masks of one object, one per frame; created and validated by :meth:`parse`."""
 
     size: tuple[int, int]  # height and width of all frames
     counts: tuple[bytes | None, ...]  # compressed run lengths by frame; None where the object is absent
@@ -35,7 +35,7 @@ class RleTrack:
 
     @classmethod
     def parse(cls, segmentations: Sequence[Any], size: tuple[int, int], *, forms: Forms = "any") -> RleTrack:
-        """Check the entries of a ``segmentations`` list of YouTube-VIS."""
+        """Validate a ``segmentations`` list of YouTube-VIS."""
         check_size(*size)
         counts: list[bytes | None] = []
         for t, entry in enumerate(segmentations):
@@ -63,7 +63,7 @@ class RleTrack:
         return len(self.counts)
 
     def rle(self, frame: int) -> dict[str, Any]:
-        """Run length of a frame, in the form of pycocotools."""
+        """Run lengths of a frame, in pycocotools' form."""
         counts = self.counts[frame]
         if counts is None:
             raise DatasetError(f"the object is absent on frame {frame}; it has no mask there")
@@ -83,13 +83,13 @@ class RleTrack:
 
     @property
     def mean_area(self) -> float:
-        """Mean number of pixels over the frames with any; 0 if there is none."""
+        """Mean area over the frames that show the object; 0 if none does."""
         areas = self.areas[self.areas > 0]
         return float(areas.mean()) if len(areas) else 0.0
 
 
 def _compress(entry: Any, size: tuple[int, int], forms: Forms) -> bytes:
-    """Compressed run lengths, not checked yet if they were given so."""
+    """Compress run lengths; those given compressed are not validated yet."""
     if isinstance(entry, list) and forms == "any":
         return fill_polygons(entry, size)
     if not isinstance(entry, dict) or not {"size", "counts"} <= entry.keys():
@@ -109,7 +109,7 @@ def _compress(entry: Any, size: tuple[int, int], forms: Forms) -> bytes:
 
 
 def _complain(texts: dict[int, bytes], pixels: int) -> None:
-    """Name the first damaged frame."""
+    """Raise an error that names the first damaged frame."""
     for t, text in texts.items():
         try:
             check_runs([text], pixels)

@@ -1,4 +1,4 @@
-"""Where the masks of a frame are not sure: no label has a probability of 0.75.
+"""Unsure pixels of a frame: those in which no label has a probability of 0.75.
 
 These pixels are kept with tracked masks, reduced, as packed bits in a result and as run lengths in a file.
 """
@@ -24,35 +24,35 @@ LONG_SIDE = 432
 
 
 def reduced_size(size: tuple[int, ...]) -> tuple[int, int]:
-    """Height and width at which the unsure pixels of a frame of a height and width are kept."""
+    """Size at which the unsure pixels of a frame are stored."""
     scale = min(1.0, LONG_SIDE / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def resize_nearest(plane: npt.NDArray[Any], size: tuple[int, ...]) -> npt.NDArray[Any]:
-    """A plane (H, W) at another height and width, by nearest neighbour."""
+    """Resize a plane (H, W) by nearest neighbour."""
     plane = plane.view(np.uint8) if plane.dtype == np.bool_ else plane
     return np.asarray(cv2.resize(plane, size[::-1], interpolation=cv2.INTER_NEAREST))
 
 
 def unsure_bits(probability: Float32Array) -> UInt8Array:
-    """The unsure pixels of a frame by the highest probability of each pixel, (H, W)."""
+    """Pack the unsure pixels of a frame, given the highest probability of each pixel, (H, W)."""
     return np.packbits(resize_nearest(probability, reduced_size(probability.shape)) < LIKELY)
 
 
 def unpack(bits: UInt8Array, size: tuple[int, ...]) -> BoolArray:
-    """The unsure pixels of a frame of a height and width, (h, w)."""
+    """Unpack the unsure pixels of a frame of this size, (h, w)."""
     height, width = reduced_size(size)
     return np.unpackbits(bits, count=height * width).reshape(height, width).view(np.bool_)
 
 
 def to_runs(bits: UInt8Array | None, size: tuple[int, ...]) -> str | None:
-    """Run lengths of packed unsure pixels; None where they are not known."""
+    """Convert packed unsure pixels to run lengths; None if they are unknown."""
     return None if bits is None else encode_rle(unpack(bits, size))["counts"]
 
 
 def from_runs(runs: Iterable[str], size: tuple[int, ...]) -> BoolArray:
-    """The pixels, (h, w), that any run lengths of a frame of a height and width hold."""
+    """Decode run lengths of a frame of this size to pixels, (h, w)."""
     unsure = np.zeros(reduced_size(size), np.bool_)
     for counts in {*runs}:
         unsure |= decode_rle(Rle(size=list(unsure.shape), counts=counts))
@@ -60,5 +60,5 @@ def from_runs(runs: Iterable[str], size: tuple[int, ...]) -> BoolArray:
 
 
 def check_unsure(runs: Iterable[str], size: tuple[int, ...]) -> None:
-    """Raise DatasetError if run lengths of a file are none of unsure pixels of frames of a size."""
+    """Raise DatasetError unless run lengths fit the unsure pixels of frames of this size."""
     check_runs([counts.encode() for counts in runs], math.prod(reduced_size(size)))

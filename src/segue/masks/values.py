@@ -1,4 +1,4 @@
-"""What the values of a mask mean: ids of objects, one white object with or without soft edges, colours.
+"""Meaning of mask values: object ids, one white object, soft edges, colours.
 
 The same rules hold for mask files and for arrays. Values that have two readings are an error that says both.
 """
@@ -69,21 +69,21 @@ DAVIS_PALETTE.setflags(write=False)
 
 
 def colour_codes(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
-    """``red << 16 | green << 8 | blue`` of colours, (..., 3)."""
+    """Encode colours, (..., 3), as ``red << 16 | green << 8 | blue``."""
     red, green, blue = np.moveaxis(colours.astype(np.int32), -1, 0)
     return np.asarray(red << 16 | green << 8 | blue)
 
 
 @lru_cache(maxsize=1)
 def davis_ids() -> dict[int, int]:
-    """The id of each colour of the palette of DAVIS."""
+    """Id of each colour of the DAVIS palette."""
     return {code: number for number, code in enumerate(colour_codes(DAVIS_PALETTE).tolist())}
 
 
 def as_white(
     values: npt.NDArray[np.integer], where: str, error: type[SegueError]
 ) -> npt.NDArray[np.uint8] | None:
-    """The same mask, (H, W), of 0 and 255 alone if it is of one white object; None if its values are ids."""
+    """Convert a mask of one white object, (H, W), to 0 and 255; None if its values are ids."""
     # Between white and black there may be greys: soft edges, or noise of lossy compression.
     top = int(values.max(initial=0))
     full = WHITE if top <= WHITE else MAX_ID
@@ -113,19 +113,19 @@ def as_white(
 
 
 def _slopes(values: npt.NDArray[np.integer]) -> BoolArray:
-    """Pixels with both a brighter and a darker neighbour."""
+    """Pixels with a brighter and a darker neighbour."""
     plane, kernel = values.astype(np.uint16), np.ones((3, 3), np.uint8)
     return np.asarray((cv2.dilate(plane, kernel) > plane) & (cv2.erode(plane, kernel) < plane))
 
 
 def is_white(values: npt.NDArray[np.integer]) -> bool:
-    """Whether there is no value but 0 and 255, and there is 255."""
+    """Whether all values are 0 or 255, with at least one 255."""
     inside = values == WHITE
     return bool(inside.any() and not values[~inside].any())
 
 
 class VoidWarning(UserWarning):
-    """The value 255 of a mask was taken as void; the message names the mask."""
+    """The value 255 of a mask was read as void; the message names the mask."""
 
 
 def warn_of_void(text: str) -> None:
@@ -136,7 +136,7 @@ def warn_of_void(text: str) -> None:
 def without_void(
     values: Values, where: str, *, palette: bool = False, say: Callable[[str], None] = warn_of_void
 ) -> Values:
-    """Make the value 255 of an index mask background where it is void, and 10000 of KITTI MOTS.
+    """Set void to background: 255 in an index mask if it is void, and 10000 of KITTI MOTS.
 
     In DAVIS, YouTube-VOS and PASCAL VOC it is, beside ids of objects. Elsewhere 255 may be an id.
 
@@ -188,7 +188,7 @@ def of_colours(
     error: type[SegueError],
     ids: ColourIds | None,
 ) -> npt.NDArray[np.uint8]:
-    """Ids (H, W) of a mask with coloured objects on black, (H, W, 3); outside ``inside`` is background."""
+    """Ids (H, W) of coloured objects on black, (H, W, 3); pixels outside ``inside`` are background."""
     # Colours of DAVIS's palette are their ids there. Of others nobody knows the ids: they are numbered in
     # ``ids``, and refused without it.
     codes = colour_codes(channels)
@@ -229,7 +229,7 @@ def of_colours(
 def _check_colours(
     codes: npt.NDArray[np.int32], colours: list[int], where: str, error: type[SegueError]
 ) -> None:
-    """Raise an error unless colours without a known id are on black and have no soft edges."""
+    """Raise an error unless unknown colours are on black and have hard edges."""
     if 0 not in colours:
         red, green, blue = codes[0, 0] >> 16, codes[0, 0] >> 8 & 255, codes[0, 0] & 255
         raise error(

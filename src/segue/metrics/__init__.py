@@ -1,4 +1,4 @@
-"""Measures of segmentation quality; their numbers equal those of the official tools.
+"""Measures of segmentation quality, equal to those of the official tools.
 
 Missing or inconsistent data raise a :class:`~segue.errors.DatasetError`.
 """

@@ -1,4 +1,4 @@
-"""How far the masks of two people of one video agree."""
+"""Agreement between the masks of two annotators."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from segue.utils.arrays import Float64Array
 
 @dataclass(frozen=True, slots=True)
 class ObjectAgreement:
-    """How far two people agree on an object.
+    """Agreement of two annotators on an object.
 
     Attributes:
         first: name of the object of the first person; None where the second one alone has it.
@@ -29,7 +29,7 @@ class ObjectAgreement:
 
 
 def agreement(first: Labels, second: Labels) -> list[ObjectAgreement]:
-    """Compare the masks of two people by object, on the frames that both have annotated.
+    """Compare the masks of two annotators by object, on frames that both annotated.
 
     An object is compared with that of the other person with which it agrees best, each with one.
 
@@ -64,7 +64,7 @@ def agreement(first: Labels, second: Labels) -> list[ObjectAgreement]:
 def _compared(
     first: Labels, second: Labels, frames: list[int]
 ) -> tuple[Float64Array, Float64Array, tuple[list[int], list[int]]]:
-    """The sum of IoU of each pair of objects and the frames with one of them; the frames of each object."""
+    """Summed IoU and number of frames of each pair of objects, and the frames of each object."""
     places = [{number: place for place, number in enumerate(each.names)} for each in (first, second)]
     shape = len(first.names), len(second.names)
     sums, both = np.zeros(shape), np.zeros(shape)
@@ -89,7 +89,7 @@ def _compared(
 
 
 def _matched(means: Float64Array) -> dict[int, int]:
-    """The pairs of objects with the largest sum of IoU, one for one; those that share nothing are no pair."""
+    """Match objects one to one for the largest sum of IoU; pairs without overlap are dropped."""
     from scipy.optimize import linear_sum_assignment  # takes long to import
 
     pairs = zip(*linear_sum_assignment(-means), strict=True)

@@ -1,4 +1,4 @@
-"""Average precision and recall of tracks, as COCO and YouTube-VIS match and summarise them.
+"""Average precision and recall of tracks, matched and summarised as in COCO and YouTube-VIS.
 
 Yang, Fan and Xu, "Video Instance Segmentation", ICCV 2019, section 3: overlap is measured over the whole
 video. Matching is greedy in the order of the scores, as in COCO.
@@ -32,7 +32,7 @@ _CEILING = 1 - 1e-10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matches:
-    """The D detections, highest score first, and G annotated objects of one category in one video."""
+    """D detections, highest score first, and G objects of one category in one video."""
 
     order: npt.NDArray[np.intp]  # place of each detection in the list given, (D,)
     scores: Float64Array  # (D,), float64
@@ -44,7 +44,7 @@ class Matches:
 
 
 def match_tracks(detections: Sequence[DetectedInstance], objects: Sequence[Instance]) -> Matches:
-    """Match the detections of one category in one video with its objects."""
+    """Match detections of one category in one video to its objects."""
     scores = np.array([item.score for item in detections], np.float64)
     order = np.argsort(-scores, kind="stable")[:MAX_DETECTIONS]
     ordered = [detections[i] for i in order]
@@ -64,7 +64,7 @@ def match_tracks(detections: Sequence[DetectedInstance], objects: Sequence[Insta
 def _frame_areas(
     detections: Sequence[DetectedInstance], objects: Sequence[Instance]
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Pixels on each frame: shared (T, D, G), of the detections (T, D), of the objects (T, G)."""
+    """Areas on each frame: shared (T, D, G), of detections (T, D), of objects (T, G)."""
     frames = len(objects[0].masks) if objects else 0
     detected_areas = np.zeros((frames, len(detections)))
     for d, detection in enumerate(detections):
@@ -88,7 +88,7 @@ def _frame_areas(
 def _track_overlaps(
     shared: Float64Array, detected_areas: Float64Array, true: Float64Array, lengths: Sequence[int]
 ) -> Float64Array:
-    """IoU over the frames that both lists have, (D, G)."""
+    """IoU over the frames that both tracks have, (D, G)."""
     in_range = np.arange(len(true))[:, None] < np.array(lengths, np.int64)  # (T, D)
     both = shared.sum(axis=0)
     union = detected_areas.sum(axis=0)[:, None] + in_range.T.astype(np.float64) @ true - both
@@ -96,7 +96,7 @@ def _track_overlaps(
 
 
 def _match(overlaps: Float64Array, left_out: BoolArray, crowd: BoolArray) -> npt.NDArray[np.intp]:
-    """Object of each detection, or -1, (groups, thresholds, D)."""
+    """Matched object of each detection, or -1, (groups, thresholds, D)."""
     # A detection takes, of the objects that are free and overlap enough, one that must be found before one
     # that is left out, then the one of largest overlap, then the last. Crowds are always free.
     detections, objects = overlaps.shape
@@ -132,7 +132,7 @@ def _frame_overlaps(
 
 
 def _ratio(part: Float64Array, total: Float64Array, *, empty: float) -> Float64Array:
-    """``part / whole``, and ``empty`` where the whole is 0."""
+    """``part / whole``, or ``empty`` if the whole is 0."""
     result = np.full_like(total, empty)
     np.divide(part, total, out=result, where=total > 0)
     return result
@@ -151,7 +151,7 @@ _EPSILON = np.spacing(1.0)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CategoryScore:
-    """Precision and recall of one category; NaN in a group without objects to be found."""
+    """Precision and recall of one category; NaN in groups without objects."""
 
     precision: Float64Array  # (groups, thresholds, recall points), float64
     recall: Float64Array  # (groups, thresholds), float64
@@ -170,18 +170,18 @@ class TrackScores:
 
     @property
     def stats(self) -> dict[str, float]:
-        """The twelve numbers of the official summary, in [0, 1], in its order; -1 where there is nothing."""
+        """The twelve numbers of the official summary, in [0, 1] and in its order; -1 if undefined."""
         return {name: -1.0 if math.isnan(value) else value for name, value in self._means().items()}
 
     @property
     def headlines(self) -> dict[str, float]:
-        """`HEADLINES` over all categories; NaN if nothing has to be found."""
+        """`HEADLINES` over all categories; NaN without ground truth."""
         means = self._means()
         return {name: means[name] for name in HEADLINES}
 
     @property
     def groups(self) -> dict[str, dict[str, float]]:
-        """AP, AP50 and AP75 of each group with objects, without the group of all objects."""
+        """AP, AP50 and AP75 of each group with objects, except the group of all."""
         return {
             group.name: self._precisions(a)
             for a, group in enumerate(GROUPS)
@@ -197,7 +197,7 @@ class TrackScores:
         }
 
     def category(self, number: int) -> TrackScores:
-        """Give the scores of one category.
+        """Scores of one category.
 
         Args:
             number: id of the category.
@@ -220,13 +220,13 @@ class TrackScores:
 
 
 def score_tracks(matches: Mapping[int, Sequence[Matches]]) -> TrackScores:
-    """Summarise the matches of each category, one entry a video, videos in ascending order of number."""
+    """Summarise the matches of each category, one entry per video in ascending order."""
     scores = {number: _score_category(entries) for number, entries in matches.items() if entries}
     return TrackScores({number: score for number, score in scores.items() if score is not None})
 
 
 def _score_category(matches: Sequence[Matches]) -> CategoryScore | None:
-    """Score of one category, None if nothing of it has to be found."""
+    """Score of one category; None without ground truth."""
     expected = np.sum([entry.counted.sum(axis=1) for entry in matches], axis=0)  # (groups,)
     if not expected.any():
         return None

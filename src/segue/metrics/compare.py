@@ -1,4 +1,4 @@
-"""Two results under one protocol: differences by sequence, and how far chance among the sequences reaches."""
+"""Compare two results under one protocol: differences by sequence, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BATCH_VALUES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Mean difference of one measure over the sequences that have it in both results.
+    """Mean difference of a measure over the sequences that have it in both results.
 
     Attributes:
         mean: second minus first, every sequence counting the same.
@@ -100,7 +100,7 @@ def compare(
 
 
 def paired_interval(differences: npt.NDArray[np.float64], *, seed: int = 0) -> Interval:
-    """Mean of differences (sequences,) with its bootstrap interval; NaN entries take no part."""
+    """Mean of differences (sequences,) with its bootstrap interval; NaN entries are ignored."""
     valid = differences[~np.isnan(differences)]
     count = len(valid)
     if count < 2:

@@ -1,4 +1,4 @@
-"""What ``segue run`` and ``segue eval`` ask of a data set, and how it is opened and scored."""
+"""Open and score data sets for ``segue run`` and ``segue eval``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Year = Literal["2016", "2016-toolkit", "2017"]
 
 
 class Request(OptionModel):
-    """What is scored and how; results come apart, for there may be two."""
+    """Part and protocol of a data set to score; results are separate, for a comparison has two."""
 
     data: FilePath = option()
     """Folder of the data set."""
@@ -72,7 +72,7 @@ class Request(OptionModel):
     """Number of sequences to score in parallel."""
 
     def score(self, results: Path, progress: Progress) -> Evaluation:
-        """Score results by the rules of the data set."""
+        """Score results by the protocol of the data set."""
         entry = self.check()
         assert entry.evaluate is not None
         for name in self.metrics or ():
@@ -81,25 +81,25 @@ class Request(OptionModel):
         return with_metrics(evaluation, self.metrics) if self.metrics else evaluation
 
     def open(self) -> Any:
-        """The videos that are asked for, as the reader of the data set gives them."""
+        """Open the requested videos."""
         entry = self.entry
         assert entry.open is not None
         return entry.open(self)
 
     @property
     def entry(self) -> DatasetEntry:
-        """The entry of the data set, with what its kind of labels gives."""
+        """Registry entry of the data set, specialised for its kind of labels."""
         if self.dataset not in data_sets():
             raise DatasetError(f"dataset {self.dataset!r}: give one of {', '.join(data_sets())}")
         return completed(DATASETS.find(self.dataset))
 
     @property
     def part(self) -> str | None:
-        """The part that is asked for, or the one that the data set takes without a name."""
+        """Requested part of the data set, or its default."""
         return self.subset or self.entry.part
 
     def check(self) -> DatasetEntry:
-        """The entry of the data set; options that mean nothing for it are refused."""
+        """Entry of the data set; raises an error for options that do not apply to it."""
         entry = self.entry
         supported = {"data", "dataset", "metrics", *(entry.options or "").split()}
         for place, item in offered(Request):
@@ -110,7 +110,7 @@ class Request(OptionModel):
 
     @property
     def words(self) -> list[str]:
-        """The options of ``segue run`` and ``segue eval`` that ask for this part of the data set."""
+        """Options of ``segue run`` and ``segue eval`` for this part of the data set."""
         words: list[str] = []
         for name in ("subset", "sequences", "year"):
             value, item = getattr(self, name), Request.model_fields[name]
@@ -128,14 +128,14 @@ class Request(OptionModel):
 
 
 class MaskRequest(Request):
-    """What is scored of masks: no labelled frame is left out."""
+    """Request for masks, in which every labelled frame counts."""
 
     missing: Literal["error", "empty"] = option("error")
     """How to score a labelled frame without a result."""
 
 
 def data_sets() -> tuple[str, ...]:
-    """Names of the data sets that are run and scored, segue's own first; no other package is imported."""
+    """Names of the data sets that can be run and scored, segue's own first; imports no plug-in."""
     added = DATASETS.added
     built_in = (DATASETS.find(name) for name in DATASETS.names if name not in added)
     return (*(entry.name for entry in built_in if entry.labels in KINDS), *added)
@@ -149,12 +149,12 @@ def _selected(request: Request, kind: LabelKind, what: str) -> ByName[Any]:
 
 
 def open_masks(request: Request) -> ByName[Sequence]:
-    """The sequences of a request for a data set with index masks."""
+    """Open the sequences of a data set with index masks."""
     return _selected(request, "masks", "videos with index masks")
 
 
 def open_davis(request: Request) -> DavisFolder:
-    """The sequences of a request for DAVIS, or for a folder in its layout."""
+    """Open the sequences of DAVIS, or of a folder in its layout."""
     unsupervised = request.task == "unsupervised"
     if unsupervised and request.year != "2017":
         raise DatasetError(f"the unsupervised task is of DAVIS 2017, but --year is {request.year}")
@@ -172,35 +172,35 @@ def open_davis(request: Request) -> DavisFolder:
 
 
 def open_something(request: Request) -> SomethingElseFolder:
-    """The videos of a request for Something-Else."""
+    """Open the videos of Something-Else."""
     return SomethingElseFolder(request.data, request.sequences or None)
 
 
 def score_masks(results: Path, request: Request, progress: Progress) -> Evaluation:
-    """J and F of the videos of a data set with index masks."""
+    """Score J and F of a data set with index masks."""
     protocol: DavisProtocol = "unsupervised" if request.task == "unsupervised" else request.year
     return evaluate_davis(results, request.open(), protocol=protocol, progress=progress, **request.settings)
 
 
 def open_ytvos(request: Request) -> YtvosFolder:
-    """The videos of a request for YouTube-VOS, with all frames of their videos where those are there."""
+    """Open the videos of YouTube-VOS, with all frames if they are available."""
     part = request.data / (request.subset or ".")
     return YtvosFolder(part, videos=request.sequences or None, images=all_frames_folder(part))
 
 
 def score_ytvos(results: Path, request: Request, progress: Progress) -> Evaluation:
-    """J and F of YouTube-VOS, by whether its categories were trained on."""
+    """Score J and F of YouTube-VOS, split by seen and unseen categories."""
     seen = None if request.seen is None else read_categories(request.seen)
     return evaluate_ytvos(results, open_ytvos(request), seen=seen, progress=progress, **request.settings)
 
 
 def open_ytvis(request: Request) -> YTVISDataset:
-    """The videos of a request for YouTube-VIS or OVIS."""
+    """Open the videos of YouTube-VIS or OVIS."""
     return YTVISDataset.open(request.data, request.part or "valid")
 
 
 def open_instances(request: Request) -> YTVISDataset:
-    """The videos of a request for a data set with instances."""
+    """Open the videos of a data set with instances."""
     if request.entry.instances is None:
         raise DatasetError(f"{request.dataset} has no videos with instances")
     videos: YTVISDataset = open_labels(request.entry, "instances", request.data)
@@ -208,25 +208,25 @@ def open_instances(request: Request) -> YTVISDataset:
 
 
 def score_instances(results: Path, request: Request, progress: Progress) -> Evaluation:
-    """AP of the videos of a data set with instances."""
+    """Score AP of a data set with instances."""
     return evaluate_ytvis(results, request.open())
 
 
 def open_videos(request: Request) -> ForegroundFolder:
-    """The videos of a request for a data set with labels of the foreground."""
+    """Open the videos of a data set with foreground labels."""
     videos = _selected(request, "videos", "videos of still cameras; segue knows no other scores of it")
     assert isinstance(videos, ForegroundFolder)
     return videos
 
 
 def open_isd_clips(request: Request) -> ForegroundFolder:
-    """The clips of a part of rendered scenes, by whether their camera moves."""
+    """Open the clips of a part of rendered scenes, by motion of the camera."""
     videos = open_isd_part(request.data, request.part or "test")
     return videos.select(request.sequences) if request.sequences else videos
 
 
 def score_videos(results: Path, request: Request, progress: Progress) -> Evaluation:
-    """F and its like of the videos of a data set with labels of the foreground."""
+    """Score F and related measures of a data set with foreground labels."""
     videos, name, exclude = request.open(), request.dataset, None
     settings = rules_of(name).settings
     if request.threshold is not None:

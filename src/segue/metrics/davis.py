@@ -1,4 +1,4 @@
-"""Scores of one sequence by the semi-supervised DAVIS task, equal to the official programs of 2016 and 2017.
+"""Score one sequence of DAVIS, semi-supervised or unsupervised, equal to the official programs.
 
 Pont-Tuset et al., "The 2017 DAVIS Challenge on Video Object Segmentation", section 4. The first and the last
 annotated frame are not scored; an object is missed where the result does not have it; void pixels of the
@@ -35,7 +35,7 @@ objects as one, and the mean also takes the first and the last frame, as the pro
 
 
 class DavisAccumulator:
-    """Scores one sequence frame by frame and keeps the masks of at most one frame between calls.
+    """Scores one sequence frame by frame, holding at most one frame.
 
     >>> accumulator = DavisAccumulator("bear")
     >>> for prediction, truth in zip(predictions, truths):
@@ -67,7 +67,7 @@ class DavisAccumulator:
         self._contour: list[Scores] = []
 
     def update(self, prediction: IndexMask | None, truth: IndexMask) -> None:
-        """Take the next annotated frame; call it for all of them, the first and the last included.
+        """Add the next annotated frame; call it for all, including the first and last.
 
         Args:
             prediction: index mask (H, W); None for a frame that is not scored: the first and the last one,
@@ -94,7 +94,7 @@ class DavisAccumulator:
         self._frames += 1
 
     def score(self) -> SequenceScore:
-        """Score the frames so far; the latest one counts as the last.
+        """Score the frames so far; the latest one is taken as the last.
 
         Returns:
             J and F of each object and frame, (K, T), with their statistics.
@@ -147,7 +147,7 @@ class DavisAccumulator:
 
 
 def _hint(number: int, objects: int, truth: IndexMask) -> str:
-    """What to do about an id that the first truth does not have."""
+    """Advice for an id that the first ground-truth mask lacks."""
     if number == VOID:
         return f"; a mask of 0 and 255 is scored where the truth has one object, not {objects}"
     if (truth == number).any():
@@ -178,7 +178,7 @@ def _check_pair(prediction: IndexMask, truth: IndexMask, sequence: str, where: s
 
 
 def _count_objects(first_truth: IndexMask, sequence: str) -> int:
-    """Number of objects: the largest id in the first ground-truth mask, void aside."""
+    """Number of objects: the largest id in the first ground-truth mask, except void."""
     count = int(np.max(first_truth, initial=0, where=first_truth != VOID))
     if count == 0:
         white = np.max(first_truth, initial=0) == VOID
@@ -196,7 +196,7 @@ MAX_PROPOSALS = 20
 
 
 class UnsupervisedAccumulator:
-    """Scores one sequence frame by frame and keeps no mask, only the scores of every pair.
+    """Scores one sequence frame by frame, keeping the scores of every pair.
 
     >>> accumulator = UnsupervisedAccumulator("bear")
     >>> for prediction, truth in zip(predictions, truths):
@@ -220,7 +220,7 @@ class UnsupervisedAccumulator:
         self._contour: list[Scores] = []
 
     def update(self, prediction: IndexMask, truth: IndexMask) -> None:
-        """Take the next annotated frame.
+        """Add the next annotated frame.
 
         Args:
             prediction: index mask (H, W) with proposals from 1 to ``MAX_PROPOSALS``; ids may differ from
@@ -251,7 +251,7 @@ class UnsupervisedAccumulator:
         self._contour.append(contour_table(result, reference, *size, self._bound_th))
 
     def score(self) -> SequenceScore:
-        """Score the frames so far, with the assignment of proposals to objects of the best sum of J&F.
+        """Score the frames so far, with the assignment of best mean J&F.
 
         Returns:
             J and F of each object and frame, (K, T), with their statistics and the assignment.

@@ -1,4 +1,4 @@
-"""DAVIS scores of results in files: semi-supervised, unsupervised and of 2016, for folders of that layout."""
+"""Score results of DAVIS in files: semi-supervised, unsupervised and 2016."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class _Task:
 
 
 def _scored_frames(sequence: Sequence | BoxSequence, protocol: DavisProtocol) -> dict[int, str]:
-    """Name by index of the frames that the protocol scores."""
+    """Names by index of the frames that the protocol scores."""
     frames = [(i, sequence.frames[i].stem) for i in sequence.annotations]
     return dict(frames if protocol in ("unsupervised", "2016-toolkit") else frames[1:-1])
 
@@ -163,7 +163,7 @@ def _score_sequence(task: _Task) -> SequenceScore:
 def _foreign_names(
     davis: DavisFolder | SomethingElseFolder | ByName[Sequence], by_sequence: Mapping[str, SequenceResults]
 ) -> Iterator[str]:
-    """Say that results have names of no frame: numbered from 1, all but the last one fit the wrong frame."""
+    """Advice for results whose names match no frame, as if numbered from 1."""
     foreign = [
         f"{video.name} {name}"
         for video in davis
@@ -186,7 +186,7 @@ def _remarks(report: DavisReport, results: Results, protocol: DavisProtocol) -> 
 
 
 def _frame_view(task: _Task, frame: str, match: tuple[tuple[int, int], ...]) -> FrameView:
-    """A scored frame, its masks as the protocol compares them."""
+    """A scored frame with its masks as the protocol compares them."""
     scored = _scored_frames(task.sequence, task.protocol).items()
     index = next((i for i, name in scored if name == frame), None)
     if index is None:
@@ -206,7 +206,7 @@ def _frame_view(task: _Task, frame: str, match: tuple[tuple[int, int], ...]) -> 
 
 
 def _rename(result: IndexMask, match: tuple[tuple[int, int], ...]) -> IndexMask:
-    """Proposals under the ids of their objects; those without an object get ids behind."""
+    """Rename proposals to the ids of their objects; the rest get higher ids."""
     names = np.arange(256, dtype=np.uint16) + len(match)
     names[0] = 0
     for proposal, item in match:

@@ -1,4 +1,4 @@
-"""Shared parts of all evaluations: results, frames without a result, sequences in parallel."""
+"""Shared parts of evaluations: results, missing frames, parallel sequences."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class FrameView:
-    """One scored frame to look at.
+    """A scored frame for display.
 
     Attributes:
         truth: what is right, index mask (H, W).
@@ -97,7 +97,7 @@ class Evaluation:
     view: Callable[[str, str], FrameView] | None = field(default=None, compare=False, repr=False)
 
     def values_of(self, measure: str) -> npt.NDArray[np.float64]:
-        """A measure of every object on every scored frame, (N,), float64.
+        """Values of a measure for every object and scored frame, (N,), float64.
 
         Args:
             measure: name of a series, such as ``J``.
@@ -118,7 +118,7 @@ Missing = Literal["error", "empty"]
 
 @dataclass(frozen=True, slots=True)
 class SequenceResults:
-    """The masks of one sequence on its scored ``frames``; those that are ``missing`` are empty."""
+    """Masks of one sequence on its scored ``frames``; those ``missing`` are empty."""
 
     sequence: str
     results: Results | None
@@ -127,7 +127,7 @@ class SequenceResults:
     called: Mapping[str, str] = field(default_factory=dict)  # names of results that differ from the frames'
 
     def read(self, frame: str, truth: IndexMask, only: int | None = None) -> IndexMask:
-        """Mask (H, W) of a scored frame with an annotation; ``only`` is the id of a single object."""
+        """Read the mask (H, W) of an annotated frame; ``only`` is the id of a single object."""
         if self.results is None or frame in self.missing:
             return np.zeros_like(truth)
         height, width = truth.shape
@@ -184,7 +184,7 @@ def find_results(
 
 
 def check_shift(by_sequence: Mapping[str, SequenceResults], frames: Mapping[str, Sequence[str]]) -> None:
-    """Refuse results whose numbers are those of all frames of a sequence, shifted.
+    """Refuse results whose numbers match all frames of a sequence, but shifted.
 
     Args:
         by_sequence: results of each sequence.
@@ -209,7 +209,7 @@ def check_shift(by_sequence: Mapping[str, SequenceResults], frames: Mapping[str,
 
 
 def _by_number(names: Iterable[str], frames: Iterable[str]) -> dict[str, str]:
-    """The name of the result of each frame by the last number; nothing where numbers are not distinct."""
+    """Name of the result of each frame by its last number; empty unless numbers are distinct."""
     ways = [[(last_number(name), name) for name in labels] for labels in (names, frames)]
     results, frame_of = map(dict, ways)
     if None in results or None in frame_of or len(results) < len(ways[0]) or len(frame_of) < len(ways[1]):
@@ -220,7 +220,7 @@ def _by_number(names: Iterable[str], frames: Iterable[str]) -> dict[str, str]:
 def object_series(
     region: Scores, contour: Scores, frames: tuple[str, ...], ids: list[int]
 ) -> dict[str, Series]:
-    """J and F (objects, frames) over time, averaged over the objects, and of each if there are several."""
+    """J and F (objects, frames) over time, averaged, and per object if there are several."""
     series = {}
     for measure, table in (("J", region), ("F", contour)):
         series[measure] = Series(frames, np.nanmean(table, axis=0))
@@ -243,7 +243,7 @@ def map_sequences(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> list[_Score]:
-    """Apply ``score``, which other processes must be able to import, to each task, in order."""
+    """Apply the importable function ``score`` to each task in parallel, in order."""
     if min(workers, len(tasks)) > 1:
         return _map_in_processes(score, tasks, workers, progress)
     scores = []
@@ -285,7 +285,7 @@ def _map_in_processes(
 
 
 def _begin_worker() -> None:
-    """End on Ctrl-C without a traceback, for the parent tells the user; leave the other cores to others."""
+    """Set up a worker: Ctrl-C ends it silently, and it uses one core."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     let_signals_through({signal.SIGINT})
     prepare_process()

@@ -1,4 +1,4 @@
-"""Measures beside those of a protocol, by name: segue's own, and those of other packages."""
+"""Additional measures by name: segue's own and those of plug-ins."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from segue.utils.arrays import BoolArray, Float64Array
 
 
 def dice(result: BoolArray, truth: BoolArray) -> float:
-    """Twice the common pixels by the pixels of both; 1 where both are empty."""
+    """Dice coefficient of two masks; 1 if both are empty."""
     both = int(result.sum()) + int(truth.sum())
     return 2 * int((result & truth).sum()) / both if both else 1.0
 
 
 def precision(result: BoolArray, truth: BoolArray) -> float:
-    """Share of the result that is right; NaN where the result is empty."""
+    """Share of the result that is correct; NaN for an empty result."""
     num_predicted = int(result.sum())
     return int((result & truth).sum()) / num_predicted if num_predicted else math.nan
 
 
 def recall(result: BoolArray, truth: BoolArray) -> float:
-    """Share of the truth that is found; NaN where the truth is empty."""
+    """Share of the truth that was found; NaN for an empty truth."""
     num_true = int(truth.sum())
     return int((result & truth).sum()) / num_true if num_true else math.nan
 
@@ -85,7 +85,7 @@ def with_metrics(evaluation: Evaluation, metrics: Sequence[str | MetricEntry]) -
 def _measured(
     evaluation: Evaluation, sequence: str, entries: Sequence[MetricEntry]
 ) -> dict[int, list[Float64Array]]:
-    """The measures, (metrics,), of each object of a sequence on its frames."""
+    """Measures, (metrics,), of each object of a sequence on its frames."""
     assert evaluation.view is not None
     values: dict[int, list[Float64Array]] = {}
     for frame in next(iter(evaluation.series[sequence].values())).frames:
@@ -112,7 +112,7 @@ def _value(entry: MetricEntry, result: BoolArray, truth: BoolArray, where: str) 
 
 
 def _mean(rows: Sequence[Float64Array], columns: int) -> Float64Array:
-    """The means of columns, (columns,), without NaN; NaN where there is nothing else."""
+    """Column means without NaN, (columns,); NaN for columns without values."""
     table = np.stack(rows) if rows else np.full((1, columns), np.nan)
     valid = ~np.isnan(table)
     counts = valid.sum(axis=0)

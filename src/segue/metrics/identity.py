@@ -32,7 +32,7 @@ _Frames = Sequence[tuple[Integers, Integers, Float64Array]]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Identity scores of a video, in 0..1."""
+    """Identity scores of a video, in [0, 1]."""
 
     hota: float  # geometric mean of detection and association, mean over ``ALPHAS``
     deta: float  # accuracy of detection
@@ -103,7 +103,7 @@ def _hota(frames: _Frames, true: Integers, predicted: Integers) -> tuple[Float64
 
 
 def _identified(frames: _Frames, true: Integers, predicted: Integers) -> float:
-    """Matches of the best one-to-one assignment of ids."""
+    """Number of matches in the best one-to-one assignment of ids."""
     from scipy.optimize import linear_sum_assignment  # late, for a quick start
 
     together = np.zeros((len(true), len(predicted)))
@@ -113,7 +113,7 @@ def _identified(frames: _Frames, true: Integers, predicted: Integers) -> float:
 
 
 def _switches(frames: _Frames, objects: int) -> int:
-    """Changes of the id that an object is matched with; a match of the frame before is kept if it can be."""
+    """Number of changes of the matched id of each object; a previous match is kept if possible."""
     from scipy.optimize import linear_sum_assignment  # late, for a quick start
 
     last, previous = np.full(objects, -1), np.full(objects, -1)

@@ -1,4 +1,4 @@
-"""Region similarity J and contour accuracy F, equal to the DAVIS benchmark's own numbers.
+"""Region similarity J and contour accuracy F, equal to the DAVIS benchmark.
 
 Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation", CVPR 2016,
 section 4; of two binary masks, and of many objects of one frame at once from index masks.
@@ -79,7 +79,7 @@ def contour_accuracy(
 
 
 def tolerance_squared(shape: tuple[int, ...], bound_th: float) -> int:
-    """Square of the matching radius in pixels for images of ``shape`` (H, W), rounded down."""
+    """Squared matching radius in pixels for images of ``shape`` (H, W), rounded down."""
     if not (math.isfinite(bound_th) and bound_th > 0):
         raise DatasetError(f"bound_th is {bound_th}; it must be positive: pixels or a share of the diagonal")
     diagonal_squared = shape[0] ** 2 + shape[1] ** 2
@@ -103,7 +103,7 @@ def contour_accuracy_uint8(result: UInt8Array, reference: UInt8Array, radius_squ
 def _foreground(
     prediction: BinaryMask, truth: BinaryMask, void: BinaryMask | None
 ) -> tuple[UInt8Array, UInt8Array]:
-    """Both masks as 0/1 bytes, void pixels set to 0."""
+    """Convert both masks to bytes of 0 and 1, with void set to 0."""
     prediction, truth = (
         whole_mask(mask, name, DatasetError) for name, mask in (("prediction", prediction), ("truth", truth))
     )
@@ -130,13 +130,13 @@ def crop_to_objects(result: UInt8Array, reference: UInt8Array) -> tuple[UInt8Arr
 
 
 def boundary_map(mask: UInt8Array) -> UInt8Array:
-    """Pixels that differ from their right, lower or lower right neighbour inside the image."""
+    """Pixels that differ from their right, lower or lower-right neighbour."""
     window = np.ones((2, 2), np.uint8)
     return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, window, anchor=(0, 0)), np.uint8)
 
 
 def _count_within(edge: UInt8Array, other: UInt8Array, count: int, radius_squared: int) -> int:
-    """Number of the ``count`` pixels of ``edge`` within the radius of a pixel of ``other``."""
+    """Number of pixels of ``edge``, out of ``count``, within the radius of a pixel of ``other``."""
     inner, outer = math.isqrt(radius_squared // 2), math.isqrt(radius_squared)
     left = edge & (_dilate_square(other, inner) ^ 1)
     n_left = cv2.countNonZero(left)
@@ -159,14 +159,14 @@ def _dilate_square(edge: UInt8Array, reach: int) -> UInt8Array:
 
 
 def _dilate_disk(edge: UInt8Array, radius_squared: int) -> UInt8Array:
-    """Dilation with a disk, as the union of dilations with the rectangles that make up the disk."""
+    """Dilate by a disk, as the union of dilations by rectangles."""
     parts = (np.asarray(cv2.dilate(edge, part), np.uint8) for part in _disk_rectangles(radius_squared))
     return reduce(np.bitwise_or, parts)
 
 
 @lru_cache(maxsize=16)
 def _ring_offsets(radius_squared: int) -> _Positions:
-    """Offsets (dy, dx) of the pixels of the disk that are not in the square inside it, (pixels, 2)."""
+    """Offsets (dy, dx) of the disk's pixels outside its inner square, (pixels, 2)."""
     inner, outer = math.isqrt(radius_squared // 2), math.isqrt(radius_squared)
     offsets = np.mgrid[-outer : outer + 1, -outer : outer + 1].reshape(2, -1).T
     squared = (offsets * offsets).sum(axis=1)

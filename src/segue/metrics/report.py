@@ -1,4 +1,4 @@
-"""Results of a DAVIS evaluation: scores per frame, statistics per object, per sequence and overall."""
+"""Scores of a DAVIS evaluation per frame, object, sequence and overall."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Scored:
 
     @property
     def j_and_f(self: _HasStatistics) -> float:
-        """Mean of the J mean and the F mean, the benchmark's one number."""
+        """Mean of the J mean and the F mean, the main number of the benchmark."""
         return (self.region.mean + self.contour.mean) / 2
 
     @property
@@ -101,7 +101,7 @@ class SequenceScore(_Averaged):
 
 @dataclass(frozen=True)
 class DavisReport(_Averaged):
-    """Scores of a set of sequences; every object counts the same, however long or crowded its sequence is.
+    """Scores of a set of sequences; every object has equal weight.
 
     Attributes:
         sequences: scores of each.
@@ -115,11 +115,11 @@ class DavisReport(_Averaged):
 
     @property
     def objects(self) -> tuple[ObjectScore, ...]:
-        """All objects, in the order of the sequences."""
+        """All objects, in order of the sequences."""
         return tuple(item for sequence in self.sequences for item in sequence.objects)
 
     def global_csv(self) -> str:
-        """Write the scores of the set.
+        """Format the scores of the set as CSV.
 
         Returns:
             Text of the official ``global_results-<set>.csv``.
@@ -128,7 +128,7 @@ class DavisReport(_Averaged):
         return f"{','.join(measures)}\n{','.join(map(_three_decimals, measures.values()))}\n"
 
     def per_sequence_csv(self) -> str:
-        """Write the scores of each object.
+        """Format the scores of each object as CSV.
 
         Returns:
             Text of the official ``per-sequence_results-<set>.csv``.
@@ -141,7 +141,7 @@ class DavisReport(_Averaged):
 
 
 def statistics(values: Scores) -> Statistics:
-    """Mean, recall and decay of one object over its scored frames, (frames,); NaN is no value."""
+    """Mean, recall and decay of one object over its scored frames, (frames,), ignoring NaN."""
     count = len(values)
     if count == 0:
         raise DatasetError("no scored frame; statistics need at least one")
@@ -156,7 +156,7 @@ def statistics(values: Scores) -> Statistics:
 
 
 def mean_of_valid(values: Scores) -> float:
-    """Mean without the NaN entries; NaN if there is nothing else."""
+    """Mean without NaN entries; NaN if there are no others."""
     valid = values[~np.isnan(values)]
     return float(valid.mean()) if valid.size else math.nan
 

@@ -1,4 +1,4 @@
-"""Kinds of tracks: by size as the official evaluation has them, by motion and by change of shape."""
+"""Groups of tracks by official size classes, by motion and by change of shape."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Property = Literal["area", "stillness", "aspect_change"]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Tracks whose property lies between two bounds, both included: mean area, stillness or aspect change."""
+    """Tracks with a property within inclusive bounds: mean area, stillness or aspect change."""
 
     name: str
     of: Property
@@ -53,7 +53,7 @@ GROUPS = (ALL, *SIZES, *MOTIONS, *SHAPES)
 
 
 def stillness(masks: RleTrack) -> float:
-    """Mean IoU of the boxes of an object on neighbouring frames that both show it; 1 where there are none."""
+    """Mean IoU of an object's boxes on neighbouring frames; 1 without neighbours."""
     boxes, frames = _boxes(masks)
     both = np.flatnonzero(np.diff(frames) == 1)
     if not len(both):
@@ -66,7 +66,7 @@ def stillness(masks: RleTrack) -> float:
 
 
 def aspect_change(masks: RleTrack) -> float:
-    """Largest width by height of the box of an object, as a multiple of the smallest one; at least 1."""
+    """Ratio of the largest to the smallest aspect of an object's box; at least 1."""
     boxes, frames = _boxes(masks)
     if not len(frames):
         return 1.0
@@ -76,7 +76,7 @@ def aspect_change(masks: RleTrack) -> float:
 
 
 def outside(areas: Sequence[float], tracks: Sequence[RleTrack]) -> npt.NDArray[np.bool_]:
-    """Whether tracks are outside of each group, (groups, tracks)."""
+    """Whether tracks lie outside each group, (groups, tracks)."""
     values = {
         "area": np.array(areas, np.float64),
         "stillness": np.array([stillness(track) for track in tracks], np.float64),
@@ -86,7 +86,7 @@ def outside(areas: Sequence[float], tracks: Sequence[RleTrack]) -> npt.NDArray[n
 
 
 def _boxes(masks: RleTrack) -> tuple[Float64Array, npt.NDArray[np.int64]]:
-    """Boxes x0, y0, x1, y1 of the frames that show an object, (N, 4), and these frames, (N,)."""
+    """Boxes x0, y0, x1, y1, (N, 4), and indices, (N,), of the frames that show an object."""
     frames = np.flatnonzero(masks.areas)
     if not len(frames):
         return np.zeros((0, 4)), frames

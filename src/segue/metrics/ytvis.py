@@ -1,4 +1,4 @@
-"""Average precision of video instance segmentation, equal to the official YouTube-VIS and OVIS evaluation.
+"""Average precision of video instance segmentation, equal to the official evaluations.
 
 Yang, Fan and Xu, "Video Instance Segmentation", ICCV 2019. Objects and detections are compared as whole
 tracks, so that a wrong class, a lost or a switched identity cost as much as a wrong mask. Overlaps come from
@@ -28,7 +28,7 @@ _Item = TypeVar("_Item", Instance, DetectedInstance)
 
 
 class YTVISAccumulator:
-    """Takes one video after the other and keeps what was matched, not the masks.
+    """Scores one video after the other, keeping matches only.
 
     >>> accumulator = YTVISAccumulator(dataset.categories)
     >>> for video in dataset:
@@ -46,7 +46,7 @@ class YTVISAccumulator:
     def update(
         self, video: int, objects: Sequence[Instance], detections: Sequence[DetectedInstance]
     ) -> Mapping[int, Matches]:
-        """Match the detections in a video with its objects.
+        """Match the detections of a video to its objects.
 
         Detections of categories that are not scored are left out, as in the official evaluation.
 
@@ -166,7 +166,7 @@ def evaluate_ytvis(results: Path | str, ground_truth: YTVISDataset | Path | str)
 
 
 def _frame_means(frames: int, matches: Mapping[int, Matches]) -> Float64Array:
-    """Mean IoU of the objects on each frame, (frames,); NaN where nothing is visible."""
+    """Mean IoU of the objects on each frame, (frames,); NaN without visible objects."""
     rows = [row for match in matches.values() for row in match.frame_overlaps[match.counted[0]]]
     table: Float64Array = np.array(rows).reshape(-1, frames)
     counts = (~np.isnan(table)).sum(axis=0)
@@ -182,7 +182,7 @@ def _of_category(items: Iterable[_Item], number: int) -> list[_Item]:
 def _remarks(
     dataset: YTVISDataset, detections: Mapping[int, Sequence[DetectedInstance]], scores: TrackScores
 ) -> Iterable[str]:
-    """Tables beyond the official tool."""
+    """Tables beyond those of the official tool."""
     if empty := [video.name for video in dataset if video.id not in detections]:
         yield (
             f"{len(empty)} of {len(dataset)} videos have no results, their objects count as missed: "
@@ -213,7 +213,7 @@ def _frame_view(
     detections: Sequence[DetectedInstance],
     matches: Mapping[int, Matches],
 ) -> FrameView:
-    """A frame with each object and the detection that was matched with it at a threshold of 0.5."""
+    """A frame with each object and the detection matched to it at threshold 0.5."""
     t = video.frame_names.index(frame)
     objects = dataset.annotations(video)
     ids = {item.id: k for k, item in enumerate(objects, start=1)}
@@ -236,7 +236,7 @@ def _visible_detections(
     detections: Sequence[DetectedInstance],
     matches: Mapping[int, Matches],
 ) -> list[tuple[int, DetectedInstance]]:
-    """Detections with the ids they are drawn with, the best last."""
+    """Detections with the ids to draw, the best last."""
     right: list[tuple[int, DetectedInstance]] = []
     wrong: list[DetectedInstance] = []
     for number, category_matches in matches.items():
@@ -261,7 +261,7 @@ def _visible_detections(
 def _paint(
     items: Sequence[tuple[int, Instance | DetectedInstance]], frame: int, size: tuple[int, int]
 ) -> IndexMask:
-    """Index mask (H, W), uint16; later items cover earlier ones."""
+    """Paint objects into an index mask (H, W), uint16; later ones on top."""
     mask = np.zeros(size, np.uint16)
     for number, item in items:
         if frame < len(item.masks):

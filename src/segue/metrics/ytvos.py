@@ -1,4 +1,4 @@
-"""Local YouTube-VOS score: J and F on annotations that the user has, split by categories seen in training.
+"""Local YouTube-VOS score: J and F on the user's annotations, split by seen categories.
 
 Xu et al., "YouTube-VOS: A Large-Scale Video Object Segmentation Benchmark", section 5. The annotations of the
 public validation sets are not released and the exact rule of the server is not public, so that this number
@@ -45,7 +45,7 @@ def evaluate_ytvos(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Score results of any program by the local YouTube-VOS score.
+    """Score results by the local YouTube-VOS score.
 
     Each object is scored on the annotated frames after the one in which it is given, up to the end of the
     video. ``G`` is the mean of J and F over the objects of seen categories (``J_s``, ``F_s``) and over those
@@ -111,7 +111,7 @@ def evaluate_ytvos(
 
 @dataclass(frozen=True, slots=True)
 class _VideoScore:
-    """J and F, (objects, scored frames), NaN where an object is not scored.
+    """J and F, (objects, scored frames), NaN if an object is not scored.
 
     ``unknown`` are result ids without an object, ``hidden`` ids of objects without a result.
     """
@@ -123,7 +123,7 @@ class _VideoScore:
 
 
 def _scored_frames(video: YtvosVideo) -> tuple[str, ...]:
-    """Annotated frames after the first in which an object is given."""
+    """Annotated frames after the first appearance of an object."""
     names = tuple(video.annotations)
     first = min((names.index(item.given) for item in video.objects), default=len(names))
     return names[first + 1 :]
@@ -149,7 +149,7 @@ def _score_video(task: tuple[YtvosVideo, SequenceResults], bound_th: float) -> _
 
 
 def _ranks(mask: IndexMask, objects: tuple[YtvosObject, ...]) -> IndexMask:
-    """The mask with object k of the list as k + 1 and everything else as background."""
+    """Renumber a mask: object k of the list as k + 1, the rest as background."""
     ranks = np.zeros(max(int(mask.max()), *(item.id for item in objects)) + 1, np.uint8)
     for rank, item in enumerate(objects, start=1):
         ranks[item.id] = rank
@@ -158,7 +158,7 @@ def _ranks(mask: IndexMask, objects: tuple[YtvosObject, ...]) -> IndexMask:
 
 @dataclass(frozen=True, slots=True)
 class _ObjectScore:
-    """Mean J and F of one object; NaN if it is scored on no frame."""
+    """Mean J and F of one object; NaN without scored frames."""
 
     name: str
     category: str
@@ -212,12 +212,12 @@ def _remarks(
 
 
 def _only(video: YtvosVideo) -> int | None:
-    """The id of the object of a video that has one."""
+    """Id of the only object of a video, if there is just one."""
     return video.objects[0].id if len(video.objects) == 1 else None
 
 
 def _frame_view(video: YtvosVideo, results: SequenceResults, frame: str) -> FrameView:
-    """A scored frame; ids that no object has are background, as they are scored."""
+    """A scored frame; unknown ids are background, as in the score."""
     if frame not in results.frames:
         raise DatasetError(f"video {video.name}: frame {frame} was not scored")
     truth = video.read_mask(frame)

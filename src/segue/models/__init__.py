@@ -1,4 +1,4 @@
-"""Networks only: one paper, one file; tensors in, tensors out."""
+"""Networks of papers, one module each; tensors in, tensors out."""
 
 from typing import TYPE_CHECKING
 

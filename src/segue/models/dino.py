@@ -1,4 +1,4 @@
-"""Vision Transformer as DINO trained it without labels, for dense features.
+"""DINO's self-supervised Vision Transformer, for dense features.
 
 Caron et al., "Emerging Properties in Self-Supervised Vision Transformers" (ICCV 2021); names and shapes are
 those of the official files.
@@ -38,7 +38,7 @@ class Block(nn.Module):
 
 
 class DINO(nn.Module):
-    """ViT-S/16 by default; ViT-B is ``width=768``, and patches may be of 8.
+    """ViT-S/16 by default; ViT-B has ``width=768``, and patches of 8 are possible.
 
     Args:
         width: channels, 64 for each head.
@@ -104,6 +104,6 @@ class DINO(nn.Module):
 
 
 def rename_training(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names of a network inside a training checkpoint, whose projection head is left out."""
+    """Rename the network inside a training checkpoint, without its projection head."""
     inside = [name for name in state if name.startswith("backbone.")]
     return {name.removeprefix("backbone."): state[name] for name in inside or state}

@@ -1,4 +1,4 @@
-"""FgSegNet_v2: one scene learned from a few of its labelled frames.
+"""FgSegNet_v2: learns one scene from a few labelled frames.
 
 Lim, Keles, "Learning multi-scale features for foreground segmentation" (Pattern Analysis and Applications
 2019, arXiv 1808.01477). Layers, paddings, norms and sizes are those of the public Keras code.
@@ -71,7 +71,7 @@ class FgSegNetV2(nn.Module):
     def decode(
         self, current: Features, context: Sequence[Features], background: Features | None, size: Shape
     ) -> Tensor:
-        """Logits (N, 1, H, W) at ``size``; there are neither context frames nor a background."""
+        """Decode logits (N, 1, H, W) at ``size``, without context frames or background."""
         fine, middle, coarse = current
         if any(self.extra):
             height, width = coarse.shape[-2:]
@@ -89,7 +89,7 @@ class FgSegNetV2(nn.Module):
         return self.decode(self.encode(frames, self.current), (), None, (frames.shape[-2], frames.shape[-1]))
 
     def freeze_backbone(self) -> None:
-        """Let only the last block of the backbone learn, as published: 7,489,673 of 9,225,161 parameters."""
+        """Train only the last backbone block, as published: 7,489,673 of 9,225,161 parameters."""
         for name, parameter in self.backbone.named_parameters():
             parameter.requires_grad_(int(name[len("block")]) > FROZEN)
 
@@ -143,7 +143,7 @@ class FeaturePooling(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Pooled features to logits, scaled by global means of the first two blocks."""
+    """Decodes pooled features to logits, scaled by global means of the first two blocks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -176,7 +176,7 @@ class WholeNorm(nn.Module):
 
 
 def resize_from_corner(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resize of (..., h, w) as TensorFlow 1 does it: position i comes from i · h / H."""
+    """Resize (..., h, w) bilinearly like TensorFlow 1: position i comes from i · h / H."""
     for axis, length in zip((-2, -1), size, strict=True):
         have = x.shape[axis]
         place = torch.arange(length, device=x.device, dtype=torch.float32) * (have / length)

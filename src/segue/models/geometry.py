@@ -1,4 +1,4 @@
-"""Around the networks of trackers: images at the sizes that they work at, objects merged to classes."""
+"""Resize and pad images for trackers, and merge object probabilities."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def unpad(x: Tensor, size: Shape) -> Tensor:
 
 
 def reduced_to(image: Image, long_side: int) -> Image:
-    """An image reduced by averaging, if it is larger."""
+    """Reduce an image by averaging, if it is larger."""
     height, width = image.shape[:2]
     scale = min(1.0, long_side / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -46,7 +46,7 @@ def reduced_to(image: Image, long_side: int) -> Image:
 
 @dataclass(frozen=True)
 class ResizePadGeometry:
-    """Sizes of one session: the image, the working size, and that padded to the network's stride."""
+    """Sizes in a session: image, working size, and working size padded to the stride."""
 
     image: Shape
     working: Shape  # what the network sees; the same unless the images are too large
@@ -66,7 +66,7 @@ class ResizePadGeometry:
         truncate: bool = False,
         **how: Any,
     ) -> ResizePadGeometry:
-        """A geometry whose working size has a short side of at most ``short_side``, in proportion."""
+        """Geometry with a short side of at most ``short_side``, in proportion."""
         short = min(image)
         if short_side is None or short <= short_side:
             return cls(image, image, stride, **how)
@@ -76,12 +76,12 @@ class ResizePadGeometry:
 
     @cached_property
     def resizes(self) -> bool:
-        """Whether the network sees the images reduced."""
+        """Whether images are reduced for the network."""
         return self.image != self.working
 
     @cached_property
     def padded(self) -> Shape:
-        """Height and width of what the network computes."""
+        """Padded height and width."""
         left, right, top, bottom = padding(*self.working, self.stride)
         return self.working[0] + top + bottom, self.working[1] + left + right
 
@@ -98,7 +98,7 @@ class ResizePadGeometry:
         return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
     def mask_to_network(self, mask: Tensor) -> Tensor:
-        """Bring an index mask (H, W) to the padded size (h', w'), by nearest neighbour."""
+        """Resize and pad an index mask (H, W) to (h', w'), by nearest neighbour."""
         if not self.resizes:
             return self.pad(mask)
         small = F.interpolate(mask[None, None].float(), size=self.working, mode=self.mask_mode)[0, 0]
@@ -113,7 +113,7 @@ class ResizePadGeometry:
         return self.pad(small)
 
     def pad(self, x: Tensor) -> Tensor:
-        """Add zeros around, from the working size (..., h, w) to the padded size (..., h', w')."""
+        """Pad with zeros from the working size (..., h, w) to (..., h', w')."""
         return F.pad(x, padding(*self.working, self.stride))
 
     def to_image(self, probabilities: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ class ResizePadGeometry:
 
 
 def other_masks(masks: Tensor, total: Tensor | None = None) -> Tensor:
-    """For each object the sum of the masks (..., K, H, W) of the others; ``total`` is the sum of all."""
+    """Sum of the other objects' masks (..., K, H, W) for each object; ``total`` is the sum of all."""
     return (masks.sum(-3, keepdim=True) if total is None else total) - masks
 
 

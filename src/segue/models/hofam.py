@@ -1,4 +1,4 @@
-"""HOFAM and STAM: what moves, from a frame and optical flow.
+"""HOFAM and STAM: moving foreground from a frame and optical flow.
 
 HOFAM: public code WeiZongqi/HOFAM, later "CrossNet: Cross-Scene Background Subtraction Network via 3D Optical
 Flow" (IEEE Transactions on Multimedia 2025). STAM: Liang et al., "Spatio-Temporal Attention Model for
@@ -127,7 +127,7 @@ class HOFAM(nn.Module):
         return self._decode(frame, flow)[0]
 
     def filtered_flow(self, frame: tuple[Tensor, ...], flow: tuple[Tensor, ...]) -> list[FilteredFlow]:
-        """Intermediate results of :meth:`decode` at each level."""
+        """Intermediate maps of :meth:`decode` at each level."""
         return self._decode(frame, flow)[1][::-1]
 
     def _decode(

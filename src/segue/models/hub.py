@@ -30,7 +30,7 @@ REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 
 
 def video_entry(name: str) -> Entry | None:
-    """The entry of a video model by its name; None for other names."""
+    """Registry entry of a video model; None for other names."""
     if not name.startswith(PREFIX) and not (os.sep in name and _is_video_model(user_path(name))):
         return None
     folder = partial(folder_of, name)
@@ -45,7 +45,7 @@ def video_entry(name: str) -> Entry | None:
 
 
 def folder_of(name: str) -> Path:
-    """The folder that a name stands for, on this disk or in the cache of the Hub; nothing is downloaded.
+    """Local folder of a model, or the cache of the Hub; downloads nothing.
 
     Raises:
         CheckpointError: there is none.
@@ -70,7 +70,7 @@ def folder_of(name: str) -> Path:
 
 
 def model_type(config: Path) -> str:
-    """What the configuration of a folder of transformers says of its model."""
+    """Model type in the configuration of a transformers folder."""
     check_file(config, CheckpointError)
     try:
         described = parse_json(config.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""SeqFormer and MS-STS VIS with the trunk, classes and parts that a weight file asks for."""
+"""Create SeqFormer and MS-STS VIS with the backbone, classes and parts of a weight file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from segue.models.seqformer.network import YOUTUBE_VIS_2019, BackboneName, SeqFo
 
 
 def instance_network(kind: str, backbone: BackboneName, classes: str = "", parts: str = "") -> SeqFormer:
-    """A network of the published size, or for the trunk ``r18`` a small one, with fresh weights."""
+    """Create a network of the published size, or a small one for ``r18``, with random weights."""
     if parts and kind != "msstsvis":
         raise ValueError(f"{kind} has no parts")
     network: SeqFormer

@@ -1,4 +1,4 @@
-"""The tracker of stcn-lite: on a processor it predicts and encodes objects in windows around them."""
+"""Tracker of stcn-lite: on a CPU, objects are predicted and encoded in windows."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ Chunk = tuple[list[int], list[Window]]
 
 
 class LiteTracker(MemoryTracker):
-    """Follows objects in a window around them where that suffices."""
+    """Tracks objects in windows around them if that suffices."""
 
     _largest: dict[int, int] = checkpointed(dict, later=True)  # pixels of objects by id
 
@@ -71,7 +71,9 @@ class LiteTracker(MemoryTracker):
         if not np.all(planes.any((1, 2))):  # an object out of sight may come back anywhere
             return None
         union = torch.from_numpy(np.asarray(planes.any(0, keepdims=True)))
-        return self._windows(union, WIDER * margin if plan.keep and self._hides(planes) else margin)[0]
+        return self._windows(
+            union, WIDER * margin if plan.keep and self._is_mostly_hidden(planes) else margin
+        )[0]
 
     def finish(self, plan: FramePlan) -> None:
         super().finish(plan)
@@ -82,8 +84,8 @@ class LiteTracker(MemoryTracker):
                 for i, area in zip(self.ids, areas, strict=True)
             }
 
-    def _hides(self, masks: BoolArray) -> bool:
-        """Whether much of an object has gone out of sight: it may come out at another place."""
+    def _is_mostly_hidden(self, masks: BoolArray) -> bool:
+        """Whether much of an object is hidden, so that it may reappear elsewhere."""
         areas = np.count_nonzero(masks, axis=(1, 2))
         pairs = zip(self.ids, areas, strict=True)
         return any(area < HIDDEN * self._largest.get(i, 0) for i, area in pairs)
@@ -109,7 +111,7 @@ class LiteTracker(MemoryTracker):
         return mask
 
     def _masks_for(self, ids: Sequence[int], plan: FramePlan) -> Tensor | None:
-        """The last masks (K, h, w), bool, of some objects in the part of the image that is predicted."""
+        """Last masks (K, h, w), bool, of some objects in the predicted region."""
         masks = self._previous_masks
         if masks is None:
             return None
@@ -143,7 +145,7 @@ class LiteTracker(MemoryTracker):
     def _decode_within(
         self, query: QueryFeatures, readout: Tensor, windows: Sequence[Window | None]
     ) -> list[Tensor]:
-        """Log-odds (1, h, w) of each object by its readout (K, Cv, h, w), in its window if it has one."""
+        """Decode log-odds (1, h, w) of each object from its readout, in its window if any."""
         joint, *maps = query.features
 
         def decode(places: list[int], parts: list[Window]) -> Sequence[Tensor]:
@@ -156,7 +158,7 @@ class LiteTracker(MemoryTracker):
         return _by_size(decode, windows)
 
     def _margin(self) -> int | None:
-        """Margin of the windows around objects in pixels; None for a frame that is predicted whole."""
+        """Margin of windows around objects in pixels; None to predict the whole frame."""
         masks, schedule = self._previous_masks, self.schedule
         if masks is None or schedule.window is None or not schedule.include_last:
             return None
@@ -176,7 +178,7 @@ class LiteTracker(MemoryTracker):
         return output, probabilities
 
     def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
-        """As of any tracker; objects are encoded in their windows, and the rest is the last frame's."""
+        """Encode objects in their windows; values elsewhere are those of the last frame."""
         previous, margin = self._previous_masks, self._margin()
         if plan.keep or margin is None or previous is None:
             return super().encode_masks(view, query, masks, plan)
@@ -223,7 +225,7 @@ class LiteTracker(MemoryTracker):
     def _encode_within(
         self, query: QueryFeatures, masks: Tensor, total: Tensor, windows: Sequence[Window | None]
     ) -> list[Tensor]:
-        """Values (Cv, h, w) of each of the masks (K, H, W), in its window if it has one."""
+        """Encode values (Cv, h, w) of each mask (K, H, W), in its window if any."""
         joint, *maps = query.features
 
         def encode(places: list[int], parts: list[Window]) -> Tensor:
@@ -242,7 +244,7 @@ class LiteTracker(MemoryTracker):
 def _by_size(
     work: Callable[[list[int], list[Window]], Iterable[Tensor]], windows: Sequence[Window | None]
 ) -> list[Tensor]:
-    """What ``work`` gives for each object, of which it takes those in windows of one size together.
+    """Apply ``work`` to objects, batched by window size.
 
     It takes their places, ``TOGETHER`` at most, and their windows, none for the whole image. Of many objects
     such chunks are computed side by side, the largest first; of few one by one.
@@ -274,7 +276,7 @@ def _by_size(
 
 
 def _stacked(windows: Sequence[Window], planes: Tensor, places: Sequence[int] | None = None) -> Tensor:
-    """The parts of planes (K, ...) inside of windows of one size, one below the other.
+    """Stack the parts of planes (K, ...) inside windows of one size.
 
     ``places`` says which plane each window takes; without it there is one for all.
     """

@@ -1,4 +1,4 @@
-"""MUSTAN1 and MUSTAN2: what moves, from a frame and a few frames around it.
+"""MUSTAN1 and MUSTAN2: moving foreground from a frame and its neighbours.
 
 Pokala, Patibandla, Pandey, Pailla, "MUSTAN: Multi-scale Temporal Context as Attention for Robust Video
 Foreground Segmentation" (arXiv 2402.00918). There is neither official code nor weights. The paper gives the
@@ -41,7 +41,7 @@ Refinement = Literal["attention", "concat", "none"]
 
 
 def window_offsets(frames: int, *, causal: bool = False) -> tuple[int, ...]:
-    """Times of the frames of a window, relative to the current one: (-3, 0, 3) for three frames."""
+    """Offsets of the frames of a window from the current one: (-3, 0, 3) for three frames."""
     if frames % 2 == 0 or not 1 <= frames <= MAX_FRAMES:
         raise ValueError(f"frames is {frames}; a window has an odd number of frames, at most {MAX_FRAMES}")
     last = 0 if causal else frames // 2
@@ -49,7 +49,7 @@ def window_offsets(frames: int, *, causal: bool = False) -> tuple[int, ...]:
 
 
 class WindowNetwork(nn.Module, ABC):
-    """Shared parts of MUSTAN1 and MUSTAN2: windows of frames, refined localisation, the decoder.
+    """Shared parts of MUSTAN1 and MUSTAN2: windows of frames, refined localisation, decoder.
 
     ``widths`` are the channels at strides 2, 4, 8, 16 and 32; ``own`` are the options that the other does not
     have.
@@ -159,7 +159,7 @@ class WindowNetwork(nn.Module, ABC):
 
 
 class MUSTAN1(WindowNetwork):
-    """A context network over the frames of the window, a frame network, attention at every stride.
+    """A context network over the window and a frame network, combined by attention at every stride.
 
     Args:
         frames: frames of a window, odd; the paper's next checks are 3, 5 and 7.
@@ -229,7 +229,7 @@ class MUSTAN1(WindowNetwork):
 
 
 class MUSTAN2(WindowNetwork):
-    """Encoders for what was, what is and what comes, joined by fusion blocks.
+    """Encoders for past, present and future frames, joined by fusion blocks.
 
     Maps of several frames on one side are averaged, so the size does not depend on the window.
     In a causal window the older half has the role of the past, the frames nearest to the current one that of
@@ -293,7 +293,7 @@ class MUSTAN2(WindowNetwork):
 
     @property
     def _sides(self) -> tuple[str, str]:
-        """Roles of the frames on both sides of the current one."""
+        """Roles of the frames before and after the current one."""
         shared = self.options["share_encoders"]
         return (self.current, self.current) if shared else ("past", "future")
 
@@ -306,7 +306,7 @@ class MUSTAN2(WindowNetwork):
         )
 
     def use_window(self, frames: int) -> None:
-        """Take windows of another length than in training: maps of one side are averaged, however many.
+        """Use windows of another length than in training, by averaging the maps of each side.
 
         Args:
             frames: frames of a window, odd and at least 3.
@@ -326,7 +326,7 @@ class MUSTAN2(WindowNetwork):
     def refine(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> list[Tensor]:
-        """The finest maps as they are, the others fused with the means of past and future."""
+        """Fuse all but the finest maps with the means of past and future."""
         if not context:
             return list(current)
         earlier = [*context[: self.older], *([] if background is None else [background])]
@@ -338,12 +338,12 @@ class MUSTAN2(WindowNetwork):
 
 
 def mean_maps(members: Sequence[Features]) -> Features:
-    """Mean of the maps of several frames, stride by stride."""
+    """Average the maps of several frames, stride by stride."""
     return tuple(torch.stack(maps).mean(0) for maps in zip(*members, strict=True))
 
 
 class Decoder(nn.Module):
-    """Maps of all strides to logits of the frame's size; ``channels`` are those of the maps."""
+    """Decodes maps of all strides to logits at frame size; ``channels`` are those of the maps."""
 
     def __init__(self, channels: Sequence[int], *, normals: bool = False) -> None:
         super().__init__()
@@ -369,7 +369,7 @@ class Decoder(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Resize, join the skip, one or two convolutions."""
+    """Resizes, joins the skip connection, and convolves once or twice."""
 
     def __init__(self, cin: int, cout: int, convolutions: Literal[1, 2] = 2) -> None:
         super().__init__()

@@ -55,7 +55,7 @@ RECURRENCE_GAIN = 8.0
 
 
 class MustanLite(nn.Module):
-    """Foreground and shadow from a frame, two frames before it and what is known of the empty scene.
+    """Foreground and shadow from a frame, two earlier frames and the background.
 
     With ``recurrence`` it also looks at how often the colours of a frame were seen at their places before,
     see :mod:`segue.sessions.foreground.background.recurrence`: what sways shows the same few again and again.
@@ -127,7 +127,7 @@ class MustanLite(nn.Module):
             )
 
     def compose_layers(self) -> None:
-        """Prepare what is computed once per scene: parts of the past's first layer, and of the fusion."""
+        """Precompute per-scene parts of the past's first layer and the fusion."""
         self.cues = CuesByScene(cast(ConvNormReLU, self.past.stages[0]), len(self.context))
         split = [
             _by_scene(cast(ConvNormReLU, fuse), cin)
@@ -178,7 +178,7 @@ class MustanLite(nn.Module):
     def decode(
         self, current: Features, context: Sequence[Features], background: Features | None, size: Shape
     ) -> Tensor:
-        """Logits of foreground and shadow, (N, 2, H, W)."""
+        """Decode logits of foreground and shadow, (N, 2, H, W)."""
         if background is None or len(context) != len(self.context):
             raise ValueError(f"mustan-lite decodes with {len(self.context)} context frames and a background")
         return self._decode(current, context, background, size)[0]
@@ -265,7 +265,7 @@ class MustanLite(nn.Module):
 
 
 def _by_scene(fuse: ConvNormReLU, cin: int) -> tuple[nn.Conv2d, nn.Conv2d]:
-    """The parts of a 1x1 fusion that act on the frame and its past, and on the ``cin`` maps of the scene."""
+    """Split a 1x1 fusion into the part for frame and past, and the part for ``cin`` background maps."""
     weight, bias = fuse.conv.weight.detach(), fuse.conv.bias
     assert bias is not None
     frame_weight, scene, past = weight.split((cin, cin, weight.shape[1] - 2 * cin), 1)
@@ -282,7 +282,7 @@ def _by_scene(fuse: ConvNormReLU, cin: int) -> tuple[nn.Conv2d, nn.Conv2d]:
 
 
 class Decoder(nn.Module):
-    """Fused maps, fine to coarse, to logits at stride 2."""
+    """Decodes fused maps, fine to coarse, to logits at stride 2."""
 
     def __init__(self, skips: Sequence[int], widths: Sequence[int], channels: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""segue-prompt: the object that a box, clicks, a scribble or an earlier mask point at, in one crop.
+"""segue-prompt: segment the object at a box, clicks, scribble or earlier mask, in one crop.
 
 Prompts are drawn into planes and meet the features of the image only behind the encoder (late fusion), as in
 the click networks after Sofiiuk et al., "Reviving Iterative Training with Mask Guidance for Interactive
@@ -34,7 +34,7 @@ _STATISTICS = 2
 
 
 class SeguePrompt(nn.Module):
-    """Masks of one object in a square crop, whose side is a multiple of 32, and how good they are."""
+    """Masks of one object in a square crop, side a multiple of 32, with predicted IoU."""
 
     size_multiple = 32
 
@@ -67,7 +67,7 @@ class SeguePrompt(nn.Module):
         return self.encoder(images * 2 - 1)
 
     def decode(self, features: tuple[Tensor, ...], prompts: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (N, 3, S/2, S/2) of the best guess and two others, and logits (N, 3) of their IoU.
+        """Decode logits (N, 3, S/2, S/2) of three candidate masks, and logits (N, 3) of their IoU.
 
         ``prompts``: planes (N, 4, S, S) in [0, 1], 0 where there is no prompt; see :data:`POSITIVE`.
         """
@@ -88,7 +88,7 @@ class SeguePrompt(nn.Module):
         return self.decode(self.encode(images), prompts)
 
     def _judged(self, masks: Tensor, x16: Tensor, x8: Tensor) -> Tensor:
-        """Logits of the IoU (N, 3), from the crop, what is under each mask, how sure and large it is."""
+        """Predict IoU logits (N, 3) from the crop, masked features and mask statistics."""
         probability = masks.float().sigmoid()
         hard = (probability > 0.5).float()
         certainty = (probability * hard).sum((2, 3)) / torch.maximum(probability, hard).sum((2, 3)).clamp(
@@ -118,7 +118,7 @@ def likeness(keys: Tensor, prompts: Tensor) -> Tensor:
 
 
 class Separable(nn.Module):
-    """Depthwise and 1x1 convolution around which the input is added."""
+    """Depthwise and 1x1 convolution with a residual."""
 
     def __init__(self, width: int, kernel: int) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class Separable(nn.Module):
 
 
 class Join(nn.Module):
-    """A coarse map, enlarged, beside the maps of the next finer stride."""
+    """Enlarges a coarse map, and joins it with the next finer stride."""
 
     def __init__(self, below: int, skip: int, width: int) -> None:
         super().__init__()

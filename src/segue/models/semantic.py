@@ -1,4 +1,4 @@
-"""PSPNet and DeepLabV3+ of segmentation_models_pytorch as foreground networks: each frame by itself.
+"""PSPNet and DeepLabV3+ of segmentation_models_pytorch as single-frame foreground networks.
 
 Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017 (arXiv 1612.01105); Chen et al., "Encoder-Decoder with
 Atrous Separable Convolution for Semantic Image Segmentation", ECCV 2018 (arXiv 1802.02611). Both are on
@@ -28,7 +28,7 @@ ENCODER = "resnet50"
 
 
 class SemanticNetwork(nn.Module):
-    """A network of segmentation_models_pytorch with one class, what moves.
+    """A network of segmentation_models_pytorch with the single class foreground.
 
     Args:
         architecture: which of the two.
@@ -61,7 +61,7 @@ class SemanticNetwork(nn.Module):
     def decode(
         self, current: Features, context: Sequence[Features], background: Features | None, size: Shape
     ) -> Tensor:
-        """Logits (N, 1, H, W) at ``size``, which is that of the frames; nothing else is looked at."""
+        """Resize logits to (N, 1, H, W) at ``size``; context and background are ignored."""
         return current[0][..., : size[0], : size[1]]
 
     def forward(self, frames: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ class CorrespondenceNetwork(PublishedNetwork):
     def encode_memory(
         self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
     ) -> tuple[None, Tensor]:
-        """None, for the query key serves, and values ([B,] K, Cv, h, w) of masks ([B,] K, H, W)."""
+        """Encode values ([B,] K, Cv, h, w) of masks ([B,] K, H, W); keys are the query's."""
         values: Tensor = self.value_encoder(
             query.image, query.features[0], self.mask_planes(masks, total).flatten(0, -4)
         )
@@ -100,7 +100,7 @@ def key_trunk(kind: type[BasicBlock] | type[Bottleneck] = Bottleneck, **options:
 
 
 class MaskTrunk(ResidualTrunk):
-    """ResNet-18 up to its third stage over image and masks."""
+    """ResNet-18 up to its third stage, with masks as input channels."""
 
     def __init__(self, mask_channels: int, *, bias: bool = False) -> None:
         super().__init__(
@@ -125,7 +125,7 @@ class ValueEncoder(MaskTrunk):
 
 
 class Fuser(nn.Module):
-    """Join the feature of an object with the key feature of its frame, which XMem puts first."""
+    """Joins object features with the frame's key feature, which comes first in XMem."""
 
     def __init__(self, objects: int, frame: int, cout: int, *, frame_first: bool = False) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ class UpBlock(nn.Module):
 
 
 class STCNLite(CorrespondenceNetwork):
-    """STCN for laptops: its memory, read and decoder on a MobileNetV2 key side, 1.4 M parameters.
+    """STCN for laptops: 1.4 M parameters, keys by MobileNetV2.
 
     The differences are ours: the memory is read at stride 8, where small objects still have a few cells, and
     the decoder ends at stride 2. Images are RGB scaled to [-1, 1] and padded to multiples of 16 by

@@ -1,4 +1,4 @@
-"""STM: space-time memory with keys and values of image and mask, for each object its own.
+"""STM: space-time memory, with keys and values from image and mask of each object.
 
 Oh, Lee, Xu, Kim, "Video Object Segmentation using Space-Time Memory Networks" (ICCV 2019), section 3; names
 and shapes of the layers are those of the public release.
@@ -97,7 +97,7 @@ class QueryEncoder(ResidualTrunk):
 
 
 class MemoryEncoder(QueryEncoder):
-    """The same, with weights of its own, over image, mask of the object and mask of the others."""
+    """Encoder with separate weights, over image, object mask and other masks."""
 
     norms: ClassVar[Mapping[str, Sequence[str]]] = {"bn1": ["conv1", "conv1_m", "conv1_o"]}
 
@@ -162,7 +162,7 @@ class Refine(nn.Module):
         self.ResMM = ResBlock(channels, channels)
 
     def of_frame(self, skip: Tensor) -> Tensor:
-        """The part (B, channels, 2h, 2w) of the features that all objects of a frame share."""
+        """Part (B, channels, 2h, 2w) that is shared by all objects of a frame."""
         return self.ResFS(self.convFS(skip))
 
     def forward(self, frame: Tensor, x: Tensor) -> Tensor:

@@ -45,27 +45,27 @@ RECORD = (*SAVED_OUTPUTS, LOGITS, "object_score_logits")
 
 
 def check_schedule(schedule: Schedule, supported: Schedule) -> None:
-    """Refuse what these models have no setting for."""
+    """Raise an error for settings that these models do not support."""
     for item in fields(supported):
         if getattr(schedule, item.name) != getattr(supported, item.name):
             raise SegueError(f"models of transformers have no {item.name}; leave it out")
 
 
 def has_books(session: Any) -> bool:
-    """Whether an inference session shows what it keeps."""
+    """Whether an inference session exposes its memory."""
     has_dicts = all(isinstance(getattr(session, name, None), dict) for name in BOOKS)
     return has_dicts and hasattr(session, "processed_frames")
 
 
 def new_session(processor: Any, setup: Setup) -> Any:
-    """An inference session without objects."""
+    """Create an inference session without objects."""
     return processor.init_video_session(
         inference_device=setup.device, inference_state_device=setup.device, dtype=setup.dtype
     )
 
 
 def pixels_of(processor: Any, image: Image, setup: Setup) -> Tensor:
-    """An image as a model takes it, (3, S, S)."""
+    """Preprocess an image for a model, (3, S, S)."""
     prepared = processor(images=np.ascontiguousarray(image), return_tensors="pt")
     pixels: Tensor = prepared["pixel_values"][0]
     return pixels.to(setup.device, setup.dtype)
@@ -82,13 +82,13 @@ def run_model(model: Any, session: Any, **arguments: Any) -> Any:
 
 
 def with_masks(ids: tuple[int, ...], low: Tensor, size: tuple[int, int]) -> TrackOutput:
-    """The result of objects with mask logits (1, K, h, w) on an image of a size."""
+    """Create the output of objects with mask logits (1, K, h, w), at image size."""
     logits = partial(video_logits, size=size)
     return TrackOutput(ids, merged(low, size), low, partial(merged, size=size), logits=logits)
 
 
 class _Frames:
-    """The frames of a video as an inference session reads them."""
+    """Frames of a video for an inference session."""
 
     def __init__(self, count: int, read: Callable[[int], Tensor]) -> None:
         self._count, self._read = count, read
@@ -101,7 +101,7 @@ class _Frames:
 
 
 class TransformersPredictor(Checkpointable):
-    """Follows objects through a whole video; see :class:`segue.models.base.VideoTracker`.
+    """Tracks objects through a whole video; see :class:`segue.models.base.VideoTracker`.
 
     Prompts and passes are those of transformers with a whole video, one object at a time. With
     ``keep_corrections`` a corrected frame becomes a prompted one, which transformers has no setting for.
@@ -204,7 +204,7 @@ class TransformersPredictor(Checkpointable):
         return with_masks(tuple(low), torch.cat(planes, 1), self._size)
 
     def _prompt(self, frame: int, id: int, **inputs: Any) -> None:
-        """Give prompts of an object on a frame to the model, and find it there."""
+        """Pass the prompts of an object on a frame to the model, and segment it."""
         self._read(frame)
         session = self._sessions.get(id) or self._new_session()
         self._processor.add_inputs_to_inference_session(
@@ -220,7 +220,7 @@ class TransformersPredictor(Checkpointable):
             outputs[TRACKED_FRAMES].pop(frame, None)
 
     def _run(self, session: Any, id: int, frame: int, *, reverse: bool) -> None:
-        """Run the model on a frame for an object, and keep what frames may need again."""
+        """Run the model on a frame for an object, and cache reusable features."""
         run_model(self._model, session, frame_idx=frame, reverse=reverse)
         index = session.obj_id_to_idx(id)
         getattr(session, MASKS)[index].clear()
@@ -232,7 +232,7 @@ class TransformersPredictor(Checkpointable):
                 record[POSITION] = self._shared(record[POSITION])
 
     def _shared(self, position: Tensor) -> Tensor:
-        """A code of positions, which is the same for all frames, kept once."""
+        """Position code that is shared by all frames."""
         if self._positions is None or not torch.equal(self._positions, position):
             self._positions = position
         return self._positions
@@ -252,7 +252,7 @@ class TransformersPredictor(Checkpointable):
         return image
 
     def _new_session(self) -> Any:
-        """An inference session of the video; all have the features of the latest frame in common."""
+        """Create an inference session that shares the features of the latest frame."""
         session = new_session(self._processor, self._setup)
         session.processed_frames = self._frames
         if hasattr(session, "cache"):
@@ -262,7 +262,7 @@ class TransformersPredictor(Checkpointable):
 
     @property
     def _saved(self) -> dict[int, dict[str, Any]]:
-        """What is kept of each object."""
+        """State of each object."""
         saved = {}
         for id, session in self._sessions.items():
             index = session.obj_id_to_idx(id)
@@ -295,5 +295,5 @@ def follow_video(
     *,
     keep_corrections: bool,
 ) -> TransformersPredictor:
-    """Make what tracks a whole video with a model of transformers."""
+    """Create the tracker of a whole video with a transformers model."""
     return TransformersPredictor(network, setup, frames, count, keep_corrections=keep_corrections)

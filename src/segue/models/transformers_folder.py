@@ -1,4 +1,4 @@
-"""Folders of Hugging Face transformers (extra ``hf``): nothing in them is unpickled or run."""
+"""Folders of Hugging Face transformers (extra ``hf``), loaded without executing code in them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def import_transformers() -> Any:
 
 @contextmanager
 def loading(library: Any, folder: Path) -> Iterator[None]:
-    """Inside, transformers shows no progress, and what it runs into is a CheckpointError.
+    """Hide progress of transformers, and convert its errors to CheckpointError.
 
     The random numbers with which it fills weights are not those of the program.
     """

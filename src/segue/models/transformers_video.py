@@ -1,4 +1,4 @@
-"""Video models of Hugging Face transformers (extra ``hf``) in a session: SAM 2, EdgeTAM, SAM 3."""
+"""Video models of Hugging Face transformers (extra ``hf``) on a stream: SAM 2, EdgeTAM, SAM 3."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SEED_EVERY = 200
 
 
 class TransformersTracker(Checkpointable):
-    """Follows objects with :class:`TransformersVideo`; see :class:`segue.models.base.Tracker`.
+    """Tracks objects with :class:`TransformersVideo`; see :class:`segue.models.base.Tracker`.
 
     It calls the public methods of processor and model. Their inference session keeps all frames for ever:
     what the model does not read again is removed from its :data:`BOOKS`. In a version of transformers without
@@ -83,7 +83,7 @@ class TransformersTracker(Checkpointable):
 
     @property
     def has_books(self) -> bool:
-        """Whether the inference session shows what it keeps."""
+        """Whether the inference session exposes its memory."""
         return has_books(self._session)
 
     def skip(self) -> None:
@@ -131,7 +131,7 @@ class TransformersTracker(Checkpointable):
         clicks: Mapping[int, ObjectClicks],
         size: tuple[int, ...],
     ) -> Any:
-        """What the model finds of all objects on an image, with its prompts."""
+        """Segment all objects on an image, given its prompts."""
         session, output = self._session, None
         corrected = {i for i, object_clicks in clicks.items() if object_clicks.box is None} & set(
             session.obj_ids
@@ -159,7 +159,7 @@ class TransformersTracker(Checkpointable):
 
     @property
     def _kept(self) -> Any:
-        """The records of all objects; where the session does not show them, ids and the last masks."""
+        """Records of all objects; without access to the session, ids and last masks."""
         ids = list(self._session.obj_ids)
         return {i: self._records(i) for i in ids} if self.has_books else (ids, self._last)
 
@@ -175,7 +175,7 @@ class TransformersTracker(Checkpointable):
         return new_session(self._processor, self._setup)
 
     def _pixels(self, image: Image) -> Tensor:
-        """An image as the model takes it, (3, S, S)."""
+        """Preprocess an image for the model, (3, S, S)."""
         return pixels_of(self._processor, image, self._setup)
 
     def _run(self, pixels: Tensor) -> Any:
@@ -183,13 +183,13 @@ class TransformersTracker(Checkpointable):
         return run_model(self._model, self._session, frame=pixels, frame_idx=self._seen)
 
     def _output(self, output: Any, image: Image) -> TrackOutput:
-        """The masks of all objects, in the order of their ids."""
+        """Masks of all objects, in order of ids."""
         low: Tensor = output.pred_masks.float().flatten(0, 1)
         order = sorted(range(len(output.object_ids)), key=lambda k: output.object_ids[k])
         return with_masks(self.ids, low[order][None], (image.shape[0], image.shape[1]))
 
     def _records(self, i: int) -> dict[str, dict[int, dict[str, Tensor]]]:
-        """What is kept of an object, by kind and frame."""
+        """Records of an object by kind and frame."""
         outputs = self._session.output_dict_per_obj[self._session.obj_id_to_idx(i)]
         return {
             kind: {
@@ -200,7 +200,7 @@ class TransformersTracker(Checkpointable):
         }
 
     def _rebuilt(self, records: Mapping[int, Mapping[str, Mapping[int, dict[str, Tensor]]]]) -> Any:
-        """A session of objects with what is kept of them."""
+        """Create a session of objects from their records."""
         session = self._new_session()
         for i, kinds in records.items():
             outputs = session.output_dict_per_obj[session.obj_id_to_idx(i)]
@@ -209,7 +209,7 @@ class TransformersTracker(Checkpointable):
         return session
 
     def _prune(self) -> None:
-        """Remove what no later frame reads; old prompted frames keep their pointer."""
+        """Remove records that no later frame reads; prompted frames keep their pointer."""
         session = self._session
         for name in BOOKS[1:]:
             for book in getattr(session, name).values():
@@ -228,7 +228,7 @@ class TransformersTracker(Checkpointable):
                         del frames[frame][part]
 
     def _remember(self, pixels: Tensor, output: TrackOutput) -> None:
-        """Keep the last image and its masks, which begin a new session where one has run for long."""
+        """Keep the last image and masks, from which a long session is restarted."""
         assert output.probabilities is not None
         best = output.probabilities.argmax(0)
         self._last = pixels, torch.stack([best == k for k in range(1, len(output.ids) + 1)])
@@ -237,7 +237,7 @@ class TransformersTracker(Checkpointable):
             self._seed(self.ids)
 
     def _seed(self, ids: Sequence[int]) -> None:
-        """Begin a new session of some objects with their last masks."""
+        """Start a new session of some objects from their last masks."""
         assert self._last is not None
         pixels, masks = self._last
         if len(masks) != len(ids):
@@ -251,7 +251,7 @@ class TransformersTracker(Checkpointable):
 
 
 def _points(clicks: ObjectClicks) -> tuple[list[list[float]], list[int]]:
-    """Points and labels of an object, the corners of its box first."""
+    """Points and labels of an object, corners of its box first."""
     corners = [] if clicks.box is None else [[*clicks.box[:2]], [*clicks.box[2:]]]
     marks = [*corners, *(map(list, clicks.positive)), *(map(list, clicks.negative))]
     labels = [*BOX_CORNERS[: len(corners)], *(1 for _ in clicks.positive), *(0 for _ in clicks.negative)]
@@ -259,7 +259,7 @@ def _points(clicks: ObjectClicks) -> tuple[list[list[float]], list[int]]:
 
 
 class TransformersVideo(nn.Module):
-    """A video model of transformers as a network of a session.
+    """A video model of transformers as a network for sessions.
 
     Args:
         model: ``Sam2VideoModel``, ``EdgeTamVideoModel``, ``Sam3TrackerVideoModel`` or another of their
@@ -292,14 +292,14 @@ class TransformersVideo(nn.Module):
 
     @property
     def capabilities(self) -> TrackCapabilities:
-        """It tracks whole videos where the inference session of transformers shows what it keeps."""
+        """Capabilities: whole videos if the inference session exposes its memory."""
         return TrackCapabilities(
             video=follow_video if has_books(self.processor.init_video_session()) else None
         )
 
 
 def read_video_model(folder: Path) -> TransformersVideo:
-    """The network that a folder of transformers holds; nothing in the folder is unpickled or run."""
+    """Load the network of a transformers folder, without executing code in it."""
     library = import_transformers()
     kind = model_type(folder / "config.json")
     if kind not in VIDEO_MODELS:

@@ -1,4 +1,4 @@
-"""XMem: STCN with a similarity of its own, a recurrent state of each object, and a long-term memory.
+"""XMem: STCN with anisotropic similarity, recurrent object states, and a long-term memory.
 
 Cheng and Schwing, "XMem: Long-Term Video Object Segmentation with an Atkinson-Shiffrin Memory Model" (ECCV
 2022); names and shapes of the layers are those of its release. The memories are those of
@@ -30,7 +30,7 @@ SENSORY = "sensory"
 
 @dataclass(frozen=True, slots=True)
 class XMemSchedule(LongTermSchedule):
-    """When a frame becomes memory, and how much is kept, as XMem's release calls it.
+    """When frames enter memory, and how much is kept, by the names of XMem's release.
 
     Attributes:
         deep_update_every: least distance, in frames, of two updates of the recurrent states by the value
@@ -51,7 +51,7 @@ class XMemFeatures(QueryFeatures):
 
 
 class XMemTracker(LongTermTracker):
-    """Follows objects with XMem; see :class:`segue.models.base.Tracker` for what the methods do."""
+    """Tracks objects with XMem; see :class:`segue.models.base.Tracker` for the methods."""
 
     schedule: XMemSchedule
     schedule_type = XMemSchedule
@@ -60,11 +60,11 @@ class XMemTracker(LongTermTracker):
     _last_deep: int | None = checkpointed(None)
 
     def needs_prediction(self, prompts: FramePrompts) -> bool:
-        """If all objects have a mask, nothing is predicted, and the recurrent states are kept."""
+        """Whether to predict: not if all objects have given masks; states are then kept."""
         return not set(self.ids) <= set(prompts.ids)
 
     def deep_update(self, plan: FramePlan) -> bool:
-        """Whether the value encoder updates the recurrent states on this frame, should it become memory."""
+        """Whether the value encoder updates the recurrent states if this frame enters memory."""
         if self.schedule.deep_update_every < 0:
             return plan.keep
         return self._last_deep is None or self._seen - self._last_deep >= self.schedule.deep_update_every
@@ -100,7 +100,7 @@ class XMemTracker(LongTermTracker):
         super().finish(plan)
 
     def hidden(self, view: int, query: QueryFeatures, ids: Sequence[int]) -> Tensor | None:
-        """Recurrent states (K, 64, h, w), zero where there are none yet; None for networks without."""
+        """Recurrent states (K, 64, h, w), initially zero; None for networks without."""
         channels = self.network.hidden_channels
         if channels == 0:
             return None
@@ -108,7 +108,7 @@ class XMemTracker(LongTermTracker):
 
 
 class XMem(PublishedNetwork):
-    """XMem with all its parts, or without the recurrent state, as one of its ablations was released.
+    """XMem, or a released ablation without the recurrent state.
 
     Images are normalised with the ImageNet mean and deviation, then zero-padded to multiples of 16; keys
     and values are at stride 16, log-odds at stride 4. Batch norms keep their statistics in training too.
@@ -185,7 +185,7 @@ class KeyProjection(nn.Module):
 
 
 class XMemValueEncoder(ValueEncoder):
-    """The value encoder, and what moves the recurrent states on with its values."""
+    """Value encoder, with the update of recurrent states."""
 
     def __init__(self, mask_channels: int, hidden_channels: int) -> None:
         super().__init__(mask_channels, bias=False, frame_first=True)

@@ -29,12 +29,20 @@ from segue.utils.inputs import kind_of
 PixelWindow = tuple[int, int, int, int]  # a window in whole pixels
 
 
-CANDIDATES = 3  # most answers to choose from
-MIN_WEIGHT = 0.01  # by which a mask counts whose predicted IoU is less
-SAME = 0.7  # IoU of two masks from which on they are no two candidates
-COMPARED_SIDE = 160  # long side, in pixels, of the masks that are compared with one another
+CANDIDATES = 3
+"""Maximum number of candidate masks."""
 
-CLOSER_WEIGHT = 2.0  # of a closer look in the mean of two
+MIN_WEIGHT = 0.01
+"""Minimum weight of a mask with a low predicted IoU."""
+
+SAME = 0.7
+"""IoU from which on two masks are not separate candidates."""
+
+COMPARED_SIDE = 160
+"""Long side in pixels at which masks are compared."""
+
+CLOSER_WEIGHT = 2.0
+"""Weight of a closer view in the mean of two."""
 
 CALIBRATION = {
     "box": (0.17, 0.68, 0.2, -0.72),
@@ -198,8 +206,8 @@ class MaskPrediction:
 
         The evidence are log-odds of numbers in [0.01, 0.99]: what the network predicts; what the
         probabilities of the mask let one expect, as in
-        :func:`segue.sessions.track_results.expected_overlap`; and the least IoU with one of the other masks. Where the guesses differ, it is open what is meant, and
-        the network alone is too sure.
+        :func:`segue.sessions.track_results.expected_overlap`; and the least IoU with one of the other masks.
+        Where the guesses differ, it is open what is meant, and the network alone is too sure.
         """
         planes = self.planes.reshape(len(self), -1)
         inside = planes > 0.5

@@ -31,25 +31,37 @@ Click = tuple[float, float, bool]
 """A place (x, y) in pixels, and whether it lies on the object."""
 
 REACH = 4.0
-"""Distance to a click, in its distances to the outline, from which on the mask counts as the answer does."""
+"""Distance to a click, in its distances to the outline, beyond which the previous mask has full weight."""
 
-MIN_REACH = 24.0  # pixels of the least reach
-MIN_TRUST = 0.3  # weight of the log-odds of the mask at the click itself; it is 1 beyond the reach
-MIN_PROBABILITY = 0.002  # probabilities are taken for no surer than this and 1 minus this
-SOFT = 0.02  # probability outside of a mask of which only booleans are known; inside it is 1 minus this
+MIN_REACH = 24.0
+"""Minimum reach in pixels."""
+
+MIN_TRUST = 0.3
+"""Weight of the previous mask's log-odds at the click; it is 1 beyond the reach."""
+
+MIN_PROBABILITY = 0.002
+"""Bound on probabilities, and on 1 minus them."""
+
+SOFT = 0.02
+"""Probability outside of a binary mask; inside it is 1 minus this."""
+
 OUTSIDE = np.float32(127 / 255)  # the largest level outside of a mask
-MIN_DISK = 2.0  # pixels around a click that change where the answer changes nothing there, at most
+MIN_DISK = 2.0
+"""Radius in pixels that a click changes at most if the answer changes nothing there."""
 
 MIN_DEPTH = 0.1
-"""Distance of a click to the outline, in roots of the mask's area, from which on objects are detected."""
+"""Distance of a click to the outline, in square roots of the mask's area, from which on objects are
+detected."""
 
-MIN_COVERED = 0.9  # share of a mask that lies in a detected object, so that it is a part of it
+MIN_COVERED = 0.9
+"""Share of a mask inside a detected object, for the mask to be a part of it."""
+
 MAX_SHARED, MAX_INSIDE = 0.3, 0.5  # shares of the mask in another object, and of that in the mask, at most
 SAME = 0.98
-"""IoU from which on two readings of a correction are one."""
+"""IoU from which on two readings of a correction are equal."""
 
 MIN_CENTRAL = 0.8
-"""Distance of a click to the outline of a region, as a share of the largest one, in the middle of it."""
+"""Distance of a click to the outline, relative to the largest, from which on it is central in a region."""
 
 
 def correct(

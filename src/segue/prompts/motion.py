@@ -8,7 +8,7 @@ says how much is meant; the prompter that found the first mask draws it anew wit
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
@@ -25,31 +25,50 @@ from segue.prompts.planes import tight_box
 from segue.types import Box, Image, Point
 from segue.utils.arrays import BoolArray, Float32Array
 
-LONG_SIDE = 320  # longer side of the images whose flow is computed, in pixels
-MIN_MOTION = 1.0  # pixels of those that half of the first mask must move against the scene
-MIN_SHARE = 0.5  # share of that motion from which on a pixel moves with the mask
+
+@dataclass(frozen=True, slots=True)
+class MotionSettings:
+    """Settings of :class:`MotionPrompter`; no source of the values is recorded, except of ``same_scene``.
+
+    Attributes:
+        long_side: longer side in pixels of the images for flow.
+        min_motion: motion in pixels, against the scene, that half of the first mask exceeds.
+        min_share: share of that motion from which on a pixel moves with the mask.
+        min_growth: size of the moving region in first masks, for the mask to be a part of it.
+        min_inside: share of the first mask inside the moving region.
+        max_area: share of the image from which on the region is the scene.
+        min_match: IoU of the new mask with the region.
+        min_gain: gain of that IoU over the first mask's.
+        min_expected: predicted IoU of the new mask.
+        same_scene: correlation with the next image, moved back by flow, below which there is a cut. On 28
+            frames of the seven development videos it is at least 0.94 between neighbours, and at most 0.45
+            between two videos.
+    """
+
+    long_side: int = 320
+    min_motion: float = 1.0
+    min_share: float = 0.5
+    min_growth: float = 1.3
+    min_inside: float = 0.6
+    max_area: float = 0.5
+    min_match: float = 0.4
+    min_gain: float = 0.1
+    min_expected: float = 0.55
+    same_scene: float = 0.7
+
+
+SETTINGS = MotionSettings()
+
 FRINGE = np.ones((5, 5), np.uint8)  # by which flow blurs what moves beyond its outline
-
-LARGER = 1.3  # how much larger than the first mask what moves is, so that the mask is a part
-INSIDE = 0.6  # share of the first mask that it holds
-MAX_SHARE = 0.5  # share of the image above which it is the scene that was taken for what moves
-MIN_MATCH = 0.4  # IoU of the new mask with it
-MIN_GAIN = 0.1  # how much more that is than the first one's
-MIN_EXPECTED = 0.55  # predicted IoU of the new mask
-
-SAME_SCENE = 0.7
-"""Correlation of the first image with the second one, moved back by the flow, below which there is a cut
-between them. On 28 frames of the seven development videos it is at least 0.94 from one frame to the next, and
-at most 0.45 between frames of two of these videos."""
 
 
 def moves_with(mask: BoolArray, motion: Float32Array) -> BoolArray | None:
     """The connected region that moves as much as a mask does."""
     typical = float(np.median(motion[mask])) if mask.any() else 0.0
-    if typical < MIN_MOTION:
+    if typical < SETTINGS.min_motion:
         return None
     moving = cv2.morphologyEx(
-        (motion > MIN_SHARE * typical).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)
+        (motion > SETTINGS.min_share * typical).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)
     )
     pieces = Pieces.of(np.asarray(moving, np.bool_))
     shared = pieces.count(mask)
@@ -102,9 +121,9 @@ class MotionPrompter(ImagePrompter):
         region = moves_with(mask, motion)
         if (
             region is None
-            or region.mean() > MAX_SHARE
-            or region.sum() < LARGER * mask.sum()
-            or (region & mask).sum() < INSIDE * mask.sum()
+            or region.mean() > SETTINGS.max_area
+            or region.sum() < SETTINGS.min_growth * mask.sum()
+            or (region & mask).sum() < SETTINGS.min_inside * mask.sum()
         ):
             return None
         down, across = (n / m for n, m in zip(motion.shape, self.image.shape[:2], strict=True))
@@ -115,8 +134,12 @@ class MotionPrompter(ImagePrompter):
         wide: Box = (x0 / across, y0 / down, x1 / across, y1 / down)
         extended = self._prompter.answer(replace(prompts, box=wide))
         match = iou(_shrunk(extended.mask, motion), region)
-        doubtful = extended.iou[0] < MIN_EXPECTED  # not NaN, of a prompter that expects nothing
-        return None if doubtful or match < max(MIN_MATCH, iou(mask, region) + MIN_GAIN) else extended
+        doubtful = extended.iou[0] < SETTINGS.min_expected  # not NaN, of a prompter that expects nothing
+        return (
+            None
+            if doubtful or match < max(SETTINGS.min_match, iou(mask, region) + SETTINGS.min_gain)
+            else extended
+        )
 
     @cached_property
     def _motion(self) -> Float32Array | None:
@@ -124,7 +147,7 @@ class MotionPrompter(ImagePrompter):
         other = self._neighbour()
         if other is None or other.shape != self.image.shape:
             return None
-        first, second = (reduced_to(image, LONG_SIDE) for image in (self.image, other))
+        first, second = (reduced_to(image, SETTINGS.long_side) for image in (self.image, other))
         flow = DIS()(first, second)
         return against_scene(flow) if _same_scene(first, second, flow) else None
 
@@ -139,7 +162,7 @@ def _same_scene(first: Image, second: Image, flow: Flow) -> bool:
     one, other = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, np.asarray(warped)))
     if not one.std() or not other.std():  # nothing to see in one of them
         return False
-    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1]) >= SAME_SCENE
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1]) >= SETTINGS.same_scene
 
 
 def _shrunk(mask: BoolArray, motion: Float32Array) -> BoolArray:

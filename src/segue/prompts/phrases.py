@@ -60,7 +60,7 @@ GROUPS = {
 """Labels that belong to a noun."""
 
 MIN_SHARE = 0.3
-"""Share of an object's pixels that must have the colour of a phrase, unless it is the most frequent one."""
+"""Share of an object's pixels in the colour of a phrase, unless it is the most frequent colour."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from segue.types import Box, Point
 from segue.utils.arrays import UInt8Array
 
-MAX_ASPECT = 2.0  # longer windows are filled up on their short side: a crop is stretched by no more
+MAX_ASPECT = 2.0
+"""Maximum aspect of a window; longer ones are padded, so that crops are stretched by no more."""
 
 
 def tight_box(mask: npt.NDArray[np.generic]) -> Box:

@@ -1,1 +1,1 @@
-"""Helpers for arrays, files, names and processes; nothing here knows video segmentation."""
+"""Helpers for arrays, files, names and processes, independent of video segmentation."""

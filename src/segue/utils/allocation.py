@@ -1,4 +1,4 @@
-"""Settings of the process, and how glibc treats memory that was freed."""
+"""Memory settings of the process, mainly of glibc's heap."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _is_prepared = False
 
 
 def prepare_process() -> None:
-    """Set threads and allocation for fast sessions, before PyTorch is imported; the commands do so.
+    """Set threads and allocation for fast sessions; commands call it before importing PyTorch.
 
     From then on Pillow opens images of 2²⁸ pixels in this process, too.
     """
@@ -85,7 +85,7 @@ def permanent_imports() -> Iterator[None]:
 
 @cache
 def reserve_products() -> None:
-    """Have NumPy's OpenBLAS take its memory now: where it cannot have it later, it ends the process.
+    """Let NumPy's OpenBLAS allocate its memory now, since it exits if that fails later.
 
     Raises:
         OutOfMemoryError: it is not there.
@@ -99,25 +99,25 @@ def reserve_products() -> None:
 
 
 def is_prepared() -> bool:
-    """Whether settings of this process may be changed."""
+    """Whether the settings of this process may be changed."""
     return _is_prepared
 
 
 def share_heap() -> None:
-    """Let all threads of a prepared process share a heap: what one thread frees another one takes."""
+    """Share one heap between all threads of a prepared process, so that they reuse memory."""
     if _heap is not None:
         _heap.mallopt(_ARENA_MAX, 1)
 
 
 def release_freed_memory() -> None:
-    """Give free memory inside a prepared heap back to the system, after weights were arranged anew."""
+    """Return free memory of a prepared heap to the system, after weights were rearranged."""
     if _heap is not None:
         _heap.malloc_trim(0)
 
 
 @contextmanager
 def apart_from_heap() -> Iterator[None]:
-    """Inside, large pieces come from the system one by one: weights would leave holes in the heap."""
+    """Allocate large blocks outside the heap, so that weights leave no holes in it."""
     if _heap is None:
         yield
         return
@@ -130,7 +130,7 @@ def apart_from_heap() -> Iterator[None]:
 
 
 def _glibc() -> Any:
-    """The C library where it is glibc and the environment says nothing of its heap, else None."""
+    """Load the C library if it is glibc with default heap settings, else None."""
     if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
         return None
     library = ctypes.CDLL(None)

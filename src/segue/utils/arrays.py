@@ -1,4 +1,4 @@
-"""Types of arrays by their element, for signatures, and tensors as arrays."""
+"""Array types for signatures, and conversion of arrays and tensors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Point = tuple[float, float]
 
 
 class SupportsArray(Protocol):
-    """What NumPy takes for an array: an array, a tensor of PyTorch on the processor, and others."""
+    """Anything that NumPy converts to an array, such as a PyTorch tensor on the CPU."""
 
     def __array__(self) -> npt.NDArray[Any]: ...
 
@@ -45,12 +45,12 @@ LabelsLike = Sequence[SupportsInt] | SupportsArray
 
 
 def id_type(highest: int) -> type[np.uint8 | np.uint16]:
-    """Type of an index mask whose highest id is that."""
+    """Type of an index mask with ids up to ``highest``."""
     return np.uint8 if highest < 256 else np.uint16
 
 
 def as_array(value: Any) -> Any:
-    """An array of PyTorch, Dask and others as one of NumPy, masked values as 0; anything else as it is."""
+    """Convert arrays of PyTorch, Dask and others to NumPy, masked values as 0; keep anything else."""
     # PyTorch is not imported for it.
     if isinstance(value, np.ma.MaskedArray):
         return value.filled(0)
@@ -65,7 +65,7 @@ def as_array(value: Any) -> Any:
 
 
 def whole_mask(value: Any, where: str, error: type[Exception]) -> npt.NDArray[Any]:
-    """A mask of a caller, (H, W), of booleans or whole numbers; ``error`` says what else it is."""
+    """Validate a mask of a caller, (H, W), of booleans or integers; ``error`` for anything else."""
     mask = np.asarray(as_array(value))
     if mask.ndim != 2:
         raise error(f"{where}: shape {mask.shape}; give a mask (H, W)")
@@ -78,7 +78,7 @@ def whole_mask(value: Any, where: str, error: type[Exception]) -> npt.NDArray[An
 
 
 def in_rgb(value: Any) -> Any:
-    """Arrays and tensors (H, W, 3) and (H, W, 4), BGR, in RGB, also in containers; others as they are."""
+    """Convert BGR arrays and tensors (H, W, 3) and (H, W, 4) to RGB, also in containers; keep others."""
     if isinstance(value, Mapping):
         return {key: in_rgb(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -92,7 +92,7 @@ def in_rgb(value: Any) -> Any:
 
 
 def check_id(id: Any) -> int:
-    """The id itself, if it is a whole number that an index mask can hold."""
+    """Return the id if it is an integer that an index mask can hold."""
     number = float(id) if isinstance(id, Real) and id is not True else 0.5
     if not number.is_integer():
         raise PromptError(

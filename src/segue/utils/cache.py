@@ -1,4 +1,4 @@
-"""Folders of files: those that come with segue, those that it may make again, and those of settings."""
+"""Folders for bundled files, caches and settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ASSETS = Path(__file__).parents[1] / "assets"
 
 
 def cache_folder() -> Path:
-    """``SEGUE_HOME``, else the platform's folder for caches; it need not exist."""
+    """``SEGUE_HOME`` or the platform's cache folder; it may not exist."""
     path = os.environ.get("SEGUE_HOME")
     if path:
         return Path(path).expanduser()
@@ -24,7 +24,7 @@ def cache_folder() -> Path:
 
 
 def settings_folder() -> Path:
-    """``SEGUE_HOME``, else the platform's folder for settings of programs; it need not exist."""
+    """``SEGUE_HOME`` or the platform's settings folder; it may not exist."""
     path = os.environ.get("SEGUE_HOME")
     if path:
         return Path(path).expanduser()
@@ -36,11 +36,11 @@ def settings_folder() -> Path:
 
 
 class CacheWarning(UserWarning):
-    """A file of the cache folder cannot be used, and work goes on without it."""
+    """A cached file cannot be used and is ignored."""
 
 
 def cached_file(*names: str) -> Path | None:
-    """Find a file of the cache folder.
+    """Path of a file in the cache folder.
 
     Args:
         names: folders and name below the cache folder.
@@ -60,5 +60,5 @@ def cached_file(*names: str) -> Path | None:
 
 @cache
 def warn_of_cache(text: str) -> None:
-    """Warn once that something of the cache folder cannot be used; work goes on without it."""
+    """Warn once that a part of the cache folder cannot be used."""
     warn_caller(text, CacheWarning)

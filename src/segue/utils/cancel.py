@@ -1,4 +1,4 @@
-"""How a run is asked to stop: by Ctrl-C, by a signal, or by the program that started it."""
+"""Cancel a run by Ctrl-C, by a signal, or by the calling program."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ and a parent process passes on what it got itself. Ctrl-C is pressed twice on pu
 
 
 class Cancelled(KeyboardInterrupt):
-    """What was to be stopped has stopped before its end, between two frames."""
+    """Raised when a run was cancelled between two frames."""
 
 
 class CancelToken:
-    """Stops the loops of a run, from any thread or signal handler; it cannot be undone.
+    """Cancels the loops of a run, from any thread or signal handler; cannot be undone.
 
     A loop checks :attr:`cancelled` after each frame, saves, and ends.
 
@@ -61,14 +61,14 @@ class CancelToken:
                 self._callbacks.pop()()
 
     def wait(self, seconds: float) -> bool:
-        """Sleep until the time is over or the run should stop."""
+        """Sleep until the time is over or the run is cancelled."""
         end = time.monotonic() + seconds
         while not self.cancelled and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, LOOK_SECONDS))
         return self.cancelled
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
-        """Call a function once on cancellation, in the cancelling thread, or immediately after it.
+        """Call a function once on cancellation, in the cancelling thread, or now if cancelled.
 
         It must be quick and must not take a lock, because that thread may be in a signal handler.
         """
@@ -84,7 +84,7 @@ class CancelToken:
 
 @contextmanager
 def cancelled_with(*tokens: CancelToken) -> Iterator[CancelToken]:
-    """A token that is cancelled, inside of the block, with the first of some others.
+    """Token that is cancelled with the first of several others, inside the block.
 
     Yields:
         The token.
@@ -103,7 +103,7 @@ def cancelled_with(*tokens: CancelToken) -> Iterator[CancelToken]:
 def cancel_on_signals(
     token: CancelToken | None = None, *, one_request_seconds: float = ONE_REQUEST_SECONDS
 ) -> Iterator[CancelToken]:
-    """The first signal to stop (Ctrl-C, SIGTERM, SIGHUP, Ctrl-Break) cancels a token; the second interrupts.
+    """Cancel a token on the first Ctrl-C, SIGTERM, SIGHUP or Ctrl-Break; interrupt on the second.
 
     Within ``one_request_seconds`` only Ctrl-C after Ctrl-C is a second one. Ignored signals, as under
     nohup, stay ignored; outside the main thread nothing changes.
@@ -142,7 +142,7 @@ def cancel_on_signals(
 
 @contextmanager
 def call_after(number: signal.Signals, seconds: float, act: Callable[[], None]) -> Iterator[None]:
-    """Call something in a thread, some seconds after a signal, unless the block has ended by then.
+    """Call a function in a thread some seconds after a signal, unless the block has ended.
 
     Handlers of signals run between two steps of Python; this thread also hears of a signal while the main
     thread is inside a long call. The signal must have a handler; outside the main thread nothing is done.
@@ -177,7 +177,7 @@ def call_after(number: signal.Signals, seconds: float, act: Callable[[], None]) 
 
 @contextmanager
 def interrupt_on_signals() -> Iterator[None]:
-    """Signals to stop raise KeyboardInterrupt, as Ctrl-C does, where nothing looks at a token.
+    """Raise KeyboardInterrupt on signals to stop, for code without a token.
 
     Signals that are ignored or handled stay so, and so do all outside the main thread.
     """

@@ -1,4 +1,4 @@
-"""SQLite files of segue: opened in one way, with tables that migrations bring to the version of today."""
+"""SQLite files, opened in one way and migrated to the current version."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PAGE = 4096
 
 
 class Migration(NamedTuple):
-    """What makes tables of a later version out of those of an earlier one."""
+    """Statements that convert tables from one version to the next."""
 
     version: int
     make: Callable[[sqlite3.Connection], object]
 
 
 class VersionError(SegueError):
-    """The tables of a file are of a version that this segue does not know.
+    """The tables of a file have an unknown version.
 
     Attributes:
         version: the version of the tables; 0 where they are those of another program.
@@ -47,7 +47,7 @@ def connect(
     checkpoint_pages: int | None = None,
     **options: Any,
 ) -> sqlite3.Connection:
-    """Open a file, in WAL mode; one that is made is for its owner alone.
+    """Open a file in WAL mode; a new one is private to its owner.
 
     Args:
         path: the file; None is a database in memory.
@@ -77,14 +77,14 @@ def connect(
 
 
 def stored_version(database: sqlite3.Connection) -> int:
-    """The version of the tables, 0 of an empty file."""
+    """Version of the tables; 0 for an empty file."""
     return int(database.execute("pragma user_version").fetchone()[0])
 
 
 def migrate(
     database: sqlite3.Connection, migrations: Mapping[int, Migration], version: int | None = None
 ) -> int:
-    """Bring tables to the version of today, inside a transaction of the caller.
+    """Migrate tables to the current version, inside the caller's transaction.
 
     Args:
         database: the file.

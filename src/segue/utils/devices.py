@@ -1,4 +1,4 @@
-"""Tensors to a device and back, without needless waits, and whether their values are finite."""
+"""Copy tensors between devices without needless waits, and check for finite values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """Upload a tensor; on a GPU the processor goes on meanwhile."""
+    """Upload a tensor, without waiting for a GPU."""
     if device.type in ("cpu", "mps") or tensor.device.type != "cpu":
         return tensor.to(device)
     # PyTorch gives pinned memory to nobody else before the copies from it are done.
@@ -15,7 +15,7 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def to_cpu(*tensors: Tensor) -> list[Tensor]:
-    """Download tensors and wait for the device once: the last copy waits for those before it."""
+    """Download tensors, and wait for the device once."""
     copies = []
     for number, tensor in enumerate(tensors, start=1):
         # Apple's GPU may write into memory that was freed meanwhile (PyTorch issue 139550).
@@ -25,7 +25,7 @@ def to_cpu(*tensors: Tensor) -> list[Tensor]:
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Whether a tensor holds neither NaN nor infinity."""
+    """Whether a tensor contains no NaN or infinity."""
     if not tensor.is_floating_point() or not tensor.numel():
         return True
     # Both pass into the extremes, which need no map of the size of the tensor.

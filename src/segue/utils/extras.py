@@ -1,4 +1,4 @@
-"""What optional parts of segue need in addition to a plain installation."""
+"""Optional dependencies."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ EXTRAS = {
 
 
 def missing_packages(extra: str) -> str | None:
-    """The packages of an extra that are not installed, and the command that installs them."""
+    """Missing packages of an extra, and the command that installs them."""
     missing = missing_among(EXTRAS[extra])
     return f"{', '.join(missing)}: {install_command(extra)}" if missing else None
 
 
 def missing_among(packages: Iterable[str]) -> tuple[str, ...]:
-    """Those of some packages that are not installed."""
+    """Packages that are not installed."""
     return tuple(package for package in packages if find_spec(package.replace("-", "_")) is None)
 
 
 @contextmanager
 def requires_extra(extra: str) -> Iterator[None]:
-    """Imports inside that fail because an extra is missing say the command that installs it."""
+    """Add the install command of an extra to import errors inside the block."""
     try:
         yield
     except ImportError as error:
@@ -48,7 +48,7 @@ def requires_extra(extra: str) -> Iterator[None]:
 
 
 def install_command(extra: str) -> str:
-    """The command that adds an extra to segue from where it was installed, by its ``direct_url.json``."""
+    """Command that adds an extra, from the source in ``direct_url.json``."""
     return f"pip install {_requirement(extra, _direct_url())}"
 
 

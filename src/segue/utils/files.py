@@ -1,4 +1,4 @@
-"""Output files that appear under their final name only when they are complete, and the lock of a run."""
+"""Output files that appear under their final name only when complete, and locks of outputs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _PARTIAL = re.compile(r"\.(.+)\.(?:[0-9a-f]{8}|segue)\.partial", re.DOTALL)
 
 
 def reason_of(error: Exception) -> str:
-    """Why a file cannot be written, and what to do where that is known; without names of temporary files."""
+    """Reason why a file cannot be written, with advice and without temporary names."""
     number = error.errno if isinstance(error, OSError) else None
     if number is None and (match := _OS_ERROR.search(str(error))):
         number = int(match[1])
@@ -63,7 +63,7 @@ def reason_of(error: Exception) -> str:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn errors of the system into a SinkError that names ``path``."""
+    """Convert errors of the system to a SinkError that names ``path``."""
     try:
         yield
     except OSError as error:
@@ -73,14 +73,14 @@ def writing(path: Path) -> Iterator[None]:
 
 
 class PartialFile:
-    """Unique path to write to in place of ``final``; :meth:`commit` renames, :meth:`discard` removes it."""
+    """Unique temporary path in place of ``final``; :meth:`commit` renames, :meth:`discard` removes it."""
 
     def __init__(self, final: Path) -> None:
         self.final = final
         self.path = final.parent / f".{_stem(final)}.{token_hex(4)}.partial"
 
     def prepare(self) -> None:
-        """Make the folder and see that the file can be written, before any work is spent on it."""
+        """Create the folder, and check early that the file can be written."""
         with writing(self.final):
             if self.final.is_dir():
                 raise SinkError(f"{self.final}: is a folder; give the name of a file")
@@ -90,19 +90,19 @@ class PartialFile:
             self.path.open("wb").close()
 
     def commit(self, *, sync_name: bool = True) -> None:
-        """Give the file its final name, after its content has reached the disk."""
+        """Write the content to the disk, and rename the file."""
         with writing(self.final):
             replace_file(self.path, self.final, sync_name=sync_name)
 
     def discard(self) -> None:
-        """Remove the file if it is there."""
+        """Remove the file if it exists."""
         with suppress(OSError):
             self.path.unlink()
 
 
 @contextmanager
 def replacing(final: Path, *, sync_name: bool = True) -> Iterator[Path]:
-    """A path to write to in place of ``final``, which is complete afterwards or as it was before."""
+    """Temporary path for a new ``final``, which is replaced completely or not at all."""
     partial = PartialFile(final)
     try:
         with writing(final):
@@ -113,7 +113,7 @@ def replacing(final: Path, *, sync_name: bool = True) -> Iterator[Path]:
 
 
 def prepare(path: Path) -> None:
-    """Raise an error unless a file can be written; no new file remains.
+    """Raise an error unless a file can be written; leaves no new file.
 
     What a killed process has left of the same file is removed.
     """
@@ -123,7 +123,7 @@ def prepare(path: Path) -> None:
 
 
 def write_complete(path: Path, data: bytes, *, sync_name: bool = True, private: bool = False) -> None:
-    """Write a whole file in one step: afterwards it is there with all of ``data``, or as it was before.
+    """Write a whole file in one step: completely or not at all.
 
     A ``private`` file is one that other users cannot read.
     """
@@ -134,12 +134,12 @@ def write_complete(path: Path, data: bytes, *, sync_name: bool = True, private: 
 
 
 def make_private(path: Path) -> None:
-    """Make an empty file that other users cannot read; one that is there stays as it is, with its mode."""
+    """Create an empty file for its owner only; an existing file and its mode stay."""
     path.touch(mode=0o600)
 
 
 def rewrite(path: Path, data: bytes) -> None:
-    """Write a file of the user anew in one step: it stays where a link leads, with its mode and owner.
+    """Replace the content of a user's file in one step; links, mode and owner stay.
 
     Where this process may not give the new file to its owner, the old one is written over.
     """
@@ -158,7 +158,7 @@ def rewrite(path: Path, data: bytes) -> None:
 
 @contextmanager
 def rewriting(path: Path) -> Iterator[IO[bytes]]:
-    """A stream for the new content of a file that is there, which is complete afterwards or as it was before.
+    """Stream for new content of an existing file, which is replaced completely or not at all.
 
     It stays where a link leads, with its mode and, where this process may do so, its owner.
 
@@ -188,7 +188,7 @@ def _replacement(path: Path, *, any_owner: bool = False) -> Iterator[IO[bytes]]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it that are missing; their names have reached the disk afterwards."""
+    """Create a folder and its parents, and sync their names to the disk."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in missing:
@@ -217,7 +217,7 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
 
 @contextmanager
 def changing(path: Path) -> Iterator[None]:
-    """Keep other threads and processes from changing a file between reading it and writing it anew.
+    """Lock a file against other threads and processes between reading and rewriting it.
 
     Raises SinkError where one of them holds it for too long.
     """
@@ -240,7 +240,7 @@ def _in_use(path: Path) -> str:
 
 
 def refuse_if_locked(path: Path) -> None:
-    """Raise SinkError where another run writes an output.
+    """Raise SinkError if another run writes an output.
 
     What lies there is that run's, and neither to be continued nor replaced.
     """
@@ -259,7 +259,7 @@ def refuse_if_locked(path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An output that is kept for one writer, in this process or another, until it is released.
+    """An output reserved for one writer, across processes, until it is released.
 
     The claim ends with the process, however that ends.
 
@@ -272,7 +272,7 @@ class Claim:
     _file: Path
 
     def release(self) -> None:
-        """Let others have the path; that of a complete output is theirs no more."""
+        """Release the path; a complete output stays."""
         remove_lock(self._lock, self._file)
 
     def __enter__(self) -> Path:
@@ -283,7 +283,7 @@ class Claim:
 
 
 def claim(path: Path) -> Claim | None:
-    """Claim an output that does not exist; None if it does, or if somebody else has claimed it.
+    """Reserve an output that does not exist; None if it exists or is reserved.
 
     What a killed process left of it is removed.
     """
@@ -305,7 +305,7 @@ def claim(path: Path) -> Claim | None:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the partial files and folders in a folder whose outputs nobody writes."""
+    """Remove partial files and folders in a folder that nobody is writing."""
     stems = set()
     with suppress(OSError):
         stems = {match[1] for path in folder.iterdir() if (match := _PARTIAL.fullmatch(path.name))}
@@ -323,7 +323,7 @@ def remove_abandoned(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it."""
+    """Remove a file, or a folder with its content."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -335,7 +335,7 @@ def _lock_file(path: Path) -> Path:
 
 
 def remove_partial(folder: Path, final: Path | None = None) -> None:
-    """Remove the partial files and folders of a killed run, of an output whose lock the caller holds.
+    """Remove partial files of a killed run, for an output whose lock the caller holds.
 
     Without ``final``, those of files in a folder that is the caller's alone.
     """
@@ -347,7 +347,7 @@ def remove_partial(folder: Path, final: Path | None = None) -> None:
 
 
 def _stem(path: Path) -> str:
-    """The name of a file, or of one with a very long name as much as leaves room for an ending."""
+    """File name, shortened to leave room for a suffix."""
     name = os.fsencode(path.name)
     if len(name) <= _MAX_STEM_BYTES:
         return path.name

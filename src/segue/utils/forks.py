@@ -1,4 +1,4 @@
-"""Locks that a fork does not inherit: the thread that held one does not exist there."""
+"""Locks that a forked process does not inherit in a locked state."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 
 
 class ForkSafeLock:
-    """A reentrant lock for each process."""
+    """A reentrant lock per process."""
 
     def __init__(self) -> None:
         self._begin()
@@ -16,7 +16,7 @@ class ForkSafeLock:
         self._process, self._lock = os.getpid(), threading.RLock()
 
     def current(self) -> threading.RLock:
-        """The lock of this process."""
+        """Lock of this process."""
         if self._process != os.getpid():
             self._begin()
         return self._lock

@@ -1,4 +1,4 @@
-"""What the names of images say: dates that the natural order of names contradicts, and several series."""
+"""Sort image names by the dates in them, and detect several series."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MAX_SERIES = 16
 
 
 def in_order_of_dates(images: list[Path]) -> tuple[list[Path], str]:
-    """Put images whose names hold days before years, names of months or hours of half days in order of time.
+    """Sort images by time if their names have day-first dates, month names or 12-hour times.
 
     Args:
         images: of one folder, in natural order.
@@ -52,7 +52,7 @@ def in_order_of_dates(images: list[Path]) -> tuple[list[Path], str]:
 
 
 def _ordered(images: list[Path], read: Callable[[str], str | None]) -> list[Path] | None:
-    """Images in the order of names that are written anew; None where one is not, or the order is the same."""
+    """Images sorted by rewritten names; None if one has none, or the order is the same."""
     rewritten = [read(path.stem) for path in images]
     if len(images) < 2 or None in rewritten or (read is _day_first and not _is_day_first(images)):
         return None
@@ -62,13 +62,13 @@ def _ordered(images: list[Path], read: Callable[[str], str | None]) -> list[Path
 
 
 def _is_day_first(images: Sequence[Path]) -> bool:
-    """Whether the first number of some date is no month; otherwise day and month are ambiguous."""
+    """Whether some date can only be day-first."""
     dates = [match for path in images if (match := _DAY_FIRST.search(path.stem))]
     return any(int(date[1]) > 12 for date in dates) and all(int(date[3]) <= 12 for date in dates)
 
 
 def _day_first(name: str) -> str | None:
-    """A name with its date as year, month, day; None without a date."""
+    """Rewrite the date in a name as year, month, day; None without a date."""
 
     def year_first(date: re.Match[str]) -> str:
         return f"{date[4]}-{int(date[3]):02d}-{int(date[1]):02d}"
@@ -78,7 +78,7 @@ def _day_first(name: str) -> str | None:
 
 
 def _month_first(name: str) -> str | None:
-    """A name with the name of a month as its number, after the year; None without one."""
+    """Rewrite the name of a month as a number after the year; None without one."""
 
     def number(date: re.Match[str]) -> str:
         first, last = date[1], date[3]
@@ -90,7 +90,7 @@ def _month_first(name: str) -> str | None:
 
 
 def _half_days(name: str) -> str | None:
-    """A name with a time of 24 hours; None without AM or PM."""
+    """Rewrite a 12-hour time as 24-hour; None without AM or PM."""
 
     def hours(time: re.Match[str]) -> str:
         hour = int(time[1]) % 12 + 12 * (time[3].lower() == "p")
@@ -102,7 +102,7 @@ def _half_days(name: str) -> str | None:
 
 
 def series_of(images: Sequence[Path]) -> str:
-    """Several series of images in one folder, such as of two cameras or channels, in words; empty for one.
+    """Describe several series of images in a folder, such as two cameras; empty for one.
 
     Two series differ in one number after letters, and have images of the same further numbers.
 

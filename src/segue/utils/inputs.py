@@ -1,4 +1,4 @@
-"""Files and texts of others: checks before they are used."""
+"""Validate untrusted files, texts and arguments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from segue.utils.redaction import redact
 
 
 def check_file(path: Path, error: type[SegueError], largest: int | None = None) -> None:
-    """Raise ``error`` unless a path leads to a regular file of at most ``largest`` bytes."""
+    """Raise ``error`` unless a path is a regular file of at most ``largest`` bytes."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -49,12 +49,12 @@ POINTER = "is a pointer of Git LFS, not the file itself; run `git lfs pull` in i
 
 
 def is_pointer(start: bytes) -> bool:
-    """Whether a file that begins so is what Git keeps in place of a large file."""
+    """Whether the start of a file is of a Git LFS pointer."""
     return start.startswith(_POINTER_START)
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:
-    """A path of a user: ``~`` at its beginning is the home folder, unless a file has that name."""
+    """Expand ``~`` in a path of a user, unless a file has that name."""
     plain = Path(path)
     if not plain.parts or not plain.parts[0].startswith("~") or exists(plain):
         return plain
@@ -65,12 +65,12 @@ def user_path(path: str | os.PathLike[str]) -> Path:
 
 
 def exists(path: Path) -> bool:
-    """Whether something is there; False for names that no file can have."""
+    """Whether a path exists; False for invalid names."""
     return os.path.exists(path)  # noqa: PTH110  that of Path raises for them
 
 
 def missing_message(path: str | os.PathLike[str]) -> str:
-    """Say that nothing is at a path, and what to give for an address or for numbers as FFmpeg writes them."""
+    """Message about a missing path, with advice for addresses and FFmpeg patterns."""
     if advice := path_advice(os.fspath(path)):
         return f"{path}: {advice}"
     pattern = re.sub(r"%0?[0-9]*d|#{2,}|\$F[0-9]?", "*", os.fspath(path))
@@ -79,7 +79,7 @@ def missing_message(path: str | os.PathLike[str]) -> str:
 
 
 def path_advice(text: str) -> str:
-    """What to give in place of an address of a file, as file managers copy them; empty for other texts."""
+    """Advice for a file address, as file managers copy it; empty for other texts."""
     match = re.fullmatch(r"file:/+(?:localhost/)?(.*)", text, re.IGNORECASE | re.DOTALL)
     if match is None:
         return ""
@@ -89,7 +89,7 @@ def path_advice(text: str) -> str:
 
 
 def matching_paths(pattern: str) -> list[str]:
-    """Paths that match a glob pattern; folders at its beginning that are there are no part of the pattern."""
+    """Paths that match a glob pattern; existing leading folders are taken literally."""
     parts = user_path(pattern).parts
     count = next((n for n in range(len(parts), 0, -1) if Path(*parts[:n]).is_dir()), 0)
     # Else the brackets in the name of such a folder would be a choice of letters.
@@ -97,7 +97,7 @@ def matching_paths(pattern: str) -> list[str]:
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """Checksum of a file, hexadecimal."""
+    """SHA-256 of a file, hexadecimal."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:
         while block := file.read(1 << 20):
@@ -106,7 +106,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def whole_number(text: str, largest: int = 2**31 - 1) -> int | None:
-    """A number from 0 to ``largest`` in digits; None for any other text, however long."""
+    """Parse decimal digits up to ``largest``; None for any other text."""
     if not (text.isascii() and text.isdecimal()) or len(text.lstrip("0")) > len(str(largest)):
         return None
     number = int(text[-len(str(largest)) :])
@@ -114,7 +114,7 @@ def whole_number(text: str, largest: int = 2**31 - 1) -> int | None:
 
 
 def check_choice(name: str, value: object, choices: object, error: type[Exception]) -> None:
-    """Refuse a value that is not among those of a ``Literal``."""
+    """Raise an error unless a value is among those of a ``Literal``."""
     allowed = get_args(choices)
     if value not in allowed:
         raise error(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
@@ -141,12 +141,12 @@ def check_number(
 
 
 def type_name(value: object) -> str:
-    """The class of a value, with its module."""
+    """Qualified name of the class of a value."""
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def kind_of(value: object) -> str:
-    """What a value is, for messages: its type, and of arrays, tensors and PIL images the layout."""
+    """Describe a value in messages: its type, and the layout of arrays, tensors and PIL images."""
     name = type(value).__name__
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
     if shape is not None and dtype is not None:
@@ -160,13 +160,13 @@ def kind_of(value: object) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says; its class where it says nothing."""
+    """First line of an error, or its class if it is empty."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 def printable(text: str) -> str:
-    """A text for one line of a terminal: what would end the line or command the terminal is escaped.
+    """Escape line breaks and terminal commands in a text.
 
     Secrets are masked (:mod:`segue.utils.redaction`).
     """
@@ -177,7 +177,7 @@ def printable(text: str) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """A JSON value of a text that may come from anywhere."""
+    """Parse an untrusted JSON text."""
     try:
         return _JSON.decode(text)
     except RecursionError:
@@ -185,7 +185,7 @@ def parse_json(text: str) -> Any:
 
 
 def is_number(value: object) -> bool:
-    """Whether a value of JSON is a finite number."""
+    """Whether a JSON value is a finite number."""
     return type(value) in (int, float) and abs(value) < 2.0**63  # type: ignore[arg-type]
 
 
@@ -197,10 +197,10 @@ _JSON = json.JSONDecoder(parse_constant=_refuse)
 
 
 def encoding_of(head: bytes) -> str:
-    """The encoding of a text file by its first bytes: UTF-16 as Windows writes it, else UTF-8."""
+    """Detect the encoding of a text file by its first bytes: UTF-16 as on Windows, else UTF-8."""
     return "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
 def text_of(data: bytes) -> str:
-    """The text of a file of a user; raises UnicodeDecodeError where it is none."""
+    """Decode a text file of a user; raises UnicodeDecodeError."""
     return data.decode(encoding_of(data)).replace("\r\n", "\n").replace("\r", "\n")

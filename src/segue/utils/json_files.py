@@ -1,4 +1,4 @@
-"""JSON files of several hundred megabytes, read entry by entry and checked against a model."""
+"""Large JSON files, read entry by entry and validated."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 
 
 class Record(BaseModel):
-    """Base of the records of annotation files: types are not converted, unknown keys are left alone."""
+    """Base of records of annotation files: strict types, unknown keys are ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
 def read_json_text(path: Path) -> str:
-    """Text of a JSON file, or of the only one in a zip file."""
+    """Read the text of a JSON file, or of the only one in a zip file."""
     try:
         with _opened(path) as stream:
             return stream.read()
@@ -60,7 +60,7 @@ def read_json_text(path: Path) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
-    """The text of a JSON file, or of the only one in a zip file, to be read piece by piece."""
+    """Open a JSON file, or the only one in a zip file, as a text stream."""
     if not exists(path):
         raise DatasetError(f"no file {path}")
     check_file(path, DatasetError, MAX_BYTES)
@@ -92,7 +92,7 @@ def _opened(path: Path) -> Iterator[TextIO]:
 def entries(
     source: str | Path, where: Path, longest: int | None = None, chunk: int = CHUNK
 ) -> Iterator[JsonEntry]:
-    """Values of a JSON text or file, one after the other; lists at the top level come entry by entry."""
+    """Iterate over the values of a JSON text or file; top-level lists are read entry by entry."""
     # Of a file as much is held as its longest entry takes; entries of a text have a limit.
     try:
         if isinstance(source, str):
@@ -107,12 +107,12 @@ def entries(
 
 
 def read_members(path: Path) -> dict[str, Any]:
-    """The top level of a JSON file, without lists."""
+    """Read the top level of a JSON file, without lists."""
     return {key: value for key, i, value in entries(path, path) if i < 0}
 
 
 def validated(model: type[Model], value: Any, where: str) -> Model:
-    """``value`` as a ``model``; the error starts with ``where`` and names the first wrong field."""
+    """Validate ``value`` as a ``model``; the error starts with ``where`` and names the first wrong field."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -123,7 +123,7 @@ def validated(model: type[Model], value: Any, where: str) -> Model:
 
 
 def read_json(model: type[Checked], file: Path, what: str) -> Checked:
-    """A small JSON file, checked; ``what`` is what it is to be, for messages."""
+    """Read and validate a small JSON file; ``what`` names it in messages."""
     try:
         return TypeAdapter(model).validate_json(text_of(file.read_bytes()))
     except OSError as error:
@@ -137,7 +137,7 @@ def read_json(model: type[Checked], file: Path, what: str) -> Checked:
 
 
 class _InvalidError(Exception):
-    """What is wrong with a JSON text."""
+    """Error in a JSON text."""
 
 
 def _no_number(name: str) -> NoReturn:
@@ -151,7 +151,7 @@ _CUT = 16
 
 
 class _Reader:
-    """A place in a JSON text, moved on value by value; more of the text comes from a stream."""
+    """Cursor in a JSON text, which reads more from a stream as needed."""
 
     def __init__(
         self, text: str, stream: TextIO | None, longest: int | None = None, chunk: int = CHUNK
@@ -160,7 +160,7 @@ class _Reader:
         self._at = self._offset = 0
 
     def entries(self) -> Iterator[JsonEntry]:
-        opening = self._sign()
+        opening = self._next_character()
         if opening == "[":
             yield from self._items("")
         elif opening == "{":
@@ -168,15 +168,15 @@ class _Reader:
                 yield from self._member()
         else:
             raise self._error("Expecting an object or a list")
-        if self._sign():
+        if self._next_character():
             raise self._error("Extra data")
 
     def _member(self) -> Iterator[JsonEntry]:
-        if self._sign() != '"':
+        if self._next_character() != '"':
             raise self._error("Expecting a name in double quotes")
         key = self._value()
         self._take(":")
-        if self._sign() == "[":
+        if self._next_character() == "[":
             yield from self._items(key)
         else:
             yield key, -1, self._value()
@@ -186,19 +186,19 @@ class _Reader:
             yield key, i, self._value()
 
     def _elements(self, closing: str) -> Iterator[int]:
-        """Number of each element of the list or object that starts here; who gets it takes the element."""
+        """Count the elements of the list or object that starts here; the caller reads each."""
         self._at += 1
         for i in count():
-            if self._sign() == closing and i == 0:
+            if self._next_character() == closing and i == 0:
                 break
             yield i
-            if self._sign() == closing:
+            if self._next_character() == closing:
                 break
             self._take(",")
         self._at += 1
 
     def _more(self) -> bool:
-        """Read on, at least as much as is held; False at the end of the text."""
+        """Read at least as much again; returns False at the end."""
         if self._stream is None:
             return False
         rest = self._text[self._at :]
@@ -226,7 +226,7 @@ class _Reader:
             return value
 
     def _check_length(self, longest: int) -> None:
-        """Raise an error unless the list or object that starts here ends within this number of characters."""
+        """Raise an error unless the list or object ends within this number of characters."""
         if self._text[self._at : self._at + 1] not in ("[", "{"):
             return  # a text or number is not longer in memory
         depth, end = 0, self._at + longest
@@ -239,12 +239,12 @@ class _Reader:
             raise _InvalidError(f"an entry has more than {longest} characters")
 
     def _take(self, expected: str) -> None:
-        if self._sign() != expected:
+        if self._next_character() != expected:
             raise self._error(f"Expecting {expected!r}")
         self._at += 1
 
-    def _sign(self) -> str:
-        """The next sign that is no white space, where it stands from now on."""
+    def _next_character(self) -> str:
+        """Skip white space and return the next character."""
         while True:
             self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # matches anything
             if self._at < len(self._text) or not self._more():

@@ -1,4 +1,4 @@
-"""Mistyped keyword arguments."""
+"""Suggestions for mistyped keyword arguments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def suggests_names(function: F) -> F:
-    """Raise a TypeError for an unknown keyword that suggests the names that are close to it."""
+    """Decorate a function to suggest similar names for an unknown keyword."""
     known = cache(lambda: frozenset(_keywords(function)))
 
     @wraps(function)

@@ -1,4 +1,4 @@
-"""Names that are imported when they are first used, since PyTorch and dozens of networks take seconds."""
+"""Lazy imports of public names, since PyTorch takes seconds to import."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 def lazy_names(
     package: str, modules: Mapping[str, str], subpackages: Collection[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The functions ``__getattr__`` and ``__dir__`` of a package (PEP 562)."""
+    """Create the functions ``__getattr__`` and ``__dir__`` of a package (PEP 562)."""
     places = {name: module for module, names in modules.items() for name in names.split()}
 
     def find(name: str) -> Any:
@@ -30,7 +30,7 @@ def lazy_names(
 
 
 class LazyCallable:
-    """A class or function whose module is imported when it is called.
+    """A class or function that is imported when it is called.
 
     Args:
         place: module and name, such as ``segue.models.stcn:STCN``.
@@ -49,6 +49,6 @@ class LazyCallable:
 
     @property
     def value(self) -> Any:
-        """The class or function itself."""
+        """Import the class or function."""
         module, _, name = self.place.partition(":")
         return getattr(import_module(module), name)

@@ -1,4 +1,4 @@
-"""Names of files, frames and sequences: their order, the frames that they name, lists of them in messages."""
+"""Names of files, frames and sequences: sorting, matching to frames, and lists in messages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _Parts = tuple[tuple[int, int, str, str], ...]
 
 
 def natural_key(name: str) -> tuple[tuple[_Parts, _Parts], ...]:
-    """Sorting key under which ``frame10`` comes after ``frame9``, and ``a (1).png`` after ``a.png``.
+    """Sort key that puts ``frame10`` after ``frame9``, and ``a (1).png`` after ``a.png``.
 
     Different names have different keys. Folders of a path are compared before what is in them.
     """
@@ -59,7 +59,7 @@ def _part_key(part: str) -> tuple[int, int, str, str]:
 
 
 def short_name(name: str, max_bytes: int = MAX_STEM_BYTES) -> str:
-    """A name for a file that leaves room for an ending; a longer one is cut and has a digest of the whole."""
+    """Shorten a file name so that a suffix fits; a digest keeps it unique."""
     encoded = name.encode("utf-8", "surrogateescape")
     if len(encoded) <= max_bytes:
         return name
@@ -68,14 +68,14 @@ def short_name(name: str, max_bytes: int = MAX_STEM_BYTES) -> str:
 
 
 def first_few(names: Iterable[str], few: int = 5) -> str:
-    """The first few names and how many follow."""
+    """First few names, and the number of others."""
     listed = list(names)
     more = f" and {len(listed) - few} more" if len(listed) > few else ""
     return ", ".join(listed[:few]) + more
 
 
 def distinct_ends(one: Path, other: Path) -> tuple[str, str]:
-    """Short names of two files or folders that differ, where the paths do."""
+    """Shortest names that tell two paths apart."""
     ways = [path.resolve().parts for path in (one, other)]
     if ways[0] == ways[1]:
         return ways[0][-1], ways[1][-1]
@@ -88,7 +88,7 @@ def distinct_ends(one: Path, other: Path) -> tuple[str, str]:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a part of a relative path is hidden or of the system: ``._a.png``, ``__MACOSX``."""
+    """Whether part of a relative path is hidden or of the system: ``._a.png``, ``__MACOSX``."""
     return any(
         (part.startswith(".") and part.strip(".") != "") or part.lower() in _SYSTEM_FILES
         for part in re.split(r"[/\\]", name)
@@ -96,31 +96,31 @@ def is_hidden(name: str) -> bool:
 
 
 def composed(name: str) -> str:
-    """A name in which letters and their accents are one sign; a Mac writes them apart."""
+    """Normalise a name to composed accents; a Mac separates them."""
     return unicodedata.normalize("NFC", name)
 
 
 def frame_stem(name: str) -> str:
-    """The name of an image or mask without folders, endings and the parts that Roboflow adds."""
+    """Name of an image or mask without folders, suffixes and additions of Roboflow."""
     last = re.split(r"[/\\]", _QUERY.sub(r"\1", name))[-1][-_MAX_NAME_BYTES:]
     last = composed(last)
     return _ENDINGS.sub("", last) or last
 
 
 def last_number(name: str) -> int | None:
-    """The last number in the name of an image or mask; None where there is none below a billion."""
+    """Last number below a billion in the name of an image or mask, or None."""
     digits = re.findall(r"[0-9]+", unquote(frame_stem(name)))
     number = digits[-1].lstrip("0") or "0" if digits else ""
     return int(number) if 0 < len(number) < 10 else None
 
 
 def plain_name(name: str, length: int = 60) -> str:
-    """A name with letters, digits, - and _ alone; other signs become _."""
+    """Replace all characters except letters, digits, - and _ by _."""
     return "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)[:length]
 
 
 def unique_names(names: Mapping[int, str], fallback: str = "object") -> dict[int, str]:
-    """Names of files or layers, which differ on every file system.
+    """Make names of files or layers unique on every file system.
 
     Args:
         names: a name of each thing by its number, as people gave it.
@@ -145,12 +145,12 @@ def unique_names(names: Mapping[int, str], fallback: str = "object") -> dict[int
 
 
 def _file_key(name: str) -> str:
-    """What names of one file have in common on file systems that ignore case or compose accents."""
+    """Key under which a case-insensitive or composing file system finds a name."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def match_frames(names: Sequence[str], count: int, frames: Sequence[str] | None = None) -> list[int]:
-    """Find the frame of each name, such as that of a mask file or of an annotated image.
+    """Match names, such as of mask files or annotated images, to frames.
 
     Names of the images of the video are found as they are or with additions behind them, as in
     ``frame_0003_mask_1``, else by their last number. Where that leaves names without a frame and there are as
@@ -189,6 +189,6 @@ def match_frames(names: Sequence[str], count: int, frames: Sequence[str] | None 
 
 
 def _index_of(name: str, stems: Mapping[str, int], numbered: int | None) -> int | None:
-    """The frame of the longest image name that a name begins with, up to a sign; else ``numbered``."""
+    """Frame of the longest image name that begins this name, else ``numbered``."""
     ends = [len(name), *(match.start() for match in re.finditer(r"[^0-9A-Za-z]", name))]
     return next((stems[name[:end]] for end in sorted(ends, reverse=True) if name[:end] in stems), numbered)

@@ -1,4 +1,4 @@
-"""What a command says beside its results: lines on the standard error, which ``--quiet`` leaves out."""
+"""Notices of commands on standard error, which ``--quiet`` hides."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ LAST_SECONDS = 2.0
 
 
 def notice(text: str) -> None:
-    """Say something that the person at the terminal may want to know; not what is wrong, nor a result."""
+    """Print a notice for the person at the terminal; not for errors or results."""
     if not _QUIET.get():
         with suppress(OSError):  # a terminal that is gone ends no run
             print(printable(text), file=sys.stderr)
 
 
 def be_quiet() -> None:
-    """Leave out notices and progress from now on, in this context (see :mod:`contextvars`)."""
+    """Hide notices and progress from now on, in this context (see :mod:`contextvars`)."""
     _QUIET.set(True)
 
 
 def is_quiet() -> bool:
-    """Whether notices and progress are left out."""
+    """Whether notices and progress are hidden."""
     return _QUIET.get()
 
 
 def warn_caller(message: str, category: type[Warning]) -> None:
-    """Warn at the line of the program that called segue, so that it comes once for each such line."""
+    """Warn at the line that called segue, so that each such line warns once."""
     frame, level = sys._getframe(1), 2
     # Decorators of PyTorch and context managers lie between calls of segue.
     inner = {"segue", "torch", "contextlib"}
@@ -51,7 +51,7 @@ def warn_caller(message: str, category: type[Warning]) -> None:
 
 
 class LineWriter:
-    """Writes lines to a stream in a thread: nobody waits for its reader, and a failure is reported once.
+    """Writes lines to a stream in a thread, so that a slow reader blocks nobody.
 
     Args:
         stream: such as ``sys.stdout``; None, as where it was closed from the start, takes all lines and shows
@@ -86,7 +86,7 @@ class LineWriter:
         self._thread.start()
 
     def write(self, line: str) -> None:
-        """Write a line, soon."""
+        """Queue a line."""
         with self._changed:
             full = len(self._lines) >= self._max_lines
             if not full:
@@ -96,7 +96,7 @@ class LineWriter:
             self._lose("nobody reads it")
 
     def close(self) -> None:
-        """Write what waits, for some seconds at most; where that fails, nobody writes to the stream again."""
+        """Write queued lines within some seconds; later writes fail silently."""
         with self._changed:
             self._ends = True
             self._changed.notify()
@@ -104,7 +104,7 @@ class LineWriter:
         if self._thread.is_alive():
             self.lost += len(self._lines) + 1
         if self._thread.is_alive() or self._is_closed:
-            _write_nowhere(self._stream)
+            _redirect_to_null(self._stream)
 
     def _work(self) -> None:
         while True:
@@ -139,7 +139,7 @@ class LineWriter:
             self._on_failure(reason)
 
 
-def _write_nowhere(stream: TextIO | None) -> None:
-    """Let whatever is still written to a stream vanish: the end of the process does not wait for a reader."""
+def _redirect_to_null(stream: TextIO | None) -> None:
+    """Redirect a stream to nowhere, so that the process can end without its reader."""
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""What was used last of what is costly to make."""
+"""Least-recently-used caches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Value = TypeVar("Value")
 
 
 def lru_get(cache: MutableMapping[Key, Value], key: Key, make: Callable[[], Value], max_items: int) -> Value:
-    """The value of a key, made where it is not known; the ``max_items`` that were used last are kept."""
+    """Get a cached value or make it; the ``max_items`` used last are kept."""
     value = cache.pop(key, None)
     if value is None:
         while len(cache) >= max_items:

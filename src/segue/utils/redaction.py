@@ -1,4 +1,4 @@
-"""Secrets that were put into options of this process: no text that leaves it shows them."""
+"""Mask secrets of options in all texts that leave the process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PATTERNS: dict[int, re.Pattern[str] | None] = {}
 
 
 def add_secret(value: str) -> None:
-    """Mask a value from now on, also as it is written in addresses."""
+    """Mask a value from now on, also URL-encoded."""
     forms = {value, quote(value), quote(value, safe=""), quote_plus(value)} - {""}
     with _LOCK:
         if not forms <= _FORMS:
@@ -29,14 +29,14 @@ def add_secret(value: str) -> None:
 
 
 def forget_secrets() -> None:
-    """Mask nothing any more."""
+    """Forget all secrets."""
     with _LOCK:
         _FORMS.clear()
         _PATTERNS.clear()
 
 
 def redact(text: str, min_length: int = MIN_LENGTH) -> str:
-    """A text with all secrets of at least so many characters masked."""
+    """Mask all secrets of at least ``min_length`` characters in a text."""
     with _LOCK:
         if min_length not in _PATTERNS:
             _PATTERNS[min_length] = _pattern(form for form in _FORMS if len(form) >= min_length)
@@ -45,7 +45,7 @@ def redact(text: str, min_length: int = MIN_LENGTH) -> str:
 
 
 def redact_values(value: Any) -> Any:
-    """A JSON value with all secrets in its texts masked; keys stay."""
+    """Mask secrets in the texts of a JSON value, except keys."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, Mapping):
@@ -54,6 +54,6 @@ def redact_values(value: Any) -> Any:
 
 
 def _pattern(forms: Iterable[str]) -> re.Pattern[str] | None:
-    """A pattern of all forms; of two that begin alike the longer one counts."""
+    """Pattern of all forms of secrets; longer ones match first."""
     ordered = sorted(forms, key=len, reverse=True)
     return re.compile("|".join(map(re.escape, ordered))) if ordered else None

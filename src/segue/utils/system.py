@@ -1,4 +1,4 @@
-"""What Linux, macOS and Windows do each in its own way: files on their way to the disk, processes, signals.
+"""Files, processes and signals on Linux, macOS and Windows.
 
 Nothing else in segue asks which system it runs on for these; tests take the place of the others by
 :data:`WINDOWS` and :data:`MACOS`.
@@ -42,14 +42,14 @@ _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 def processor() -> str:
-    """The name that the processor gives itself, or its architecture."""
+    """Name of the processor, or its architecture."""
     text = CPU_TABLE.read_text(encoding="utf-8", errors="replace") if CPU_TABLE.is_file() else ""
     names = (line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())
 
 
 def processor_family(table: Path = CPU_TABLE, name: str | None = None) -> str:
-    """Vendor and family of the processor, such as ``AuthenticAMD 25``; empty where they are not known.
+    """Vendor and family of the processor, such as ``AuthenticAMD 25``; empty if unknown.
 
     Args:
         table: what Linux tells about the processors.
@@ -66,12 +66,12 @@ def processor_family(table: Path = CPU_TABLE, name: str | None = None) -> str:
 
 
 def num_cores() -> int:
-    """Cores of the machine that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def busy_seconds() -> float | None:
-    """Processor seconds of all programs since the machine started; None where the system does not tell.
+    """CPU seconds of all programs since the machine started; None if unknown.
 
     Those of other virtual machines on the same cores (steal) count.
     """
@@ -84,19 +84,19 @@ def busy_seconds() -> float | None:
 
 
 def stop_signals() -> list[signal.Signals]:
-    """What asks a program to end: Ctrl-C, SIGTERM, the end of its terminal, Ctrl-Break of Windows."""
+    """Signals that end a program: Ctrl-C, SIGTERM, SIGHUP, Ctrl-Break on Windows."""
     names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
     return [getattr(signal, name) for name in names if hasattr(signal, name)]
 
 
 def sync_file(path: Path) -> None:
-    """Return when the content of a file has reached the disk."""
+    """Write a file to the disk."""
     with path.open("rb+" if WINDOWS else "rb") as file:  # Windows syncs what may be written only
         sync_open_file(file.fileno())
 
 
 def sync_open_file(descriptor: int) -> None:
-    """Return when a flushed open file has reached the disk; on macOS ``fsync`` is not enough."""
+    """Write a flushed open file to the disk; on macOS ``fsync`` is not enough."""
     if MACOS:
         import fcntl
 
@@ -107,7 +107,7 @@ def sync_open_file(descriptor: int) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Return when the names of a folder's files have reached the disk, where the system can promise that."""
+    """Write the names in a folder to the disk, if the system can."""
     if WINDOWS:  # it opens no folders; NTFS keeps a journal of names
         return
     with suppress(OSError):  # some file systems sync none
@@ -119,7 +119,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Return when all that lies below a folder has reached the disk; a rename says nothing of that."""
+    """Write a folder and everything in it to the disk; renaming does not do so."""
     for place, _, names in os.walk(folder, topdown=False):
         for name in names:
             sync_file(Path(place) / name)
@@ -127,7 +127,7 @@ def sync_tree(folder: Path) -> None:
 
 
 def replace_file(source: Path, target: Path, *, sync_name: bool = True) -> None:
-    """Give a complete file its name, in place of one that has it, after its content has reached the disk.
+    """Sync a complete file and rename it, replacing an existing one.
 
     Else a loss of power can leave an empty file: the name kept, the content not.
     """
@@ -138,12 +138,12 @@ def replace_file(source: Path, target: Path, *, sync_name: bool = True) -> None:
 
 
 def rename(source: Path, target: Path) -> None:
-    """Give a file another name, in one step; a file that has it is replaced."""
-    _patiently(lambda: source.replace(target))
+    """Rename a file in one step, replacing an existing one."""
+    _retry_on_windows(lambda: source.replace(target))
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder; whenever the process is killed, it is whole under its name or not there."""
+    """Remove a folder; if the process is killed, its name is intact or gone."""
     finish_removal(folder)
     with suppress(FileNotFoundError):
         rename(folder, _removed(folder))
@@ -151,7 +151,7 @@ def remove_folder(folder: Path) -> None:
 
 
 def finish_removal(folder: Path) -> None:
-    """Remove what a process that was killed in :func:`remove_folder` has left of a folder."""
+    """Remove the leftovers of a killed :func:`remove_folder`."""
     shutil.rmtree(_removed(folder), ignore_errors=True)
 
 
@@ -160,7 +160,7 @@ def _removed(folder: Path) -> Path:
 
 
 def remove_lock(lock: FileLock, path: Path) -> None:
-    """End a lock that this process holds, and remove its file.
+    """Release a lock of this process, and remove its file.
 
     The file is removed first, so that a process that has opened it does not hold the lock. Windows cannot
     remove an open file, so it may stay there.
@@ -175,7 +175,7 @@ def remove_lock(lock: FileLock, path: Path) -> None:
 
 
 def leave_group() -> None:
-    """Have Ctrl-C at the terminal reach this process no longer."""
+    """Stop Ctrl-C at the terminal from reaching this process."""
     if hasattr(os, "setsid"):
         os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -184,7 +184,7 @@ def leave_group() -> None:
 
 
 def check_may_start_processes(what: str) -> None:
-    """See that a script may start processes: each imports the script again, and must not come here itself.
+    """Raise an error if a script would start processes while it is imported by one.
 
     Raises:
         SegueError: the script of the user has no guard; in a process that runs it again, SystemExit.
@@ -206,7 +206,7 @@ def check_may_start_processes(what: str) -> None:
 
 
 def killed_by(code: int, advice: str = "take smaller batches or fewer --workers") -> str:
-    """Which signal ended a process, in words, by its exit code as Python or a shell gives it; else empty."""
+    """Name the signal in an exit code of Python or a shell; empty for others."""
     number = -code if code < 0 else code - 128
     if WINDOWS or number not in signal.valid_signals():
         return ""
@@ -217,7 +217,7 @@ def killed_by(code: int, advice: str = "take smaller batches or fewer --workers"
 
 @contextmanager
 def signals_blocked(numbers: Collection[int]) -> Iterator[None]:
-    """Let signals wait, in this thread and in processes that begin inside the block; not on Windows."""
+    """Defer signals in this thread and in processes that begin inside the block; not on Windows."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -229,13 +229,13 @@ def signals_blocked(numbers: Collection[int]) -> Iterator[None]:
 
 
 def let_signals_through(numbers: Collection[int]) -> None:
-    """Take signals again in a process that began inside :func:`signals_blocked`."""
+    """Accept signals again in a process that began inside :func:`signals_blocked`."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
 
 def die_with(parent: int) -> None:
-    """Have the kernel end this process when its parent dies, where it can (Linux)."""
+    """Let the kernel end this process when its parent dies, on Linux."""
     if LINUX:
         import ctypes
 
@@ -245,7 +245,7 @@ def die_with(parent: int) -> None:
 
 
 def set_opencv_threads(count: int) -> None:
-    """Set the number of threads of OpenCV in this process.
+    """Set the number of OpenCV threads in this process.
 
     A forked process would wait for ever for threads that only its parent has: with 1 OpenCV ends them first,
     with 0 it leaves them alone and computes in the calling thread as well.
@@ -256,13 +256,13 @@ def set_opencv_threads(count: int) -> None:
 
 
 def lower_thread_priority() -> None:
-    """Let the calling thread, and threads that it starts, give way to others; on Linux only."""
+    """Lower the priority of the calling thread and its children, on Linux."""
     if LINUX:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
-def _patiently(act: Any) -> None:
-    """Do something with files, on Windows again and again while another program has one of them open."""
+def _retry_on_windows(act: Any) -> None:
+    """Retry a file operation on Windows while another program has the file open."""
     end = time.monotonic() + (PATIENCE if WINDOWS else 0)
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Threads that belong to what started them, and values that each thread has for itself."""
+"""Threads that inherit context, and per-thread values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 
 
 def context_thread(work: Callable[[], object], name: str) -> threading.Thread:
-    """A daemon that is to be started, which runs in a copy of the context of its maker.
+    """Create a daemon thread that runs in a copy of the caller's context.
 
     It knows, for example, the camera that its maker works for.
     """
@@ -19,7 +19,7 @@ def context_thread(work: Callable[[], object], name: str) -> threading.Thread:
 
 
 class PerThread(Generic[Value]):
-    """Makes a value for each thread that asks for it, such as an object of OpenCV with buffers of its own.
+    """Creates a value per thread, such as an OpenCV object with its own buffers.
 
     OpenCV lets other threads run while such an object computes, and does not lock it. A copy makes values of
     its own.
@@ -32,7 +32,7 @@ class PerThread(Generic[Value]):
         self._make, self._local = make, threading.local()
 
     def __call__(self) -> Value:
-        """The value of this thread."""
+        """Value of this thread."""
         try:
             value: Value = self._local.value
         except AttributeError:

@@ -1,3 +1,3 @@
-"""The version of segue; the distribution takes it from here."""
+"""Version of segue, from which the distribution takes it."""
 
 __version__ = "0.1.0"

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from segue.types import DamagePolicy as DamagePolicy
     from segue.types import WhenLate as WhenLate
     from segue.video.sources.live import Reconnect as Reconnect
+    from segue.video.sources.opening import open_source as open_source
     from segue.video.sources.source import DamageWarning as DamageWarning
     from segue.video.sources.source import Source as Source
-    from segue.video.sources.source import open_source as open_source
     from segue.video.sources.span import Span as Span
     from segue.video.sources.span import parse_position as parse_position
 
@@ -28,7 +28,8 @@ _MODULES = {
     "segue.sinks.outputs": "OpenSinks open_sinks output_paths replayed",
     "segue.formats.overlay": "OverlayVideoSink",
     "segue.video.sources.live": "Reconnect",
-    "segue.video.sources.source": "DamagePolicy DamageWarning Source WhenLate open_source",
+    "segue.video.sources.opening": "open_source",
+    "segue.video.sources.source": "DamagePolicy DamageWarning Source WhenLate",
     "segue.video.sources.span": "Span parse_position",
 }
 """Sinks are in ``segue.sinks`` and ``segue.events``; their names of before still work here."""

@@ -1,4 +1,4 @@
-"""Whether a network and its weight file are there; nothing is read, and PyTorch is not needed."""
+"""Check that a network and its weight file are available, without reading them or PyTorch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_available(task: NetworkTask, name: str, weights: str | os.PathLike[str
 
 
 def takes_weights(entry: Entry, weights: object) -> bool:
-    """Whether a network has weights; those that are given to one without are refused."""
+    """Whether a network has weights; an error if weights are given to one without."""
     if entry.signature is None and weights is not None:
         stated = "no weights" if entry.folder is None else "its weights"
         raise CheckpointError(f"{entry.name} has {stated}; leave them out")
@@ -36,7 +36,7 @@ def takes_weights(entry: Entry, weights: object) -> bool:
 
 
 def entry_for(task: NetworkTask, name: str) -> Entry:
-    """The entry of a network by its name, which must serve the task."""
+    """Entry of a network by its name; it must serve the task."""
 
     def fitting() -> list[str]:
         return [other.name for other in MODELS if other.task == task]
@@ -51,7 +51,7 @@ def entry_for(task: NetworkTask, name: str) -> Entry:
 
 
 def name_of_class(network: type) -> str:
-    """The name of the first network of a class in the registry."""
+    """Name of the first network of a class in the registry."""
     place = f"{network.__module__}:{network.__qualname__}"
     for entry in MODELS:
         build = entry.build.func if isinstance(entry.build, partial) else entry.build
@@ -64,7 +64,7 @@ def name_of_class(network: type) -> str:
 
 
 def downloaded(entry: Entry) -> Path:
-    """The converted file of the cache folder, if it is there."""
+    """Path of the converted file in the cache folder, if it exists."""
     path = installed(entry)
     if path is None:
         raise CheckpointError(missing_weights(entry))
@@ -72,7 +72,7 @@ def downloaded(entry: Entry) -> Path:
 
 
 def missing_weights(entry: Entry) -> str:
-    """What brings the weights of a network that are not there."""
+    """Advice on how to get missing weights of a network."""
     if entry.remote is not None:
         size = f" ({entry.remote.size / 1e6:.0f} MB)" if entry.remote.size else ""
         return (
@@ -91,7 +91,7 @@ def missing_weights(entry: Entry) -> str:
 
 
 def weight_file(path: str | os.PathLike[str]) -> Path:
-    """The file of weights that a path leads to: the one in a folder of Hugging Face, else the path itself."""
+    """Weight file at a path: that of a Hugging Face folder, or the path itself."""
     path = user_path(path)
     inside = path / WEIGHT_FILE
     return inside if exists(inside) else path

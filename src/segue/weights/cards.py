@@ -1,4 +1,4 @@
-"""Model cards: the README.md of a folder that :func:`segue.save_pretrained` writes."""
+"""Model cards: the README.md of folders from :func:`segue.save_pretrained`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _ACCOMPANYING = ("LICENSE-Apache-2.0.txt", "free_images.csv")
 
 
 def model_card(entry: Entry, *, shipped: bool) -> str:
-    """The model card of a network, with the front matter that Hugging Face reads."""
+    """Create the model card of a network, with the front matter of Hugging Face."""
     import yaml  # imported late to keep start-up short
 
     shipped_card = own_card(entry) if shipped else None
@@ -81,13 +81,13 @@ def model_card(entry: Entry, *, shipped: bool) -> str:
 
 
 def own_card(entry: Entry) -> str | None:
-    """The card beside the weights in the package, or None."""
+    """Card beside the bundled weights, or None."""
     path = _card_file(entry)
     return None if path is None else path.read_text(encoding="utf-8").strip()
 
 
 def accompanying_files(entry: Entry) -> list[Path]:
-    """The files of the package that the card of a network names: a licence, or the authors of images."""
+    """Bundled files that the card of a network names: a licence, or authors of images."""
     card = own_card(entry) or ""
     return [own_file(entry).with_name(name) for name in _ACCOMPANYING if f"`{name}`" in card]
 
@@ -98,6 +98,6 @@ def _card_file(entry: Entry) -> Path | None:
 
 
 def _licence(terms: str) -> str:
-    """The name that Hugging Face has for terms; ``other`` where they are not one licence alone."""
+    """Hugging Face's name for terms; ``other`` unless they are a single licence."""
     licences = [name for name in _LICENCES if name in terms]
     return _LICENCES[licences[0]] if len(licences) == 1 and terms.startswith(licences[0]) else "other"

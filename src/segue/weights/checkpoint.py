@@ -1,4 +1,4 @@
-"""Weight files as tensors by name, of PyTorch and other programs; nothing in a file is executed."""
+"""Read weight files of PyTorch and other programs safely, as tensors by name."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> Checkpoint:
-    """Read a safetensors file, a PyTorch state dict, or what another program saved.
+    """Read a safetensors file, a PyTorch state dict, or a file of another program.
 
     These are variables of HOFAM and FgSegNet_v2 as ``.npz``, and Detectron 2's arrays as ``.pkl``.
 
@@ -100,7 +100,7 @@ def read_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> Checkp
 def write_checkpoint(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> None:
-    """Write a safetensors file that appears under its name only when it is complete.
+    """Write a safetensors file, which appears when it is complete.
 
     Args:
         path: the new file; an existing one is replaced.
@@ -130,7 +130,7 @@ def write_checkpoint(
 
 
 def read_options(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[str, Option]:
-    """Options of the network that a file was trained for, by name; none where it says nothing."""
+    """Network options stored in a weight file; empty without them."""
     try:
         options = parse_json(metadata.get(OPTIONS, "{}"))
     except ValueError:
@@ -141,12 +141,12 @@ def read_options(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> d
 
 
 def are_options(values: object) -> TypeGuard[dict[str, Option]]:
-    """Whether JSON values can be options of a network."""
+    """Whether JSON values are valid options of a network."""
     return isinstance(values, dict) and all(isinstance(x, (bool, int, float, str)) for x in values.values())
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse an archive that unpacks to more than its size; PyTorch compresses nothing but reads any size."""
+    """Refuse an archive that unpacks to more than its size; PyTorch never compresses."""
     if not zipfile.is_zipfile(path):
         return
     size = path.stat().st_size
@@ -213,7 +213,7 @@ VALUE_STEM = "value_encoder.conv1.weight"
 
 
 def match(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a file as ``expected`` has them; counters may lack, STCN's :data:`VALUE_STEM` grows."""
+    """Select the tensors of ``expected``; counters may be missing, STCN's :data:`VALUE_STEM` grows."""
     matched = dict(tensors)
     for name, target in expected.items():
         if name.endswith(COUNTER):

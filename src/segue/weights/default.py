@@ -1,4 +1,4 @@
-"""The network that finds instances where nobody names one; PyTorch is imported for a weight file alone."""
+"""Default networks by task and licence; imports PyTorch only for a weight file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEFAULT_INSTANCES = "msstsvis-lite"
 
 
 def default_model(weights: str | Path | None = None, *, detectors: bool = True) -> str:
-    """Default finder of instances: that of the weight file, the best that is installed, or segue's own."""
+    """Default network for instances: by weight file, the best installed one, or segue's own."""
     classed = [entry for entry in DETECTORS if "classes" in entry.supported_options]
     by_network = {entry.network or entry.name: entry for entry in reversed(classed)}
     if weights is not None:
@@ -62,7 +62,7 @@ def commercial_model(name: str) -> str:
 
 
 def _best(entries: Iterable[tuple[Entry | DetectorEntry, Entry]]) -> str | None:
-    """The name of the lowest rank of those whose networks come with segue or are in the cache folder."""
+    """Name of the best-ranked entry whose weights are bundled or downloaded."""
     ranked = [
         (entry.rank, entry.name)
         for entry, network in entries

@@ -1,4 +1,4 @@
-"""Weights of Detectron 2 as it publishes them: pickles of NumPy arrays, read without any code of theirs."""
+"""Weights of Detectron 2: pickles of NumPy arrays, read without executing code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NUMBERS = re.compile(r"[fiu][1248]")
 
 
 class _Dtype:
-    """A type of numbers; NumPy's own would take objects and pointers from a file."""
+    """A numeric type; NumPy's own would accept objects and pointers."""
 
     def __init__(self, code: str, *_: object) -> None:
         if not _NUMBERS.fullmatch(code):
@@ -36,12 +36,12 @@ class _Dtype:
 
 
 class _Array:
-    """An array, or a number with a type, such as a counter."""
+    """An array, or a scalar with a type, such as a counter."""
 
     values: npt.NDArray[Any]
 
     def __init__(self, *_: object) -> None:
-        """NumPy makes an empty array first."""
+        """Create an empty array, as NumPy does first."""
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, kind, by_column, data = state
@@ -55,7 +55,7 @@ def _from_buffer(data: bytes, kind: _Dtype, shape: tuple[int, ...] = (), axes: s
 
 
 def _encode(text: str, codec: str) -> bytes:
-    """Bytes that an old protocol stored as text."""
+    """Restore bytes that an old protocol stored as text."""
     if codec != "latin1":
         raise ValueError(f"text in {codec!r}")
     return text.encode("latin1")
@@ -80,17 +80,17 @@ _RESTORED: dict[tuple[str, str], Callable[..., object]] = {
 
 
 class _Reader(pickle.Unpickler):
-    """Restores arrays and containers, and nothing else."""
+    """Restores arrays and containers only."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands in for a name."""
+        """Substitute for a class in the pickle."""
         if (module, name) not in _RESTORED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
         return _RESTORED[module, name]
 
 
 def read_detectron(path: Path) -> dict[str, Tensor]:
-    """Tensors by name of a file ``{"model": {name: array}, ...}``."""
+    """Read tensors by name from a file ``{"model": {name: array}, ...}``."""
     try:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:

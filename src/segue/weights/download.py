@@ -1,4 +1,4 @@
-"""Get weight files: only when asked, resumed after an interruption, checked before they get their name.
+"""Download weight files on request, resumable and checked.
 
 requests downloads; which address, how often, and what may come of it is decided here.
 """
@@ -52,7 +52,7 @@ _TEMPORARY = frozenset({408, 425, 429})
 
 
 def drive_address(file: str) -> str:
-    """Address of a public file of Google Drive by its id; for large files it asks for a confirmation."""
+    """Address of a public file of Google Drive by id; large files ask for confirmation."""
     return f"https://drive.usercontent.google.com/download?id={file}&export=download"
 
 
@@ -65,7 +65,7 @@ def fetch(
     report: Report | None = None,
     pause: float = FIRST_PAUSE,
 ) -> Path:
-    """Download a file unless it is present, and check it; waits for other processes in the folder."""
+    """Download and check a file unless it exists; waits for other processes in the folder."""
     expected = expected_digest(remote, checksum, trust)
     if Path(remote.name).name != remote.name or remote.name in ("", ".."):
         raise DownloadError(f"{remote.name!r}: no name of a file in {folder}")
@@ -99,7 +99,7 @@ def _agree(path: Path, expected: str, remote: Remote, trust: Trust | None) -> No
 
 @contextmanager
 def file_lock(folder: Path) -> Iterator[None]:
-    """Keep other processes and threads that download into a folder waiting; it is made if it is not there."""
+    """Lock a download folder against other processes and threads, creating it if needed."""
     lock = FileLock(folder.with_name(f".{folder.name}.lock"), is_singleton=True)  # who holds it may ask again
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def file_lock(folder: Path) -> Iterator[None]:
 
 
 def _check(path: Path, expected: str, remote: Remote) -> None:
-    """Hold a file against its checksums, in full or their first digits, and its size."""
+    """Check the size of a file and its checksums, full or abbreviated."""
     import pooch  # imports requests, which takes long
 
     num_bytes, size = path.stat().st_size, remote.size
@@ -151,7 +151,7 @@ def expected_digest(remote: Remote, checksum: str | None, trust: Trust | None = 
 
 
 def _fetch_from_any(remote: Remote, part: Path, expected: str, report: Report, pause: float) -> None:
-    """Try the addresses in turn, several times; one that has no such file, or another one, is given up."""
+    """Try the addresses in turn, several times; one without the right file is dropped."""
     from requests import RequestException
 
     mirror = os.environ.get("SEGUE_MIRROR")
@@ -183,7 +183,7 @@ def _fetch_from_any(remote: Remote, part: Path, expected: str, report: Report, p
 
 
 def _fetch_part(address: str, part: Path, size: int | None, report: Report) -> None:
-    """Append to ``part`` what is missing; a connection that ends too early is a RequestException."""
+    """Append the missing bytes to ``part``; an early end is a RequestException."""
     import requests
 
     _require_safe(address)
@@ -224,14 +224,14 @@ def _fetch_part(address: str, part: Path, size: int | None, report: Report) -> N
 
 
 class _Form(HTMLParser):
-    """The form of a page that asks whether to download a large file."""
+    """Parser of the form that confirms the download of a large file."""
 
     def __init__(self) -> None:
         super().__init__()
         self.action, self.fields = "", dict[str, str]()
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        """Take the address of the form, and its hidden fields."""
+        """Read the address of the form, and its hidden fields."""
         values = {name: value or "" for name, value in attributes}
         if tag == "form" and values.get("id") == "download-form":
             self.action = values.get("action", "")
@@ -240,7 +240,7 @@ class _Form(HTMLParser):
 
 
 def _confirmation(answer: Response) -> str | None:
-    """The address that confirms a download of Google Drive, where the answer is the page that asks for it."""
+    """Address that confirms a download of Google Drive, if the answer asks for it."""
     if answer.status_code != 200 or "text/html" not in answer.headers.get("Content-Type", ""):
         return None
     form = _Form()
@@ -254,13 +254,13 @@ def _confirmation(answer: Response) -> str | None:
 
 
 def _check_redirect(answer: Response, **_: object) -> None:
-    """Refuse an answer that leads out of https."""
+    """Raise an error if an answer redirects to an address that is not safe."""
     if answer.is_redirect:
         _require_safe(urllib.parse.urljoin(answer.url, answer.headers["location"]), answer.url)
 
 
 def _require_safe(address: str, redirected_from: str = "") -> None:
-    """Allow https, and http to this machine or to a mirror that the user named, but not after https."""
+    """Raise an error for http, except to this machine or a configured mirror."""
     parts = urllib.parse.urlsplit(address)
     mirror = os.environ.get("SEGUE_MIRROR", "")
     local = parts.hostname in ("127.0.0.1", "::1", "localhost")
@@ -277,20 +277,20 @@ def is_offline() -> bool:
 
 
 def cached(entry: Entry) -> Path:
-    """Path of the converted weights of a network, which need not be there."""
+    """Path for the converted weights of a network; it may not exist."""
     return cache_folder() / "weights" / f"{entry.name}.safetensors"
 
 
 def installed(entry: Entry) -> Path | None:
-    """Path of the converted weights of a network in the cache folder; None where they are not there."""
+    """Path of the converted weights in the cache folder, or None."""
     return cached_file("weights", cached(entry).name)
 
 
 def own_file(entry: Entry) -> Path:
-    """Path of the weights of a network: those that come with segue, else those of the cache folder."""
+    """Path of the weights of a network: bundled, or in the cache folder."""
     return cached(entry) if entry.bundled is None else ASSETS / entry.bundled
 
 
 def is_available(entry: Entry) -> bool:
-    """Whether the weights of a network come with segue or are in the cache folder."""
+    """Whether the weights of a network are bundled or in the cache folder."""
     return entry.bundled is not None or installed(entry) is not None

@@ -9,7 +9,7 @@ from torch import nn
 
 
 def network_digest(network: nn.Module) -> str:
-    """SHA-256 of names, types, shapes and values of the weights that a network has now, hexadecimal."""
+    """SHA-256 of names, types, shapes and values of a network's current weights, hexadecimal."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())

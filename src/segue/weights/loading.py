@@ -1,4 +1,4 @@
-"""Networks with weights, by name; official weights are fetched when asked, and converted once."""
+"""Load networks with weights by name; official weights are converted once."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ _RANDOM = {
 
 
 def own_random_numbers() -> AbstractContextManager[None]:
-    """Inside, layers that are made take no numbers from the generator of the program."""
+    """Preserve the program's random generator while layers are created."""
     return torch.random.fork_rng(devices=[])
 
 
 class Unfilled(TorchFunctionMode):
-    """While it is active, weights of new networks are zero: random ones take long."""
+    """Context in which new networks have zero weights, since random ones are slow."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -63,7 +63,7 @@ class Unfilled(TorchFunctionMode):
 
 @contextmanager
 def keep_networks(cache: dict[Hashable, Any]) -> Iterator[None]:
-    """Inside the block networks that were loaded or prepared before are used again.
+    """Reuse networks that were loaded or prepared inside the block.
 
     For workers that take one video after the other through the same network.
 
@@ -82,12 +82,12 @@ def keep_networks(cache: dict[Hashable, Any]) -> Iterator[None]:
 
 
 def kept_networks() -> dict[Hashable, Any] | None:
-    """The networks of the :func:`keep_networks` block that the caller is in."""
+    """Networks of the current :func:`keep_networks` block."""
     return _CACHE.get()
 
 
 def kept_or_read(name: str, weights: str | os.PathLike[str] | None = None) -> Any:
-    """A network as :func:`read_network` gives it, or the one that :func:`keep_networks` has kept."""
+    """Load a network with :func:`read_network`, or reuse it inside :func:`keep_networks`."""
     cache = _CACHE.get()
     if cache is None:
         return read_network(name, weights)
@@ -98,7 +98,7 @@ def kept_or_read(name: str, weights: str | os.PathLike[str] | None = None) -> An
 
 
 def weights_identity(name: str, weights: str | os.PathLike[str] | None) -> Hashable:
-    """What changes when a file of the weights of a network is replaced; cheaper than their content."""
+    """Key that changes when the weight file of a network is replaced; cheaper than a hash."""
     entry = MODELS.find(name)
     if takes_weights(entry, weights):
         files = [_default_file(entry) if weights is None else weight_file(weights)]
@@ -118,7 +118,7 @@ def _file_identity(path: Path) -> Hashable:
 
 
 def read_network(name: str, weights: str | os.PathLike[str] | None = None) -> Any:
-    """A network with its weights, read from its file; a method without weights."""
+    """Load a network with its weights, or a method without weights."""
     entry = MODELS.find(name)
     takes = takes_weights(entry, weights)
     with own_random_numbers():
@@ -129,7 +129,7 @@ def read_network(name: str, weights: str | os.PathLike[str] | None = None) -> An
 
 
 def _weight_file(entry: Entry, weights: str | os.PathLike[str] | None) -> Path:
-    """The file that is read for a network: the given one, the one that comes with it, or one installed."""
+    """Weight file for a network: given, bundled or installed."""
     if weights is not None:
         return user_path(weights)
     path, bundled = _default_file(entry), entry.bundled is not None
@@ -139,12 +139,12 @@ def _weight_file(entry: Entry, weights: str | os.PathLike[str] | None) -> Path:
 
 
 def _default_file(entry: Entry) -> Path:
-    """The weight file that comes with a network, or the installed one."""
+    """Bundled or installed weight file of a network."""
     return downloaded(entry) if entry.bundled is None else own_file(entry)
 
 
 def load_for(task: NetworkTask, name: str, weights: str | os.PathLike[str] | None = None) -> Any:
-    """A network of one task, as :func:`segue.load`; :class:`segue.registry.Entry` names its interface.
+    """Load a network of one task like :func:`segue.load`; :class:`segue.registry.Entry` names its interface.
 
     Args:
         task: ``track``, ``foreground``, ``instances``, ``prompt``, ``detect`` or ``features``.
@@ -163,7 +163,7 @@ def load_for(task: NetworkTask, name: str, weights: str | os.PathLike[str] | Non
 
 
 def load_strict(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
-    """Fill ``network`` from a weight file, converted or official, and put it in evaluation mode.
+    """Fill ``network`` from a weight file, converted or official, and set evaluation mode.
 
     Every name and shape must fit; see :func:`segue.weights.checkpoint.match` for what is forgiven. When the
     file does not fit, the network is left as it was.
@@ -184,7 +184,7 @@ def load_strict(network: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
 
 
 def _filled(entry: Entry, path: Path) -> nn.Module:
-    """The network with the options that its training wrote into the file, and its weights."""
+    """Create a network with the options and weights of a file."""
     checkpoint = read_checkpoint(path)
     other = None if entry.recognises(checkpoint.tensors) else recognise(checkpoint.tensors)
     if other is not None:
@@ -200,7 +200,7 @@ def _filled(entry: Entry, path: Path) -> nn.Module:
 
 
 def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Entry:
-    """Convert a weight file of any network in the catalogue; the names in it tell which.
+    """Convert a weight file of any network in the catalogue, recognised by its tensors.
 
     Names stay those of the release, without the ``module.`` prefix of STM's file; those of detectors become
     the names of the network (``Entry.rename``). Weights of STCN's single-object stage get a zero channel for
@@ -232,7 +232,7 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> E
 
 
 def install(source: Path, *, overwrite: bool = False) -> tuple[Path, Entry]:
-    """Convert an official file into the cache folder, where it is found by the name of its network."""
+    """Convert an official file into the cache folder."""
     folder = cache_folder() / "weights"
     with file_lock(folder):
         coming = folder / f"{source.stem}.coming.safetensors"
@@ -256,7 +256,7 @@ def get(
     trust: Trust | None = None,
     report: Report | None = None,
 ) -> Path:
-    """Download and convert the weights of a network unless that is done; the official file is not kept."""
+    """Download and convert the weights of a network unless that is done; deletes the official file."""
     target = cached(entry)
     if not exists(target):
         if entry.bundled is not None:

@@ -1,4 +1,4 @@
-"""Networks that are ready to run, each shared by all sessions that use it."""
+"""Networks prepared for inference, shared by all sessions."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ a prompter for each image would otherwise load it each time."""
 
 @dataclass(frozen=True)
 class Loaded:
-    """How :func:`load` was asked for a network; an attribute of it.
+    """Arguments with which :func:`load` created a network; stored on it.
 
     Attributes:
         name, weights: what was loaded.
@@ -101,7 +101,7 @@ class Loaded:
 
 @dataclass(eq=False)
 class Prepared(Generic[Network]):
-    """A network for inference on one device; any number of sessions share it.
+    """A network for inference on one device, shared by any number of sessions.
 
     Attributes:
         network: a copy with fused layers, in evaluation mode; it must not be changed.
@@ -123,11 +123,11 @@ class Prepared(Generic[Network]):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Type of the images that it takes."""
+        """Type of the input images."""
         return dtype_of_maps(self.precision)
 
     def with_forms(self, forms: Forms | None) -> Prepared[Network]:
-        """The same network with layers in other forms, on a processor; itself where they are no others."""
+        """The network with other layer forms on a CPU; itself if they are equal."""
         if forms in (None, self.forms) or self.device.type != "cpu":
             return self
         copy = deepcopy(self.network)
@@ -145,7 +145,7 @@ class Prepared(Generic[Network]):
 
     @contextmanager
     def inference_guard(self) -> Iterator[None]:
-        """Run the network for a frame or a window of frames inside of this.
+        """Context in which the network runs for a frame or a window of frames.
 
         On a processor it takes no more threads than there are free cores, and while its layers arrange their
         weights, one thread at a time does.
@@ -189,7 +189,7 @@ def prepare(
     fast: bool = False,
     adapt: Callable[[Any], Any] | None = None,
 ) -> Prepared[Network]:
-    """Make a network ready to run; the same network, device and precision give the same object.
+    """Prepare a network for inference; equal network, device and precision give the same object.
 
     Batch norms are folded, layers are fused, and all weights are checked to be finite.
 
@@ -255,18 +255,18 @@ def prepare(
 
 
 def prepared_digest(network: nn.Module) -> str:
-    """SHA-256 of the weights with which sessions run a network; hashing large weights takes a second."""
+    """SHA-256 of the weights that sessions use; takes a second for large weights."""
     return _DIGESTS.get(network) or network_digest(network)
 
 
 def uncompiled(network: Any) -> tuple[Any, bool]:
-    """A network, and whether ``torch.compile`` was asked to compile it."""
+    """Unwrap ``torch.compile``; returns the network, and whether it was compiled."""
     original = getattr(network, "_orig_mod", None)
     return (network, False) if original is None else (original, True)
 
 
 def running_options(network: Any, device: DeviceLike, fast: bool) -> tuple[DeviceLike, bool]:
-    """Where a session runs a network, and whether in a lower precision: as it was loaded by default."""
+    """Device of a session, and whether precision is reduced; by default as loaded."""
     loaded = getattr(network, "loaded", None)
     if not isinstance(loaded, Loaded):
         return device, fast
@@ -359,7 +359,7 @@ def load(
     device: DeviceLike = None,
     fast: bool | None = None,
 ) -> Any:
-    """A network in evaluation mode, which any number of sessions share.
+    """Load a network in evaluation mode, shared by any number of sessions.
 
     It is a :class:`torch.nn.Module`: it can be moved, trained, saved and compiled. Sessions run a copy of it
     with fused layers, one for all of them, and a new one after it was trained further.
@@ -436,13 +436,13 @@ def _prepared(
 
 
 def _size(network: nn.Module) -> int:
-    """Bytes of parameters and buffers."""
+    """Size of parameters and buffers in bytes."""
     tensors = [*network.parameters(), *network.buffers()]
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def _state_number(network: nn.Module) -> int:
-    """A number for a network with its attributes; one that is set anew gives another number."""
+    """Number of the state of a network; changes when an attribute is set."""
     attributes = {name: value for name, value in vars(network).items() if not name.startswith("_")}
     cached, number = _BY_MODULE.get(network, (None, -1))
     same = cached is not None and cached.keys() == attributes.keys()

@@ -1,4 +1,4 @@
-"""Networks as folders in the layout of Hugging Face, on the disk and in its repositories."""
+"""Folders and repositories of networks in the layout of Hugging Face."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def from_pretrained(
     token: str | bool | None = None,
     local_files_only: bool = False,
 ) -> Any:
-    """A network from a folder that :func:`save_pretrained` wrote, or from such a repository of Hugging Face.
+    """Load a network from a folder of :func:`save_pretrained`, or a Hugging Face repository.
 
     Only ``config.json`` and ``model.safetensors`` are read; every tensor must fit. A repository is downloaded
     once and then taken from the cache of huggingface_hub (extra ``hf``). Downloads obey ``HF_ENDPOINT``,
@@ -136,7 +136,7 @@ def save_pretrained(
 
 
 def read_config(folder: Path) -> tuple[str, dict[str, Option]]:
-    """The network and its options of a folder that :func:`save_pretrained` wrote."""
+    """Read the network name and options of a folder of :func:`save_pretrained`."""
     path = folder / CONFIG
     check_file(path, CheckpointError, MAX_CONFIG_BYTES)
     try:
@@ -163,7 +163,7 @@ def pretrained_folder(
     token: str | bool | None = None,
     local_files_only: bool = False,
 ) -> Path:
-    """The folder of a network on this disk; a repository is downloaded, see :func:`from_pretrained`."""
+    """Local folder of a network; a repository is downloaded, see :func:`from_pretrained`."""
     if user_path(where).is_dir():
         return user_path(where)
     if not isinstance(where, str) or not REPOSITORY.fullmatch(where):
@@ -193,7 +193,7 @@ def pretrained_folder(
 def download_repository(
     repository: str, report: Callable[[str, int], None], cache_dir: str | Path | None = None
 ) -> Path:
-    """The folder of a model of another library, downloaded from the Hub once.
+    """Download a model of another library from the Hub, once; returns the folder.
 
     Args:
         repository: its id, such as ``facebook/sam2.1-hiera-tiny``. Configuration and safetensors alone are
@@ -233,7 +233,7 @@ def download_repository(
 
 @contextmanager
 def _as_download_error(where: str, revision: str | None) -> Iterator[None]:
-    """Turn what huggingface_hub raises inside the block into a DownloadError for people."""
+    """Convert errors of huggingface_hub inside the block to DownloadError."""
     from huggingface_hub import errors
 
     reasons: dict[type[Exception], str] = {
@@ -266,13 +266,13 @@ def _entry_of(network: nn.Module, state: dict[str, Tensor], name: str | None) ->
 
 
 def _is_shipped(entry: Entry, network: nn.Module) -> bool:
-    """Whether a network has the weights that come with the package under a name."""
+    """Whether a network has the bundled weights of a name."""
     if entry.bundled is None:
         return False
     return network_digest(load(entry.name)) == network_digest(network)
 
 
 def _halved(tensor: Tensor) -> Tensor:
-    """The tensor in half precision where that holds all of its values exactly, else as it is."""
+    """Convert a tensor to half precision if that is lossless."""
     half = tensor.half() if tensor.dtype == torch.float32 else tensor
     return half if torch.equal(half.to(tensor.dtype), tensor) else tensor

@@ -45,7 +45,7 @@ UNNAMED = {
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:
-    """Tensors by our names, in the layout of PyTorch; unknown variables keep their names."""
+    """Read tensors by segue's names, in PyTorch's layout; unknown variables keep their names."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             sizes = {info.filename.removesuffix(".npy"): info.file_size for info in archive.zip.infolist()}
@@ -60,7 +60,7 @@ def read_npz(path: Path) -> dict[str, Tensor]:
 
 
 def hofam_name(variable: str) -> str:
-    """Our name of a variable of the release; one that it does not have stays as it is."""
+    """Convert the name of a released variable; unknown names stay."""
     match = VARIABLE.fullmatch(variable)
     if match is None or match[4] not in LEAVES:
         return variable
@@ -87,7 +87,7 @@ def fgsegnet_names(variables: Iterable[str]) -> dict[str, str]:
 
 
 def in_our_layout(array: npt.NDArray[np.floating]) -> Tensor:
-    """Turn a kernel (kh, kw, cin, cout) into (cout, cin, kh, kw) of PyTorch; other arrays stay."""
+    """Transpose a kernel (kh, kw, cin, cout) to (cout, cin, kh, kw); other arrays stay."""
     if array.dtype.kind != "f":
         raise ValueError(f"an array of type {array.dtype}")
     # Kernels: HWIO to OIHW for convolutions, HWOI to IOHW for transposed ones, which is one permutation.

@@ -1,1 +1,1 @@
-"""Render a scene: OpenGL, textures, sensor and label maps."""
+"""Render scenes: OpenGL, textures, sensor and label maps."""

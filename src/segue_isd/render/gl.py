@@ -1,4 +1,4 @@
-"""OpenGL without a display: programs, triangles of the unit shapes, and the solids of a scene in buffers.
+"""OpenGL without a display: programs, meshes of unit shapes, and buffers of solids.
 
 What stands still and what moves are put together once a pixel. What moves is lit there too: its many small
 triangles would each cost a whole block of pixels.
@@ -43,11 +43,11 @@ _PART_FLOATS = 41
 
 
 class RendererError(SegueError):
-    """There is no usable OpenGL, or no binding for it."""
+    """OpenGL or its Python binding is not available."""
 
 
 def open_context() -> moderngl.Context:
-    """An OpenGL 3.3 context without a display."""
+    """Open an OpenGL 3.3 context without a display."""
     if missing := missing_packages("synth"):
         raise RendererError(f"the ISD generator needs {missing}")
     import moderngl
@@ -70,7 +70,7 @@ Uniforms = Mapping[str, Any]
 
 
 def assign(program: moderngl.Program, values: Uniforms) -> None:
-    """Set those values that the compiler left in a program."""
+    """Set the uniforms that the compiler kept in a program."""
     for name, value in values.items():
         member: Any = program.get(name, None)
         if isinstance(value, int) and member is not None:
@@ -80,7 +80,7 @@ def assign(program: moderngl.Program, values: Uniforms) -> None:
 
 
 def source(name: str, **switches: bool) -> str:
-    """Text of a program with what it includes; the numbers above and its switches are macros."""
+    """Source of a program with its includes, preceded by macros."""
     numbers = {"LIGHTS": LIGHTS, "OCCLUDERS": OCCLUDERS, "REACH": REACH}
     values = numbers | {switch: int(value) for switch, value in switches.items()}
     macros = "".join(f"#define {macro} {value}\n" for macro, value in values.items())
@@ -122,7 +122,7 @@ def mesh(shape: Shape, detail: Detail = COARSE) -> tuple[Vertices, Corners]:
 
 
 def _grid(rows: int, columns: int) -> npt.NDArray[np.intp]:
-    """Corner numbers of the triangles of a grid of (rows + 1) x (columns + 1) points."""
+    """Vertex indices of the triangles of a grid of (rows + 1) x (columns + 1) points."""
     first = (np.arange(rows)[:, None] * (columns + 1) + np.arange(columns)).ravel()
     right, below = first + 1, first + columns + 1
     return np.stack([first, right, below + 1, first, below + 1, below], axis=1).ravel()
@@ -158,7 +158,7 @@ def _revolved(
     end: Float64Array,
     along: Float64Array,
 ) -> Float64Array:
-    """Solid of revolution from its rows, lowest first; ``slope`` is (rows, 2): outward and up."""
+    """Solid of revolution from its profile, lowest row first; ``slope`` is (rows, 2): outward and up."""
     share = np.linspace(0, 1, detail.segments + 1)
     circle = np.stack([np.cos(2 * np.pi * share), np.sin(2 * np.pi * share)], axis=1)
     rows, columns = len(radius), len(share)
@@ -205,7 +205,7 @@ def _sheet() -> Float64Array:
 
 @dataclass
 class _Group:
-    """Parts of one shape in a buffer, those that throw shadows on what stands still first."""
+    """Parts of one shape in a buffer, shadow casters on static parts first."""
 
     buffer: Any
     count: int = 0
@@ -214,7 +214,7 @@ class _Group:
 
 
 class Batch:
-    """Parts in buffers, to be drawn by any program."""
+    """Parts in buffers, which any program can draw."""
 
     def __init__(self, context: moderngl.Context, detail: Detail) -> None:
         self._context = context
@@ -230,7 +230,7 @@ class Batch:
         times: tuple[float, float],
         layers: Mapping[str, int],
     ) -> None:
-        """Take parts as they are now and at the next frame, at ``times``; textures by their layer."""
+        """Upload parts at this and the next frame, at ``times``; textures by layer."""
         for shape, group in self._groups.items():
             pairs = [pair for pair in zip(parts, next_parts, strict=True) if pair[0].shape is shape]
             group.count = len(pairs)
@@ -244,7 +244,7 @@ class Batch:
             group.buffer.write(data)
 
     def draw(self, program: moderngl.Program, *, casting: bool = False, culled: bool = False) -> None:
-        """Draw parts, the nearer ones hiding others."""
+        """Draw parts with depth test."""
         context = self._context
         for shape, group in self._groups.items():
             count = group.casting if casting else group.count
@@ -265,7 +265,7 @@ class Batch:
 
 
 def casts(part: Part) -> bool:
-    """Whether a part is foreground, whose shadows have a label of their own."""
+    """Whether a part is foreground, whose shadows are labelled."""
     return 0 < part.id < MOVING_BACKGROUND
 
 

@@ -1,4 +1,4 @@
-"""Rendered maps of a frame and their processing: exposures, radial distortion, labels of CDnet2014."""
+"""Process rendered maps: exposure, radial distortion, labels of CDnet2014."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Maps:
 
 
 def labels(maps: Maps) -> Labels:
-    """Ground truth of a frame, (H, W)."""
+    """Ground-truth labels of a frame, (H, W)."""
     truth = np.zeros(maps.ids.shape, np.uint8)
     truth[maps.shadow > SHADOW_SHARE * 255] = SHADOW
     truth[(maps.ids >= UNDECIDED) | (maps.ids >= MIRRORED)] = UNKNOWN
@@ -44,7 +44,7 @@ def labels(maps: Maps) -> Labels:
 
 
 def averaged(maps: Maps, more: Sequence[Maps]) -> Maps:
-    """The maps of a frame with the light and the shares of further moments of its exposure."""
+    """Average light and foreground shares over further moments of the exposure."""
     moments = [maps, *more]
     light = sum(np.square(moment.image, dtype=np.float32) for moment in moments) / np.float32(len(moments))
 
@@ -57,12 +57,12 @@ def averaged(maps: Maps, more: Sequence[Maps]) -> Maps:
 
 
 def instances(maps: Maps) -> npt.NDArray[np.uint16]:
-    """Ids of what is seen, (H, W), uint16, without the marks of mirrors."""
+    """Visible ids, (H, W), uint16, without marks of mirrors."""
     return np.asarray(maps.ids % MIRRORED, np.uint16)
 
 
 class Lens:
-    """Bends what a pinhole camera saw; corners keep their place."""
+    """Radial distortion of a pinhole image; corners stay."""
 
     def __init__(self, bend: float, size: tuple[int, int]) -> None:
         height, width = size
@@ -74,11 +74,11 @@ class Lens:
         self._sources = (self._middle + self._half * away * stretch - 0.5).astype(np.float32)
 
     def image(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """An image or share, (H, W) or (H, W, 3), smoothly."""
+        """Distort an image or share, (H, W) or (H, W, 3), with interpolation."""
         return np.asarray(self._remapped(image, cv2.INTER_LINEAR), np.uint8)
 
     def maps(self, maps: Maps) -> Maps:
-        """All maps of a frame; what must not be mixed is taken from the nearest pixel."""
+        """Distort all maps of a frame; labels use the nearest pixel."""
         flow = self._remapped(maps.flow, cv2.INTER_NEAREST)
         ids = self._remapped(maps.ids.astype(np.float32), cv2.INTER_NEAREST)
         return replace(
@@ -96,7 +96,7 @@ class Lens:
         return cv2.remap(values, self._sources, None, how, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload,no-any-return]
 
     def _bent_flow(self, flow: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Motion in the bent image of points that move by ``flow`` (H, W, 2) in the straight one."""
+        """Convert flow (H, W, 2) to the distorted image."""
         if not flow.any():
             return flow
         ends = (self._sources + 0.5 + flow - self._middle) / self._half

@@ -1,4 +1,4 @@
-"""Squares to paint textures on, and those with a content: prints, shelves, windows, screens and faces."""
+"""Paint squares for textures: noise, prints, shelves, windows, screens and faces."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ V, U = np.mgrid[:SIDE, :SIDE].astype(np.float32) / np.float32(SIDE)
 
 
 def noise(rng: np.random.Generator, power: float, stretch: tuple[float, float] = (1, 1)) -> Field:
-    """Noise (SIDE, SIDE) of deviation 1 that joins at the borders; amplitude is frequency to ``power``."""
+    """Tileable noise (SIDE, SIDE) of deviation 1; amplitude is frequency to ``power``."""
     spectrum = np.fft.rfft2(rng.standard_normal((SIDE, SIDE))) * _strength(power, *stretch)
     field = np.fft.irfft2(spectrum, (SIDE, SIDE))
     return np.asarray(field / field.std(), np.float32)
@@ -33,7 +33,7 @@ def noise(rng: np.random.Generator, power: float, stretch: tuple[float, float] =
 
 @lru_cache(maxsize=64)
 def _strength(power: float, down: float, across: float) -> npt.NDArray[np.float64]:
-    """Amplitudes of the frequencies of :func:`noise`, (SIDE, SIDE / 2 + 1)."""
+    """Amplitudes of the frequencies in :func:`noise`, (SIDE, SIDE / 2 + 1)."""
     v, u = np.fft.fftfreq(SIDE)[:, None] * down, np.fft.rfftfreq(SIDE) * across
     strength: npt.NDArray[np.float64] = (np.hypot(v, u) + 1.0 / SIDE) ** -power
     strength[0, 0] = 0
@@ -41,18 +41,18 @@ def _strength(power: float, down: float, across: float) -> npt.NDArray[np.float6
 
 
 def grey(field: npt.NDArray[np.floating[Any]]) -> Pattern:
-    """Equal channels. ``field``: (H, W), of any float type; returns (H, W, 3), float32."""
+    """Repeat a field (H, W) of any float type in three channels: (H, W, 3), float32."""
     return np.repeat(np.asarray(field, np.float32)[..., None], 3, axis=2)
 
 
 def tinted(field: Field, low: npt.ArrayLike, high: npt.ArrayLike) -> Pattern:
-    """Between two colours by ``field`` in [0, 1]. ``field``: (H, W); returns (H, W, 3), float32."""
+    """Interpolate two colours by ``field`` in [0, 1], (H, W). Returns (H, W, 3), float32."""
     share = np.clip(field, 0, 1)[..., None]
     return np.asarray(np.asarray(low) * (1 - share) + np.asarray(high) * share, np.float32)
 
 
 def cells(rows: int, columns: int, shift: float = 0.0) -> tuple[npt.NDArray[np.intp], Field]:
-    """Numbers of the cells of a grid, odd rows shifted, and the distance to the cell's border in pixels."""
+    """Cell numbers of a grid with shifted odd rows, and distances to the cell borders in pixels."""
     row = (V * rows).astype(int)
     u = (U + shift / columns * (row % 2)) % 1.0
     column = (u * columns).astype(int)
@@ -62,7 +62,7 @@ def cells(rows: int, columns: int, shift: float = 0.0) -> tuple[npt.NDArray[np.i
 
 
 def shelf(rng: np.random.Generator, rows: int, widths: tuple[int, int], depth: float) -> Pattern:
-    """Shelves with coloured books, (SIDE, SIDE, 3), RGB in [0, 1]."""
+    """Paint shelves with coloured books, (SIDE, SIDE, 3), RGB in [0, 1]."""
     image = np.full((SIDE, SIDE, 3), 0.12, np.float32)
     step = SIDE // rows
     for row in range(rows):
@@ -81,7 +81,7 @@ def shelf(rng: np.random.Generator, rows: int, widths: tuple[int, int], depth: f
 
 
 def papers(rng: np.random.Generator) -> Pattern:
-    """Notes on a board or table. Returns (SIDE, SIDE, 3), float32, RGB, about in [0, 1]."""
+    """Paint notes on a board or table. Returns (SIDE, SIDE, 3), float32, RGB, about in [0, 1]."""
     image = grey(0.8 + 0.03 * noise(rng, 1.0)) * np.asarray(rng.uniform(0.6, 1, 3), np.float32)
     for _ in range(rng.integers(5, 12)):
         x, y = rng.integers(0, SIDE - 30, 2).tolist()
@@ -94,7 +94,7 @@ def papers(rng: np.random.Generator) -> Pattern:
 
 
 def whiteboard(rng: np.random.Generator) -> Pattern:
-    """A board with scribbles. Returns (SIDE, SIDE, 3), float32, RGB, about in [0, 1]."""
+    """Paint a board with scribbles. Returns (SIDE, SIDE, 3), float32, RGB, about in [0, 1]."""
     image = grey(0.96 + 0.01 * noise(rng, 1.6))
     for _ in range(rng.integers(3, 9)):
         start = rng.integers(8, SIDE - 40, 2)
@@ -107,7 +107,7 @@ def whiteboard(rng: np.random.Generator) -> Pattern:
 
 
 def portrait(rng: np.random.Generator) -> Pattern:
-    """A print with people on it, who never move, (SIDE, SIDE, 3), RGB in [0, 1]."""
+    """Paint a print of people, (SIDE, SIDE, 3), RGB in [0, 1]."""
     low, high = rng.uniform(0.1, 0.9, (2, 3))
     image = tinted(V + 0.1 * noise(rng, 1.8), low, high)
     for _ in range(rng.integers(1, 4)):
@@ -127,7 +127,7 @@ def portrait(rng: np.random.Generator) -> Pattern:
 
 
 def landscape(rng: np.random.Generator) -> Pattern:
-    """A framed landscape. Returns (SIDE, SIDE, 3), float32, RGB in [0, 1]."""
+    """Paint a framed landscape. Returns (SIDE, SIDE, 3), float32, RGB in [0, 1]."""
     image = tinted(V * 1.6, (0.5, 0.7, 0.95), (0.9, 0.92, 0.95))
     for layer in range(3):
         ridge = 0.45 + 0.15 * layer + 0.06 * noise(rng, 2.2)[0]
@@ -138,7 +138,7 @@ def landscape(rng: np.random.Generator) -> Pattern:
 
 
 def street(rng: np.random.Generator) -> Pattern:
-    """View through a window by day, (SIDE, SIDE, 3), RGB in [0, 1]."""
+    """Paint the view through a window by day, (SIDE, SIDE, 3), RGB in [0, 1]."""
     image = tinted(V * 1.3 + 0.05 * noise(rng, 2.0), (0.62, 0.78, 1.0), (0.95, 0.97, 1.0))
     for _ in range(5):
         x, width, top = int(rng.integers(-10, SIDE)), int(rng.integers(18, 50)), int(rng.integers(25, 80))
@@ -160,7 +160,7 @@ def _framed(image: Pattern) -> Pattern:
 
 
 def night(rng: np.random.Generator) -> Pattern:
-    """View through a window by night, (SIDE, SIDE, 3), RGB in [0, 1]."""
+    """Paint the view through a window by night, (SIDE, SIDE, 3), RGB in [0, 1]."""
     image = np.full((SIDE, SIDE, 3), (0.03, 0.04, 0.08), np.float32)
     for _ in range(40):
         x, y = rng.integers(0, SIDE, 2).tolist()
@@ -169,7 +169,7 @@ def night(rng: np.random.Generator) -> Pattern:
 
 
 def desktop(rng: np.random.Generator) -> Pattern:
-    """A computer screen with windows. Returns (SIDE, SIDE, 3), float32, RGB in [0, 1]."""
+    """Paint a computer screen with windows. Returns (SIDE, SIDE, 3), float32, RGB in [0, 1]."""
     image: Pattern = np.broadcast_to(rng.uniform(0, 0.6, 3).astype(np.float32), (SIDE, SIDE, 3)).copy()
     for _ in range(rng.integers(1, 4)):
         x, y = rng.integers(0, 60, 2).tolist()
@@ -182,7 +182,7 @@ def desktop(rng: np.random.Generator) -> Pattern:
 
 
 def broadcast(rng: np.random.Generator) -> Pattern:
-    """Moving images of a television, (SIDE, SIDE, 3); the screen shows parts of it in turn."""
+    """Paint images of a television, (SIDE, SIDE, 3); the screen shows parts of it in turn."""
     image = tinted(0.5 + 0.3 * noise(rng, 1.7), *rng.uniform(0, 1, (2, 3)))
     for _ in range(6):
         centre = rng.integers(0, SIDE, 2).tolist()
@@ -193,7 +193,7 @@ def broadcast(rng: np.random.Generator) -> Pattern:
 
 
 def face(rng: np.random.Generator) -> Pattern:
-    """Factors of the skin's colour once around a head, (SIDE, SIDE, 3), chin lowest, face at u = 0."""
+    """Paint factors of skin colour around a head, (SIDE, SIDE, 3), chin lowest, face at u = 0."""
     image = grey(0.95 + 0.02 * noise(rng, 1.5))
     for side in (-1, 1):
         x = (side * 11) % SIDE
@@ -207,7 +207,7 @@ def face(rng: np.random.Generator) -> Pattern:
 
 
 def sign(rng: np.random.Generator) -> Pattern:
-    """Large letters of no language. Returns (SIDE, SIDE, 3), float32, RGB in [0, 1]."""
+    """Paint large letters of no language. Returns (SIDE, SIDE, 3), float32, RGB in [0, 1]."""
     low, high = rng.uniform(0, 0.4, 3), rng.uniform(0.7, 1, 3)
     image: Pattern = np.broadcast_to(np.asarray(low, np.float32), (SIDE, SIDE, 3)).copy()
     for x in range(12, 100, 27):  # strokes between the corners of a letter's frame

@@ -1,4 +1,4 @@
-"""Scenes as images and truth.
+"""Render scenes to images and ground truth.
 
 What stands still is drawn once for as long as the camera does, with the light that each lamp throws on it.
 Every frame draws what moves and composes all maps (see :mod:`.gl`): that takes from the still light
@@ -39,7 +39,7 @@ _CLIP_DISTANCE0 = 0x3000
 
 
 class _Surfaces:
-    """Images to draw into, with a depth buffer."""
+    """Render targets with a depth buffer."""
 
     def __init__(self, context: moderngl.Context, size: tuple[int, int], kinds: str, samples: int) -> None:
         height, width = size
@@ -51,13 +51,13 @@ class _Surfaces:
         self.single = [context.framebuffer([texture]) for texture in self.textures]
 
     def draw_here(self) -> None:
-        """Draw here from now on, on a clean ground."""
+        """Bind and clear these targets."""
         self.target.use()
         self.target.clear()
 
 
 class Pipeline:
-    """From parts to maps at one size, for one view after another."""
+    """Renders parts to maps at one size, view after view."""
 
     STILL = "f1 f2 f2 f2 f4"
     MOVING = "f1 f1 f1 f4"
@@ -76,11 +76,11 @@ class Pipeline:
 
     @property
     def image(self) -> Any:
-        """The last image, with the share of foreground."""
+        """Last image, with the share of foreground."""
         return self._out.textures[0]
 
     def forget(self) -> None:
-        """Draw what stands still anew at the next frame."""
+        """Redraw static parts at the next frame."""
         self._static_projection = None
 
     def draw(
@@ -91,7 +91,7 @@ class Pipeline:
         mirror: Float64Array | None = None,
         mirrored: Any = None,
     ) -> None:
-        """Draw one frame; what stands still is drawn again only if the camera moved.
+        """Draw one frame; static parts are redrawn only if the camera moved.
 
         ``mirror``: plane that all that is drawn lies before; ``mirrored``: texture of what the scene's mirror
         shows.
@@ -129,7 +129,7 @@ class Pipeline:
         self._compose(values, places, smooth_still, mirrored or kit.nothing)
 
     def read(self) -> Maps:
-        """The maps of the frame that was drawn last."""
+        """Read the maps of the last frame."""
         height, width = self._size
         colour, normal = (
             np.frombuffer(texture.read(), np.uint8).reshape(height, width, 4)
@@ -163,7 +163,7 @@ class Pipeline:
         self._kit.moving.draw(program, culled=culled)
 
     def _light_moving(self, values: Uniforms) -> None:
-        """Light what moves; its many small triangles would each cost a whole block of pixels."""
+        """Light moving parts separately, since small triangles waste whole pixel blocks."""
         names = ("moving_shown", "moving_normal", "moving_finish", "moving_truth")
         textures = _bound(dict(zip(names, self._moving.textures, strict=True)))
         self._front.draw_here()
@@ -184,14 +184,14 @@ class Pipeline:
 
 
 def _bound(textures: dict[str, Any]) -> dict[str, int]:
-    """Texture units of textures, from the first that :meth:`Pipeline.draw` leaves free."""
+    """Bind textures to units, after those of :meth:`Pipeline.draw`."""
     for unit, texture in enumerate(textures.values(), start=4):
         texture.use(unit)
     return {name: unit for unit, name in enumerate(textures, start=4)}
 
 
 class Renderer:
-    """Renders the frames of one scene after another.
+    """Renders the frames of scenes.
 
     ``exact``: maps of the pixel's centre and of finely cut shapes, without smooth borders.
     """
@@ -216,7 +216,7 @@ class Renderer:
         self._mirror = Pipeline(self, (max(1, size[0] // 3), max(1, size[1] // 3)), smooth=False)
 
     def program(self, name: str, **switches: bool) -> moderngl.Program:
-        """A program, compiled on its first use."""
+        """Compile a program on first use."""
         key = name, tuple(sorted(switches.items()))
         if key not in self._programs:
             files = f"{_VERTEX.get(name, 'screen')}.vert", f"{name}.frag"
@@ -234,7 +234,7 @@ class Renderer:
         self._screens[program].render()
 
     def set_stage(self, stage: Stage) -> None:
-        """Take a scene; its still shadows are computed here, once."""
+        """Set the scene, and render its static shadows once."""
         names = sorted(stage.textures)
         self._layers = {name: layer for layer, name in enumerate(names)}
         pixels = np.stack([stage.textures[name] for name in names])
@@ -268,7 +268,7 @@ class Renderer:
             return self._main.read()
 
     def _cast(self, target: Any, batch: Batch, lights: Sequence[Light], casting: bool) -> None:
-        """Fill a shadow map, one tile a light."""
+        """Fill a shadow map, one tile per light."""
         target.use()
         target.clear()
         self.context.polygon_offset = 3.0, 4.0
@@ -287,7 +287,7 @@ class Renderer:
 
 
 def _reflected(view: View, mirror: Float64Array) -> View:
-    """The view of the world behind a mirror's plane."""
+    """View from behind a mirror's plane."""
     normal, offset = mirror[:3], mirror[3]
     flip = np.column_stack([np.eye(3) - 2 * np.outer(normal, normal), -2 * offset * normal])
     pose = view.pose[:, :3] @ flip
@@ -296,7 +296,7 @@ def _reflected(view: View, mirror: Float64Array) -> View:
 
 
 def _light(stage: Stage, moment: Moment) -> dict[str, Any]:
-    """Uniforms of the light at a moment."""
+    """Light uniforms at a moment."""
     lighting, gains = stage.lighting, moment.gains
     lights = lighting.lights
     empty = [(0.0,) * 4] * (LIGHTS - len(lights))

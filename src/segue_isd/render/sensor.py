@@ -34,7 +34,7 @@ class SensorPlan:
 
 
 def draw_sensor(rng: np.random.Generator, dark: bool, fps: float) -> SensorPlan:
-    """A camera; ``dark`` ones have more noise and motion blur."""
+    """Draw a random camera; ``dark`` ones have more noise and motion blur."""
     exposures = int(rng.choice([1, 3, 5], p=(0.6, 0.2, 0.2) if dark else (0.88, 0.1, 0.02)))
     gain = rng.uniform(1.2, 2.2) if dark else 1.0
     return SensorPlan(
@@ -55,7 +55,7 @@ def draw_sensor(rng: np.random.Generator, dark: bool, fps: float) -> SensorPlan:
 
 
 class Sensor:
-    """Applies a plan to the images of a clip, whose size is height and width."""
+    """Applies a plan to the images of a clip of this size."""
 
     def __init__(self, plan: SensorPlan, size: tuple[int, int], rng: np.random.Generator) -> None:
         self._plan = plan
@@ -75,11 +75,11 @@ class Sensor:
         self._seed = int(rng.integers(2**63))
 
     def expose(self, image: Image, index: int) -> Image:
-        """Camera output of a frame as rendered; the same index always has the same noise."""
+        """Simulate the camera's output of a rendered frame; noise depends on the index only."""
         return self._noisy(self.clean(image), index)
 
     def clean(self, image: Image) -> Image:
-        """The image through lens and colours, without noise."""
+        """Apply lens and colours without noise."""
         plan, (height, width) = self._plan, self._size
         filtered: cv2.typing.MatLike = image
         if plan.scale < 1:

@@ -1,4 +1,4 @@
-"""The images on all surfaces: materials, prints, screens and faces, painted anew for each scene."""
+"""Textures of all surfaces: materials, prints, screens and faces, painted for each scene."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from segue_isd.render.patterns import SIDE, Painter, Pattern, Texture, U, V, cel
 
 
 class Textures(Mapping[str, Texture]):
-    """The textures of a scene by name, (SIDE, SIDE, 4), uint8, RGBA; each is painted when first read."""
+    """Textures of a scene by name, (SIDE, SIDE, 4), uint8, RGBA; painted when first read."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rngs = dict(zip(_PAINTERS, rng.spawn(len(_PAINTERS)), strict=True))
@@ -41,7 +41,7 @@ class Textures(Mapping[str, Texture]):
 
 
 def _rough(level: float, *waves: tuple[Any, ...]) -> Painter:
-    """Painter of a grey level with noises, each an amplitude and what :func:`noise` takes."""
+    """Painter of a grey level with several noises, given as amplitude and arguments of :func:`noise`."""
 
     def paint(rng: np.random.Generator) -> Pattern:
         field: Any = level
@@ -76,7 +76,7 @@ def _laid(
     material: Painter = _plain,
     shift: float = 0.0,
 ) -> Painter:
-    """Painter of pieces in rows, of ``tones`` times a material.
+    """Painter of rows of pieces, which are ``tones`` times a material.
 
     ``rows`` and ``columns``: limits of their number; ``joint``: its tone, and the distances from the border
     in pixels at which it begins to end and has ended.

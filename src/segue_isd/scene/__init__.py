@@ -1,4 +1,4 @@
-"""What a generated scene holds: rooms, furniture, people, lights and the camera."""
+"""Content of generated scenes: rooms, furniture, people, lights and the camera."""
 
 from segue.utils.lazy import lazy_names
 

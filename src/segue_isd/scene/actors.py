@@ -1,4 +1,4 @@
-"""Moving objects of a scene: people, what they carry and push, pets, robots, balls and cars.
+"""Moving objects of a scene: people, carried and pushed things, pets, robots, balls and cars.
 
 Each has a number in the instance map and a class. At a moment in seconds it has solids, always as many and in
 the same order, and spheres that keep ambient light away.
@@ -39,7 +39,7 @@ Sphere = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Spell:
-    """One stretch of somebody's day: ``walk`` is the way, or None for staying at ``place`` in a ``pose``."""
+    """Part of a schedule: a way to ``walk``, or None for staying at ``place`` in a ``pose``."""
 
     start: float
     end: float
@@ -48,7 +48,7 @@ class Spell:
     pose: Pose = STANDING
 
     def distance(self, time: float) -> float:
-        """Metres of the way behind somebody."""
+        """Distance walked so far, in metres."""
         return 0.0 if self.walk is None else (time - self.start) / (self.end - self.start) * self.walk.length
 
     def at(self, time: float) -> tuple[float, float, float]:
@@ -65,7 +65,7 @@ TURNING = 0.5
 
 @dataclass
 class Person:
-    """A person who walks, stays and acts by a schedule, and is absent outside of it."""
+    """A person who walks, stays and acts by a schedule, and is absent otherwise."""
 
     id: int
     build: Build
@@ -81,7 +81,7 @@ class Person:
         return self._posed(time)[0]
 
     def hand_pose(self, time: float) -> Float64Array:
-        """Place of the right hand, (3,)."""
+        """Position of the right hand, (3,)."""
         return np.asarray(self._posed(time)[1][1])
 
     def spheres(self, time: float) -> list[Sphere]:
@@ -115,7 +115,7 @@ class Person:
         return walking(turn, float(np.clip(speed / 1.25, 0.35, 1.7)))
 
     def _blended(self, spell: Spell, time: float) -> tuple[Pose, Float64Array]:
-        """Pose and place, soft at the borders of spells."""
+        """Pose and place, blended at the borders of spells."""
         pose, (x, y, direction) = self._pose(spell, time), spell.at(time)
         for border, other in ((spell.start, spell.start - 1e-3), (spell.end, spell.end + 1e-3)):
             gap = abs(time - border)
@@ -140,7 +140,7 @@ class Person:
 
 @dataclass
 class Bag:
-    """A bag that its owner carries, leaves behind at a moment, or takes from where it stood."""
+    """A bag that is carried, left behind at a moment, or picked up."""
 
     id: int
     owner: Person
@@ -161,7 +161,7 @@ class Bag:
         return [Part(Shape.BOX, pose, self.surface, id=0 if still_background else self.id)]
 
     def spheres(self, time: float) -> list[Sphere]:
-        """One where it stands."""
+        """Bounding sphere of a standing bag."""
         if (time >= self.changes) != self.left or (self.was_background and time < self.changes):
             return []
         x, y, z = (float(v) for v in self._standing()[:, 3])
@@ -174,7 +174,7 @@ class Bag:
 
 @dataclass
 class Pushed:
-    """Something that its owner pushes: a trolley, or the wheelchair that the owner sits in."""
+    """A pushed object: a trolley, or the wheelchair of its owner."""
 
     id: int
     kind: str
@@ -194,7 +194,7 @@ class Pushed:
 
 @dataclass
 class Roller:
-    """Something that goes along a way at constant speed: a robot, car, ball or pet."""
+    """An object with constant speed along a way: a robot, car, ball or pet."""
 
     id: int
     kind: str
@@ -206,7 +206,7 @@ class Roller:
     legs: Surface | None = None
 
     def parts(self, time: float) -> list[Part]:
-        """The solids on their way; a pet's legs swing, a ball turns and hops."""
+        """Solids at a time; a pet's legs swing, a ball turns and hops."""
         where = self._pose(time)
         parts = transformed(self.solids, where)
         if self.legs is not None:
@@ -218,7 +218,7 @@ class Roller:
         return [(x, y, z + self.radius, self.radius)]
 
     def _way(self, time: float) -> tuple[float, bool]:
-        """Metres along the way, there and back again, and whether it is on its way back."""
+        """Position on the way in metres, there and back, and whether it is on its way back."""
         length = self.walk.length
         travelled = time * self.speed % (2 * length)
         return (travelled, False) if travelled < length else (2 * length - travelled, True)
@@ -241,7 +241,7 @@ Actor = Person | Bag | Pushed | Roller
 
 
 def pet_solids(coat: Surface, size: float) -> list[Part]:
-    """Body, head, ears and tail of a four-legged animal; ``size`` is the height of its shoulders."""
+    """Body, head, ears and tail of a four-legged animal; ``size`` is its shoulder height."""
     s = size
     starts = s * np.array([(-0.55, 0, 0.85), (0.5, 0, 0.95), (0.8, 0, 1.25), (-0.6, 0, 0.95)])
     ends = s * np.array([(0.5, 0, 0.9), (0.75, 0, 1.2), (1.05, 0, 1.15), (-1.0, 0, 1.3)])
@@ -277,7 +277,7 @@ def trolley(rng: np.random.Generator) -> list[Part]:
 
 
 def wheelchair() -> list[Part]:
-    """A wheelchair around somebody who sits."""
+    """A wheelchair for a sitting person."""
     frame, tyre = Surface((0.3, 0.3, 0.32), gloss=0.5), Surface((0.1, 0.1, 0.1))
     return [
         box((0.45, 0.48, 0.05), (0.05, 0, 0.42), frame),

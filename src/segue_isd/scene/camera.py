@@ -1,4 +1,4 @@
-"""Pinhole cameras: how they move or shake, and where they hang, so that they see the room."""
+"""Pinhole cameras: placement in a room, motion and shake."""
 
 from __future__ import annotations
 
@@ -40,27 +40,27 @@ class View:
             2 * self.focal, 2 * self.focal * width / height, NEAR_PLANE, FAR_PLANE
         ) @ homogeneous(self.pose)
 
-    def see(self, points: Float64Array, size: tuple[int, int]) -> tuple[Float64Array, Float64Array]:
-        """Pixels (N, 2) and distances (N,) along the axis of world points (N, 3) in metres."""
+    def project(self, points: Float64Array, size: tuple[int, int]) -> tuple[Float64Array, Float64Array]:
+        """Project world points (N, 3) in metres to pixels (N, 2) and distances (N,) along the axis."""
         inside = points @ self.pose[:, :3].T + self.pose[:, 3]
         distance = inside[:, 2]
         flat = inside @ self.intrinsics(size).T
         return flat[:, :2] / np.where(np.abs(distance) < 1e-6, 1e-6, distance)[:, None], distance
 
     def shows(self, points: Float64Array, size: tuple[int, int], nearest: float) -> npt.NDArray[np.bool_]:
-        """Whether world points (N, 3) are inside the image and farther away than ``nearest`` metres, (N,)."""
-        pixels, distance = self.see(points, size)
+        """Whether world points (N, 3) are in the image and beyond ``nearest`` metres, (N,)."""
+        pixels, distance = self.project(points, size)
         return (distance > nearest) & (pixels >= 0).all(axis=1) & (pixels < size[::-1]).all(axis=1)
 
 
 def perspective(across: float, down: float, near: float, far: float) -> Float64Array:
-    """Projection of what is seen from the origin along z to OpenGL's clip space. Returns (4, 4), float64."""
+    """Projection from camera coordinates to OpenGL's clip space. Returns (4, 4), float64."""
     depth = ((far + near) / (far - near), -2 * far * near / (far - near))
     return np.array([[across, 0, 0, 0], [0, down, 0, 0], [0, 0, *depth], [0, 0, 1, 0]])
 
 
 def homogeneous(pose: Float64Array) -> Float64Array:
-    """(4, 4) matrix of a (3, 4) pose."""
+    """Extend a (3, 4) pose to a (4, 4) matrix."""
     return np.vstack([pose, [0, 0, 0, 1]])
 
 
@@ -77,7 +77,7 @@ def facing(
 
 
 def looking(at: Float64Array, place: Float64Array, focal: float, roll: float = 0.0) -> View:
-    """A camera at a place (3,) in metres that looks at a point (3,)."""
+    """Camera at a place (3,) in metres that looks at a point (3,)."""
     return View(facing(place, (at - place) / np.linalg.norm(at - place), (0, 0, 1), roll), focal)
 
 
@@ -88,7 +88,7 @@ CameraMotion = Callable[[float], tuple[float, float, float, float]]
 def _shaking(
     rng: np.random.Generator, amplitudes: tuple[float, float, float], rates: tuple[float, float]
 ) -> CameraMotion:
-    """Smooth random turns by sines with amplitudes (root mean square) and limits of their Hz."""
+    """Smooth random rotation by sines, with RMS amplitudes and frequency limits in Hz."""
     waves = 5
     shape = (len(amplitudes), waves)
     share = rng.dirichlet(np.ones(waves), len(amplitudes))
@@ -98,12 +98,12 @@ def _shaking(
 
 
 def _panning(reach: float, period: float) -> CameraMotion:
-    """Turns to both sides by ``reach`` radians in ``period`` seconds."""
+    """Rotation to both sides by ``reach`` radians in ``period`` seconds."""
     return lambda time: (reach * float(np.sin(2 * np.pi * time / period)), 0.0, 0.0, 1.0)
 
 
 def _stepping(moment: float, right: float, down: float, zoom: float) -> CameraMotion:
-    """One turn and zoom at a moment."""
+    """A single rotation and zoom at a moment."""
 
     def motion(time: float) -> tuple[float, float, float, float]:
         share = float(np.clip((time - moment) / 0.7, 0, 1))
@@ -115,7 +115,7 @@ def _stepping(moment: float, right: float, down: float, zoom: float) -> CameraMo
 
 @dataclass(frozen=True)
 class CameraPath:
-    """Path of the camera through a clip."""
+    """Motion of the camera through a clip."""
 
     kind: str  # "static", "jitter", "pan", "steps" or "hand"
     place: Float64Array
@@ -125,7 +125,7 @@ class CameraPath:
     bend: float = 0.0  # radial distortion, see :class:`~.maps.Lens`
 
     def at(self, time: float) -> View:
-        """The camera at a moment."""
+        """View at a time."""
         right, down, roll, zoom = self.motion(time)
         way = self.target - self.place
         reach = float(np.linalg.norm(way))
@@ -148,7 +148,7 @@ _SHAKES = {"jitter": ((0.4, 3.0), 0.25, (0.5, 6.0)), "hand": ((2.0, 8.0), 0.4, (
 def draw_camera(
     rng: np.random.Generator, room: Room, kind: str, size: tuple[int, int], length: float
 ) -> CameraPath:
-    """A camera in a corner or at a wall that sees much of the free floor of a room."""
+    """Draw a camera in a corner or at a wall that sees much of the free floor."""
     free = (np.argwhere(~room.occupied) + 0.5) * CELL
     sampled = free[rng.permutation(len(free))[:80]]
     spots = np.column_stack([sampled, np.full(len(sampled), 0.9)])
@@ -161,7 +161,7 @@ def draw_camera(
 
 
 def _solids(room: Room) -> tuple[Float64Array, Float64Array]:
-    """Corners of the boxes around everything in the room that is not one of its walls, (N, 3) each."""
+    """Corners of the bounding boxes of everything in the room except walls, (N, 3) each."""
     low, high = bounds(room.parts)
     inner = ((high - low) < 0.8 * room.size).all(axis=1) | ((high - low).max(axis=1) < 3)
     return low[inner], high[inner]
@@ -170,7 +170,7 @@ def _solids(room: Room) -> tuple[Float64Array, Float64Array]:
 def _visible_share(
     path: CameraPath, spots: Float64Array, low: Float64Array, high: Float64Array, size: tuple[int, int]
 ) -> float:
-    """Share of the spots that are seen, less what stands right before the camera."""
+    """Share of visible spots, reduced by objects right before the camera."""
     view = path.at(0)
     hidden = _first_hit(view.place, spots - view.place, low, high) < 0.95
     across, down = np.meshgrid([-0.35, -0.1, 0.1, 0.35], [-0.2, 0.05, 0.3])
@@ -183,7 +183,7 @@ def _visible_share(
 def _first_hit(
     place: Float64Array, ways: Float64Array, low: Float64Array, high: Float64Array
 ) -> Float64Array:
-    """Multiple of each of ``ways`` (N, 3) at which a ray from ``place`` meets the first box, or inf."""
+    """Multiple of each of ``ways`` (N, 3) at which a ray from ``place`` hits a box, or inf."""
     safe = np.where(np.abs(ways) < 1e-9, 1e-9, ways)[:, None]
     first, second = (low - place) / safe, (high - place) / safe
     enter = np.minimum(first, second).max(axis=2)

@@ -51,7 +51,7 @@ class CastOptions:
 
 
 class Cast:
-    """Draws the actors of a clip of ``length`` seconds, at whose start ``view`` shows the room."""
+    """Draws the actors of a clip of ``length`` seconds that begins with ``view``."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Cast:
         self.tags: set[str] = set()
 
     def draw(self) -> list[Actor]:
-        """All actors; their ids count from 1."""
+        """Draw all actors; ids count from 1."""
         rng, options = self._rng, self._options
         actors: list[Actor] = []
         if not len(self._visible):
@@ -97,7 +97,7 @@ class Cast:
         return float(x), float(y)
 
     def _outside(self) -> tuple[float, float]:
-        """Positions where a person can appear out of view, else at a door."""
+        """Positions for entering out of view, or else at a door."""
         rng, room = self._rng, self._room
         if room.openings and (not len(self._hidden) or rng.random() < 0.4):
             return room.openings[rng.integers(len(room.openings))]
@@ -197,7 +197,7 @@ class Cast:
         return None
 
     def _extra(self, kind: str) -> Roller | None:
-        """A pet, robot, ball or car that makes its rounds, or None where it finds no way."""
+        """A pet, robot, ball or car on a round trip, or None without a way."""
         rng, wide = self._rng, kind == "car"
         if wide and self._room.template != "parking":
             return None

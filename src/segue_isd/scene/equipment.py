@@ -103,7 +103,7 @@ def lab_bench(rng: np.random.Generator) -> Piece:
 
 
 def school_desk(rng: np.random.Generator) -> Piece:
-    """A pupils' desk with two chairs, looking towards +y."""
+    """A school desk with two chairs, facing +y."""
     top, frame = f.wood(rng), f.metal(rng)
     parts = [box((1.2, 0.5, 0.03), (0, 0, 0.72), top), *f.legs_of(1.2, 0.5, 0.72, frame, 0.03)]
     seats = []
@@ -147,7 +147,7 @@ def car(rng: np.random.Generator) -> Piece:
 
 
 def car_parts(rng: np.random.Generator) -> list[Part]:
-    """The solids of a car about 4.2 m long."""
+    """Solids of a car about 4.2 m long."""
     tones = [(0.6, 0.1, 0.1), (0.15, 0.2, 0.4), (0.85, 0.85, 0.87), (0.1, 0.1, 0.11), (0.5, 0.52, 0.55)]
     r, g, b = rng.choice(tones)
     paint, glass = Surface((r, g, b), gloss=0.8), Surface((0.1, 0.13, 0.16), gloss=0.9)

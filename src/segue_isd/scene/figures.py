@@ -1,4 +1,4 @@
-"""Human figures: proportions, clothes drawn at random, and the solids of a body in a pose."""
+"""Human figures: proportions, random clothes, and the solids of a body in a pose."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Pose:
 
 
 def blend(first: Pose, second: Pose, share: float) -> Pose:
-    """Between two poses."""
+    """Interpolate between two poses."""
 
     def between(a: Any, b: Any) -> Any:
         return tuple(map(between, a, b)) if isinstance(a, tuple) else a + (b - a) * share
@@ -70,7 +70,7 @@ def blend(first: Pose, second: Pose, share: float) -> Pose:
 
 
 def walking(phase: float, vigour: float) -> Pose:
-    """Pose in a walk: ``phase`` in radians, 2 pi for two steps; ``vigour`` about 1 (running: 1.7)."""
+    """Pose while walking: ``phase`` in radians, 2 pi for two steps; ``vigour`` about 1 (running: 1.7)."""
     swing = 0.42 * min(vigour, 1.4)
     left, right = np.sin(phase), -np.sin(phase)
     lifted = 0.75 * vigour**0.7
@@ -104,7 +104,7 @@ ARMS_CROSSED = replace(STANDING, shoulder=(0.5, 0.5), raise_=(0.05, 0.05), elbow
 
 
 class _Body:
-    """The solids of one body, collected limb by limb."""
+    """Solids of one body, added limb by limb."""
 
     def __init__(self, build: Build, wear: Wardrobe, pose: Pose) -> None:
         self.h, self.wide, self.wear, self.pose = build.height, build.breadth, wear, pose
@@ -131,7 +131,7 @@ class _Body:
         return [Part(Shape.TUBE, pose, surface, taper) for pose, surface, taper in tubes] + self.other_parts
 
     def legs(self) -> float:
-        """Add the legs; the height of the lowest sole relative to the hips."""
+        """Add the legs; returns the height of the lowest sole relative to the hips."""
         h, wide, wear, pose = self.h, self.wide, self.wear, self.pose
         low = 0.0
         bare = wear.skirt is not None
@@ -195,7 +195,7 @@ class _Body:
 
 
 def figure(build: Build, wear: Wardrobe, pose: Pose) -> tuple[list[Part], Float64Array]:
-    """Solids of a body on the floor in its own frame, and where its hands are, (2, 3): left, right."""
+    """Solids of a body on the floor in its own frame, and positions of its hands, (2, 3): left, right."""
     h, wide = build.height, build.breadth
     body = _Body(build, wear, pose)
     trunk = _turn(pose.lean, pose.sway, pose.twist)
@@ -227,7 +227,7 @@ def figure(build: Build, wear: Wardrobe, pose: Pose) -> tuple[list[Part], Float6
 
 
 def _turn(forward: float, aside: float, about_vertical: float) -> Float64Array:
-    """Rotation whose columns are forward, left and up after leaning, swaying and twisting."""
+    """Rotation with columns forward, left and up, after leaning, swaying and twisting."""
     c, s = np.cos(about_vertical), np.sin(about_vertical)
     twist = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
     c, s = np.cos(forward), np.sin(forward)
@@ -280,7 +280,7 @@ _PATTERNS = ("fabric", "fabric", "fabric", "denim", "stripes", "plaid", "dots", 
 
 
 def dressed(rng: np.random.Generator, camouflage: tuple[Surface, Surface] | None = None) -> Wardrobe:
-    """Clothes of one person; ``camouflage`` are surfaces that the upper and the lower body look like."""
+    """Draw clothes of one person; ``camouflage`` are surfaces to imitate with upper and lower body."""
     skin_tone = pick(rng, _SKIN, 0.03)
     skin, face = Surface(skin_tone, "plain", 0, gloss=0.08), Surface(skin_tone, "face", 0, gloss=0.08)
     hair = Surface(pick(rng, _HAIR, 0.03), "hair", 0, gloss=0.15)
@@ -312,6 +312,6 @@ def dressed(rng: np.random.Generator, camouflage: tuple[Surface, Surface] | None
 
 
 def grown(rng: np.random.Generator) -> Build:
-    """Proportions of one person, now and then a child."""
+    """Draw proportions of one person, sometimes a child."""
     height = rng.uniform(1.2, 1.5) if rng.random() < 0.1 else np.clip(rng.normal(1.71, 0.1), 1.5, 2.0)
     return Build(float(height), rng.uniform(0.92, 1.2), rng.uniform(0.92, 1.35))

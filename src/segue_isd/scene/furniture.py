@@ -12,7 +12,7 @@ from segue_isd.scene.parts import Colour, Part, Surface, ball, box, cylinder, pa
 
 @dataclass(frozen=True)
 class Seat:
-    """A seat or workplace in the coordinates of its owner: position, direction, and whether on a chair."""
+    """A seat or workplace in its owner's coordinates: position, direction, and whether on a chair."""
 
     x: float
     y: float
@@ -59,24 +59,24 @@ CLOTHS: tuple[Colour, ...] = (
 
 
 def pick(rng: np.random.Generator, colours: tuple[Colour, ...], spread: float = 0.06) -> Colour:
-    """One of some colours, a little changed."""
+    """Pick a colour, slightly varied."""
     base = np.asarray(colours[rng.integers(len(colours))])
     r, g, b = np.clip(base + rng.normal(0, spread, 3) * 0.5 + rng.normal(0, spread), 0.03, 1)
     return float(r), float(g), float(b)
 
 
 def wood(rng: np.random.Generator) -> Surface:
-    """A wooden or painted surface."""
+    """Draw a wooden or painted surface."""
     return Surface(pick(rng, WOODS), "wood", 0.8, gloss=0.15)
 
 
 def metal(rng: np.random.Generator) -> Surface:
-    """Painted or bare metal."""
+    """Draw painted or bare metal."""
     return Surface(pick(rng, GREYS), "metal", 0.6, gloss=0.35)
 
 
 def cloth(rng: np.random.Generator) -> Surface:
-    """Upholstery."""
+    """Draw upholstery."""
     colour = pick(rng, CLOTHS)
     return Surface(colour, str(rng.choice(["fabric", "fabric", "denim", "plaid"])), 0.5, gloss=0.02)
 
@@ -100,7 +100,7 @@ def table(rng: np.random.Generator) -> Piece:
 
 
 def things(rng: np.random.Generator, width: float, depth: float, height: float) -> list[Part]:
-    """Cups, books and boxes on a top."""
+    """Cups, books and boxes on a surface."""
     parts = []
     for _ in range(rng.integers(1, 6)):
         x, y = rng.uniform(-0.42, 0.42) * width, rng.uniform(-0.38, 0.38) * depth
@@ -118,7 +118,7 @@ def things(rng: np.random.Generator, width: float, depth: float, height: float) 
 
 
 def chair(rng: np.random.Generator) -> Piece:
-    """A chair; who sits on it looks towards -y."""
+    """A chair; a person on it looks towards -y."""
     seat, legs = cloth(rng), metal(rng)
     parts = [
         box((0.44, 0.44, 0.06), (0, 0, 0.42), seat),
@@ -142,7 +142,7 @@ def office_chair(rng: np.random.Generator) -> Piece:
 
 
 def desk(rng: np.random.Generator) -> Piece:
-    """An office desk with a screen and a chair; who works there looks towards +y."""
+    """An office desk with a screen and a chair; a person there looks towards +y."""
     width, depth, height = rng.uniform(1.3, 1.8), 0.75, 0.73
     top, frame = wood(rng), metal(rng)
     parts = [

@@ -1,4 +1,4 @@
-"""Lamps and the sun: which ones a room has, and what happens to them in the course of a clip."""
+"""Lamps and the sun in a room, and their changes during a clip."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Lighting:
-    """The light of a room: its shadow casters, what the walls throw back, and exposure."""
+    """Light of a room: shadow casters, ambient light from the walls, and exposure."""
 
     name: str
     lights: tuple[Light, ...]  # at most :data:`~.gl.LIGHTS`
@@ -68,7 +68,7 @@ class LightEvent:
     phase: float = 0.0  # radians
 
     def gain(self, time: float) -> float:
-        """Factor at a moment in seconds."""
+        """Factor of the light at a time in seconds."""
         since = time - self.start
         if self.kind == "switch":
             return 1 - self.strength if 0 <= since < self.length else 1.0
@@ -82,7 +82,7 @@ class LightEvent:
 
 @dataclass(frozen=True)
 class Gains:
-    """Factors of all light at one moment: of each caster, of the light around, and the camera's answer."""
+    """Factors of all light at one moment: each caster, ambient light, and exposure."""
 
     lights: tuple[float, ...]
     ambient: float
@@ -90,7 +90,7 @@ class Gains:
 
 
 def gains_at(events: tuple[LightEvent, ...], count: int, time: float, automatic: float) -> Gains:
-    """Gains of so many lights at a moment."""
+    """Gains of all lights at a time."""
     lights, ambient = _power(events, count, time)
     delayed = [_power(events, count, time - lag) for lag in (0.15, 0.35, 0.6)]
     level = float(np.mean([np.mean([*group, ambient]) for group, ambient in delayed]))
@@ -110,7 +110,7 @@ def _power(events: tuple[LightEvent, ...], count: int, time: float) -> tuple[tup
 
 
 class Conditions(NamedTuple):
-    """Lamps and their strength, light from the walls, and the mean in [0, 1] that an exposure aims at."""
+    """Number and strength of lamps, ambient light, and target mean in [0, 1] of the exposure."""
 
     lamps: int
     strength: float
@@ -128,7 +128,7 @@ LIGHTINGS = {
 
 
 def draw_lighting(rng: np.random.Generator, room: Room, name: str) -> Lighting:
-    """The light of a room, one of :data:`LIGHTINGS`."""
+    """Draw the light of a room, one of :data:`LIGHTINGS`."""
     lights: list[Light] = []
     if name in ("day", "mixed"):
         lights += _daylight(rng, room)
@@ -157,7 +157,7 @@ def _warm(amount: float) -> Rgb:
 
 
 def _daylight(rng: np.random.Generator, room: Room) -> list[Light]:
-    """Sky light through at most two windows, and a beam of the sun through one."""
+    """Sky light through at most two windows, and a sunbeam through one."""
     lights = []
     for place, inward in room.windows[:2]:
         down = inward - np.array([0, 0, rng.uniform(0.35, 0.7)])
@@ -205,7 +205,7 @@ _CHANGES = {
 def draw_events(
     rng: np.random.Generator, lighting: Lighting, length: float, probability: float
 ) -> tuple[LightEvent, ...]:
-    """Changes of light in a clip of ``length`` seconds; ``probability`` is that of the common ones."""
+    """Draw changes of light in a clip of ``length`` seconds; ``probability`` is of common ones."""
     which, phase = int(rng.integers(-1, max(len(lighting.lights), 1))), rng.uniform(0, 6)
     events = []
     for kind, (share, starts, lengths, strengths) in _CHANGES.items():

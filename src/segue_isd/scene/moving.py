@@ -1,4 +1,4 @@
-"""Background that moves: curtains, fans, screens, swaying plants, water, belts, signs and doors.
+"""Moving background: curtains, fans, screens, plants, water, belts, signs and doors.
 
 At each moment in seconds it has as many solids, in the same order.
 """
@@ -31,7 +31,7 @@ from segue_isd.scene.parts import (
 
 @dataclass(frozen=True)
 class Slide:
-    """Surfaces that wave (curtains), whose texture slides (water), or jumps after some seconds (screens)."""
+    """Surfaces that wave (curtains), slide (water), or change every few seconds (screens)."""
 
     kind: str
     solids: tuple[Part, ...]
@@ -52,7 +52,7 @@ class Slide:
 
 @dataclass(frozen=True)
 class Turning:
-    """Parts that turn about an axis, x or z, of a pose ``pivot`` (3, 4) by an ``angle`` of the time."""
+    """Parts that rotate about the axis x or z of a pose ``pivot`` (3, 4) by a function of time."""
 
     kind: str
     pivot: Float64Array
@@ -72,7 +72,7 @@ Mover = Slide | Turning
 
 
 def fan(rng: np.random.Generator, hub: Float64Array, surface: Surface) -> Turning:
-    """A ceiling fan of four blades. ``hub``: (3, 4), its middle to the world."""
+    """A ceiling fan of four blades. ``hub``: (3, 4), its centre to the world."""
     length, speed = rng.uniform(0.45, 0.65), rng.uniform(2, 14)
     blade = Part(Shape.BOX, scaled((length, 0.14, 0.015), (length / 2 + 0.08, 0, 0)), surface)
     blades = [part for turn in range(4) for part in transformed([blade], placed(0, 0, 0, turn * np.pi / 2))]
@@ -80,7 +80,7 @@ def fan(rng: np.random.Generator, hub: Float64Array, surface: Surface) -> Turnin
 
 
 def door(rng: np.random.Generator, hinge: Float64Array, solids: Sequence[Part]) -> Turning:
-    """A door that opens at some moments; its label is undecided. ``hinge``: (3, 4), to the world."""
+    """A door that opens at times, labelled as unknown. ``hinge``: (3, 4), to the world."""
     moments = rng.uniform(0, 30, 4)
 
     def angle(time: float) -> float:
@@ -92,14 +92,14 @@ def door(rng: np.random.Generator, hinge: Float64Array, solids: Sequence[Part]) 
 def curtain(
     rng: np.random.Generator, width: float, height: float, pose: Float64Array, surface: Surface
 ) -> Slide:
-    """A curtain in a draught; ``pose`` (3, 4) is the middle of its lower edge."""
+    """A curtain in a draught; ``pose`` (3, 4) is the centre of its lower edge."""
     hanging = sheet(width, height, chained(pose, placed(0, 0, height / 2)), surface)
     wave = Wave(rng.uniform(0.02, 0.09), rng.uniform(2, 5), rng.uniform(0.6, 3.0), rng.uniform(0, 6))
     return Slide("curtain", (replace(hanging, id=MOVING_BACKGROUND, wave=wave),))
 
 
 def swaying(rng: np.random.Generator, leaves: Sequence[Part], pose: Float64Array) -> Slide:
-    """The leaves of a plant in a draught. ``pose``: (3, 4), the plant's frame to the world."""
+    """Leaves of a plant in a draught. ``pose``: (3, 4), the plant's frame to the world."""
     solids = []
     for leaf in leaves:
         wave = Wave(rng.uniform(0.02, 0.07), rng.uniform(0.3, 0.8), rng.uniform(1, 4), rng.uniform(0, 6))

@@ -71,20 +71,20 @@ class Part:
 
 
 def placed(x: float, y: float, z: float = 0.0, turn: float = 0.0) -> Float64Array:
-    """Pose that turns about z and then moves. Returns (3, 4), float64."""
+    """Pose that rotates about z and then translates. Returns (3, 4), float64."""
     c, s = np.cos(turn), np.sin(turn)
     return np.array([[c, -s, 0, x], [s, c, 0, y], [0, 0, 1, z]])
 
 
 def chained(outer: Float64Array, inner: Float64Array) -> Float64Array:
-    """(..., 3, 4) pose that does ``inner`` first."""
+    """Compose poses (..., 3, 4), ``inner`` first."""
     result = outer[..., :3] @ inner
     result[..., 3] += outer[..., 3]
     return np.asarray(result)
 
 
 def scaled(size: Triple, at: Triple = (0, 0, 0)) -> Float64Array:
-    """(3, 4) pose that stretches by ``size`` and moves to ``at``."""
+    """Pose (3, 4) that scales by ``size`` and translates to ``at``."""
     pose = np.zeros((3, 4))
     pose[:, :3] = np.diag(size)
     pose[:, 3] = at
@@ -92,13 +92,13 @@ def scaled(size: Triple, at: Triple = (0, 0, 0)) -> Float64Array:
 
 
 def box(size: Triple, at: Triple, surface: Surface, turn: float = 0.0) -> Part:
-    """Box of ``size`` metres; ``at`` is the middle of its underside."""
+    """Box of ``size`` metres; ``at`` is the centre of its underside."""
     middle = (at[0], at[1], at[2] + size[2] / 2)
     return Part(Shape.BOX, chained(placed(*middle, turn), scaled(size)), surface)
 
 
 def cylinder(radius: float, height: float, at: Triple, surface: Surface) -> Part:
-    """Upright cylinder; ``at`` is the middle of its underside."""
+    """Upright cylinder; ``at`` is the centre of its underside."""
     return Part(Shape.CYLINDER, scaled((radius, radius, height), at), surface)
 
 
@@ -114,12 +114,12 @@ def ball(radii: Triple, at: Triple, surface: Surface) -> Part:
 
 
 def sheet(width: float, height: float, pose: Float64Array, surface: Surface) -> Part:
-    """Sheet whose middle is at the origin of ``pose`` (3, 4), upright there."""
+    """Upright sheet centred at the origin of ``pose`` (3, 4)."""
     return Part(Shape.SHEET, chained(pose, scaled((width, 1, height))), surface)
 
 
 def panel(width: float, height: float, at: Triple, surface: Surface) -> Part:
-    """Thin upright board; ``at`` is the middle of its lower edge, it faces -y."""
+    """Thin upright board facing -y; ``at`` is the centre of its lower edge."""
     return box((width, 0.02, height), at, surface)
 
 
@@ -141,7 +141,7 @@ def stems(
 
 
 def transformed(parts: Iterable[Part], pose: Float64Array) -> list[Part]:
-    """The parts after another pose. ``pose``: (3, 4), done after the parts' own."""
+    """Transform parts by a pose (3, 4), applied after their own."""
     parts = list(parts)
     if not parts:
         return []
@@ -153,7 +153,7 @@ def transformed(parts: Iterable[Part], pose: Float64Array) -> list[Part]:
 
 
 def numbered(parts: Iterable[Part], id: int) -> list[Part]:
-    """The parts with an id."""
+    """Copy parts with an id."""
     return [Part(part.shape, part.pose, part.surface, part.taper, id, part.wave) for part in parts]
 
 
@@ -169,7 +169,7 @@ _UNIT_BOXES = {
 
 
 def bounds(parts: Sequence[Part]) -> tuple[Float64Array, Float64Array]:
-    """Lower and upper corners (N, 3) of upright boxes that hold one part each, metres."""
+    """Lower and upper corners (N, 3) of the axis-aligned box of each part, in metres."""
     low, high = np.moveaxis(np.array([_UNIT_BOXES[part.shape] for part in parts]), 2, 0)
     poses = np.stack([part.pose for part in parts])
     middle = (poses[..., :3] @ ((low + high) / 2)[..., None])[..., 0] + poses[..., 3]

@@ -1,4 +1,4 @@
-"""Ways over free floor: search on a grid, straightened, walked at a speed."""
+"""Find ways over free floor on a grid, smooth them, and walk them at a speed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Indices = npt.NDArray[np.intp]
 
 
 def nearest_free(point: tuple[float, float], grid: OccupancyGrid) -> Cell | None:
-    """The free cell nearest to a point, or None if there is none."""
+    """Free cell nearest to a point, or None."""
     free = np.argwhere(~grid)
     if not len(free):
         return None
@@ -31,7 +31,7 @@ def nearest_free(point: tuple[float, float], grid: OccupancyGrid) -> Cell | None
 
 
 def find_way(grid: OccupancyGrid, start: Cell, goal: Cell) -> list[Cell] | None:
-    """Shortest way between free cells, or None. ``grid``: (X, Y), bool, True where a cell is taken."""
+    """Shortest way between free cells, or None. ``grid``: (X, Y), bool, True for occupied cells."""
     blocked = np.pad(grid, 1, constant_values=True)
     links = [_links(blocked, dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if dx or dy]
     lengths, first, second = (np.concatenate(part) for part in zip(*links, strict=True))
@@ -49,7 +49,7 @@ def find_way(grid: OccupancyGrid, start: Cell, goal: Cell) -> list[Cell] | None:
 
 
 def _links(blocked: OccupancyGrid, dx: int, dy: int) -> tuple[Float64Array, Indices, Indices]:
-    """Lengths of the steps in a direction, and the cells that they join; none cuts a corner."""
+    """Lengths of the steps in a direction, and the cells that they connect without cutting corners."""
     shifted = (np.roll(blocked, (-x, -y), (0, 1)) for x, y in ((0, 0), (dx, 0), (0, dy), (dx, dy)))
     free = np.flatnonzero(~np.logical_or.reduce(list(shifted)))
     return np.full(len(free), np.hypot(dx, dy)), free, free + dx * blocked.shape[1] + dy
@@ -62,7 +62,7 @@ def _clear(grid: OccupancyGrid, first: Cell, second: Cell) -> bool:
 
 
 def smooth_way(grid: OccupancyGrid, way: list[Cell]) -> Float64Array:
-    """Points (N, 2) in metres along a way without detours, its corners rounded."""
+    """Simplify a way along a grid to points (N, 2) in metres with rounded corners."""
     corners, last = [way[0]], 0
     while last < len(way) - 1:
         farther = range(len(way) - 1, last + 1, -1)
@@ -86,7 +86,7 @@ class Walk:
 
     @cached_property
     def lengths(self) -> Float64Array:
-        """Metres from the start, (N,)."""
+        """Distances from the start in metres, (N,)."""
         steps = np.linalg.norm(np.diff(self.points, axis=0), axis=1)
         return np.concatenate([[0.0], steps.cumsum()])
 
@@ -95,11 +95,11 @@ class Walk:
         return float(self.lengths[-1])
 
     def at(self, distance: float) -> tuple[float, float]:
-        """Place at a distance along the way."""
+        """Position at a distance along the way."""
         x, y = (float(np.interp(distance, self.lengths, self.points[:, axis])) for axis in (0, 1))
         return x, y
 
     def heading(self, distance: float) -> float:
-        """Direction of the way in radians, smoothed over a quarter of a metre to both sides."""
+        """Direction of the way in radians, smoothed over a quarter of a metre on both sides."""
         (x0, y0), (x1, y1) = self.at(distance - 0.25), self.at(distance + 0.25)
         return float(np.arctan2(y1 - y0, x1 - x0))

@@ -1,4 +1,4 @@
-"""Rooms, furnished by rules from a seed."""
+"""Furnish rooms by rules from a seed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Room:
 
 
 def furnish(rng: np.random.Generator, template: str, liveliness: float) -> Room:
-    """A furnished room of a kind, by day."""
+    """Furnish a room of a kind, by day."""
     plan = TEMPLATES[template]
     size = np.array([rng.uniform(*plan.width), rng.uniform(*plan.depth), rng.uniform(*plan.height)])
     texture, colours, tile, mirror = plan.floors[rng.integers(len(plan.floors))]
@@ -58,7 +58,7 @@ def furnish(rng: np.random.Generator, template: str, liveliness: float) -> Room:
 
 
 def darken(room: Room) -> None:
-    """Make it night behind the windows of a room; all else stays."""
+    """Copy a room with night behind its windows."""
     room.parts = [
         replace(part, surface=replace(part.surface, texture="night", glow=NIGHT_GLOW))
         if part.surface.texture == "street"
@@ -68,7 +68,7 @@ def darken(room: Room) -> None:
 
 
 class _Builder:
-    """Fills one room."""
+    """Adds furniture to one room."""
 
     def __init__(self, rng: np.random.Generator, plan: Template, room: Room, liveliness: float) -> None:
         self.rng, self.plan, self.room, self.liveliness = rng, plan, room, liveliness
@@ -83,7 +83,7 @@ class _Builder:
         self._ceiling()
 
     def _wall(self, number: int) -> tuple[Float64Array, float]:
-        """Pose whose -y axis looks into the room from a wall (x along it), and the wall's length."""
+        """Pose at a wall with -y into the room and x along the wall, and the wall's length."""
         w, d, _ = self.room.size
         middle = ((w / 2, d, 0.0), (w, d / 2, -np.pi / 2), (w / 2, 0, np.pi), (0, d / 2, np.pi / 2))[number]
         return placed(middle[0], middle[1], 0, middle[2]), float((w, d, w, d)[number])
@@ -169,7 +169,7 @@ class _Builder:
                 self._draught(curtain(rng, spread, tall + 0.6, hung, surface))
 
     def _stand(self, piece: f.Piece, pose: Float64Array) -> bool:
-        """Put a piece into the room unless it stands in something else or in a doorway."""
+        """Add a piece unless it overlaps others or a doorway."""
         room = self.room
         sides = itertools.product((-1, 1), repeat=2)
         corners = np.array([[x * piece.width / 2, y * piece.depth / 2, 0] for x, y in sides])
@@ -198,7 +198,7 @@ class _Builder:
         return True
 
     def _draught(self, waving: Slide) -> None:
-        """Add what waves where the room is lively, and hangs still elsewhere."""
+        """Add a waving part, at rest unless the room is lively."""
         if self.rng.random() < self.liveliness:
             self.room.movers.append(waving)
         else:

@@ -1,4 +1,4 @@
-"""A whole scene from a seed: room, light, camera, actors and sensor, each from its own random generator."""
+"""Build a scene from a seed: room, light, camera, actors and sensor, with separate generators."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ light among those of the options, the likeliest first; None for one of its own."
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that a clip shows."""
+    """Complete content of a clip."""
 
     seed: int
     size: tuple[int, int]  # height and width of the images
@@ -112,7 +112,7 @@ class Scene:
         return [self._at(time, time) for time in times]
 
     def empty(self) -> Moment:
-        """The first frame without foreground, in full light."""
+        """First frame without foreground, in full light."""
         moment = self.moment(0)
         stays = [part.id == 0 or part.id >= MOVING_BACKGROUND for part in moment.parts]
         return replace(
@@ -124,7 +124,7 @@ class Scene:
         )
 
     def exposed(self, factor: float) -> Scene:
-        """The scene with a brighter or darker exposure."""
+        """Copy with a brighter or darker exposure."""
         lighting = replace(self.stage.lighting, exposure=self.stage.lighting.exposure * factor)
         return replace(self, stage=replace(self.stage, lighting=lighting))
 
@@ -152,7 +152,7 @@ class Scene:
 
 
 def scene_seed(root: int, index: int, order: str = "") -> int:
-    """Seed of a scene, or of what is called ``order``, the same on every machine."""
+    """Seed of a scene, or of a data set's ``order``, equal on every machine."""
     text = f"segue-synth/{VERSION}/{root}/{index}{order}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
@@ -165,7 +165,7 @@ def build_scene(
     templates: Sequence[str] = tuple(TEMPLATES),
     setting: Setting = (None, None),
 ) -> Scene:
-    """The scene of a seed, see :func:`scene_seed`, in a room of one of the kinds ``templates``."""
+    """Build the scene of a seed, see :func:`scene_seed`, in a room of one of the kinds ``templates``."""
     shared_room, shared_light = setting
     children = np.random.SeedSequence(seed).spawn(8)
     for_choice, for_room, for_light, for_camera, for_actors, for_sensor, for_textures, for_events = (
@@ -228,7 +228,7 @@ def _draw_option(rng: np.random.Generator, options: Sequence[tuple[str, float]])
 
 
 def _condition(options: SceneOptions, number: int) -> str:
-    """The light with a number, the likeliest of the preset first."""
+    """Lighting of a number, the most likely of the preset first."""
     lights = sorted(options.lightings, key=lambda item: -item[1])
     return [name for name, _ in lights if name != "day"][number]
 
@@ -240,7 +240,7 @@ def _best_window(
     size: tuple[int, int],
     length: float,
 ) -> float:
-    """Beginning of a stretch of the day in which something is to be seen, mostly."""
+    """Start of a time span in which something is usually visible."""
     starts = rng.uniform(1.0, LEAD, 6)
     if rng.random() < 0.1:
         return float(starts[0])

@@ -1,4 +1,4 @@
-"""``segue train``: networks that find foreground."""
+"""``segue train``: foreground networks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from segue_train.trunks import SHIPPED
 
 
 class Pooled(Data):
-    """Data for artificial clips and the pool of samples."""
+    """Options for artificial clips and the pool of samples."""
 
     data: list[str] = option()
     """Data for synthetic clips: a folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/
@@ -68,7 +68,7 @@ class Pooled(Data):
     """Folder of videos in CDnet's layout to measure F on during training."""
 
     def prepare(self, make: Callable[..., pool_recipes.MustanLiteRecipe], run: Values) -> RecipeSetup:
-        """Draw the pool, unless it is there."""
+        """Fill the pool unless it exists."""
         from segue_train.checkpoints import check_output_folder
         from segue_train.validation import f_measure
 
@@ -166,7 +166,7 @@ class VideoData(OptionModel):
         wrap: Callable[[Any], nn.Module] | None = None,
         flow: Callable[[ForegroundSequence], FlowFiles] | None = None,
     ) -> Callable[[nn.Module], float] | None:
-        """Measure F on the left-out videos, of plain or wrapped networks."""
+        """Create the F measure on held-out videos, for plain or wrapped networks."""
         if not self.measure:
             return None
         if not videos.held_out:
@@ -181,7 +181,7 @@ class VideoData(OptionModel):
 
 
 class ListedVideos(VideoData):
-    """Labelled videos, or some frames of them."""
+    """Labelled videos, or selected frames of them."""
 
     frame_list: str | None = option(None)
     """For real videos, use only the labels of some frames: `published` for FgSegNet_v2's frames in
@@ -198,7 +198,7 @@ class ListedVideos(VideoData):
 
 
 class MustanOptions(OptionModel):
-    """What MUSTAN1 and MUSTAN2 are built with."""
+    """Options of MUSTAN1 and MUSTAN2."""
 
     frames: Literal[3, 5, 7] = option(3)
     """Frames per window, an odd number; the paper's next checks are 3, 5 and 7."""
@@ -226,7 +226,7 @@ class MustanOptions(OptionModel):
 
 
 class Mustan1Options(MustanOptions):
-    """What MUSTAN1 is built with."""
+    """Options of MUSTAN1."""
 
     context: Literal["late", "early"] = option("late")
     """`late` encodes every frame separately, which allows streaming; `early` encodes the whole window."""
@@ -236,7 +236,7 @@ class Mustan1Options(MustanOptions):
 
 
 class Mustan2Options(MustanOptions):
-    """What MUSTAN2 is built with."""
+    """Options of MUSTAN2."""
 
     share_encoders: bool = option(False)
     """Use one encoder for all frames, so a stream encodes each frame once."""
@@ -313,7 +313,7 @@ def mustan2(data: ListedVideos, network: Values, recipe: Values, run: Values) ->
 
 
 class FlowMode(OptionModel):
-    """Which of HOFAM and STAM."""
+    """Variants of HOFAM and STAM."""
 
     name: Literal["hierarchical", "single"] = option("hierarchical", flags="flow-mode")
     """Flow to three earlier frames, or to one (STAM)."""
@@ -353,7 +353,7 @@ def hofam(data: VideoData, mode: Values, options: Values, run: Values) -> Recipe
 
 
 class SemanticNetworks(OptionModel):
-    """Which network of segmentation_models_pytorch."""
+    """Networks of segmentation_models_pytorch."""
 
     architecture: Architecture = option("pspnet")
     """PSPNet or DeepLabV3+."""

@@ -40,7 +40,7 @@ class Tubes(OptionModel):
     """Annotated videos to measure AP on during training: an annotation file or a folder with a part valid."""
 
     def validation(self, sources: list[ClipSource], names: dict[int, str], short_side: int) -> Any:
-        """Measure AP on videos that are not trained on."""
+        """Create the AP measure on held-out videos."""
         if self.validation_data is None:
             return None
         from segue_train.validation import clip_ap
@@ -57,7 +57,7 @@ class Tubes(OptionModel):
 
 
 class Trunk(OptionModel):
-    """The trunk of a published network."""
+    """Backbone of a published network."""
 
     backbone: Literal["r50", "r101", "swin-l"] = option("r50")
     """Trunk of the network."""
@@ -80,7 +80,7 @@ CLIPS = {"clips": "Clips of a step on all devices together; the default is the p
 
 
 def _sized(recipe: PublishedRecipe, run: Values) -> Values:
-    """Steps and batches of a run; says what a step is."""
+    """Steps and batches of a run; prints the cost of a step."""
     devices = math.prod(devices_of(run["devices"]))
     accumulate = run.get("accumulate") or recipe.accumulated(devices)
     notice(
@@ -247,7 +247,7 @@ def msstsvis_r18(tubes: Tubes, recipe: Values, run: Values) -> RecipeSetup:
 
 
 class Classed(LabelledImages):
-    """Labelled images by kind, and what their objects are."""
+    """Labelled images by kind, and the classes of their objects."""
 
     data: list[str] = option()
     """Folder with JPEGImages/ and Annotations/ (videos) or images/ and masks/ (still images), or
@@ -259,7 +259,7 @@ class Classed(LabelledImages):
     names object 1, 2, ... Objects without a name get the class of the detector."""
 
     def classed(self) -> Groups:
-        """Footage of each kind with its classes, without what is left out for scores, and its share."""
+        """Footage of each kind with classes and share, without held-out images."""
         names = read_class_names(self.names) if self.names else {}
         files = [text for text in self.data if "=" in text]
         folders = self.model_copy(update={"data": [text for text in self.data if text not in files]})

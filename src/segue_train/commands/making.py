@@ -1,4 +1,4 @@
-"""``segue train``: train a network on labelled images.
+"""``segue train``: create training commands from recipes.
 
 Each function of this package prepares the recipe of one network. Its options are those of the data, of the
 recipe and of the run, which :mod:`segue.cli.options` makes from their fields.
@@ -49,7 +49,7 @@ LITE: Values = {"seed": 1, "precision": "bf16-mixed", "save_every": 250}
 
 
 class Beginning(NamedTuple):
-    """Weights that a training begins from, unless it is resumed."""
+    """Initial weights of a training, unless it is resumed."""
 
     text: str  # which weights, for people
     ways: tuple[tuple[str, ...], ...] = (("start",), ("init",))  # options that must be given together
@@ -87,7 +87,7 @@ _ELSEWHERE = {
 
 
 class TrainCommand(TyperCommand):
-    """Says all that a training lacks in one message: options, weights to begin from, packages."""
+    """Command that reports everything missing in one message: options, weights, packages."""
 
     begins: ClassVar[Beginning | None] = None
     form: ClassVar[Form]
@@ -118,7 +118,7 @@ class TrainCommand(TyperCommand):
         return rest
 
     def _explain(self, name: str, flag: str) -> None:
-        """Say what an option that other programs have is called here, or that the recipe has it."""
+        """Name the equivalent of another program's option."""
         ours = _ELSEWHERE.get(flag.lstrip("-").replace("_", "-"))
         if ours is None:
             return
@@ -131,7 +131,7 @@ class TrainCommand(TyperCommand):
 
 
 def _take_config(context: typer.Context, path: Path | None) -> Path | None:
-    """Options of a file are defaults of this call."""
+    """Use options of a file as defaults of this call."""
     if path is not None:
         assert isinstance(context.command, TrainCommand)
         context.default_map = context.command.form.parse(read_config(path))
@@ -156,7 +156,7 @@ def training(
     help: dict[str, str] | None = None,
     **run: Any,
 ) -> Callable[[Callable[..., RecipeSetup]], Callable[..., RecipeSetup]]:
-    """Make a command of a function that prepares a recipe; the docstring of the function is its help.
+    """Create a command from a function that prepares a recipe; its docstring is the help.
 
     The function is given the model of ``data``, then what is typed of each of ``options``, then of the run,
     whose defaults are ``run``. Without ``steps`` there is no such option; where it or ``accumulate`` is None,
@@ -210,13 +210,13 @@ def check_start(command: str, start: Path | None) -> None:
 
 
 def is_first_process() -> bool:
-    """Whether this is the first of the processes of a training, which speaks for all."""
+    """Whether this is the first process of a training, which prints messages."""
     return not any(int(os.environ.get(name, 0)) for name in ("RANK", "LOCAL_RANK"))
 
 
 @contextmanager
 def reported_once() -> Iterator[None]:
-    """An error inside ends each process of a training; the first of a machine that has one reports it."""
+    """Report an error in all processes of a training only once per machine."""
     try:
         yield
     except SegueError as error:
@@ -226,7 +226,7 @@ def reported_once() -> Iterator[None]:
 
 
 def is_first_to_report() -> bool:
-    """Whether no other process of this training on this machine was here before."""
+    """Whether this process of the training is the first here on this machine."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return True
     started_others = "TORCHELASTIC_RUN_ID" not in os.environ and int(os.environ.get("LOCAL_RANK", 0)) == 0
@@ -245,7 +245,7 @@ def is_first_to_report() -> bool:
 
 
 def train(recipe: Recipe, options: Values, **settings: Any) -> None:
-    """Run a recipe and say where the weights are; ends the program with 130 if it was interrupted.
+    """Run a recipe and print where the weights are; exits with 130 if interrupted.
 
     ``options`` are the options by their names, which are written beside the run.
     """
@@ -267,27 +267,27 @@ def train(recipe: Recipe, options: Values, **settings: Any) -> None:
 
 
 class OptionsFile:
-    """Writes the options of a run into its folder, as ``--config`` reads them."""
+    """Writes the options of a run into its folder, for ``--config``."""
 
     def __init__(self, options: Values) -> None:
         self.options = options
 
     def on_train_start(self, run: Any) -> None:
-        """Write them when the folder is there."""
+        """Write the options once the folder exists."""
         if run.fabric.is_global_zero:
             text = tomlkit.dumps({name: _plain(value) for name, value in self.options.items()})
             write_complete(run.settings.out / OPTIONS_FILE, text.encode())
 
 
 def _plain(value: Any) -> Any:
-    """A value as TOML has it."""
+    """Convert a value to TOML."""
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def read_config(path: Path) -> Values:
-    """The options in a TOML file.
+    """Read options from a TOML file.
 
     Raises:
         TrainingError: it cannot be read, or is no TOML.
@@ -319,7 +319,7 @@ class Data(OptionModel):
 
 
 def names_in(text: str) -> list[str]:
-    """Names that commas separate, without blanks; none is empty."""
+    """Parse names separated by commas, without blanks and empty names."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 

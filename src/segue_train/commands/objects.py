@@ -1,4 +1,4 @@
-"""``segue train``: networks that follow objects, and the one that answers boxes and clicks."""
+"""``segue train``: tracking networks, and the network for boxes and clicks."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Labelled(Data):
     """FOLDER=FILE uses only the sequences of a folder that are listed in a file, one per line. Repeatable."""
 
     def material(self) -> Material:
-        """All that the folders hold, without what is left out."""
+        """Footage in the folders, without held-out names."""
         subsets = {}
         for text in self.subset or ():
             folder, equals, file = text.rpartition("=")
@@ -73,7 +73,7 @@ class Clips(Labelled):
         return material
 
     def validation(self, material: Material) -> Callable[..., float] | None:
-        """Measure J&F on sequences that are not trained on."""
+        """Create the J&F measure on held-out sequences."""
         if self.validation_data is None:
             return None
         from segue_train.validation import j_and_f
@@ -89,7 +89,7 @@ CLIPS = Options(Clips)
 
 
 def of_one_kind(material: Material, stage: int) -> list[Footage]:
-    """The still images for stage 0, the videos for the others; there must be nothing else."""
+    """Select still images for stage 0 or videos for others; raises an error for mixed footage."""
     footage, other = (material.stills, material.videos) if stage == 0 else (material.videos, material.stills)
     if other or not footage:
         kinds = ("still images", "videos") if stage == 0 else ("videos", "still images")
@@ -99,7 +99,7 @@ def of_one_kind(material: Material, stage: int) -> list[Footage]:
 
 
 def _staged(kind: Any, clips: Clips, options: Values, run: Values, *, fast: bool) -> RecipeSetup:
-    """Recipe and settings of a published stage; ``fast`` is half precision on a GPU by default."""
+    """Recipe and settings of a published stage; ``fast`` means half precision on a GPU by default."""
     import torch
 
     material = clips.gather()
@@ -283,7 +283,7 @@ class LabelledImages(Labelled):
     """Sampling weights of kinds, such as videos=2,coco=1.5; the default weight is 1."""
 
     def kinds(self) -> dict[str, list[Footage]]:
-        """Footage of each kind, without what is left out for scores."""
+        """Footage of each kind, without held-out images."""
         material = self.material()
         kinds: dict[str, list[Footage]] = {"videos": material.videos} if material.videos else {}
         for still in material.stills:
@@ -292,7 +292,7 @@ class LabelledImages(Labelled):
         return kinds
 
     def weighed(self, kinds: dict[str, list[Items]]) -> list[tuple[float, list[Items]]]:
-        """The kinds with their shares, which are reported."""
+        """Kinds with their shares, which are printed."""
         shares = dict.fromkeys(kinds, 1.0)
         for item in names_in(self.share):
             match = _SHARE.fullmatch(item)

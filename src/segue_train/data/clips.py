@@ -1,4 +1,4 @@
-"""Training clips for STCN-lite: real video, animated still images, pasted objects and occluders."""
+"""Training clips for stcn-lite: real video, animated still images, pasted objects and occluders."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BACKDROP = Motion(rotation=3, log_scale=0.04, shear=2, shift=0.03)
 
 @dataclass(frozen=True, slots=True)
 class ClipShape:
-    """Size of one batch: clips, frames of a clip, side of the square crop, object slots.
+    """Shape of a batch: clips, frames of a clip, side of the square crop, object slots.
 
     ``pace`` scales all artificial motion. A slow clip (below 1) is like a fixed camera: most of its backdrops
     stand still, and what an object uncovers was never seen before. ``zoom`` is the largest change of scale
@@ -52,14 +52,14 @@ Curriculum = Callable[[float, Rng], tuple[ClipShape, float, int]]
 
 @dataclass(slots=True)
 class Clip:
-    """Frames (T, S, S, 3) and index masks (T, S, S), with void, that are being composed."""
+    """Frames (T, S, S, 3) and index masks (T, S, S), with void, under composition."""
 
     frames: list[Image]
     masks: list[Image]
 
     @classmethod
     def animated(cls, pairs: Pairs, matrix: warp.Matrix, steps: Steps, side: int) -> Clip:
-        """Frames brought to a crop by ``matrix``, and then each by its step."""
+        """Warp frames to a crop by ``matrix``, and then each by its step."""
         clip = cls([], [])
         for (image, mask), (step, field) in zip(pairs, steps, strict=True):
             clip.frames.append(warp.apply(image, step @ matrix, side, field))
@@ -67,7 +67,7 @@ class Clip:
         return clip
 
     def paste(self, other: Clip, index: int, behind: bool) -> None:
-        """Paste what fills the masks of another clip with soft edges."""
+        """Paste the masked content of another clip with soft edges."""
         for t, (image, solid) in enumerate(zip(other.frames, other.masks, strict=True)):
             weight = blur(solid, 3, 0.8).astype(np.float32) / 255
             if behind:
@@ -78,7 +78,7 @@ class Clip:
 
 
 class ClipSampler:
-    """Draws clips from videos and still images, or else from the labelled frames of the videos."""
+    """Draws clips from videos and still images, or only from labelled frames of videos."""
 
     def __init__(self, videos: Sequence[Footage], stills: Sequence[Footage]) -> None:
         self.videos = list(videos)
@@ -87,7 +87,7 @@ class ClipSampler:
             raise DatasetError("neither videos nor still images to train on; add a folder")
 
     def draw(self, rng: Rng, video: bool, max_gap: int, shape: ClipShape) -> Clip:
-        """One clip whose masks hold the ids 1 to ``shape.objects`` (some may be missing)."""
+        """Draw a clip with mask ids 1 to ``shape.objects`` (some may be missing)."""
         if video and self.videos:
             pairs, camera = self._video_frames(rng, max_gap, shape), _still_or_slow(rng, shape.pace)
             clip = around_object(rng, pairs, shape, HANDHELD_CAMERA, camera, bends=False)
@@ -103,7 +103,7 @@ class ClipSampler:
         return recolour(rng, clip)
 
     def _cut_out_still(self, rng: Rng, shape: ClipShape) -> Clip:
-        """An object over a backdrop of another image, both of which move."""
+        """Draw an object over the backdrop of another image, both moving."""
         footage = picked(rng, self.videos if self.videos and rng.random() < 0.3 else self.stills)
         backdrop, mask = footage.read(int(rng.integers(len(footage))))
         matrix = crop_to_object(rng, mask > 0, shape)
@@ -129,7 +129,7 @@ class ClipSampler:
         clip.paste(cut_out, index, behind)
 
     def _video_frames(self, rng: Rng, max_gap: int, shape: ClipShape) -> Pairs:
-        """Frames of a random video."""
+        """Draw frames of a random video."""
         footage = picked(rng, self.videos)
         order = frame_order(rng, len(footage), shape.frames, max(1, max_gap // footage.spacing))
         return [footage.read(i) for i in order]
@@ -137,7 +137,7 @@ class ClipSampler:
 
 @dataclass(frozen=True)
 class ClipBatches(Batches):
-    """Batches of clips by a curriculum.
+    """Batches of clips that follow a curriculum.
 
     Items hold ``frames`` (B, T, 3, S, S) uint8, ``masks`` (B, T, S, S) int64 with ids 0..K and void, and
     ``exists`` (B, K) float32, 1 for the objects that are in the first frame.
@@ -165,7 +165,7 @@ class ClipBatches(Batches):
 
 
 def collate(clips: Sequence[Clip], slots: int) -> Batch:
-    """Clips of one shape as a batch; see :class:`ClipBatches`."""
+    """Stack clips of one shape to a batch; see :class:`ClipBatches`."""
     frames = stacked(np.stack(clip.frames) for clip in clips).movedim(-1, 2)
     masks = stacked(np.stack(clip.masks) for clip in clips).long()
     exists = object_masks(masks[:, 0], slots).flatten(2).amax(-1)
@@ -185,7 +185,7 @@ def frame_order(rng: Rng, count: int, length: int, max_gap: int) -> list[int]:
 def around_object(
     rng: Rng, pairs: Pairs, shape: ClipShape, motion: Motion, pace: float, *, bends: bool = True
 ) -> Clip:
-    """A crop around one object, alone in the masks, or of anything where there is none."""
+    """Crop around one object, with only this object in the masks, or around anything."""
     object_id = random_object(rng, pairs[0][1])
     matrix = crop_to_object(rng, pairs[0][1] == object_id, shape)
     alone = [(image, relabel(mask, [object_id] if object_id else [])) for image, mask in pairs]
@@ -193,7 +193,7 @@ def around_object(
 
 
 def cut_out_of(rng: Rng, pairs: Pairs, shape: ClipShape, min_pixels: int = 30) -> tuple[int, Clip] | None:
-    """An object of the first frame and its id, moving over the crop by itself; its masks are 255."""
+    """Draw an object of the first frame with its own motion over the crop; its masks are 255."""
     object_id = random_object(rng, pairs[0][1], min_pixels)
     if not object_id:
         return None
@@ -209,13 +209,13 @@ def random_object(rng: Rng, mask: Image, min_pixels: int = 30) -> int:
 
 
 def _box(mask: BoolArray) -> tuple[float, float, float]:
-    """Centre (x, y) of the box of a mask, and the root of its area; the whole image if the mask is empty."""
+    """Centre (x, y) of the box of a mask, and the root of its area; the whole image for an empty mask."""
     x0, y0, x1, y1 = tight_box(mask if mask.any() else np.ones_like(mask))
     return (x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2, float(np.sqrt((x1 - x0) * (y1 - y0)))
 
 
 def crop_to_object(rng: Rng, mask: BoolArray, shape: ClipShape) -> warp.Matrix:
-    """A crop that shows the object somewhere, at a scale that keeps it neither tiny nor over-full."""
+    """Draw a crop that contains the object at a moderate scale."""
     side = shape.side
     x, y, extent = _box(mask)
     if shape.zoom > 1:
@@ -233,7 +233,7 @@ def crop_to_object(rng: Rng, mask: BoolArray, shape: ClipShape) -> warp.Matrix:
 
 
 def place_object(rng: Rng, mask: BoolArray, side: int) -> warp.Matrix:
-    """Put an object at a random place of the crop, 15 to 60 per cent of its side large."""
+    """Draw a placement of an object in the crop, with 15 to 60 % of its side."""
     x, y, extent = _box(mask)
     scale = float(rng.uniform(0.15, 0.6)) * side / extent
     matrix = warp.crop_matrix((x, y), scale, side, bool(rng.random() < 0.5))
@@ -242,12 +242,12 @@ def place_object(rng: Rng, mask: BoolArray, side: int) -> warp.Matrix:
 
 
 def _still_or_slow(rng: Rng, pace: float) -> float:
-    """Pace of a camera: in slow clips it mostly stands still."""
+    """Pace of a camera, which is mostly static in slow clips."""
     return 0.0 if pace < 1 and rng.random() < 0.6 else pace
 
 
 def animation(rng: Rng, motion: Motion, shape: ClipShape, pace: float, *, bends: bool = True) -> Steps:
-    """Affine path and, where it bends, slowly changing displacement for each frame of a clip."""
+    """Draw an affine path and optionally a displacement for each frame of a clip."""
     centre = (shape.side / 2, shape.side / 2)
     path = warp.walk(rng, motion.scaled(pace), shape.frames, centre, shape.side)
     if shape.zoom > 1 and rng.random() < 0.5:
@@ -263,7 +263,7 @@ def animation(rng: Rng, motion: Motion, shape: ClipShape, pace: float, *, bends:
 
 
 def _scales(rng: Rng, shape: ClipShape) -> Float32Array:
-    """Scale of each frame relative to the first: steady growth or shrinking, or a jump at a random frame."""
+    """Scale of each frame relative to the first: steady growth or shrinking, or a jump."""
     factor = warp.log_uniform(rng, 1 / shape.zoom, shape.zoom)
     along = np.linspace(0, 1, shape.frames)
     if rng.random() < 0.5:
@@ -272,7 +272,7 @@ def _scales(rng: Rng, shape: ClipShape) -> Float32Array:
 
 
 def recolour(rng: Rng, clip: Clip) -> Clip:
-    """One colour change for the clip, a little one per frame, rarely grey or blurred."""
+    """Change colours of the clip once, slightly per frame, and rarely to grey or blurred."""
     matrix = warp.colour_jitter(rng, 0.3)
     is_grey, is_blurred = rng.random() < 0.05, rng.random() < 0.1
     for t, image in enumerate(clip.frames):
@@ -286,5 +286,5 @@ def recolour(rng: Rng, clip: Clip) -> Clip:
 
 
 def blur(image: Image, size: int, sigma: float) -> Image:
-    """Gaussian blur."""
+    """Blur an image with a Gaussian."""
     return np.asarray(cv2.GaussianBlur(image, (size, size), sigma), np.uint8)

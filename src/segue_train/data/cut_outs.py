@@ -1,4 +1,4 @@
-"""Things that move through artificial clips: cut-outs of labelled stills, and whole labelled videos."""
+"""Moving content of artificial clips: cut-outs of labelled stills, and of labelled videos."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_SIDE = 240  # cut-outs with a longer side are reduced to it when they are lo
 
 @dataclass(frozen=True, slots=True)
 class CutOut:
-    """An object on its own: one image, or the images of a video in which it moves its limbs."""
+    """A cut-out object: one image, or the images of a video in which it moves."""
 
     images: tuple[Image, ...]  # RGB, (h, w, 3)
     alphas: tuple[Image, ...]  # (h, w), 255 inside
@@ -30,7 +30,7 @@ class CutOut:
 
 
 def cut_outs_of_stills(stills: Sequence[Footage]) -> list[CutOut]:
-    """All objects of still images that are large enough and not cut off by two borders."""
+    """Cut out all objects of still images that are large enough and at most one border cuts off."""
     cut_outs = []
     for still in stills:
         image, mask = still.read(0)
@@ -42,7 +42,7 @@ def cut_outs_of_stills(stills: Sequence[Footage]) -> list[CutOut]:
 
 
 def cut_outs_of_videos(videos: Sequence[Footage]) -> list[CutOut]:
-    """The labelled objects of each video, together, as one cut-out in motion."""
+    """Cut out the labelled objects of each video, together, with their motion."""
     cut_outs = []
     for video in videos:
         pairs = [video.read(i) for i in range(len(video))]
@@ -59,7 +59,7 @@ def _cut_out(images: Sequence[Image], solids: Sequence[BoolArray]) -> CutOut:
 
 
 def _patch(image: Image, solid: BoolArray) -> tuple[Image, Image]:
-    """Image and soft alpha around an object; its rim is eroded, for labels are generous there."""
+    """Image and soft alpha around an object, eroded at the rim since labels are generous."""
     x0, y0, x1, y1 = map(int, tight_box(solid))
     box = slice(y0, y1), slice(x0, x1)
     patch, alpha = image[box], solid[box].astype(np.uint8) * np.uint8(255)
@@ -75,7 +75,7 @@ def _patch(image: Image, solid: BoolArray) -> tuple[Image, Image]:
 
 @dataclass(frozen=True, slots=True)
 class Mover:
-    """A cut-out on its way through a clip: straight at a steady pace, with stops."""
+    """A cut-out that moves through a clip: straight at a steady pace, with stops."""
 
     cut_out: CutOut
     place: tuple[float, float]  # (x, y) of its foot at time 0
@@ -94,7 +94,7 @@ class Mover:
     leaves: float = np.inf  # time from which it is gone again
 
     def passing(self, time: float) -> Mover:
-        """One that never stops, and that passes at a time where this one is at time 0."""
+        """Copy without stops that at a time is where this one is at time 0."""
         (x, y), (vx, vy) = self.place, self.velocity
         place = x - vx * time, y - vy * time
         return replace(
@@ -102,11 +102,11 @@ class Mover:
         )
 
     def travelled(self, time: float) -> float:
-        """Frames of motion between time 0 and ``time``; negative before."""
+        """Time in motion between time 0 and ``time``, in frames; negative before."""
         return float(np.clip(time, self.start, self.stop) - np.clip(0, self.start, self.stop))
 
     def at(self, time: float) -> tuple[float, float, float, float]:
-        """Foot x, y, scale factor and angle in degrees."""
+        """Foot x, y, scale factor, and angle in degrees."""
         steps = self.travelled(time)
         x, y = (p + v * steps for p, v in zip(self.place, self.velocity, strict=True))
         angle = self.swing * np.sin(self.phase + 2 * np.pi * steps / self.period)
@@ -123,7 +123,7 @@ class Mover:
         return -reach < x < size[1] + reach and -reach < y < size[0] + reach
 
     def image(self, time: float) -> int:
-        """Number of the image that is shown; videos run forwards and backwards in turn."""
+        """Index of the current image; videos run forwards and backwards in turn."""
         count = len(self.cut_out.images)
         if count == 1:
             return 0
@@ -131,7 +131,7 @@ class Mover:
         return min(position, 2 * count - 2 - position)
 
     def patch(self, time: float) -> Image:
-        """Its image, with alpha as the fourth channel, (h, w, 4)."""
+        """Current image with alpha as the fourth channel, (h, w, 4)."""
         index = self.image(time)
         return np.asarray(cv2.merge([self.cut_out.images[index], self.cut_out.alphas[index]]), np.uint8)
 
@@ -163,7 +163,7 @@ def place(patch: Image, matrix: Matrix, size: Size) -> tuple[tuple[slice, slice]
 
 
 def shape_cut_out(rng: Rng, image: Image) -> CutOut:
-    """Something of no kind: a box, a polygon or a disc, cut from an image or of one colour."""
+    """Create a random box, polygon or disc, textured or plain."""
     image_size = image.shape[0], image.shape[1]
     height, width = (min(int(log_uniform(rng, 30, 120)), side) for side in image_size)
     alpha = np.zeros((height + 2 * MARGIN, width + 2 * MARGIN), np.uint8)
@@ -192,7 +192,7 @@ def draw_mover(
     heights: tuple[float, float] = HEIGHTS,
     from_start: bool = False,
 ) -> Mover:
-    """A random mover that is somewhere on a canvas of ``size`` (H, W) at time 0."""
+    """Draw a mover that is on a canvas of ``size`` (H, W) at time 0."""
     cut_out = picked(rng, cut_outs)
     height = log_uniform(rng, *heights)
     pace = log_uniform(rng, 0.4, 6) * np.sqrt(height / 60)
@@ -235,7 +235,7 @@ def draw_mover(
 
 
 def _reduced(cut_out: CutOut, scale: float) -> tuple[CutOut, float]:
-    """A cut-out that is shown much smaller than it is, reduced, and its scale from there."""
+    """Reduce a cut-out that is shown much smaller; returns it with the remaining scale."""
     if scale >= 0.6:
         return cut_out, scale
     shrink = scale / 0.9
@@ -251,7 +251,7 @@ def _small(image: Image, shrink: float) -> Image:
 
 
 def _relit(rng: Rng, cut_out: CutOut) -> CutOut:
-    """A cut-out in other light."""
+    """Change the light of a cut-out."""
     light = rng.uniform(0.2, 0.65) if rng.random() < 0.2 else rng.uniform(0.65, 1.35)
     gain = np.diag(light * rng.uniform(0.9, 1.1, 3))
     images = tuple(np.asarray(cv2.transform(image, gain), np.uint8) for image in cut_out.images)

@@ -1,4 +1,4 @@
-"""Training data: videos in DAVIS-style folders and still images with masks, decoded on use."""
+"""Labelled videos in DAVIS-style folders and still images with masks, decoded on use."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TIMES = re.compile(r"([1-9][0-9]*)@(.+)")  # how often ``5@SOURCE`` counts, and
 
 @dataclass(frozen=True, slots=True)
 class Footage:
-    """The labelled images of one video or, with a single one, a labelled still image."""
+    """Labelled images of one video, or a single labelled still image."""
 
     name: str
     source: Sequence | StillImages
@@ -40,21 +40,21 @@ class Footage:
         return len(self.frames)
 
     def read(self, index: int) -> tuple[Image, UInt8Array]:
-        """RGB image (H, W, 3) and index mask (H, W), 0 background, :data:`VOID` unlabelled."""
+        """Read RGB image (H, W, 3) and index mask (H, W), 0 background, :data:`VOID` unlabelled."""
         return self.read_image(index), self.source.read_mask(self.frames[index])
 
     def read_image(self, index: int) -> Image:
-        """An image without its mask. Returns RGB (H, W, 3), uint8."""
+        """Read an image without its mask: RGB (H, W, 3), uint8."""
         return self.source.read_image(self.frames[index])
 
     def as_stills(self) -> list[Footage]:
-        """Each labelled image as a still image."""
+        """Treat each labelled image as a still image."""
         return [Footage(f"{self.name}/{frame}", self.source, (frame,)) for frame in self.frames]
 
 
 @dataclass(slots=True)
 class Material:
-    """All footage of a training, in the order of the folders; a name may be listed several times."""
+    """All footage of a training, in order of the folders; names may repeat."""
 
     videos: list[Footage] = field(default_factory=list)
     stills: list[Footage] = field(default_factory=list)
@@ -68,7 +68,7 @@ def gather(
     include_val: bool = False,
     report: Callable[[str], None],
 ) -> Material:
-    """List what folders hold."""
+    """List the footage in folders."""
     material = Material()
     names: set[str] = set()
     subsets = dict(subsets or {})
@@ -108,7 +108,7 @@ def gather(
 
 
 def read_subset(path: Path) -> list[str]:
-    """Names of sequences, one a line, as the authors of STCN publish those that they trained on."""
+    """Read sequence names, one per line, like the subset published with STCN."""
     names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     if not names:
         raise DatasetError(f"{path}: names no sequence; put one on each line")
@@ -116,12 +116,12 @@ def read_subset(path: Path) -> list[str]:
 
 
 def _holds_videos(folder: Path) -> bool:
-    """Whether images lie in folders of their own; in PASCAL VOC they lie side by side."""
+    """Whether images are in subfolders; in PASCAL VOC they are side by side."""
     return (folder / "JPEGImages").is_dir() and not (folder / "SegmentationObject").is_dir()
 
 
 def named_data(text: str, kind: Literal["masks", "videos", "instances"]) -> tuple[DatasetEntry, Any]:
-    """The data set of ``LAYOUT=FOLDER``, and what it opens of a kind."""
+    """Registry entry and opened labels of ``LAYOUT=FOLDER``."""
     layout, _, folder = text.partition("=")
     entry = DATASETS.find(layout) if folder and layout in DATASETS else None
     if entry is None or getattr(entry, kind) is None:
@@ -131,20 +131,20 @@ def named_data(text: str, kind: Literal["masks", "videos", "instances"]) -> tupl
 
 
 def with_layout(text: str, kind: Literal["masks", "videos", "instances"]) -> str:
-    """``LAYOUT=FOLDER`` of a folder that has the layout of a data set of a kind; other texts as they are."""
+    """Prefix a folder with ``LAYOUT=`` if it has the layout of a data set; other texts stay."""
     folder = user_path(text)
     entry = recognise(folder) if folder.is_dir() else None
     return text if entry is None or getattr(entry, kind) is None else f"{entry.name}={text}"
 
 
 def object_ids(mask: UInt8Array, min_pixels: int = 1) -> list[int]:
-    """Ids of the objects of a mask, ascending; void is none of them."""
+    """Ids of the objects of a mask, ascending, without void."""
     counts = np.bincount(mask.ravel(), minlength=VOID + 1)[1:VOID]
     return [int(i) + 1 for i in np.flatnonzero(counts >= min_pixels)]
 
 
 def relabel(mask: UInt8Array, ids: Iterable[int]) -> UInt8Array:
-    """Keep some objects as 1, 2, ... and void; everything else is background."""
+    """Keep some objects as 1, 2, ... and void; the rest becomes background."""
     table = np.zeros(VOID + 1, np.uint8)
     table[VOID] = VOID
     for new, old in enumerate(ids, start=1):
@@ -174,7 +174,7 @@ def _stills(text: str) -> list[Footage]:
 
 
 def _spacing(sequence: Sequence) -> int:
-    """Typical distance of annotated frames, by the numbers in their names where all have one."""
+    """Typical distance of annotated frames, by the numbers in their names if all have one."""
     stems = [sequence.frames[i].stem for i in sequence.annotations]
     numbers = [int(stem) for stem in stems] if all(s.isdecimal() for s in stems) else [*sequence.annotations]
     return max(1, int(np.median(np.diff(numbers)))) if len(numbers) > 1 else 1

@@ -1,4 +1,4 @@
-"""How batches come from the processes that make them, also where shared memory is small, as in containers."""
+"""Pass batches from worker processes, even with little shared memory, as in containers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIN_FREE = 512 << 20
 
 
 def hand_over(batch: Any) -> dict[str, Any]:
-    """Convert a batch in the process that made it: to tensors, or to arrays that go through its pipe.
+    """Convert a batch in the worker: to tensors, or to arrays that go through its pipe.
 
     A tensor for which shared memory has no room is lost in a thread of PyTorch, and the training would wait
     for it for ever.

@@ -1,4 +1,4 @@
-"""Augmentations of classed clips as the training of SeqFormer draws them.
+"""Augment clips with classes, as in the training of SeqFormer.
 
 Wu et al., "SeqFormer" (ECCV 2022), and its release: flips, colours, sizes and crops. All frames of a clip are
 changed alike, but for their colours.
@@ -23,7 +23,7 @@ from segue_train.losses.instances import tight_boxes
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Sizes that clips are brought to; the defaults are the published ones."""
+    """Target sizes of clips, by default the published ones."""
 
     short_sides: tuple[int, ...] = (288, 320, 352, 392, 416, 448, 480, 512)
     longest: int = 768  # bound on the long side
@@ -33,11 +33,11 @@ class Sizes:
 
     @property
     def largest(self) -> tuple[int, int]:
-        """Height and width of a large clip, in multiples of 32 pixels: the longest side, 16 to 10."""
+        """Largest height and width of a clip, in multiples of 32 pixels, at 16:10."""
         return round(self.longest / 1.6 / 32) * 32, round(self.longest / 32) * 32
 
     def halved(self) -> Sizes:
-        """All of them divided by two, for small networks."""
+        """Half of all sizes, for small networks."""
         short, crop_sides = (
             tuple(side // 2 for side in sides) for sides in (self.short_sides, self.before_crop)
         )
@@ -66,7 +66,7 @@ class InstanceClip:
 def augmented(
     rng: Rng, clip: InstanceClip, *, colours: bool, sizes: Sizes = PUBLISHED
 ) -> InstanceClip | None:
-    """A clip after the published changes."""
+    """Apply the published augmentations to a clip."""
     if rng.random() < 0.5:
         clip = flipped(clip)
     if colours:
@@ -84,7 +84,7 @@ def augmented(
 
 
 def flipped(clip: InstanceClip) -> InstanceClip:
-    """Mirror left and right."""
+    """Mirror a clip left and right."""
     width = clip.size[1]
     boxes = clip.boxes.copy()
     boxes[..., [0, 2]] = width - clip.boxes[..., [2, 0]]
@@ -94,7 +94,7 @@ def flipped(clip: InstanceClip) -> InstanceClip:
 
 
 def size_for(size: Size, short: int, longest: int | None) -> Size:
-    """Height and width with a short side, or a smaller one where the long side would pass its bound."""
+    """Height and width with a short side, reduced if the long side exceeds its bound."""
     short_side, long_side = min(size), max(size)
     if longest is not None and long_side / short_side * short > longest:
         short = round(longest * short_side / long_side)
@@ -103,7 +103,7 @@ def size_for(size: Size, short: int, longest: int | None) -> Size:
 
 
 def resized(clip: InstanceClip, size: Size) -> InstanceClip:
-    """Images by Pillow's bilinear filter, masks by the nearest pixel."""
+    """Resize images by Pillow's bilinear filter, and masks by nearest neighbour."""
     height, width = clip.size
     if size == (height, width):
         return clip
@@ -116,7 +116,7 @@ def resized(clip: InstanceClip, size: Size) -> InstanceClip:
 
 
 def cropped(clip: InstanceClip, rows: slice, columns: slice) -> InstanceClip:
-    """A part of all frames; boxes are clipped to it."""
+    """Crop all frames, and clip boxes."""
     low = np.array([columns.start, rows.start] * 2, np.float32)
     high = np.array([columns.stop, rows.stop] * 2, np.float32)
     boxes = np.clip(clip.boxes, low, high) - low
@@ -126,7 +126,7 @@ def cropped(clip: InstanceClip, rows: slice, columns: slice) -> InstanceClip:
 
 
 def distorted(rng: Rng, frame: Image) -> Image:
-    """Brightness, contrast, saturation, hue and order of channels, each changed half of the time."""
+    """Change brightness, contrast, saturation, hue and channel order, each half of the time."""
     image = frame.astype(np.float32)
     if rng.random() < 0.5:
         image = image + np.float32(rng.uniform(-32, 32))
@@ -140,7 +140,7 @@ def distorted(rng: Rng, frame: Image) -> Image:
 
 
 def _turned(rng: Rng, image: Float32Array) -> Float32Array:
-    """Saturation and hue changed."""
+    """Change saturation and hue."""
     hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
     if rng.random() < 0.5:
         hsv[..., 1] = hsv[..., 1] * rng.uniform(0.5, 1.5)
@@ -162,7 +162,7 @@ BLUR_SHARE, BLUR_SIZES = 0.25, (9, 11)
 def pseudo_clip(
     rng: Rng, image: Image, masks: BoolArray, labels: npt.NDArray[np.int64], frames: int
 ) -> InstanceClip:
-    """A clip of views of an image (H, W, 3) with at most 254 masks (K, H, W) and labels (K,)."""
+    """Create a clip of views of an image (H, W, 3) with at most 254 masks (K, H, W) and labels (K,)."""
     index = np.zeros(image.shape[:2], np.uint8)
     for number, mask in enumerate(masks, start=1):
         index[mask] = number
@@ -175,7 +175,7 @@ def pseudo_clip(
 
 
 def _view(rng: Rng, image: Image, index: Image) -> tuple[Image, Image]:
-    """Another view of an image and its index mask; what comes in from outside is black and 0."""
+    """Warp an image and its index mask to another view; outside is black and 0."""
     height, width = index.shape
     matrix = _affine(rng, height, width) @ _perspective(rng, height, width)
     size = (width, height)
@@ -187,7 +187,7 @@ def _view(rng: Rng, image: Image, index: Image) -> tuple[Image, Image]:
 
 
 def _recoloured(rng: Rng, image: Image) -> Image:
-    """Brightness, or hue and saturation, or both changed."""
+    """Change brightness, or hue and saturation, or both."""
     which = int(rng.integers(3))
     if which != 1:
         brighter = image.astype(np.int16) + rng.integers(-BRIGHTNESS, BRIGHTNESS + 1)
@@ -219,7 +219,7 @@ def _affine(rng: Rng, height: int, width: int) -> Matrix:
 
 
 def _streak(rng: Rng) -> Float32Array:
-    """Kernel that blurs along a line of random direction."""
+    """Kernel of a motion blur in a random direction."""
     size = int(rng.choice(BLUR_SIZES))
     kernel = np.zeros((size, size), np.float32)
     kernel[size // 2] = 1

@@ -36,7 +36,7 @@ UNKNOWN = -1  # label of an object without a class; the detector gives one
 
 
 def coco_number(name: str) -> int:
-    """COCO's number of a category."""
+    """COCO's number of a category name."""
     plain = name.lower().replace(" ", "_")
     return _NUMBERS.get(_OTHERWISE.get(plain, plain.replace("_", " ")), UNKNOWN)
 
@@ -64,7 +64,7 @@ class ClassedFootage:
         return coco_number(self.dataset.categories[self._objects[number - 1].category])
 
     def read(self, index: int) -> tuple[Image, UInt8Array]:
-        """Image (H, W, 3) and index mask (H, W); where objects overlap, the smaller one counts."""
+        """Read image (H, W, 3) and index mask (H, W); smaller objects are on top."""
         mask = np.zeros(self.video.size, np.uint8)
         areas = [int(item.masks.areas[index]) for item in self._objects]
         for i in np.argsort(areas)[::-1]:
@@ -80,14 +80,14 @@ class ClassedFootage:
 
 @dataclass(frozen=True, slots=True)
 class NamedFootage:
-    """Footage of folders, and what its objects are called: a list for each, one name for all, or None."""
+    """Footage of folders with class names: a list for each, one name for all, or None."""
 
     footage: Footage
     names: tuple[str, ...] | str | None
 
     @classmethod
     def of(cls, footage: Footage, names: Mapping[str, str | tuple[str, ...]]) -> NamedFootage:
-        """Called by its own name, or by its kind, the beginning of its name up to an underscore."""
+        """Name footage after itself, or after its kind, the part before an underscore."""
         return cls(footage, names.get(footage.name, names.get(footage.name.split("_")[0])))
 
     def __len__(self) -> int:
@@ -106,13 +106,13 @@ class NamedFootage:
         return coco_number(self.names[number - 1]) if number <= len(self.names) else UNKNOWN
 
     def read(self, index: int) -> tuple[Image, UInt8Array]:
-        """Image (H, W, 3) and index mask (H, W), uint8; what is unlabelled is background."""
+        """Read image (H, W, 3) and index mask (H, W), uint8; unlabelled pixels are background."""
         image, mask = self.footage.read(index)
         return image, np.where(mask == VOID, np.uint8(0), mask)
 
 
 def read_class_names(path: Path) -> dict[str, str | tuple[str, ...]]:
-    """COCO category names of the objects of footage, from a JSON object."""
+    """Read COCO category names of objects from a JSON object."""
     names = read_json(dict[str, str | tuple[str, ...]], path, "JSON object of names or lists of names")
     for key, value in names.items():
         unknown = [name for name in ([value] if isinstance(value, str) else value) if coco_number(name) < 0]
@@ -122,7 +122,7 @@ def read_class_names(path: Path) -> dict[str, str | tuple[str, ...]]:
 
 
 def annotated_footage(text: str) -> list[ClassedFootage]:
-    """All of an annotated data set that shows an object."""
+    """List the videos or images of an annotated data set that show an object."""
     dataset = opened(text)
     return [ClassedFootage(dataset, video) for video in dataset.videos if dataset.annotations(video)]
 
@@ -135,7 +135,7 @@ Groups = Sequence[tuple[float, Sequence[Classed]]]
 
 @dataclass(slots=True)
 class LabelledClip:
-    """A clip (index masks of objects 1, 2, ...), the class of each, and whether all it shows is labelled."""
+    """A clip with index masks of objects 1, 2, ..., classes, and whether it is fully labelled."""
 
     clip: Clip
     labels: list[int]
@@ -143,7 +143,7 @@ class LabelledClip:
 
 
 class InstanceClipSampler:
-    """Draws clips whose objects have classes."""
+    """Draws clips of objects with classes."""
 
     def __init__(self, groups: Groups) -> None:
         if not any(footage for _, footage in groups):
@@ -160,7 +160,7 @@ class InstanceClipSampler:
 
     @staticmethod
     def _full_clip(rng: Rng, source: Classed, shape: ClipShape) -> LabelledClip:
-        """Frames of a source around one of its objects, under a moving camera."""
+        """Draw frames around an object of a source, with a moving camera."""
         pairs = _frames(rng, source, shape, 6)
         object_id = clips.random_object(rng, pairs[0][1], min_pixels=MIN_PIXELS)
         matrix = clips.crop_to_object(rng, pairs[0][1] == object_id, shape)
@@ -175,7 +175,7 @@ class InstanceClipSampler:
         return LabelledClip(clip, [source.label(i) for i in keep], complete)
 
     def _paste(self, rng: Rng, target: LabelledClip, shape: ClipShape) -> None:
-        """Paste one object of another source, moving by itself, before or behind what is there."""
+        """Paste a moving object of another source, before or behind the others."""
         source = self.kinds.draw(rng)
         cut_out_of_video = clips.cut_out_of(rng, _frames(rng, source, shape, 3), shape, min_pixels=400)
         if cut_out_of_video is None:
@@ -187,7 +187,7 @@ class InstanceClipSampler:
 
 
 def _frames(rng: Rng, source: Classed, shape: ClipShape, max_gap: int) -> Pairs:
-    """Frames of a video, or a still image again and again; each is read once."""
+    """Draw frames of a video, or repeat a still image; each is read once."""
     count = len(source)
     order = clips.frame_order(rng, count, shape.frames, max_gap) if count > 1 else [0] * shape.frames
     read = {i: source.read(i) for i in set(order)}
@@ -225,7 +225,7 @@ class InstanceBatches(Batches):
 
 
 def targets(masks: Tensor, labels: Tensor) -> list[ClipTargets]:
-    """Objects of each clip of index masks (N, T, H, W) with labels (N, slots)."""
+    """Objects of clips of index masks (N, T, H, W) with labels (N, slots)."""
     ids, clip_targets = torch.arange(1, labels.shape[1] + 1, device=masks.device), []
     for clip, clip_labels in zip(masks, labels, strict=True):
         planes = clip[None] == ids[:, None, None, None]

@@ -1,4 +1,4 @@
-"""Augmentations of labelled images as STCN's training draws them (its release, on pillow images).
+"""Augment labelled images as in STCN's release, which uses Pillow images.
 
 A mask is warped together with its image: index masks take the nearest pixel, soft masks of still images are
 resampled as the image is. What a warp brings in from outside is grey in the image and 0 in the mask.
@@ -35,7 +35,7 @@ class Labelled:
     mask: Image
 
     def each(self, act: Change, image: int, mask: int) -> Labelled:
-        """Both changed alike, each with its flag of OpenCV."""
+        """Transform image and mask alike, each with its OpenCV flag."""
         return Labelled(act(self.image, image, FILL), act(self.mask, mask, (0, 0, 0)))
 
 
@@ -49,7 +49,7 @@ class Jitter:
     hue: float = 0.0
 
     def draw(self, rng: Rng) -> Callable[[Image], Image]:
-        """A random change; brightness, contrast, saturation and hue act in random order."""
+        """Draw a colour change: brightness, contrast, saturation and hue, in random order."""
         factors = 1 + rng.uniform(-1, 1, 3) * [self.brightness, self.contrast, self.saturation]
         turn = rng.uniform(-self.hue, self.hue)
         order = rng.permutation(4)
@@ -68,7 +68,7 @@ class Jitter:
 
 
 def affine(angle: float, scale: float, shear: float, size: Size) -> Matrix:
-    """Rotation, shear and scaling around the centre of an image."""
+    """Affine map that rotates, shears and scales around the centre of an image."""
     rotation, skew = np.deg2rad([angle, shear])
     turn = np.array([[np.cos(rotation), -np.sin(rotation)], [np.sin(rotation), np.cos(rotation)]])
     centre = np.array([size[1] - 1, size[0] - 1]) / 2
@@ -79,7 +79,7 @@ def affine(angle: float, scale: float, shear: float, size: Size) -> Matrix:
 
 
 def warp_affine(item: Labelled, matrix: Matrix, *, image: int, mask: int) -> Labelled:
-    """Apply a map within the frame."""
+    """Apply an affine map within the frame."""
     height, width = item.image.shape[:2]
 
     def warp(x: Image, flags: int, fill: tuple[int, ...]) -> Image:
@@ -90,7 +90,7 @@ def warp_affine(item: Labelled, matrix: Matrix, *, image: int, mask: int) -> Lab
 
 
 def warp_spline(rng: Rng, item: Labelled) -> Labelled:
-    """Bend by a random thin-plate spline; the image is bilinear, the mask takes the nearest pixel."""
+    """Warp by a random thin-plate spline; bilinear for the image, nearest for the mask."""
     from scipy.interpolate import RBFInterpolator  # takes long to import, and few recipes bend
 
     height, width = item.image.shape[:2]
@@ -117,21 +117,21 @@ def flip(item: Labelled) -> Labelled:
 
 
 def resize(item: Labelled, height: int, width: int) -> Labelled:
-    """Bicubic for the image, nearest for the mask."""
+    """Resize: bicubic for the image, nearest for the mask."""
     image = PIL.Image.fromarray(item.image).resize((width, height), PIL.Image.Resampling.BICUBIC)
     mask = cv2.resize(item.mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     return Labelled(np.asarray(image), np.asarray(mask, np.uint8))
 
 
 def resize_short_side(item: Labelled, side: int) -> Labelled:
-    """Bring the shorter side to ``side``; the other one is rounded down."""
+    """Resize so that the shorter side is ``side``; the other one is rounded down."""
     height, width = item.image.shape[:2]
     short = min(height, width)
     return resize(item, height * side // short, width * side // short)
 
 
 def random_crop(rng: Rng, item: Labelled, side: int) -> Labelled:
-    """A random square; images that are smaller are padded on both sides first."""
+    """Random square crop; smaller images are padded on both sides first."""
     height, width = item.image.shape[:2]
     pad_y, pad_x = max(side - height, 0), max(side - width, 0)
 
@@ -144,12 +144,12 @@ def random_crop(rng: Rng, item: Labelled, side: int) -> Labelled:
 
 
 def crop(item: Labelled, part: tuple[slice, slice]) -> Labelled:
-    """Some rows and columns of an image and of its mask."""
+    """Crop an image and its mask to rows and columns."""
     return Labelled(item.image[part], item.mask[part])
 
 
 def draw_window(rng: Rng, size: Size, min_area: float) -> tuple[slice, slice]:
-    """A random part of an image."""
+    """Draw a random region of an image."""
     height, width = size
     for _ in range(10):
         area = height * width * rng.uniform(min_area, 1)
@@ -163,7 +163,7 @@ def draw_window(rng: Rng, size: Size, min_area: float) -> tuple[slice, slice]:
 
 
 def grey(image: Image) -> Image:
-    """Take the colour out; there are still three channels."""
+    """Remove colour, keeping three channels."""
     return np.asarray(PIL.Image.fromarray(image).convert("L").convert("RGB"))
 
 

@@ -1,4 +1,4 @@
-"""Samples for networks that are prompted: crops of labelled images with what a person might say of them."""
+"""Samples for interactive segmentation: crops of labelled images with simulated prompts."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ MIN_PIXELS = 60  # smaller objects are not asked for
 
 
 def is_held_out(name: str) -> bool:
-    """Whether a still image is used for validation only."""
+    """Whether a still image is used only for validation."""
     return zlib.crc32(name.encode()) % LEFT_OUT == 0
 
 
 def read_sources(groups: Sequence[tuple[float, Sequence[Footage]]]) -> Kinds[Pair]:
-    """Decode all images with objects; each is kept with its mask as uint8, about 0.5 MB an image."""
+    """Decode all images with objects, with masks as uint8, about 0.5 MB per image."""
     sources = []
     for share, footage in groups:
         pairs = (item.read(i) for item in footage for i in range(len(item)))
@@ -61,7 +61,7 @@ class PromptSampler:
         self.sources = sources
 
     def draw(self, rng: Rng, side: int) -> Sample:
-        """A random sample of ``side`` pixels with at least a few pixels of its object."""
+        """Draw a sample of ``side`` pixels that shows some pixels of its object."""
         for _ in range(20):
             sample = self._attempt(rng, side)
             if sample is not None:
@@ -90,7 +90,7 @@ class PromptSampler:
         return _photographed(rng, crop), target, _prompts(rng, inside, kind), unit_weights
 
     def _on_other_ground(self, rng: Rng, crop: Image, target: Image, side: int) -> Pair:
-        """The object alone on a part of another image."""
+        """Paste the object on a part of another image."""
         other, _ = self.sources.draw(rng)
         height, width = other.shape[:2]
         part = min(height, width) * float(rng.uniform(0.4, 1))
@@ -101,7 +101,7 @@ class PromptSampler:
         return _blended(rng, _shrunk_warp(other, matrix, side), crop, alone), alone.astype(np.uint8)
 
     def _with_other(self, rng: Rng, crop: Image, target: Image, side: int) -> Pair:
-        """Something foreign before or behind the object."""
+        """Paste another object before or behind the object."""
         other, mask = self.sources.draw(rng)
         alone = _any_object(rng, mask)
         reach = warp.log_uniform(rng, 0.2, 1.2) * side
@@ -120,7 +120,7 @@ class PromptSampler:
 
 
 class CorrectionSampler:
-    """Draws crops of frames that a tracker got wrong, with clicks on its errors.
+    """Draws crops of tracker errors, with clicks on them.
 
     Args:
         folder: ``images``, ``masks`` (0, 1, void) and ``tracked`` (probability, 0 to 255), whose files have
@@ -134,7 +134,7 @@ class CorrectionSampler:
             raise DatasetError(f"{folder / 'tracked'}: lacks {missing[0]} and {len(missing) - 1} others")
 
     def draw(self, rng: Rng, side: int) -> Sample:
-        """A random sample of ``side`` pixels with an error that was clicked."""
+        """Draw a sample of ``side`` pixels with a clicked error."""
         for _ in range(20):
             sample = self._attempt(rng, side)
             if sample is not None:
@@ -177,7 +177,7 @@ class CorrectionSampler:
 
 
 def counted(previous_mask: Image, target: Image, clicked: BoolArray) -> Image:
-    """How much each pixel of a correction counts, in parts of :data:`ONCE`.
+    """Weight of each pixel of a correction, in units of :data:`ONCE`.
 
     Args:
         previous_mask: the mask so far (S, S), 0 to 255.
@@ -194,14 +194,14 @@ def counted(previous_mask: Image, target: Image, clicked: BoolArray) -> Image:
 
 
 def piece_at(mask: BoolArray, place: tuple[int, int]) -> BoolArray:
-    """Return the connected component of a mask at a pixel (x, y)."""
+    """Connected component of a mask at a pixel (x, y)."""
     labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)[1]
     label = labels[place[1], place[0]]
     return np.asarray((labels == label) & (label > 0))
 
 
 def _around_click(rng: Rng, object: BoolArray, click: tuple[int, int], depth: float) -> Box:
-    """A crop that shows the object and the click, or what is near it, as :meth:`Prompter.near` looks."""
+    """Crop around the object and the click, or around the click, like :meth:`Prompter.near`."""
     x, y = click
     x0, y0, x1, y1 = tight_box(object)
     kind = rng.random()
@@ -219,14 +219,14 @@ def _around_click(rng: Rng, object: BoolArray, click: tuple[int, int], depth: fl
 
 
 def _blurred_for(mask: Image, matrix: warp.Matrix) -> Image:
-    """A mask that a warp can shrink without steps."""
+    """Blur a mask so that a shrinking warp gives no steps."""
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
     return mask if scale > 0.7 else np.asarray(cv2.GaussianBlur(mask, (0, 0), 0.4 / scale), np.uint8)
 
 
 @dataclass(frozen=True)
 class PromptBatches(Batches):
-    """Batches of fresh samples alone; the objective adds those that stay for a correction.
+    """Batches of new samples; the objective adds those kept for a correction.
 
     Items hold ``images`` (B, 3, S, S), ``targets`` (B, S, S), ``planes`` (B, 4, S, S) and ``counts``
     (B, S, S), uint8.
@@ -251,12 +251,12 @@ class PromptBatches(Batches):
 
 
 def _any_object(rng: Rng, mask: Image) -> Image:
-    """One object of a mask: 1 there, else 0."""
+    """Mask of a random object, 0 or 1."""
     return np.asarray(mask == picked(rng, object_ids(mask, MIN_PIXELS)), np.uint8)
 
 
 def click_on(error: BoolArray, rng: Rng, sharp: float = 0.4) -> tuple[int, int]:
-    """A pixel of an error: its deepest one, or a random deep one."""
+    """Click on an error: its deepest pixel, or a random deep one."""
     depth = _depth(error)
     if rng.random() < sharp:
         y, x = np.unravel_index(int(depth.argmax()), depth.shape)
@@ -267,19 +267,19 @@ def click_on(error: BoolArray, rng: Rng, sharp: float = 0.4) -> tuple[int, int]:
 
 
 def _depth(mask: BoolArray) -> Float32Array:
-    """Distance of each pixel to the nearest one outside of the mask, which ends at the rim."""
+    """Distance of each pixel to the nearest one outside the mask, which ends at the image border."""
     padded = np.pad(mask.astype(np.uint8), 1)
     return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1], np.float32)
 
 
 def largest_error(predicted: BoolArray, target: Image) -> tuple[BoolArray, bool]:
-    """The deeper of what is missing and what is too much."""
+    """Larger of the missing and the excess region."""
     missing, extra = (target == 1) & ~predicted, (target == 0) & predicted
     return (missing, True) if _depth(missing).max() >= _depth(extra).max() else (extra, False)
 
 
 def _window(rng: Rng, inside: BoolArray, wide: bool) -> Box:
-    """Region of a crop: the object with some margin, up to the whole image."""
+    """Draw a crop region: the object with a margin, up to the whole image."""
     height, width = inside.shape
     x0, y0, x1, y1 = tight_box(inside)
     if wide:
@@ -291,7 +291,7 @@ def _window(rng: Rng, inside: BoolArray, wide: bool) -> Box:
 
 
 def _placed(rng: Rng, window: Box, side: int) -> warp.Matrix:
-    """Map from the image to the crop: the window, stretched, turned by up to 15 degrees, mirrored."""
+    """Map from the image to the crop: stretched, rotated by up to 15 degrees, mirrored."""
     x0, y0, x1, y1 = window
     sx, sy = side / max(x1 - x0, 2), side / max(y1 - y0, 2)
     base = np.array([[sx, 0, -sx * x0], [0, sy, -sy * y0], [0, 0, 1.0]])
@@ -303,7 +303,7 @@ def _placed(rng: Rng, window: Box, side: int) -> warp.Matrix:
 
 
 def _shrunk_warp(image: Image, matrix: warp.Matrix, side: int) -> Image:
-    """Warp with the image halved beforehand as often as the warp skips pixels."""
+    """Warp an image, halved beforehand as often as needed against aliasing."""
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
     while scale < 0.6 and min(image.shape[:2]) > 16:
         h, w = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
@@ -314,13 +314,13 @@ def _shrunk_warp(image: Image, matrix: warp.Matrix, side: int) -> Image:
 
 
 def _warped_mask(mask: Image, matrix: warp.Matrix, side: int) -> Image:
-    """A mask of 0 and 1 warped with smooth edges, so that enlarged objects have no steps."""
+    """Warp a mask of 0 and 1 with smooth edges."""
     soft = cv2.warpAffine(mask * np.uint8(255), matrix[:2], (side, side), flags=cv2.INTER_LINEAR)
     return np.asarray(soft > 127).astype(np.uint8)
 
 
 def _blended(rng: Rng, below: Image, above: Image, where: BoolArray) -> Image:
-    """``above`` where the mask is, with soft edges and sometimes in other light."""
+    """Blend ``above`` over ``below`` by the mask, with soft edges and sometimes other light."""
     alpha = cv2.GaussianBlur(where.astype(np.float32), (3, 3), float(rng.uniform(0.4, 1)))[..., None]
     if rng.random() < 0.5:
         above = warp.apply_colour(above, warp.colour_jitter(rng, 0.2))
@@ -328,7 +328,7 @@ def _blended(rng: Rng, below: Image, above: Image, where: BoolArray) -> Image:
 
 
 def _photographed(rng: Rng, image: Image) -> Image:
-    """Other light and colours, sometimes grey, blurred, noisy or compressed."""
+    """Vary light and colours; sometimes grey, blurred, noisy or compressed."""
     image = warp.apply_colour(image, warp.colour_jitter(rng, 0.3))
     if rng.random() < 0.04:
         image = np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
@@ -377,7 +377,7 @@ def _jittered(rng: Rng, box: Box, size: tuple[int, ...]) -> tuple[int, int, int,
 
 
 def _with_faults(rng: Rng, inside: BoolArray) -> Image:
-    """The mask as a tracker or a first guess may have it: grown or shrunk, parts lost or added, blurred."""
+    """Simulate a tracker's mask: grown or shrunk, parts lost or added, blurred."""
     side = inside.shape[0]
     mask = inside.astype(np.uint8)
     radius = int(rng.integers(0, max(2, round(0.05 * side))))

@@ -1,4 +1,4 @@
-"""Training samples of STCN, STM, XMem and Cutie: three frames of a still image, three or eight of a video.
+"""Training samples of STCN, STM, XMem and Cutie: clips of a still image or a video.
 
 For STCN every draw is the published one (its release; paper, section 4), in its order, where it is known.
 STM's differences are fields with STCN's values as defaults.
@@ -34,7 +34,7 @@ PASTED = 0.5  # share of the clips that objects are pasted into, if they have ro
 
 
 def choose_frames(rng: Rng, count: int, max_skip: int) -> tuple[int, int, int]:
-    """Three frames in order of time, reversed half the time; two may be the same."""
+    """Choose three frames in order of time, reversed half the time; two may be equal."""
     reach = min(count, max_skip)
     first = int(rng.integers(0, count - reach, endpoint=True))
     second = min(first + 1 + int(rng.integers(0, reach, endpoint=True)), count - reach, count - 1)
@@ -44,7 +44,7 @@ def choose_frames(rng: Rng, count: int, max_skip: int) -> tuple[int, int, int]:
 
 @dataclass(frozen=True, slots=True)
 class StillSamples:
-    """Objects of a still image, moved and bent into three frames (stage 0)."""
+    """Draws three warped frames of a still image (stage 0)."""
 
     footage: Sequence[Footage]
     side: int
@@ -54,7 +54,7 @@ class StillSamples:
     frame_scale: tuple[float, float] = (0.9, 1.1)
 
     def draw(self, rng: Rng, index: int, max_skip: int) -> Clip:
-        """A clip of footage ``index``, whose gap between frames has no meaning here."""
+        """Draw a clip of footage ``index``; ``max_skip`` has no effect."""
         image, mask = self.footage[index].read(0)
         ids = object_ids(mask)
         object_ids_drawn = rng.choice(
@@ -86,7 +86,7 @@ class StillSamples:
 
 @dataclass(frozen=True, slots=True)
 class VideoSamples:
-    """Three frames of a video, see :func:`long_enough`, with some of its objects (stages 1 to 3)."""
+    """Draws three frames of a video, see :func:`long_enough`, with some objects (stages 1 to 3)."""
 
     footage: Sequence[Footage]
     side: int
@@ -101,7 +101,7 @@ class VideoSamples:
     video_frames: bool = True  # whether distances count frames of the video, or else labelled frames
 
     def draw(self, rng: Rng, index: int, max_skip: int) -> Clip:
-        """A clip of footage ``index`` whose frames are at most about ``max_skip`` frames apart."""
+        """Draw a clip of footage ``index`` with frames at most about ``max_skip`` apart."""
         footage = self.footage[index]
         reach = max(1, max_skip // (footage.spacing if self.video_frames else 1))
         for _ in range(1 + REDRAWS):
@@ -115,7 +115,7 @@ class VideoSamples:
         return clip
 
     def _augment(self, rng: Rng, items: list[Labelled]) -> Clip:
-        """Turn, crop, mirror and colour all frames alike, then turn and colour each of its own."""
+        """Rotate, crop, mirror and recolour all frames alike, then each slightly."""
         if any(self.clip_affine):
             turned = self._draw_affine(rng, self.clip_affine, items[0].image.shape[:2])
             items = [self._warp(item, turned) for item in items]
@@ -150,7 +150,7 @@ class VideoSamples:
 
 
 def nearby_frames(length: int) -> Callable[[Rng, int, int], list[int]]:
-    """Make a function that chooses frames, each near one that was chosen; sorted, reversed at times."""
+    """Create a function that chooses nearby frames, sorted, sometimes reversed."""
 
     def choose(rng: Rng, count: int, max_jump: int) -> list[int]:
         selected = [int(rng.integers(count))]
@@ -166,7 +166,7 @@ def nearby_frames(length: int) -> Callable[[Rng, int, int], list[int]]:
 
 @dataclass(frozen=True, slots=True)
 class PastedVideos(VideoSamples):
-    """Videos into which, half of the time, objects of another video are pasted (Cutie's release)."""
+    """Draws videos with objects of another video pasted half the time (Cutie's release)."""
 
     def draw(self, rng: Rng, index: int, max_skip: int) -> Clip:
         clip = VideoSamples.draw(self, rng, index, max_skip)
@@ -178,7 +178,7 @@ class PastedVideos(VideoSamples):
 
 
 def paste(clip: Clip, other: Clip, first: int, room: int) -> Clip:
-    """Paste objects of another clip in front of a clip, with soft edges."""
+    """Paste objects of another clip in front, with soft edges."""
     frames, masks = [], []
     for image, mask, front, shapes in zip(clip.frames, clip.masks, other.frames, other.masks, strict=True):
         inside = (shapes > 0) & (shapes != VOID) & (shapes <= room)
@@ -190,7 +190,7 @@ def paste(clip: Clip, other: Clip, first: int, room: int) -> Clip:
 
 @dataclass(frozen=True)
 class SampleBatches(Batches):
-    """Whole passes over the footage, each in its own random order."""
+    """Batches from shuffled passes over the footage."""
 
     samples: StillSamples | VideoSamples
     batch: int
@@ -215,7 +215,7 @@ class SampleBatches(Batches):
 
 
 def long_enough(footage: Sequence[Footage], stage: int, frames: int = FRAMES) -> list[Footage]:
-    """The videos with as many labelled frames as a clip has."""
+    """Select videos with enough labelled frames for a clip."""
     videos = [video for video in footage if len(video) >= frames]
     if not videos:
         raise DatasetError(f"no video with {frames} labelled frames; stage {stage} needs some")
@@ -224,7 +224,7 @@ def long_enough(footage: Sequence[Footage], stage: int, frames: int = FRAMES) ->
 
 @dataclass(frozen=True, slots=True)
 class SkipCurriculum:
-    """Largest gap between frames: 5, rising at shares of the training, and 5 again from ``fall`` on.
+    """Largest gap between frames: 5, rising during training, and 5 again from ``fall`` on.
 
     The rises are those of STCN by default.
     """
@@ -233,12 +233,12 @@ class SkipCurriculum:
     rises: tuple[tuple[float, int], ...] = ((0.1, 10), (0.2, 15), (0.3, 20), (0.4, 25))
 
     def __call__(self, epoch: int, epochs: int) -> int:
-        """Distance in frames in pass ``epoch`` of ``epochs``."""
+        """Largest gap in pass ``epoch`` of ``epochs``."""
         shares = (*self.rises, (self.fall, 5))
         return next((gap for share, gap in reversed(shares) if epoch >= round(epochs * share)), 5)
 
 
 def _index_mask(inside: BoolArray) -> Image:
-    """Planes (H, W, slots + 1) of objects and of void as ids; the first object wins, void wins over all."""
+    """Convert planes (H, W, slots + 1) of objects and void to ids; void wins, then the first object."""
     index = np.where(inside[..., :-1].any(-1), inside[..., :-1].argmax(-1) + 1, 0)
     return np.where(inside[..., -1], VOID, index).astype(np.uint8)

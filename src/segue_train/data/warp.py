@@ -1,4 +1,4 @@
-"""Geometric and photometric augmentation of clips: affine random walks, smooth displacement, colour."""
+"""Augment clips: affine random walks, smooth displacement, colour."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Item = TypeVar("Item")
 
 
 def log_uniform(rng: Rng, low: float, high: float) -> float:
-    """A number whose logarithm is uniform."""
+    """Draw a number with uniform logarithm."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def picked(rng: Rng, items: Sequence[Item]) -> Item:
-    """One of some items, each as likely as the others."""
+    """Draw one of some items uniformly."""
     return items[int(rng.integers(len(items)))]
 
 
 class Kinds(Generic[Item]):
-    """Items of several kinds, drawn by their shares."""
+    """Items of several kinds, drawn by shares."""
 
     def __init__(self, groups: Sequence[tuple[float, Sequence[Item]]]) -> None:
         self.kinds = [items for _, items in groups if items]
@@ -39,12 +39,12 @@ class Kinds(Generic[Item]):
         self.shares = shares / shares.sum()
 
     def draw(self, rng: Rng) -> Item:
-        """A random item of a random kind."""
+        """Draw a kind by its share, then an item uniformly."""
         return picked(rng, self.kinds[int(rng.choice(len(self.kinds), p=self.shares))])
 
 
 def random_part(rng: Rng, size: Size, part: Size) -> tuple[slice, slice]:
-    """Rows and columns of a random part of an image."""
+    """Draw rows and columns of a random image region."""
     top, left = (
         int(rng.integers(full_length - length + 1)) for full_length, length in zip(size, part, strict=True)
     )
@@ -61,11 +61,11 @@ class Motion:
     shift: float
 
     def scaled(self, factor: float) -> Motion:
-        """The same kind of motion, slower or faster."""
+        """Copy with slower or faster motion."""
         return Motion(*(factor * value for value in (self.rotation, self.log_scale, self.shear, self.shift)))
 
     def draw(self, rng: Rng, centre: tuple[float, float], side: float) -> Matrix:
-        """A random affine map, (3, 3), around ``centre`` (x, y)."""
+        """Draw an affine map, (3, 3), around ``centre`` (x, y)."""
         angle, skew = np.deg2rad(rng.normal(0, [self.rotation, self.shear]))
         sx, sy = np.exp(rng.normal(0, self.log_scale) + rng.normal(0, self.log_scale / 3, 2))
         rotate = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -77,7 +77,7 @@ class Motion:
 
 
 def walk(rng: Rng, motion: Motion, length: int, centre: tuple[float, float], side: float) -> list[Matrix]:
-    """Accumulated random affine maps; half of the sequences keep their direction."""
+    """Accumulate random affine maps; half of the sequences keep their direction."""
     steps = [motion.draw(rng, centre, side) for _ in range(length - 1)]
     if steps and rng.random() < 0.5:
         steps = [steps[0]] * len(steps)
@@ -102,7 +102,7 @@ def zoom(factor: float, centre: tuple[float, float]) -> Matrix:
 
 
 def displacement(rng: Rng, side: int, strength: float) -> Float32Array:
-    """Smooth random displacement field."""
+    """Draw a smooth random displacement field."""
     field = rng.normal(0, strength, (5, 5, 2)).astype(np.float32)
     return np.asarray(cv2.resize(field, (side, side), interpolation=cv2.INTER_CUBIC), np.float32)
 
@@ -110,7 +110,7 @@ def displacement(rng: Rng, side: int, strength: float) -> Float32Array:
 def apply(
     image: Image, matrix: Matrix, side: int, field: Float32Array | None = None, *, mask: bool = False
 ) -> Image:
-    """Warp to a square: images are reflected at the border, a mask is 0 outside and never interpolated."""
+    """Warp to a square: images are reflected at the border; masks are 0 outside, by nearest neighbour."""
     flags = cv2.INTER_NEAREST if mask else cv2.INTER_LINEAR
     border = cv2.BORDER_CONSTANT if mask else cv2.BORDER_REFLECT_101
     if field is None:
@@ -124,7 +124,7 @@ def apply(
 
 
 def colour_jitter(rng: Rng, strength: float) -> Float32Array:
-    """A random colour map: brightness, contrast, saturation, tint."""
+    """Draw a colour map: brightness, contrast, saturation, tint."""
     contrast, saturation = 1 + rng.uniform(-strength, strength, 2)
     offset = 255 * rng.uniform(-strength, strength) * 0.5
     gain = contrast * (1 + rng.uniform(-strength, strength, 3) * 0.3)
@@ -137,5 +137,5 @@ def colour_jitter(rng: Rng, strength: float) -> Float32Array:
 
 
 def apply_colour(image: Image, matrix: Float32Array) -> Image:
-    """Apply a colour map; results are clipped to 0..255."""
+    """Apply a colour map, clipped to 0..255."""
     return np.asarray(cv2.transform(image, matrix), np.uint8)

@@ -1,4 +1,4 @@
-"""Training clips of YouTube-VIS, OVIS and COCO, drawn and batched as the training of SeqFormer does.
+"""Training clips of YouTube-VIS, OVIS and COCO, as in the training of SeqFormer.
 
 Wu et al., "SeqFormer" (ECCV 2022), and its release. An epoch has one clip for every frame of every video,
 which is its key frame, and one for every COCO image with one of the classes.
@@ -61,10 +61,10 @@ class ClipSource(Protocol):
     """What clips are resized to."""
 
     def __len__(self) -> int:
-        """Clips of an epoch."""
+        """Number of clips in an epoch."""
 
     def draw(self, rng: Rng, place: int) -> InstanceClip | None:
-        """Draw the clip of a place of the epoch, augmented.
+        """Draw the augmented clip at a position of the epoch.
 
         Args:
             rng: what it is drawn from.
@@ -76,7 +76,7 @@ class ClipSource(Protocol):
 
 
 class VideoClips:
-    """One clip for every frame of every video of YouTube-VIS or OVIS; categories are the class channels."""
+    """One clip per frame of YouTube-VIS or OVIS; categories are class channels."""
 
     frames = FRAMES
 
@@ -102,7 +102,7 @@ class VideoClips:
 
 
 class StillClips:
-    """One clip for every COCO image with one of the classes, which are ``channels`` by category."""
+    """One clip per COCO image with one of the classes, which are ``channels`` by category."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class StillClips:
 
 
 def clip_frames(rng: Rng, length: int, key: int) -> list[int]:
-    """Frames of a clip in order: a key frame, one near it on either side, and two from farther away."""
+    """Choose frames of a clip in order: a key frame, a near one on either side, two farther ones."""
     steps_back, steps_ahead = (int(n) for n in rng.integers(1, NEAREST + 1, 2))
     nearby = [key, max(0, key - steps_back), min(length - 1, key + steps_ahead)]
     # The release counts the last of the near frames among the far ones.
@@ -157,7 +157,7 @@ def clip_frames(rng: Rng, length: int, key: int) -> list[int]:
 
 @dataclass(frozen=True)
 class ClipBatches(Batches):
-    """Every epoch goes through all clips once, in an order of its own; see :func:`collate`."""
+    """Batches of shuffled epochs over all clips; see :func:`collate`."""
 
     sources: Sequence[ClipSource]
     batch: int
@@ -168,7 +168,7 @@ class ClipBatches(Batches):
 
     @property
     def clips(self) -> int:
-        """Clips of an epoch."""
+        """Number of clips in an epoch."""
         return sum(map(len, self.sources))
 
     def batch_of(self, number: int) -> Batch:
@@ -177,7 +177,7 @@ class ClipBatches(Batches):
         return collate([self._draw(rng, place) for place in places])
 
     def _draw(self, rng: Rng, place: int) -> InstanceClip:
-        """The clip at a place, or another one where that shows nothing."""
+        """Draw the clip at a position, or another one if it shows nothing."""
         for _ in range(ATTEMPTS):
             clip = self._at(place, rng)
             if clip is not None:
@@ -194,7 +194,7 @@ class ClipBatches(Batches):
 
 
 def collate(clips: Sequence[InstanceClip]) -> Batch:
-    """One batch of clips of different sizes, padded with zeros at the right and at the bottom."""
+    """Pad clips of different sizes at the right and bottom to one batch."""
     height, width = (-(-max(clip.size[axis] for clip in clips) // MULTIPLE) * MULTIPLE for axis in (0, 1))
     frames, masks, boxes = [], [], []
     for clip in clips:
@@ -214,7 +214,7 @@ def collate(clips: Sequence[InstanceClip]) -> Batch:
 
 
 def clip_targets(batch: Mapping[str, Tensor]) -> list[ClipTargets]:
-    """Objects of each clip of a batch of :func:`collate`, their masks without padding."""
+    """Objects of each clip of a batch of :func:`collate`, without padding."""
     counts = batch["counts"].tolist()
     split = (batch[name].split(counts) for name in ("labels", "boxes", "masks"))
     return [
@@ -224,14 +224,14 @@ def clip_targets(batch: Mapping[str, Tensor]) -> list[ClipTargets]:
 
 
 def valid_places(sizes: Tensor, height: int, width: int) -> Tensor:
-    """Valid regions (N, H, W) of the padded frames of clips with heights and widths (N, 2)."""
+    """Valid regions (N, H, W) of padded frames of clips with heights and widths (N, 2)."""
     rows = torch.arange(height, device=sizes.device) < sizes[:, :1]
     columns = torch.arange(width, device=sizes.device) < sizes[:, 1:]
     return rows[:, :, None] & columns[:, None]
 
 
 def opened(text: str) -> YTVISDataset:
-    """The annotated data set that ``LAYOUT=ROOT`` names."""
+    """Open the annotated data set of ``LAYOUT=ROOT``."""
     dataset: YTVISDataset = named_data(text, "instances")[1]
     if not dataset.annotated:
         raise DatasetError(f"{dataset.path} has no annotations; give those of the training set")
@@ -239,7 +239,7 @@ def opened(text: str) -> YTVISDataset:
 
 
 def clip_sources(data: list[str], sizes: Sizes = PUBLISHED) -> tuple[list[ClipSource], dict[int, str]]:
-    """Clips of the data of ``--data``, in given sizes."""
+    """Clips of the data of ``--data``, at some sizes."""
     datasets = [opened(text) for text in data]
     stills = [dataset for dataset in datasets if isinstance(dataset, CocoImages)]
     videos = [dataset for dataset in datasets if not isinstance(dataset, CocoImages)]
@@ -250,7 +250,7 @@ def clip_sources(data: list[str], sizes: Sizes = PUBLISHED) -> tuple[list[ClipSo
 
 
 def still_sources(data: list[str], sizes: Sizes) -> list[ClipSource]:
-    """Single images of the COCO data of ``--data``; class channels are category numbers."""
+    """Images of the COCO data of ``--data``; class channels are category numbers."""
     sources: list[ClipSource] = []
     for text in data:
         dataset = opened(text)
@@ -264,7 +264,7 @@ def still_sources(data: list[str], sizes: Sizes) -> list[ClipSource]:
 
 
 def _names(videos: list[YTVISDataset]) -> dict[int, str]:
-    """Categories of the videos, or of YouTube-VIS 2019 if there are only images."""
+    """Category names of the videos, or of YouTube-VIS 2019 without videos."""
     if not videos:
         return dict(YOUTUBE_VIS_2019)
     names = videos[0].categories
@@ -282,7 +282,7 @@ def _names(videos: list[YTVISDataset]) -> dict[int, str]:
 
 
 def coco_channels(categories: Mapping[int, str], names: Mapping[int, str]) -> dict[int, int]:
-    """Class channel of each COCO category, by number, that is among the classes, by channel."""
+    """Class channel by COCO category, for categories among the classes."""
     for edition, published in ((YOUTUBE_VIS_2019, COCO_TO_2019), (YOUTUBE_VIS_2021, COCO_TO_2021)):
         if names == edition:
             return dict(published)

@@ -36,7 +36,7 @@ Matches = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class ClipTargets:
-    """The objects of one clip, in frames without padding."""
+    """Objects of one clip, in frames without padding."""
 
     labels: Tensor  # (n,), int64, channels of the class output
     boxes: Tensor  # (n, T, 4): cx, cy, width, height in 0..1 of the frame; zeros where absent
@@ -48,19 +48,19 @@ class ClipTargets:
 
 
 def corners(boxes: Tensor) -> Tensor:
-    """Corners (..., 4) of boxes by centre, width and height."""
+    """Convert boxes from centre, width and height to corners (..., 4)."""
     centre, half = boxes[..., :2], boxes[..., 2:] / 2
     return torch.cat((centre - half, centre + half), -1)
 
 
 def centred(boxes: Tensor, size: Sequence[int]) -> Tensor:
-    """Centre, width and height in 0..1 of a frame, (..., 4), of boxes by their corners in pixels."""
+    """Convert boxes from corners in pixels to centre, width and height in [0, 1], (..., 4)."""
     x0, y0, x1, y1 = (boxes / boxes.new_tensor([size[1], size[0]] * 2)).unbind(-1)
     return torch.stack(((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0), -1)
 
 
 def tight_boxes(planes: Tensor) -> Tensor:
-    """Corners (..., 4) in pixels, ends exclusive, of the boxes around masks (..., H, W)."""
+    """Tight boxes of masks (..., H, W): corners (..., 4) in pixels, ends exclusive."""
     sides = []
     for axis in (-2, -1):
         line = planes.any(axis).float()
@@ -70,7 +70,7 @@ def tight_boxes(planes: Tensor) -> Tensor:
 
 
 def intersection_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Areas that boxes have in common and together. ``a`` and ``b``: corners, (..., 4)."""
+    """Areas of intersection and union of boxes, given as corners (..., 4)."""
     inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
     return inner.prod(-1), areas(a) + areas(b) - inner.prod(-1)
 
@@ -123,7 +123,7 @@ def class_loss(
     count: float,
     counted: Tensor | None = None,
 ) -> Tensor:
-    """Focal loss over all classes and the queries that count (N, Q), per object."""
+    """Focal loss over all classes and the counted queries (N, Q), per object."""
     target = torch.zeros_like(logits)
     for sample, (clip, (queries, objects)) in enumerate(zip(targets, matches, strict=True)):
         target[sample, queries, clip.labels[objects]] = 1.0
@@ -162,7 +162,7 @@ def mask_targets(targets: Sequence[ClipTargets]) -> list[Tensor]:
 
 
 def objects_per_device(targets: Sequence[ClipTargets]) -> float:
-    """Objects of a batch, at least 1; of several devices that train together the mean, as published."""
+    """Number of objects in a batch, at least 1; averaged over devices, as published."""
     count = torch.tensor(float(sum(len(clip.labels) for clip in targets)), device=targets[0].labels.device)
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(count)
@@ -234,7 +234,7 @@ def separability_losses(
 
 
 def soft_union(logits: Sequence[Tensor], like: Tensor) -> Tensor:
-    """Probability that any object of a clip, with logits (n, T, h, w), has a pixel: (N, T, h, w)."""
+    """Probability that a pixel belongs to any object of a clip, from logits (n, T, h, w): (N, T, h, w)."""
     unions = [
         1 - torch.exp(-F.softplus(masks).sum(0)) if len(masks) else torch.zeros_like(empty)
         for masks, empty in zip(logits, like, strict=True)

@@ -120,19 +120,19 @@ def uncertain_points(logits: Tensor, points: int, uniform: Uniform) -> Tensor:
 
 
 def foreground_target(labels: Tensor) -> Tensor:
-    """1 where something moves, else 0, of labels (N, H, W) of CDnet 2014; shadow is 0."""
+    """Foreground (1) of CDnet2014 labels (N, H, W); shadow is 0."""
     return (labels == MOTION).float()
 
 
 def labelled_weight(labels: Tensor) -> Tensor:
-    """0 outside of the region of interest and where nobody knows, else 1, of labels (N, H, W)."""
+    """Weight of labels (N, H, W): 0 outside the region of interest and for unknown, else 1."""
     return ((labels != OUTSIDE) & (labels != UNKNOWN)).float()
 
 
 def weighted_cross_entropy(
     logits: Tensor, target: Tensor, weight: Tensor, foreground: Tensor | None = None
 ) -> Tensor:
-    """Binary cross-entropy (N, H, W), averaged over the weight of the batch; 0 where nothing counts."""
+    """Weighted mean binary cross-entropy (N, H, W) of the batch; 0 without weight."""
     losses = F.binary_cross_entropy_with_logits(
         logits.float(), target, reduction="none", pos_weight=foreground
     )
@@ -166,7 +166,7 @@ _EPSILON = 1e-7  # of what the Dice coefficient is divided by
 
 
 def class_scale(y: Tensor, balance_batch: int | None = None) -> Tensor:
-    """Scale of the foreground's weight, from 0.25 where all is foreground to 12.5 where it is rare.
+    """Scale of the foreground's weight, from 0.25 for all foreground to 12.5 for rare foreground.
 
     ``y``: 1 for foreground, 0 for all else, (N, H, W).
     """
@@ -214,7 +214,7 @@ def foreground_loss(
     keep: float = 0.0,
     normals: bool = False,
 ) -> Loss:
-    """Cross-entropy and Tversky loss of foreground, and of shadow where a network finds it.
+    """Cross-entropy and Tversky loss of foreground, and of shadow if the network predicts it.
 
     ``tversky`` are the prices of false alarms and misses, ``shadow`` is the weight of pixels in shadow;
     ``pooled`` computes the Tversky index over the batch, ``background`` says whether the network takes the
@@ -258,7 +258,7 @@ def foreground_loss(
 
 
 def normal_loss(predicted: Tensor, stored: Tensor) -> Tensor:
-    """One less the cosine of the angle to the true normals, mean over the pixels where these are known.
+    """One minus the cosine similarity of normals, mean over the pixels with ground truth.
 
     ``predicted``: (N, 3, H, W), any length; ``stored``: as an image, uint8, 0 where they are not known.
     """
@@ -280,7 +280,7 @@ def bernoulli_divergence(target: Tensor, logits: Tensor, weight: Tensor) -> Tens
 
 
 def _logits(network: nn.Module, batch: Batch, background: bool) -> Tensor:
-    """Logits of a network that takes what a batch holds of the empty scene, or nothing of it."""
+    """Logits of a network, with the background of the batch if it uses one."""
     inputs = [batch["window"].float() / 255]
     if background:
         inputs.append(batch["background"].float() / 255)
@@ -304,14 +304,14 @@ def fgsegnet_loss(
     kind: Kind = "bce",
     class_weight: ClassWeight = "none",
 ) -> Tensor:
-    """Mean loss of probabilities (N, H, W) over the known pixels of the batch; 0 where none is known."""
+    """Mean loss of probabilities (N, H, W) over the known pixels of the batch; 0 if there are none."""
     losses = cross_entropy(probability, target) if kind == "bce" else cross_entropy(target, probability)
     weight = labelled * balanced_weights(target, labelled) if class_weight == "balanced" else labelled
     return (losses * weight).sum() / labelled.sum().clamp(min=1)
 
 
 def balanced_weights(target: Tensor, labelled: Tensor) -> Tensor:
-    """Weights (N, H, W) by which classes count equally in each image, with mean 1."""
+    """Weights (N, H, W) that balance the classes in each image, with mean 1."""
     pixels = labelled.sum((-1, -2), keepdim=True)
     moving = (labelled * target).sum((-1, -2), keepdim=True)
     class_pixels = torch.where(target > 0, moving, pixels - moving)
@@ -331,7 +331,7 @@ def hofam_loss(
     gamma: float = 0.0,
     balance_batch: int | None = None,
 ) -> Loss:
-    """Weighted mean absolute difference and mean focal loss of (N, H, W); Dice is reported with them."""
+    """Weighted mean absolute difference and mean focal loss of (N, H, W); Dice is also returned."""
     y = torch.where(target > BINARISE, target, 0.0)
     absolute = ABSOLUTE * (y - probability).abs().mean()
     dice = batch_dice(probability, y)
@@ -351,6 +351,6 @@ def focal_loss(probability: Tensor, y: Tensor, scale: Tensor, gamma: float) -> T
 
 
 def cross_entropy(probability: Tensor, y: Tensor) -> Tensor:
-    """Binary cross-entropy of clipped probabilities, by way of their log-odds as in the release."""
+    """Binary cross-entropy of clipped probabilities, via log-odds as in the release."""
     clipped = probability.clamp(CLIP, 1 - CLIP)
     return F.binary_cross_entropy_with_logits(torch.log(clipped / (1 - clipped)), y, reduction="none")

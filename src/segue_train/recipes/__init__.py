@@ -1,1 +1,1 @@
-"""One readable recipe per network, every constant visible."""
+"""One recipe per network, with all constants."""

@@ -55,7 +55,7 @@ STAGES = (
 
 @checked_dataclass()
 class CutieRecipe(StagedRecipe):
-    """Everything that one stage needs."""
+    """Options of one stage."""
 
     optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=0.001)
     factors: ClassVar[Mapping[str, float]] = {"network.pixel_encoder.": 0.1, "": 1.0}
@@ -92,7 +92,7 @@ class CutieRecipe(StagedRecipe):
         return Objective(self.started(Cutie(self.size, single_object=self.plan.objects == 1)), self.loss)
 
     def loss(self, network: Cutie, batch: Batch, progress: float, step: int) -> Loss:
-        """Losses at points of the predicted frames, see :func:`cutie_loss`."""
+        """Losses at points of predicted frames, see :func:`cutie_loss`."""
         frames, exists = prepared_frames(batch["frames"]), batch["exists"]
         slots = max(1, int(exists.sum(1).max()))  # as many as the fullest clip has
         exists = exists[:, :slots]
@@ -134,7 +134,7 @@ class CutieRecipe(StagedRecipe):
 def cutie_loss(
     outputs: Sequence[Tensor], target: Tensor, exists: Tensor, points: int, uniform: Uniform
 ) -> Loss:
-    """Cross-entropy and Dice at points: of the masks, and weakly of the states and the queries."""
+    """Cross-entropy and Dice at points: of the masks, and with low weight of states and queries."""
     logits, sensory, queries = outputs
     parts: dict[str, Tensor] = {}
     batch = len(target)

@@ -1,4 +1,4 @@
-"""Recipe of FgSegNet_v2: scenes, learned from a few of their labelled frames.
+"""Recipe of FgSegNet_v2: train on a few labelled frames of each scene.
 
 From the released code: 200 or 25 frames of a scene, the last fifth of a random order kept for validation,
 whole frames one by one, RMSprop with a rate of 1e-4, VGG-16 from ImageNet of which only the fourth block
@@ -36,7 +36,7 @@ from segue_train.recipe import (
     checked_dataclass,
     in_passes,
 )
-from segue_train.trunks import take
+from segue_train.trunks import copy_tensors
 
 EPOCHS = 100
 FRAMES = 200  # frames that a scene is learned from; published are 200 and 25
@@ -67,7 +67,7 @@ def split_frames(
 
 @checked_dataclass()
 class FgSegNetRecipe(CommonRecipe):
-    """Everything that a training needs."""
+    """Options of a training."""
 
     optimise: ClassVar[Any] = partial(torch.optim.RMSprop, alpha=0.9, eps=1e-8)
 
@@ -121,7 +121,7 @@ class FgSegNetRecipe(CommonRecipe):
 
     @torch.inference_mode()
     def validate(self, network: nn.Module) -> float:
-        """Minus the loss on the frames that are held back, for a network in evaluation mode."""
+        """Negative loss on the held-out frames, for a network in evaluation mode."""
         device = next(network.parameters()).device
         losses = []
         for video, (_, validation_frames) in self.scenes:
@@ -133,7 +133,7 @@ class FgSegNetRecipe(CommonRecipe):
 
 @dataclass(frozen=True)
 class SceneFrames(Batches):
-    """Whole frames of scenes; each pass through them has its own order."""
+    """Whole frames of scenes, in shuffled passes."""
 
     frames: Sequence[tuple[ForegroundSequence, int]]
     batch: int = 1
@@ -145,7 +145,7 @@ class SceneFrames(Batches):
 
 
 def scene_batch(video: ForegroundSequence, i: int) -> Batch:
-    """A labelled frame as a batch."""
+    """Read a labelled frame as a batch."""
     frames = torch.from_numpy(np.array(video.read_image(i))).movedim(-1, 0)[None]
     return {"frames": frames, "labels": torch.from_numpy(np.array(video.read_labels(i)))[None]}
 
@@ -153,14 +153,14 @@ def scene_batch(video: ForegroundSequence, i: int) -> Batch:
 def scene_loss(
     network: nn.Module, batch: Batch, progress: float, step: int, kind: Kind, class_weight: ClassWeight
 ) -> Loss:
-    """See :func:`~segue_train.losses.masks.fgsegnet_loss`; it has no parts."""
+    """See :func:`~segue_train.losses.masks.fgsegnet_loss`; returns no parts."""
     probability = torch.sigmoid(network(batch["frames"].float() / 255)[:, 0].float())
     target, counts = foreground_target(batch["labels"]), labelled_weight(batch["labels"])
     return fgsegnet_loss(probability, target, counts, kind, class_weight), {}
 
 
 def load_trunk(network: FgSegNetV2, path: Path) -> None:
-    """Start the backbone from torchvision's VGG-16."""
+    """Initialise the backbone from torchvision's VGG-16."""
     names, place = {}, 0
     for block, widths in enumerate(BACKBONE, start=1):
         for i in range(1, len(widths)):
@@ -170,4 +170,4 @@ def load_trunk(network: FgSegNetV2, path: Path) -> None:
     parameters = {
         f"{name}.{leaf}": value for name, conv in names.items() for leaf, value in conv.state_dict().items()
     }
-    take(path, parameters)
+    copy_tensors(path, parameters)

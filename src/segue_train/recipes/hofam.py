@@ -49,7 +49,7 @@ SIDE = 256  # side of the images
 
 @checked_dataclass()
 class HofamRecipe(CommonRecipe):
-    """Everything that a training needs."""
+    """Options of a training."""
 
     optimise: ClassVar[Any] = partial(torch.optim.Adam, betas=(0.95, 0.999))
 
@@ -127,16 +127,16 @@ class HofamRecipe(CommonRecipe):
 
     @property
     def gaps(self) -> tuple[int, ...]:
-        """Frames back to each earlier frame."""
+        """Distances of the earlier frames."""
         return SINGLE_GAP if self.name == "stam" else GAPS
 
     @property
     def files(self) -> Path | None:
-        """Folder of flow files, where ``flow`` is one."""
+        """Folder of flow files, if ``flow`` is one."""
         return None if self.flow in get_args(FlowName) else Path(self.flow)
 
     def runnable(self, network: HOFAM) -> FlowNetwork:
-        """The network as sessions run it, with the flow that it learns from."""
+        """Wrap the network for sessions, with the flow of its training."""
         wrapped = FlowNetwork(network)
         if not self.files:
             computing_flow(wrapped, flow_provider(self.flow, self.flow_weights))
@@ -144,13 +144,13 @@ class HofamRecipe(CommonRecipe):
 
 
 def video_flow(folder: Path, gaps: tuple[int, ...], video: ForegroundSequence) -> FlowFiles:
-    """Flow files of a video, in a folder called after it."""
+    """Open the flow files of a video, in a folder of its name."""
     return FlowFiles(folder / video.key, gaps, len(video))
 
 
 @dataclass(frozen=True)
 class FlowBatches(Batches):
-    """Batches from passes through labelled frames, each in its own order; composite images bring their flow.
+    """Batches from shuffled passes through labelled frames; composite images have their own flow.
 
     The flow of the others comes from files, see :func:`video_flow`, or from the provider. A composite gives
     STAM its red channel, that of the largest gap, as the released demo does.
@@ -170,7 +170,7 @@ class FlowBatches(Batches):
         return {"frames": frames.movedim(-1, 1), "flow": flow.movedim(-1, 1), "labels": labels}
 
     def _sample(self, video: ForegroundSequence, i: int) -> tuple[Image, Image, Image]:
-        """RGB (256, 256, 3), flow (256, 256, 3 or 1), the largest gap first, and labels (256, 256), uint8.
+        """Read RGB (256, 256, 3), flow (256, 256, 3 or 1), largest gap first, and labels (256, 256), uint8.
 
         Foreground is 255; unknown pixels are background, as in the release.
         """
@@ -189,7 +189,7 @@ class FlowBatches(Batches):
 
 
 def fitted(image: Image) -> Image:
-    """An image at the size of the network."""
+    """Resize an image to the network's input."""
     if image.shape[:2] == (SIDE, SIDE):
         return image
     interpolation = cv2.INTER_AREA if min(image.shape[:2]) > SIDE else cv2.INTER_LINEAR

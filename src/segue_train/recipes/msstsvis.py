@@ -1,4 +1,4 @@
-"""Recipes of SeqFormer and MS-STS VIS, published and for our small network ``msstsvis-lite``.
+"""Recipes of SeqFormer and MS-STS VIS, published and for the small network ``msstsvis-lite``.
 
 As published are Wu et al., "SeqFormer" (ECCV 2022), and Thawakar et al., "MS-STS VIS" (ECCV 2022), with the
 constants of their releases: YouTube-VIS and COCO together, 12 epochs, learning rates to a tenth after epochs
@@ -33,7 +33,7 @@ from segue_train.data.ytvis_clips import ClipBatches, ClipSource, clip_targets, 
 from segue_train.losses import instances as instance_losses
 from segue_train.losses.instances import ClipTargets, corners, intersection_union
 from segue_train.recipe import UNCHECKED, Batch, CommonRecipe, Loss, checked_dataclass, warmed_cosine
-from segue_train.trunks import SHIPPED, load_mobilenet, take
+from segue_train.trunks import SHIPPED, copy_tensors, load_mobilenet
 
 EPOCHS, DROPS = 12, (4 / 12, 10 / 12)
 STILL_EPOCHS, STILL_DROPS = 50, (40 / 50,)  # of the training on COCO, as the authors of SeqFormer stated
@@ -45,7 +45,7 @@ TOUCHED = 0.3  # overlap (IoU, mean over the frames that show it) from which on 
 
 
 class InstanceObjective(nn.Module):
-    """A network with its losses, of batches of :class:`InstanceBatches` or :class:`ClipBatches`."""
+    """A network with its losses, for batches of :class:`InstanceBatches` or :class:`ClipBatches`."""
 
     def __init__(self, network: SeqFormer, discriminator: nn.Module | None = None) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class InstanceObjective(nn.Module):
 def proposed_targets(
     clips: Sequence[ClipTargets], decoded: DecodedTubes, logits: Tensor, complete: Tensor
 ) -> tuple[list[ClipTargets], Tensor]:
-    """Targets of queries that start from detections, and the queries (N, Q) that count as matched.
+    """Targets of queries that start from detections, and the queries (N, Q) treated as matched.
 
     Objects that no query is about are not asked for. Those of unknown class have the one that the query says
     which is most about them. Where a clip is not complete (N,), queries that are about no object may be
@@ -120,7 +120,7 @@ _FACTORS: Mapping[str, float] = {
 
 @checked_dataclass()
 class LiteRecipe(CommonRecipe):
-    """The recipe of ``msstsvis-lite``: small crops, single images first and then short clips."""
+    """Recipe of ``msstsvis-lite``: small crops, first of single images and then of short clips."""
 
     optimise: ClassVar[Any] = _DECAYED
     factors: ClassVar[Mapping[str, float]] = _FACTORS
@@ -184,12 +184,12 @@ def _objective(network: SeqFormer, separability: bool) -> InstanceObjective:
 
 
 def load_trunk(network: SeqFormer, path: Path) -> None:
-    """Start the trunk from a classifier in torchvision's layout."""
+    """Initialise the backbone from a classifier in torchvision's layout."""
     body = network.backbone.body
     if isinstance(body, MobileNetV2Trunk):
         load_mobilenet(body, path)
     else:  # classifiers of Swin have no norms of their own for the maps that are used here
-        take(
+        copy_tensors(
             path,
             {name: parameter for name, parameter in body.state_dict().items() if not name.startswith("norm")},
         )
@@ -197,7 +197,7 @@ def load_trunk(network: SeqFormer, path: Path) -> None:
 
 @checked_dataclass()
 class PublishedRecipe(CommonRecipe):
-    """Everything that a training needs."""
+    """Options of a training."""
 
     optimise: ClassVar[Any] = _DECAYED
     factors: ClassVar[Mapping[str, float]] = {".backbone.": 0.1, **_FACTORS}
@@ -235,11 +235,11 @@ class PublishedRecipe(CommonRecipe):
     gradient_clip: ClassVar[float | None] = 0.1
 
     def steps(self, batches: int) -> int:
-        """The published number of epochs in steps of so many batches each, on all devices together."""
+        """Published number of epochs in steps of these batches, over all devices."""
         return math.ceil(self.epochs * sum(map(len, self.sources)) / (self.batch * batches))
 
     def accumulated(self, devices: int) -> int:
-        """Batches that a device takes one after the other for a step of as many clips as there are to be."""
+        """Number of batches that a device accumulates for a step."""
         clips_at_once = self.batch * devices
         clips_a_step = clips_at_once if self.clips is None else self.clips
         if clips_a_step % clips_at_once:
@@ -262,13 +262,13 @@ class PublishedRecipe(CommonRecipe):
         return ClipBatches(count, seed, self.sources, self.batch)
 
     def cost(self, frames: int, size: tuple[int, int]) -> Cost:
-        """What a batch of clips of a height and width costs, without masks, losses and the discriminator."""
+        """Cost of a batch of clips of this size, without masks, losses and discriminator."""
         with torch.device("meta"):
             network, images = self.build().train(), torch.rand(self.batch, frames, 3, *size)
             return cost(network, partial(clip_pass, network, images))
 
     def step_cost(self, batches: int, *, on_processor: bool) -> str:
-        """The memory of a batch of large clips, and on a processor the time of a step."""
+        """Describe the memory of a batch of large clips, and on a CPU the time of a step."""
         frames = max(source.frames for source in self.sources)
         height, width = max(source.sizes.largest for source in self.sources)
         counted = self.cost(frames, (height, width))
@@ -281,13 +281,13 @@ class PublishedRecipe(CommonRecipe):
 
 
 def clip_pass(network: SeqFormer, frames: Tensor) -> list[Tensor]:
-    """All of SeqFormer but masks and losses, which are asked of matched queries alone."""
+    """Forward pass of SeqFormer without masks and losses, which need matched queries."""
     decoded = network.decode(network.encode(frames))
     return [network.class_logits(decoded, layer) for layer in range(network.size.decoder_layers)]
 
 
 def start_from(network: SeqFormer, path: Path) -> None:
-    """Start from other weights, such as from a training on COCO.
+    """Initialise from other weights, such as of a training on COCO.
 
     Class heads of another number of classes begin anew, as published; so do the parts of MS-STS VIS where the
     file is one of SeqFormer. All else must fit.

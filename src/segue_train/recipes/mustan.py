@@ -36,7 +36,7 @@ NETWORKS: dict[str, type[MUSTAN1] | type[MUSTAN2]] = {"mustan1": MUSTAN1, "musta
 
 
 def _size(value: Any) -> Any:
-    """Height and width, also of a text such as 240x320."""
+    """Parse height and width, also from a text such as 240x320."""
     if not isinstance(value, str):
         return value
     sides = [whole_number(part) for part in value.split("x")]
@@ -50,7 +50,7 @@ Side = Annotated[int, Field(ge=32)]
 
 @checked_dataclass()
 class MustanRecipe(CommonRecipe):
-    """Everything that a training needs."""
+    """Options of a training."""
 
     falls: ClassVar[tuple[float, ...]] = (0.5, 0.75, 0.9)
     fall_factor: ClassVar[float] = 0.5
@@ -85,7 +85,7 @@ class MustanRecipe(CommonRecipe):
             raise TrainingError("no videos to train on")
 
     def build(self) -> MUSTAN1 | MUSTAN2:
-        """The network with random weights."""
+        """Create the network with random weights."""
         try:
             return NETWORKS[self.name](**self.options)  # type: ignore[arg-type]
         except ValueError as error:
@@ -122,7 +122,7 @@ class MustanRecipe(CommonRecipe):
 
 @torch.no_grad()
 def load_trunks(network: nn.Module, path: Path) -> None:
-    """Start all encoders from an ImageNet classifier in torchvision's layout.
+    """Initialise all encoders from an ImageNet classifier in torchvision's layout.
 
     A context network over a whole window takes the first kernel once for each image of the window, divided
     by their number; the convolution of a depth map stays at zero.

@@ -45,7 +45,7 @@ SHOWN_SIZE = (144, 192)  # height and width of what a batch shows of a sample
 
 
 class FixedNetwork(nn.Module):
-    """A copy of a network that goes to the device of its owner, and is no part of what learns or is saved.
+    """A copy of a network that moves with its owner, but is neither trained nor saved.
 
     The copy is no registered submodule, so that optimisers, averages, gradients between devices and
     checkpoints do without it.
@@ -56,19 +56,19 @@ class FixedNetwork(nn.Module):
         self._network = (deepcopy(network).eval().requires_grad_(False),)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Change tensors, which PyTorch does to move a module or give it another number format."""
+        """Convert the copy's tensors with its owner's."""
         self._network[0]._apply(fn, recurse)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
     @property
     def network(self) -> nn.Module:
-        """The copy, in evaluation mode."""
+        """Copy in evaluation mode."""
         return self._network[0]
 
 
 class RetainingObjective(Objective):
-    """An objective that stays with the network as it was, and whose network keeps its batch statistics."""
+    """Objective that keeps the network close to its initial state and its batch statistics fixed."""
 
     def __init__(self, network: nn.Module, loss: Callable[..., Loss]) -> None:
         super().__init__(network, loss)
@@ -85,7 +85,7 @@ class RetainingObjective(Objective):
 
 @checked_dataclass()
 class MustanLiteRecipe(MobileNetRecipe):
-    """Everything that a training of mustan-lite needs."""
+    """Options of a training of mustan-lite."""
 
     optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=1e-2)
 
@@ -154,7 +154,7 @@ class MustanLiteRecipe(MobileNetRecipe):
         return warmed_cosine(progress, step, warm_up=40, floor=0.01)
 
     def runnable(self, network: nn.Module) -> nn.Module:
-        """The network as sessions run it, with the flow that it learns from."""
+        """Wrap the network for sessions, with the flow of its training."""
         if self.flow is None:
             return network
         provider = flow_provider(self.flow, self.flow_weights)

@@ -1,4 +1,4 @@
-"""Recipe of segue-prompt: stills and videos image by image, samples that stay for corrections.
+"""Recipe of segue-prompt: single images, and samples that are kept for corrections.
 
 What mattered in trials: a sample stays for some steps with the network's own mask as previous mask and a
 click in its largest error (streaming); without this, corrections never improve a mask. Most steps are taken
@@ -50,7 +50,7 @@ MAX_CORRECTIONS = 6
 
 @checked_dataclass()
 class PromptRecipe(MobileNetRecipe):
-    """Everything that a training of segue-prompt needs."""
+    """Options of a training of segue-prompt."""
 
     optimise: ClassVar[Any] = partial(torch.optim.AdamW, betas=(0.9, 0.99), weight_decay=1e-2)
 
@@ -94,7 +94,7 @@ class PromptRecipe(MobileNetRecipe):
 
 
 class PromptObjective(nn.Module):
-    """A network with its loss, and the samples that stay; checkpoints have those of the first device."""
+    """A network with its loss and kept samples; checkpoints store those of the first device."""
 
     def __init__(self, network: SeguePrompt, samples: int = BATCH, shapes: Shapes = SHAPES) -> None:
         super().__init__()
@@ -102,11 +102,11 @@ class PromptObjective(nn.Module):
         self.carried: dict[str, Tensor] = {}
 
     def get_extra_state(self) -> dict[str, Tensor]:
-        """The samples that stay, for a checkpoint."""
+        """Kept samples, for a checkpoint."""
         return self.carried
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
-        """Go on with the samples of a checkpoint."""
+        """Restore the kept samples of a checkpoint."""
         if state and "counts" not in state:  # of before tracked masks were corrected
             state = {**state, "counts": torch.full_like(state["targets"], UNIT_WEIGHT)}
         self.carried = state
@@ -134,7 +134,7 @@ class PromptObjective(nn.Module):
     def _staying(
         self, batch: dict[str, Tensor], logits: Tensor, room: int, rng: np.random.Generator
     ) -> dict[str, Tensor]:
-        """The samples that go into the next step, with this step's mask and one click more, off the GPU."""
+        """Samples for the next step, with this step's mask and another click, on the CPU."""
         num_new = int((batch["corrections"] == 0).sum())
         able = np.flatnonzero(batch["corrections"].numpy(force=True) < MAX_CORRECTIONS)
         able = able[rng.random(len(able)) < STAY]
@@ -149,7 +149,7 @@ class PromptObjective(nn.Module):
             planes, target = carried["planes"][k].numpy(), carried["targets"][k].numpy()
             tracked = (carried["counts"][k] != UNIT_WEIGHT).any()
             if tracked:
-                mask = _mended(planes, mask)
+                mask = _combine_masks(planes, mask)
             planes[PREVIOUS] = np.round(255 * mask)
             error, missing = largest_error(mask > 0.5, target)
             if error.any():
@@ -162,8 +162,8 @@ class PromptObjective(nn.Module):
         return carried
 
 
-def _mended(planes: UInt8Array, mask: Float32Array) -> Float32Array:
-    """The mask so far with what an answer changes where it was clicked; as in `segue.prompts.correct`."""
+def _combine_masks(planes: UInt8Array, mask: Float32Array) -> Float32Array:
+    """Combine the previous mask with an answer near the click, like `segue.prompts.correct`."""
     previous_mask = np.divide(planes[PREVIOUS], 255, dtype=np.float32)
     labels = cv2.connectedComponents(
         ((mask > 0.5) != (previous_mask > 0.5)).astype(np.uint8), connectivity=4

@@ -1,4 +1,4 @@
-"""Recipe of PSPNet and DeepLabV3+, with which HOFAM's release compares itself.
+"""Recipe of PSPNet and DeepLabV3+, the baselines of HOFAM's release.
 
 The release says nothing of how it trained them. Here they see what HOFAM sees: images of 256 x 256, without
 augmentation. Ours: Adam with a rate of 1e-4 that falls, cross-entropy, and a ResNet-50 of ImageNet.
@@ -35,14 +35,14 @@ from segue_train.recipe import (
     stacked,
 )
 from segue_train.recipes.hofam import SIDE, fitted
-from segue_train.trunks import take
+from segue_train.trunks import copy_tensors
 
 STEPS = 16_000
 
 
 @checked_dataclass()
 class SemanticRecipe(CommonRecipe):
-    """Everything that a training needs."""
+    """Options of a training."""
 
     name: Architecture
     """Which of the two networks."""
@@ -62,7 +62,7 @@ class SemanticRecipe(CommonRecipe):
     def network(self) -> nn.Module:
         network = SemanticNetwork(self.name)
         if self.trunk is not None:
-            take(self.trunk, network.network.get_submodule("encoder").state_dict())
+            copy_tensors(self.trunk, network.network.get_submodule("encoder").state_dict())
         return Objective(network, semantic_loss)
 
     def batches(self, count: int, seed: int) -> LabelledFrames:
@@ -75,7 +75,7 @@ class SemanticRecipe(CommonRecipe):
 
 @dataclass(frozen=True)
 class LabelledFrames(Batches):
-    """Batches from passes through labelled frames, each in its own order."""
+    """Batches from shuffled passes through labelled frames."""
 
     places: Sequence[tuple[ForegroundSequence, int]]
     batch: int
@@ -86,13 +86,13 @@ class LabelledFrames(Batches):
         return {"frames": stacked(frames).movedim(-1, 1), "labels": stacked(labels)}
 
     def _sample(self, video: ForegroundSequence, i: int) -> tuple[Image, UInt8Array]:
-        """RGB (256, 256, 3) and labels (256, 256), uint8."""
+        """Read RGB (256, 256, 3) and labels (256, 256), uint8."""
         labels = cv2.resize(video.read_labels(i), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST_EXACT)
         return fitted(video.read_image(i)), np.asarray(labels, np.uint8)
 
 
 def semantic_loss(network: nn.Module, batch: Batch, progress: float, step: int) -> Loss:
-    """Cross-entropy over the labelled pixels; it has no parts."""
+    """Cross-entropy over the labelled pixels; returns no parts."""
     logits: torch.Tensor = network(batch["frames"].float() / 255)[:, 0]
     target, counts = foreground_target(batch["labels"]), labelled_weight(batch["labels"])
     return weighted_cross_entropy(logits, target, counts), {}

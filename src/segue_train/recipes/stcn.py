@@ -31,7 +31,7 @@ from segue_train.data.footage import Footage
 from segue_train.data.stcn_data import SampleBatches, SkipCurriculum, StillSamples, VideoSamples, long_enough
 from segue_train.losses.masks import bootstrap_fraction, bootstrapped_cross_entropy
 from segue_train.recipe import UNCHECKED, Batch, CommonRecipe, Loss, Objective, checked_dataclass
-from segue_train.trunks import take
+from segue_train.trunks import copy_tensors
 
 SEED = 14159265
 RATE = 1e-5
@@ -39,7 +39,7 @@ RATE = 1e-5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """Published numbers of one stage of a training.
+    """Published constants of one stage of a training.
 
     Attributes:
         objects: slots; one means a network without the mask of the others.
@@ -124,12 +124,12 @@ class StagedRecipe(CommonRecipe):
 
     @property
     def plan(self) -> Stage:
-        """The published numbers of the stage."""
+        """Published constants of the stage."""
         return self.stages[self.stage]
 
     @property
     def steps(self) -> int:
-        """Steps as published."""
+        """Published number of steps."""
         return self.plan.steps
 
     @property
@@ -137,7 +137,7 @@ class StagedRecipe(CommonRecipe):
         return self.plan.falls
 
     def started(self, network: N) -> N:
-        """The network with the weights of ``start``, or with its trunks."""
+        """Create the network with the weights of ``start``, or of its backbones."""
         if self.start is not None:
             fill(network, self.start, self.growing)
         elif self.init is not None and self.init_value is not None:
@@ -146,11 +146,11 @@ class StagedRecipe(CommonRecipe):
         return network
 
     def stills(self, side: int) -> StillSamples:
-        """Samples of stage 0."""
+        """Create the samples of stage 0."""
         return StillSamples(self.footage, side)
 
     def videos(self, side: int) -> VideoSamples:
-        """Samples of the other stages."""
+        """Create the samples of the other stages."""
         footage = long_enough(self.footage, self.stage)
         return VideoSamples(footage, side, self.plan.min_area, self.plan.small_objects)
 
@@ -162,7 +162,7 @@ class StagedRecipe(CommonRecipe):
 
 @checked_dataclass()
 class STCNRecipe(StagedRecipe):
-    """Everything that one stage needs."""
+    """Options of one stage."""
 
     optimise: ClassVar[Any] = partial(torch.optim.Adam, weight_decay=1e-7)
     name: str = "stcn"
@@ -191,13 +191,13 @@ def clip_loss(
 
 
 def prepared_frames(images: Tensor) -> Tensor:
-    """Images less the ImageNet mean and over its deviation. ``images``: (B, T, 3, H, W), uint8."""
+    """Normalise images (B, T, 3, H, W), uint8, by ImageNet's mean and deviation."""
     planes = normalise(images.permute(0, 1, 3, 4, 2).flatten(0, 1))[0]
     return planes.transpose(0, 1).reshape(images.shape)
 
 
 def fill(network: STCN | XMem | Cutie, path: Path, growing: Sequence[str] = (VALUE_STEM,)) -> None:
-    """Start from the weights of a former stage.
+    """Initialise from the weights of an earlier stage.
 
     Weights of stage 0 lack the mask of the other objects; a network with that input gets a new channel, last,
     with orthogonal weights, in the tensors that are ``growing``.
@@ -213,13 +213,15 @@ def fill(network: STCN | XMem | Cutie, path: Path, growing: Sequence[str] = (VAL
 
 @torch.no_grad()
 def load_trunks(key: nn.Module, value: nn.Module, resnet50: Path, resnet18: Path) -> None:
-    """Start from ImageNet classifiers in torchvision's layout.
+    """Initialise from ImageNet classifiers in torchvision's layout.
 
     The key side takes ResNet-50 to its third stage, the value side ResNet-18; torchvision calls ``layer1``
     what the key side calls ``res2``. Biases of the value side, which the classifier lacks, start at 0; the
     channels of its first convolution that see masks keep their orthogonal start.
     """
-    take(resnet50, {name.replace("res2.", "layer1."): tensor for name, tensor in key.state_dict().items()})
+    copy_tensors(
+        resnet50, {name.replace("res2.", "layer1."): tensor for name, tensor in key.state_dict().items()}
+    )
     trunk = {
         name: tensor
         for name, tensor in value.state_dict().items()
@@ -228,4 +230,4 @@ def load_trunks(key: nn.Module, value: nn.Module, resnet50: Path, resnet18: Path
     trunk["conv1.weight"] = trunk["conv1.weight"][:, :3]
     for name in [name for name in trunk if name.endswith(("conv1.bias", "conv2.bias", "downsample.0.bias"))]:
         trunk.pop(name).zero_()
-    take(resnet18, trunk)
+    copy_tensors(resnet18, trunk)

@@ -44,7 +44,7 @@ BATCH = 4  # clips of three frames
 
 @checked_dataclass()
 class STCNLiteRecipe(MobileNetRecipe):
-    """Everything that a training of stcn-lite needs."""
+    """Options of a training of stcn-lite."""
 
     optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=1e-2)
 
@@ -92,7 +92,7 @@ class STCNLiteRecipe(MobileNetRecipe):
     }
 
     def sampler(self) -> ClipSampler:
-        """The sampler of the clips."""
+        """Create the sampler of clips."""
         return ClipSampler(self.videos, self.stills)
 
     def network(self) -> nn.Module:
@@ -115,13 +115,13 @@ class STCNLiteRecipe(MobileNetRecipe):
         return ClipBatches(count, seed, self.sampler(), partial(schedule, clips=self.batch))
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        """A network that follows already learns at two fifths of the rate."""
+        """Group parameters; a pretrained tracker learns at two fifths of the rate."""
         groups = CommonRecipe.parameter_groups(self, network)
         share = 0.4 if self.start else 1.0
         return [{**group, "lr": share * group["lr"]} for group in groups]
 
     def learning_rate(self, progress: float, step: int) -> float:
-        """60 warm-up steps, constant to 30 %, cosine down to 3 %."""
+        """Factor: 60 warm-up steps, constant to 30 %, cosine down to 3 %."""
         warm = min(1.0, (step + 1) / 60)
         decay = 0.5 + 0.5 * math.cos(math.pi * max(0.0, progress - 0.3) / 0.7)
         return warm * (0.03 + 0.97 * decay)
@@ -142,7 +142,7 @@ def curriculum(progress: float, rng: Rng, clips: int = BATCH) -> tuple[ClipShape
 
 
 def continued(progress: float, rng: Rng, clips: int = BATCH) -> tuple[ClipShape, float, int]:
-    """Curriculum of a fine-tuning: wide gaps and long clips at once, slow clips after a tenth.
+    """Curriculum of fine-tuning: wide gaps and long clips at once, slow clips after a tenth.
 
     The slow ones are slower and longer than those of :func:`curriculum`: a trail grows from frame to frame.
     """
@@ -150,7 +150,7 @@ def continued(progress: float, rng: Rng, clips: int = BATCH) -> tuple[ClipShape,
 
 
 def wide_scales(progress: float, rng: Rng, clips: int = BATCH) -> tuple[ClipShape, float, int]:
-    """Curriculum of a fine-tuning for all scales: a third as that of a fine-tuning, the rest with a zoom."""
+    """Curriculum of fine-tuning for all scales: a third like fine-tuning, the rest with zoom."""
     if rng.random() < 1 / 3:
         return continued(progress, rng, clips)
     frames, side = picked(rng, SCALES)
@@ -165,7 +165,7 @@ def _late(
     slow: Sequence[tuple[int, int]],
     slowest: float,
 ) -> tuple[ClipShape, float, int]:
-    """Long clips and large crops, and slow ones of these frames and sides from ``slow_from`` on."""
+    """Late part of a curriculum: long clips, large crops, and slow clips from ``slow_from`` on."""
     max_gap, pace = 8 if progress > 0.8 else 12, 1.0
     frames, side = picked(rng, LONGER)
     if rng.random() < 0.15:
@@ -177,7 +177,7 @@ def _late(
 
 
 def _shape(rng: Rng, clips: int, frames: int, side: int, pace: float, zoom: float = 1.0) -> ClipShape:
-    """One or two objects, in clips with as many pixels as so many of three frames of 192x192 have."""
+    """Draw the shape of a batch: one or two objects, as many pixels as three frames of 192x192 per clip."""
     objects = 2 if rng.random() < 0.35 else 1
     pixels = clips * 3 * 192 * 192 * (0.75 if objects == 2 else 1)
     batch = max(1, round(pixels / (frames * side * side)))
@@ -195,7 +195,7 @@ def clip_loss(
     teacher: Teacher | None = None,
     conditioning: float = 0.0,
 ) -> Loss:
-    """Cross-entropy of the hardest pixels, half the Dice loss, and that with the masks of a teacher."""
+    """Cross-entropy of the hardest pixels, half the Dice loss, and optionally distillation."""
     frames, exists = batch["frames"].float() / 127.5 - 1, batch["exists"]
     corrected = corrected_frame(step, frames.shape[1], conditioning)
     masks = object_masks(batch["masks"][:, 0], exists.shape[1])
@@ -216,19 +216,19 @@ def clip_loss(
 
 
 def corrected_frame(step: int, length: int, share: float) -> list[int]:
-    """The frame, beside the first, whose true mask is memory in this step; none in the other steps."""
+    """Second frame whose true mask enters memory in this step, if any."""
     rng = np.random.default_rng([step, length])
     return [int(rng.integers(1, length))] if length > 2 and rng.random() < share else []
 
 
 def hardest_share(progress: float) -> float:
-    """Share of the pixels that count: all of them at first, the hardest quarter after half time."""
+    """Share of pixels in the loss: all at first, the hardest quarter in the second half."""
     return 1 - (1 - HARDEST) * min(1.0, max(0.0, (progress - 0.15) / 0.35))
 
 
 @torch.no_grad()
 def initialise_key(network: STCNLite, sampler: ClipSampler, images: int = 60, seed: int = 0) -> None:
-    """Start the key projection at the principal components of the joint feature.
+    """Initialise the key projection with the principal components of the joint feature.
 
     The centre tap projects on the leading components, scaled so that the L2 affinity equals a cosine
     similarity at a temperature of about 0.1; the bias removes the mean.

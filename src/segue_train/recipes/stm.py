@@ -1,4 +1,4 @@
-"""Recipe of STM: still images, then videos (Oh et al., ICCV 2019, section 3; answers of its authors).
+"""Recipe of STM: still images, then videos (Oh et al., ICCV 2019, section 3; authors' answers).
 
 The release has no training code. From the paper and its authors come: three frames of 384×384, the second
 segmented from the first, the third from both, one backward pass for both losses; cross-entropy after soft
@@ -26,11 +26,11 @@ from segue_train.data.stcn_data import FRAMES, StillSamples, VideoSamples, long_
 from segue_train.data.warp import Rng
 from segue_train.recipe import Objective, checked_dataclass
 from segue_train.recipes.stcn import Stage, StagedRecipe, clip_loss
-from segue_train.trunks import take
+from segue_train.trunks import copy_tensors
 
 
 def growing_gap(epoch: int, epochs: int) -> int:
-    """Distance of two frames: at most 0 to 25 left out, 5 more after every 20 passes over the data."""
+    """Largest distance of two frames in a pass: 0 to 25 frames skipped, 5 more every 20 passes."""
     return 1 + min(5 * (epoch // 20), 25)
 
 
@@ -44,7 +44,7 @@ STAGES = (
 
 @checked_dataclass()
 class STMRecipe(StagedRecipe):
-    """Everything that one stage needs."""
+    """Options of one stage."""
 
     stages: ClassVar[Sequence[Stage]] = STAGES
 
@@ -76,13 +76,13 @@ class STMRecipe(StagedRecipe):
 
 
 def frames_in_order(rng: Rng, count: int, max_gap: int) -> list[int]:
-    """Three frames in order of time."""
+    """Choose three frames in order of time."""
     return sorted(frame_order(rng, count, FRAMES, max_gap))
 
 
 @torch.no_grad()
 def load_trunk(network: STM, resnet50: Path) -> None:
-    """Start both encoders from torchvision's ResNet-50; the stems that see masks keep their random start."""
+    """Initialise both encoders from torchvision's ResNet-50; stems for masks stay random."""
     for encoder in (network.Encoder_Q, network.Encoder_M):
         layers = {f"res{stage + 1}.": f"layer{stage}." for stage in (1, 2, 3)}
         parameters = {
@@ -90,4 +90,4 @@ def load_trunk(network: STM, resnet50: Path) -> None:
             for name, tensor in encoder.state_dict().items()
             if not name.startswith(("conv1_", "mean", "std"))
         }
-        take(resnet50, parameters)
+        copy_tensors(resnet50, parameters)

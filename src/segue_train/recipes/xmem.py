@@ -55,7 +55,7 @@ FINETUNE_STEPS = 10_000
 
 @checked_dataclass()
 class XMemRecipe(StagedRecipe):
-    """Everything that one stage needs."""
+    """Options of one stage."""
 
     optimise: ClassVar[Any] = partial(torch.optim.AdamW, weight_decay=0.05)
     stages: ClassVar[Sequence[Stage]] = STAGES
@@ -72,7 +72,7 @@ class XMemRecipe(StagedRecipe):
 
     @property
     def plan(self) -> Stage:
-        """The published numbers of the stage, or of the finetuning after it."""
+        """Published constants of the stage, or of the fine-tuning after it."""
         plan = self.stages[self.stage]
         return replace(plan, steps=FINETUNE_STEPS, falls=(0.0,), affine=(0, 0)) if self.finetune else plan
 

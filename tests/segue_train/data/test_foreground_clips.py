@@ -55,7 +55,7 @@ def moving_square(velocity: tuple[float, float], exposure: Exposure | None = Non
     return Clip(plate(), [], [mover], STEADY, camera, PLAIN_SENSOR, NO_SUN, False, stock, exposure)
 
 
-def test_what_moves_is_labelled_where_it_is() -> None:
+def test_movers_are_labelled_at_their_places() -> None:
     clip = moving_square((2, 0))
     for time in (-5, 0):
         frame, labels = clip.frame_with_labels(time)
@@ -63,7 +63,7 @@ def test_what_moves_is_labelled_where_it_is() -> None:
         assert set(np.unique(labels)) <= {STATIC, UNKNOWN, MOTION}
 
 
-def test_what_hangs_before_a_mover_hides_its_label_too() -> None:
+def test_occluders_hide_the_label_of_a_mover() -> None:
     clip = moving_square((2, 0))
     layer = np.zeros((*clip.plate.shape[:2], 4), np.uint8)
     layer[:, MARGIN + 36 :] = (20, 90, 30, 255)  # the square ends 8 pixels to the right of it

@@ -64,7 +64,7 @@ def test_a_texture_is_at_rest_without_the_object() -> None:
     assert still < 3
 
 
-def test_what_does_not_move_and_what_does_not_come_to_rest_is_no_texture() -> None:
+def test_static_and_unstable_regions_are_no_textures() -> None:
     rng = np.random.default_rng(0)
     assert not textures_of([footage(lambda image, index: image)])
     assert not textures_of([footage(lambda image, index: rng.integers(0, 255, image.shape).astype(np.uint8))])

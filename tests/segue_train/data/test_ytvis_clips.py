@@ -66,7 +66,7 @@ def test_another_clip_is_taken_where_one_shows_nothing() -> None:
         ClipBatches(1, 0, [], batch=1)
 
 
-def test_what_is_padded_is_no_valid_place() -> None:
+def test_padding_is_not_valid() -> None:
     inside = valid_places(torch.tensor([[2, 3], [4, 1]]), 4, 5)
     expected = torch.zeros(2, 4, 5, dtype=torch.bool)
     expected[0, :2, :3] = expected[1, :4, :1] = True

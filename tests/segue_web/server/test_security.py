@@ -15,7 +15,7 @@ pytest.importorskip("httpx")
 from starlette.testclient import TestClient
 
 from segue.jobs.values import ForegroundJob, Model, VideoSource
-from segue_watch.cameras import Camera
+from segue_watch.camera import Camera
 from segue_watch.page import CameraRoutes
 from segue_web.access.authentication import SESSION, Authenticator
 from segue_web.access.table import Access

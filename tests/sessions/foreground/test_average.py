@@ -65,7 +65,7 @@ def averaged(frames: Iterable[WorkFrame], average: MotionAverage | None = None) 
     return given
 
 
-def test_what_is_lost_on_some_frames_is_found_where_it_has_moved_to() -> None:
+def test_objects_lost_on_some_frames_are_found_at_their_new_places() -> None:
     frames = [found(t, truth(t) * (t not in (9, 10, 11))) for t in range(22)]
     means = averaged(frames)
     assert [each.index for each in means] == list(range(22))
@@ -76,7 +76,7 @@ def test_what_is_lost_on_some_frames_is_found_where_it_has_moved_to() -> None:
     assert max(outside) < 0.03
 
 
-def test_what_is_found_once_goes() -> None:
+def test_foreground_on_a_single_frame_is_removed() -> None:
     maps = [np.zeros((1, *SIZE), np.float32) for _ in range(20)]
     maps[8][0, 50:60, 60:70] = 1
     means = averaged(found(t, each, image=GROUND) for t, each in enumerate(maps))
@@ -150,7 +150,7 @@ def test_a_scene_that_is_known_from_another_video_answers_at_once() -> None:
 
 
 @pytest.mark.parametrize("stop", [7, 25])
-def test_what_waits_for_its_future_is_saved(tmp_path: Path, stop: int) -> None:
+def test_frames_waiting_for_later_ones_are_saved(tmp_path: Path, stop: int) -> None:
     frames = [*WALK[:20], *video([wall(7, *SIZE)] * 32)[20:]]
     expected = results(session(scenes(20), warm_up=2), frames)
     first = session(scenes(20), warm_up=2)

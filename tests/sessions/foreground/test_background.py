@@ -115,7 +115,7 @@ def test_a_image_is_never_written_to() -> None:
     assert shown(background) is not first
 
 
-def test_what_stands_before_the_scene_does_not_become_background() -> None:
+def test_standing_objects_do_not_become_background() -> None:
     mask = np.zeros((6, 8), bool)
     mask[:, 5:] = True
     levels = [10] * 4 + [200] * 8
@@ -150,7 +150,7 @@ def test_a_given_image_outlasts_what_stands_before_it() -> None:
     assert (shown(background) == 10).all()
 
 
-def test_where_an_object_has_healed_it_does_not_come_back() -> None:
+def test_a_filled_gap_of_an_object_does_not_reappear() -> None:
     """The object was taken for background while it was there, and the scene for foreground afterwards."""
     background = MaskedMedian(MedianSettings(every=1))
     for t in range(40):
@@ -246,7 +246,7 @@ def test_the_median_of_two_bright_images_lies_between_them() -> None:
     assert np.array_equal(median_of([bright, brighter]), np.full((2, 3), 225, np.uint8))
 
 
-def test_what_a_scene_is_computed_once_for_goes_with_it() -> None:
+def test_values_cached_for_a_scene_are_freed_with_it() -> None:
     computed = []
 
     @once_per_scene

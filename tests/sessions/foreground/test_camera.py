@@ -16,7 +16,7 @@ from segue.errors import SegueError
 from segue.models.base import ForegroundNetwork
 from segue.models.geometry import reduced_to
 from segue.sessions import SessionState
-from segue.sessions.foreground.camera.pan import WINDOW, PanDetector
+from segue.sessions.foreground.camera.pan import SETTINGS, PanDetector
 from segue.sessions.foreground.camera.step import VIEW_SIDE, CameraStep
 from segue.sessions.foreground.session import ForegroundSession, ForegroundWarning
 from segue.sessions.foreground.stages.follow import Homography, camera_motion, warp_onto
@@ -76,7 +76,7 @@ def test_the_motion_of_a_camera_is_found() -> None:
     np.testing.assert_allclose(got, expected, atol=0.7)
 
 
-def test_what_moves_is_found_although_the_camera_pans() -> None:
+def test_moving_objects_are_found_although_the_camera_pans() -> None:
     followed = ForegroundSession(MovesByItself(), follow_camera="always", device="cpu")
     still = ForegroundSession(MovesByItself(), without=["align"], device="cpu")
     assert mean_overlap(play(followed)) > 0.6
@@ -96,14 +96,14 @@ def test_a_camera_that_rests_again_begins_a_scene() -> None:
     with pytest.warns(ForegroundWarning):
         list(map(session.step, PAN[:20]))
     assert session._events.pans
-    for _ in range(WINDOW + 1):
+    for _ in range(SETTINGS.window + 1):
         session.step(PAN[19].image)
     assert not session._events.pans
     assert session.background is not None
     assert np.array_equal(session.background, PAN[19].image)
 
 
-def test_what_moves_before_a_still_camera_is_no_pan() -> None:
+def test_motion_before_a_still_camera_is_no_pan() -> None:
     assert not any(pans([with_squares(LONG, [place])[15:135, :160] for place in PLACES]))
     everything = [with_squares(LONG, [place])[15:135, 3 * t : 3 * t + 160] for t, place in enumerate(PLACES)]
     assert any(pans(everything))

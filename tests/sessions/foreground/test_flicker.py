@@ -53,7 +53,7 @@ def test_a_lamp_that_lights_some_rows_once_is_another_light() -> None:
     assert any(event is not Change.none or changes for event, changes in found[30:])
 
 
-def test_what_walks_through_bands_is_found_and_a_session_goes_on_from_its_state() -> None:
+def test_an_object_in_flickering_light_is_found_and_a_session_resumes() -> None:
     places: list[Place | None] = [None if time < 30 else (30, 3 * (time - 30)) for time in range(65)]
     frames = video(
         [

@@ -46,7 +46,7 @@ def test_light_on_a_dark_scene_is_taken_out(level: float) -> None:
     assert left_of(lit(DARK, 5.0), DARK, level=level) == 0
 
 
-def test_what_is_darker_somewhere_is_no_light() -> None:
+def test_a_region_with_darker_parts_is_no_light() -> None:
     image = lit(DARK, 5.0)
     image[58:64, 66:94] = 2
     assert left_of(image, DARK) == 1

@@ -108,7 +108,7 @@ def test_probabilities_are_brought_to_the_size_of_the_frame_and_not_the_mask() -
         ({"roi": np.ones((2, 2, 3))}, r"roi has the shape \(2, 2, 3\)"),
     ],
 )
-def test_what_makes_no_masks_is_refused(wrong: dict[str, Any], message: str) -> None:
+def test_settings_that_give_no_masks_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         ForegroundMasks(**wrong)
 
@@ -208,7 +208,7 @@ def test_one_that_leaves_the_image_leaves_nothing_behind(ways: Ways) -> None:
         assert left((10, 20 - 3 * t, 8, 20)) in ([1], [0]), t
 
 
-def test_what_is_seen_on_several_frames_tells_its_score_box_and_area(ways: Ways) -> None:
+def test_score_box_and_area_are_those_of_several_frames(ways: Ways) -> None:
     tracker, mask = ComponentTracker(confirmed=1), np.zeros(BIG, bool)
     mask[10:20, 30:40] = mask[30:40, 50:70] = True
     probability = np.where(mask, 0.5, 0.0).astype(np.float32)

@@ -38,7 +38,7 @@ def falling(make: Callable[[int], Bytes], frames: int = 30) -> list[bool]:
     return found
 
 
-def test_what_falls_is_noticed_from_the_third_frame_on() -> None:
+def test_rain_is_detected_from_the_third_frame_on() -> None:
     assert falling(lambda time: with_flakes(SCENE, time)) == [False] * 2 + [True] * 28
 
 

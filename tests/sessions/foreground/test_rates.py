@@ -35,7 +35,7 @@ def lamp_and_person(fps: int) -> list[tuple[Frame, np.ndarray]]:
     return frames
 
 
-def test_who_comes_as_a_lamp_goes_on_is_found_at_five_frames_a_second() -> None:
+def test_a_person_who_enters_as_a_lamp_is_switched_on_is_found_at_five_frames_a_second() -> None:
     session = ForegroundSession("mustan-lite", device="cpu", masks=ForegroundMasks(objects=True))
     hits, ids = [], set[int]()
     for frame, person in lamp_and_person(5):

@@ -194,7 +194,7 @@ def test_recent_frames_are_the_last_ones_and_places_know_when_foreground_came() 
     assert abs(recent.frames[-1].max() - levels[-1] / 2) <= 0.5
 
 
-def test_what_sways_is_learnt_although_it_is_masked_and_what_stays_is_not() -> None:
+def test_swaying_things_become_background_although_masked_and_standing_ones_do_not() -> None:
     background, mask = MaskedMedian(), np.zeros(SIZE, bool)
     mask[:, 16:48] = True
     for time in range(300):
@@ -212,7 +212,7 @@ def test_what_sways_is_learnt_although_it_is_masked_and_what_stays_is_not() -> N
 
 
 @pytest.mark.parametrize("minutes", [10, 20])
-def test_who_sits_for_ten_minutes_and_what_parks_for_twenty_stay(minutes: int) -> None:
+def test_a_sitting_person_and_a_parked_car_stay_foreground(minutes: int) -> None:
     """They came once, and at 5 frames a second they are not learnt, although somebody who sits fidgets."""
     background, mask = MaskedMedian(), np.zeros((24, 32), bool)
     mask[6:18, 8:24] = True

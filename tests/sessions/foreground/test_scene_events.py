@@ -216,7 +216,7 @@ def test_something_large_before_a_camera_at_rest_is_no_change() -> None:
     assert set(decisions(images)) == {(Change.none, False)}
 
 
-def test_what_covers_the_view_for_good_becomes_a_scene_and_leaves_one_that_is_known() -> None:
+def test_a_permanently_covered_view_becomes_a_scene_and_the_known_view_returns() -> None:
     large = with_squares(view(), [(0, 10)], side=100)
     found = decisions([view()] * STILL + [large] * 2 * STILL + [view()] * STILL)
     assert [event for event, _ in found if event is not Change.none] == [Change.scene, Change.back]
@@ -296,7 +296,7 @@ def test_a_camera_that_changes_all_it_shows_reports_one_object(name: str) -> Non
     assert len(ids) == 1
 
 
-def test_who_stands_before_a_plain_wall_stays_foreground() -> None:
+def test_a_person_before_a_plain_wall_stays_foreground() -> None:
     plain = np.random.default_rng(0).integers(86, 95, (*SIZE, 3)).astype(np.uint8)
     images = [plain] * STILL + [with_squares(plain, [(20, 4 * t)], side=40) for t in range(15)]
     images += images[-1:] * 2 * STILL

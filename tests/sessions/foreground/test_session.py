@@ -67,7 +67,7 @@ def as_tensor(images: Sequence[Bytes]) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("model", ["median", "mog2", "network"])
-def test_what_moves_is_found_where_it_is(model: str) -> None:
+def test_moving_objects_are_found_at_their_places(model: str) -> None:
     made = {"median": BackgroundDifference(), "mog2": Subtractor("mog2"), "network": MovesByItself()}
     results = run(new_session(made[model]), WALK)
     assert [result.index for result in results] == list(range(len(WALK)))
@@ -478,7 +478,7 @@ def test_a_result_can_be_explained() -> None:
     np.testing.assert_array_equal(strip[:, :width], WALK[0].image)
 
 
-def test_what_is_decided_of_the_whole_image_is_logged_and_stands_on_the_strip(
+def test_decisions_about_the_whole_image_are_logged_and_on_the_strip(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     images = [wall()] * 6 + [wall(light=1.6)] * 6 + [wall(9, light=1.4)] * 4

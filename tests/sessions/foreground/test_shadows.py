@@ -60,7 +60,7 @@ def test_all_else_stays_as_it_is(
     assert np.array_equal(without_shadows(maps, 0.3, lit(shares), SCENE), maps)
 
 
-def test_what_is_too_dark_for_a_shadow_is_foreground() -> None:
+def test_regions_too_dark_for_a_shadow_are_foreground() -> None:
     maps = without_shadows(found(0.1, 0.7), 0.3, lit((0.2, 0.2, 0.2)), SCENE)
     assert np.allclose(maps[0], PLACE * 0.8)
     assert not maps[1].any()

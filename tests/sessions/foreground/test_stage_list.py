@@ -52,7 +52,7 @@ def test_a_stage_is_added_and_left_out_by_its_name(nothing: str) -> None:
     assert areas(stages=[nothing], without=[nothing]) == plain
 
 
-def test_what_a_stage_remembers_is_saved_with_its_session(nothing: str) -> None:
+def test_the_state_of_a_stage_is_saved_with_its_session(nothing: str) -> None:
     def session() -> ForegroundSession:
         return ForegroundSession("difference", short_side=None, stages=[nothing])
 

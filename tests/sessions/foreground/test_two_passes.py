@@ -52,7 +52,7 @@ def masks(source: object, **options: object) -> list[np.ndarray]:
     return [result.mask == 1 for result in results]
 
 
-def test_who_stands_most_of_the_time_and_leaves_is_found_from_the_first_frame_on() -> None:
+def test_a_long_standing_object_that_leaves_is_found_from_the_first_frame_on() -> None:
     images, truth = waits_and_leaves(), square_mask(SIZE, [STANDS])
     assert overlap(masks(images)[20], truth) < 0.1  # by one pass not
     found = masks(images, passes=2)
@@ -62,7 +62,7 @@ def test_who_stands_most_of_the_time_and_leaves_is_found_from_the_first_frame_on
     assert not found[-1].any()
 
 
-def test_who_comes_and_stays_is_no_ghost() -> None:
+def test_an_object_that_enters_and_stays_is_no_ghost() -> None:
     """The other way round: the scene that is seen less often is the true one again."""
     images = waits_and_leaves()[::-1]
     found = masks(images, passes=2)
@@ -70,7 +70,7 @@ def test_who_comes_and_stays_is_no_ghost() -> None:
     assert not found[0].any()
 
 
-def test_what_hides_the_scene_most_of_the_time_and_never_stays_the_same_is_not_the_scene() -> None:
+def test_changing_occluders_are_not_the_background() -> None:
     rng = np.random.default_rng(1)
     images = []
     for t in range(40):
@@ -190,14 +190,14 @@ def test_a_file_that_holds_no_scene_is_reported(tmp_path: Path) -> None:
     ],
     ids=["a stream", "a method without background", "a scene beside", "three"],
 )
-def test_where_two_passes_cannot_be_made(
+def test_two_passes_are_refused_for_unsuitable_sources(
     source: Callable[[list[Image]], Any], options: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(SegueError, match=named):
         segue.foreground(source(waits_and_leaves(3)), **{"model": "median", "passes": 2, **options})
 
 
-def test_what_moves_is_found_while_the_camera_pans() -> None:
+def test_moving_objects_are_found_while_the_camera_pans() -> None:
     images = [frame.image for frame in PAN]
     found = [result.mask == 1 for result in segue.foreground(images, model="median", passes=2)]
     good = [overlap(mask, true) for mask, true in zip(found, TRUTH, strict=True)]

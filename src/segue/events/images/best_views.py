@@ -1,4 +1,4 @@
-"""The best view of each object so far, and the name that it gives."""
+"""The largest view of each object, and its label."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ SURROUNDINGS = 8.0
 """Side of a view in longer sides of the object's box; detectors need the surroundings."""
 
 MAX_SIDE = 1280
-"""Pixels of the longer side to which a view is reduced."""
+"""Longer side in pixels to which a view is reduced, for the detector's time."""
 
-MIN_SIDE = 64.0  # pixels of a view
+MIN_SIDE = 64.0
+"""Smallest side of a view in pixels."""
 
-CUT_OFF = 0.5  # weight of the area of an object at the border of the image, which may be a part of it
+CUT_OFF = 0.5
+"""Weight of the area of an object at the image border, which may be partly outside."""
 
 GAIN = 1.2
-"""By how much a view must be larger than the one that gave the name before it is looked at again."""
+"""Factor by which a view must grow before the object is classified again; smaller values cost time."""
 
 
 def view_score(box: Box, area: float, size: tuple[int, int]) -> float:
-    """How much a view shows of an object, by its area in an image of a height and width."""
+    """Rate how much a view shows of an object, by its area in an image of this size."""
     (height, width), (x0, y0, x1, y1) = size, box
     inside = x0 > 0 and y0 > 0 and x1 < width and y1 < height
     return area * (1.0 if inside else CUT_OFF)
@@ -37,7 +39,7 @@ Name = Callable[[Image, Box], tuple[str, float] | None]
 
 @dataclass(slots=True)
 class _View:
-    """The best view of an object so far, and what is known by it and those before."""
+    """Best view of an object so far, and the label found in it or in earlier ones."""
 
     score: float
     image: Image
@@ -54,7 +56,7 @@ class BestViews:
         self._views: dict[int, _View] = {}
 
     def see(self, frame: Frame, number: int, box: Box, area: int, size: tuple[int, int]) -> None:
-        """Take an object of a frame."""
+        """Compare the view of an object in this frame with the best one so far."""
         (height, width), (x0, y0, x1, y1) = size, box
         score = view_score(box, area, size)
         view_so_far = self._views.get(number)
@@ -77,7 +79,7 @@ class BestViews:
         self._views[number] = view
 
     def name(self, number: int) -> tuple[str, float] | None:
-        """Label and score of an object, in [0, 1]; None where nothing is known."""
+        """Label the best view; returns label and score in [0, 1], or None if unknown."""
         view = self._views.get(number)
         if view is None:
             return None
@@ -89,15 +91,15 @@ class BestViews:
         return view.name
 
     def known(self, number: int) -> str | None:
-        """The label of an object as far as it is known, without a further look."""
+        """Label of an object as known so far; runs no network."""
         view = self._views.get(number)
         return None if view is None or view.name is None else view.name[0]
 
     def forget(self, number: int) -> None:
-        """An object is gone for good."""
+        """Remove an object that has left for good."""
         self._views.pop(number, None)
 
 
 def _part(centre: float, half: float, length: int) -> tuple[int, int]:
-    """First pixel and end of a part around a point, inside the image."""
+    """First and last pixel of an interval around a point, clipped to the image."""
     return max(0, int(centre - half)), min(length, int(np.ceil(centre + half)))

@@ -1,4 +1,4 @@
-"""Clips of events: encoded in a thread, or kept as packets where a run ends before, for the next run."""
+"""Clips of events, encoded in a thread; packets of unfinished clips are kept for the next run."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ from segue.utils.threads import context_thread
 from segue.video.decoding.packets import PacketBuffer
 
 MAX_FRAMES = 200
-"""Frames that are kept for clips that may begin, at any frame rate."""
+"""Maximum number of frames kept for clips, at any frame rate; bounds memory."""
 
 MAX_PACKETS = 1 << 30
-"""Bytes of the largest file of packets that is read."""
+"""Maximum size in bytes of a packet file; larger files are refused."""
 
 END_SECONDS = 1.0
-"""Seconds that the end of a run that is to stop waits for clips; the next run finishes the others."""
+"""Seconds that the end of a stopped run waits for clips; the next run finishes the rest."""
 
-QUALITY = 90  # of JPEG, in percent
+QUALITY = 90
+"""JPEG quality in percent."""
 
 _LOOK_SECONDS = 0.1  # how often one that waits for its turn looks whether the run ends
 
@@ -54,7 +55,7 @@ Note = Callable[[Path, Literal["complete", "lost"]], None]
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A frame and its result, compressed."""
+    """A frame and its result, compressed or as outlines."""
 
     index: int
     time: float
@@ -65,26 +66,26 @@ class Moment:
 
     @classmethod
     def outlined(cls, frame: Frame, segmentation: Segmentation) -> Moment:
-        """The outlines of a frame whose packets are kept, and its image where there are objects."""
+        """Outlines of a frame whose packets are kept, and its image if it shows objects."""
         outlines = tuple(outlines_of(segmentation))
         jpeg = to_jpeg(cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)) if outlines else b""
         return cls(segmentation.index, segmentation.time, jpeg, b"", segmentation.objects, outlines)
 
     @classmethod
     def of(cls, frame: Frame, segmentation: Segmentation) -> Moment:
-        """The packets of a frame and its result."""
+        """Compress a frame and its result."""
         mask = bytes(cv2.imencode(".png", segmentation.mask)[1].tobytes())
         jpeg = to_jpeg(cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
         return cls(segmentation.index, segmentation.time, jpeg, mask, segmentation.objects)
 
     @property
     def image(self) -> Image:
-        """RGB, (H, W, 3), uint8."""
+        """Decode the image: RGB, (H, W, 3), uint8."""
         coded = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR)
         return np.asarray(cv2.cvtColor(np.asarray(coded), cv2.COLOR_BGR2RGB), np.uint8)
 
     def result(self) -> tuple[Frame, Segmentation]:
-        """The frame and its result."""
+        """Decode the frame and its result."""
         mask = cv2.imdecode(np.frombuffer(self.mask, np.uint8), cv2.IMREAD_UNCHANGED)
         frame = Frame(self.index, self.time, self.image)
         return frame, Segmentation(self.index, self.time, np.asarray(mask), self.objects)
@@ -92,7 +93,7 @@ class Moment:
 
 @dataclass(slots=True)
 class Clip:
-    """A clip that waits for its last frame; events that are known soon after one another have the same.
+    """A clip that waits for its last frame; events close together share one.
 
     Attributes:
         packets: those of the stream, of which it is made; None where it is encoded.
@@ -106,7 +107,7 @@ class Clip:
 
 
 class ClipWriter:
-    """Makes clips one after the other, in a thread: of the packets that came, or of frames that it encodes.
+    """Writes clips one after the other, in a thread: copies packets, or encodes frames.
 
     Args:
         fps: frames a second of clips; None takes the times of the frames.
@@ -140,7 +141,7 @@ class ClipWriter:
         self._finishing: threading.Thread | None = None
 
     def begin(self, path: Path, first: float, until: float, moments: Iterable[Moment]) -> Clip:
-        """Begin a clip; writes nothing."""
+        """Begin a clip without writing."""
         if self._live:
             _in_work.add(path)
         clip = Clip(path, first, until, [*moments])
@@ -152,20 +153,20 @@ class ClipWriter:
 
     @property
     def copies(self) -> bool:
-        """Whether clips that begin now are made of the packets that came."""
+        """Whether new clips copy the packets of the stream."""
         return self._packets is not None and self._packets.is_filled
 
     def encode(self, clip: Clip) -> None:
-        """Have a clip encoded; a live source drops it where too many wait."""
+        """Queue a clip for encoding; a live source drops it if too many wait."""
         for done in [each for each in self._work if each[0].done()]:
             self._work.remove(done)
-            self._take(*done)
+            self._note_outcome(*done)
         if len(self._work) >= self._waiting and not self._live:
-            self._take(*self._work.pop(0))
+            self._note_outcome(*self._work.pop(0))
         self._submit(clip)
 
     def finish(self, clips: Iterable[Path], note: Note) -> None:
-        """Have clips encoded that earlier runs have left, beside those of this run.
+        """Queue the clips that earlier runs have left.
 
         Args:
             clips: those that are not complete.
@@ -192,7 +193,7 @@ class ClipWriter:
         stop_time: float | None,
         on_clip: Callable[[int, int], None] | None,
     ) -> int:
-        """Complete all clips; of a live run that is to stop those for which there is time.
+        """Complete all clips; if a live run is stopped, only as many as time permits.
 
         Args:
             clips: those that are open.
@@ -211,23 +212,23 @@ class ClipWriter:
                 on_clip(done, len(left))
             wait([work], timeout=None if limit is None else max(0.0, limit - time.monotonic()))
         self._end(waits=limit is None)
-        num_deferred = sum(self._take(*each) for each in self._work)
+        num_deferred = sum(self._note_outcome(*each) for each in self._work)
         self._forget_run()
         return num_deferred
 
     def abort(self, clips: Iterable[Clip]) -> None:
-        """End without the clips that are not complete; a live source keeps them for the next run."""
+        """End without the incomplete clips; a live source keeps them for the next run."""
         self._end()
         for clip in (*(clip for work, clip in self._work if _outcome(work) is False), *clips):
             self._save_for_next_run(clip)
         self._forget_run()
 
     def _forget_run(self) -> None:
-        """Drop the callback: it refers to this writer, and so would keep an ended run in memory."""
+        """Drop the callback: it refers to this writer, and would keep an ended run in memory."""
         self._work, self._report = [], lambda _: None
 
     def _submit(self, clip: Clip, *, drop: bool = True) -> None:
-        """Have a clip encoded, unless it is of a live source and too many wait."""
+        """Queue a clip for encoding, unless a live source has too many waiting."""
         if drop and self._live and len(self._work) >= self._waiting:
             self._forget(clip)
             self.note(clip.path, "lost")
@@ -236,14 +237,14 @@ class ClipWriter:
         self._work.append((self._thread.submit(self._write, clip), clip))
 
     def _end(self, *, waits: bool = True) -> None:
-        """Have nothing more encoded; a frame in work takes seconds where others compute."""
+        """Encode no further clips; the current frame may take seconds on a busy machine."""
         self._ends.set()
         self._thread.shutdown(wait=waits, cancel_futures=True)
         if waits and self._finishing is not None:
             self._finishing.join()
 
     def _write(self, clip: Clip) -> bool | SinkError:
-        """Make a clip, in the thread; what became of it is noted at once."""
+        """Write a clip in the thread, and note the outcome."""
         outcome = self._encode(clip)
         if outcome is not False:
             self.note(clip.path, "complete" if outcome is True else "lost")
@@ -257,8 +258,8 @@ class ClipWriter:
         except SinkError as error:
             return error
 
-    def _take(self, work: Future[bool | SinkError], clip: Clip) -> bool:
-        """Take what became of a clip; gives whether it was not written, and is kept."""
+    def _note_outcome(self, work: Future[bool | SinkError], clip: Clip) -> bool:
+        """Handle the outcome of a clip; returns whether it was not written and is kept."""
         outcome = _outcome(work)
         if outcome is False:
             return self._save_for_next_run(clip)
@@ -296,13 +297,13 @@ class ClipWriter:
 
 
 def _outcome(work: Future[bool | SinkError]) -> bool | SinkError:
-    """What became of a clip that has been waited for: False where it was not written."""
+    """Outcome of a finished clip: False if it was not written."""
     return False if work.cancelled() or not work.done() else work.result()
 
 
 @contextmanager
 def _encoder(ends: threading.Event) -> Iterator[bool]:
-    """Wait for one of the encoders; gives whether there is one before nothing more is to be encoded."""
+    """Wait for a free encoder; returns False if encoding ends first."""
     while not (acquired := _ENCODERS.acquire(timeout=_LOOK_SECONDS)) and not ends.is_set():
         pass
     try:
@@ -317,7 +318,7 @@ class _StoppedError(Exception):
 
 
 def copy_clip(clip: Clip, packets: PacketBuffer) -> bool:
-    """Make a clip of the packets that came, with outlines beside them; gives whether there are packets."""
+    """Write a clip from the packets of the stream, with outlines; returns whether there are packets."""
     moments = clip.moments
     cut = packets.cut(moments[0].time, moments[-1].time)
     if cut is None:
@@ -330,7 +331,7 @@ def copy_clip(clip: Clip, packets: PacketBuffer) -> bool:
 
 
 def write_clip(clip: Clip, fps: float | None, aspect: Fraction, ends: threading.Event) -> bool:
-    """Encode a clip; gives whether it is complete before nothing more is to be encoded."""
+    """Encode a clip; returns False if encoding ends first."""
     with suppress(_StoppedError), _encoder(ends) as acquired:
         if not acquired:
             return False
@@ -349,7 +350,7 @@ def write_clip(clip: Clip, fps: float | None, aspect: Fraction, ends: threading.
 
 
 def write_packets(clip: Clip, fps: float | None, aspect: Fraction) -> None:
-    """Write the packets of a clip that is not encoded; SinkError where they have no room.
+    """Write the packets of a clip that is not encoded yet; SinkError if the disk is full.
 
     The first line says in JSON what the bytes behind it are.
     """
@@ -373,7 +374,7 @@ def write_packets(clip: Clip, fps: float | None, aspect: Fraction) -> None:
 
 
 def read_packets(clip: Path) -> tuple[Clip, float | None, Fraction]:
-    """The frames of a clip as :func:`write_packets` wrote them; ValueError where the file has none."""
+    """Read the frames of a clip from :func:`write_packets`; ValueError for other files."""
     with pending_path(clip).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if not 0 < size <= MAX_PACKETS:
@@ -401,7 +402,7 @@ def read_packets(clip: Path) -> tuple[Clip, float | None, Fraction]:
 
 
 def finish_clip(path: Path, ends: threading.Event) -> Literal["complete", "lost"] | None:
-    """Encode a clip that an earlier run has left; None where a later run is to do it."""
+    """Encode a clip that an earlier run has left; None if it is left to a later run."""
     state: Literal["complete", "lost"] = "complete"
     try:
         if not path.exists() and not write_clip(*read_packets(path), ends):
@@ -416,6 +417,6 @@ def finish_clip(path: Path, ends: threading.Event) -> Literal["complete", "lost"
 
 
 def to_jpeg(image: object) -> bytes:
-    """An image in BGR as JPEG."""
+    """Encode a BGR image as JPEG."""
     coded = cv2.imencode(".jpg", np.asarray(image), (cv2.IMWRITE_JPEG_QUALITY, QUALITY))[1]
     return bytes(coded.tobytes())

@@ -1,4 +1,4 @@
-"""Outlines of objects beside the images of a clip: in a box of the MP4 file, which players pass over."""
+"""Outlines of objects in a box of the MP4 file of a clip, which players ignore."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _BOX = b"uuid" + bytes.fromhex("5e6075654f75746c696e657300000001")
 """Type of the box, with the name that tells it from those of others."""
 
 MAX_BYTES = 8 << 20
-"""Bytes of the largest box that is read."""
+"""Maximum size in bytes of a box that is read."""
 
 _MAX_BOXES = 64
-"""Boxes of a file that are looked at."""
+"""Maximum number of boxes of a file that are searched."""
 
 _STEPS = 10_000
-"""Parts into which each side of the image is divided for corners."""
+"""Resolution of corners: steps per image side."""
 
 _TOLERANCE = 1.0
-"""Pixels by which an outline may pass beside the mask."""
+"""Deviation of an outline from its mask in pixels; larger values give fewer corners."""
 
 Outline = tuple[int, str | None, list[list[int]]]
 """An object: its id, its class, and corners of its parts, x and y by turns."""
 
 
 def outlines_of(segmentation: Segmentation) -> list[Outline]:
-    """The outlines of the objects of a frame, whatever its size."""
+    """Outlines of the objects of a frame, independent of its size."""
     x, y, width, height = cv2.boundingRect((segmentation.mask != 0).view(np.uint8))
     if not width:
         return []
@@ -50,7 +50,7 @@ def outlines_of(segmentation: Segmentation) -> list[Outline]:
 
 
 def _corners(mask: npt.NDArray[np.bool_], place: tuple[int, int], size: tuple[int, ...]) -> list[list[int]]:
-    """The corners of the parts of a mask at a place of an image of a height and width."""
+    """Corners of the parts of a mask that lies at a position of an image of this size."""
     contours = cv2.findContours(
         mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=place
     )[0]
@@ -60,7 +60,7 @@ def _corners(mask: npt.NDArray[np.bool_], place: tuple[int, int], size: tuple[in
 
 
 def outline_track(frames: Iterable[tuple[float, list[Outline]]]) -> bytes:
-    """The outlines of a clip as JSON.
+    """Encode the outlines of a clip as JSON.
 
     Args:
         frames: seconds of the clip, and the outlines from then on.
@@ -73,13 +73,13 @@ def outline_track(frames: Iterable[tuple[float, list[Outline]]]) -> bytes:
 
 
 def append_outlines(path: Path, track: bytes) -> None:
-    """Add the outlines to an MP4 file; SinkError where they have no room."""
+    """Append outlines to an MP4 file; SinkError if the disk is full."""
     with writing(path), path.open("ab") as file:
         file.write(struct.pack(">I", 4 + len(_BOX) + len(track)) + _BOX + track)
 
 
 def read_outlines(path: Path) -> bytes | None:
-    """The outlines of a clip as JSON; None where it has none, or is no MP4 file. Raises OSError."""
+    """Read the outlines of a clip as JSON; None without outlines or for other files. Raises OSError."""
     with path.open("rb") as file:
         length = os.fstat(file.fileno()).st_size
         for _ in range(_MAX_BOXES):
@@ -93,7 +93,7 @@ def read_outlines(path: Path) -> bytes | None:
 
 
 def _next_box(file: IO[bytes]) -> tuple[int, bytes]:
-    """Size and type of the next box; 0 at the end of the file."""
+    """Read size and type of the next box; size 0 at the end of the file."""
     head = file.read(4 + len(_BOX))
     if len(head) < 8:
         return 0, b""

@@ -17,13 +17,13 @@ import numpy as np
 
 from segue.entries import SQUARE, SinkOptions
 from segue.errors import SinkError
-from segue.events.archive import PENDING
+from segue.events.archive import NAME, PENDING
 from segue.events.images.best_views import view_score
 from segue.events.images.clips import MAX_FRAMES, Clip, ClipWriter, Moment, to_jpeg
-from segue.events.images.names import NAME
 from segue.events.receivers.base import SENT, Delivery, FileReceiver
+from segue.events.store.records import RecordedEvent
 from segue.events.store.retention import Retention
-from segue.events.store.store import EventStore, MediaState, RecordedEvent
+from segue.events.store.store import EventStore, MediaState
 from segue.events.table import Event
 from segue.formats.frames import Size, known_size
 from segue.types import Frame, Segmentation
@@ -32,22 +32,23 @@ from segue.utils.notices import warn_caller
 from segue.video.decoding.packets import PacketBuffer
 
 SECONDS_BEFORE_EVENT, SECONDS_AFTER_EVENT = 3.0, 3.0
-"""Seconds of a clip before and after the moment at which the event is known, by default."""
+"""Default length of a clip before and after its event, in seconds."""
 
 MARGIN = 5.0
-"""Seconds of packets that are kept beside those of a clip: it begins with the key frame before."""
+"""Seconds of packets kept beyond those of a clip, since it begins at the key frame before."""
 
 TOGETHER = 20.0
-"""Seconds from the first event of a clip on in which further ones share it while it is open. So two clips are
-open at most, and a camera before a busy road encodes each frame 1.3 times on average."""
+"""Seconds from the first event of an open clip in which later events share it. So at most two clips are
+open, and a camera at a busy road encodes each frame 1.3 times on average."""
 
-ROUNDING = 1e-6  # seconds by which times may differ
+ROUNDING = 1e-6
+"""Tolerance of times in seconds."""
 
 WAITING = 16
-"""Clips that may wait to be encoded; a live source drops further ones, a file waits."""
+"""Maximum number of clips waiting to be encoded; a live source drops further ones, a file waits."""
 
 BETTER = 1.5
-"""By how much a later view of an object must show more for the image of its coming to be replaced."""
+"""Factor by which a later view must show more to replace the image of an entry."""
 
 BOX = (40, 90, 255)  # colour of the box around the object, BGR
 
@@ -58,11 +59,11 @@ _OURS = re.compile(
 
 
 class SnapshotWarning(UserWarning):
-    """Images or clips of a camera were not written: wanted faster than they can be encoded, or no room."""
+    """Images or clips of a camera were not written: the encoder is too slow, or the disk is full."""
 
 
 class _LeftOut:
-    """Counts images and clips that are not written, and says that they are not, or are again.
+    """Counts images and clips that were not written, and warns when that begins and ends.
 
     Attributes:
         count: how many.
@@ -74,7 +75,7 @@ class _LeftOut:
         self.count, self.reason = 0, ""
 
     def note(self, problem: str) -> None:
-        """Take why one is not written; an empty text where it is."""
+        """Note the reason why one was not written; an empty text if it was."""
         if problem:
             self.count += 1
             self.reason = self.reason or problem
@@ -84,7 +85,7 @@ class _LeftOut:
 
 
 class Snapshots(FileReceiver):
-    """Writes ``00007-enter-3.jpg`` and ``.mp4``, encoded in a thread, for the seventh event, about object 3.
+    """Writes ``00007-enter-3.jpg`` and ``.mp4`` for the seventh event, about object 3, in a thread.
 
     Events within twenty seconds share the clip of the first of them. The image of an ``enter`` shows the best
     view of the object so far: a better one replaces it.
@@ -166,7 +167,7 @@ class Snapshots(FileReceiver):
 
     @classmethod
     def of(cls, options: SinkOptions, **more: Any) -> Snapshots | None:
-        """The images and clips that the options of a run ask for; None where they ask for none.
+        """Create the writer that the options of a run ask for; None if they ask for no images.
 
         Args:
             options: of the run.
@@ -195,7 +196,7 @@ class Snapshots(FileReceiver):
     def attach(
         self, store: EventStore, part: str = "", size: Size = None, images: Path | None = None
     ) -> None:
-        """Note in a store what there is, and finish the clips that earlier runs have left.
+        """Note existing files in a store, and finish the clips that earlier runs have left.
 
         Args:
             store: of the run.
@@ -225,7 +226,7 @@ class Snapshots(FileReceiver):
         self._clips.finish(parts, note)
 
     def see(self, frame: Frame, result: Segmentation) -> None:
-        """Take a frame, before the events that are known on it."""
+        """Add a frame; called before its events."""
         make = Moment.outlined if self._clips.copies else Moment.of
         height, width = known_size(self._size_of) or result.mask.shape
         moment, self._size, self._newest = make(frame, result), (height, width), frame
@@ -239,7 +240,7 @@ class Snapshots(FileReceiver):
             self._clips.encode(clip)
 
     def describe(self, event: RecordedEvent) -> RecordedEvent:
-        """Name the image of an event and its clip, which begins unless one is open; writes nothing."""
+        """Name the image and the clip of an event, and begin a clip unless one is open."""
         if not (self._past and event.event.object and event.is_event):
             return event
         happened = event.event
@@ -261,14 +262,14 @@ class Snapshots(FileReceiver):
         return replace_fields(event, event=described, image=image)
 
     def _best_view(self, event: Event) -> Event:
-        """An event as its image shows it: an ``enter`` is known frames later, mostly with more to see."""
+        """Replace an ``enter`` by the view of its image, which is some frames later."""
         now = self._objects.get(event.object)
         if event.event != "enter" or now is None or now.area <= event.area:
             return event
         return replace_fields(now, event="enter")
 
     def know(self, objects: Mapping[int, Event]) -> None:
-        """Take the objects that are there, each as an event at its last position."""
+        """Set the present objects, each as an event at its last position."""
         self._objects = objects
 
     def send(self, message: RecordedEvent, timeout: float) -> Delivery:
@@ -281,7 +282,7 @@ class Snapshots(FileReceiver):
             self._write_image(path, image)
 
     def improve(self, objects: Mapping[int, Event]) -> None:
-        """Take objects as the newest frame shows them, which may be better views of them."""
+        """Replace the views of objects by better ones of the newest frame."""
         for event in objects.values():
             path, score = self._views.get(event.object, (None, 0.0))
             if path is not None and self._score(event) > BETTER * score:
@@ -296,7 +297,7 @@ class Snapshots(FileReceiver):
         return view_score((event.x0, event.y0, event.x1, event.y1), event.area, self._size)
 
     def _image_of(self, event: Event) -> bytes:
-        """The frame of an event with a box around the object, as JPEG."""
+        """Encode the frame of an event as JPEG, with a box around the object."""
         moment = next((item for item in self._past if item.index == event.frame), self._past[-1])
         newest = self._newest
         if newest is not None and (moment is self._past[-1] or not moment.jpeg):
@@ -318,7 +319,7 @@ class Snapshots(FileReceiver):
         self._note(path.name, "complete" if is_complete else "lost", len(image) if is_complete else 0)
 
     def close(self) -> None:
-        """Complete all clips, with what has come; of a run that is to stop the next run may finish some."""
+        """Complete all clips; if a run is stopped, the next run may finish some."""
         self.flush()
         clips, self._open = self._open, []
         stop_time = self._stop_time()
@@ -331,13 +332,13 @@ class Snapshots(FileReceiver):
             warn_caller(f"{self.folder}: the next run finishes {num_deferred} clips", SnapshotWarning)
 
     def abort(self) -> None:
-        """End without the clips that are not complete; those that are stay."""
+        """End without the incomplete clips; complete ones stay."""
         clips, self._open = self._open, []
         self._clips.abort(clips)
 
     @contextmanager
     def _lenient(self) -> Iterator[None]:
-        """What cannot be written ends a run with an end, and is counted in a live one."""
+        """Count write errors of a live run; a run with an end raises them."""
         try:
             yield
         except SinkError as error:
@@ -349,7 +350,7 @@ class Snapshots(FileReceiver):
 
 
 def _note_clip(store: EventStore, part: str, clip: Path, state: Literal["complete", "lost"]) -> None:
-    """Say in the store what became of a clip; apart, so that no cycle keeps a run in memory."""
+    """Note the outcome of a clip in the store; a function, so that no cycle keeps a run in memory."""
     size = 0
     with suppress(OSError):
         size = clip.stat().st_size if state == "complete" else 0

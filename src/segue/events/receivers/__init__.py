@@ -1,1 +1,1 @@
-"""What events go to: files, programs, services and pages; each in one file, found in ``EVENT_SINKS``."""
+"""Receivers of events: files, programs, services and pages, one in each module."""

@@ -1,4 +1,4 @@
-"""What receives events: the interface, and what a receiver is opened with."""
+"""Interface of receivers of events."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from segue.types import Frame, Segmentation
 
 if TYPE_CHECKING:
     from segue.events.archive import EventArchive
-    from segue.events.store.store import EventStore, RecordedEvent
+    from segue.events.store.records import RecordedEvent
+    from segue.events.store.store import EventStore
     from segue.events.table import Event
     from segue.events.targets import NotifyTarget
     from segue.events.zones import Zone
 
 
 class Delivery(NamedTuple):
-    """What became of an event.
+    """Outcome of sending an event.
 
     Attributes:
         outcome: ``sent``; ``retry`` if the receiver does not answer or is busy, so that all that follows
@@ -37,7 +38,7 @@ SENT = Delivery("sent")
 
 @dataclass(frozen=True)
 class Message:
-    """What is sent.
+    """A message for a receiver.
 
     Attributes:
         values: by their names, with an ``id`` that stays when it is sent again.
@@ -49,12 +50,12 @@ class Message:
 
     @property
     def body(self) -> bytes:
-        """The values as JSON."""
+        """Encode the values as JSON."""
         return json.dumps(self.values).encode()
 
 
 class EventReceiver:
-    """What events go to. A receiver is one class in one file, and an entry of ``EVENT_SINKS``.
+    """Receiver of events: one class in one module, with an entry of ``EVENT_SINKS``.
 
     Override :meth:`send`, and of the others what you need.
     """
@@ -63,7 +64,7 @@ class EventReceiver:
     """Topic of a broker; None elsewhere."""
 
     def send(self, message: Any, timeout: float) -> Delivery:
-        """Take an event.
+        """Send an event.
 
         Args:
             message: the event: ``message.values`` are its columns by their names, with an ``id``.
@@ -75,48 +76,48 @@ class EventReceiver:
         raise NotImplementedError
 
     def close(self) -> None:
-        """End; nothing follows."""
+        """Close the receiver."""
 
     def see(self, frame: Frame, result: Segmentation) -> None:
-        """Take a frame, before the events that are known on it."""
+        """Receive a frame; called before its events."""
 
     def announce(self, online: bool) -> None:
-        """Learn whether the camera gives frames."""
+        """Receive whether the camera gives frames."""
 
     def show_armed(self, armed: bool) -> None:
-        """Learn whether alerts are sent."""
+        """Receive whether alerts are on."""
 
     def change(self, zones: Sequence[Zone]) -> None:
-        """Learn of other zones."""
+        """Receive new zones."""
 
     def keep(self, topic: str, body: bytes) -> None:
-        """Publish a retained message of a topic, where the receiver is a broker."""
+        """Publish a retained message, if the receiver is a broker."""
 
     def keep_no_other(self, filters: Sequence[str]) -> None:
-        """Clear retained messages of topics (+ is any part) that :meth:`keep` was not given."""
+        """Clear retained messages of topics (+ is any part) unless :meth:`keep` has set them."""
 
 
 class FileReceiver(EventReceiver):
-    """A receiver that writes files: it is called in the thread of the run, after alarms have left."""
+    """Receiver that writes files: called in the thread of the run, after alarms."""
 
     def describe(self, event: RecordedEvent) -> RecordedEvent:
-        """Add to an event the names of files that this receiver will write; writes nothing."""
+        """Add the names of the files of this receiver to an event; writes nothing."""
         return event
 
     def improve(self, objects: Mapping[int, Event]) -> None:
-        """Take the objects of the newest frame, each as an event there."""
+        """Receive the objects of the newest frame, each as an event there."""
 
     def flush(self) -> None:
-        """Return when all is on the disk; raises SinkError."""
+        """Write everything to the disk; raises SinkError."""
 
     def abort(self) -> None:
-        """End where the run has failed; what is written stays."""
+        """End after the run has failed; written files stay."""
         self.close()
 
 
 @dataclass(frozen=True)
 class ReceiverContext:
-    """What a receiver is opened with.
+    """Context with which a receiver is opened.
 
     Attributes:
         name: name of the camera or source.

@@ -1,4 +1,4 @@
-"""How often zones were entered and left, and lines crossed: a table at the end."""
+"""Table of the entries and exits of zones and the crossings of lines, written at the end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 from segue.entries import EventSinkEntry
 from segue.errors import SinkError
 from segue.events.receivers.base import SENT, Delivery, FileReceiver, ReceiverContext
-from segue.events.store.store import EventStore, RecordedEvent
+from segue.events.store.records import RecordedEvent
+from segue.events.store.store import EventStore
 from segue.events.zones import Zone
 from segue.utils.files import write_complete
 
@@ -22,7 +23,7 @@ Counts = Mapping[tuple[str, str, str], int]
 
 
 def counts_path(table: Path) -> Path:
-    """The file of counts beside a table of events."""
+    """Path of the counts beside a table of events."""
     return table.with_suffix(".counts.csv")
 
 
@@ -63,7 +64,7 @@ class CountsReceiver(FileReceiver):
         return SENT  # the store counts
 
     def change(self, zones: Sequence[Zone]) -> None:
-        """Count other zones, too; what was counted of earlier ones stays."""
+        """Count other zones, too; earlier counts stay."""
         names = {zone.name for zone in zones}
         self._zones = [*zones, *(zone for zone in self._zones if zone.name not in names)]
 

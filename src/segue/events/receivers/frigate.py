@@ -1,4 +1,4 @@
-"""Visits as events of Frigate, by its HTTP API, so that they are beside its recordings."""
+"""Visits as events of Frigate, by its HTTP API, beside its recordings."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from segue.errors import SinkError
 from segue.events.receivers.base import SENT, Delivery, EventReceiver, Message, ReceiverContext
 from segue.events.receivers.http import NoRedirect, answer_of, parts_of
 from segue.events.rules import UNKNOWN
-from segue.events.store.store import LAST, moment_of
+from segue.events.store.records import LAST, moment_of
 from segue.video.sources.addresses import public_address
 
 SUB_LABEL = "segue"
 """Of the events that segue creates."""
 
 MAX_ANSWER = 1 << 16
-"""Bytes of an answer that are read."""
+"""Maximum number of bytes read of an answer."""
 
 COLOUR = (255, 90, 40)
-"""Of the box of an object, RGB."""
+"""Colour of an object's box, RGB."""
 
 
 def check_frigate(address: str) -> SplitResult:
-    """The parts of an address of a camera of Frigate; SinkError without the camera."""
+    """Parse the address of a camera of Frigate; SinkError without the camera."""
     parts = parts_of(address)
     if not parts.path.strip("/") or "/" in parts.path.strip("/"):
         raise SinkError("notify: give the camera of Frigate: frigate://HOST:5000/CAMERA")
@@ -37,7 +37,7 @@ def check_frigate(address: str) -> SplitResult:
 
 
 class FrigateReceiver(EventReceiver):
-    """Creates an event of Frigate with the first event of a visit, and ends it with the last one.
+    """Creates an event of Frigate with the first event of a visit, and ends it with the last.
 
     The class of an object that becomes known later is the sub-label. Which event belongs to a visit is in the
     store of the camera, so that the next run ends it.
@@ -75,19 +75,19 @@ class FrigateReceiver(EventReceiver):
             id = str(self._ask("POST", place, self._about(values), timeout).get("event_id") or "")
             if not id:
                 raise ValueError("Frigate gives no id of the event")
-            self._note(key, f"{id} {label}")
+            self._remember(key, f"{id} {label}")
         elif id and label not in (UNKNOWN, created_label):
             about = {"subLabel": label, "camera": self._camera}
             self._ask("POST", f"events/{quote(id, safe='')}/sub_label", about, timeout)
-            self._note(key, f"{id} {label}")
+            self._remember(key, f"{id} {label}")
         if id and is_last:
             moment = moment_of(str(values.get("at") or ""))
             body = {"end_time": moment} if moment else {}
             self._ask("PUT", f"events/{quote(id, safe='')}/end", body, timeout)
-            self._note(key, "")
+            self._remember(key, "")
 
     def _about(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """What an event is created with: it goes on until it is ended."""
+        """Fields of a new event of Frigate, which lasts until it is ended."""
         about: dict[str, Any] = {
             "source_type": "api",
             "sub_label": SUB_LABEL,
@@ -106,7 +106,7 @@ class FrigateReceiver(EventReceiver):
         return about
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
-        """Send JSON, after a login where Frigate wants one; gives the answer."""
+        """Send JSON, and log in if Frigate asks for it; returns the answer."""
         try:
             return self._request(method, path, body, timeout)
         except HTTPError as error:
@@ -131,8 +131,8 @@ class FrigateReceiver(EventReceiver):
             return self._events.get(key, "")
         return self._events.get(key) or self._store.settings().get(key, "")
 
-    def _note(self, key: str, text: str) -> None:
-        """Remember the event of a visit; an empty text forgets it."""
+    def _remember(self, key: str, text: str) -> None:
+        """Remember the Frigate event of a visit; an empty text forgets it."""
         if text:
             self._events[key] = text
         else:

@@ -15,7 +15,7 @@ from segue.entries import EventSinkEntry
 from segue.events.receivers.base import SENT, Delivery, EventReceiver, ReceiverContext
 from segue.events.receivers.mqtt import OFFLINE, ONLINE
 from segue.events.rules import UNKNOWN
-from segue.events.store.store import LAST, RecordedEvent
+from segue.events.store.records import LAST, RecordedEvent
 from segue.events.targets import NotifyTarget
 from segue.events.zones import Zone
 from segue.types import Frame, Image, Segmentation
@@ -25,9 +25,10 @@ PREFIX = "homeassistant"
 """Topic prefix under which Home Assistant discovers entities by default."""
 
 LIVE_SECONDS = 1.0
-"""How often the live image is renewed at most."""
+"""Minimum seconds between two live images."""
 
-QUALITY = 80  # of its JPEG, in percent
+QUALITY = 80
+"""JPEG quality of live images in percent."""
 
 
 class HomeAssistant(EventReceiver):
@@ -92,7 +93,7 @@ class HomeAssistant(EventReceiver):
         broker.keep_no_other((self._config("binary_sensor", "+"), f"{self._topic}/zone/+"))
 
     def change(self, zones: Sequence[Zone]) -> None:
-        """Announce zones that are new, and clear the retained messages of removed ones."""
+        """Announce new zones, and clear the retained messages of removed ones."""
         names = [zone.name for zone in zones if not zone.is_line]
         for zone in [name for name in self._zones if name not in names]:
             self._broker.keep(self._config("binary_sensor", f"zone_{_identifier(zone)}"), b"")
@@ -105,7 +106,7 @@ class HomeAssistant(EventReceiver):
             self._show(zone)
 
     def send(self, message: RecordedEvent, timeout: float = 0.0) -> Delivery:
-        """Take an event, with its image where it is in memory."""
+        """Publish an event, with its image if it is in memory."""
         self._take(message)
         for zone in self._zones:
             self._show(zone)
@@ -115,14 +116,14 @@ class HomeAssistant(EventReceiver):
         return SENT
 
     def see(self, frame: Frame, result: Segmentation) -> None:
-        """Show a frame, once a second at most."""
+        """Publish a frame, at most once a second."""
         now = time.monotonic()
         if now - self._live_time >= LIVE_SECONDS:
             self._live_time = now
             self._broker.keep(f"{self._topic}/live", _jpeg(frame.image))
 
     def _count_all(self) -> None:
-        """Tell how many objects of each class are there."""
+        """Publish the number of present objects of each class."""
         counts = dict.fromkeys(self._counts, 0)
         for events in self._visits.values():
             if any(rule.admits(events[-1]) for rule in self._target.rules):
@@ -147,7 +148,7 @@ class HomeAssistant(EventReceiver):
             self._visits.setdefault(event.visit, []).append(event)
 
     def _is_inside(self, events: Sequence[RecordedEvent], zone: str) -> bool:
-        """Whether an object is in a zone, and is meant."""
+        """Whether an object that passes the filter is in a zone."""
         if not self._target.concerns(events[-1], zone):
             return False
         states = [each.event.event for each in events if each.event.zone == zone]
@@ -192,7 +193,7 @@ class HomeAssistant(EventReceiver):
 
 
 def _identifier(name: str) -> str:
-    """A name with the characters that identifiers of Home Assistant may have; other names differ, too."""
+    """Convert a name to an identifier of Home Assistant; different names stay different."""
     plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)
     return plain if plain == name else f"{plain}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
@@ -203,7 +204,7 @@ def _jpeg(image: Image) -> bytes:
 
 
 class HomeAssistants(EventReceiver):
-    """The entities of a camera at each of its brokers."""
+    """Entities of a camera at each of its brokers."""
 
     def __init__(self, entities: Sequence[HomeAssistant]) -> None:
         self._entities = entities

@@ -13,18 +13,18 @@ from segue.errors import SinkError
 from segue.events.receivers.base import SENT, Delivery, EventReceiver, Message, ReceiverContext
 
 BUSY = (408, 425, 429)
-"""Answers of HTTP below 500 that say nothing of the message."""
+"""HTTP status codes below 500 that mean a temporary failure, not a refused message."""
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A message goes to the address that was given, and nowhere else."""
+    """Refuses redirects, so that messages go only to the configured address."""
 
     def redirect_request(self, *_: object) -> None:
         return None
 
 
 class HttpReceiver(EventReceiver):
-    """Takes messages by HTTP POST; an answer 2xx says that one has arrived."""
+    """Sends messages by HTTP POST; an answer 2xx means that one has arrived."""
 
     def __init__(self, context: ReceiverContext) -> None:
         parts = parts_of(context.address)
@@ -47,13 +47,13 @@ class HttpReceiver(EventReceiver):
 
 
 def answer_of(code: int, reason: Any) -> Delivery:
-    """What an answer of HTTP that is no success says."""
+    """Outcome for an HTTP answer without success."""
     refused = 400 <= code < 500 and code not in BUSY
     return Delivery("refused" if refused else "retry", f"{code} {reason}")
 
 
 def parts_of(address: str) -> SplitResult:
-    """The parts of an address with a host; SinkError for any other."""
+    """Split an address that has a host; SinkError for any other."""
     try:
         parts = urlsplit(address)
         is_valid = bool(parts.hostname) and parts.port != 0

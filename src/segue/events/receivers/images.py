@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def open_images(context: ReceiverContext) -> Snapshots | None:
-    """The images and clips of a part of a run; None where it has none."""
+    """Open the images and clips of a part of a run; None if it has none."""
     from segue.events.images.snapshots import Snapshots  # late: it needs codecs
 
     if context.store is None:

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessageInfo
 
 MAX_RECONNECT = 10.0
-"""Seconds after which a broker that is away is tried again at most."""
+"""Maximum seconds between two tries to reach a broker."""
 
 GOODBYE = 2.0
 """Seconds for telling a broker that the run has ended."""
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
-"""Usual ports of brokers."""
+"""Default ports of brokers."""
 
 ONLINE, OFFLINE = b"online", b"offline"
 
@@ -34,7 +34,7 @@ ON, OFF = b"ON", b"OFF"
 
 
 def check_broker(address: str) -> SplitResult:
-    """The parts of an address of a broker; SinkError without a topic, or without the package."""
+    """Parse the address of a broker; SinkError without a topic or without the package."""
     parts = parts_of(address)
     if not _topic(parts):
         raise SinkError("notify: an address of MQTT has a topic: mqtt://HOST/TOPIC, without + and #")
@@ -47,7 +47,7 @@ def check_broker(address: str) -> SplitResult:
 
 
 def topic_of(address: str) -> tuple[str, int, str] | None:
-    """Host, port and topic of an address of a broker; None for another address."""
+    """Host, port and topic of the address of a broker; None for other addresses."""
     if not address.startswith(tuple(f"{scheme}://" for scheme in _PORTS)):
         return None
     parts = check_broker(address)
@@ -55,13 +55,13 @@ def topic_of(address: str) -> tuple[str, int, str] | None:
 
 
 def _topic(parts: SplitResult) -> str:
-    """The topic of an address of MQTT; empty where it has none that can be published to."""
+    """Topic of an MQTT address; empty if it cannot be published to."""
     topic = unquote(parts.path.removeprefix("/"))
     return "" if re.search(r"[+#\0]", topic) else topic
 
 
 class MqttReceiver(EventReceiver):
-    """A broker of MQTT 3.1.1: it confirms each message (QoS 1), and keeps in TOPIC/availability who is there.
+    """Publishes to an MQTT 3.1.1 broker with QoS 1, and keeps TOPIC/availability up to date.
 
     The broker itself writes ``offline`` there when the connection of this process breaks.
     """
@@ -142,13 +142,13 @@ class MqttReceiver(EventReceiver):
             self._ask()
 
     def _ask(self) -> None:
-        """Ask for what the broker keeps; a broker that does not allow it keeps all."""
+        """Subscribe to retained messages; if the broker does not allow it, they all stay."""
         filters = [*self._filters, *([f"{self._armed}/set"] if self._arm is not None else [])]
         if filters:
             self._client.subscribe([(each, 1) for each in filters])
 
     def _take(self, _: Any, __: Any, message: Any) -> None:
-        """Take an order to arm, or forget what another run has kept."""
+        """Arm on request, or clear what another run has retained."""
         if message.topic == f"{self._armed}/set":
             if self._arm is not None and not message.retain and message.payload in (ON, OFF):
                 self._arm(message.payload == ON)

@@ -1,14 +1,14 @@
-"""Events for the interface that shows a run: a page, a terminal or a program."""
+"""Events for the program that shows a run: a page, a terminal or Python."""
 
 from __future__ import annotations
 
 from segue.entries import EventSinkEntry
 from segue.events.receivers.base import SENT, Delivery, FileReceiver, ReceiverContext
-from segue.events.store.store import RecordedEvent
+from segue.events.store.records import RecordedEvent
 
 
 class PageReceiver(FileReceiver):
-    """Passes each event to the page when it is written, also if the disk is full."""
+    """Passes each event to the page once it is written, or if the disk is full."""
 
     def __init__(self, context: ReceiverContext) -> None:
         assert context.tell is not None

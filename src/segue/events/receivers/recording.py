@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from segue.entries import EventSinkEntry
 from segue.events.receivers.base import SENT, Delivery, FileReceiver, ReceiverContext
-from segue.events.store.store import RecordedEvent
+from segue.events.store.records import RecordedEvent
 
 
 class StoreReceiver(FileReceiver):
-    """Has the store write what it holds in memory; a full disk keeps it waiting."""
+    """Flushes the store; on a full disk events wait in memory."""
 
     def __init__(self, context: ReceiverContext) -> None:
         assert context.store is not None

@@ -1,4 +1,4 @@
-"""Messages to people by the services that Apprise knows, such as Telegram and e-mail, with the image."""
+"""Messages to people, with the image, by services that Apprise supports, such as Telegram and e-mail."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ _WORDS = {
 
 
 MAX_UNEXPLAINED = 3
-"""Times that a service does not take a message, without saying why, until the others go before it."""
+"""Unexplained failures of a message before others are tried first."""
 
 IMAGE_SECONDS = 1.0
-"""Seconds that a message waits for its image, which is written after the message has left."""
+"""Maximum seconds that a message waits for its image, which is written later."""
 
 MINUTE = 60.0
-"""Seconds from which on a duration is shown in minutes."""
+"""Seconds from which on durations are shown in minutes."""
 
 _ERROR = re.compile(r"error=(\d{3})\b")
 
 
 class ServiceReceiver(EventReceiver):
-    """Sends each event as a text with its image to the address of a service.
+    """Sends each event as a text with its image to a service.
 
     The image is looked for in the folder of images, and in those of parts. A service that does not take it
     gets the text alone. The time limit is that of the address of Apprise (``?rto=`` and ``?cto=``), four
@@ -86,14 +86,14 @@ class ServiceReceiver(EventReceiver):
         return Delivery("refused" if tries >= MAX_UNEXPLAINED else "retry", "the service did not take it")
 
     def _service_with(self, priority: str) -> Any:
-        """The service of the address with a priority, which those that have none ignore."""
+        """Service of the address with a priority; services without priorities ignore it."""
         if priority not in self._services:
             mark = "&" if "?" in self._address else "?"
             self._services[priority] = service_of(f"{self._address}{mark}priority={priority}")
         return self._services[priority]
 
     def _image(self, name: str) -> str | None:
-        """The image of an event; parts of a run may have the same names, of which the newest counts."""
+        """Path of the image of an event; among parts of a run, the newest of this name."""
         if self._images is None or not name or Path(name).name != name:
             return None
         end = time.monotonic() + IMAGE_SECONDS
@@ -110,7 +110,7 @@ class ServiceReceiver(EventReceiver):
 
 
 def service_of(address: str) -> Any:
-    """The service of an address; SinkError without the package, or where it knows no such address."""
+    """Create the service of an address; SinkError without the package or for unknown addresses."""
     try:
         from apprise import Apprise
     except ImportError:
@@ -128,7 +128,7 @@ def service_of(address: str) -> Any:
 
 @contextmanager
 def _hearing(reasons: list[str]) -> Iterator[None]:
-    """Take what Apprise logs in this thread: only there it says why a service did not take a message."""
+    """Collect the log of Apprise in this thread: it alone has the reason of a failure."""
     thread, logger = threading.get_ident(), logging.getLogger("apprise")
 
     class Handler(logging.Handler):
@@ -145,7 +145,7 @@ def _hearing(reasons: list[str]) -> Iterator[None]:
 
 
 def words_of(event: Mapping[str, Any]) -> str:
-    """An event in words for people.
+    """Describe an event in words for people.
 
     Args:
         event: by its columns.
@@ -158,7 +158,7 @@ def words_of(event: Mapping[str, Any]) -> str:
 
 
 def fields_of(event: Mapping[str, Any]) -> dict[str, str]:
-    """What the fields of a title or text stand for."""
+    """Values of the fields of a title or text."""
     values = {name: str(value if value is not None else "") for name, value in event.items()}
     seconds = f"{float(event.get('seconds') or 0):.0f}"
     return values | {

@@ -1,4 +1,4 @@
-"""Events in a table for people and programs, CSV or JSON: it is written, and never read back."""
+"""Table of events for people and programs, CSV or JSON, which segue never reads back."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from operator import attrgetter
 from segue.entries import EventSinkEntry
 from segue.errors import SinkError
 from segue.events.receivers.base import SENT, Delivery, FileReceiver, ReceiverContext
-from segue.events.store.store import EventStore, RecordedEvent
+from segue.events.store.records import RecordedEvent
+from segue.events.store.store import EventStore
 from segue.events.table import EventTable
 from segue.utils.files import PartialFile, writing
 
 
 class TableReceiver(FileReceiver):
-    """Writes each event of a live run at once; of a run with an end the file appears when it is complete.
+    """Writes events of a live run at once; otherwise the file appears when it is complete.
 
     What a crash has left out of it is written at the next start.
     """
@@ -36,7 +37,7 @@ class TableReceiver(FileReceiver):
         return SENT
 
     def begin(self) -> None:
-        """Begin the table of a live run, with its first result."""
+        """Begin the table of a live run at its first result."""
         if self._table is not None or not self._live:
             return
         self._file.discard()
@@ -66,7 +67,7 @@ class TableReceiver(FileReceiver):
 
     @property
     def num_waiting(self) -> int:
-        """Rows that are not in the file yet."""
+        """Number of rows that are not in the file yet."""
         return len(self._waiting) + (0 if self._table is None else self._table.num_waiting)
 
     def close(self) -> None:
@@ -85,7 +86,7 @@ class TableReceiver(FileReceiver):
             self._file.discard()
 
     def abort(self) -> None:
-        """Remove what is half-written; what a live run has written stays, in a complete file."""
+        """Remove an incomplete file; rows of a live run stay, in a complete file."""
         if self._table is not None:
             with suppress(OSError, SinkError):
                 self.flush()

@@ -1,1 +1,1 @@
-"""What a camera knows of its scene: objects that stand, places where things come and go, and their file."""
+"""Scene of a camera: standing objects, places with recurring motion, and their record."""

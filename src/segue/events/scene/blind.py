@@ -1,4 +1,4 @@
-"""Objects while the background of a camera is unknown: a detector finds them, and boxes are followed."""
+"""Track objects with a detector while the background of a camera is unknown."""
 
 from __future__ import annotations
 
@@ -25,31 +25,30 @@ CameraMotion = Callable[[int], tuple[float, float]]
 """How far a panning camera has moved the image to the frame of an index: right and down, in longer sides."""
 
 MIN_OVERLAP = 0.1
-"""IoU from which on a detection may be an object of the frame before."""
+"""IoU from which on a detection may match an object of the previous frame."""
 
 MIN_MOTION = 0.25
-"""Longer sides by which a new object has moved before it counts: what a detector sees in an empty scene, such
-as a parked car, does not move."""
+"""Distance in longer sides that a new object must move: static detections, such as parked cars, are scene."""
 
 HOLD_SECONDS = 1.0
-"""Seconds for which an object is where it was although neither the detector nor the session sees it."""
+"""Seconds for which an unseen object keeps its place."""
 
 MIN_MOTION_IN_PANS = 0.75
-"""The same while the camera pans, as its motion is known roughly."""
+"""The same while the camera pans; larger, since its motion is only estimated."""
 
 DETECTION_SECONDS = 0.19
-"""Seconds between two runs of the detector; five a second tell how people and cars move."""
+"""Seconds between two detector runs; five per second suffice for people and cars."""
 
 MAX_IDS = 4096
-"""Ids that are remembered."""
+"""Maximum number of remembered ids."""
 
 GRACE_SECONDS = 1.5
-"""Seconds after which an object that the session has not found in a new scene is left to the session."""
+"""Seconds in a new scene after which the session decides about an object that it has not found."""
 
 
 @dataclass(slots=True)
 class _Track:
-    """An object that is followed.
+    """A tracked object.
 
     Attributes:
         id: its id; 0 while it has none.
@@ -66,7 +65,7 @@ class _Track:
 
 
 class BlindTracker:
-    """Carries objects over frames on which a session has no background to compare with.
+    """Carries objects over frames on which a session has no background.
 
     Objects of before keep their ids, also in the scene that follows: what the session finds in the place of
     one is that one. New objects count as soon as they move.
@@ -97,7 +96,7 @@ class BlindTracker:
         self._min_motion = MIN_MOTION  # until sight is back
 
     def see(self, frame: Frame, result: Segmentation) -> Segmentation:
-        """Take a frame and its result.
+        """Process a frame and its result.
 
         Args:
             frame: the frame.
@@ -132,7 +131,7 @@ class BlindTracker:
             detections = [
                 (_scaled(box, scale), label, score) for box, label, score in self._detect(frame.image)
             ]
-            self._follow(detections, listed, result.time)
+            self._match_detections(detections, listed, result.time)
         self._tracks = [track for track in self._tracks if result.time - track.time <= HOLD_SECONDS]
         self._listed = {item.id for item in result.objects}
         self._carried = [
@@ -143,7 +142,7 @@ class BlindTracker:
         return result
 
     def carry(self, result: Segmentation) -> Segmentation:
-        """Add the objects that are carried.
+        """Add the carried objects to a result.
 
         Args:
             result: what :meth:`see` gave, without objects that belong to the scene.
@@ -170,8 +169,10 @@ class BlindTracker:
     def _is_started_blind(self, track: _Track) -> bool:
         return track.time >= self._blind_time - HOLD_SECONDS
 
-    def _follow(self, detections: Sequence[Detection], listed: Collection[int], time: float) -> None:
-        """Update tracks that the session does not see by detections, and start new ones."""
+    def _match_detections(
+        self, detections: Sequence[Detection], listed: Collection[int], time: float
+    ) -> None:
+        """Match detections to the boxes of unseen objects, and begin new tracks."""
         free = [track for track in self._tracks if track.id not in listed or not track.id]
         boxes_of_result = [track.box for track in self._tracks if track.id in listed and track.id]
         new = [

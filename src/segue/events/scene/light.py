@@ -1,4 +1,4 @@
-"""Light and shadow that pass over a scene are no objects: in the light around them they look as it does."""
+"""Remove moving light and shadow, which differ from the background by local brightness only."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from segue.types import Frame, Segmentation
 from segue.utils.arrays import BoolArray
 
 MIN_SHARE = 0.1
-"""Share of its pixels that differ so much."""
+"""Share of an object's pixels that must differ; larger values remove objects."""
 
 
 class LightFilter:
-    """Leaves objects out of results that differ from the scene by the light around them alone.
+    """Removes objects from results that differ from the background by local brightness only.
 
     The shadow of a cloud has soft edges, of which a session takes parts for objects; so do headlights on a
     road. Their surroundings have become as dark or as bright as they have. What has differed in the light of
@@ -32,7 +32,7 @@ class LightFilter:
         self._objects: set[int] = set()  # that have differed
 
     def see(self, frame: Frame, result: Segmentation, background: FloatArray | None) -> Segmentation:
-        """Take a frame and its result; gives the result without what is light.
+        """Remove light and shadow from the result of a frame.
 
         Args:
             frame: the frame.
@@ -68,7 +68,7 @@ class LightFilter:
 
 
 def _differs(image: FloatArray, background: FloatArray, inside: BoolArray, covered: BoolArray) -> bool:
-    """Whether an object differs from the background in the light around it, or nobody knows."""
+    """Whether an object differs from the background after local brightness is removed, or may do so."""
     local = local_contrast(image, background, inside, covered)
     if local is None:
         return True

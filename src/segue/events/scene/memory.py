@@ -1,4 +1,4 @@
-"""What a camera knows of its scene from run to run, and how it outlives the process in the store."""
+"""Memory of the scene of a camera, saved in its store from run to run."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from segue.types import Frame, Segmentation
 from segue.utils.inputs import first_line
 
 MAX_BYTES = 64 << 20
-"""Bytes of the largest record that is read."""
+"""Maximum size in bytes of a record."""
 
 SAVE_SECONDS = 10.0
-"""How often what is new is written at most; a camera that is killed forgets no more."""
+"""Minimum seconds between two saves of changes; a killed camera loses no more than this."""
 
 REFRESH_SECONDS = 600.0
-"""How often it is written although nothing is new: what stands looks otherwise in another light."""
+"""Maximum seconds between two saves: standing objects change their look with the light."""
 
 
 class SceneRecord(BaseModel, frozen=True, extra="forbid"):
-    """What is stored.
+    """Saved state of a scene.
 
     Attributes:
         format: its version.
@@ -41,7 +41,7 @@ class SceneRecord(BaseModel, frozen=True, extra="forbid"):
 
 
 class SceneMemory:
-    """Takes the results of a camera, with the objects that stand, without light and places that are scene.
+    """Adds standing objects to results, and removes light and places with recurring motion.
 
     Args:
         notice: called with a line about each new place, and about a file that cannot be used.
@@ -66,7 +66,7 @@ class SceneMemory:
         self._problem = ""
 
     def begin(self, storage: EventStore | None, source: str) -> None:
-        """Begin a run, with another clock than the one before.
+        """Begin a run, whose clock differs from the one before.
 
         What is known of a scene belongs to its source: that of another one begins with what was known of it.
 
@@ -86,11 +86,11 @@ class SceneMemory:
             self._load(storage, source)
 
     def resume(self, numbers: Container[int]) -> set[int]:
-        """Go on with objects whose end nobody has been told, see :meth:`.standing.StandingObjects.resume`."""
+        """Continue objects whose end was not reported, see :meth:`.standing.StandingObjects.resume`."""
         return self.standing.resume(numbers)
 
     def see(self, frame: Frame, result: Segmentation) -> Segmentation:
-        """Take a frame and its result; gives the result as events are made of it."""
+        """Process a frame; returns the result from which events are detected."""
         if self._light is not None:
             result = self._light.see(frame, result, self.standing.background)
         result = self.standing.see(frame, self.scenery.see(result))
@@ -102,7 +102,7 @@ class SceneMemory:
         return result
 
     def save(self, *, now: bool = True) -> set[int]:
-        """Store what is known, unless the disk is full; gives the objects that the next run has."""
+        """Save the scene, unless the disk is full; returns the objects for the next run."""
         if self._storage is None or self._source is None:
             return set()
         summary = self._summary()
@@ -120,7 +120,7 @@ class SceneMemory:
         return ids
 
     def _summary(self) -> object:
-        """What is new if it is another one."""
+        """Report new places if they have changed."""
         return self.standing.ids, self.scenery.record()
 
     def _load(self, storage: EventStore, source: str) -> None:

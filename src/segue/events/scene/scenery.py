@@ -1,4 +1,4 @@
-"""Places where something comes and goes again and again, as a branch or a flag: they are scene."""
+"""Places with recurring motion, such as a branch or a flag, which belong to the scene."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from segue.masks import measure
 from segue.types import Box, Segmentation
 
 TIMES, WINDOW = 4, 300.0
-"""Objects in so many seconds that come and go at one place, after which it is scene."""
+"""Objects at one place, and the seconds in which they occur, from which on the place is scene."""
 
 _MIN_FRAMES = 3
-"""Frames on which one of them is seen at least: a fast object is seen on fewer, and seems not to move."""
+"""Minimum number of frames with such an object; a fast object is on fewer, and seems static."""
 
 _MAX_SECONDS = 60.0
-"""Seconds for which one of them is there at most: what stays longer is an object."""
+"""Maximum seconds for which such an object is present; one that stays longer is real."""
 
 _STAYS = 0.5
-"""Share of it that lies in its largest box when it comes, when it goes, and meanwhile: parts of a flag show
-up one after the other; who walks by, or towards the camera, leaves that box."""
+"""Share of the object inside its largest box at entry, exit and in between: parts of a flag appear one
+after the other, a passer-by leaves that box."""
 
 _SAME_PLACE = 0.25
-"""Overlap of their boxes from which on two are at one place."""
+"""Overlap of boxes from which on two objects are at one place."""
 
 _INSIDE = 0.7
-"""Share of an object inside a place from which on it belongs to the place."""
+"""Share of an object inside a place from which on it belongs to it."""
 
 _MARGIN = 0.1
-"""Share of its sides by which a place is larger than the boxes of its objects."""
+"""Margin of a place around its boxes, as a share of their sides."""
 
 _MAX_AREA = 0.2
-"""Share of the image that a place takes at most."""
+"""Maximum share of the image that a place covers."""
 
 _FORGET_SECONDS = 3600.0
-"""Seconds after which a place where nothing has come is watched again."""
+"""Seconds without an object after which a place is watched again."""
 
 
 MAX_PLACES = 1000
-"""Places that are read of a file."""
+"""Maximum number of places read from a file."""
 
 
 def _checked_box(box: Box) -> Box:
@@ -60,7 +60,7 @@ _SavedBoxes = Annotated[
 
 
 class SceneryRecord(BaseModel, frozen=True, extra="forbid"):
-    """The places of a camera, as its file has them.
+    """Saved places of a camera.
 
     Attributes:
         places: those that are scene, as shares of the image.
@@ -76,7 +76,7 @@ class SceneryRecord(BaseModel, frozen=True, extra="forbid"):
 
 
 class ScenePlace(NamedTuple):
-    """A place that is scene.
+    """A place with recurring motion.
 
     Attributes:
         number: by which it is taken back.
@@ -95,7 +95,7 @@ class _Place:
 
 @dataclass(slots=True)
 class _Track:
-    """An object from its coming on; boxes, the first, last and largest one, are shares of the image."""
+    """An object since it entered; first, last and largest box, in shares of the image."""
 
     first: Box
     box: Box
@@ -108,7 +108,7 @@ class _Track:
 
 
 class Scenery:
-    """Leaves objects out of results that are at places where something comes and goes again and again.
+    """Removes objects from results at places with recurring motion.
 
     Four objects in five minutes that come and go at one place without moving make it scene: a branch, a
     flag, a lamp. What comes up inside of it is no object until it leaves it; who comes from elsewhere is one
@@ -130,14 +130,14 @@ class Scenery:
         self._begins = False  # a run whose times are others
 
     def restart(self) -> None:
-        """Begin another run: its clock is another one, and the places are those so far."""
+        """Begin another run: its times start over, places stay."""
         with self._lock:
             self._tracks = {}
             self._departures.clear()
             self._begins = True
 
     def record(self) -> SceneryRecord:
-        """What a later process goes on with."""
+        """State for a later process."""
         with self._lock:
             boxes = tuple(place.box for place in self._places.values())
             refused = tuple(self._refused)
@@ -146,7 +146,7 @@ class Scenery:
             )
 
     def restore(self, record: SceneryRecord) -> None:
-        """Go on with what an earlier process knew."""
+        """Restore the state of an earlier process."""
         self.restart()
         with self._lock:
             numbers = record.numbers  # places of before have none
@@ -160,19 +160,19 @@ class Scenery:
             self._refused = [*record.taken_back]
 
     def forget(self) -> None:
-        """Forget all places, as of another source; their numbers are not given again."""
+        """Remove all places, as for another source; their numbers are not reused."""
         self.restart()
         with self._lock:
             self._places, self._refused = {}, []
 
     @property
     def places(self) -> list[ScenePlace]:
-        """The places that are scene now."""
+        """Current places with recurring motion."""
         with self._lock:
             return [ScenePlace(number, place.box) for number, place in self._places.items()]
 
     def reject(self, number: int) -> bool:
-        """Watch a place again, for good; gives whether there was one of this number."""
+        """Watch a place again, permanently; returns whether the number exists."""
         with self._lock:
             place = self._places.pop(number, None)
             if place is not None:
@@ -183,7 +183,7 @@ class Scenery:
             return place is not None
 
     def see(self, result: Segmentation) -> Segmentation:
-        """Take a result; gives it without the objects that are scene."""
+        """Remove the objects of the scene from a result."""
         with self._lock:
             return self._see(result)
 
@@ -233,7 +233,7 @@ class Scenery:
                 track.place = None
 
     def _leave(self, track: _Track) -> None:
-        """Take an object that is gone, after which its place may be scene."""
+        """End a track, after which its place may become scene."""
         stays = track.last - track.since > _MAX_SECONDS
         largest = track.largest
         moves = track.moves or min(_inside(box, largest) for box in (track.first, track.box)) < _STAYS
@@ -283,7 +283,7 @@ def _inside(box: Box, place: Box) -> float:
 
 
 def _enclosing(boxes: list[Box]) -> Box:
-    """The box around some, with a margin, within the image."""
+    """Box around several boxes, with a margin, within the image."""
     x0, y0 = (min(box[side] for box in boxes) for side in (0, 1))
     x1, y1 = (max(box[side] for box in boxes) for side in (2, 3))
     across, down = _MARGIN * (x1 - x0), _MARGIN * (y1 - y0)

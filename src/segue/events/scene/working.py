@@ -1,4 +1,4 @@
-"""The small images by which frames of a scene are compared."""
+"""Reduced images in which frames of a scene are compared."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ WORKING_SIDE = 200
 
 
 MIN_CONTRAST = 12.0
-"""Levels by which an object differs from the scene in the colour that differs most."""
+"""Levels by which an object differs from the background in its most different colour."""
 
 _BLACK = 8.0
-"""Levels that are added before ratios: those of dark pixels are mostly noise."""
+"""Levels added before division, since ratios of dark pixels are mostly noise."""
 
 _UNEVEN = 0.4
-"""Logarithm of the ratio up to which the light around an object may differ from its median there."""
+"""Logarithm of the ratio by which light around an object may vary."""
 
 _MIN_RING = 8
-"""Pixels around an object that are needed to tell the light there."""
+"""Minimum number of pixels around an object for estimating the light."""
 
 
 def working_image(image: npt.NDArray[np.uint8]) -> FloatArray:
-    """An image at the size at which scenes are compared, (h, w, 3)."""
+    """Reduce an image for comparison, (h, w, 3)."""
     height, width = image.shape[:2]
     scale = min(1.0, WORKING_SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -39,7 +39,7 @@ def working_image(image: npt.NDArray[np.uint8]) -> FloatArray:
 
 
 def reduced_labels(mask: IndexMask, size: tuple[int, ...]) -> IndexMask:
-    """The largest id in each pixel of a working image, (h, w), of an index mask (H, W)."""
+    """Reduce an index mask (H, W) to (h, w): the largest id in each pixel."""
     if mask.shape == size[:2]:
         return mask
     height, width = (-(-large // small) for small, large in zip(size, mask.shape, strict=False))
@@ -48,14 +48,14 @@ def reduced_labels(mask: IndexMask, size: tuple[int, ...]) -> IndexMask:
 
 
 def reduced_mask(mask: BoolArray, size: tuple[int, ...]) -> BoolArray:
-    """The pixels of a working image in which a mask (H, W) has some, (h, w)."""
+    """Reduce a mask (H, W) to (h, w): pixels that contain any of it."""
     return reduced_labels(mask.view(np.uint8), size) > 0
 
 
 def local_contrast(
     image: FloatArray, background: FloatArray, inside: BoolArray, covered: BoolArray
 ) -> tuple[Part, FloatArray] | None:
-    """By how much the part around an object differs from the background in the light of its surroundings.
+    """Difference of a region from the background after local brightness is removed.
 
     Args:
         image: working image (H, W, 3).
@@ -78,7 +78,7 @@ def local_contrast(
 
 
 def _light_of(gains: FloatArray, free: BoolArray) -> FloatArray:
-    """The light over a part, (h, w, 3): it changes evenly between the pixels whose gains count."""
+    """Interpolate brightness gains over a region, (h, w, 3), from the valid pixels."""
     rows, columns = np.mgrid[: free.shape[0], : free.shape[1]].astype(np.float32)
     terms = np.stack([np.ones_like(rows), rows, columns], axis=-1)
     logs = np.log(gains[free])
@@ -88,6 +88,6 @@ def _light_of(gains: FloatArray, free: BoolArray) -> FloatArray:
 
 
 def grown_mask(mask: BoolArray, pixels: int) -> BoolArray:
-    """A mask with so many pixels more on each side."""
+    """Dilate a mask by a number of pixels."""
     kernel = np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)
     return np.asarray(cv2.dilate(mask.view(np.uint8), kernel) > 0)

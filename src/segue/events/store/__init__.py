@@ -1,1 +1,1 @@
-"""The store of a camera: its runs, visits, events, images and clips, marks, and what receivers have got."""
+"""Store of a camera: runs, visits, events, images and clips, marks, and progress of receivers."""

@@ -1,4 +1,4 @@
-"""The time of day for the age of images, while the clock of the machine may be wrong."""
+"""Time of day for the age of images, robust to a wrong clock of the machine."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import time
 from collections.abc import Callable, Mapping
 
 MAX_STEP = 3600.0
-"""Seconds by which the clock may be set while a process runs without being doubted."""
+"""Seconds by which the clock may jump while a process runs without being doubted."""
 
 MAX_PAUSE = 7 * 86400.0
-"""Seconds that may pass between two processes without the clock being doubted."""
+"""Seconds between two processes up to which the clock is not doubted."""
 
 TRUST_SECONDS = 86400.0
-"""Seconds after which a clock that was doubted is right."""
+"""Seconds after which a doubted clock is accepted."""
 
 
 class StoreClock:
-    """Goes on evenly: a clock that jumps is doubted for a day, and counts if it still says so then.
+    """Steady clock: a jump of the machine's clock is accepted only if it persists for a day.
 
     So a clock of 2036 for a minute makes nothing old.
 
@@ -40,7 +40,7 @@ class StoreClock:
         self.now()
 
     def now(self) -> float:
-        """Seconds of the epoch."""
+        """Current time in seconds of the epoch."""
         wall, elapsed = self._wall(), self._elapsed()
         if abs(wall - elapsed - self._offset) <= MAX_STEP:
             self._offset, self._doubted = wall - elapsed, None
@@ -52,7 +52,7 @@ class StoreClock:
 
     @property
     def problem(self) -> str:
-        """What to say of a clock that is doubted; empty where it is not."""
+        """Message about an implausible clock; empty if there is none."""
         self.now()
         if self._doubted is None:
             return ""
@@ -63,7 +63,7 @@ class StoreClock:
         )
 
     def state(self) -> dict[str, str]:
-        """What a later process goes on with."""
+        """State for a later process."""
         return {"clock_now": repr(self.now())}
 
 

@@ -1,4 +1,4 @@
-"""Events, marks, messages and scenes of versions before the store, which it takes in at the first start."""
+"""Import events, marks, messages and scenes of versions without a store, at the first start."""
 
 from __future__ import annotations
 
@@ -13,18 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from segue.errors import SinkError
-from segue.events.archive import PENDING, EventArchive, EventPart
-from segue.events.images.names import EVENT_FILE
+from segue.events.archive import EVENT_FILE, PENDING, EventArchive, EventPart
 from segue.events.store.notices import warn_on_change
-from segue.events.store.store import (
-    FIRST,
-    LAST,
-    MARK_NAMES,
-    EventStore,
-    RecordedEvent,
-    insert_event,
-    moment_of,
-)
+from segue.events.store.records import FIRST, LAST, RecordedEvent, insert_event, moment_of
+from segue.events.store.store import MARK_NAMES, EventStore
 from segue.events.table import UNKNOWN, Event, event_of, numbered_events
 from segue.utils.files import reason_of
 from segue.utils.inputs import parse_json
@@ -39,11 +31,11 @@ _OLD_MARKS, _OLD_JOURNAL = "marks.json", ".deleted"
 
 
 class ImportWarning(UserWarning):
-    """Lines of a table of before are no events, or its marks cannot be read; the message names the file."""
+    """Lines of an older table are invalid, or its marks cannot be read; the message names the file."""
 
 
 def import_archive(store: EventStore, archive: EventArchive) -> None:
-    """Take in tables that the store does not know, with what there is of images, marks and messages.
+    """Import tables that the store lacks, with images, marks and messages.
 
     All files stay as they are, but for hidden ones, which go. A table of which a line is no event is taken
     in without that line, with a warning.
@@ -77,7 +69,7 @@ def import_archive(store: EventStore, archive: EventArchive) -> None:
 
 
 def retry_marks_import(store: EventStore, archive: EventArchive) -> str:
-    """Take in marks that could not be read; gives what is still wrong, and nothing where all is well."""
+    """Import marks that could not be read before; returns the remaining problem, or nothing."""
     unread = json.loads(store.settings().get("unread", "[]"))
     remaining, problem = [], ""
     for name in unread:
@@ -94,7 +86,7 @@ def retry_marks_import(store: EventStore, archive: EventArchive) -> str:
 
 
 def unread_parts(store: EventStore) -> list[str]:
-    """Parts whose marks cannot be read: nothing is deleted there, and no event can be marked."""
+    """Parts with unreadable marks: nothing is deleted there, and no event can be marked."""
     return [str(name) for name in json.loads(store.settings().get("unread", "[]"))]
 
 
@@ -164,7 +156,7 @@ def _length(table: Path) -> int:
 
 
 def _files_of(part: EventPart) -> dict[str, tuple[str, int, float]]:
-    """State, bytes and time of the images and clips of a folder."""
+    """State, size and time of the images and clips in a folder."""
     files: dict[str, tuple[str, int, float]] = {}
     if part.folder is None or not part.folder.is_dir():
         return files
@@ -197,7 +189,7 @@ def _import_media(
 
 
 def _journal(folder: Path) -> dict[str, list[str]]:
-    """Names that tables did not say yet to be deleted or lost."""
+    """Names of files that were deleted or lost after the table was written."""
     words: dict[str, list[str]] = {}
     with suppress(OSError):
         for line in (folder / _OLD_JOURNAL).read_text("utf-8", "replace").split("\n")[1:]:
@@ -213,7 +205,7 @@ def _number_of(name: str) -> int:
 
 
 def _import_marks(store: EventStore, part: EventPart) -> bool:
-    """Take in the marks of a folder; gives whether they could be read."""
+    """Import the marks of a folder; returns whether they could be read."""
     try:
         _read_marks(store, part)
     except (OSError, ValueError) as error:
@@ -253,7 +245,7 @@ def _read_marks(store: EventStore, part: EventPart) -> None:
 
 
 def _parsed(data: bytes) -> dict[str, dict[str, Any]]:
-    """The marks in a file; raises ValueError where it holds anything else."""
+    """Parse a file of marks; ValueError if it is invalid."""
     marks = parse_json(data.decode())
     if not isinstance(marks, dict):
         raise ValueError("is no table of marks")
@@ -267,7 +259,7 @@ def _parsed(data: bytes) -> dict[str, dict[str, Any]]:
 
 
 def _import_scene(store: EventStore, table: Path) -> None:
-    """Take in what stood in front of the camera; its next run says of which source it is."""
+    """Import the scene; the next run sets its source."""
     path = table.with_name(f".{table.name}.scene")
     with suppress(OSError):
         store.set(scene=path.read_text("utf-8", "replace"))
@@ -275,7 +267,7 @@ def _import_scene(store: EventStore, table: Path) -> None:
 
 
 def _import_messages(store: EventStore, table: Path) -> None:
-    """Take in messages that wait, by the keys of their receivers; those of the first one had none."""
+    """Import waiting messages by the keys of their receivers; the first receiver had no key."""
     queue = table.with_name(f".{table.name}.undelivered")
     for path in sorted(table.parent.glob(f"{queue.name}*")):
         key = path.name.removeprefix(queue.name).removeprefix("-")

@@ -11,11 +11,11 @@ _warned: dict[str, str] = {}
 
 
 class RetentionWarning(UserWarning):
-    """Images and clips of events are not deleted as they should be, or there is no room for new ones."""
+    """Images and clips of events cannot be deleted as configured, or the disk has no room for new ones."""
 
 
 def warn_on_change(topic: str, text: str) -> None:
-    """Warn of a topic unless the last warning of it said the same; an empty text ends that."""
+    """Warn of a topic unless the last warning was the same; an empty text resets it."""
     with _lock:
         previous = _warned.pop(topic, "")
         if text:

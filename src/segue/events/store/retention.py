@@ -1,4 +1,4 @@
-"""How long images and clips of events are kept, and how long disks last."""
+"""Retention of images and clips of events, and the time until disks are full."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from segue.events.store.store import EventStore
 from segue.utils.files import writing
 
 ROOM = 0.95
-"""Share of the limit in bytes down to which files are deleted, so that it does not happen all the time."""
+"""Share of a size limit down to which files are deleted; smaller values delete less often."""
 
 MIN_TENTHS = 5
-"""Tenths of a limit in bytes from which on it is reported how much kept files take of it."""
+"""Tenths of a size limit from which on the size of kept files is reported."""
 
 FILES_PER_BATCH = 50
-"""Files that are deleted while nobody can mark a visit."""
+"""Files deleted at a time, during which no visit can be marked."""
 
 Report = Callable[[str, str], object]
 """Receives a topic, and what a person should know of it; an empty text where all is well."""
@@ -50,7 +50,7 @@ class Retention:
 
     @classmethod
     def parse(cls, texts: Sequence[str]) -> Retention | None:
-        """Read limits as ``--keep`` takes them.
+        """Parse limits in the format of ``--keep``.
 
         Args:
             texts: such as ``30d`` and ``50GB``, one of each kind at most.
@@ -88,7 +88,7 @@ _MARKED = """
 def delete_expired(
     store: EventStore, archive: EventArchive, retention: Retention, report: Report = lambda *_: None
 ) -> int:
-    """Delete images and clips of a camera that are not to be kept, the oldest first.
+    """Delete expired images and clips of a camera, the oldest first.
 
     Nothing of a kept visit is deleted, also where somebody keeps it meanwhile. Their age is that of the clock
     of the store, which a wrong clock of the machine does not change.
@@ -139,7 +139,7 @@ def delete_expired(
 def _expired(
     base: sqlite3.Connection, retention: Retention, store: EventStore
 ) -> Iterator[tuple[int, str, str]]:
-    """The files that are to go, oldest first: those that are too old, and then until the others have room."""
+    """Expired files, oldest first: those too old, then as many as exceed the size limit."""
     unread = unread_parts(store)
     over = 0.0
     # Whose room is taken by images that cannot be deleted is not known: others do not pay for it.
@@ -164,7 +164,7 @@ def _expired(
 
 
 def _kept_text(images: Path, store: EventStore, limit: int) -> str:
-    """What to say of files that are kept, by the bytes that they take, in tenths of the limit."""
+    """Message about files that are kept, with their size in tenths of the limit."""
     rows = store.read(
         f"select coalesce(sum(bytes), 0) from media where state = 'complete' and (part, name) in ({_MARKED})"
     )
@@ -179,12 +179,12 @@ def _kept_text(images: Path, store: EventStore, limit: int) -> str:
 
 
 MIN_SPAN = 120.0
-"""Seconds for which a rate of bytes is taken at least: one clip right after the start is none."""
+"""Minimum seconds for estimating a rate of bytes; a single clip at the start is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class DiskUse:
-    """What the images and clips of a camera take.
+    """Disk use of the images and clips of a camera.
 
     Attributes:
         used: bytes of all of them.
@@ -200,7 +200,7 @@ class DiskUse:
 
 
 def disk_use(store: EventStore, archive: EventArchive, retention: Retention | None) -> DiskUse | None:
-    """What the images and clips of a camera take; None where there is no folder for them yet."""
+    """Disk use of the images and clips of a camera; None without a folder."""
     images = archive.images
     if images is None or not images.is_dir():
         return None
@@ -224,13 +224,13 @@ def disk_use(store: EventStore, archive: EventArchive, retention: Retention | No
 
 
 def in_bytes(size: float) -> str:
-    """A number of bytes as `--keep` has it, such as ``1.5 GB``."""
+    """Format a size like `--keep`, such as ``1.5 GB``."""
     unit = next((name for name, value in reversed(_SIZES.items()) if size >= value), "MB")
     return f"{size / _SIZES[unit]:.3g} {unit}"
 
 
 def days_left(uses: Iterable[DiskUse]) -> float | None:
-    """Days until the disk of some cameras is full; None where their limits keep it from that."""
+    """Days until the disk of some cameras is full; None if their limits prevent that."""
     uses = [*uses]
     if not uses:
         return None

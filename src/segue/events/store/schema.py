@@ -1,4 +1,4 @@
-"""The tables of the store of a camera.
+"""Tables of the store of a camera.
 
 ``seq`` orders all that happens, and is given once. A visit has the number of its first event. Clocks are for
 people: ``moment`` and ``finish`` are seconds of the epoch as the clock was.
@@ -11,7 +11,7 @@ import sqlite3
 from segue.utils.database import Migration
 
 SPAN = 900
-"""Seconds of a part of the counts: hours and days of all zones of time begin at a multiple of it."""
+"""Seconds of an interval of the counts; hours and days of all time zones begin at a multiple of it."""
 
 _STATEMENTS = (
     "create table meta (key text primary key, value text not null) without rowid",

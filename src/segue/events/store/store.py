@@ -1,4 +1,4 @@
-"""What happened in front of a camera, in one SQLite file that survives crashes, power cuts and full disks."""
+"""SQLite store of the events of a camera, safe against crashes, power cuts and full disks."""
 
 from __future__ import annotations
 
@@ -9,39 +9,33 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from segue.errors import SinkError
 from segue.events.store.clock import StoreClock
-from segue.events.store.schema import MIGRATIONS, SPAN
-from segue.events.table import UNKNOWN, Event, Kind
+from segue.events.store.records import EVENT_COLUMNS, FIRST, LAST, RecordedEvent, insert_event, recorded_of
+from segue.events.store.schema import MIGRATIONS
+from segue.events.table import UNKNOWN, Event
 from segue.masks.values import MAX_ID
 from segue.utils.database import VersionError, connect, migrate
 from segue.utils.files import make_folder, reason_of
 
-FIRST, LAST = ("enter", "offline"), ("leave", "end", "online")
-"""Events that begin and end a visit."""
-
-CLASS = "class"
-"""What is recorded where the class of an object becomes known between two events; it is no event."""
-
 MAX_WAITING = 10_000
-"""Events that a full disk may keep out of the file; with more the run fails."""
+"""Maximum number of events that wait for a full disk; beyond it the run fails."""
 
 RETRY_SECONDS = 1.0
-"""How often a file is tried again that takes nothing."""
+"""Seconds between two tries to write a file after a failure."""
 
 BUSY_SECONDS = 1.0
 """Seconds to wait for another process that has locked the file."""
 
 CHECKPOINT_PAGES = 64
-"""Pages of 4096 bytes of the journal after which they go into the file."""
+"""Pages of 4096 bytes in the journal after which they are moved to the file."""
 
 MAX_READERS = 4
-"""Connections for questions that stay open."""
+"""Maximum number of idle connections for reading."""
 
 Mark = Literal["reviewed", "kept"]
 MARK_NAMES = get_args(Mark)
@@ -49,56 +43,11 @@ MARK_NAMES = get_args(Mark)
 MediaState = Literal["pending", "complete", "lost", "deleted"]
 
 _BYTES_OF_EVENT = 64
-"""An event takes no fewer bytes of a journal."""
-
-_COLUMNS = tuple(each.name for each in fields(Event) if each.name != "event")
-
-EVENT_COLUMNS = "seq, visit, (select name from parts where id = part), armed, earlier, kind, " + ", ".join(
-    _COLUMNS
-)
-"""What :func:`recorded_of` reads."""
-
-_INSERT = (
-    f"insert into events (seq, visit, part, run, moment, armed, earlier, kind, {', '.join(_COLUMNS)})"
-    f" values ({', '.join('?' * (8 + len(_COLUMNS)))})"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedEvent:
-    """An event with its place in what happened.
-
-    Attributes:
-        seq: its number, which orders events and is given once.
-        visit: number of the visit that it belongs to.
-        event: the event.
-        earlier: classes that the object had before it.
-        part: name of the part of the run that it belongs to, or nothing.
-        armed: whether the camera was armed.
-        image: JPEG of its image where it is in memory.
-    """
-
-    seq: int
-    visit: int
-    event: Event
-    earlier: frozenset[str] = frozenset()
-    part: str = ""
-    armed: bool = True
-    image: bytes | None = field(default=None, compare=False)
-
-    @property
-    def is_event(self) -> bool:
-        """Whether it is an event, and not a class that became known between two."""
-        return self.event.event != CLASS
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The columns of the event by their names."""
-        return asdict(self.event)
+"""Minimum size of an event in the journal."""
 
 
 class Marks(NamedTuple):
-    """What people have noted of a visit."""
+    """Marks of a visit by users."""
 
     reviewed: bool
     kept: bool
@@ -106,7 +55,7 @@ class Marks(NamedTuple):
 
 
 class PartState(NamedTuple):
-    """How far the table of a part is written: bytes of it, and the last event in them."""
+    """Progress of the table of a part: its size in bytes, and the last event in it."""
 
     id: int
     position: int
@@ -115,7 +64,7 @@ class PartState(NamedTuple):
 
 @dataclass(slots=True)
 class _Visit:
-    """A visit that goes on."""
+    """A visit that has not ended."""
 
     id: int
     object: int
@@ -172,14 +121,14 @@ class EventStore:
         except VersionError as error:
             raise SinkError(f"{path}: is no store of events ({error}); move it away") from None
         except (sqlite3.OperationalError, OSError) as error:  # as on a full disk
-            self._note(error)
+            self._note_failure(error)
             self._last = self._saved = self._last_part = self._last_run = self._estimated_last()
         except sqlite3.DatabaseError as error:
             raise SinkError(f"{path}: is no store of events ({error}); move it away") from None
 
     @classmethod
     def open(cls, path: Path | None) -> EventStore:
-        """Open the store of a file, which other users of this process may have open, too; each closes it.
+        """Open the store of a file, shared within the process; each user closes it.
 
         Args:
             path: the SQLite file; None keeps all in memory.
@@ -201,13 +150,13 @@ class EventStore:
         return store
 
     def share(self) -> EventStore:
-        """This store for a further user, which closes it."""
+        """Return this store for another user, who closes it."""
         with _OPEN_LOCK:
             self._num_users += 1
         return self
 
     def close(self) -> int:
-        """End a use; the last one closes the file.
+        """End one use; the last one closes the file.
 
         Returns:
             The number of events that had no room in it; they wait in memory for the next user in the process.
@@ -227,7 +176,7 @@ class EventStore:
 
     @staticmethod
     def remove(path: Path) -> None:
-        """Remove a store, as of a run that begins anew; SinkError while another user has it open."""
+        """Delete a store before a run starts over; SinkError while another user has it open."""
         with _OPEN_LOCK:
             store = _OPEN.get(path.resolve())
             if store is not None:
@@ -261,7 +210,7 @@ class EventStore:
             self.change("update runs set ended = ? where id = ?", time.time(), run)
 
     def begin_part(self, name: str, file: str) -> PartState:
-        """The part of a name, whose table is a file beside the store."""
+        """Add or continue the part of a name, whose table is a file beside the store."""
         with self._memory:
             state = self._parts.get(name)
             if state is None:
@@ -275,7 +224,7 @@ class EventStore:
             return state
 
     def note_written(self, name: str, position: int, written: int) -> None:
-        """Note how far the table of a part is; in the file with the next :meth:`flush`."""
+        """Note the progress of the table of a part; written with the next :meth:`flush`."""
         with self._memory:
             state = self._parts[name] = self._parts[name]._replace(position=position, written=written)
             self.change_last(
@@ -285,12 +234,12 @@ class EventStore:
             )
 
     def reserve(self, number: int) -> None:
-        """Give no number up to this one: there are images of such numbers."""
+        """Skip numbers up to this one: images already use them."""
         with self._memory:
             self._last = max(self._last, number)
 
     def record(self, event: Event, part: str = "") -> RecordedEvent:
-        """Give an event its number and its visit, and nothing else yet."""
+        """Assign a number and a visit to an event."""
         with self._memory:
             seq = self._next()
             visit = self._present.get(event.object)
@@ -303,7 +252,7 @@ class EventStore:
             return recorded
 
     def put(self, recorded: RecordedEvent) -> None:
-        """Take a recorded event into memory, where receivers find it; :meth:`flush` writes it.
+        """Add a recorded event in memory, for receivers; :meth:`flush` writes it.
 
         Raises:
             SinkError: too many wait for room on the disk.
@@ -317,17 +266,17 @@ class EventStore:
             self._changed.notify_all()
 
     def change(self, statement: str, *values: object) -> None:
-        """Take something else that is to be written."""
+        """Queue a statement for the next :meth:`flush`."""
         with self._memory:
             self._pending.append(lambda base: base.execute(statement, values))
 
     def change_last(self, what: str, statement: str, *values: object) -> None:
-        """Take something that is to be written in place of what waits of the same."""
+        """Queue a statement that replaces a waiting one of the same kind."""
         with self._memory:
             self._latest[what] = statement, values
 
     def flush(self) -> None:
-        """Write all that waits, together; raises SinkError, and keeps it, where the disk does not take it."""
+        """Write all queued changes in one transaction; if that fails, keep them and raise SinkError."""
         with self._disk:
             if self._base is None and self.problem and time.monotonic() < self._retry_time:
                 raise SinkError(self.problem)
@@ -351,7 +300,7 @@ class EventStore:
             except (sqlite3.Error, OSError) as error:
                 with self._memory:
                     self._cursors, self._latest = cursors | self._cursors, latest | self._latest
-                self._note(error)
+                self._note_failure(error)
                 raise SinkError(self.problem) from None
             with self._memory:
                 for _ in changes:
@@ -362,22 +311,22 @@ class EventStore:
 
     @property
     def run(self) -> int | None:
-        """Number of the run; None between two."""
+        """Number of the run; None between runs."""
         return self._run
 
     @property
     def num_unsaved(self) -> int:
-        """Events that wait in memory alone."""
+        """Number of events that are in memory only."""
         return len(self._unsaved)
 
     @property
     def last(self) -> int:
-        """The last number that was given."""
+        """Last number in use."""
         return self._last
 
     @property
     def last_object(self) -> int:
-        """The last id of an object; 0 before the first."""
+        """Last id of an object; 0 without objects."""
         last = 0
         rows = self.read("select object from visits where object > 0 order by id desc limit 1000")
         for (number,) in reversed(rows):
@@ -387,14 +336,14 @@ class EventStore:
         return int(last)
 
     def present(self) -> dict[int, list[RecordedEvent]]:
-        """The objects that are there, as far as events say, each with the events of its visit."""
+        """Objects whose visit has not ended, each with the events of its visit."""
         with self._memory:
             visits = {number: visit.id for number, visit in self._present.items() if number}
         return {number: self.events_of(visit) for number, visit in visits.items()}
 
     @property
     def outage(self) -> Event | None:
-        """The loss of the camera, if it is not back yet; None, too, while the file cannot be read."""
+        """Loss of the camera that has not ended; None also while the file cannot be read."""
         with self._memory:
             visit = self._present.get(0)
         if visit is None:
@@ -408,7 +357,7 @@ class EventStore:
     # What receivers ask
 
     def after(self, seq: int, limit: int = 100) -> list[RecordedEvent]:
-        """What was recorded after a number, in order; of what the disk lacks without looking at it."""
+        """Events after a number, in order; unsaved ones come from memory."""
         with self._memory:
             start = bisect_right(self._unsaved, seq, key=lambda each: each.seq)
             unsaved, saved = self._unsaved[start : start + limit], self._saved
@@ -422,12 +371,12 @@ class EventStore:
         return [*stored, *(each for each in unsaved if each.seq > newest)][:limit]
 
     def find(self, seq: int) -> RecordedEvent | None:
-        """What was recorded with a number."""
+        """Event of a number."""
         events = self.after(seq - 1, 1)
         return events[0] if events and events[0].seq == seq else None
 
     def events_of(self, visit: int) -> list[RecordedEvent]:
-        """What was recorded of a visit, in order."""
+        """Events of a visit, in order."""
         with self._memory:
             unsaved, saved = [each for each in self._unsaved if each.visit == visit], self._saved
         if visit > saved:
@@ -438,7 +387,7 @@ class EventStore:
         return [*stored, *(each for each in unsaved if each.seq > newest)]
 
     def of_part(self, part: str, seq: int = 0) -> list[RecordedEvent]:
-        """What is in the file of a part after a number, in order."""
+        """Saved events of a part after a number, in order."""
         state = self._parts[part]
         rows = self.read(
             f"select {EVENT_COLUMNS} from events where part = ? and seq > ? order by seq", state.id, seq
@@ -446,13 +395,13 @@ class EventStore:
         return [recorded_of(row) for row in rows]
 
     def wait(self, seq: int, seconds: float | None) -> None:
-        """Wait until something after a number is recorded, or somebody calls :meth:`wake`."""
+        """Wait for an event after a number, or for :meth:`wake`."""
         with self._changed:
             if self._last_recorded <= seq:
                 self._changed.wait(seconds)
 
     def wake(self) -> None:
-        """End all waiting."""
+        """Wake all threads in :meth:`wait`."""
         with self._changed:
             self._changed.notify_all()
 
@@ -461,14 +410,14 @@ class EventStore:
         return self._unsaved[-1].seq if self._unsaved else self._saved
 
     def note_delivered(self, key: str, delivered: int, within: int) -> None:
-        """Note how far a receiver is; in the file with the next :meth:`flush`."""
+        """Note the progress of a receiver; written with the next :meth:`flush`."""
         with self._memory:
             self._cursors[key] = delivered, within
 
     # What people, and what deletes images, change
 
     def mark(self, visits: Iterable[int], mark: Mark, value: bool, user: str = "") -> dict[int, Marks]:
-        """Set one mark of visits; others stay.
+        """Set one mark of visits; other marks stay.
 
         Args:
             visits: their numbers.
@@ -498,7 +447,7 @@ class EventStore:
         return {number: Marks(bool(reviewed), bool(kept), by) for number, reviewed, kept, by in rows}
 
     def set_media(self, part: str, name: str, state: MediaState, size: int = 0) -> None:
-        """Say what there is of an image or a clip; in the file with the next :meth:`flush`."""
+        """Set the state of an image or clip; written with the next :meth:`flush`."""
         with self._memory:
             number, created = self._parts[part].id, self.clock.now()
             self.change(
@@ -508,14 +457,14 @@ class EventStore:
             )
 
     def scene(self, source: str) -> str | None:
-        """What is known of the scene of a source; None where nothing is."""
+        """Saved scene of a source; None if there is none."""
         rows = self.read("select scene from sources where key = ?", source)
         if rows and rows[0][0] is not None:
             return str(rows[0][0])
         return self.settings().get("scene")  # of before the store, of whatever source it was
 
     def save_scene(self, source: str, text: str, *, now: bool = True) -> None:
-        """Take what is known of the scene of a source, to be written with the next events or ``now``.
+        """Save the scene of a source, with the next events or ``now``.
 
         Raises:
             SinkError: it cannot be written now.
@@ -531,7 +480,7 @@ class EventStore:
             self.flush()
 
     def arm(self, armed: bool) -> None:
-        """Have alerts sent of what is recorded from now on, or not; it holds until somebody changes it."""
+        """Turn alerts of new events on or off, until the next call."""
         with self._memory:
             self.armed = armed
             self.set(armed=str(int(armed)))
@@ -543,7 +492,7 @@ class EventStore:
         return dict(self.read("select key, value from meta"))
 
     def set(self, **settings: str) -> None:
-        """Note settings of the camera; in the file with the next :meth:`flush`."""
+        """Set settings of the camera; written with the next :meth:`flush`."""
         for key, value in settings.items():
             self.change("insert or replace into meta values (?, ?)", key, value)
 
@@ -551,24 +500,24 @@ class EventStore:
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction of its own; raises SinkError where the file does not take it."""
+        """Open a separate transaction; raises SinkError if it cannot be written."""
         with self._disk:
             try:
                 with self._transaction() as base:
                     yield base
             except (sqlite3.Error, OSError) as error:
-                self._note(error)
+                self._note_failure(error)
                 raise SinkError(self.problem) from None
             self.problem = "" if not self._pending else self.problem
 
     def read(self, statement: str, *values: object) -> list[Any]:
-        """The rows that a question selects, of what is in the file; raises SinkError."""
+        """Select rows of the file; raises SinkError."""
         with self.reading() as base:
             return base.execute(statement, values).fetchall()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection for questions; they do not wait for what is written."""
+        """Open a connection for reading, which does not wait for writers."""
         if self.path is None:
             with self._disk:
                 self.flush()
@@ -638,7 +587,7 @@ class EventStore:
         self._base = None
 
     def _load(self) -> None:
-        """Learn what is in the file."""
+        """Load the state of the file."""
         base = self._connect()
         self._last, self._last_run = base.execute(
             "select coalesce((select max(seq) from events), 0), coalesce((select max(id) from runs), 0)"
@@ -658,12 +607,12 @@ class EventStore:
         self.armed = base.execute("select value from meta where key = 'armed'").fetchone() != ("0",)
 
     def reload(self) -> None:
-        """Learn what is in the file after somebody has changed it, as an import does."""
+        """Load the state again after the file was changed, as by an import."""
         with self._disk, self._memory:
             self._load()
 
     def _empty(self) -> None:
-        """Begin anew, where other users have the file open."""
+        """Delete all rows while other users have the file open."""
         with self._disk, self._memory:
             self._pending.clear()
             self._unsaved.clear()
@@ -677,7 +626,7 @@ class EventStore:
                 self.set(armed="0")
 
     def _estimated_last(self) -> int:
-        """A number that no event has, of a file that can be opened for reading at most."""
+        """Estimate a number above all events, for a file that can only be read or not at all."""
         if self.path is None or not self.path.exists():
             return 0
         journal = self.path.with_name(f"{self.path.name}-wal")
@@ -698,7 +647,7 @@ class EventStore:
         self._last += 1
         return self._last
 
-    def _note(self, error: Exception) -> None:
+    def _note_failure(self, error: Exception) -> None:
         self.problem = f"{self.path}: cannot be written ({_reason(error)})"
         self._retry_time = time.monotonic() + RETRY_SECONDS
 
@@ -707,80 +656,8 @@ def _reason(error: Exception) -> str:
     return "the disk is full" if "is full" in str(error) else reason_of(error)
 
 
-def insert_event(
-    base: sqlite3.Connection,
-    recorded: RecordedEvent,
-    run: int | None,
-    part: int,
-    moment: float | None = None,
-) -> None:
-    """Write an event, and what follows from it for its visit and the counts."""
-    event, seq = recorded.event, recorded.seq
-    moment = moment_of(event.at) if moment is None else moment
-    earlier = _joined(recorded.earlier)
-    values = (getattr(event, name) for name in _COLUMNS)
-    base.execute(
-        _INSERT, (seq, recorded.visit, part, run, moment, recorded.armed, earlier, event.event, *values)
-    )
-    zones = [zone for zone in event.zone.split(";") if zone]
-    ended = seq if event.event in LAST else None
-    if recorded.visit == seq:
-        base.execute(
-            "insert into visits (id, run, object, label, zones, kinds, moment, finish, last, ended)"
-            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(seq, run, event.object, event.label or None, _joined(zones), _joined([event.event])),
-                *(moment, moment, seq, ended),
-            ),
-        )
-    else:
-        base.execute(
-            "update visits set label = coalesce(?, label), last = ?, ended = ?, finish = ?,"
-            " kinds = kinds || iif(instr(kinds, ?), '', ?) where id = ?",
-            (
-                *(event.label or None, seq, ended, moment),
-                *(f";{event.event};", f"{event.event};", recorded.visit),
-            ),
-        )
-        for zone in zones:
-            base.execute(
-                "update visits set zones = zones || iif(instr(zones, ?), '', ?) where id = ?",
-                (f";{zone};", f"{zone};", recorded.visit),
-            )
-    if not recorded.is_event:
-        return
-    for zone in zones:
-        base.execute("insert or ignore into event_zones values (?, ?)", (zone, seq))
-    label = event.label or (UNKNOWN if event.object else "")
-    base.execute(
-        "insert into counts values (?, ?, ?, ?, 1)"
-        " on conflict (span, kind, zone, label) do update set number = number + 1",
-        (int(moment // SPAN), event.event, event.zone, label),
-    )
-    base.execute("insert or ignore into choices values (?, ?)", (event.zone, label))
-
-
-def _joined(names: Iterable[str]) -> str:
-    return ";" + "".join(f"{name};" for name in names)
-
-
-def moment_of(at: str) -> float:
-    """When an event was, in seconds of the epoch; 0 where it does not say."""
-    try:
-        return datetime.fromisoformat(at).timestamp()
-    except (ValueError, OverflowError, OSError):
-        return 0.0
-
-
-def recorded_of(row: Iterable[Any]) -> RecordedEvent:
-    """An event of a row of :data:`EVENT_COLUMNS`."""
-    seq, visit, part, armed, earlier, kind, *values = row
-    event = Event(cast(Kind, kind), **dict(zip(_COLUMNS, values, strict=True)))
-    return RecordedEvent(seq, visit, event, frozenset(filter(None, earlier.split(";"))), part, bool(armed))
-
-
 def source_key(address: str) -> str:
-    """What tells a source from others; another password is the same source."""
+    """Key of a source, independent of its password."""
     import hashlib
     from urllib.parse import urlsplit
 

@@ -1,4 +1,4 @@
-"""What is to be done for cameras from time to time, whether they give frames or not."""
+"""Periodic upkeep of cameras, with or without frames."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from segue.events.store.store import EventStore
 from segue.utils.system import lower_thread_priority
 
 KEEP_SECONDS = 60.0
-"""How often it is looked for images and clips that are no longer kept, and for events that wait."""
+"""Seconds between two rounds of upkeep."""
 
 END_SECONDS = 2.0
 """Seconds that the end of the last camera waits for its last round."""
@@ -24,7 +24,7 @@ END_SECONDS = 2.0
 
 @dataclass
 class _Camera:
-    """A camera that is cared for."""
+    """A camera under upkeep."""
 
     store: EventStore
     archive: EventArchive
@@ -32,7 +32,7 @@ class _Camera:
     context: Context = field(default_factory=copy_context)  # its warnings name the camera
 
     def maintain(self) -> None:
-        """Write what waits, and delete what is not to be kept."""
+        """Write waiting events, and delete expired files."""
         topic = f"retention of {self.archive.store}"
         try:
             self.store.change_last("clock", *_CLOCK, self.store.clock.state()["clock_now"])
@@ -50,7 +50,7 @@ _CLOCK = ("insert or replace into meta values ('clock_now', ?)",)
 
 
 class Upkeep:
-    """Cares for the cameras of a process, in one thread, as long as there are some.
+    """Maintains the cameras of a process in one thread, while there are any.
 
     Args:
         seconds: gives the time from one round to the next.
@@ -65,7 +65,7 @@ class Upkeep:
         self._thread: threading.Thread | None = None
 
     def care(self, store: EventStore, archive: EventArchive, retention: Retention | None) -> None:
-        """Care for a camera from now on, or with other limits; each call needs one of :meth:`leave`."""
+        """Begin the upkeep of a camera or change its limits; each call needs one :meth:`leave`."""
         with self._lock:
             path = archive.store.resolve()
             self._users[path] = self._users.get(path, 0) + 1
@@ -79,7 +79,7 @@ class Upkeep:
                 self._thread.start()
 
     def leave(self, archive: EventArchive, *, maintain: bool = False) -> None:
-        """End a care for a camera, after a last round where ``maintain`` says so."""
+        """End the upkeep of a camera, after a last round if ``maintain`` is set."""
         path = archive.store.resolve()
         with self._lock:
             camera = self._cameras.get(path)
@@ -99,12 +99,12 @@ class Upkeep:
         camera.store.close()
 
     def knows(self, path: Path) -> bool:
-        """Whether the camera of a store is cared for."""
+        """Whether the camera of a store is under upkeep."""
         with self._lock:
             return path.resolve() in self._cameras
 
     def maintain(self) -> None:
-        """Care for all cameras now."""
+        """Maintain all cameras now."""
         with self._lock:
             cameras = [*self._cameras.values()]
         for each in cameras:

@@ -1,1 +1,1 @@
-"""Layers that run faster on a processor: oneDNN, Winograd, 8-bit integers."""
+"""Faster layers for CPUs: oneDNN, Winograd, 8-bit integers."""

@@ -1,4 +1,4 @@
-"""What the processor can compute, asked of PyTorch and oneDNN: the forms of layers follow from it.
+"""Features of the CPU according to PyTorch and oneDNN, which determine the forms of layers.
 
 ``ONEDNN_MAX_CPU_ISA`` and ``ATEN_CPU_CAPABILITY`` limit the libraries, ``SEGUE_CPU_WITHOUT`` what they say.
 """
@@ -23,8 +23,8 @@ _BFLOAT16_LIMITS = ("ALL", "DEFAULT", "AVX512_CORE_BF16", "AVX512_CORE_FP16", "A
 """Values of ONEDNN_MAX_CPU_ISA with which products in bfloat16 have instructions of their own."""
 
 
-def without() -> frozenset[str]:
-    """Features that :data:`WITHOUT` takes away; ArgumentError names an unknown one."""
+def disabled_features() -> frozenset[str]:
+    """Features disabled by :data:`WITHOUT`; ArgumentError for an unknown one."""
     names = frozenset(filter(None, os.environ.get(WITHOUT, "").replace(" ", "").lower().split(",")))
     features = get_args(Feature)
     if unknown := sorted(names.difference(features)):
@@ -33,8 +33,8 @@ def without() -> frozenset[str]:
 
 
 def instruction_set() -> InstructionSet:
-    """The widest instructions that PyTorch and oneDNN both use here."""
-    capability, missing = torch.backends.cpu.get_cpu_capability(), without()
+    """Widest instruction set that PyTorch and oneDNN both use."""
+    capability, missing = torch.backends.cpu.get_cpu_capability(), disabled_features()
     if "fma" in missing or not capability.startswith("AVX"):
         return "other"
     wide = capability.startswith("AVX512") and _onednn_limit().startswith(
@@ -44,39 +44,41 @@ def instruction_set() -> InstructionSet:
 
 
 def can_fuse(dtype: torch.dtype = torch.float32) -> bool:
-    """Whether oneDNN has fused layers and arranged weights of this type for this processor."""
+    """Whether oneDNN supports fused layers and rearranged weights of this type."""
     available = torch.backends.mkldnn.is_available() and hasattr(_MKLDNN, "_convolution_pointwise")
     if not available or instruction_set() == "other":
         return False
     if dtype == torch.bfloat16:
-        return without().isdisjoint({"avx512", "bfloat16"}) and _supports("_is_mkldnn_bf16_supported")
+        return disabled_features().isdisjoint({"avx512", "bfloat16"}) and _supports(
+            "_is_mkldnn_bf16_supported"
+        )
     return dtype == torch.float32
 
 
 def has_bfloat16_products() -> bool:
-    """Whether products in bfloat16 are faster than in float32: with AMX, and with AVX512-BF16."""
+    """Whether bfloat16 is faster than float32: with AMX and AVX512-BF16."""
     if not can_fuse(torch.bfloat16) or not _onednn_limit().startswith(_BFLOAT16_LIMITS):
         return False
-    has_amx = "amx" not in without() and _reports("_is_amx_tile_supported")
+    has_amx = "amx" not in disabled_features() and _reports("_is_amx_tile_supported")
     return has_amx or _reports("_is_avx512_bf16_supported")
 
 
 def has_int8() -> bool:
-    """Whether convolutions of 8-bit integers are exact and faster than float32: with VNNI of either width."""
+    """Whether 8-bit convolutions are exact and faster than float32: with VNNI of any width."""
     operators = hasattr(torch.ops.onednn, "qconv2d_pointwise") and hasattr(torch, "quantize_per_tensor")
-    return operators and can_fuse() and "vnni" not in without() and _sums_integers_exactly()
+    return operators and can_fuse() and "vnni" not in disabled_features() and _sums_integers_exactly()
 
 
 _MKLDNN: Any = torch.ops.mkldnn
 
 
 def _supports(name: str) -> bool:
-    """What an operator of PyTorch says of oneDNN here; False where PyTorch has no such operator."""
+    """Result of a PyTorch operator about oneDNN; False if it is missing."""
     return bool(hasattr(_MKLDNN, name) and getattr(_MKLDNN, name)())
 
 
 def _reports(name: str) -> bool:
-    """What ``torch.cpu`` reports of the processor; False where PyTorch has no such function."""
+    """Result of a function of ``torch.cpu``; False if it is missing."""
     return bool(getattr(torch.cpu, name, bool)())
 
 
@@ -87,7 +89,7 @@ def _onednn_limit() -> str:
 @cache
 @torch.inference_mode()
 def _sums_integers_exactly() -> bool:
-    """Whether oneDNN's sums of products do not saturate.
+    """Whether oneDNN's integer sums do not saturate.
 
     Without VNNI it adds two products in 16 bits (``vpmaddubsw``), which holds 32,767 and not 2 x 255 x 127.
     """

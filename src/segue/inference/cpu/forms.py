@@ -1,4 +1,4 @@
-"""Which form a convolution has on a processor: a table of break-even points, looked up when it is prepared.
+"""Forms of convolutions on a CPU, from a table of break-even points.
 
 The table in the package is written by ``python -m benchmarks.speed.forms --write``, one of this machine by
 ``segue doctor --tune``. Nothing else times anything, so that the same input gives the same bytes.
@@ -36,7 +36,7 @@ NOTED = "forms-noted.txt"
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """What decides on the form of each layer of the networks of a process.
+    """Choice of the form of each layer.
 
     Attributes:
         instruction_set: of the processor, as PyTorch and oneDNN use it.
@@ -51,11 +51,11 @@ class Forms:
 
     @property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits that say whether two runs have the same forms."""
+        """Sixteen hexadecimal digits that differ if two runs use different forms."""
         return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]
 
     def takes_winograd(self, channels: int, positions: int) -> bool:
-        """Whether a layer with so many channels takes Winograd's algorithm for maps of so many positions."""
+        """Whether a layer uses Winograd's algorithm for this many channels and positions."""
         minimum = None
         for wide, from_positions in self.winograd:
             if wide <= channels:
@@ -63,13 +63,13 @@ class Forms:
         return minimum is not None and positions >= minimum
 
     def as_json(self) -> dict[str, Any]:
-        """JSON values from which :meth:`of_json` makes the same forms; none where all layers are direct."""
+        """Convert to JSON values for :meth:`of_json`; empty if all layers are direct."""
         values = {**asdict(self), "winograd": [list(pair) for pair in self.winograd]}
         return {} if self == DIRECT else values
 
     @classmethod
     def of_json(cls, values: Mapping[str, Any]) -> Forms:
-        """The forms of JSON values; ValueError where they are none."""
+        """Parse JSON values; ValueError if invalid."""
         pairs = tuple((int(wide), int(minimum)) for wide, minimum in values["winograd"])
         return cls(values["instruction_set"], int(values["threads"]), pairs)
 
@@ -81,23 +81,23 @@ _RECORDED: ContextVar[Forms | None] = ContextVar("recorded forms", default=None)
 
 
 def family_row(instructions: InstructionSet, family: str | None = None) -> str:
-    """The name of the rows of a table that hold for one family of processors; None is that of this one."""
+    """Name of the table rows of a processor family, by default of this one."""
     return f"{instructions} {processor_family() if family is None else family}"
 
 
 def current() -> Forms:
-    """The forms of networks that are prepared now: recorded ones, or those of this machine and thread."""
+    """Forms of newly prepared networks: recorded ones, or those of this machine and thread."""
     return _RECORDED.get() or of_machine(instruction_set(), torch.get_num_threads())
 
 
 def recorded_forms() -> Forms | None:
-    """The forms of an earlier run, inside of :func:`recorded`."""
+    """Forms of an earlier run, inside :func:`recorded`."""
     return _RECORDED.get()
 
 
 @contextmanager
 def recorded(forms: Forms | None) -> Iterator[None]:
-    """Networks that are prepared inside have the forms of an earlier run; None changes nothing."""
+    """Use the forms of an earlier run for networks prepared inside; None changes nothing."""
     token = _RECORDED.set(_RECORDED.get() if forms is None else forms)
     try:
         yield
@@ -106,12 +106,12 @@ def recorded(forms: Forms | None) -> Iterator[None]:
 
 
 def tuned_file() -> Path:
-    """Where ``segue doctor --tune`` writes the table of this machine."""
+    """Path of the table of this machine, written by ``segue doctor --tune``."""
     return cache_folder() / TUNED
 
 
 def of_machine(instructions: InstructionSet, threads: int, family: str | None = None) -> Forms:
-    """The forms of a machine with these instructions and a family of processors; None is that of this one."""
+    """Forms for an instruction set and a processor family, by default this one."""
     tables = _tuned_table(), _read(PACKAGED, 0)
     names = family_row(instructions, family), instructions
     rows = next((table[name] for table in tables for name in names if name in table), {})
@@ -120,11 +120,11 @@ def of_machine(instructions: InstructionSet, threads: int, family: str | None = 
 
 
 class ProcessorWarning(UserWarning):
-    """No layer was measured on the processor of this machine."""
+    """No measurements exist for the processor of this machine."""
 
 
 def is_measured(instructions: InstructionSet, family: str) -> bool:
-    """Whether a table has what was measured on a family of processors, or on this machine."""
+    """Whether a table has measurements of a processor family or this machine."""
     if instructions in _tuned_table():
         return True
     rows = read_rows(PACKAGED)
@@ -133,7 +133,7 @@ def is_measured(instructions: InstructionSet, family: str) -> bool:
 
 @cache
 def note_new_processor(family: str | None = None) -> None:
-    """Warn once on a machine whose processor no table knows; ``family`` is that of this one if None."""
+    """Warn once if no table has this processor family, by default this machine's."""
     family, instructions = processor_family() if family is None else family, instruction_set()
     if instructions == "other" or is_measured(instructions, family) or cached_file(NOTED) is not None:
         return
@@ -148,7 +148,7 @@ def note_new_processor(family: str | None = None) -> None:
 
 
 def _tuned_table() -> Table:
-    """The table of this machine; empty where there is none that can be read, which a warning says once."""
+    """Table of this machine; empty, with one warning, if it cannot be read."""
     path = cached_file(TUNED)
     if path is None:
         return {}

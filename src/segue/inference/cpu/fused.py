@@ -1,4 +1,4 @@
-"""Convolution and activation in one pass over memory, for inference."""
+"""Fused convolution and activation for inference."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIZES = 2  # of maps, the first ones, for which small kernels are arranged
 
 
 class FusedConv2d(nn.Module):
-    """A zero-padded convolution and the activation after it, for inference; equal up to rounding.
+    """A zero-padded convolution with its activation, equal up to rounding.
 
     ``forms`` say for which maps it takes Winograd's algorithm.
     """
@@ -43,7 +43,7 @@ class FusedConv2d(nn.Module):
         self._sizes: list[tuple[int, int]] = []  # of the maps that came first
 
     def dense_weight(self) -> Tensor:
-        """The weights, (cout, channels of a group, height, width)."""
+        """Weights, (cout, channels of a group, height, width)."""
         dense = self._weight.dense() if isinstance(self._weight, Arranged) else self._weight
         return dense.contiguous(memory_format=torch.channels_last)
 
@@ -57,7 +57,7 @@ class FusedConv2d(nn.Module):
         rectify: bool = False,
         overwrite: bool = False,
     ) -> Tensor:
-        """``conv(x) + skip``, with a ReLU where asked for, and perhaps over ``skip``.
+        """``conv(x) + skip``, optionally with ReLU and in place of ``skip``.
 
         ``x``: (B, C, H, W), the input channels from ``first`` on; ``skip``: (B, cout, h, w), for layers
         without an activation; returns (B, cout, h, w), channels last in memory if ``x`` is.
@@ -87,7 +87,7 @@ class FusedConv2d(nn.Module):
         return cast(Tensor, ONEDNN._convolution_pointwise.binary(x, skip, *arguments, *added))
 
     def _arrange(self, x: Tensor, first: int, transformed: bool) -> Tensor:
-        """The weights of channels from ``first`` on as oneDNN, or Winograd's algorithm, wants them.
+        """Weights of channels from ``first`` on, rearranged for oneDNN or Winograd.
 
         oneDNN arranges kernels by the exact size; arranged for another one, small ones can take 15 times as
         long. They are arranged for the first sizes and stay plain for others, which gives the same bits.
@@ -119,7 +119,7 @@ class FusedConv2d(nn.Module):
 
 
 def use_fused(module: nn.Module, forms: Forms = DIRECT) -> None:
-    """Replace the zero-padded convolutions inside ``module``, with what follows them, in place."""
+    """Replace zero-padded convolutions and their activations inside ``module``, in place."""
     for parent in list(module.modules()):
         for (conv, *more), relu in list(preceding_convolutions(parent, nn.ReLU)):
             child = getattr(parent, conv)

@@ -1,4 +1,4 @@
-"""Convolutions of 8-bit integers, for inference on processors with instructions for them.
+"""Convolutions of 8-bit integers for inference on CPUs with such instructions.
 
 Weights have a scale for each output channel. A map is quantized as it comes, by its own extremes, so that no
 images are needed beforehand; within an inverted residual block maps stay in 8 bits, by the bounds of ReLU6.
@@ -33,7 +33,7 @@ Quantized = tuple[Tensor, float, int]
 
 
 class Int8Conv2d(nn.Module):
-    """A :class:`FusedConv2d` of 8-bit integers that are summed in 32 bits.
+    """A :class:`FusedConv2d` of 8-bit integers with 32-bit sums.
 
     Attributes:
         keeps_int8: whether the output is uint8 in steps of :data:`RELU6_SCALE`; for layers with a ReLU6.
@@ -57,7 +57,7 @@ class Int8Conv2d(nn.Module):
         self.keeps_int8 = False
 
     def dense_weight(self) -> Tensor:
-        """The weights as they are rounded, (cout, channels of a group, height, width)."""
+        """Rounded weights, (cout, channels of a group, height, width)."""
         return self._weight * self._scale[:, None, None, None]
 
     def forward(
@@ -70,7 +70,7 @@ class Int8Conv2d(nn.Module):
         rectify: bool = False,
         overwrite: bool = False,
     ) -> Tensor:
-        """As :meth:`FusedConv2d.forward`; ``x`` may be uint8 in steps of :data:`RELU6_SCALE`."""
+        """See :meth:`FusedConv2d.forward`; ``x`` may be uint8 in steps of :data:`RELU6_SCALE`."""
         values, step, zero = (x, RELU6_SCALE, 0) if x.dtype == torch.uint8 else quantize(x)
         (packed, sums), shift = self._pack(values, first), self.bias if bias else None
         if zero and self._is_local:  # a constant of each output, else oneDNN sums its weights at each call
@@ -91,7 +91,7 @@ class Int8Conv2d(nn.Module):
         )
 
     def _pack(self, x: Tensor, first: int) -> tuple[Tensor, Tensor]:
-        """The weights of channels from ``first`` on as oneDNN wants them, and their sum for each output."""
+        """Weights of channels from ``first`` on, packed for oneDNN, and their sum per output."""
         kind = first, x.shape[1]
         if kind not in self._packed:
             weight, groups = self._weight, self._layout[-1]
@@ -104,7 +104,7 @@ class Int8Conv2d(nn.Module):
 
 
 class FineInt8Conv2d(nn.Module):
-    """A :class:`FusedConv2d` of whole numbers, (B, C, H, W), uint8, with weights of 16 bits in two parts.
+    """A :class:`FusedConv2d` of integers, (B, C, H, W), uint8, with 16-bit weights in two parts.
 
     Differences of large numbers, which a weight of 8 bits would blur, stay exact to 0.00003 of the weights.
     """
@@ -116,13 +116,13 @@ class FineInt8Conv2d(nn.Module):
         self.fine = Int8Conv2d(conv, weight - self.coarse.dense_weight())
 
     def forward(self, x: Tensor, skip: Tensor, *, rectify: bool = False, overwrite: bool = False) -> Tensor:
-        """As :meth:`FusedConv2d.forward`, onto a map, which ``overwrite`` destroys."""
+        """See :meth:`FusedConv2d.forward`; ``overwrite`` destroys ``skip``."""
         total = self.coarse(x, skip, overwrite=overwrite)
         return cast(Tensor, self.fine(x, total, bias=False, rectify=rectify, overwrite=True))
 
 
 class Int8Rows:
-    """Rows (N, C), float32, as 8-bit integers with a scale each, for products with other rows.
+    """Rows (N, C), float32, quantised to 8 bits with a scale each, for matrix products.
 
     Attributes:
         rounded: the rows as they are rounded, (N, C).
@@ -136,7 +136,7 @@ class Int8Rows:
         self._packed = ONEDNN8.qlinear_prepack(weight, None)
 
     def times(self, x: Quantized, bias: Tensor) -> Tensor:
-        """Products (P, N), float32, with rows (P, C), each plus one of N numbers."""
+        """Products (P, N), float32, with rows (P, C), plus a bias (N,)."""
         values, step, zero = x
         shift = bias.sub(self._sums, alpha=step * zero)
         arguments = values, step, 0, self._packed, self._scale, self._zero, shift
@@ -144,13 +144,13 @@ class Int8Rows:
 
 
 def quantize_rows(x: Tensor) -> Quantized:
-    """Rows (P, C), float32, as :func:`quantize` gives maps."""
+    """Quantise rows (P, C), float32, see :func:`quantize`."""
     values, step, zero = quantize(x.T[None, ..., None])
     return values[0, ..., 0].T, step, zero
 
 
 def quantize(x: Tensor) -> Quantized:
-    """A map (B, C, H, W), float32, as uint8, with the size of a step and the number that stands for 0."""
+    """Quantise a map (B, C, H, W), float32, to uint8; returns values, step and zero point."""
     low, high = (float(extreme) for extreme in x.permute(0, 2, 3, 1).reshape(-1).aminmax())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise SegueError(
@@ -169,14 +169,14 @@ def quantize(x: Tensor) -> Quantized:
 
 @runtime_checkable
 class _HasFineLayers(Protocol):
-    """A part of a network with layers that :class:`FineInt8Conv2d` replaces."""
+    """A module with layers that :class:`FineInt8Conv2d` replaces."""
 
     fine_int8: Sequence[str]
     in_int8: bool
 
 
 def use_int8(network: nn.Module, parts: Sequence[str]) -> None:
-    """Replace the fused convolutions inside parts of a network, such as ``decoder.up``, in place."""
+    """Replace fused convolutions in parts of a network, such as ``decoder.up``, in place."""
     with warnings.catch_warnings():  # PyTorch says once that its type of quantized tensors will go
         warnings.simplefilter("ignore")
         quantize(torch.zeros(1, 1, 1, 1))

@@ -1,4 +1,4 @@
-"""Linear layers and the activation after them in one pass over memory, for inference on a processor."""
+"""Fused linear layers and activations for inference on a CPU."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ for it. For all numbers above 1 they are arranged alike."""
 
 
 class FusedLinear(nn.Module):
-    """An :class:`ActivatedLinear` by oneDNN, with weights that are arranged once; equal up to rounding."""
+    """An :class:`ActivatedLinear` by oneDNN with rearranged weights; equal up to rounding."""
 
     def __init__(self, linear: ActivatedLinear) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class FusedLinear(nn.Module):
         self._post_op = _POST_OPS[linear.activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., cin) to (..., cout)."""
+        """Map (..., cin) to (..., cout)."""
         if not isinstance(self._weight, Arranged):
             self._weight = Arranged(ONEDNN._reorder_linear_weight(self._weight, ROWS))
         return ONEDNN._linear_pointwise(x, self._weight.weight, self._bias, *self._post_op)

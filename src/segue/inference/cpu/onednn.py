@@ -1,4 +1,4 @@
-"""oneDNN's operators, and weights that are arranged for them once."""
+"""Operators of oneDNN, and weights rearranged for them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ RELU: PostOp = ("relu", [], "")
 
 @dataclass(frozen=True, slots=True)
 class Arranged:
-    """A weight in the order that oneDNN wants for inputs of one size, or another order that can be undone."""
+    """A weight rearranged for oneDNN and one input size, or reversibly otherwise."""
 
     weight: Tensor
     undo: Callable[[Tensor], Tensor] = Tensor.to_dense
 
     def dense(self) -> Tensor:
-        """The weight in its own order."""
+        """Weight in its original layout."""
         return self.undo(self.weight)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Arranged:

@@ -1,4 +1,4 @@
-"""Wide 3x3 convolutions with fewer multiplications, for inference on a processor.
+"""Winograd's algorithm for wide 3x3 convolutions on a CPU.
 
 Lavin & Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), F(4x4, 3x3): a tile of 4x4 outputs
 is a product of polynomials, evaluated at points instead of multiplied out, ``y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A``
@@ -76,18 +76,18 @@ def _transforms() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def arrange(weight: Tensor) -> Tensor:
-    """A kernel (cout, cin, 3, 3) in the order that :func:`convolve` takes, (9, cin, cout)."""
+    """Rearrange a kernel (cout, cin, 3, 3) to (9, cin, cout), for :func:`convolve`."""
     return weight.permute(2, 3, 1, 0).flatten(0, 1).contiguous()
 
 
 def dense(kernel: Tensor) -> Tensor:
-    """The kernel (cout, cin, 3, 3) of an arranged one."""
+    """Reverse :func:`arrange`."""
     return kernel.unflatten(0, (3, 3)).permute(3, 2, 0, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Rows of tiles of one image, from ``row`` on; ``columns`` is where their numbers are in a strip."""
+    """Rows of tiles of an image from ``row`` on; ``columns`` is their range in a strip."""
 
     image: int
     row: int
@@ -96,7 +96,7 @@ class _Piece:
 
 
 def _strips(rows: int, together: int, threads: int) -> list[range]:
-    """Rows of tiles in strips of nearly equal size, ``together`` at most, so many for each thread."""
+    """Divide rows of tiles into strips of similar size, ``together`` at most, evenly over threads."""
     count = min(-(-rows // (together * threads)) * threads, rows)
     ends = (np.arange(count + 1) * rows // count).tolist()
     return list(map(range, ends, ends[1:]))
@@ -112,7 +112,7 @@ def convolve(
     overwrite: bool = False,
     threads: int = 1,
 ) -> Tensor:
-    """``conv(x) + skip`` with a border of zeros, perhaps with a ReLU, and perhaps over ``skip``.
+    """``conv(x) + skip`` with zero padding, optionally with ReLU and in place of ``skip``.
 
     ``x``: (B, cin, H, W), float32; ``kernel``: (9, cin, cout), see :func:`arrange`; ``bias``: (cout,);
     ``skip``: (B, cout, H, W); returns (B, cout, H, W), channels last in memory unless ``skip`` is not.
@@ -150,13 +150,13 @@ def convolve(
 
 
 def transform_kernel(kernel: Tensor) -> Tensor:
-    """Kernels (9, cin, cout) at the points, (36, cin, cout)."""
+    """Transform kernels (9, cin, cout) to the points, (36, cin, cout)."""
     return torch.mm(_transforms()[0], kernel.reshape(9, -1)).view(-1, *kernel.shape[1:])
 
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """One call of a layer: inputs (B, H, W, cin), outputs (B, H, W, cout), and what happens to these.
+    """One call of a layer: inputs (B, H, W, cin), outputs (B, H, W, cout), and options.
 
     An image has ``down`` rows of tiles with ``across`` of them each; a strip is a range of the rows of all
     images, one below the other.
@@ -171,7 +171,7 @@ class _Layer:
     across: int
 
     def compute(self, kernel: Tensor, part: slice, strip: range, values: Tensor | None = None) -> None:
-        """Write some output channels of a strip, with their kernel (36, cin, channels)."""
+        """Compute some output channels of a strip, with their kernel (36, cin, channels)."""
         values = self.transform_inputs(strip) if values is None else values
         products = torch.bmm(values, kernel)
         channels = kernel.shape[2]
@@ -180,7 +180,7 @@ class _Layer:
             self._place(tiles.view(TILE, TILE, piece.count, self.across, channels), piece, part)
 
     def transform_inputs(self, strip: range) -> Tensor:
-        """The inputs of the tiles of a strip at the points, (36, tiles, cin)."""
+        """Transform the input tiles of a strip to the points, (36, tiles, cin)."""
         channels = self.x.shape[3]
         transformed = self.x.new_empty(WINDOW**2, len(strip) * self.across, channels)
         pieces = list(self._near_cache(strip, channels))
@@ -188,7 +188,7 @@ class _Layer:
         return transformed
 
     def _near_cache(self, strip: range, channels: int) -> Iterator[_Piece]:
-        """Pieces of a strip that stay near the cache."""
+        """Divide a strip into pieces that fit the cache."""
         together = max(PIECE_NUMBERS // (self.across * channels), 1)
         first = start = 0
         while first < len(strip):
@@ -199,7 +199,7 @@ class _Layer:
             first, start = first + count, stop
 
     def _transform_piece(self, output: Tensor, piece: _Piece) -> None:
-        """Write the inputs of the tiles of a piece at the points into its columns of (36, tiles * cin)."""
+        """Transform the input tiles of a piece, into its columns of (36, tiles * cin)."""
         _, height, width, channels = self.x.shape
         first = piece.row * TILE - 1  # row of the image that is the first of these
         rows = piece.count * TILE + 2
@@ -210,7 +210,7 @@ class _Layer:
         torch.mm(_transforms()[1], overlapping.reshape(WINDOW**2, -1), out=output[:, piece.columns])
 
     def _place(self, tiles: Tensor, piece: _Piece, part: slice) -> None:
-        """Write tiles of outputs (4, 4, rows of tiles, tiles, channels); what lies beyond is left out."""
+        """Write output tiles (4, 4, rows of tiles, tiles, channels), cropped to the output."""
         top = piece.row * TILE
         out = self.out[piece.image, top : top + piece.count * TILE, :, part]
         for below, rows, down in _whole_and_rest(out.shape[0]):
@@ -230,7 +230,7 @@ class _Layer:
 
 
 def _whole_and_rest(size: int) -> Iterator[tuple[int, slice, slice]]:
-    """Along an axis: outputs of a tile, which outputs and which tiles, for whole tiles and for the rest."""
+    """Split an axis into outputs and tiles of whole tiles, and those of the rest."""
     count, rest = divmod(size, TILE)
     if count:
         yield TILE, slice(0, count * TILE), slice(0, count)
@@ -239,7 +239,7 @@ def _whole_and_rest(size: int) -> Iterator[tuple[int, slice, slice]]:
 
 
 def _run_all(compute: Callable[[Item], None], items: Sequence[Item]) -> None:
-    """Compute items: here where PyTorch has one thread, else in as many others, which take them in order."""
+    """Run all items, here if PyTorch has one thread, else in as many workers."""
     threads = min(torch.get_num_threads(), len(items))
     if threads == 1:
         for item in items:
@@ -263,7 +263,7 @@ def _run_all(compute: Callable[[Item], None], items: Sequence[Item]) -> None:
 
 
 class _Workers:
-    """Threads that compute strips for all others, each of them on one thread of PyTorch.
+    """Threads that compute strips for all callers, each with one PyTorch thread.
 
     There is one pool, as large as the most that a caller has wanted; a larger one takes its place.
     """
@@ -272,12 +272,12 @@ class _Workers:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew, in a fork, which has none of the threads."""
+        """Start over in a fork, which has none of the threads."""
         self._lock, self._size = threading.Lock(), 0
         self._pool: ThreadPoolExecutor | None = None
 
     def submit(self, work: Callable[[], None], times: int) -> list[Future[None]]:
-        """Run a function several times at once."""
+        """Run a function several times in parallel."""
         with self._lock:
             if self._pool is None or times > self._size:
                 if self._pool is not None:

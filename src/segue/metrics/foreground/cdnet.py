@@ -1,4 +1,4 @@
-"""Scores of CDnet2014 and of other videos with foreground labels, as the official programs count them.
+"""Score foreground masks on CDnet2014 and other data sets, equal to the official programs.
 
 Every measure of a category is the mean over its videos, and overall is the mean over the categories; F is
 never computed from mean recall and precision or from pooled counts.
@@ -44,7 +44,7 @@ HOFAM = ForegroundSettings(threshold=15, ignored=(UNKNOWN, OUTSIDE, SHADOW))
 
 @dataclass(frozen=True, slots=True)
 class CdnetProtocol:
-    """How a data set with foreground labels is scored: settings, and what becomes of the overall score.
+    """Scoring rules of a data set with foreground labels.
 
     ``title`` is its name in reports; None is the title of the data set.
     """
@@ -55,7 +55,7 @@ class CdnetProtocol:
 
 
 def rules_of(dataset: str) -> CdnetProtocol:
-    """The rules of a data set; those of CDnet2014 where its entry has none."""
+    """Scoring rules of a data set, by default those of CDnet2014."""
     rules = DATASETS.find(dataset).rules if dataset in DATASETS else None
     return CdnetProtocol() if rules is None else rules()
 
@@ -133,7 +133,7 @@ def evaluate_foreground(
 
 
 def mean(rows: Sequence[Measures]) -> dict[str, float]:
-    """Mean of each measure over the rows that have it; NaN where none has."""
+    """Mean of each measure over the rows that have it; NaN if none does."""
     means = {}
     for name in rows[0] if rows else (*MEASURES, "MCC", "FPR-S", *BY_SIZE):
         values = [row[name] for row in rows if not math.isnan(row[name])]
@@ -152,7 +152,7 @@ def _measures(score: VideoScore, settings: ForegroundSettings) -> dict[str, floa
 def _category_means(
     scores: Sequence[VideoScore], videos: Mapping[str, Measures], settings: ForegroundSettings
 ) -> dict[str, dict[str, float]]:
-    """Means by category; videos without foreground are left out if the settings say so."""
+    """Means by category; the settings may exclude videos without foreground."""
     counted = [score for score in scores if settings.empty != "skip" or score.counts.tp + score.counts.fn]
     groups = _by_category(counted).items()
     return {category: mean([videos[score.video.key] for score in group]) for category, group in groups}
@@ -161,7 +161,7 @@ def _category_means(
 def _condition_means(
     scores: Sequence[VideoScore], videos: Mapping[str, Measures], settings: ForegroundSettings
 ) -> dict[str, dict[str, float]]:
-    """Means over the videos of each condition, in the order of their names."""
+    """Means over the videos of each condition, sorted by name."""
     names = sorted({name for score in scores for name in score.video.conditions})
     return {
         name: mean([videos[score.video.key] for score in scores if name in score.video.conditions])
@@ -181,7 +181,7 @@ def _total(scores: Collection[VideoScore]) -> Counts:
 
 
 def _deviations(settings: ForegroundSettings, missing: Missing) -> str:
-    """Deviations from the official protocol; never compare numbers of different protocols."""
+    """Deviations from the official protocol; scores of different protocols are not comparable."""
     descriptions = {
         "threshold": f"foreground from {settings.threshold}",
         "ignored": f"ignored labels: {', '.join(map(str, settings.ignored)) or 'none'}",
@@ -229,7 +229,7 @@ def _remarks(
 
 
 def stats_files(scores: Sequence[VideoScore]) -> dict[str, str]:
-    """Texts that the official programs write, by path: counts, and means by the official formula."""
+    """Texts of the official programs' files by path: counts, and means by the official formula."""
     texts = {f"{score.video.key}/stats.txt": f"cm: {_numbers(score.counts)}" for score in scores}
     blocks, rows, means = "", "", []
     for category, videos in _by_category(scores).items():
@@ -267,7 +267,7 @@ def _row(measures: Measures) -> str:
 
 
 def _official(evaluation: Evaluation, scores: Sequence[VideoScore]) -> Evaluation:
-    """With the files of CDnet2014's own program; videos of others only have its measures."""
+    """Add the files of CDnet2014's program; other videos only get its measures."""
     title = evaluation.protocol
     if not {score.video.key for score in scores}.intersection(VIDEO_KEYS):
         title = title.replace("CDnet2014", "measures of CDnet2014", 1)
@@ -294,7 +294,7 @@ def _pooled_pixels(evaluation: Evaluation, scores: Sequence[VideoScore]) -> Eval
 
 
 def _pooled(scores: Collection[VideoScore]) -> dict[str, float]:
-    """Measures of pooled pixels; NaN where a denominator is 0."""
+    """Measures of pooled pixels; NaN if a denominator is 0."""
     total = _total(scores)
     frames = [counts for score in scores for counts in score.frames.values()]
     dices = [_share(2 * item.tp, 2 * item.tp + item.fn + item.fp) for item in frames]
@@ -316,15 +316,15 @@ def _share(part: float, total: float) -> float:
 
 
 def cdnet_rules() -> CdnetProtocol:
-    """The rules of CDnet2014, with the files of its program."""
+    """Scoring rules of CDnet2014, with the files of its program."""
     return CdnetProtocol(finish=_official)
 
 
 def lasiesta_rules() -> CdnetProtocol:
-    """The rules of LASIESTA: overall is of a static camera."""
+    """Scoring rules of LASIESTA: the overall score is over static cameras."""
     return CdnetProtocol(finish=_static_camera)
 
 
 def hofam_rules() -> CdnetProtocol:
-    """The rules of the released program of HOFAM."""
+    """Scoring rules of the released program of HOFAM."""
     return CdnetProtocol("HOFAM, pooled pixels", HOFAM, _pooled_pixels)

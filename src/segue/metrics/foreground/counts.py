@@ -1,4 +1,4 @@
-"""Pixel counts of foreground masks, the measures of CDnet2014 on them, and the results of many videos.
+"""Count pixels of foreground masks, and compute the measures of CDnet2014.
 
 Goyette et al., "changedetection.net: A New Change Detection Benchmark Dataset", CVPR Workshops 2012; the
 numbers equal the comparator and the statistics script of the data set.
@@ -44,12 +44,12 @@ HIGHEST_ID = 2
 
 
 class ThresholdWarning(UserWarning):
-    """A result looks like an index mask, none of whose values is foreground by the threshold."""
+    """A result looks like an index mask, whose values are all below the threshold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Numbers of pixels, true and false, positive and negative; they add up over frames and videos.
+    """True and false positives and negatives; counts of frames and videos can be added.
 
     Attributes:
         se: shadow errors: foreground in the result on pixels labelled as shadow; they are part of ``fp``.
@@ -128,7 +128,7 @@ class ForegroundAccumulator:
         self._settings = ForegroundSettings(threshold, tuple(ignored))
 
     def update(self, prediction: Prediction, labels: Labels) -> Counts:
-        """Count a frame.
+        """Count the pixels of a frame.
 
         Args:
             prediction: the result, (H, W): bool, or integers to be compared with the threshold.
@@ -183,7 +183,7 @@ class ForegroundAccumulator:
 
 
 def _count(marked: BoolArray, used: BoolArray, predicted: BoolArray) -> tuple[int, int]:
-    """Numbers of marked pixels that count and of those that were found."""
+    """Number of marked pixels that count, and of those that were found."""
     marked &= used
     count = int(np.count_nonzero(marked))
     return count, int(np.count_nonzero(np.logical_and(marked, predicted, out=marked))) if count else 0
@@ -203,7 +203,7 @@ or 1 for Re, Pr and F if its result has no foreground either."""
 
 @dataclass(frozen=True, slots=True)
 class ForegroundSettings:
-    """Settings of foreground scoring; the defaults are those of the official CDnet2014 program.
+    """Settings of foreground scoring, by default those of the official CDnet2014 program.
 
     Attributes:
         threshold: results are foreground from this value on; 1 for masks of 0 and 1.
@@ -228,7 +228,7 @@ class ForegroundSettings:
 
 @dataclass(frozen=True)
 class VideoScore:
-    """Counts of one video by number of the frame, in order."""
+    """Counts of one video by frame number, in order."""
 
     video: ForegroundSequence
     frames: Mapping[int, Counts] = field(hash=False)
@@ -253,7 +253,7 @@ class VideoScore:
 
 @dataclass(frozen=True)
 class VideoTask:
-    """One video, its name in the results, and name of the result by number, None where it is missing."""
+    """One video, its name in the results, and result names by number, None if missing."""
 
     video: ForegroundSequence
     results: Results | None
@@ -262,11 +262,11 @@ class VideoTask:
 
     @cached_property
     def missing(self) -> tuple[int, ...]:
-        """Numbers of the frames without result."""
+        """Numbers of the frames without a result."""
         return tuple(number for number, name in self.names.items() if name is None)
 
     def read(self, number: int, labels: Labels) -> npt.NDArray[np.uint8]:
-        """Grey values of a result. ``labels``: its labels, (H, W); returns (H, W), uint8."""
+        """Read the grey values of a result, (H, W), uint8. ``labels``: its labels, (H, W)."""
         name = self.names[number]
         if name is None or self.results is None:
             return np.zeros(labels.shape, np.uint8)
@@ -277,7 +277,7 @@ class VideoTask:
             raise DatasetError(f"frame {frame_name(number)} of {self.video.key}: {error}") from error
 
     def view(self, number: int, settings: ForegroundSettings) -> FrameView:
-        """A counted frame to look at; foreground is 1."""
+        """A counted frame for display; foreground is 1."""
         video = self.video
         labels = video.decode_labels(video.truths[number])
         predicted = self.read(number, labels) >= settings.threshold
@@ -317,7 +317,7 @@ def pair_results(
     missing: Missing,
     exclude: Mapping[str, Collection[int]],
 ) -> dict[str, VideoTask]:
-    """The labelled frames of all videos with their results, before anything is counted."""
+    """Pair the labelled frames of all videos with their results."""
     check_choice("missing", missing, Missing, DatasetError)
     opened = open_results(results, suffixes=RESULT_SUFFIXES, inner="cdnet")
     tasks = {video.key: _pair(opened, video, exclude.get(video.key, ())) for video in videos}

@@ -27,7 +27,7 @@ Labelled = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]
 
 
 def count_by_size(predicted: BoolArray, moving: BoolArray, used: BoolArray) -> SizeCounts:
-    """Count the pixels of one frame by the size of the objects that they belong to."""
+    """Count the pixels of one frame by the size of their object."""
     objects, sizes = _regions(moving)
     size_of_pixel = sizes[objects]
     hits, misses = moving & used & predicted, moving & used & ~predicted
@@ -60,7 +60,7 @@ def measures_by_size(counts: SizeCounts, alpha: float) -> dict[str, float]:
 
 
 def _regions(mask: BoolArray) -> Labelled:
-    """Number of the region of each pixel, 0 outside, (H, W), and by number its size as a place in SIZES."""
+    """Number of the region of each pixel, (H, W), 0 outside, and the index in SIZES of each region."""
     _, regions, statistics, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     sizes = np.searchsorted(BOUNDS, statistics[:, cv2.CC_STAT_AREA], side="right")
     return cast("npt.NDArray[np.int32]", regions), np.asarray(sizes, np.int64)

@@ -1,4 +1,4 @@
-"""The interfaces that networks show to sessions, a file for each task."""
+"""Interfaces between networks and sessions, a module per task."""
 
 from segue.models.base.foreground import (
     NETWORK_STAGES,

@@ -74,7 +74,7 @@ class ForegroundCapabilities:
 
 
 def foreground_capabilities(network: object) -> ForegroundCapabilities:
-    """Look up what a foreground network can do.
+    """Capabilities that a foreground network declares.
 
     Args:
         network: the network.
@@ -88,7 +88,7 @@ def foreground_capabilities(network: object) -> ForegroundCapabilities:
 
 @runtime_checkable
 class ForegroundNetwork(Protocol):
-    """A network whose work on a frame splits into a part per frame, which is kept, and a part per result.
+    """A network with two steps: encoding a frame, which is cached, and decoding a result.
 
     A session encodes each frame once per role and keeps what later results need, so that streaming costs
     one encoding per role and gives what ``forward`` gives on the whole window.
@@ -96,7 +96,7 @@ class ForegroundNetwork(Protocol):
 
     @property
     def context(self) -> tuple[tuple[int, str], ...]:
-        """Frames other than the current one: offset to it in frames, negative is the past, and role."""
+        """Context frames: offset in frames, negative in the past, and role."""
 
     current: str
     """Role of the current frame."""
@@ -144,12 +144,12 @@ class ForegroundNetwork(Protocol):
 
 
 class ExplainedNetwork(ForegroundNetwork, Protocol):
-    """A foreground network that shows what its context says; it declares the capability ``context_maps``."""
+    """A foreground network that visualises its context; declares the capability ``context_maps``."""
 
     def context_maps(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> Sequence[Tensor]:
-        """Compute what the context says about a frame, to explain a result.
+        """Compute maps of the context, to explain a result.
 
         Args:
             current: features of the frames that get a result.
@@ -162,7 +162,7 @@ class ExplainedNetwork(ForegroundNetwork, Protocol):
 
 
 class ExplainedFlow(ForegroundNetwork, Protocol):
-    """A foreground network that takes flow and shows what it makes of it; it declares ``explains_flow``."""
+    """A foreground network that visualises its use of flow; declares ``explains_flow``."""
 
     def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
         """Encode frames for one role, see :meth:`ForegroundNetwork.encode`.
@@ -179,7 +179,7 @@ class ExplainedFlow(ForegroundNetwork, Protocol):
     def explain_flow(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> list[FilteredFlow]:
-        """Show what becomes of the flow of a frame to earlier ones.
+        """Compute maps of the flow to earlier frames, to explain a result.
 
         Args:
             current: features of the frames that get a result.

@@ -29,7 +29,7 @@ class InstanceNetwork(Protocol):
 
     @property
     def relates_frames(self) -> bool:
-        """Whether what is encoded of a frame depends on the others of its clip."""
+        """Whether encoded frames depend on the other frames of their clip."""
 
     def encode(self, frames: Tensor) -> Any:
         """Encode clips.
@@ -72,7 +72,7 @@ class InstanceNetwork(Protocol):
         """
 
     def embeddings(self, decoded: Any) -> Tensor:
-        """Describe each query, to match clips.
+        """Embed each query, to match instances between clips.
 
         Args:
             decoded: what :meth:`decode` gave.
@@ -82,7 +82,7 @@ class InstanceNetwork(Protocol):
         """
 
     def mask_logits(self, memory: Any, decoded: Any, sample: int, queries: Tensor) -> Tensor:
-        """Draw the masks of some queries of one clip.
+        """Compute the masks of some queries of one clip.
 
         Args:
             memory: what :meth:`encode` gave.
@@ -95,7 +95,7 @@ class InstanceNetwork(Protocol):
         """
 
     def attention(self, memory: Any, decoded: Any, queries: Tensor) -> Tensor:
-        """Show where queries of the first clip look.
+        """Compute attention maps of queries of the first clip.
 
         Args:
             memory: what :meth:`encode` gave.

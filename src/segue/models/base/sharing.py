@@ -1,4 +1,4 @@
-"""What the trackers of several sessions compute of one image alike is computed once."""
+"""Share computations on one image between the trackers of several sessions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Output = TypeVar("Output")
 
 @dataclass(slots=True)
 class OneImage:
-    """An image that several trackers are given.
+    """An image that several trackers process.
 
     Attributes:
         takers: how many trackers these are.
@@ -24,7 +24,7 @@ class OneImage:
     cache: dict[tuple[int, Hashable], Any] = field(default_factory=dict)
 
     def cached(self, network: object, what: Hashable, make: Callable[[], Output]) -> Output:
-        """What a network makes of the image; nobody may change it."""
+        """Compute a network's output for the image, or reuse it; callers must not change it."""
         key = id(network), what
         if key not in self.cache:
             self.cache[key] = make()
@@ -37,7 +37,7 @@ _IMAGE: ContextVar[OneImage | None] = ContextVar("segue_one_image", default=None
 
 @contextmanager
 def one_image(takers: int) -> Iterator[None]:
-    """Inside, several sessions take the same image, one after the other on this thread.
+    """Context in which several sessions process the same image, in turn on this thread.
 
     Args:
         takers: how many sessions these are.
@@ -53,7 +53,7 @@ def one_image(takers: int) -> Iterator[None]:
 
 
 def shared_image() -> OneImage | None:
-    """What the trackers of the sessions inside :func:`one_image` share.
+    """Image of the current :func:`one_image` block.
 
     Returns:
         The image that other sessions take too; None where this one is alone.

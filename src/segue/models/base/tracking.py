@@ -1,4 +1,4 @@
-"""Interface of tracking networks for sessions: a tracker that owns all state of a video."""
+"""Interface between tracking networks and sessions: trackers own all state of a video."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from segue.utils.devices import to_device
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When a frame becomes memory, what is read of it, and how much is kept.
+    """When frames enter memory, what is read, and how much is kept.
 
     Attributes:
         mem_every: distance of two permanent memory frames, in frames that the session has seen.
@@ -86,7 +86,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class FramePrompts:
-    """The prompts of a frame, as :func:`segue.prompts.resolve_prompts` gives them.
+    """Prompts of a frame from :func:`segue.prompts.resolve_prompts`.
 
     Attributes:
         mask: index mask (H, W) of the objects that have a mask, int32, 0 elsewhere: what is shown where they
@@ -113,16 +113,16 @@ class FramePrompts:
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """All objects with prompts, each once."""
+        """Ids of all objects with prompts, without duplicates."""
         return tuple(dict.fromkeys((*self.masked, *(prompt.id for prompt in self.prompts))))
 
     def plane(self, id: int) -> Tensor:
-        """The whole mask (H, W), bool, of an object in ``masked``."""
+        """Whole mask (H, W), bool, of an object in ``masked``."""
         whole = self.whole.get(id)
         return self.mask == id if whole is None else whole
 
     def without(self, ids: Collection[int]) -> FramePrompts:
-        """The same without the masks of some objects; what they hid is visible."""
+        """Copy without the masks of some objects; pixels that they hid become visible."""
         masked = tuple(i for i in self.masked if i not in ids)
         visible = torch.isin(self.mask, torch.tensor(masked, dtype=self.mask.dtype))
         mask, whole = torch.where(visible, self.mask, 0), {}
@@ -133,14 +133,14 @@ class FramePrompts:
         return replace(self, mask=mask, masked=masked, whole=whole)
 
     def on(self, device: torch.device) -> FramePrompts:
-        """The same with masks on a device."""
+        """Copy with masks on a device."""
         whole = {i: to_device(plane, device) for i, plane in self.whole.items()}
         return replace(self, mask=to_device(self.mask, device), whole=whole)
 
 
 @dataclass(frozen=True, slots=True)
 class Highest:
-    """What a result needs of probabilities (K+1, H, W).
+    """Maximum over probabilities (K+1, H, W), for a result.
 
     Attributes:
         best: the highest of each pixel, (H, W), float32.
@@ -154,7 +154,7 @@ class Highest:
 
     @classmethod
     def of(cls, planes: Tensor) -> Highest:
-        """Find it in probabilities.
+        """Compute it from probabilities.
 
         Args:
             planes: (K+1, H, W), float32.
@@ -168,7 +168,7 @@ class Highest:
 
 @dataclass(frozen=True, slots=True)
 class PredictedObjects:
-    """Objects that were predicted on a frame on which others were given.
+    """Predicted objects of a frame on which other objects were given.
 
     Attributes:
         ids: their ids.
@@ -214,7 +214,7 @@ class TrackOutput:
 
 
 class Tracker(Protocol):
-    """Follows objects, one image after another, with a memory of its own, which is bounded.
+    """Tracks objects from image to image with a bounded memory.
 
     All methods run without gradients. Images are RGB (H, W, 3), uint8, all of one size.
     """
@@ -226,14 +226,14 @@ class Tracker(Protocol):
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """The objects that are followed, ascending."""
+        """Ids of the tracked objects, ascending."""
 
     @property
     def requires_update(self) -> bool:
-        """Whether the next image changes the memory: then it must not be skipped."""
+        """Whether the next image changes the memory, so that it must not be skipped."""
 
     def step(self, image: Image, prompts: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
-        """Take the next image.
+        """Process the next image.
 
         Args:
             image: the image.
@@ -248,7 +248,7 @@ class Tracker(Protocol):
         """
 
     def peek(self, image: Image) -> TrackOutput:
-        """Predict the next image without taking it: nothing changes.
+        """Predict the next image without changing state.
 
         Args:
             image: the image.
@@ -258,20 +258,20 @@ class Tracker(Protocol):
         """
 
     def skip(self) -> None:
-        """Let an image pass that nobody needs."""
+        """Skip an image whose result nobody needs."""
 
     def forget(self, ids: Collection[int]) -> None:
-        """Stop following objects; tensors that a state shares (see :meth:`state`) stay as they are.
+        """Stop tracking objects; tensors shared with a :meth:`state` do not change.
 
         Args:
             ids: their ids; unknown ones are ignored.
         """
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Remove all objects and memory."""
 
     def state(self, *, copy: bool = True) -> SessionState:
-        """Give all that :meth:`restore` needs; :class:`segue.state.Checkpointable` does both.
+        """State for :meth:`restore`; :class:`segue.state.Checkpointable` provides both.
 
         Args:
             copy: False lets tensors share the memory of the tracker, to be used before its next step.
@@ -289,14 +289,14 @@ class Tracker(Protocol):
 
 
 class VideoTracker(Protocol):
-    """Follows objects through a whole video, with boxes and points on any frame, in both directions.
+    """Tracks objects through a whole video in both directions, with prompts on any frame.
 
     Frames are numbered from 0 without gaps. What a method returns is not read.
     """
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """The objects."""
+        """Ids of the objects."""
 
     def click(
         self,
@@ -308,40 +308,40 @@ class VideoTracker(Protocol):
         box: Box | None = None,
         add: bool = False,
     ) -> Any:
-        """Take points or a box of an object on a frame; ``add`` keeps the earlier points of the frame."""
+        """Prompt an object with points or a box; ``add`` keeps earlier points of the frame."""
 
     def mask(self, frame: int, id: int, mask: Any) -> Any:
-        """Take a mask (H, W) of an object on a frame."""
+        """Prompt an object with a mask (H, W)."""
 
     def unprompt(self, frame: int, id: int) -> None:
-        """Withdraw the prompts of an object on a frame."""
+        """Remove the prompts of an object on a frame."""
 
     def remove(self, id: int) -> None:
-        """Stop following an object."""
+        """Stop tracking an object."""
 
     def propagate(
         self, start: int | None = None, *, reverse: bool = False, frames: int | None = None
     ) -> Iterator[Any]:
-        """Track all objects from a frame on; each step takes a frame, ``start`` included."""
+        """Track all objects from a frame on, ``start`` included, one frame per step."""
 
     def is_prompted(self, frame: int, id: int) -> bool:
-        """Whether an object keeps its mask on a frame when the video is tracked anew."""
+        """Whether an object keeps its mask on a frame when the video is tracked again."""
 
     def output(self, frame: int) -> TrackOutput | None:
-        """The objects that have a mask on a frame, prompted or tracked; None where none has."""
+        """Objects with a mask on a frame, prompted or tracked; None without any."""
 
     def reset(self) -> None:
-        """Forget all objects."""
+        """Remove all objects."""
 
     def state(self, *, copy: bool = True) -> SessionState:
-        """Give all that :meth:`restore` needs."""
+        """State for :meth:`restore`."""
 
     def restore(self, state: SessionState) -> None:
         """Continue from a state of :meth:`state`."""
 
 
 class MakeVideoTracker(Protocol):
-    """Makes the :class:`VideoTracker` of a network."""
+    """Factory of a network's :class:`VideoTracker`."""
 
     def __call__(
         self,
@@ -352,7 +352,7 @@ class MakeVideoTracker(Protocol):
         *,
         keep_corrections: bool,
     ) -> VideoTracker:
-        """Make it.
+        """Create the tracker.
 
         Args:
             network: the network.
@@ -384,7 +384,7 @@ class TrackCapabilities:
 
 
 def track_capabilities(network: object) -> TrackCapabilities:
-    """Look up what a tracking network can do.
+    """Capabilities that a tracking network declares.
 
     Args:
         network: the network.
@@ -407,4 +407,4 @@ class TrackNetwork(Protocol):
 
     @property
     def tracker(self) -> type[Tracker]:
-        """Class that follows objects with the network; a plain attribute of the class will do."""
+        """Tracker class of the network; a class attribute suffices."""

@@ -93,7 +93,7 @@ class Cutie(PublishedNetwork):
         return value.view(*masks.shape[:-2], *value.shape[1:]), updated
 
     def summarise(self, values: Tensor, masks: Tensor) -> Tensor:
-        """Sums of values ([B,] K, 256, h, w) under masks, then their weights: ([B,] K, 16, 257)."""
+        """Pool values ([B,] K, 256, h, w) under masks; sums, then weights: ([B,] K, 16, 257)."""
         sums: Tensor = self.object_summarizer(values.flatten(0, -4), masks.flatten(0, -3))
         return sums.view(*masks.shape[:-2], *sums.shape[1:])
 

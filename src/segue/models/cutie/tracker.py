@@ -35,7 +35,7 @@ LAST_MASK = "last_mask"
 
 @dataclass(frozen=True, slots=True)
 class CutieSchedule(LongTermSchedule):
-    """When a frame becomes memory, and how much is kept; names of Cutie's configuration in brackets.
+    """When frames enter memory, and how much is kept; Cutie's configuration names in brackets.
 
     ``memory_frames`` is [max_mem_frames], ``max_long_term_elements`` [max_num_tokens],
     ``max_mid_term_frames`` and ``min_mid_term_frames`` are those of [long_term], and ``short_side`` is
@@ -59,7 +59,7 @@ class CutieSchedule(LongTermSchedule):
 
 
 class CutieTracker(LongTermTracker):
-    """Follows objects with Cutie; see :class:`segue.models.base.Tracker` for what the methods do.
+    """Tracks objects with Cutie; see :class:`segue.models.base.Tracker` for the methods.
 
     Objects that entered on other frames do not see one another before the decoder, as in the release.
     """
@@ -85,14 +85,14 @@ class CutieTracker(LongTermTracker):
     _last_order: list[int] = checkpointed(list)
 
     def needs_prediction(self, prompts: FramePrompts) -> bool:
-        """If exactly the tracked objects have a mask, nothing is predicted."""
+        """Whether to predict: not if exactly the tracked objects have given masks."""
         return set(self.ids) != set(prompts.ids)
 
     def class_probabilities(self) -> ToProbabilities:
         return aggregate_then_upsample
 
     def updates_sensory(self) -> bool:
-        """Whether the decoder moves the recurrent states on, on the next frame."""
+        """Whether the decoder updates the recurrent states on the next frame."""
         every, times = self.schedule.mem_every, self.schedule.stagger_updates
         since_memory = self._seen - self._last_memory
         if times >= every:
@@ -120,7 +120,7 @@ class CutieTracker(LongTermTracker):
         *,
         update: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Log-odds (K, 4h, 4w) of objects that see one another, and their recurrent states."""
+        """Predict log-odds (K, 4h, 4w) and recurrent states of interacting objects."""
         readout = table.read(query.key, ids, query.selection).to(self._setup.dtype)
         sensory = self._sensory(view, query, ids)
         masks = self.states_of(view, LAST_MASK, self._read_as(ids), query.key[0, 0].float() * 0)
@@ -158,7 +158,7 @@ class CutieTracker(LongTermTracker):
         return None, value
 
     def _small(self, masks: Tensor) -> Tensor:
-        """Masks (K, H, W) reduced to memory positions, (K, h, w)."""
+        """Reduce masks (K, H, W) to memory positions, (K, h, w)."""
         return F.avg_pool2d(masks[None].float(), self.network.stride)[0]
 
     def finish(self, plan: FramePlan) -> None:
@@ -169,7 +169,7 @@ class CutieTracker(LongTermTracker):
             memory.states[LAST_MASK] = {i: memory.states[LAST_MASK][i] for i in plan.ids}
 
     def evict(self, table: MemoryTable) -> None:
-        """Keep the elements of largest usage where there is no room for more prototypes."""
+        """Keep the most used elements if there is no room for more prototypes."""
         schedule = self.schedule
         room = schedule.max_long_term_elements - schedule.num_prototypes
         if table.long >= room:
@@ -179,7 +179,7 @@ class CutieTracker(LongTermTracker):
             table.keep_long(keep_indices)
 
     def forget(self, ids: Collection[int]) -> None:
-        """Follow objects no longer.
+        """Stop tracking objects.
 
         As in the release, with ``official`` those that stay read, on the next frame, the last mask of the
         object whose number they take over, and an object that enters again under an id goes on adding to the
@@ -196,7 +196,7 @@ class CutieTracker(LongTermTracker):
             self._last_order = list(self._order)
 
     def _read_as(self, ids: Sequence[int]) -> list[int]:
-        """Whose last masks objects read: their own, but for :meth:`forget` with ``official``."""
+        """Objects whose last masks are read: their own, except after an ``official`` :meth:`forget`."""
         return [self._last_order[self._order.index(i)] for i in ids]
 
     def _sensory(self, view: int, query: QueryFeatures, ids: Sequence[int]) -> Tensor:

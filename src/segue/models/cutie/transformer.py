@@ -1,4 +1,4 @@
-"""Cutie's object transformer: a few queries for each object and its pixels attend to one another.
+"""Cutie's object transformer: queries and pixels of an object attend to each other.
 
 Cheng et al., "Putting the Object Back into Video Object Segmentation" (CVPR 2024), sections 3.2 and 3.3;
 names and shapes of the layers are those of the release.
@@ -36,7 +36,7 @@ def inverse_frequencies(channels: int) -> Tensor:
 
 @lru_cache(maxsize=4)
 def position_encoding(height: int, width: int, device: torch.device) -> Tensor:
-    """Sine code (height, width, 256) of the place: 128 channels of the column, then 128 of the row."""
+    """Sine code (height, width, 256) of positions: 128 channels for columns, 128 for rows."""
     frequencies = inverse_frequencies(WIDTH // 2).to(device)
 
     def encoded(count: int) -> Tensor:
@@ -50,7 +50,7 @@ def position_encoding(height: int, width: int, device: torch.device) -> Tensor:
 
 
 class PositionEncoding(nn.Module):
-    """The frequencies as the release's files have them; they are constants, which no cast may round."""
+    """Frequencies from the release's files; constants that must not be cast."""
 
     inv_freq: Tensor
 
@@ -80,7 +80,7 @@ class CAResBlock(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Attention whose residual is the normalised input, or without a norm the input itself."""
+    """Cross-attention with a residual from the normalised, or original, input."""
 
     def __init__(self, name: str, *, norm: bool = True) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """Queries read pixels, one another, and are read by the pixels."""
+    """Queries attend to pixels and each other, then pixels attend to queries."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ class Block(nn.Module):
 
 
 class ObjectTransformer(nn.Module):
-    """Puts what is known of an object as a whole into what its pixels read."""
+    """Adds object-level information to the pixel readout."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -196,7 +196,7 @@ class ObjectTransformer(nn.Module):
 
 
 def attention_mask(logits: Tensor, selector: Tensor | None = None) -> Tensor:
-    """Where queries look: half of them where their object is the likeliest, the others at the rest."""
+    """Mask of attention: half of the queries see their object's pixels, the rest the others."""
     with torch.no_grad():
         probability = logits.float().sigmoid()
         if selector is not None:

@@ -1,1 +1,1 @@
-"""Networks that find objects in one image."""
+"""Networks that detect objects in one image."""

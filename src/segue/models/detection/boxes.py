@@ -1,4 +1,4 @@
-"""Boxes of two-stage detectors: anchors, deltas, suppression, and features of regions.
+"""Boxes of two-stage detectors: anchors, deltas, suppression, and region features.
 
 Boxes are (..., 4): x0, y0, x1, y1 in pixels. RoIAlign (He et al., "Mask R-CNN", ICCV 2017, section 3) is
 computed without compiled code.
@@ -57,7 +57,7 @@ def decode(deltas: Tensor, boxes: Tensor, weights: tuple[float, float, float, fl
 
 
 def clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Cut boxes (..., 4), in pixels, at the border of an image."""
+    """Clip boxes (..., 4), in pixels, to the image."""
     height, width = size
     x, y = boxes[..., 0::2].clamp(0, width), boxes[..., 1::2].clamp(0, height)
     return torch.stack((x[..., 0], y[..., 0], x[..., 1], y[..., 1]), -1)
@@ -84,7 +84,7 @@ def suppress(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) ->
 
 
 def _suppress_class(boxes: Float32Array, threshold: float) -> npt.NDArray[np.bool_]:
-    """Indices (N,) of the boxes (N, 4) that are kept, best first."""
+    """Indices (N,) of retained boxes (N, 4), best first."""
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     alive = np.ones(len(boxes), bool)
     for i in range(len(boxes) - 1):
@@ -115,7 +115,7 @@ def pool_levels(maps: Sequence[Tensor], boxes: Tensor, side: int, ratio: int, al
 
 
 def by_value(rows: Tensor) -> Iterator[tuple[list[int], Tensor]]:
-    """Each row that is in a tensor (N, k), and the places where it is; waits for the device once."""
+    """Group rows by their value in a tensor (N, k); waits for the device once."""
     here = rows.long().cpu()
     for row in here.unique(dim=0):
         yield row.tolist(), to_device((here == row).all(1).nonzero().flatten(), rows.device)
@@ -163,7 +163,7 @@ def _samples(start: Tensor, size: Tensor, side: int, count: int, length: int) ->
 
 
 def _read(table: Tensor, x: _Axis, y: _Axis, side: int, width: int) -> Tensor:
-    """Combine both axes and read the table (h·w, C) → (R, C, side, side)."""
+    """Combine both axes, and sample the table (h·w, C) → (R, C, side, side)."""
     cells = y[0][:, :, None, :, None] * width + x[0][:, None, :, None, :]
     weights = y[1][:, :, None, :, None] * x[1][:, None, :, None, :]
     regions = len(cells)

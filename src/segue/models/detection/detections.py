@@ -1,4 +1,4 @@
-"""What a detector found in an image: of networks as tensors, of other libraries as arrays."""
+"""Detections in an image, as tensors of networks or arrays of other libraries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ L = TypeVar("L")
 
 @dataclass(frozen=True, slots=True)
 class Detections(Generic[A, L]):
-    """The N objects that a detector found in an image; those of networks are best first.
+    """N detected objects of an image; those of networks are best first.
 
     Attributes:
         boxes: ``(x0, y0, x1, y1)`` in pixels of the image, (N, 4), floating.
@@ -52,6 +52,6 @@ def concatenate(parts: list[TensorDetections]) -> TensorDetections:
 
 
 def on_cpu(detections: TensorDetections) -> TensorDetections:
-    """Detections whose tensors are on the CPU."""
+    """Move detections to the CPU."""
     masks = None if detections.masks is None else detections.masks.cpu()
     return Detections(detections.boxes.cpu(), detections.scores.cpu(), detections.labels.cpu(), masks)

@@ -64,7 +64,7 @@ DETECTRON = Convention(0.0, 0.0, background=-1, samples=0, aligned=True, clips_s
 
 
 class RegionDetector(nn.Module, ABC):
-    """Finds boxes as Faster R-CNN does, and masks as a subclass does.
+    """Detects boxes like Faster R-CNN; subclasses add masks.
 
     ``backbone`` gives feature maps, ``rpn`` proposes boxes, and ``heads`` are ``box_head`` and
     ``box_predictor``, and what the subclass draws masks with.
@@ -81,19 +81,19 @@ class RegionDetector(nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, image: Tensor) -> tuple[Tensor, Shape]:
-        """The image normalised, resized and padded, (1, 3, h, w), and its size before the padding."""
+        """Normalise, resize and pad an image: (1, 3, h, w), and its size before padding."""
 
     @abstractmethod
     def masks(self, pyramid: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
-        """Probabilities (N, m, m) of classes ``labels`` (N,) in boxes (N, 4) of the network's input."""
+        """Predict probabilities (N, m, m) of classes ``labels`` (N,) in boxes (N, 4)."""
 
     @staticmethod
     @abstractmethod
     def paste(masks: Tensor, boxes: Tensor, size: Shape) -> Tensor:
-        """Masks (N, m, m) of boxes (N, 4) laid over an image, (N, H, W)."""
+        """Paste masks (N, m, m) of boxes (N, 4) into an image, (N, H, W)."""
 
     def forward(self, image: Tensor) -> TensorDetections:
-        """Objects of an image (3, H, W), RGB in [0, 1]."""
+        """Detect objects in an image (3, H, W), RGB in [0, 1]."""
         original = (image.shape[1], image.shape[2])
         pixels, size = self.prepare(image)
         pyramid = self.backbone(pixels)
@@ -129,7 +129,7 @@ class RegionDetector(nn.Module, ABC):
 
 
 class MaskRCNN(RegionDetector):
-    """Finds objects of 80 classes in an image; there are two versions of it, as in torchvision."""
+    """Detects objects of 80 classes with masks, in either version of torchvision."""
 
     convention = TORCHVISION
 
@@ -177,7 +177,7 @@ class MaskRCNN(RegionDetector):
 
     @staticmethod
     def paste(masks: Tensor, boxes: Tensor, size: Shape) -> Tensor:
-        """Masks (N, m, m) of boxes (N, 4) laid over an image, (N, H, W), as torchvision does.
+        """Paste masks (N, m, m) of boxes (N, 4) into an image, (N, H, W), like torchvision.
 
         A border of one cell is added and the box grown to match, then rounded to whole pixels.
         """
@@ -233,7 +233,7 @@ def resnet_fpn(norm: Norm, pyramid_norm: Norm | None = None, stride_first: bool 
 
 
 class RPNHead(nn.Module):
-    """For each place of each level three anchors: objectness and deltas."""
+    """Objectness and deltas of three anchors at each position of each level."""
 
     def __init__(self, depth: int) -> None:
         super().__init__()
@@ -305,7 +305,7 @@ def scale_to(short_side: int, image: Tensor) -> float:
 
 
 def padded(images: Tensor) -> Tensor:
-    """Add zeros to images (B, 3, h, w) at the right and the bottom, to multiples of :data:`MULTIPLE`."""
+    """Pad images (B, 3, h, w) with zeros at the right and bottom, to multiples of :data:`MULTIPLE`."""
     return F.pad(images, (0, -images.shape[-1] % MULTIPLE, 0, -images.shape[-2] % MULTIPLE))
 
 
@@ -314,7 +314,7 @@ def renamed(
     patterns: Iterable[tuple[str, str | Callable[[re.Match[str]], str]]],
     left_out: str,
 ) -> dict[str, Tensor]:
-    """Tensors of a file under the names that all patterns in turn make of theirs."""
+    """Rename the tensors of a file by all patterns in turn."""
     tensors = {}
     for name, tensor in state.items():
         if re.search(left_out, name) is None:
@@ -333,5 +333,5 @@ _NAMES = (
 
 
 def rename_v1(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names of torchvision's file of version 1, whose layout is older, as this network has them."""
+    """Rename the tensors of torchvision's file of version 1, which has an older layout."""
     return renamed(state, _NAMES, "num_batches_tracked$")

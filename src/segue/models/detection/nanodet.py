@@ -1,4 +1,4 @@
-"""NanoDet-Plus-m: boxes of COCO's 80 classes by a network of 1.2 M parameters.
+"""NanoDet-Plus-m: boxes of COCO's 80 classes, 1.2 M parameters.
 
 No paper describes it; it is the network of the repository RangiLyu/nanodet. ShuffleNetV2 1.0 (Ma et al., ECCV
 2018) gives features at strides 8 to 32, a path aggregation of ghost blocks (Han et al., GhostNet, CVPR 2020)
@@ -70,7 +70,7 @@ class NanoDetPlus(nn.Module):
 
     @torch.inference_mode()
     def detect(self, image: Image, min_score: float = 0.05, tiles: int = 1) -> TensorDetections:
-        """Find the objects of an image of any size.
+        """Detect objects in an image of any size.
 
         Args:
             image: RGB, (H, W, 3), uint8.
@@ -111,7 +111,7 @@ class NanoDetPlus(nn.Module):
 
 
 def network_size(height: int, width: int) -> tuple[int, int]:
-    """Height and width of the resized image: the square of the training, for most aspect ratios."""
+    """Input size for an image: the square of the training, for most aspect ratios."""
     share = min(1.0, 2 * min(height, width) / max(height, width))
     short = max(round(SIDE * share / MULTIPLE), 1) * MULTIPLE
     return (SIDE, short) if height > width else (short, SIDE)
@@ -131,7 +131,7 @@ def prepare(image: Image, size: tuple[int, int] | None = None) -> Tensor:
 
 
 def decode(outputs: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Boxes (B, N, 4) in pixels and class logits (B, N, 80) of all cells, level by level, row by row.
+    """Decode boxes (B, N, 4) in pixels and class logits (B, N, 80) of all cells, level by level.
 
     A cell (i, j) of stride s stands for the point (j·s, i·s), without half a cell; a distance is s times the
     mean of its distribution over 0..7 (Generalized Focal Loss, section 3.2).
@@ -152,7 +152,7 @@ def decode(outputs: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Te
 
 
 def select(outputs: Sequence[Tensor], size: tuple[int, int], min_score: float) -> TensorDetections:
-    """The boxes of an image after class-wise suppression; a cell may give several classes."""
+    """Boxes of an image after class-wise suppression; a cell may give several classes."""
     boxes, logits = (each[0] for each in decode([output.float() for output in outputs], size))
     scores = logits.sigmoid()
     cell, label = (scores > min_score).nonzero().unbind(1)
@@ -163,7 +163,7 @@ def select(outputs: Sequence[Tensor], size: tuple[int, int], min_score: float) -
 
 
 def tile_grid(height: int, width: int, tiles: int) -> list[tuple[int, int, int, int]]:
-    """Overlapping parts that cover an image, row by row."""
+    """Overlapping tiles that cover an image, row by row."""
     if tiles <= 1:
         return []
     spans = []
@@ -175,7 +175,7 @@ def tile_grid(height: int, width: int, tiles: int) -> list[tuple[int, int, int, 
 
 
 def _not_parts(detections: TensorDetections, views: Tensor) -> Tensor:
-    """Boxes that do not lie in a better box of their class from another view, (N,)."""
+    """Whether boxes lie outside every better box of their class from another view, (N,)."""
     low = torch.maximum(detections.boxes[:, None, :2], detections.boxes[None, :, :2])
     high = torch.minimum(detections.boxes[:, None, 2:], detections.boxes[None, :, 2:])
     inside = (high - low).clamp(min=0).prod(-1) > PART_COVERED * areas(detections.boxes)[:, None]
@@ -285,7 +285,7 @@ def _separable(stride: int = 1) -> nn.Sequential:
 
 
 class GhostPAN(nn.Module):
-    """Path aggregation, down and up again, with a further level: strides 8 to 32 → 8 to 64, 96 channels."""
+    """Path aggregation in both directions, with an added level: strides 8 to 32 → 8 to 64, 96 channels."""
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
@@ -308,7 +308,7 @@ class GhostPAN(nn.Module):
 
 
 class Head(nn.Module):
-    """Two separable convolutions and the outputs, with weights of their own for each level."""
+    """Two separable convolutions and outputs, with separate weights per level."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -322,7 +322,7 @@ class Head(nn.Module):
 
 
 class NanoDetTrunk(NanoDetPlus):
-    """The detector as a trunk: its head is there, but not asked."""
+    """The detector as a trunk, without its head."""
 
     channels = (WIDTH,) * len(STRIDES)
     fine, finest = ShuffleNetV2.channels[0], 24  # channels of the backbone at strides 8 and 2

@@ -35,7 +35,7 @@ CONCEPTS = ("sam3", "sam3_video")
 
 
 def read_model(folder: Path, types: frozenset[str] | None = None) -> tuple[Any, Any]:
-    """The model and processor of a folder: ``config.json``, safetensors, tokenizer and preprocessor.
+    """Load the model and processor of a folder: ``config.json``, safetensors, tokenizer, preprocessor.
 
     Nothing in the folder is unpickled or run.
     """
@@ -63,7 +63,7 @@ def read_model(folder: Path, types: frozenset[str] | None = None) -> tuple[Any, 
 def ask_phrases(
     model: Any, processor: Any, phrases: Sequence[str], device: torch.device
 ) -> Callable[..., PhraseDetections]:
-    """A function from an image to what phrases find in it, for :class:`segue.prompts.detectors.BoxDetector`.
+    """Create a function that detects phrases in an image, for :class:`segue.prompts.detectors.BoxDetector`.
 
     Only SAM 3 gives masks.
     """
@@ -100,7 +100,7 @@ def _zero_shot(
 
 
 def _phrase(label: str, phrases: Sequence[str]) -> int | None:
-    """The phrase that a label is, or that shares most words with it: Grounding DINO gives parts of them."""
+    """Phrase that equals a label or shares most words with it: Grounding DINO returns parts."""
     if label in phrases:
         return phrases.index(label)
     words = set(label.lower().split())

@@ -1,4 +1,4 @@
-"""PointRend on Mask R-CNN with ResNet-50: masks drawn at the points where they are uncertain.
+"""PointRend on Mask R-CNN with ResNet-50: masks refined at uncertain points.
 
 Kirillov et al., "PointRend: Image Segmentation as Rendering" (CVPR 2020); numbers are those of the release
 for COCO, whose file is renamed by :func:`rename_release`.
@@ -92,7 +92,7 @@ class CoarseHead(nn.Module):
 
 
 class PointHead(nn.Module):
-    """Class logits of points from fine features and coarse logits, which every layer sees."""
+    """Class logits of points from fine features and coarse logits, the input of every layer."""
 
     def __init__(self, channels: int = 256, hidden: int = 256, classes: int = CLASSES) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class PointHead(nn.Module):
 
 
 class PointMaskHead(nn.Module):
-    """Draws the mask of a region from coarse to fine."""
+    """Predicts the mask of a region from coarse to fine."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class PointMaskHead(nn.Module):
 
     @property
     def start(self) -> tuple[int, int]:
-        """Side of the first grid, which is drawn in full, and the doublings after it."""
+        """Side of the first, fully predicted grid, and the number of doublings."""
         side, steps = COARSE_SIDE, STEPS
         while 4 * side**2 <= self.points:
             side, steps = 2 * side, steps - 1
@@ -162,7 +162,7 @@ class PointMaskHead(nn.Module):
 
 
 class PointRend(RegionDetector):
-    """Finds objects of 80 classes in an image and draws sharp masks."""
+    """Detects objects of 80 classes with sharp masks."""
 
     convention = DETECTRON
 
@@ -186,7 +186,7 @@ class PointRend(RegionDetector):
 
     @staticmethod
     def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
-        """Masks (N, m, m) of boxes (N, 4) laid over an image, (N, H, W): bilinear, zero outside the box."""
+        """Paste masks (N, m, m) of boxes (N, 4) into an image, (N, H, W): bilinear, zero outside."""
         height, width = size
         y = torch.arange(height, device=boxes.device, dtype=boxes.dtype) + 0.5
         x = torch.arange(width, device=boxes.device, dtype=boxes.dtype) + 0.5
@@ -215,7 +215,7 @@ def normalised(images: Tensor) -> Tensor:
 
 
 def _resized(image: Tensor, scale: float) -> Tensor:
-    """An image (3, H, W) in [0, 1] at the size of the release: Pillow's bilinear filter on 8-bit values."""
+    """Resize an image (3, H, W) in [0, 1] to the release's size: Pillow's bilinear filter on 8 bits."""
     size = (int(image.shape[2] * scale + 0.5), int(image.shape[1] * scale + 0.5))
     pixels = (image * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     resized = PIL.Image.fromarray(pixels).resize(size, PIL.Image.Resampling.BILINEAR)
@@ -243,5 +243,5 @@ _NAMES = (
 
 
 def rename_release(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names of the released file, new or old, as this network has them."""
+    """Rename the tensors of the released file, new or old."""
     return renamed(state, _NAMES, "pixel_mean|pixel_std|cell_anchors|num_batches_tracked")

@@ -1,4 +1,4 @@
-"""Open-vocabulary detectors that their makers publish on the Hugging Face Hub."""
+"""Open-vocabulary detectors that are published on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from segue.utils.extras import missing_packages
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """Weights on the Hugging Face Hub: the repository, its size, its terms, and the default score."""
+    """Weights on the Hugging Face Hub: repository, size, terms, and default score."""
 
     name: str
     repository: str
@@ -20,7 +20,7 @@ class Released:
     score: float
 
     def folder(self) -> Path | None:
-        """The folder of the user's cache that holds the model, if it is there; nothing is downloaded."""
+        """Folder of the model in the user's cache, if it was downloaded."""
         if missing_packages("hf"):
             return None
         from huggingface_hub import try_to_load_from_cache
@@ -32,7 +32,7 @@ class Released:
 
     @property
     def how_to_get(self) -> str:
-        """Commands that install and download it, its size and its terms."""
+        """Commands that install and download the model, with its size and terms."""
         missing = missing_packages("hf")
         install = f"{missing.partition(': ')[2]}; " if missing else ""
         size = f"{self.megabytes} MB" if self.megabytes < 1000 else f"{self.megabytes / 1000:.1f} GB"
@@ -62,5 +62,5 @@ RELEASED = (SAM3, GROUNDING_DINO, OWLV2)
 
 
 def licence_of(name: str) -> str:
-    """The terms of a detector's weights after a comma, if it is one of these."""
+    """Terms of a detector's weights after a comma; empty for other models."""
     return next((f", {model.licence}" for model in RELEASED if model.name == name), "")

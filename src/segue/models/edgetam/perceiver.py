@@ -47,7 +47,7 @@ class Reading(nn.Module):
         self.to_out = nn.Linear(MEMORY_WIDTH, MEMORY_WIDTH, bias=False)
 
     def read(self, query: Tensor, cells: Tensor, position: Tensor | None = None) -> Tensor:
-        """Queries (B, n, 64) read cells (B, m, 64), whose keys and values get the position (1, m, 64)."""
+        """Attend from queries (B, n, 64) to cells (B, m, 64), with positions (1, m, 64) of the cells."""
         key, value = self.to_kv(cells).chunk(2, -1)
         if position is not None:
             key, value = key + position, value + position
@@ -56,7 +56,7 @@ class Reading(nn.Module):
 
 
 class CrossAttention(Reading):
-    """Latent vectors read the cells of a map."""
+    """Latent vectors attend to the cells of a map."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class CrossAttention(Reading):
 
 
 class SelfAttention(Reading):
-    """Latent vectors read one another."""
+    """Latent vectors attend to each other."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class SelfAttention(Reading):
 
 
 class PerceiverLayer(nn.Module):
-    """Latents read the map, then one another."""
+    """Latents attend to the map, then to each other."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class PerceiverLayer(nn.Module):
 
 
 class SpatialPerceiver(nn.Module):
-    """Reduces a map of memory to :data:`LATENTS` rows for all of it, and ``GRID²`` rows for its windows."""
+    """Reduces a memory map to :data:`LATENTS` global rows and ``GRID²`` rows of windows."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ def conv_norm(cin: int, cout: int, kernel: int = 1, stride: int = 1, groups: int
 
 
 class TokenMixer(nn.Module):
-    """Depthwise 3x3 and 1x1 convolutions and the map itself, added up; one convolution for inference."""
+    """Sum of depthwise 3x3, depthwise 1x1 and identity; one convolution for inference."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class TokenMixer(nn.Module):
         return y if self.conv1 is None else y + self.conv1(x) + x
 
     def compose_layers(self) -> None:
-        """Make the three one 3x3 convolution, in place; batch norms must be folded."""
+        """Merge the three into one 3x3 convolution, in place; batch norms must be folded."""
         assert self.conv1 is not None
         wide, point = self.conv.get_submodule("c"), self.conv1.get_submodule("c")
         assert isinstance(wide, nn.Conv2d)
@@ -63,7 +63,7 @@ class ChannelMixer(nn.Module):
         self.conv2 = conv_norm(EXPANSION * channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) to the same, the map not added."""
+        """Map (B, C, h, w) to the same shape, without a residual."""
         mixed: Tensor = self.conv2(F.gelu(self.conv1(x)))
         return mixed
 
@@ -84,7 +84,7 @@ class Gate(nn.Module):
 
 
 class Block(nn.Module):
-    """Tokens are mixed over places, then over channels."""
+    """Mixes tokens over positions, then over channels."""
 
     def __init__(self, channels: int, *, gate: bool) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Block(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Half the height and width, other channels."""
+    """Halves height and width, and changes channels."""
 
     def __init__(self, cin: int, cout: int) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class Downsample(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks of one size, every other one with a gate, after halving where ``cin`` differs."""
+    """Blocks of one size, every other one gated, after downsampling if ``cin`` differs."""
 
     def __init__(self, cin: int, cout: int, depth: int) -> None:
         super().__init__()

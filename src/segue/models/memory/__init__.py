@@ -1,4 +1,4 @@
-"""Memories of frames, how they are read, and the trackers that STCN, STM, XMem and Cutie build on them."""
+"""Memories of frames, reading from them, and the trackers of STCN, STM, XMem and Cutie."""
 
 from segue.models.memory.long_term import LongTermSchedule, LongTermTracker
 from segue.models.memory.memory import Memory

@@ -1,4 +1,4 @@
-"""Components of a predicted mask far from where the object was, removed before they become memory."""
+"""Suppress components of a predicted mask that are far from the previous mask."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROUNDS = 12
 
 
 def suppress_distant_components(logits: Tensor, previous_masks: Tensor, max_jump: float) -> Tensor:
-    """Lower the log-odds (K, h, w) of small components far from the masks (K, H, W) before.
+    """Lower log-odds (K, h, w) of small components far from the previous masks (K, H, W).
 
     ``max_jump`` is a part of the image's diagonal.
     """
@@ -64,7 +64,7 @@ def suppress_distant_components(logits: Tensor, previous_masks: Tensor, max_jump
 
 
 def _distant(candidates: Tensor, previous_masks: Tensor, reach: int) -> Tensor:
-    """Positions (K, h, w) of distant components, on a device that nothing waits for."""
+    """Positions (K, h, w) of distant components, without waiting for a device."""
     neighbourhood = previous_masks.float()[None]
     for kernel in ((2 * reach + 1, 1), (1, 2 * reach + 1)):
         neighbourhood = F.max_pool2d(neighbourhood, kernel, 1, (kernel[0] // 2, kernel[1] // 2))

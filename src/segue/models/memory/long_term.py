@@ -1,4 +1,4 @@
-"""Shared parts of XMem and Cutie: a bounded memory of frames, and a long-term memory of evicted frames."""
+"""Long-term memory of XMem and Cutie, for evicted frames."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from segue.models.memory.tracker import FramePlan, MemoryTracker
 
 @dataclass(frozen=True, slots=True)
 class LongTermSchedule(Schedule):
-    """When a frame becomes memory, and how much is kept.
+    """When frames enter memory, and how much is kept.
 
     Attributes:
         long_term: replace frames by prototypes in a long-term memory; without it ``memory_frames`` and
@@ -43,7 +43,7 @@ class LongTermSchedule(Schedule):
 
 
 class LongTermTracker(MemoryTracker):
-    """A tracker whose memory can have a long-term part."""
+    """A tracker with an optional long-term memory."""
 
     schedule: LongTermSchedule
     schedule_type: ClassVar[type[LongTermSchedule]] = LongTermSchedule
@@ -97,13 +97,13 @@ class LongTermTracker(MemoryTracker):
         return plan.prompts is not None and self.schedule.permanent == "given"
 
     def compress(self, table: MemoryTable) -> None:
-        """Make prototypes of frames where the memory of frames is full."""
+        """Compress frames to prototypes if the memory of frames is full."""
         if len(table.temporary()) >= self.schedule.max_mid_term_frames - 1:
             self.evict(table)
             table.compress(self.schedule.num_prototypes, self.schedule.min_mid_term_frames - 1)
 
     def evict(self, table: MemoryTable) -> None:
-        """Remove the elements of least usage, as XMem does: all whose usage equals the last one's."""
+        """Remove the least used elements like XMem: all that equal the last one's usage."""
         room = self.schedule.max_long_term_elements - self.schedule.num_prototypes
         surplus = table.long - room
         if surplus > 0:
@@ -113,7 +113,7 @@ class LongTermTracker(MemoryTracker):
 
 
 def _check(schedule: LongTermSchedule) -> None:
-    """Refuse what cannot work."""
+    """Raise an error for an impossible schedule."""
     if schedule.include_last:
         raise SegueError("include_last: networks with a recurrent state do not also read the previous frame")
     for name in ("last_window", "dense_radius", "penalty", "last_penalty"):

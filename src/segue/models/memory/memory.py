@@ -1,4 +1,4 @@
-"""The memory of a tracker: one table for all objects, or several where objects have keys of their own."""
+"""Memory of a tracker: one table for all objects, or several for objects with separate keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Sharing = Literal["all", "entry", "object"]
 
 
 class Memory(Checkpointable):
-    """Memory of one view: a table for objects that share keys, made when they enter, and states of objects.
+    """Memory of one view: tables that are created on demand, and states of objects.
 
     Attributes:
         tables: see :class:`segue.models.memory.MemoryTable`.
@@ -35,7 +35,7 @@ class Memory(Checkpointable):
         self._coming = {}
 
     def write(self, ids: Sequence[int], key: Tensor, values: Tensor | Changes, **how: Any) -> None:
-        """Remember a frame of objects; keys are (1, C, h, w), or (K, C, h, w) where no objects share them."""
+        """Store a frame; keys are (1, C, h, w), or (K, C, h, w) if objects share none."""
         if self._sharing == "all":
             self.tables = self.tables or [self._new_table()]
             self.tables[0].write(ids, key, values, **how)
@@ -64,7 +64,7 @@ class Memory(Checkpointable):
         at: tuple[int, int] = (0, 0),
         within: Tensor | None = None,
     ) -> Tensor:
-        """Readout of the objects, (K, Cv, h, w), see :meth:`segue.models.memory.MemoryTable.read`."""
+        """Read values of the objects, (K, Cv, h, w), see :meth:`segue.models.memory.MemoryTable.read`."""
         if len(self.tables) == 1:
             return self.tables[0].read(key, ids, selection, at=at, within=within)
         by_object: dict[int, Tensor] = {}
@@ -81,11 +81,11 @@ class Memory(Checkpointable):
         return torch.stack([states.get(i, initial) for i in ids])
 
     def keep_states(self, name: str, ids: Sequence[int], states: Tensor) -> None:
-        """Keep states (K, ...) of objects from :meth:`commit` on, instead of earlier ones."""
+        """Set states (K, ...) of objects, effective at :meth:`commit`."""
         self._coming.setdefault(name, {}).update(zip(ids, states.unbind(), strict=True))
 
     def commit(self) -> None:
-        """Count the reads of the frame in progress, and let its states take effect."""
+        """Count the reads of the current frame, and apply its states."""
         for table in self.tables:
             table.commit_usage()
         for name, states in self._coming.items():
@@ -93,13 +93,13 @@ class Memory(Checkpointable):
         self._coming = {}
 
     def discard(self) -> None:
-        """Drop the reads and the states of a frame that was not finished."""
+        """Drop the reads and states of an unfinished frame."""
         for table in self.tables:
             table.received = None
         self._coming = {}
 
     def forget(self, ids: Collection[int]) -> None:
-        """Remove objects, and tables that no object needs any longer."""
+        """Remove objects, and tables without objects."""
         for table in self.tables:
             table.forget(ids)
         self.tables = [table for table in self.tables if table.objects]

@@ -1,4 +1,4 @@
-"""Many objects at once: each is merged with the others only in the part of the image where it may be."""
+"""Merge many objects, each only in the image region where it may be."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Region = tuple[slice, slice]
 
 
 def merge_parts(logits: Tensor, geometry: ResizePadGeometry) -> tuple[Highest, Tensor]:
-    """Enlarge and merge log-odds of which most are ``OUTSIDE``, up to rounding as dense planes are merged.
+    """Enlarge and merge log-odds that are mostly ``OUTSIDE``, equal to dense merging up to rounding.
 
     Args:
         logits: (K, h, w), float32, on a processor.
@@ -60,7 +60,7 @@ def _highest(
     parts: list[tuple[int, Region, Tensor]],
     geometry: ResizePadGeometry,
 ) -> Highest:
-    """The highest probability of each pixel of the image, from that of the background (H, W)."""
+    """Highest probability of each pixel, starting from the background (H, W)."""
     number = torch.zeros(geometry.image, dtype=torch.int16)
     sums = torch.full((len(probabilities),), float(outside.sum()))
     sums[0] = best.sum()
@@ -75,7 +75,7 @@ def _highest(
 
 
 def _enlarged(logits: Tensor, size: Shape) -> Iterator[tuple[int, tuple[Region, Tensor]]]:
-    """For each object its part of an image of some size, and its log-odds there, bilinear."""
+    """Enlarge log-odds of each object bilinearly, within its region."""
     stride = size[0] // logits.shape[1]
     for place, plane in enumerate(logits):
         first_column, first_row, columns, rows = cv2.boundingRect((plane.numpy() != OUTSIDE).view(np.uint8))
@@ -102,7 +102,7 @@ def _enlarged(logits: Tensor, size: Shape) -> Iterator[tuple[int, tuple[Region, 
 
 
 class _Resized:
-    """Brings parts of planes from the padded size to the image, bilinear."""
+    """Resizes regions from the padded size to the image, bilinearly."""
 
     def __init__(self, geometry: ResizePadGeometry) -> None:
         self._geometry = geometry
@@ -113,7 +113,7 @@ class _Resized:
         ]
 
     def part(self, plane: Tensor, region: Region) -> tuple[Region, Tensor]:
-        """The region of the image that a region of a plane (H', W'), 0 around it, reaches, and its values."""
+        """Image region that a region of a plane (H', W') reaches, and its values."""
         if self._geometry.working == self._geometry.image:
             return self._shifted(plane, region)
         at, places = [], []
@@ -135,7 +135,7 @@ class _Resized:
         return (at[0], at[1]), torch.lerp(rows[:, left - first], rows[:, right - first], across)
 
     def _shifted(self, plane: Tensor, region: Region) -> tuple[Region, Tensor]:
-        """As :meth:`part`, of an image that has the size of the frames in the network."""
+        """See :meth:`part`, for an image that is not resized."""
         spans = []
         for span, offset, length in zip(region, self._padding, self._geometry.image, strict=True):
             spans.append(slice(max(span.start - offset, 0), min(span.stop - offset, length)))
@@ -147,7 +147,7 @@ class _Resized:
 
 
 def _axis(length: int, target: int) -> tuple[np.ndarray, np.ndarray, Tensor]:
-    """For places of a longer axis the two of this one that they lie between, and the share of the second."""
+    """Interpolation along an axis: two source positions, and the weight of the second."""
     places = np.maximum((np.arange(target) + 0.5) * (length / target) - 0.5, 0)
     low = np.minimum(places.astype(np.int64), length - 1)
     return low, np.minimum(low + 1, length - 1), torch.from_numpy((places - low).astype(np.float32))

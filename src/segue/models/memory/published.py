@@ -1,4 +1,4 @@
-"""What the published networks with a memory share, and the sizes of their evaluation on YouTube-VOS."""
+"""Shared parts of the published memory networks, with their evaluation sizes on YouTube-VOS."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class BicubicTracker(MemoryTracker):
 
 
 class PublishedNetwork(nn.Module):
-    """Common to STCN, STM, XMem and Cutie: sizes, images normalised by ImageNet, masks beside the image."""
+    """Base of STCN, STM, XMem and Cutie: sizes, ImageNet normalisation, mask planes."""
 
     stride = 16
     read_stride = 16
@@ -47,7 +47,7 @@ class PublishedNetwork(nn.Module):
         return normalise(F.pad(image.permute(2, 0, 1), sides).permute(1, 2, 0))
 
     def mask_planes(self, masks: Tensor, total: Tensor | None = None, maximum: float | None = None) -> Tensor:
-        """Masks ([B,] K, H, W) and those of the others, of at most ``maximum``, as ([B,] K, 1 or 2, H, W)."""
+        """Stack masks ([B,] K, H, W) and the clipped sum of the others: ([B,] K, 1 or 2, H, W)."""
         if self.single_object:
             return masks[..., None, :, :]
         other_planes = other_masks(masks, total)

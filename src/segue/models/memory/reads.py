@@ -1,4 +1,4 @@
-"""How a query reads the keys of a memory table: all of them, or the best cells at half resolution first.
+"""Read a memory table: compare with all keys, or with the best cells at half resolution first.
 
 A read goes in blocks of query rows. For each it gives the affinities with all keys, the places of the query
 that they are for, and the weights of the best keys. :func:`attend_best` and :func:`attend_within_cells` are
@@ -19,13 +19,13 @@ from segue.models.memory.selection import largest, top_k
 
 
 def attend_best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Weights (Q, k) of the best ``count`` of scores (Q, N), by their softmax, and their places, int64."""
+    """Softmax weights (Q, k) of the best ``count`` of scores (Q, N), and their indices, int64."""
     best, places = top_k(scores, count)
     return best.softmax(1), places
 
 
 def attend_within_cells(cells: Tensor, keys: Tensor, candidates: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Weights (4Q, k) of the best ``count`` of some keys for each position of a cell, and their rows.
+    """Weights (4Q, k) of the best candidate keys for each position of a cell, and their rows.
 
     Cells of a query are (Q, 4, C), the keys of the memory (N, C), and ``candidates`` rows of the memory for
     each cell, (Q, m), int64.
@@ -38,7 +38,7 @@ def attend_within_cells(cells: Tensor, keys: Tensor, candidates: Tensor, count: 
 
 @dataclass(frozen=True, slots=True)
 class ReadGroup:
-    """Objects that read the same rows: neither the frames ``absent`` nor the first ``skipped`` prototypes."""
+    """Objects that read the same rows: without frames ``absent`` and the first ``skipped`` prototypes."""
 
     members: list[int]
     absent: list[int]
@@ -47,7 +47,7 @@ class ReadGroup:
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """The rows of frames that a query may read.
+    """Rows of frames that a query may read.
 
     Attributes:
         index: places of the rows, (N,), int64, ascending; None for all.
@@ -66,7 +66,7 @@ class Readable:
 
 @dataclass(frozen=True, slots=True)
 class Read(ABC):
-    """Rows of a query that read keys, a block of rows at a time.
+    """Query rows that read keys, in blocks of rows.
 
     Attributes:
         readable: which rows of frames the keys are.
@@ -88,10 +88,10 @@ class Read(ABC):
 
     @abstractmethod
     def choose(self, scores: Tensor, group: ReadGroup, block: slice) -> tuple[Tensor, Tensor | None]:
-        """Weights (P, k) of the best rows and their places; or of all rows, (P, N), and None."""
+        """Weights (P, k) of the best rows and their indices; or of all rows, (P, N), and None."""
 
     def masked(self, affinity: Tensor, group: ReadGroup, start: int, *, shared: bool) -> Tensor:
-        """Scores (Q, N) of query rows from ``start`` on, -inf where a group must not read.
+        """Mask scores (Q, N) of query rows from ``start`` on: -inf for rows that a group must not read.
 
         Affinities that other groups share are copied where they change.
         """
@@ -116,7 +116,7 @@ class Read(ABC):
 
 @dataclass(frozen=True, slots=True)
 class DenseRead(Read):
-    """Reads the best of all keys."""
+    """Compares with all keys."""
 
     def choose(self, scores: Tensor, group: ReadGroup, block: slice) -> tuple[Tensor, Tensor | None]:
         starts, every = self.readable.starts, self.readable.index
@@ -129,7 +129,7 @@ class DenseRead(Read):
 
 @dataclass(frozen=True, slots=True)
 class CoarseRead(Read):
-    """Reads the best keys of the cells of 2x2 positions that match best at half resolution.
+    """Compares with the keys of the best 2x2 cells at half resolution.
 
     Attributes:
         cells: the query by cells, (rows, 4, C).

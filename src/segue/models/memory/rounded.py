@@ -1,4 +1,4 @@
-"""Affinities of keys that are rounded to 8-bit integers, for a processor."""
+"""Affinities of keys quantised to 8 bits, for a CPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from segue.inference.cpu.int8 import Int8Rows, quantize_rows
 
 
 class RoundedKeys:
-    """Affinities with L2 of rounded keys; what a read has rounded serves the following reads.
+    """L2 affinities of quantised keys; quantised keys are cached for the next read.
 
     An affinity is the distance of the rounded keys, so that those of close keys are least wrong.
     """
@@ -22,7 +22,7 @@ class RoundedKeys:
     def affinities(
         self, query: Tensor, parts: Mapping[tuple[int, ...], Callable[[], Tensor]]
     ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """The rows of a query (Q, C+1) rounded, (Q, C), and a function that gives affinities (P, N) of some.
+        """Quantise query rows (Q, C+1), and return them with a function for affinities (P, N).
 
         They are float32. ``parts`` give rows (n, C+1) of the memory, N in all; those of one name are always
         the same.
@@ -37,7 +37,7 @@ class RoundedKeys:
 
 
 def _rounded(rows: Tensor, scale: float) -> tuple[Int8Rows, Tensor]:
-    """Rounded keys and what their lengths, penalties included, add to each affinity."""
+    """Quantised keys, and the term of their lengths and penalties in each affinity."""
     exact = rows[:, :-1]
     keys = Int8Rows(exact)
     return keys, (rows[:, -1] - exact.square().sum(1) + keys.rounded.square().sum(1)) * scale

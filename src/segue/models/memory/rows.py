@@ -11,7 +11,7 @@ from segue.state import Checkpointable, SessionState
 
 
 class Rows(Checkpointable):
-    """A table that grows by doubling.
+    """A tensor of rows that grows by doubling.
 
     Attributes:
         rows: those that are there, (N, ...), a view of the table.
@@ -29,11 +29,11 @@ class Rows(Checkpointable):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the table, used or not."""
+        """Size of the allocated tensor in bytes."""
         return self._table.nbytes
 
     def write(self, at: int, rows: Tensor) -> None:
-        """Write rows (n, ...) from row ``at`` on, over those that are there; rows left out are zeros."""
+        """Write rows (n, ...) at row ``at``, replacing existing ones; gaps are zero."""
         count = max(at + len(rows), len(self.rows))
         if len(self._table) < count:
             size = max(self._reserve, 2 * len(self._table))
@@ -48,7 +48,7 @@ class Rows(Checkpointable):
         self.rows = self._table[:count]
 
     def copy(self, start: int, count: int) -> None:
-        """Append a copy of ``count`` rows from ``start`` on, also of such that were cut off last."""
+        """Append a copy of ``count`` rows from ``start`` on, including rows just cut off."""
         at = len(self.rows)
         if start == at and at + count <= len(self._table):
             self.rows = self._table[: at + count]
@@ -56,13 +56,13 @@ class Rows(Checkpointable):
             self.write(at, self._table[start : start + count])
 
     def insert(self, at: int, rows: Tensor) -> None:
-        """Put rows (n, ...) before row ``at``."""
+        """Insert rows (n, ...) before row ``at``."""
         following = self.rows[at:].clone() if len(self.rows) else rows[:0]
         self.write(at, rows)
         self.write(at + len(rows), following)
 
     def keep(self, places: Tensor, *, reallocate: bool = False) -> None:
-        """Keep the rows at some places, int64, in this order; ``reallocate`` leaves the old table."""
+        """Keep the rows at some indices, int64, in this order; ``reallocate`` frees the old tensor."""
         retained = self.rows[places]
         if reallocate:
             self._table = torch.zeros_like(self._table)

@@ -1,4 +1,4 @@
-"""The largest affinities of each query position, and the places that are compared."""
+"""Select the largest affinities of each query position."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GROUP = 8
 
 
 def top_k(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The ``count`` largest entries of each row (rows, columns) and their places, in no particular order."""
+    """Largest ``count`` entries of each row (rows, columns) and their indices, unordered."""
     if torch.jit.is_scripting():  # type: ignore[attr-defined]
         return torch.topk(scores, count, sorted=False)
     else:  # noqa: RET505 - TorchScript compiles everything that is not in this branch
@@ -33,7 +33,7 @@ def top_k(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def largest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The ``count`` largest entries of rows (..., N) and their places, in no particular order."""
+    """Largest ``count`` entries of rows (..., N) and their indices, unordered."""
     if torch.jit.is_scripting():  # type: ignore[attr-defined]
         return torch.topk(scores, count, sorted=False)
     else:  # noqa: RET505 - see above

@@ -1,4 +1,4 @@
-"""Similarities as products of a row of the memory and a row of the query, and prototypes made with one.
+"""Similarities as products of memory and query rows, and prototypes from them.
 
 With L2 a row has one extra channel, so that the product is the affinity of STCN:
 ``(2 m.q - |m|^2) / sqrt(C)``; the term ``|q|^2`` is the same for all memory positions and drops out. The
@@ -62,7 +62,7 @@ def l2_query_rows(key: Tensor) -> Tensor:
 
 
 def keys_of(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Keys (N, C) and shrinkages (N, 1) of anisotropic :func:`key_rows`, (N, 2C+1)."""
+    """Extract keys (N, C) and shrinkages (N, 1) from anisotropic :func:`key_rows`, (N, 2C+1)."""
     scale = rows[:, -1:]
     channels = rows.shape[1] // 2
     return rows[:, channels:-1] / scale, scale * math.sqrt(channels)
@@ -71,7 +71,7 @@ def keys_of(rows: Tensor) -> tuple[Tensor, Tensor]:
 def potentiate(
     rows: Tensor, selection: Tensor, selected: Tensor, present: Sequence[int]
 ) -> tuple[Tensor, list[Tensor]]:
-    """Make prototypes of N candidates at ``selected`` places (XMem, section 3.3).
+    """Create prototypes at ``selected`` indices from N candidates (XMem, section 3.3).
 
     Candidates have rows (N, 2C+1) and selections (N, C); of the last ``present`` ones each group of objects
     has values. Returns rows of the prototypes, and for each group the weights (p, n) of its candidates.

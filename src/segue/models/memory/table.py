@@ -1,4 +1,4 @@
-"""The memory table: what is remembered of earlier frames, bounded and read in blocks.
+"""Memory table: bounded keys and values of earlier frames, read in blocks.
 
 It is a table of positions: a row for its key, its usage, and its value for each object. The rows of
 prototypes ("long-term memory", Cheng and Schwing, "XMem", ECCV 2022, section 3.3) come first, then those of
@@ -48,7 +48,7 @@ COARSE_CELLS = 24
 
 @dataclass(frozen=True, order=True, slots=True)
 class MemoryFrame:
-    """One remembered frame; frames are in the order of their numbers."""
+    """A frame in memory; frames are in order of their numbers."""
 
     number: int
     pinned: bool
@@ -57,7 +57,7 @@ class MemoryFrame:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Values of a frame that differ from those of the frame that was written last.
+    """Values of a frame that differ from the previous frame.
 
     Attributes:
         parts: for each object the first row and column of what differs, and its values (Cv, h, w).
@@ -67,7 +67,7 @@ class Changes:
 
 
 class MemoryTable(Checkpointable):
-    """Keys and values of remembered frames and prototypes, which objects read.
+    """Keys and values of frames and prototypes, read by objects.
 
     Attributes:
         similarity: as in :class:`segue.models.base.MemoryNetwork`, or ``anisotropic``, for which writes need
@@ -135,12 +135,12 @@ class MemoryTable(Checkpointable):
 
     @property
     def ids(self) -> list[int]:
-        """The objects, in the order of their entry."""
+        """Ids of the objects, in order of entry."""
         return list(self.objects)
 
     @property
     def positions(self) -> int:
-        """Rows of one frame."""
+        """Number of rows per frame."""
         return self._grid[0] * self._grid[1]
 
     @property
@@ -150,7 +150,7 @@ class MemoryTable(Checkpointable):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all tables."""
+        """Size of all tables in bytes."""
         return sum(table.nbytes for table in self._tables.values())
 
     def write(
@@ -166,7 +166,7 @@ class MemoryTable(Checkpointable):
         trusted: bool = True,
         occupied: Tensor | None = None,
     ) -> None:
-        """Remember keys (1, C, h, w) and values (K, Cv, h, w) of a frame, until the next one if not ``keep``.
+        """Store keys (1, C, h, w) and values (K, Cv, h, w) of a frame, temporarily without ``keep``.
 
         Values may be the :class:`Changes` of all known objects, of a frame that is not kept.
         ``shrinkage`` (1, 1, h, w) and ``selection`` (1, C, h, w) are for the anisotropic similarity; a
@@ -192,7 +192,7 @@ class MemoryTable(Checkpointable):
         penalty = self.penalty if keep else self.last_penalty
         rows = self._rows(key, shrinkage, 0.0 if pinned and trusted else penalty)
         if self.dense_radius is not None and "coarse" not in rows:
-            rows["read"] = self._thin(rows["keys"], occupied, self.dense_radius)
+            rows["read"] = self._choose_positions(rows["keys"], occupied, self.dense_radius)
         if selection is not None:
             rows["selection"] = selection[0].flatten(1).T.float()
         if isinstance(values, Changes):
@@ -225,7 +225,7 @@ class MemoryTable(Checkpointable):
         at: tuple[int, int] = (0, 0),
         within: Tensor | None = None,
     ) -> Tensor:
-        """Values (K, Cv, h, w), channels last, that objects remember where a key (1, C, h, w) asks.
+        """Read the values (K, Cv, h, w), channels last, of objects for a key (1, C, h, w).
 
         Each query position takes the softmax over its ``top_k`` best positions, over all frames together.
         The read counts as usage at :meth:`commit_usage`; ``at`` is the row and column of the key's first
@@ -267,7 +267,7 @@ class MemoryTable(Checkpointable):
         return out.view(len(ids), height, width, -1).permute(0, 3, 1, 2)
 
     def _read_of(self, query: Tensor, size: tuple[int, int], at: tuple[int, int]) -> DenseRead | CoarseRead:
-        """How rows of a query of some size at some place are read."""
+        """Create the read for query rows of a size and position."""
         height, width = size
         keys = self._tables["keys"].rows
         if "coarse" in self._tables:
@@ -298,24 +298,24 @@ class MemoryTable(Checkpointable):
         return DenseRead(readable, query, width, count, self.top_k, scores, places=None)
 
     def last_key(self) -> Tensor:
-        """A copy of the key (1, C, h, w) written last, channels last; only for L2."""
+        """Copy of the last written key (1, C, h, w), channels last; only for L2."""
         keys = self._tables["keys"].rows[:, :-1].unflatten(0, (len(self.frames), *self._grid))
         last = keys[self._by_time()[-1]].permute(2, 0, 1)
         return last[None].clone(memory_format=torch.channels_last)
 
     def commit_usage(self) -> None:
-        """Count the reads since the last call that were to be counted."""
+        """Add the counted reads since the last call to the usage."""
         if self.received is not None:
             self._tables["use"].rows.add_(self.received)
             self._tables["life"].rows.add_(1)
             self.received = None
 
     def usage(self) -> Tensor:
-        """The attention that each row received per read, (N,), float32: prototypes, then frames."""
+        """Attention per read of each row, (N,), float32: prototypes, then frames."""
         return self._tables["use"].rows / self._tables["life"].rows
 
     def forget(self, ids: Iterable[int]) -> None:
-        """Remove objects, and rows that no object needs any longer; unknown ids are ignored.
+        """Remove objects, and rows without objects; unknown ids are ignored.
 
         Tensors of a state that shares them stay as they are.
         """
@@ -335,7 +335,7 @@ class MemoryTable(Checkpointable):
         self.keep_long(keep_indices, reallocate=True)
 
     def temporary(self) -> list[int]:
-        """Places of the frames that make room first, from old to new: those that are not pinned."""
+        """Indices of evictable frames, from old to new."""
         by_time, stay = self._by_time(), set()
         if self.spare_pinned:
             stay = {self.frames[n].number for n in by_time[:1]}
@@ -343,7 +343,7 @@ class MemoryTable(Checkpointable):
         return [n for n in by_time if not (self.frames[n].pinned or self.frames[n].number in stay)]
 
     def compress(self, prototypes: int, recent: int) -> None:
-        """Replace temporary frames but for the ``recent`` last by prototypes (XMem, section 3.3).
+        """Replace temporary frames, except the ``recent`` last, by prototypes (XMem, section 3.3).
 
         Prototypes are the rows of largest usage, read from all that is replaced ("potentiation").
         """
@@ -381,7 +381,7 @@ class MemoryTable(Checkpointable):
             self._append_long(rows, prototype_values)
 
     def keep_long(self, keep_indices: Tensor, *, reallocate: bool = False) -> None:
-        """Keep the prototypes at some places, int64, ascending, and remove the others."""
+        """Keep the prototypes at some indices, int64, ascending."""
         long = self.long
         if len(keep_indices) == long:
             return
@@ -392,7 +392,7 @@ class MemoryTable(Checkpointable):
                 table.keep(torch.cat([retained, rest]), reallocate=reallocate)
 
     def _rows(self, key: Tensor, shrinkage: Tensor | None, penalty: float) -> dict[str, Tensor]:
-        """The rows written for a key (1, C, h, w)."""
+        """Convert a key (1, C, h, w) to rows."""
         shrinkage_row = None if shrinkage is None else shrinkage[0].flatten(1).T
         rows = {
             "keys": key_rows(key[0].flatten(1).T, self.similarity, shrinkage=shrinkage_row, penalty=penalty)
@@ -403,8 +403,8 @@ class MemoryTable(Checkpointable):
         zeros = torch.zeros(len(rows["keys"]), device=key.device)
         return rows | {"use": zeros, "life": zeros + INITIAL_LIFE}
 
-    def _thin(self, keys: Tensor, occupied: Tensor | None, radius: int) -> Tensor:
-        """Which positions of a frame are read, (h*w,), bool; sparse ones get a larger affinity, in place."""
+    def _choose_positions(self, keys: Tensor, occupied: Tensor | None, radius: int) -> Tensor:
+        """Choose the positions to read, (h*w,), bool, and raise the affinity of sparse ones in place."""
         if occupied is None or not occupied.any():
             return torch.ones(len(keys), dtype=torch.bool, device=keys.device)
         is_near = F.max_pool2d(occupied[None].float(), 2 * radius + 1, 1, radius)[0] > 0
@@ -415,12 +415,12 @@ class MemoryTable(Checkpointable):
         return is_near.flatten() | sparse
 
     def _prototypes(self, name: str) -> int:
-        """Rows of a table before those of frames; coarse keys, which are fewer, have none."""
+        """Number of rows before those of frames; coarse keys have none."""
         rows = len(self._tables[name].rows) if name in self._tables else 0
         return max(rows - len(self.frames) * self.positions, 0)
 
     def _new_table(self, rows: Tensor) -> Rows:
-        """A table for rows like these, which a processor provides with memory only as it fills."""
+        """Create a table for rows like these; a CPU allocates it as it fills."""
         if self.memory_frames is None or self.policy == "all":
             return Rows()
         max_rows = (self.memory_frames + 1) * len(rows)
@@ -428,11 +428,11 @@ class MemoryTable(Checkpointable):
         return Rows(max_rows if fits else 0, max_rows)
 
     def _by_time(self) -> list[int]:
-        """Places of the frames from old to new."""
+        """Indices of the frames from old to new."""
         return sorted(range(len(self.frames)), key=self.frames.__getitem__)
 
     def _slot(self, keep: bool, pinned: bool) -> int | None:
-        """Position of the next frame: after the last one, in place of an evicted one, or None."""
+        """Index for the next frame: after the last one, of an evicted one, or None."""
         end = len(self.frames)
         if not keep or self.memory_frames is None or self.policy == "all":
             return end
@@ -453,7 +453,7 @@ class MemoryTable(Checkpointable):
     def _keep_frames(
         self, keep_indices: Sequence[int], *, recent: int | None = None, reallocate: bool = False
     ) -> None:
-        """Keep the frames at some places; with ``recent`` and ``official``, values as XMem's release does."""
+        """Keep the frames at some indices; ``recent`` and ``official`` follow XMem's release."""
         if len(keep_indices) == len(self.frames):
             return
         places: dict[str, list[int]] = {}
@@ -475,7 +475,7 @@ class MemoryTable(Checkpointable):
         self.frames = [self.frames[n] for n in keep_indices]
 
     def _official_frames(self, i: int, recent: int) -> list[int]:
-        """The frames whose values of an object XMem's release keeps; they move to the last frames."""
+        """Frames whose values XMem's release keeps for an object; they move to the last frames."""
         object_frames = [n for n in self._by_time() if self.frames[n].number >= self.objects[i]]
         return (
             [object_frames[0], *object_frames[len(object_frames) - recent :]]
@@ -484,7 +484,7 @@ class MemoryTable(Checkpointable):
         )
 
     def _groups(self, ids: Sequence[int]) -> list[ReadGroup]:
-        """Objects that read the same rows."""
+        """Group objects that read the same rows."""
         groups: dict[tuple[int, int], ReadGroup] = {}
         for i in ids:
             entered = self.objects[i]
@@ -496,7 +496,7 @@ class MemoryTable(Checkpointable):
         return list(groups.values())
 
     def _readable(self, size: tuple[int, int], at: tuple[int, int], cell: int) -> Readable:
-        """Choose the rows that a query of some size at some place reads, in cells of 1 or 2 positions."""
+        """Select the rows for a query of a size and position, in cells of 1 or 2 positions."""
         height, width = self._grid[0] // cell, self._grid[1] // cell
         count = height * width
         frames = len(self.frames)
@@ -517,7 +517,7 @@ class MemoryTable(Checkpointable):
         return Readable(index, starts, last, distance_biases, frames)
 
     def _keys_by_frames(self, readable: Readable) -> dict[tuple[int, ...], Callable[[], Tensor]]:
-        """The keys that are read of kept frames, and of the last one, by the numbers of the frames."""
+        """Keys of kept frames and of the last one, by frame numbers."""
         rows, index, starts = self._tables["keys"].rows, readable.index, readable.starts
 
         def part(first: int, last: int) -> Tensor:
@@ -535,7 +535,7 @@ class MemoryTable(Checkpointable):
         }
 
     def _count(self, weights: Tensor, index: Tensor | None, group: ReadGroup) -> None:
-        """Count the attention that rows receive from a group."""
+        """Add the attention of a group to the usage of rows."""
         # XMem counts the attention of the first object only.
         counted = group.members if self.similarity != "anisotropic" else self.ids[:1]
         readers = len({*counted} & {*group.members})
@@ -592,14 +592,14 @@ class MemoryTable(Checkpointable):
         run_each(gather, group.members)
 
     def _own_among(self, i: int, compressed_frames: Sequence[int], recent: int) -> list[int]:
-        """The replaced frames whose values make the prototypes of an object."""
+        """Replaced frames from which an object's prototype values are made."""
         object_frames = [n for n in self._by_time() if self.frames[n].number >= self.objects[i]]
         if not self.official or len(object_frames) == len(self.frames):
             return [n for n in compressed_frames if n in object_frames]
         return object_frames[1 : len(object_frames) - recent] if len(object_frames) > recent + 2 else []
 
     def _append_long(self, rows: Tensor, values: dict[int, Tensor]) -> None:
-        """Add prototypes: their keys, and the values of objects, which have the last ones."""
+        """Append prototypes: keys, and values of the objects."""
         zeros = torch.zeros(len(rows), device=rows.device)
         object_rows = {f"value.{i}": prototype for i, prototype in values.items()}
         for name, new in {"keys": rows, "use": zeros, "life": zeros + INITIAL_LIFE, **object_rows}.items():

@@ -1,4 +1,4 @@
-"""Tracker of memory networks: order of the steps and state between frames."""
+"""Tracker of memory networks: sequence of steps, and state between frames."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class FramePlan:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What was seen of an image, before anything of it is remembered.
+    """Prediction on an image, before memory is written.
 
     Attributes:
         pixels: the image at the working size.
@@ -92,7 +92,7 @@ class Prediction:
 
 
 class MemoryTracker(Checkpointable):
-    """Follows objects with a :class:`segue.models.base.MemoryNetwork` and a memory of each view.
+    """Tracks objects with a :class:`segue.models.base.MemoryNetwork` and a memory per view.
 
     See :class:`segue.models.base.Tracker` for what the public methods do. A frame goes through these steps,
     each a method that a subclass, named by its network, may refine:
@@ -151,7 +151,7 @@ class MemoryTracker(Checkpointable):
         self.reset()
 
     def new_memory(self) -> Memory:
-        """An empty memory of one view."""
+        """Create the memory of one view."""
         schedule, network = self.schedule, self.network
         table = functools.partial(
             MemoryTable,
@@ -174,7 +174,7 @@ class MemoryTracker(Checkpointable):
 
     @property
     def _keeps_frame(self) -> bool:
-        """Whether the next frame becomes permanent memory without prompts."""
+        """Whether the next frame stays in memory without prompts."""
         return self._seen - self._last_memory >= self.schedule.mem_every
 
     def skip(self) -> None:
@@ -230,7 +230,7 @@ class MemoryTracker(Checkpointable):
     def _predict_unprompted(
         self, logits: Tensor | None, prompts: FramePrompts, geometry: ResizePadGeometry
     ) -> PredictedObjects | None:
-        """The objects that are as predicted by their log-odds (K, h, w), where others are given."""
+        """Prediction of the objects without given masks, from log-odds (K, h, w)."""
         rows = [row for row, i in enumerate(self.ids) if i not in prompts.ids]
         if logits is None or not rows:
             return None
@@ -255,11 +255,11 @@ class MemoryTracker(Checkpointable):
             memory.forget(ids)
 
     def geometry(self, size: Shape) -> ResizePadGeometry:
-        """The size at which images go through the network, and the way back for masks."""
+        """Geometry for images of this size."""
         return ResizePadGeometry.of(size, self.schedule.short_side, self.network.stride)
 
     def encode(self, pixels: npt.NDArray[Any], window: Window | None = None) -> Views:
-        """Query features of each view of an image (h, w, 3) or a window of it."""
+        """Encode query features of each view of an image (h, w, 3) or a window of it."""
         on_device = to_device(torch.from_numpy(pixels), self._setup.device)
         prepared = self.network.prepare(on_device).to(self._setup.dtype)
         if window is not None:
@@ -269,19 +269,19 @@ class MemoryTracker(Checkpointable):
         return list(map(self.network.encode_query, views))
 
     def needs_prediction(self, prompts: FramePrompts) -> bool:
-        """Whether objects are predicted on a frame with given masks, before those are merged in."""
+        """Whether objects are predicted on a frame with given masks."""
         return True
 
     def choose_window(self, plan: FramePlan) -> Window | None:
-        """The part of the image in which objects are predicted; None for all of it."""
+        """Choose the image region to predict; None for all of it."""
         return None
 
     def widen(self, window: Window, sides: Sides) -> Window | None:
-        """A larger window, where objects leave one by some sides; None for all of the image."""
+        """Widen a window at the sides that objects cross; None for the whole image."""
         return None
 
     def predict(self, view: int, query: QueryFeatures, plan: FramePlan) -> Tensor:
-        """Log-odds (K, h, w), float32, of all objects by one view, in the order of ``self.ids``."""
+        """Predict log-odds (K, h, w), float32, of all objects by one view, in order of ``self.ids``."""
         logits = []
         for part in self.passes(query, len(self.ids)):
             ids = self.ids[part]
@@ -290,31 +290,31 @@ class MemoryTracker(Checkpointable):
         return cat(logits)
 
     def read(self, view: int, query: QueryFeatures, ids: Sequence[int], plan: FramePlan) -> Tensor:
-        """Values (K, Cv, h, w) that objects read from a view."""
+        """Read values (K, Cv, h, w) of objects from the memory of a view."""
         at = (0, 0) if plan.window is None else plan.window.at(self.network.read_stride)
         within = self.read_mask(ids, plan)
         readout = self.memories[view].read(query.key, ids, query.selection, at=at, within=within)
         return readout.to(self._setup.dtype)
 
     def read_mask(self, ids: Sequence[int], plan: FramePlan) -> Tensor | None:
-        """Where :meth:`decode` uses what each object reads, (K, h, w), bool; None for everywhere."""
+        """Positions whose readout :meth:`decode` uses, (K, h, w), bool; None for all."""
         return None
 
     def decode(
         self, view: int, query: QueryFeatures, readout: Tensor, ids: Sequence[int], plan: FramePlan
     ) -> Tensor:
-        """Log-odds (K, h, w) of readouts (K, Cv, h, w); states may move on."""
+        """Decode readouts (K, Cv, h, w) to log-odds (K, h, w); states may be updated."""
         return self.network.decode(query, readout)
 
     def class_probabilities(self) -> ToProbabilities:
-        """A function from log-odds (K, h, w) to probabilities (K+1, H', W'), which results keep.
+        """Function from log-odds (K, h, w) to probabilities (K+1, H', W'), kept by results.
 
         It must not hold the tracker, and must be picklable.
         """
         return functools.partial(upsample_then_aggregate, aggregate=self.network.aggregate)
 
     def merge(self, logits: Tensor, geometry: ResizePadGeometry) -> tuple[TrackOutput, Tensor]:
-        """The result of log-odds (K, h, w) of a frame, and its probabilities (K+1, H', W') for the memory."""
+        """Merge log-odds (K, h, w) to a result, and probabilities (K+1, H', W') for the memory."""
         to_probabilities = self.class_probabilities()
         probabilities = to_probabilities(logits, geometry.padded)
         expand = functools.partial(to_image, geometry=geometry, to_probabilities=to_probabilities)
@@ -331,7 +331,7 @@ class MemoryTracker(Checkpointable):
     def merge_masks(
         self, predicted: Tensor | None, ids: Sequence[int], mask: Tensor, prompted: Sequence[int]
     ) -> Tensor:
-        """Probabilities (len(ids) + 1, H, W): ``prompted`` objects as in ``mask`` (H, W), others predicted.
+        """Merge given masks of ``prompted`` objects with predictions: (len(ids) + 1, H, W).
 
         Inside the given masks nothing else remains; a corrected object has nothing outside its new mask (spec
         of the STCN release, "objects that appear later").
@@ -349,11 +349,11 @@ class MemoryTracker(Checkpointable):
         return torch.cat([1 - merged.sum(0, keepdim=True), merged])
 
     def _merge_given(self, ids: Sequence[int], mask: Tensor) -> Tensor:
-        """As :meth:`merge_masks` where all objects are given: pixels of one object have the same values."""
+        """See :meth:`merge_masks` if all objects are given: pixels of one object are equal."""
         return values_of(channels_of(ids, mask), values=self._given_values(len(ids)).to(mask.device))
 
     def _given_values(self, objects: int) -> Tensor:
-        """Probabilities (K+1, K+1) of all channels, in rows, where one of them is given, in columns."""
+        """Probabilities (K+1, K+1) of all channels in rows, per given channel in columns."""
         given = torch.eye(objects + 1)[1:, None]
         if self.network.aggregate_prompts:
             values: Tensor = self.network.aggregate(given)[:, 0]
@@ -361,7 +361,7 @@ class MemoryTracker(Checkpointable):
         return torch.cat([1 - given.sum(0, keepdim=True), given])[:, 0]
 
     def _given_output(self, ids: Sequence[int], mask: Tensor) -> TrackOutput:
-        """The result of an index mask (H, W) of all objects, without their probabilities."""
+        """Result of an index mask (H, W) of all objects, without probabilities."""
         channels, values = channels_of(ids, mask), self._given_values(len(ids))
         on_device = values.to(mask.device)
         areas = torch.bincount(channels.flatten(), minlength=len(values))
@@ -372,7 +372,7 @@ class MemoryTracker(Checkpointable):
         return TrackOutput(tuple(ids), None, channels, expand, highest=highest)
 
     def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
-        """An entry for :meth:`write` of soft masks (K, H', W'); None where the frame is not kept."""
+        """Encode soft masks (K, H', W') for :meth:`write`; None if the frame is not kept."""
         if not plan.keep and not self.schedule.include_last:
             return None
         total = masks.sum(0, keepdim=True)
@@ -395,7 +395,7 @@ class MemoryTracker(Checkpointable):
         ids: Sequence[int],
         plan: FramePlan,
     ) -> tuple[Tensor | None, Tensor]:
-        """Keys, if they have their own, and values of some objects; ``total`` is the sum of all masks."""
+        """Encode values of some objects, and keys if separate; ``total`` is the sum of all masks."""
         return self.network.encode_memory(query, masks, total)
 
     def write(self, view: int, entry: Any, plan: FramePlan) -> None:
@@ -415,27 +415,27 @@ class MemoryTracker(Checkpointable):
             )
 
     def is_pinned(self, plan: FramePlan) -> bool:
-        """Whether a frame makes room last: one with given masks."""
+        """Whether a frame is evicted last: one with given masks."""
         return plan.prompts is not None
 
     def passes(self, query: QueryFeatures, objects: int) -> list[slice]:
-        """Slices over the objects, as many as fit into memory together."""
+        """Slices over the objects that fit into memory together."""
         height, width = query.image.shape[-2:]
         size = max(1, self._setup.memory_limit // (PASS_BYTES_PER_PIXEL * height * width))
         return [slice(start, start + size) for start in range(0, objects, size)]
 
     def states_of(self, view: int, name: str, ids: Sequence[int], initial: Tensor) -> Tensor:
-        """States (K, ...) of objects by name, ``initial`` for those that have none yet."""
+        """States (K, ...) of objects by name, ``initial`` for new ones."""
         return self.memories[view].states_of(name, ids, initial)
 
     def keep_states(self, view: int, name: str, ids: Sequence[int], states: Tensor) -> None:
-        """Keep states (K, ...) of objects by name; they take effect when the frame is done."""
+        """Set states (K, ...) of objects by name, effective when the frame is done."""
         self.memories[view].keep_states(name, ids, states)
 
     def _predict_frame(
         self, image: Image, geometry: ResizePadGeometry, plan: FramePlan, *, predict: bool
     ) -> Prediction:
-        """What is seen of an image; memory and states change only when the frame is done."""
+        """Predict an image; memory and states change only when the frame is done."""
         pixels, peeked = np.array(geometry.to_network(image), order="C"), self._peeked  # pixels: a copy
         # By content: a caller may fill one array with image after image.
         if peeked is not None and not np.array_equal(peeked.pixels, pixels):
@@ -463,7 +463,7 @@ class MemoryTracker(Checkpointable):
             window = self.widen(window, sides) if window is first and not loses_object else None
 
     def _loses_object(self, logits: Tensor) -> bool:
-        """Whether an object that was visible has no position in log-odds (K, h, w)."""
+        """Whether a visible object vanishes in log-odds (K, h, w)."""
         masks = self._previous_masks
         if masks is None:
             return False
@@ -471,7 +471,7 @@ class MemoryTracker(Checkpointable):
         return bool(is_empty.any()) and bool(masks[is_empty].any())
 
     def _predict_within(self, views: Views, plan: FramePlan) -> Tensor:
-        """Log-odds (K, h, w) of the image, predicted in the window of a plan."""
+        """Predict log-odds (K, h, w) of the image within the window of a plan."""
         window = plan.window
         visible_views = views if window is None or not plan.keep else window.part(views)
         logits = self.predict(0, visible_views[0], plan)
@@ -486,7 +486,7 @@ class MemoryTracker(Checkpointable):
     def _encoded(
         self, pixels: npt.NDArray[Any], cached_views: dict[Window | None, Views], window: Window | None
     ) -> Views:
-        """Query features of an image or a window of it, made if they are not known.
+        """Query features of an image or a window, cached if possible.
 
         They are made once where several sessions take the image.
         """
@@ -508,7 +508,7 @@ class MemoryTracker(Checkpointable):
         ids: Sequence[int],
         whole: Mapping[int, Tensor],
     ) -> tuple[Tensor, TrackOutput]:
-        """Prediction with visible given masks: padded for the memory, and the result.
+        """Merge prediction and visible given masks: padded for the memory, and the result.
 
         ``whole`` has the masks that are partly hidden, at the padded size.
         """
@@ -531,24 +531,24 @@ class MemoryTracker(Checkpointable):
 
 
 def prompts_many(predicted: Tensor | None, ids: Sequence[int], prompted: Sequence[int]) -> bool:
-    """Whether all objects are given, and so many that they are looked up."""
+    """Whether all objects are given, and enough of them for a table look-up."""
     return predicted is None and len(ids) >= MANY_GIVEN and {*ids} <= {*prompted}
 
 
 def channels_of(ids: Sequence[int], mask: Tensor) -> Tensor:
-    """Channels (H, W), int64, of an index mask: 0 is background, then the objects in order."""
+    """Channels (H, W), int64, of an index mask: 0 is background, then objects in order."""
     places = torch.zeros(max(ids[-1], int(mask.max())) + 1, dtype=torch.long, device=mask.device)
     places[list(ids)] = torch.arange(1, len(ids) + 1, device=mask.device)
     return places[mask.long()]
 
 
 def values_of(channels: Tensor, *, values: Tensor) -> Tensor:
-    """Planes (C, H, W) of channels (H, W), by what each plane has where a channel is, (C, K+1)."""
+    """Look up planes (C, H, W) for channels (H, W) in a table (C, K+1)."""
     return values[:, channels.flatten().long()].view(len(values), *channels.shape)
 
 
 def with_whole_masks(probabilities: Tensor, ids: Sequence[int], whole: Mapping[int, Tensor]) -> Tensor:
-    """Probabilities (K+1, H, W) in which objects also have what others hide of their masks (H, W), bool.
+    """Add hidden parts of whole masks (H, W), bool, to probabilities (K+1, H, W).
 
     There they have the value of the object in front.
     """
@@ -561,16 +561,16 @@ def with_whole_masks(probabilities: Tensor, ids: Sequence[int], whole: Mapping[i
 
 
 def upsample_then_aggregate(logits: Tensor, size: Shape, *, aggregate: Callable[[Tensor], Tensor]) -> Tensor:
-    """Enlarge log-odds (K, h, w), then merge their sigmoids to (K+1, H, W), as STM, STCN and XMem do."""
+    """Enlarge log-odds (K, h, w), then merge sigmoids to (K+1, H, W), like STM, STCN and XMem."""
     full = F.interpolate(logits[None], size=size, mode="bilinear")[0]
     return aggregate(full.sigmoid_())
 
 
 def to_image(logits: Tensor, *, geometry: ResizePadGeometry, to_probabilities: ToProbabilities) -> Tensor:
-    """Probabilities (K+1, H, W) at the size of the image, of log-odds (K, h, w)."""
+    """Convert log-odds (K, h, w) to probabilities (K+1, H, W) at image size."""
     return geometry.to_image(to_probabilities(logits, geometry.padded))
 
 
 def object_logits(logits: Tensor, *, geometry: ResizePadGeometry) -> Tensor:
-    """Log-odds (K, H, W) of each object by itself at the size of the image, of those (K, h, w)."""
+    """Enlarge log-odds (K, h, w) of separate objects to image size, (K, H, W)."""
     return geometry.to_image(F.interpolate(logits[None], size=geometry.padded, mode="bilinear")[0])

@@ -1,4 +1,4 @@
-"""The part of an image around the objects which the network sees between two memory frames."""
+"""Windows around objects, which the network processes between memory frames."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Sides = tuple[bool, bool, bool, bool]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A part of a padded image, in its pixels; ``image`` is the size of the whole."""
+    """A region of a padded image, in pixels; ``image`` is the size of the whole."""
 
     top: int
     left: int
@@ -42,7 +42,7 @@ class Window:
 
     @classmethod
     def around(cls, masks: Tensor, margin: int, step: int = ALIGNED) -> list[Window | None]:
-        """The window of each mask (K, H, W), bool; None for one that is empty or would save little.
+        """Window of each mask (K, H, W), bool; None for empty ones or those that would save little.
 
         Its sides are multiples of ``step``, a multiple of :data:`ALIGNED`.
         """
@@ -59,7 +59,7 @@ class Window:
 
     @property
     def share(self) -> float:
-        """Part of the image that it covers, in 0..1."""
+        """Share of the image that it covers, in [0, 1]."""
         return self.height * self.width / (self.image[0] * self.image[1])
 
     def at(self, stride: int) -> tuple[int, int]:
@@ -67,7 +67,7 @@ class Window:
         return self.top // stride, self.left // stride
 
     def cut(self, planes: Tensor, full: Window | None = None) -> Tensor:
-        """The part inside of planes (..., h, w) at some stride, a view.
+        """Crop planes (..., h, w) at some stride, as a view.
 
         The planes are those of the image, or of another window, ``full``, that holds this one.
         """
@@ -77,14 +77,14 @@ class Window:
         return planes[..., top : top + self.height // stride, left : left + self.width // stride]
 
     def without_edge(self, edge: int) -> Window:
-        """The window without so many pixels at its sides inside the image."""
+        """Shrink the window by some pixels at sides inside the image."""
         top, left, bottom, right = self.top, self.left, self.top + self.height, self.left + self.width
         top, left = top + edge * (top > 0), left + edge * (left > 0)
         bottom, right = bottom - edge * (bottom < self.image[0]), right - edge * (right < self.image[1])
         return Window(top, left, bottom - top, right - left, self.image)
 
     def part(self, views: Sequence[QueryFeatures]) -> list[QueryFeatures]:
-        """The features inside, of those of the image in each view, channels last."""
+        """Crop the features of each view of the image, channels last."""
         parts = []
         for query in views:
             planes = (query.image, query.key, *query.features)
@@ -102,7 +102,7 @@ class Window:
         return F.pad(logits, sides, value=OUTSIDE)
 
     def left_sides(self, logits: Tensor, threshold: float) -> Sides:
-        """The sides inside the image near which log-odds (K, h, w) of the window exceed ``threshold``."""
+        """Sides inside the image near which log-odds (K, h, w) exceed ``threshold``."""
         band = BAND * logits.shape[1] // self.height
         highest = logits.amax(0)
         return (
@@ -113,7 +113,7 @@ class Window:
         )
 
     def widened(self, sides: Sides, margin: int) -> Window | None:
-        """The window with at least ``margin`` more pixels at some sides; None if that would save little."""
+        """Window with at least ``margin`` more pixels at some sides; None if that saves little."""
         more = -(-margin // ALIGNED) * ALIGNED
         top, left = max(self.top - more * sides[0], 0), max(self.left - more * sides[1], 0)
         bottom = min(self.top + self.height + more * sides[2], self.image[0])
@@ -123,7 +123,7 @@ class Window:
 
 
 def _spans(inside: BoolArray, margin: int, step: int) -> tuple[list[int], list[int]]:
-    """Starts and lengths of windows on an axis, where ``inside`` (K, n) says which places hold objects."""
+    """Starts and lengths of windows along an axis, from ``inside`` (K, n), the positions of objects."""
     length = inside.shape[1]
     first, last = inside.argmax(1) - margin, length - inside[:, ::-1].argmax(1) + margin
     size = np.minimum(-(-(last - first) // step) * step, length)

@@ -1,4 +1,4 @@
-"""msstsvis-lite: a small MS-STS VIS of our own on a detector that comes with segue, for a processor.
+"""msstsvis-lite: segue's small MS-STS VIS on the bundled detector, for a CPU.
 
 Levels are those of NanoDet-Plus at strides 16 to 64. Its boxes and class scores, linked over the frames, are
 what the queries start from: learned queries need far more training than a small network can have. The decoder
@@ -71,13 +71,13 @@ LITE_SIZE = Size(
 
 @dataclass(frozen=True)
 class DecodedTubes(Decoded):
-    """Queries after every decoder layer, and what the detector said of them."""
+    """Queries after every decoder layer, with the detector's scores."""
 
     class_prior: Tensor  # its class logits, means over the frames where it saw the object, (N, Q, 80)
 
 
 class MaskFeatures(nn.Module):
-    """Features that masks are read from: features that frames have exchanged, finer levels, and edges."""
+    """Mask features from frame-exchanged tokens, finer levels, and edges."""
 
     def __init__(self, width: int, fine: int, edges: int) -> None:
         super().__init__()
@@ -166,7 +166,7 @@ class MSSTSVISLite(MSSTSVIS):
         return DecodedTubes(**vars(decoded), class_prior=logits)
 
     def class_logits(self, decoded: Decoded, layer: int = -1) -> Tensor:
-        """Class scores before the sigmoid, (N, Q, 91): the detector's, all more or less sure alike."""
+        """Class scores before the sigmoid, (N, Q, 91): the detector's, with a correction per query."""
         assert isinstance(decoded, DecodedTubes)
         logits = decoded.class_prior + self.detr.class_embed[layer](decoded.instances[layer]).float()
         table = logits.new_full((*logits.shape[:2], self.size.classes), NEVER)
@@ -181,7 +181,7 @@ class MSSTSVISLite(MSSTSVIS):
         layer: int = -1,
         size: tuple[int, int] | None = None,
     ) -> Tensor:
-        """As of SeqFormer; distances count in halves of the sides of the object's box."""
+        """See SeqFormer; distances are in halves of the box sides."""
         boxes = decoded.refined[layer][sample][:, queries].detach().transpose(0, 1)
         parameters = self.controller(decoded.instances[layer][sample][queries])
         features = memory.features[sample].float()
@@ -216,7 +216,7 @@ def detections(outputs: list[Tensor], maps: list[Tensor], size: tuple[int, int])
 
 @torch.no_grad()
 def tubes(detected: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Detections of a clip, linked over its frames. Returns boxes (T, count, 4), centre form."""
+    """Link the detections of a clip over its frames: boxes (T, count, 4), centre form."""
     logits = detected[..., 4 : 4 + CLASSES]
     best = logits.max(-1)
     # One download of all: each makes the processor wait for the device.
@@ -282,7 +282,7 @@ def overlaps(box: Float32Array, boxes: Float32Array) -> Float32Array:
 
 
 def _filled(boxes: Float32Array, picks: Ints) -> Float32Array:
-    """The boxes of one tube, (T, 4)."""
+    """Boxes of one tube, (T, 4), with gaps filled."""
     indices = np.flatnonzero(picks >= 0)
     linked_boxes = boxes[indices, picks[indices]]
     frames = np.arange(len(picks))

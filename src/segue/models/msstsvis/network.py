@@ -1,4 +1,4 @@
-"""MS-STS VIS: SeqFormer with attention over the frames of a clip, within feature levels and between them.
+"""MS-STS VIS: SeqFormer with attention over the frames of a clip, within and between levels.
 
 Thawakar et al., "Video Instance Segmentation via Multi-scale Spatio-temporal Split Attention Transformer"
 (ECCV 2022). With every part off this is SeqFormer, parameter for parameter and number for number. The release
@@ -104,7 +104,7 @@ class MSSTSVIS(SeqFormer):
 
 
 class ReleasedMSSTSVIS(SeqFormer):
-    """The network of the released training script: SeqFormer of half the depth, with tensors nobody reads.
+    """Network of the released training script: SeqFormer of half the depth, with unused tensors.
 
     Each decoder layer holds a temporal attention as wide as there are queries. It cannot run (300 is no
     multiple of its 8 heads) and is never called; it is here so that released files load strictly.
@@ -231,7 +231,7 @@ class SplitAttention(nn.Module):
         return cat([relate(*piece) for piece in pieces], 2)
 
     def _intra(self, u: Tensor, padding: Tensor | None) -> Tensor:
-        """Relate the frames of one scale, (N, T, HW, C) → the same."""
+        """Attend over the frames of one scale, (N, T, HW, C) → the same."""
         _, frames, places, _ = u.shape
         if self.intra_mode == "joint" and frames * places <= self.joint_tokens:
             flat = self.intra_linear(u).flatten(1, 2)
@@ -240,7 +240,7 @@ class SplitAttention(nn.Module):
         return self._by_places(self._intra_places, u)
 
     def _intra_places(self, u: Tensor) -> Tensor:
-        """Relate the frames of each place by itself, (N, T, HW, C) → the same."""
+        """Attend over the frames at each position, (N, T, HW, C) → the same."""
         columns = _columns(self.intra_linear(u))
         attended = self.intra_attn(columns, columns)
         return self._intra_forward(u, attended.unflatten(0, (len(u), -1)).transpose(1, 2))
@@ -250,7 +250,7 @@ class SplitAttention(nn.Module):
         return a + self.intra_ffn(a)
 
     def _resized(self, partner: Tensor, padding: Tensor | None, shape: Shape, size: Shape) -> Tensor:
-        """The partner scale, projected and brought to the size of the own one, (N, T, HW, C)."""
+        """Project the partner scale and resize it to this scale, (N, T, HW, C)."""
         p = self.inter_partner(partner)
         if padding is not None:
             # Else the padding would leak over the border when the map is enlarged.
@@ -263,7 +263,7 @@ class SplitAttention(nn.Module):
         return maps.flatten(2).transpose(1, 2).reshape(samples, frames, -1, p.shape[-1])
 
     def _inter(self, tokens: Tensor, partner: Tensor) -> Tensor:
-        """Relate a scale to its partner of the same size, both (N, T, HW, C)."""
+        """Attend from a scale to its partner of the same size, both (N, T, HW, C)."""
         samples, frames, places, _ = tokens.shape
         s = self.inter_own(tokens)
         if self.inter_merge is not None:
@@ -281,7 +281,7 @@ class SplitAttention(nn.Module):
 
 
 def _columns(tokens: Tensor) -> Tensor:
-    """The frames of each place, (N, T, HW, C) → (N·HW, T, C)."""
+    """Frames of each position, (N, T, HW, C) → (N·HW, T, C)."""
     # Laid out anew: else the projections become one tiny product for each place.
     return tokens.transpose(1, 2).flatten(0, 1).contiguous()
 
@@ -302,7 +302,7 @@ class Block(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Judges patch by patch whether a foreground mask belongs to a frame."""
+    """Judges per patch whether a foreground mask belongs to a frame."""
 
     def __init__(self, width: int = 256) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""SAM 2.1 (arXiv 2408.00714): masks of what is pointed at, in images and through videos."""
+"""SAM 2.1 (arXiv 2408.00714): promptable segmentation of images and videos."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Map images, points and masks between a video of any aspect ratio and the square input of SAM 2."""
+"""Map images, points and masks between a video and the square input of SAM 2."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from segue.utils.devices import to_device
 
 
 def video_image(image: Image, side: int, device: torch.device) -> Tensor:
-    """A frame as (1, 3, side, side) on a device, bicubic, in 8 bits, as the release has it of Pillow.
+    """Resize a frame to (1, 3, side, side) on a device: bicubic, 8 bits, like Pillow in the release.
 
     A GPU resizes the frame itself; a value may differ by two of 255 steps.
     """
@@ -36,7 +36,7 @@ def video_image(image: Image, side: int, device: torch.device) -> Tensor:
 
 
 def still_image(image: Image, side: int, device: torch.device) -> Tensor:
-    """An image as (1, 3, side, side), bilinear, antialiased, as the release's image predictor gives it."""
+    """Resize an image to (1, 3, side, side): bilinear, antialiased, like the release's image predictor."""
     pixels = torch.from_numpy(np.array(image))
     if device.type != "mps":  # which has no such resizing in all versions of PyTorch
         pixels = to_device(pixels, device)
@@ -46,7 +46,7 @@ def still_image(image: Image, side: int, device: torch.device) -> Tensor:
 
 
 def square_mask(mask: Tensor, side: int) -> Tensor:
-    """A binary mask (H, W) on the square that the network sees, (1, 1, side, side), float32."""
+    """Resize a binary mask (H, W) to the square input, (1, 1, side, side), float32."""
     plane = mask[None, None].float()
     if mask.shape != (side, side):
         plane = (F.interpolate(plane, size=(side, side), mode="bilinear", antialias=True) >= 0.5).float()
@@ -54,7 +54,7 @@ def square_mask(mask: Tensor, side: int) -> Tensor:
 
 
 def video_logits(low: Tensor, size: tuple[int, int]) -> Tensor:
-    """Mask logits at the size of the video, bilinear. ``low``: (1, K, h, w); returns (K, H, W)."""
+    """Resize mask logits (1, K, h, w) to the video, bilinear. Returns (K, H, W)."""
     return F.interpolate(low, size=size, mode="bilinear")[0]
 
 
@@ -66,7 +66,7 @@ def points_on_square(
     side: int,
     device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """Points (1, N, 2) in pixels of the square and labels (1, N), the corners of the box first."""
+    """Points (1, N, 2) in pixels of the square and labels (1, N), corners of the box first."""
     corners = [] if box is None else [(box[:2], TOP_LEFT), (box[2:], BOTTOM_RIGHT)]
     marks = [*corners, *((p, POSITIVE) for p in positive), *((p, NEGATIVE) for p in negative)]
     return labelled(
@@ -81,7 +81,7 @@ def labelled(
     side: int,
     device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """Points (N, 2) in pixels of the video as points (1, N, 2) on the square, with labels (1, N)."""
+    """Map points (N, 2) of the video to the square, (1, N, 2), with labels (1, N)."""
     scale = torch.tensor([size[1], size[0]], dtype=torch.float32)
     places = torch.from_numpy(points).view(1, -1, 2) / scale * side
     return to_device(places, device), to_device(torch.tensor([list(labels)]), device)

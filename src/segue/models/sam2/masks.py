@@ -1,4 +1,4 @@
-"""Prompt encoder and mask decoder of SAM 2: what the Segment Anything Model is made of.
+"""Prompt encoder and mask decoder of SAM 2, from the Segment Anything Model.
 
 Kirillov et al., ICCV 2023 (arXiv 2304.02643), with the changes of SAM 2 (arXiv 2408.00714, appendix D): skip
 connections from the fine levels of the image encoder, and a score that tells whether the object is there.
@@ -42,7 +42,7 @@ class RandomPositions(nn.Module):
         self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, WIDTH // 2))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> RandomPositions:
-        """Move the matrix, but never to half precision: phases of 8 bits would blur places."""
+        """Move the matrix without half precision, which would blur positions."""
         exact = self.positional_encoding_gaussian_matrix
         place = fn(exact).device
         self.positional_encoding_gaussian_matrix = exact.to(place)
@@ -62,7 +62,7 @@ class RandomPositions(nn.Module):
 
 
 class PromptEncoder(nn.Module):
-    """Points, boxes and masks as tokens and maps."""
+    """Encodes points, boxes and masks as tokens and maps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class PromptEncoder(nn.Module):
         self.no_mask_embed = nn.Embedding(1, WIDTH)
 
     def points(self, points: Tensor, labels: Tensor, side: int) -> Tensor:
-        """Tokens (B, N + 1, 256), the last that of no point, of points (B, N, 2) with labels (B, N)."""
+        """Encode points (B, N, 2) with labels (B, N) as tokens (B, N + 1, 256), the last for no point."""
         points = torch.cat([points, points.new_zeros(len(points), 1, 2)], 1)
         labels = torch.cat([labels, labels.new_full((len(labels), 1), NOT_A_POINT)], 1)
         kinds = torch.cat([cast(Tensor, embedding.weight) for embedding in self.point_embeddings])
@@ -89,7 +89,7 @@ class PromptEncoder(nn.Module):
         return torch.where((labels == NOT_A_POINT)[..., None], self.not_a_point_embed.weight, codes)
 
     def no_mask(self) -> Tensor:
-        """Dense code where no mask is given, (1, 256, 1, 1)."""
+        """Dense code without a mask, (1, 256, 1, 1)."""
         return self.no_mask_embed.weight[..., None, None]
 
 
@@ -111,7 +111,7 @@ class Attention(nn.Module):
 
 
 class TwoWayBlock(nn.Module):
-    """Tokens look at each other and at the image, then the image looks at the tokens."""
+    """Tokens attend to each other and the image, then the image attends to the tokens."""
 
     def __init__(self, first: bool) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ class TwoWayBlock(nn.Module):
 
 
 class TwoWayTransformer(nn.Module):
-    """Two blocks, and a last look of the tokens at the image."""
+    """Two blocks, and a final attention of the tokens to the image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -174,7 +174,7 @@ class Decoded:
         return torch.where(outer > 0, inner / outer, 1.0)
 
     def single(self, dynamic: bool) -> tuple[Tensor, Tensor]:
-        """The mask of a plain prompt (B, 1, 4g, 4g), and its IoU (B, 1)."""
+        """Mask of an unambiguous prompt (B, 1, 4g, 4g), and its IoU (B, 1)."""
         logits, iou = self.logits[:, :1], self.iou[:, :1]
         if not dynamic:
             return logits, iou
@@ -186,14 +186,14 @@ class Decoded:
         )
 
     def best(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The best of the other three masks (B, 1, 4g, 4g), its IoU (B, 1) and its token (B, 256)."""
+        """Best of the three other masks (B, 1, 4g, 4g), its IoU (B, 1) and token (B, 256)."""
         best = 1 + self.iou[:, 1:].argmax(-1)
         rows = torch.arange(len(best), device=best.device)
         return self.logits[rows, best][:, None], self.iou[rows, best][:, None], self.tokens[rows, best]
 
 
 class MaskDecoder(nn.Module):
-    """Prompts and the map of an image to masks."""
+    """Decodes prompts and the map of an image to masks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -219,7 +219,7 @@ class MaskDecoder(nn.Module):
     def forward(
         self, image: Tensor, grid: Tensor, sparse: Tensor, dense: Tensor, fine: tuple[Tensor, Tensor]
     ) -> Decoded:
-        """Masks of B prompts on one image, or on B conditioned maps of it.
+        """Predict masks of B prompts on one image, or on B conditioned maps of it.
 
         ``grid``: (1, 256, g, g); ``sparse``: (B, N, 256); ``dense``: (B or 1, 256, g, g) or (1, 256, 1, 1);
         ``fine``: strides 4 and 8, (1, 32, 4g, 4g) and (1, 64, 2g, 2g).

@@ -1,7 +1,8 @@
-"""Memory of SAM 2 (arXiv 2408.00714, section 4): what a frame reads from earlier ones, and what it leaves."""
+"""Memory of SAM 2 (arXiv 2408.00714, section 4): attention to earlier frames, and encoding."""
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterable
 from itertools import pairwise
@@ -15,7 +16,6 @@ from segue.layers.activated import LayerNorm2d
 from segue.layers.linear import ActivatedLinear
 from segue.layers.positions import sine_angles
 from segue.models.sam2.masks import HIDDEN, WIDTH
-from segue.models.sam2.reading import attend_blocks
 
 MEMORY_WIDTH = 64
 LAYERS = 4
@@ -24,6 +24,33 @@ LAYERS = 4
 ROTARY_THETA = 10000.0
 IMAGE_POSITION = 0.1
 """Share of the sine position that the queries of memory attention get."""
+
+QUERY_BLOCK, KEY_BLOCK = 256, 1024
+"""Sizes of a block of scores: 1 MiB."""
+
+
+def attend_blocks(query: Tensor, key: Tensor, values: Tensor) -> Tensor:
+    """Softmax attention (P, V) of one head: ``query`` (P, C), ``key`` (N, C), ``values`` (N, V).
+
+    Exact, for a CPU: scores exist one block at a time, which stays in the cache; maxima and
+    sums of the blocks are merged as in Rabe and Staats, 2021 (arXiv 2112.05682).
+    """
+    blocks = list(zip(key.split(KEY_BLOCK), values.split(KEY_BLOCK), strict=True))
+    outputs = []
+    for part in (query.T / math.sqrt(query.shape[1])).split(QUERY_BLOCK, 1):
+        top = part.new_full((1, part.shape[1]), -math.inf)
+        total = torch.zeros_like(top)
+        read = part.new_zeros(values.shape[1], part.shape[1])
+        for keys, block in blocks:
+            scores = keys @ part
+            best = torch.maximum(scores.amax(0, keepdim=True), top)
+            weights = scores.sub_(best).exp_()
+            fade = (top - best).exp_()
+            total.mul_(fade).add_(weights.sum(0, keepdim=True))
+            read = torch.addmm(read.mul_(fade), block.T, weights)
+            top = best
+        outputs.append((read / total).T)
+    return torch.cat(outputs)
 
 
 def rotary(side: int, device: torch.device | None = None) -> Tensor:
@@ -38,14 +65,14 @@ def rotary(side: int, device: torch.device | None = None) -> Tensor:
 
 
 def rotate(x: Tensor, code: Tensor) -> Tensor:
-    """Turn tokens (B, n·P, 256) of n frames by the code (P, 128) of their cells."""
+    """Rotate tokens (B, n·P, 256) of n frames by the code (P, 128) of their cells."""
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)).contiguous())
     turned = pairs.unflatten(1, (-1, len(code))) * code
     return torch.view_as_real(turned).flatten(-2).flatten(1, 2).to(x.dtype)
 
 
 class RotaryAttention(nn.Module):
-    """One head of 256 channels, whose queries and keys are turned by their place."""
+    """One head of 256 channels with rotary positions of queries and keys."""
 
     def __init__(self, memory: int = WIDTH) -> None:
         super().__init__()
@@ -63,7 +90,7 @@ class RotaryAttention(nn.Module):
         fixed: int = 0,
         key_code: Tensor | None = None,
     ) -> Tensor:
-        """Read values (B, N, C) where keys (B, N, C) are like queries (B, P, 256): (B, P, 256).
+        """Attend from queries (B, P, 256) to keys (B, N, C) and values (B, N, C): (B, P, 256).
 
         ``key_code``: that of the keys of a frame, (Q, 128), complex; None is ``code``.
         """
@@ -78,7 +105,7 @@ class RotaryAttention(nn.Module):
 
 
 class MemoryAttentionLayer(nn.Module):
-    """The image looks at itself, then at the memory."""
+    """Self-attention of the image, then cross-attention to the memory."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,7 +116,7 @@ class MemoryAttentionLayer(nn.Module):
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(WIDTH) for _ in range(3))
 
     def self_attend(self, x: Tensor, code: Tensor) -> Tensor:
-        """The first step, on the places (B, P, 256) of the image alone; ``code``: (P, 128), complex."""
+        """First step, on the positions (B, P, 256) of the image; ``code``: (P, 128), complex."""
         normed = self.norm1(x)
         return x + self.self_attn(normed, normed, normed, code)
 
@@ -102,7 +129,7 @@ class MemoryAttentionLayer(nn.Module):
         pointers: int,
         memory_code: Tensor | None = None,
     ) -> Tensor:
-        """The second step and the MLP on memory (B, N, 64), with its position ``placed``: (B, P, 256)."""
+        """Second step and MLP, with memory (B, N, 64) and its positions ``placed``: (B, P, 256)."""
         x = x + self.cross_attn_image(self.norm2(x), placed, memory, code, pointers, memory_code)
         return x + self.linear2(self.linear1(self.norm3(x)))
 
@@ -143,7 +170,7 @@ class MemoryAttention(nn.Module):
 
 
 def mask_downsampler() -> nn.Sequential:
-    """A mask at the size of the image, (B, 1, H, W), to a map of stride 16, (B, C, H/16, W/16)."""
+    """Layers from a mask at image size, (B, 1, H, W), to a map of stride 16, (B, C, H/16, W/16)."""
     layers: list[nn.Module] = []
     for cin, cout in pairwise((1, 4, 16, 64, WIDTH)):
         layers += [nn.Conv2d(cin, cout, 3, stride=2, padding=1), LayerNorm2d(cout), nn.GELU()]
@@ -169,7 +196,7 @@ class FuserBlock(nn.Module):
 
 
 class MemoryEncoder(nn.Module):
-    """An image and the mask of an object to what is remembered of them."""
+    """Encodes an image and an object's mask for the memory."""
 
     def __init__(self) -> None:
         super().__init__()

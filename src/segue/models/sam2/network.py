@@ -67,7 +67,7 @@ class SAM2Base(nn.Module):
         self.obj_ptr_proj = Perceptron((WIDTH, WIDTH, WIDTH, WIDTH))
 
     def constants(self, side: int) -> Constants:
-        """Position codes and folded weights for square images of a side, a multiple of ``side_step``."""
+        """Position codes and folded weights for square images, side a multiple of ``side_step``."""
         if side < self.side_step or side % self.side_step:
             raise ValueError(f"the side is {side} pixels; it must be a multiple of {self.side_step}")
         place, dtype = self.no_mem_embed.device, self.no_mem_embed.dtype
@@ -110,11 +110,11 @@ class SAM2Base(nn.Module):
         raise NotImplementedError
 
     def memory_rows(self, memory: Tensor, record: Record) -> Tensor:
-        """What is remembered, (K, Q, 64), of the encoded maps (K, 64, g, g) of K objects."""
+        """Memory rows, (K, Q, 64), of the encoded maps (K, 64, g, g) of K objects."""
         raise NotImplementedError
 
     def without_memory(self, coarse: Tensor) -> Tensor:
-        """Prepare the map (1, 256, g, g) of an image for which nothing is remembered."""
+        """Prepare the map (1, 256, g, g) of an image without memory."""
         return coarse + self.no_mem_embed[0, 0, :, None, None]
 
     def with_memory(
@@ -143,7 +143,7 @@ class SAM2Base(nn.Module):
         labels: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Decoded:
-        """Masks of B prompts on a map (1 or B, 256, g, g), without or with memory.
+        """Predict masks of B prompts on a map (1 or B, 256, g, g), with or without memory.
 
         ``points``: (B, N, 2), x before y, in pixels of the square, None gives no token at all; ``labels``:
         (B, N); ``mask``: logits so far, (B, 1, side/4, side/4).
@@ -169,7 +169,7 @@ class SAM2Base(nn.Module):
         multimask: bool,
         dynamic: bool,
     ) -> Record:
-        """One mask of each of K objects, and its pointer: the head of the tracker; see :meth:`decode`.
+        """Predict one mask and pointer for each of K objects; see :meth:`decode`.
 
         ``multimask`` takes the best of the three masks for prompts with several meanings; ``dynamic`` takes
         it as well where the mask for plain prompts is not stable. None as ``points`` is the padding point.
@@ -191,7 +191,7 @@ class SAM2Base(nn.Module):
         return Record(pointer, decoded.score[:, 0], iou, low_res_masks=low)
 
     def answer_mask(self, mask: Tensor, encoded: Encoded, constants: Constants) -> Record:
-        """The head's answer, with IoU 1, of a mask (1, 1, side, side), 0 or 1, that was given."""
+        """Output of the head, with IoU 1, for a given mask (1, 1, side, side), 0 or 1."""
         low = F.interpolate(
             mask * 2 * MASK_LOGIT - MASK_LOGIT,
             size=(constants.side // LOW,) * 2,
@@ -208,7 +208,7 @@ class SAM2Base(nn.Module):
         return Record(pointer, score, torch.ones_like(score), low_res_masks=low)
 
     def encode_memory(self, encoded: Encoded, record: Record, binary: bool) -> Tensor:
-        """Rows of the memory, (K, Q, 64), of an image with masks, or their probabilities, of K objects."""
+        """Encode memory rows, (K, Q, 64), of an image with masks or probabilities of K objects."""
         assert record.low_res_masks is not None
         logits = F.interpolate(record.low_res_masks, scale_factor=float(LOW), mode="bilinear")
         mask = (logits > 0).to(logits.dtype) if binary else logits.sigmoid()
@@ -217,7 +217,7 @@ class SAM2Base(nn.Module):
 
 
 class SAM2(SAM2Base):
-    """The trunk Hiera, and every cell of a map as memory.
+    """SAM 2.1 with the trunk Hiera, and every cell of a map as memory.
 
     Args:
         size: one of ``SIZES``.
@@ -245,12 +245,12 @@ class SAM2(SAM2Base):
 
 
 def _product(first: nn.Module, second: nn.Module) -> tuple[Tensor, Tensor]:
-    """Two 1x1 convolutions as one linear layer: weight (c, C) and bias (c)."""
+    """Merge two 1x1 convolutions into one linear layer: weight (c, C) and bias (c)."""
     inner, outer = (_dense(layer).flatten(1) for layer in (first, second))
     bias = cast(Tensor, second.bias) + outer @ cast(Tensor, first.bias)
     return outer @ inner, bias
 
 
 def _dense(layer: nn.Module) -> Tensor:
-    """Weights of a convolution, also of one that was prepared for inference."""
+    """Weights of a convolution, prepared for inference or not."""
     return layer.dense_weight() if isinstance(layer, FusedConv2d) else cast(Tensor, layer.weight)

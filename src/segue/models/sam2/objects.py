@@ -30,7 +30,7 @@ FILLED = 0.1
 
 @dataclass(frozen=True)  # without slots, so that a schedule can have its fields in addition to its own
 class Settings:
-    """Settings of the predictor; the defaults are those of the release on a CPU.
+    """Settings of the predictor, by default those of the release on a CPU.
 
     Attributes:
         dynamic_multimask: let a mask for a plain prompt that is not stable give way to the best of three.
@@ -73,7 +73,7 @@ class View:
 
 @dataclass(slots=True)
 class ObjectMemory:
-    """Records of one object by frame: of prompted frames in order of insertion, and of tracked ones."""
+    """Records of one object by frame: prompted frames in order of insertion, and tracked frames."""
 
     prompted: dict[int, Record] = field(default_factory=dict)
     tracked: dict[int, Record] = field(default_factory=dict)
@@ -103,7 +103,7 @@ class ObjectMemory:
         return View(tuple(maps), tuple(pointers), max(1, limit - 1))
 
     def prune(self, frame: int, settings: Settings) -> None:
-        """Drop all that no frame after ``frame`` reads, in a forward pass without later prompts."""
+        """Drop everything that no later frame reads, in a forward pass without later prompts."""
         stride = settings.stride
         first_map = _slot(frame + 1, MEMORY_FRAMES - 1, stride)
         first_pointer = frame + 2 - POINTERS
@@ -129,7 +129,7 @@ class ObjectMemory:
 
 
 def _slot(frame: int, distance: int, stride: int) -> int:
-    """The frame that takes the place ``distance`` before ``frame``; every ``stride``-th but for the last."""
+    """Frame in the memory slot ``distance`` before ``frame``; every ``stride``-th, except the last."""
     if distance == 1:
         return frame - 1
     return (frame - 2) // stride * stride - (distance - 2) * stride
@@ -138,7 +138,7 @@ def _slot(frame: int, distance: int, stride: int) -> int:
 def nearest(
     records: Mapping[int, Record], frame: int, maximum: int | None
 ) -> tuple[dict[int, Record], dict[int, Record]]:
-    """The records that a frame sees, and the others."""
+    """Split records into those nearest a frame and the others."""
     if maximum is None or len(records) <= maximum:
         return dict(records), {}
     previous = max((t for t in records if t < frame), default=None)
@@ -150,7 +150,7 @@ def nearest(
 
 
 def fill_holes(low: Tensor, area: int) -> Tensor:
-    """Logits (1, 1, h, w) in which small background regions, joined over corners too, are object."""
+    """Fill small background regions, 8-connected, in logits (1, 1, h, w)."""
     if area <= 0:
         return low
     background = (low[0, 0] <= 0).cpu().numpy().astype(np.uint8)
@@ -162,7 +162,7 @@ def fill_holes(low: Tensor, area: int) -> Tensor:
 
 
 class ObjectSteps:
-    """The steps of the predictor for the objects on one frame."""
+    """Steps of the predictor for the objects on one frame."""
 
     def __init__(
         self, network: VideoNetwork, constants: Constants, settings: Settings, together: int = 1
@@ -173,7 +173,7 @@ class ObjectSteps:
     def track(
         self, encoded: Encoded, views: Mapping[int, View], *, remember: bool = True
     ) -> dict[int, Record]:
-        """Find objects on a frame without prompts; those with as many memories go through together."""
+        """Track objects on a frame without prompts, batched by size of memory."""
         groups: dict[tuple[int, int], list[int]] = {}
         read = {i: self.assemble(view) for i, view in views.items()}
         for i, (memory, _, pointers) in read.items():
@@ -194,7 +194,7 @@ class ObjectSteps:
     def click(
         self, encoded: Encoded, points: Tensor, labels: Tensor, previous: Tensor | None, view: View | None
     ) -> Record:
-        """Find the object by points (1, N, 2) on the square and perhaps ``previous`` logits at stride 4."""
+        """Segment an object by points (1, N, 2), optionally with ``previous`` logits at stride 4."""
         image = self._conditioned(encoded, [self.assemble(view or View())])
         mask = None if previous is None else previous.clamp(-LIMIT, LIMIT)
         prompt_inputs = points, labels, mask
@@ -207,16 +207,16 @@ class ObjectSteps:
         return record
 
     def from_mask(self, encoded: Encoded, mask: Tensor) -> Record:
-        """Take a mask (1, 1, side, side), 0 or 1, for the object; its memory is not encoded yet."""
+        """Create a record from a mask (1, 1, side, side), 0 or 1, without memory."""
         (record,) = self._each(self.network.answer_mask(mask, encoded, self.constants))
         return record
 
     def encode_memory(self, encoded: Encoded, record: Record) -> Record:
-        """The record of a prompted frame with its memory encoded."""
+        """Encode the memory of a prompted frame's record."""
         return self._remembered(encoded, record, binary=self.settings.binary_prompts)
 
     def low_masks(self, records: Sequence[Record | None]) -> Tensor:
-        """Mask logits (1, K, side/4, side/4) of objects, of which some may not be there."""
+        """Mask logits (1, K, side/4, side/4) of objects; missing ones are empty."""
         side = self.constants.side // LOW
         absent = self.constants.memory.new_full((1, 1, side, side), ABSENT, dtype=torch.float32)
         return torch.cat(
@@ -233,7 +233,7 @@ class ObjectSteps:
         return replace(record, features=features if self.settings.exact_memory else features.bfloat16())
 
     def _conditioned(self, encoded: Encoded, read: Sequence[tuple[Tensor, Tensor, int]]) -> Tensor:
-        """Map of the image for objects with as many memories each, (K, 256, g, g)."""
+        """Condition the image map on the memories of objects, (K, 256, g, g)."""
         memories, positions, (pointers, *_) = zip(*read, strict=True)
         if not len(memories[0]):  # nothing was remembered, all was removed, or it lies ahead without a map
             return self.network.without_memory(encoded.coarse).expand(len(read), -1, -1, -1)
@@ -241,7 +241,7 @@ class ObjectSteps:
         return self.network.with_memory(encoded, memory, position, pointers, self.constants)
 
     def assemble(self, view: View) -> tuple[Tensor, Tensor, int]:
-        """Memory (N, 64), its position (N, 64), and how many tokens at its end are pointers."""
+        """Assemble memory (N, 64), positions (N, 64), and the number of pointer tokens at the end."""
         network, constants = self.network, self.constants
         dtype, place = network.no_mem_embed.dtype, network.no_mem_embed.device
         codes = network.maskmem_tpos_enc[:, 0]

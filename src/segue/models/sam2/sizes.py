@@ -1,4 +1,4 @@
-"""Sizes of SAM 2.1, recognised by the shapes in its weight files; nothing here needs PyTorch."""
+"""Sizes of SAM 2.1, recognised by tensor shapes; independent of PyTorch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SAM 2 on a stream: frames in order, prompts on any of them, memory that does not grow.
+"""SAM 2 on a stream: frames in order, prompts on any frame, bounded memory.
 
 Only what a later frame can see is kept: all prompted frames, the last six maps and the last fifteen pointers
 of each object. The masks are those of the release's predictor, which keeps the whole video.
@@ -27,7 +27,7 @@ from segue.types import Image, MemoryPolicy
 
 @dataclass(frozen=True, slots=True)
 class SAM2Schedule(Schedule, Settings):
-    """Schedule of SAM 2: every frame is remembered; ``short_side`` is the side of the square input.
+    """Schedule of SAM 2: every frame enters memory; ``short_side`` is the side of the input.
 
     ``memory_policy="fifo"`` with ``memory_frames`` is another way to say ``prompted_frames``.
     """
@@ -55,7 +55,7 @@ UNUSED = (
 
 
 def settings_of(schedule: Schedule) -> Settings:
-    """The settings of a schedule; those of the release for other schedules."""
+    """Settings of a schedule, by default those of the release."""
     published = SAM2Schedule()
     for name in UNUSED:
         if getattr(schedule, name) != getattr(published, name):
@@ -72,7 +72,7 @@ def settings_of(schedule: Schedule) -> Settings:
 
 
 def side_of(short_side: int | None, network: VideoNetwork) -> int:
-    """Side of the square for a working size: the nearest multiple of what the network takes."""
+    """Side of the input for a working size: the nearest supported multiple."""
     if short_side is None:
         return IMAGE_SIDE
     return max(1, round(short_side / network.side_step)) * network.side_step
@@ -80,7 +80,7 @@ def side_of(short_side: int | None, network: VideoNetwork) -> int:
 
 @dataclass(slots=True)
 class EncodedImage:
-    """An image, its features, and what is found in it."""
+    """An image, its features, and the records on it."""
 
     image: Image
     encoded: Encoded
@@ -214,7 +214,7 @@ class SAM2Tracker(Checkpointable):
 def output_of(
     ids: tuple[int, ...], records: Sequence[Record | None], low: Tensor, size: tuple[int, int]
 ) -> TrackOutput:
-    """The result of objects on an image, with their mask logits (1, K, h, w)."""
+    """Create the result of objects from mask logits (1, K, h, w)."""
     hidden = low.new_zeros(1)
     scores = torch.cat([hidden if record is None else record.expected for record in records])
     logits = partial(video_logits, size=size)
@@ -225,7 +225,7 @@ def output_of(
 
 @dataclass(frozen=True, slots=True)
 class ObjectClicks:
-    """All points and the box that are given of one object."""
+    """All points and the box of one object."""
 
     positive: tuple[tuple[float, float], ...] = ()
     negative: tuple[tuple[float, float], ...] = ()
@@ -235,7 +235,7 @@ class ObjectClicks:
 def clicks_by_object(
     prompts: Sequence[BoxPrompt | PointPrompt], tracked_ids: Collection[int]
 ) -> dict[int, ObjectClicks]:
-    """The prompts of each object."""
+    """Prompts by object."""
     clicks: dict[int, ObjectClicks] = {}
     for prompt in prompts:
         object_clicks = clicks.get(prompt.id, ObjectClicks())
@@ -256,7 +256,7 @@ def clicks_by_object(
 
 
 def merged(low: Tensor, size: tuple[int, int]) -> Tensor:
-    """Probabilities (K+1, H, W), background first, from mask logits (1, K, h, w).
+    """Merge mask logits (1, K, h, w) to probabilities (K+1, H, W), background first.
 
     A softmax over the logits and 0 for the background, as in the release with ``non_overlap_masks``.
     """

@@ -58,13 +58,13 @@ class WindowAttention(nn.Module):
 
 
 def pooled(x: Tensor) -> Tensor:
-    """Largest of 2x2. ``x``: (B, H, W, C), sides even; returns (B, H/2, W/2, C)."""
+    """Max-pool 2x2. ``x``: (B, H, W, C), sides even; returns (B, H/2, W/2, C)."""
     rows = torch.maximum(x[:, 0::2], x[:, 1::2])
     return torch.maximum(rows[:, :, 0::2], rows[:, :, 1::2])
 
 
 class Block(nn.Module):
-    """Attention and MLP after norms, with residuals; the first of a stage widens and pools.
+    """Attention and MLP with norms and residuals; the first of a stage widens and pools.
 
     On a processor a map goes through in strips of whole windows, to stay in the cache.
     """
@@ -88,19 +88,19 @@ class Block(nn.Module):
         return torch.cat([self.transform(self.attend(strip)) for strip in strips(x, self._window)], 1)
 
     def attend(self, x: Tensor) -> Tensor:
-        """The map (B, h, w, C), pooled in the first block of a stage, plus what attention finds."""
+        """Attention with its residual (B, h, w, C), pooled in the first block of a stage."""
         normed = self.norm1(x)
         if hasattr(self, "proj"):
             x = pooled(self.proj(normed))
         return x + self.attn(normed)
 
     def transform(self, x: Tensor) -> Tensor:
-        """The map plus what the MLP makes of it. ``x``: (B, h, w, C); returns (B, h, w, C)."""
+        """MLP with its residual. ``x``: (B, h, w, C); returns (B, h, w, C)."""
         return x + self.mlp(self.norm2(x))
 
 
 def strips(x: Tensor, window: int) -> Sequence[Tensor]:
-    """Views (B, h, W, C) of a map (B, H, W, C), whole rows of windows, with about ``STRIP`` tokens each."""
+    """Split a map (B, H, W, C) into whole rows of windows, (B, h, W, C), of about ``STRIP`` tokens."""
     rows = max(STRIP // (x.shape[2] * window), 1) * window
     return x.split(rows, 1)
 
@@ -150,7 +150,7 @@ class Hiera(nn.Module):
 
 
 class Neck(nn.Module):
-    """Brings all stages to 256 channels; the two coarsest are added up. ``convs.0`` is the coarsest."""
+    """Projects all stages to 256 channels, and adds the two coarsest. ``convs.0`` is the coarsest."""
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()

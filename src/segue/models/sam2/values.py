@@ -57,7 +57,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is found of K objects on one image; what a tracker keeps is that of one object."""
+    """Masks, scores and memory of K objects on one image; trackers keep records of single objects."""
 
     pointer: Tensor  # what the objects are, (K, 256)
     score: Tensor  # logits of the objects being there, (K,)
@@ -71,11 +71,11 @@ class Record:
 
     @property
     def expected(self) -> Tensor:
-        """Predicted IoU of the masks, (K,); 0 where the object is not there."""
+        """Predicted IoU of the masks, (K,); 0 for absent objects."""
         return self.iou * (self.score > 0)
 
     def each(self) -> Iterator[Record]:
-        """The record of each object, its memory in storage of its own."""
+        """Record of each object, with separate storage."""
         assert self.low_res_masks is not None
         parts = zip(self.pointer.split(1), self.score.split(1), self.iou.split(1), strict=True)
         for number, (part, low) in enumerate(zip(parts, self.low_res_masks.split(1), strict=True)):
@@ -84,7 +84,7 @@ class Record:
 
 
 class VideoNetwork(Protocol):
-    """The parts of :class:`.network.SAM2Base` that follow objects."""
+    """Parts of :class:`.network.SAM2Base` for tracking."""
 
     side_step: int
     no_mem_embed: nn.Parameter

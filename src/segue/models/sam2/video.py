@@ -1,4 +1,4 @@
-"""SAM 2 on a whole video, as the release's video predictor: prompts on any frame, passes in both directions.
+"""SAM 2 on a whole video, like the release's predictor: prompts on any frame, both directions.
 
 Everything that was found is kept, so that any frame can be corrected: of each object and frame half a MiB of
 memory and a quarter MiB of logits at the size of the release. Images are not kept. For videos of any length
@@ -51,12 +51,12 @@ class VideoResult:
 
     @property
     def masks(self) -> npt.NDArray[np.bool_]:
-        """Masks of the objects, (K, H, W); they may overlap."""
+        """Masks of the objects, (K, H, W); may overlap."""
         return (self.logits > 0).cpu().numpy()
 
     @property
     def scores(self) -> tuple[float, ...]:
-        """Predicted IoU of each mask, 0 where the object is not there."""
+        """Predicted IoU of each mask; 0 for absent objects."""
         return tuple(0.0 if r is None else float(r.expected) for r in self.records)
 
 
@@ -70,7 +70,7 @@ class _Object:
     """Frames that a pass went over, and whether it ran backwards."""
 
     def record(self, frame: int) -> Record | None:
-        """The latest record of a frame."""
+        """Latest record of a frame."""
         for records in (self.waiting[True], self.waiting[False], self.memory.prompted, self.memory.tracked):
             if frame in records:
                 return records[frame]
@@ -85,7 +85,7 @@ def _saved_records(records: Mapping[int, Record]) -> dict[int, tuple[Tensor | No
 
 
 class VideoPredictor(Checkpointable):
-    """Follows objects through a video whose frames can be read in any order.
+    """Tracks objects through a video whose frames can be read in any order.
 
     Args:
         network: a network in evaluation mode; it is used as it is.
@@ -138,12 +138,12 @@ class VideoPredictor(Checkpointable):
         self.reset()
 
     def reset(self) -> None:
-        """Forget all objects."""
+        """Remove all objects."""
         self._objects: dict[int, _Object] = {}
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """The objects, in the order in which they were named."""
+        """Ids of the objects, in order of creation."""
         return tuple(self._objects)
 
     @torch.inference_mode()
@@ -157,7 +157,7 @@ class VideoPredictor(Checkpointable):
         box: Box | None = None,
         add: bool = False,
     ) -> VideoResult:
-        """Say by points or a box where an object is.
+        """Prompt an object with points or a box.
 
         Args:
             frame: number of the frame.
@@ -238,7 +238,7 @@ class VideoPredictor(Checkpointable):
 
     @torch.inference_mode()
     def unprompt(self, frame: int, id: int) -> None:
-        """Withdraw all prompts of an object on a frame; its mask there counts as tracked.
+        """Remove all prompts of an object on a frame; its mask there becomes a tracked one.
 
         Args:
             frame: number of the frame.
@@ -272,7 +272,7 @@ class VideoPredictor(Checkpointable):
 
     @torch.inference_mode()
     def output(self, frame: int) -> TrackOutput | None:
-        """The objects that were found on a frame, in the form of sessions.
+        """Objects on a frame, as a session's output.
 
         Args:
             frame: its number.
@@ -292,7 +292,7 @@ class VideoPredictor(Checkpointable):
         return output_of(ids, ordered, self._steps.low_masks(ordered), self._size)
 
     def remove(self, id: int) -> None:
-        """Stop following an object.
+        """Stop tracking an object.
 
         Args:
             id: of the object.
@@ -311,7 +311,7 @@ class VideoPredictor(Checkpointable):
     def propagate(
         self, start: int | None = None, *, reverse: bool = False, frames: int | None = None
     ) -> Iterator[VideoResult]:
-        """Follow all objects from a frame on.
+        """Track all objects from a frame on.
 
         Frames that were prompted keep what was found there; all others are found anew, also those that were
         corrected, unless the settings keep corrections.
@@ -368,7 +368,7 @@ class VideoPredictor(Checkpointable):
 
     @property
     def _saved(self) -> dict[int, dict[str, Any]]:
-        """All of each object, its records as tuples."""
+        """State of each object, with records as tuples."""
         return {
             i: {
                 "memory": [_saved_records(one.memory.prompted), _saved_records(one.memory.tracked)],
@@ -431,7 +431,7 @@ def follow_video(
     *,
     keep_corrections: bool,
 ) -> VideoPredictor:
-    """Make the predictor of a network with the settings of a schedule."""
+    """Create the predictor of a network with the settings of a schedule."""
     settings = settings_of(setup.schedule)
     if keep_corrections:
         settings = replace(settings, keep_corrections=True)
@@ -439,7 +439,7 @@ def follow_video(
 
 
 def without_overlap(logits: Tensor) -> Tensor:
-    """Logits (K, H, W) of which at most one stays above ``OVERLAPPED`` at each pixel: the largest."""
+    """Lower logits (K, H, W) to ``OVERLAPPED`` except the largest at each pixel."""
     if len(logits) < 2:
         return logits
     largest = torch.zeros_like(logits, dtype=torch.bool).scatter_(0, logits.argmax(0, keepdim=True), True)

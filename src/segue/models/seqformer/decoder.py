@@ -1,4 +1,4 @@
-"""SeqFormer's decoder, the masks that it asks for, and where it looks."""
+"""SeqFormer's decoder, dynamic masks, and attention maps."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PARTS = ((CHANNELS + 2) * CHANNELS, CHANNELS * CHANNELS, CHANNELS, CHANNELS, CHA
 
 
 class MaskFeatures(nn.Module):
-    """Joins the three finest levels of a frame to 8 channels at stride 8; plain 3x3 convolutions."""
+    """Merges the three finest levels to 8 channels at stride 8, by plain 3x3 convolutions."""
 
     def __init__(self, width: int = 256, middle: int = 64) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ def relative_masks(features: Tensor, parameters: Tensor, across: Tensor, down: T
 
 
 def upsample_aligned(x: Tensor, factor: int = 2) -> Tensor:
-    """Enlarge (N, C, h, w) so that the value of a cell lands in the middle of its block."""
+    """Enlarge (N, C, h, w) so that the value of a cell is at the centre of its block."""
     h, w = x.shape[-2:]
     x = F.pad(x, (0, 1, 0, 1), mode="replicate")
     x = F.interpolate(x, (factor * h + 1, factor * w + 1), mode="bilinear", align_corners=True)
@@ -94,7 +94,7 @@ def upsample_aligned(x: Tensor, factor: int = 2) -> Tensor:
 
 
 def to_maps(tokens: Tensor, shapes: Sequence[tuple[int, int]], count: int) -> list[Tensor]:
-    """The first levels of tokens (B, S, C) as maps (B, C, h, w)."""
+    """Convert the first levels of tokens (B, S, C) to maps (B, C, h, w)."""
     pieces = torch.split(tokens, [h * w for h, w in shapes], 1)
     return [
         piece.transpose(1, 2).unflatten(2, shape)
@@ -115,7 +115,7 @@ class Decoded:
 
 
 class DecoderLayer(nn.Module):
-    """One step of instance and box queries; see section 3.2 of the paper."""
+    """One update of instance and box queries; see section 3.2 of the paper."""
 
     def __init__(self, width: int, hidden: int, dropout: float, levels: int, heads: int, points: int) -> None:
         super().__init__()
@@ -169,14 +169,14 @@ class DecoderLayer(nn.Module):
         return norm(queries + self.dropout(attention(keys, keys, queries, need_weights=False)[0]))
 
     def box_among_queries(self, box: Tensor, position: Tensor) -> Tensor:
-        """Self-attention of the box queries (N, T, Q, C) of a frame, then over the other frames."""
+        """Self-attention of box queries (N, T, Q, C) within a frame, then over frames."""
         position = position.repeat_interleave(box.shape[1], 0)
         flat = self._among_queries(self.self_attn_box, self.norm2_box, box.flatten(0, 1), position)
         box = flat.view_as(box)
         return box if self.temporal_attn is None else box + self.dropout(self.temporal_attn(box))
 
     def plan_reading(self, box: Tensor, query_position: Tensor, frames: int) -> tuple[Tensor, Tensor]:
-        """Offsets (N·T, Q, M, L, P, 2) and weights (N·T, Q, M, L, P) of box queries (N, T or 1, Q, C)."""
+        """Sampling offsets (N·T, Q, M, L, P, 2) and weights (N·T, Q, M, L, P) of box queries."""
         sampling_plan = self.cross_attn.plan(box + query_position[:, None])
         offsets, weights = (each.expand(-1, frames, *each.shape[2:]).flatten(0, 1) for each in sampling_plan)
         return offsets, weights
@@ -221,7 +221,7 @@ def scaled_references(references: Tensor, levels: Levels) -> Tensor:
 
 
 def refine(delta: Tensor, reference: Tensor) -> Tensor:
-    """Move a reference by a prediction. ``delta``: (..., 4), in logits; returns boxes in 0..1, (..., 4)."""
+    """Update a reference by a delta, (..., 4), in logits; returns boxes in [0, 1], (..., 4)."""
     reference = reference.clamp(0, 1)
     base = torch.log(reference.clamp(min=EPSILON) / (1 - reference).clamp(min=EPSILON))
     if base.shape[-1] == 2:

@@ -1,4 +1,4 @@
-"""SeqFormer's multi-scale deformable attention, and its encoder over the feature levels of each frame."""
+"""SeqFormer's deformable attention, and its encoder over the feature levels of each frame."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Levels:
         return [h * w for h, w in self.shapes]
 
     def repeat(self, times: int) -> Levels:
-        """The same layout for each of ``times`` frames of every sample."""
+        """Layout for ``times`` frames of every sample."""
         padding = None if self.padding is None else self.padding.repeat_interleave(times, 0)
         return Levels(self.shapes, padding, self.valid.repeat_interleave(times, 0))
 
     def of(self, maps: slice) -> Levels:
-        """The layout of some of the maps."""
+        """Layout of some maps."""
         return Levels(self.shapes, None if self.padding is None else self.padding[maps], self.valid[maps])
 
 
@@ -55,7 +55,7 @@ class DeformableAttention(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Start with heads that look in M directions, point p at p + 1 pixels, all weighted alike."""
+        """Initialise heads to look in M directions, point p at p + 1 pixels, equal weights."""
         angles = torch.arange(self.heads) * (2 * math.pi / self.heads)
         directions = torch.stack((angles.cos(), angles.sin()), -1)
         directions /= directions.abs().amax(-1, keepdim=True)
@@ -77,7 +77,7 @@ class DeformableAttention(nn.Module):
         return values.view(*values.shape[:-1], self.heads, -1)
 
     def plan(self, query: Tensor) -> tuple[Tensor, Tensor]:
-        """Offsets (..., M, L, P, 2) and weights (..., M, L, P) that queries (..., C) ask for."""
+        """Sampling offsets (..., M, L, P, 2) and weights (..., M, L, P) of queries (..., C)."""
         inner = (self.levels, self.points)
         # Places and shares are kept exact where the rest runs in bfloat16.
         offsets = self.sampling_offsets(query).float().unflatten(-1, (self.heads, *inner, 2))
@@ -87,7 +87,7 @@ class DeformableAttention(nn.Module):
     def read(
         self, offsets: Tensor, weights: Tensor, references: Tensor, values: Tensor, levels: Levels
     ) -> Tensor:
-        """Read :meth:`values` as :meth:`plan` asks around reference points, (B, Q, C) before any projection.
+        """Sample :meth:`values` around reference points, (B, Q, C) before projection.
 
         References are (B, Q, L, 2) centres x, y or (B, Q, L, 4) with width and height, in 0..1 of the level.
         """
@@ -97,7 +97,7 @@ class DeformableAttention(nn.Module):
         return sample_levels(values, levels.shapes, places, weights)
 
     def places(self, offsets: Tensor, references: Tensor, levels: Levels) -> Tensor:
-        """Points that are read, (B, Q, M, L, P, 2), in pixels of each level; 0 is the centre of the first."""
+        """Sampling points, (B, Q, M, L, P, 2), in pixels of each level; 0 is the first pixel's centre."""
         size = torch.tensor([(w, h) for h, w in levels.shapes], dtype=references.dtype)
         size = to_device(size, references.device)
         if references.shape[-1] == 4:
@@ -120,7 +120,7 @@ def sine_position(valid: Tensor, features: int, dtype: torch.dtype = torch.float
 
 
 def reference_points(levels: Levels) -> Tensor:
-    """Centre (B, S, L, 2) of every token as seen from every level, in 0..1 of the padded level."""
+    """Centre (B, S, L, 2) of every token in every level, in [0, 1] of the padded level."""
     valid = levels.valid
     points = []
     for i, (h, w) in enumerate(levels.shapes):
@@ -134,7 +134,7 @@ def reference_points(levels: Levels) -> Tensor:
 
 
 class EncoderLayer(nn.Module):
-    """Attention inside a frame and a feed-forward network, each added and normalised."""
+    """Attention within a frame and a feed-forward network, each with residual and norm."""
 
     def __init__(self, width: int, hidden: int, dropout: float, levels: int, heads: int, points: int) -> None:
         super().__init__()
@@ -169,7 +169,7 @@ class EncoderLayer(nn.Module):
         return cat([self._forwarded(tokens[part], attended[part]) for part in parts])
 
     def _attended(self, tokens: Tensor, position: Tensor, references: Tensor, levels: Levels) -> Tensor:
-        """Attention output of tokens (B, S, C) in their own frames, (B, S, C)."""
+        """Attention output of tokens (B, S, C) within their frames, (B, S, C)."""
         attention = self.self_attn
         values = attention.values(tokens, levels.padding)
         sampling_plan = attention.plan(tokens + position)
@@ -183,7 +183,7 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """A stack of layers; frames do not see each other unless a layer has ``ms_sts``."""
+    """A stack of layers; frames are independent unless a layer has ``ms_sts``."""
 
     def __init__(self, layers: list[EncoderLayer]) -> None:
         super().__init__()

@@ -47,7 +47,7 @@ BackboneName = Literal["r18", "r50", "r101", "x101", "swin-l", "nanodet"]
 
 
 class Backbone(nn.Module):
-    """A trunk without its finest map."""
+    """A backbone without its finest map."""
 
     def __init__(self, name: BackboneName) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ class Memory:
 
 
 class Transformer(nn.Module):
-    """Encoder, decoder and what initialises them."""
+    """Encoder, decoder and their initial queries."""
 
     def __init__(self, encoder: Encoder, decoder: Decoder, size: Size) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class Transformer(nn.Module):
 
 
 class Detector(nn.Module):
-    """All but the masks: trunk, transformer, class and box heads."""
+    """Backbone, transformer, class and box heads; all except masks."""
 
     def __init__(self, backbone: Backbone, size: Size) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ class Detector(nn.Module):
 
 
 class SeqFormer(nn.Module):
-    """Finds, classifies, boxes and masks the objects of a clip; see :class:`Size` and the module's page.
+    """Segments the objects of a clip with classes and boxes; see :class:`Size`.
 
     >>> network = SeqFormer("r50")
     >>> memory = network.encode(frames)           # (1, T, 3, H, W) in [0, 1]
@@ -206,7 +206,7 @@ class SeqFormer(nn.Module):
         return self.size.classes
 
     def memory_bytes(self, frames: int, size: tuple[int, int]) -> int:
-        """About the memory of a program on a processor that looks at a clip of ``frames`` of ``size`` (H, W).
+        """Approximate memory of a process on a CPU for a clip of ``frames`` of ``size`` (H, W).
 
         Measured with r50 and swin-l on clips of 1 to 10 frames: PyTorch, the weights and their prepared copy,
         and the encoded frames.
@@ -240,7 +240,7 @@ class SeqFormer(nn.Module):
         valid: Tensor | None,
         samples: int,
     ) -> tuple[Tensor, Levels]:
-        """Tokens (N·T, S, C) of maps (N·T, C, h, w) of all levels of ``samples`` clips, and their layout."""
+        """Encode maps (N·T, C, h, w) of all levels of ``samples`` clips to tokens (N·T, S, C) and layout."""
         first, count = sources[0], len(sources[0]) // samples
         shapes = tuple((source.shape[-2], source.shape[-1]) for source in sources)
         masks = [
@@ -318,14 +318,14 @@ class SeqFormer(nn.Module):
         return dynamic_masks(memory.features[sample].float(), parameters.float(), centres * scale)
 
     def normalise(self, frames: Tensor, valid: Tensor | None, count: int) -> Tensor:
-        """Normalise frames (N·T, 3, H, W) in [0, 1]; 0 where ``valid`` (N, H, W) is False."""
+        """Normalise frames (N·T, 3, H, W) in [0, 1]; 0 outside ``valid`` (N, H, W)."""
         scaled = normalise_planes(frames)
         if valid is None:
             return scaled
         return scaled * valid.repeat_interleave(count, 0)[:, None]
 
     def project(self, frames: Tensor) -> list[Tensor]:
-        """One map (B, C, h, w) for each level, fine to coarse, of normalised frames (B, 3, H, W)."""
+        """Project normalised frames (B, 3, H, W) to one map (B, C, h, w) per level, fine to coarse."""
         maps = self.backbone(frames)
         projections = self.detr.input_proj
         sources = [projection(level) for projection, level in zip(projections, maps, strict=False)]
@@ -338,7 +338,7 @@ class SeqFormer(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Start as published; the trunk is left alone."""
+        """Initialise as published, except the backbone."""
         detr, transformer = self.detr, self.detr.transformer
         for parameter in transformer.parameters():
             if parameter.ndim > 1:
@@ -363,7 +363,7 @@ class SeqFormer(nn.Module):
 
 
 def _projections(channels: tuple[int, ...], size: Size) -> list[nn.Sequential]:
-    """One projection for each map of the trunk, and strided ones for the levels below."""
+    """Projections for the maps of the backbone, and strided ones for coarser levels."""
     convolutions = [nn.Conv2d(cin, size.width, 1) for cin in channels]
     below = channels[-1]
     while len(convolutions) < size.levels:

@@ -21,7 +21,7 @@ from segue.models.base import Shape
 
 @dataclass(slots=True)
 class EncoderAttention:
-    """Keeps what one layer of an encoder attends to. All values are float32.
+    """Attention of one encoder layer, float32.
 
     Attributes:
         shapes: rows and columns of each of the L scales, fine to coarse; tokens lie in this order.
@@ -43,7 +43,7 @@ class EncoderAttention:
     between: list[Tensor] = field(default_factory=list)
 
     def spatial_maps(self, frame: int) -> list[Tensor]:
-        """Draw where the tokens of a frame look, all alike.
+        """Maps of the attention of a frame's tokens, averaged.
 
         Args:
             frame: number of the frame in the clip.
@@ -61,7 +61,7 @@ class EncoderAttention:
 
 @contextmanager
 def observe_encoder(network: Any, layer: int = -1) -> Iterator[EncoderAttention]:
-    """Inside the block, keep what a layer of an encoder attends to.
+    """Record the attention of an encoder layer inside the block.
 
     Args:
         network: a SeqFormer or MS-STS VIS, which encodes one clip, or one frame of it, inside the block.
@@ -101,7 +101,7 @@ def observe_encoder(network: Any, layer: int = -1) -> Iterator[EncoderAttention]
 
 
 def _by_place(weights: Tensor, frames: int) -> Tensor:
-    """Weights of keys by frame and place, (1, T, places, K, T).
+    """Weights of keys by frame and position, (1, T, places, K, T).
 
     ``weights``: (places, T, K·T), or (1, T·places, T·places) where all places read each other.
     """

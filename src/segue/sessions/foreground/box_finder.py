@@ -18,9 +18,14 @@ CLASSES = (
 )
 """Classes of COCO that move on their own."""
 
-SCORE = 0.3  # of a box; that of NanoDet's own demonstration is 0.35
-LARGEST_BOX = 0.5  # share of the image from which on a box says nothing about where an object is
-DETECTOR_SIDE = 640  # longer side of the image that the detector gets
+SCORE = 0.3
+"""Minimum score of a box; NanoDet's demonstration has 0.35."""
+
+LARGEST_BOX = 0.5
+"""Share of the image from which on a box does not locate an object."""
+
+DETECTOR_SIDE = 640
+"""Longer side in pixels of the detector's input."""
 
 
 class BoxFinder:

@@ -22,9 +22,11 @@ from segue.types import Box, Image, ObjectInfo, Segmentation
 from segue.utils.arrays import BoolArray, Float32Array
 from segue.utils.notices import warn_caller
 
-FOREGROUND, SHADOW = 1, 2  # ids in a mask without single objects
+FOREGROUND, SHADOW = 1, 2
+"""Ids in a mask without single objects."""
 
-CROWD = 100  # objects on a frame from which on something other than objects is probably followed
+CROWD = 100
+"""Number of objects on a frame from which on swaying background is suspected."""
 
 
 class ForegroundMasks(Checkpointable):

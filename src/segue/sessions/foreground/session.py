@@ -41,7 +41,8 @@ from segue.utils.keywords import suggests_names
 from segue.utils.notices import warn_caller
 from segue.weights.prepared import Prepared
 
-SHORT_SIDE = 240  # frames are reduced to this short side, near the size that the networks were trained at
+SHORT_SIDE = 240
+"""Short side in pixels to which frames are reduced, near the training size of the networks."""
 
 DECISIONS = {Change.scene: "cut", Change.back: "back", Change.light: "light", Change.none: ""}
 """What a change is called in the log and in explanations."""

@@ -1,4 +1,4 @@
-"""Names files that no decoder opens and that are whole: data of other programs."""
+"""Name intact files that are no videos, such as data of other programs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CONTENTS: tuple[tuple[int, bytes, str, str], ...] = (
 
 
 def kind_of_content(path: str) -> str | None:
-    """What a file is by its first bytes, and what to do; None where they say nothing."""
+    """Kind of a file by its first bytes, with advice; None if unknown."""
     try:
         with Path(path).open("rb") as file:
             head = file.read(64)

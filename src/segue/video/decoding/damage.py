@@ -2,6 +2,6 @@
 
 
 class DamageError(Exception):
-    """An image that cannot be read while its neighbours perhaps can; the message is one line."""
+    """An image cannot be read, while its neighbours perhaps can; the message is one line."""
 
     is_intact = False  # it is not damaged, and still cannot be taken

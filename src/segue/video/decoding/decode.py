@@ -1,4 +1,4 @@
-"""From a container of PyAV to upright RGB images with true times, damage included."""
+"""Decode a PyAV container to upright RGB images with their times, and report damage."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ _MAX_FRAMES = 1000
 
 @dataclass(frozen=True, slots=True)
 class EntryPoint:
-    """A key frame at which decoding can begin: its stamp, its place in the file, its clock's offset."""
+    """Key frame at which decoding can begin: time stamp, file position, clock offset."""
 
     stamp: int
     position: int | None = None
@@ -97,7 +97,7 @@ class Decoded:
 
 
 class Clock:
-    """Moves the time stamps of packets so that they go on where a file holds a second recording.
+    """Shifts time stamps so that they continue if a file contains a second recording.
 
     Packets of streams without any stamps, such as raw H.264, get their numbers instead. Stamps then tell
     frames apart, and ``numbers`` says that they are no times.
@@ -112,8 +112,8 @@ class Clock:
         self._gap = 0
         self._is_first = begin is None
 
-    def take(self, packet: Packet) -> bool:
-        """Set the stamps of the next packet. Returns whether another recording begins with it."""
+    def restamp(self, packet: Packet) -> bool:
+        """Set the stamps of the next packet; returns whether another recording begins with it."""
         if packet.size == 0:
             return False
         if self._is_first and packet.pts is None and packet.dts is None and packet.stream.start_time is None:
@@ -141,7 +141,7 @@ class Clock:
 
 
 class _Times:
-    """Times of frames; where their stamps are out of order, as of AVI with B-frames, those of decoding count.
+    """Times of frames; unordered stamps, as of AVI with B-frames, are replaced by decoding times.
 
     This is the rule by which FFmpeg finds the best-effort time stamp.
     """
@@ -165,7 +165,7 @@ USUAL_CODECS = ("h264", "hevc", "vp9", "av1", "mjpeg")
 
 
 def known_codecs() -> list[str]:
-    """The usual codecs that this build of FFmpeg has."""
+    """Common codecs of this FFmpeg build."""
     return [name for name in USUAL_CODECS if name in av.codecs_available]
 
 
@@ -177,7 +177,7 @@ def open_container(
     format: str | None = None,
     hardware: str | None = None,
 ) -> av.container.InputContainer:
-    """Open what has a video stream; ``format`` is what FFmpeg is to take it for, ``hardware`` decodes it."""
+    """Open a container with a video stream, in a ``format`` and with ``hardware`` decoding."""
     arguments: dict[str, Any] = {} if hardware is None else {"hwaccel": hardware_decoder(hardware)}
     options, arguments = options or {}, _TITLES | arguments
     try:
@@ -216,7 +216,7 @@ _INHERITED: set[Any] = set()
 
 @contextmanager
 def owned_container(container: Container) -> Iterator[Container]:
-    """Close a container at the end of the block, unless the process was forked meanwhile.
+    """Close a container at the end of the block, unless the process was forked.
 
     A fork has none of the threads that decode. FFmpeg would wait for them for ever, also where Python frees
     the container: a fork keeps it for good.
@@ -237,7 +237,7 @@ def owned_container(container: Container) -> Iterator[Container]:
 
 
 def _leave_to_parent() -> None:
-    """In a fork: never free the containers of the parent, not even at the end of the interpreter."""
+    """Keep the parent's containers alive in a fork, even at interpreter exit."""
     for container in _OWNED:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(container))
     _INHERITED.update(_OWNED)
@@ -249,12 +249,12 @@ if hasattr(os, "register_at_fork"):
 
 
 def _is_video(stream: VideoStream) -> bool:
-    """Whether a stream is no cover image of a sound file."""
+    """Whether a stream is not the cover image of a sound file."""
     return not int(getattr(stream, "disposition", 0)) & _COVER
 
 
 def video_stream(container: av.container.InputContainer) -> VideoStream:
-    """The stream that a player would show: cover images and previews come last."""
+    """Video stream that a player would show; cover images and previews come last."""
     return cast("VideoStream", container.streams.best("video"))
 
 
@@ -266,7 +266,7 @@ def describe(error: BaseException) -> str:
 
 
 def sound_stream(container: av.container.InputContainer) -> AudioStream | None:
-    """The first sound stream whose codec is known."""
+    """First sound stream with a known codec."""
     return next((each for each in container.streams.audio if each.codec_context is not None), None)
 
 
@@ -276,7 +276,7 @@ def packets(
     clock: Clock,
     on_sound: Callable[[AudioPacket], None] | None = None,
 ) -> Iterator[tuple[Packet, bool]]:
-    """All packets of the stream by one clock, each with whether it is damaged; others are of its sound."""
+    """Iterate over all packets of the stream in one clock, each with whether it is damaged."""
     waiting: list[tuple[Packet, bool]] = []  # from one on whose flag may be no damage
     sound = None if on_sound is None else sound_stream(container)
     for packet in container.demux(*(each for each in (stream, sound) if each is not None)):
@@ -286,7 +286,7 @@ def packets(
             if on_sound is not None and not clock.numbers and packet.size:
                 on_sound(_moved(cast("AudioPacket", packet), clock.offset * (stream.time_base or 0)))
             continue
-        if clock.take(packet):  # the flag was only a counter that begins anew with a second recording
+        if clock.restamp(packet):  # the flag was only a counter that begins anew with a second recording
             waiting = [(earlier, False) for earlier, _ in waiting]
         waiting.append((packet, packet.is_corrupt))
         while waiting and (not waiting[0][1] or len(waiting) > _LATE_FLAG or packet.size == 0):
@@ -295,7 +295,7 @@ def packets(
 
 
 def _moved(packet: AudioPacket, seconds: Fraction | float) -> AudioPacket:
-    """A packet so many seconds later."""
+    """Copy of a packet, shifted by some seconds."""
     if seconds and packet.time_base:
         ticks = round(seconds / packet.time_base)
         packet.pts = None if packet.pts is None else packet.pts + ticks
@@ -312,7 +312,7 @@ def decode(
     on_packet: Callable[[Packet], None] | None = None,
     on_sound: Callable[[AudioPacket], None] | None = None,
 ) -> Iterator[Decoded]:
-    """All frames in order of presentation, from the first that can be shown; lost ones keep their place."""
+    """Decode all frames in order of presentation, from the first complete one; lost ones keep their place."""
     # Frame threads (AUTO) give an error back late and drop good frames with it; slice threads do not.
     if threads is not None:  # of a stream that has decoded already it cannot be changed
         stream.thread_type = threads
@@ -363,7 +363,7 @@ def decode(
 
 
 def _transfer(frame: VideoFrame, stream: VideoStream) -> int:
-    """Code of the transfer function of a stream (ITU-T H.273); 0 where this PyAV does not say."""
+    """Transfer function of a stream (code of ITU-T H.273); 0 if this PyAV does not know it."""
     return int(getattr(frame, "color_trc", 0) or getattr(stream.codec_context, "color_trc", 0) or 0)
 
 
@@ -373,7 +373,7 @@ def _seconds(pts: int | None, time_base: Any) -> float | None:
 
 
 def to_rgb(item: Decoded, where: str, scale: Range | None = None) -> Image:
-    """Upright image of a decoded frame, RGB (H, W, 3), uint8; more bits go by ``scale`` or their format."""
+    """Convert a frame to an upright image, RGB (H, W, 3), uint8; deeper values use ``scale``."""
     if item.frame is None:
         raise DamageError(f"{where} is damaged")
     check_pixels(item.frame.height, item.frame.width, where)
@@ -389,14 +389,14 @@ def to_rgb(item: Decoded, where: str, scale: Range | None = None) -> Image:
 
 
 def colour_bits(item: Decoded) -> int:
-    """Bits of the colours that :func:`to_deep_rgb` gives of a frame; 8 where :func:`to_rgb` gives all."""
+    """Bits per channel in :func:`to_deep_rgb`; 8 if :func:`to_rgb` keeps all."""
     if item.frame is None or item.transfer in (PQ, HLG) or item.frame.format.has_palette:
         return 8
     return min(max((int(component.bits) for component in item.frame.format.components), default=8), 16)
 
 
 def to_deep_rgb(item: Decoded, where: str) -> UInt16Array:
-    """Upright image of a decoded frame of more than 8 bits, RGB (H, W, 3), uint16: 65535 is white."""
+    """Convert a frame of more than 8 bits to an upright image, RGB (H, W, 3), uint16: 65535 is white."""
     if item.frame is None:
         raise DamageError(f"{where} is damaged")
     check_pixels(item.frame.height, item.frame.width, where)
@@ -405,12 +405,12 @@ def to_deep_rgb(item: Decoded, where: str) -> UInt16Array:
 
 
 def needs_range(item: Decoded) -> bool:
-    """Whether a frame has more than 8 bits without a usual range of values, as grey and RGB have."""
+    """Whether a frame has more than 8 bits and no standard range, as grey and RGB."""
     return item.frame is not None and item.transfer not in (PQ, HLG) and deep_bits(item.frame) > 0
 
 
 def range_of_values(container: av.container.InputContainer) -> Range | None:
-    """Find the range of values of a video whose frames need one.
+    """Find the range of values of a video if its frames need one.
 
     Args:
         container: newly opened; frames that are spread over it are decoded.
@@ -433,7 +433,7 @@ def range_of_values(container: av.container.InputContainer) -> Range | None:
 
 
 def _frame_at(container: av.container.InputContainer, time: float) -> VideoFrame | None:
-    """A frame at a time in seconds, or some after the key frame before it; containers seek to clusters."""
+    """Frame at a time in seconds, or shortly after the key frame before it."""
     stream = video_stream(container)
     group: list[Packet] = []
     for packet in container.demux(stream):
@@ -449,7 +449,7 @@ def _frame_at(container: av.container.InputContainer, time: float) -> VideoFrame
 
 
 def display_matrix(frame: VideoFrame) -> DisplayMatrix | None:
-    """Display matrix among the side data of a frame, or None."""
+    """Display matrix in the side data of a frame, or None."""
     # Asking a frame for its side data ties it into a reference cycle, which keeps its memory until the
     # garbage collector comes. A tiny copy has the same side data.
     entries: Any = frame.reformat(16, 16, "gray", **ONE_THREAD).side_data
@@ -460,7 +460,7 @@ def display_matrix(frame: VideoFrame) -> DisplayMatrix | None:
 
 
 def turn_upright(image: npt.NDArray[Any], matrix: DisplayMatrix) -> npt.NDArray[Any]:
-    """Apply a display matrix to the nearest multiple of 90 degrees, mirroring included."""
+    """Apply a display matrix, rounded to 90 degrees, including mirroring."""
     (a, b), (c, d) = matrix[:2, :2].astype(np.int64).tolist()
     if abs(b) + abs(c) > abs(a) + abs(d):
         image = image.transpose(1, 0, 2)
@@ -473,7 +473,7 @@ def turn_upright(image: npt.NDArray[Any], matrix: DisplayMatrix) -> npt.NDArray[
 
 
 def turned_by(matrix: DisplayMatrix | None) -> int:
-    """Quarter turns, counterclockwise, by which a display matrix turns an image; mirroring does not count."""
+    """Counterclockwise quarter turns of a display matrix, ignoring mirroring."""
     if matrix is None:
         return 0
     corner = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
@@ -482,20 +482,20 @@ def turned_by(matrix: DisplayMatrix | None) -> int:
 
 
 def pixel_aspect(stream: VideoStream) -> Fraction:
-    """Width of a pixel by its height."""
+    """Aspect ratio of a pixel, width by height."""
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
     return Fraction(aspect) if aspect else Fraction(1)
 
 
 def frame_rate(stream: VideoStream) -> float | None:
-    """Frames a second as a file says, None where it does not."""
+    """Frame rate according to the file, or None."""
     # The mean is missing in Ogg, and that of raw DV is its clock.
     rates = [float(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate]
     return next((rate for rate in rates if rate <= _MAX_FRAMES), None)
 
 
 def promised_end(stream: VideoStream) -> float | None:
-    """Time at which the stream ends by the file's header, or None if it says nothing of this very stream."""
+    """End time of the stream according to the header, or None."""
     if stream.duration and stream.time_base:
         return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
     duration_text = {key.upper(): value for key, value in stream.metadata.items()}.get("DURATION", "")

@@ -1,4 +1,4 @@
-"""The frames of a video file: their number, order and times, and where decoding can begin."""
+"""Index of a video file: number, order and times of its frames, and its entry points."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _MIN_STEP = 1e-6
 def numbered(
     items: Iterable[Decoded], step: float, first: int = 0, begin: float | None = None
 ) -> Iterator[tuple[int, float, Decoded]]:
-    """Frames with their index and their time in seconds since the first frame; times rise.
+    """Number frames, with times in seconds since the first frame; times rise.
 
     Args:
         items: frames in order of presentation.
@@ -61,7 +61,7 @@ def numbered(
 
 @dataclass(frozen=True)
 class FrameIndex:
-    """Number, order and times of the frames of a video file; streaming and random access share it.
+    """Number, order and times of the frames of a video file, for streaming and random access.
 
     Attributes:
         stamps: what tells each frame from the others while decoding, in order of presentation; -1 for frames
@@ -87,18 +87,18 @@ class FrameIndex:
 
     @cached_property
     def places(self) -> dict[int, int]:
-        """Index of each frame by its stamp, of those that no other frame has."""
+        """Index of each frame by its time stamp, if unique."""
         counts = Counter(self.stamps.tolist())
         return {stamp: i for i, stamp in enumerate(self.stamps.tolist()) if counts[stamp] == 1}
 
     def entry_of(self, index: int) -> EntryPoint:
-        """The last key frame not after a frame; the beginning of the file where there is none."""
+        """Last entry point not after a frame; the beginning of the file if there is none."""
         place = bisect_right([entry.index for entry in self.entries], index)
         return self.entries[place - 1] if place else EntryPoint(0)
 
     @classmethod
     def of_container(cls, stream: VideoStream, size: int) -> FrameIndex | None:
-        """From the index of the container, if it lists every frame and they are stored in their order."""
+        """Read from the container's index, if it lists every frame in order."""
         listed, base = stream.index_entries, stream.time_base
         count = len(listed)
         if count == 0 or count != stream.frames or base is None:
@@ -122,7 +122,7 @@ class FrameIndex:
 
     @classmethod
     def of_packets(cls, container: av.container.InputContainer, stream: VideoStream) -> FrameIndex | None:
-        """From the packets, without decoding; None where only decoding shows which frames there are."""
+        """Create from the packets without decoding; None if only decoding finds the frames."""
         stamps: list[int] = []
         keys: list[EntryPoint] = []
         clock, base = Clock(), stream.time_base
@@ -149,7 +149,7 @@ class FrameIndex:
         return replace(frame_index, entries=tuple(keys), by_position=clock.restarts > 0)
 
     def checked(self, decoded: Iterator[Decoded], *, late: bool) -> FrameIndex | None:
-        """This index, or None if decoding shows other frames; with ``late`` it may begin behind the first."""
+        """Validate against decoded frames; returns self or None. With ``late`` it may begin later."""
         first = [item.stamp for item in itertools.islice(decoded, _CHECKED)]
         start = int(np.searchsorted(self.stamps, first[0])) if late and first and first[0] is not None else 0
         if first != self.stamps[start : start + _CHECKED].tolist():
@@ -170,7 +170,7 @@ class FrameIndex:
 
     @classmethod
     def of_frames(cls, items: Iterable[Decoded], clock: Clock, step: float) -> FrameIndex:
-        """By decoding all frames, whose packets ``clock`` has timed."""
+        """Create by decoding all frames, with packets timed by ``clock``."""
         stamps: list[int] = []
         times: list[float] = []
         entries: list[EntryPoint] = []

@@ -1,4 +1,4 @@
-"""HDR video (HLG and PQ) as SDR, by closed formulas of ITU-R BT.2100, BT.2087 and BT.2390."""
+"""Convert HDR video (HLG and PQ) to SDR, by the formulas of ITU-R BT.2100, BT.2087 and BT.2390."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _STEPS = 4096
 
 
 def to_sdr(image: npt.NDArray[np.uint16], *, hlg: bool) -> Image:
-    """Map an HDR image, RGB (H, W, 3) of 16 bits with BT.2020 primaries, to BT.709 of 8 bits, (H, W, 3)."""
+    """Convert an HDR image, RGB (H, W, 3), 16 bits, BT.2020, to 8 bits in BT.709."""
     linear = _linear_table(hlg)[image]  # cd/m²; of HLG the share of the scene's light
     if hlg:  # the OOTF of a display of PEAK cd/m²
         luma = cv2.transform(linear, np.array([_LUMA], np.float32))
@@ -45,28 +45,28 @@ def to_sdr(image: npt.NDArray[np.uint16], *, hlg: bool) -> Image:
 
 
 def pq_to_light(signal: Float64Array) -> Float64Array:
-    """Brightness in cd/m² of a PQ signal of 0 to 1 (EOTF of BT.2100)."""
+    """Convert a PQ signal in [0, 1] to cd/m² (EOTF of BT.2100)."""
     power = np.power(signal, 1 / _M2)
     light: Float64Array = 10000 * np.power(np.maximum(power - _C1, 0) / (_C2 - _C3 * power), 1 / _M1)
     return light
 
 
 def light_to_pq(light: Float64Array) -> Float64Array:
-    """PQ signal of 0 to 1 of a brightness in cd/m²."""
+    """Convert cd/m² to a PQ signal in [0, 1]."""
     power = np.power(np.maximum(light, 0) / 10000, _M1)
     signal: Float64Array = np.power((_C1 + _C2 * power) / (1 + _C3 * power), _M2)
     return signal
 
 
 def hlg_to_light(signal: Float64Array) -> Float64Array:
-    """Share of the scene's light, 0 to 1, of an HLG signal of 0 to 1 (inverse OETF of BT.2100)."""
+    """Convert an HLG signal in [0, 1] to scene light in [0, 1] (inverse OETF of BT.2100)."""
     a, b, c = 0.17883277, 0.28466892, 0.55991073
     light: Float64Array = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
     return light
 
 
 def tone_curve(light: Float64Array) -> Float64Array:
-    """Brightness of 0 to PEAK cd/m² as 0 to WHITE: linear up to a knee, then a spline (EETF of BT.2390)."""
+    """Map 0 to PEAK cd/m² to 0 to WHITE: linear up to a knee, then a spline (EETF of BT.2390)."""
     top = light_to_pq(np.array(PEAK))
     maximum = float(light_to_pq(np.array(WHITE)) / top)
     signal = light_to_pq(light) / top
@@ -85,13 +85,13 @@ def _linear_table(hlg: bool) -> Float32Array:
 
 @cache
 def _gain_table() -> Float32Array:
-    """By the square root of the strongest channel: what all channels are multiplied by, to make white 1."""
+    """Gain of all channels, with white at 1, by the square root of the strongest channel."""
     light = np.maximum((np.arange(_STEPS + 1) / _STEPS) ** 2, 1e-8) * PEAK
     return (tone_curve(light) / light / WHITE).astype(np.float32)
 
 
 @cache
 def _display_table() -> Image:
-    """By the square root of the light: the signal of a BT.1886 display, gamma 2.4."""
+    """Signal of a BT.1886 display, gamma 2.4, by the square root of the light."""
     light = (np.arange(_STEPS + 1) / _STEPS) ** 2
     return np.round(255 * light ** (1 / 2.4)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The range of values of images of more than 8 bits, one for all images of a source."""
+"""Common range of values for images of more than 8 bits from one source."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SAMPLES = 16
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Values of images of more than 8 bits that become black and white."""
+    """Values that become black and white in images of more than 8 bits."""
 
     black: float
     white: float
 
     @classmethod
     def of(cls, samples: Sequence[npt.NDArray[Any]]) -> Range:
-        """The range of the values of some images."""
+        """Find the range of the values of some images."""
         # Whole numbers have the white of the fewest bits that hold them, floats up to 1 that of 1. What fills
         # less than a quarter of that, and all other values, is stretched from its least to its largest value.
         finite = [values[np.isfinite(values)] if values.dtype.kind == "f" else values for values in samples]
@@ -54,7 +54,7 @@ class Range:
         return f"values from {self.black:g} to {self.white:g} are shown as black to white, in all images"
 
     def to_8_bits(self, values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        """Values of any type, on 0 to 255."""
+        """Scale values of any type to 0 to 255."""
         scale = 255 / ((self.white - self.black) or 1)
         if values.dtype == np.uint16:  # a table is faster
             table = np.clip(np.round((np.arange(65536) - self.black) * scale), 0, 255).astype(np.uint8)
@@ -64,14 +64,14 @@ class Range:
 
 
 def _extreme(values: npt.NDArray[Any], end: int) -> float:
-    """The least (0) or largest (-1) value but for one pixel of ten thousand."""
+    """Least (0) or largest (-1) value, ignoring one pixel of ten thousand."""
     few = values.size // FEW
     place = few if end == 0 else values.size - 1 - few
     return float(np.partition(values, place, None)[place])
 
 
 def deep_bits(frame: VideoFrame) -> int:
-    """Bits of a grey or RGB frame of more than 8 bits; 0 for others, also YUV, which has a usual range."""
+    """Bits of a deep grey or RGB frame; 0 for others, also YUV, which has a standard range."""
     form = frame.format
     if form.has_palette or not (form.is_rgb or len(form.components) <= 2):
         return 0
@@ -80,6 +80,6 @@ def deep_bits(frame: VideoFrame) -> int:
 
 
 def frame_values(frame: VideoFrame, bits: int) -> npt.NDArray[np.uint16]:
-    """Values of a video frame of so many bits, (H, W) or (H, W, 3)."""
+    """Values of a frame with this many bits, (H, W) or (H, W, 3)."""
     form = "rgb48le" if frame.format.is_rgb else "gray16le"
     return np.asarray(frame.to_ndarray(format=form, **ONE_THREAD), np.uint16) >> np.uint16(16 - bits)

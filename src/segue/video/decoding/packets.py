@@ -1,4 +1,4 @@
-"""Packets of a live stream as they came, of which videos are made without a codec."""
+"""Keep the packets of a live stream, and cut clips without a codec."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _StreamPacket:
 
     @classmethod
     def of(cls, packet: Any) -> _StreamPacket | None:
-        """A packet of a container; None without a time."""
+        """Copy a packet of a container; None without a time."""
         if packet.pts is None or packet.time_base is None:
             return None
         dts = packet.pts if packet.dts is None else packet.dts
@@ -56,7 +56,7 @@ class _StreamPacket:
         return float(self.pts * self.time_base)
 
     def for_sound(self) -> AvPacket[Any]:
-        """As a packet of the library."""
+        """Convert to a packet of PyAV."""
         packet = AvPacket(self.data)
         packet.time_base, packet.pts, packet.dts, packet.duration = (
             self.time_base,
@@ -69,7 +69,7 @@ class _StreamPacket:
 
 @dataclass(slots=True)
 class _Connection:
-    """A stream from one connection to the next one; ``head`` are its parameters."""
+    """Packets of a stream during one connection; ``head`` are its parameters."""
 
     number: int
     head: bytes
@@ -82,16 +82,16 @@ class _Connection:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of all packets."""
+        """Size of all packets."""
         return sum(len(each.data) for each in (*self.packets, *self.sound))
 
     def stamp_of(self, time: float) -> float:
-        """The stamp of a moment, by that of the frame before it, or the first one."""
+        """Time stamp of a moment, relative to the frame before it or the first one."""
         place = max(0, bisect_right(self.times, time + 1e-9) - 1)
         return self.stamps[place] + time - self.times[place]
 
     def forget(self, time: float) -> int:
-        """Drop what is not needed from a moment on, but for the key frame before it; gives the bytes."""
+        """Drop packets before a moment, except its key frame; returns the dropped bytes."""
         stamp, dropped = self.stamp_of(time), 0
         keys = [place for place, each in enumerate(self.packets) if each.is_keyframe and each.stamp <= stamp]
         for _ in range(keys[-1] if keys else 0):
@@ -102,7 +102,7 @@ class _Connection:
         return dropped
 
     def forget_sound(self) -> int:
-        """Drop the sound of before the first frame; gives the bytes."""
+        """Drop sound before the first frame; returns the dropped bytes."""
         dropped = 0
         begin = self.packets[0].stamp if self.packets else float("inf")
         while self.sound and self.sound[0].stamp < begin:
@@ -112,18 +112,18 @@ class _Connection:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A part of a stream that begins with a key frame."""
+    """Section of a stream that begins with a key frame."""
 
     _connection: _Connection
     _packets: list[_StreamPacket]
     _sound: list[_StreamPacket]
 
     def time_of(self, time: float) -> float:
-        """Seconds from the beginning of the part at which a moment of the source is."""
+        """Convert a moment of the source to seconds from the start of the section."""
         return self._connection.stamp_of(time) - self._packets[0].stamp
 
     def write(self, path: Path) -> None:
-        """Write it as MP4, with its sound; SinkError where FFmpeg refuses it."""
+        """Write as MP4 with sound; SinkError if FFmpeg refuses it."""
         head = BytesIO(self._connection.head + self._packets[0].data)
         zero = self._packets[0].pts
         try:
@@ -159,7 +159,7 @@ class Cut:
 
 
 class PacketBuffer:
-    """The last packets of a live stream; the thread that reads adds them, others cut clips out of them.
+    """Last packets of a live stream, filled by the reader's thread and cut by others.
 
     Only H.264 as RTSP and MPEG-TS have it, with parameters beside its key frames, is kept.
 
@@ -179,24 +179,24 @@ class PacketBuffer:
 
     @property
     def is_filled(self) -> bool:
-        """Whether the stream is kept now."""
+        """Whether packets are kept."""
         with self._lock:
             return bool(self._connections) and bool(self._connections[-1].times)
 
     @property
     def is_own(self) -> bool:
-        """Whether the reader that decodes the stream fills it."""
+        """Whether the reader that decodes the stream fills the buffer."""
         return self.enabled
 
     def enable(self) -> None:
-        """Keep packets from now on."""
+        """Begin to keep packets."""
         self.enabled = True
 
     def close(self) -> None:
-        """Keep no more of them; those that are there stay."""
+        """Stop keeping packets; existing ones stay."""
 
     def begin(self, stream: VideoStream) -> None:
-        """Take a new connection; one that cannot be kept ends what was kept."""
+        """Begin a new connection; one with an unsupported stream drops all packets."""
         context = stream.codec_context
         head = bytes(context.extradata or b"")
         with self._lock:
@@ -205,7 +205,7 @@ class PacketBuffer:
                 self._forget_all()
 
     def refuse(self) -> None:
-        """Keep nothing of this connection, as of a stream whose images are to be turned."""
+        """Keep no packets of this connection, such as of a rotated stream."""
         with self._lock:
             self._forget_all()
 
@@ -214,7 +214,7 @@ class PacketBuffer:
         self._bytes = 0
 
     def add(self, packet: Any) -> None:
-        """Take a packet in order of decoding."""
+        """Add a packet in order of decoding."""
         taken = _StreamPacket.of(packet)
         with self._lock:
             if not self._connections or taken is None:
@@ -226,7 +226,7 @@ class PacketBuffer:
             self._count(taken)
 
     def add_sound(self, packet: Any) -> None:
-        """Take a packet of the first sound stream; those before the first key frame are left out."""
+        """Add a packet of the first sound stream; dropped before the first key frame."""
         taken = _StreamPacket.of(packet) if self.enabled and self.has_sound else None
         with self._lock:
             if not self._connections or taken is None:
@@ -246,7 +246,7 @@ class PacketBuffer:
             self._drop_group()
 
     def note(self, stamp: float | None, time: float) -> None:
-        """Take the time that a frame has in the source."""
+        """Note the time of a frame in the source."""
         with self._lock:
             if not self._connections or stamp is None:
                 return
@@ -261,17 +261,17 @@ class PacketBuffer:
             self._bytes -= self._connections[0].forget(since)
 
     def hold(self, owner: object, time: float) -> None:
-        """Keep packets from a moment on, until :meth:`release`."""
+        """Keep packets from a moment on until :meth:`release`."""
         with self._lock:
             self._holds[owner] = time
 
     def release(self, owner: object) -> None:
-        """Keep them no longer."""
+        """End a :meth:`hold`."""
         with self._lock:
             self._holds.pop(owner, None)
 
     def cut(self, first: float, until: float) -> Cut | None:
-        """The part of the stream between two moments of the source, as far as it is kept.
+        """Cut the stream between two moments of the source, as far as packets are kept.
 
         Args:
             first: seconds of the source; the part begins with the key frame before.

@@ -1,4 +1,4 @@
-"""Interface of all readers of :class:`segue.video.Source`, and shared parts."""
+"""Interface of the readers of :class:`segue.video.Source`, and shared parts."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class SourceImage:
 
 
 class FrameIndexWarning(UserWarning):
-    """Frames of a list or iterator have other indices than their positions."""
+    """Frames of a list or iterator have indices that differ from their positions."""
 
 
 class LoadCancelledError(Exception):
-    """The image of :meth:`Reader.load` was given up before it was decoded."""
+    """:meth:`Reader.load` was cancelled before the image was decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class ConnectionChange:
 
 
 class Reader:
-    """A kind of source.
+    """Reader of a kind of source.
 
     Attributes:
         name: short name for files and titles.
@@ -127,7 +127,7 @@ class Reader:
 
     @property
     def endless(self) -> bool:
-        """Whether it has no end, like a camera."""
+        """Whether the source has no end, like a camera."""
         return False
 
     def images(self, start: int | float = 0) -> Iterator[SourceImage]:
@@ -143,7 +143,7 @@ class Reader:
 
     @property
     def index(self) -> FrameIndex | None:
-        """Number, order and times of the frames of a video file, for another reader of it."""
+        """Frame index of a video file, for another reader of it."""
         return None
 
     @property
@@ -152,7 +152,7 @@ class Reader:
         raise SourceError(f"{self.where}: images come in order only")
 
     def load(self, index: int, cancel: CancelToken | None = None) -> SourceImage:
-        """The image with an index as :meth:`images` counts, in any order.
+        """Decode the image of an index, in any order.
 
         Args:
             index: of the image.
@@ -165,22 +165,22 @@ class Reader:
         raise SourceError(f"{self.where}: images come in order only")
 
     def times(self) -> list[float]:
-        """Times of all images in seconds, as :meth:`images` gives them."""
+        """Times of all images in seconds, in the order of :meth:`images`."""
         return [index / (self.fps or DEFAULT_FPS) for index in range(self.count)]
 
     def key_of(self, index: int) -> int:
-        """Index of the image near this one, not after it, that is loaded fastest."""
+        """Index at or before this one that is loaded fastest."""
         return index
 
     def close(self) -> None:
-        """Close what :meth:`load` keeps open; it opens it again."""
+        """Close the files of :meth:`load`, which opens them again."""
 
     def _check(self, index: int) -> None:
         if not 0 <= index < self.count:
             raise SourceError(f"{self.where}: has no frame {index}; the last one is {self.count - 1}")
 
     def delay(self, time: float) -> float | None:
-        """Measure how long ago an image could be read.
+        """Seconds since an image could be read.
 
         Args:
             time: time of the image in seconds.
@@ -190,13 +190,13 @@ class Reader:
         """
 
     def interrupt(self) -> None:
-        """Make a blocked :meth:`images` in another thread end soon; files do not block for long."""
+        """Unblock :meth:`images` in another thread; files do not block for long."""
 
 
 def as_rgb(
     value: Any, where: str, *, bgr: bool = False, channels_first: bool = False, has_layout: bool = False
 ) -> Image:
-    """RGB image (H, W, 3), uint8, of an array, tensor or PIL image in a layout, also grey or with alpha."""
+    """Convert an array, tensor or PIL image to RGB (H, W, 3), uint8, also from grey or alpha."""
     if isinstance(value, PillowImage.Image):
         if value.mode.startswith(("I", "F")):
             raise SourceError(
@@ -243,7 +243,7 @@ FrameLike: TypeAlias = Frame | SupportsArray | PillowImage.Image
 def as_frame(
     value: FrameLike, index: int = 0, size: tuple[int, int] | None = None, *, colour: Colour = "rgb"
 ) -> Frame:
-    """A frame as it is, or an image as the frame ``index`` of a video of 25 frames a second.
+    """Return a frame unchanged, or make an image the frame ``index`` of a video at 25 frames/s.
 
     Args:
         value: the frame or image.
@@ -366,7 +366,7 @@ class ArrayReader(Reader):
 
     @staticmethod
     def _rate(values: Sequence[Any]) -> float | None:
-        """Mean frames a second of frames with times; None where they do not tell."""
+        """Mean frame rate of frames with times, or None."""
         first, last = values[0], values[-1]
         span = last.time - first.time if isinstance(last, Frame) else 0.0
         return (len(values) - 1) / span if 0 < span < math.inf else None

@@ -1,4 +1,4 @@
-"""Conversion of decoded frames in the thread that asks."""
+"""Convert decoded frames in the calling thread."""
 
 from __future__ import annotations
 

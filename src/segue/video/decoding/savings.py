@@ -1,4 +1,4 @@
-"""What decoding need not do: frames that nobody needs, and work that a device of the machine takes."""
+"""Reduce decoding: skip unused frames, and decode in hardware."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RESERVE = 1.2
 
 
 class FrameSkipper:
-    """Leaves frames of a stream out that no other frame needs, as long as enough are left.
+    """Skips frames of a stream that no other frame refers to, while enough are left.
 
     Many encoders have such frames, as B-frames and the upper layers of H.264 and HEVC; they are passed over
     without being decoded.
@@ -37,7 +37,7 @@ class FrameSkipper:
             self._context.skip_frame = "NONREF"
 
     def see(self, time: float | None) -> None:
-        """Take the time of a decoded frame; where too few come, all are decoded from now on."""
+        """Note the time of a decoded frame; if too few come, skipping ends."""
         if not self._probes or time is None:
             return
         if self._begin is None or time < self._begin:
@@ -52,7 +52,7 @@ class FrameSkipper:
 
 
 def hardware_decoder(name: str | None) -> Any:
-    """What :func:`av.open` takes to have a device decode; streams that it cannot decode are decoded here.
+    """Hardware argument of :func:`av.open`; unsupported streams are decoded in software.
 
     Args:
         name: kind of the device, as FFmpeg calls it; None for none.

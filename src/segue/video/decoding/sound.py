@@ -1,4 +1,4 @@
-"""Sound of video files, which is copied into the videos that segue writes."""
+"""Copy the sound of video files into the videos that segue writes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _USUAL_RATE = 48_000
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """The sound of a video file.
+    """Sound of a video file.
 
     Attributes:
         path: the file.
@@ -54,7 +54,7 @@ class Sound:
 
     @classmethod
     def of(cls, path: Path, container: InputContainer, zero: float | None) -> Sound | None:
-        """The sound of an open video file; None without."""
+        """Sound of an open video file; None if it has none."""
         has_codec = any(stream.codec_context is not None for stream in container.streams.audio)
         return cls(path, zero or 0.0) if has_codec else None
 
@@ -62,7 +62,7 @@ class Sound:
 def copy_sound(
     sound: Sound | None, output: OutputContainer, begin: float, fps: float, first: float
 ) -> SoundCopy | None:
-    """See :class:`SoundCopy`; None without sound, or with a notice where it cannot be read."""
+    """Create a :class:`SoundCopy`; None without sound, or with a notice if it cannot be read."""
     try:
         return None if sound is None else SoundCopy(sound, output, begin, fps, first)
     except (SourceError, av.error.FFmpegError) as error:
@@ -71,7 +71,7 @@ def copy_sound(
 
 
 class SoundCopy:
-    """Copies sound into a video that is being written.
+    """Copies sound into a video while it is written.
 
     Packets are copied as they are if players know the codec in the container; other codecs are encoded anew,
     with the default of the container. Sound that cannot be read ends earlier,
@@ -102,14 +102,14 @@ class SoundCopy:
         self._next = next(self._packets, None)
 
     def advance(self, time: float) -> None:
-        """Write the sound up to the end of a frame, whose time in seconds of the source is given."""
+        """Write the sound up to the end of a frame, given by its time in the source."""
         self._time, self._end = time, time + max(self._step, time - self._time)
         while self._next is not None and self._next[0] < self._end:
             self._output.mux(self._make(self._next[1]))
             self._next = next(self._packets, None)
 
     def close(self) -> None:
-        """Write what an encoder has not given yet, and close the source."""
+        """Write the rest of the encoder, and close the source."""
         with self._owned:
             self._output.mux(self._make.rest())
 
@@ -120,13 +120,13 @@ class SoundCopy:
     def _timed(
         self, container: InputContainer, stream: AudioStream, first: float
     ) -> Iterator[tuple[float, AudioPacket]]:
-        """Packets from a time on, each with its time in seconds of the source."""
+        """Packets from a time on, with times in seconds of the source."""
         try:
             clock = Clock()
             if first > 2 * _MARGIN:
                 container.seek(int((first + self._sound.zero - _MARGIN) * av.time_base))
             for packet in container.demux(stream):
-                clock.take(packet)  # a second recording in the file goes on after the first
+                clock.restamp(packet)  # a second recording in the file goes on after the first
                 if packet.pts is None or packet.time_base is None or not packet.size:
                     continue
                 time = float(packet.pts * packet.time_base) - self._sound.zero
@@ -139,14 +139,14 @@ class SoundCopy:
 
 @dataclass(frozen=True, slots=True)
 class SoundParameters:
-    """Parameters of a sound stream that outlive its container: a small file in memory with one packet."""
+    """Parameters of a sound stream that outlive its container: a file in memory with one packet."""
 
     format: str
     data: bytes
 
     @classmethod
     def of(cls, packet: AudioPacket) -> SoundParameters | None:
-        """Those of the stream of a packet; None where FFmpeg cannot store it."""
+        """Parameters of the stream of a packet; None if FFmpeg cannot store it."""
         stream = packet.stream
         has_adts = stream.codec_context.name == "aac" and not stream.codec_context.extradata
         name, file = "mpegts" if has_adts else "nut", BytesIO()
@@ -161,12 +161,12 @@ class SoundParameters:
         return cls(name, file.getvalue())
 
     def open(self) -> InputContainer:
-        """Open the stream, without the packets that are to be copied."""
+        """Open the stream; the packets to copy are not in it."""
         return av.open(BytesIO(self.data), "r", format=self.format)
 
 
 def sound_writer(stream: AudioStream, output: OutputContainer, begin: float) -> _Copier | _Encoder:
-    """What gives the packets of a sound for a video that is being written, see :class:`SoundCopy`.
+    """Create what supplies a video with packets of sound, see :class:`SoundCopy`.
 
     Args:
         stream: of the sound.
@@ -182,12 +182,12 @@ def sound_writer(stream: AudioStream, output: OutputContainer, begin: float) -> 
 
 
 def is_copied(stream: AudioStream, output: OutputContainer) -> bool:
-    """Whether a container may hold a stream as it is, so that players play it."""
+    """Whether players play a copied stream in a container."""
     return stream.codec_context.codec.canonical_name in _PLAYED.get(output.format.name, ())
 
 
 class _Copier:
-    """Gives packets as they are, with times from the beginning of the video."""
+    """Copies packets, with times from the start of the video."""
 
     def __init__(self, source: AudioStream, output: OutputContainer, begin: float) -> None:
         self._stream, self._begin = output.add_stream_from_template(source), begin
@@ -202,12 +202,12 @@ class _Copier:
         return [packet]
 
     def rest(self) -> list[AudioPacket]:
-        """What is left at the end."""
+        """Remaining packets at the end."""
         return []
 
 
 class _Encoder:
-    """Gives packets of the default codec of a container, from ``first`` seconds of the video on."""
+    """Encodes packets with the default codec of a container, from ``first`` seconds of the video on."""
 
     def __init__(self, source: AudioStream, output: OutputContainer, begin: float, first: float) -> None:
         codec = output.default_audio_codec
@@ -236,7 +236,7 @@ class _Encoder:
         return encoded
 
     def rest(self) -> list[AudioPacket]:
-        """What is left at the end."""
+        """Remaining packets at the end."""
         return [*self(None), *self._encoded(None), *self._stream.encode(None)]
 
     def _encoded(self, frame: Any) -> list[AudioPacket]:

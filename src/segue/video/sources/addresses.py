@@ -1,4 +1,4 @@
-"""Network addresses of sources, and what of them may be shown or stored; imports no decoder."""
+"""Network addresses of sources, and which parts may be shown or stored."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 def is_address(text: str) -> bool:
-    """Whether a string is a network address and no path."""
+    """Whether a string is a network address, not a path."""
     scheme, separator, _ = text.partition("://")
     return bool(separator) and scheme.lower() in SCHEMES
 
 
 def is_url(text: str) -> bool:
-    """Whether a string is an address of any kind, also of an object store such as ``s3://``."""
+    """Whether a string is an address of any kind, including object stores such as ``s3://``."""
     return _URL.match(text) is not None
 
 
 def check_place(place: str) -> None:
-    """Refuse an empty text, and an address that no single run reads."""
+    """Raise an error for an empty text, or an address that a single run cannot read."""
     if not place:
         raise SourceError("source: an empty text; give a path, an address or a camera number")
     if is_url(place) and not is_address(place):
@@ -46,7 +46,7 @@ def check_place(place: str) -> None:
 
 
 def _unread_address(address: str) -> str:
-    """Say what reads an address that no single run reads, such as one of an object store."""
+    """Name what reads an unsupported address, such as one of an object store."""
     if advice := path_advice(address):
         return f"{public_address(address)}: {advice}"
     read = ", ".join(sorted(SCHEMES))
@@ -72,7 +72,7 @@ _PATH_SECRET = re.compile(
 
 
 def public_address(address: str) -> str:
-    """The address without user name, password, query and secrets, fit for messages.
+    """Address without user name, password, query and secrets, for messages.
 
     Args:
         address: address of any kind.
@@ -99,7 +99,7 @@ def public_address(address: str) -> str:
 
 
 def _split(address: str) -> SplitResult:
-    """The parts of an address; one whose host or port cannot be told is refused without showing it."""
+    """Split an address; if host or port are unclear, the error does not show it."""
     public = f"{address.partition('://')[0]}://..."
     if _has_unquoted_delimiters(address):
         raise SourceError(
@@ -126,7 +126,7 @@ _HOST = r"(?:\[[0-9a-fA-F:.]+\]|\d{1,3}(?:\.\d{1,3}){3}|[^\s@/?#:]+(?=:\d))(?::\
 
 
 def _has_unquoted_delimiters(address: str) -> bool:
-    """Whether the user or password of an address has a sign that would end the name of its host."""
+    """Whether user or password contain an unquoted delimiter of the host."""
     _, _, rest = address.partition("://")
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     tail = rest[len(authority) :]
@@ -140,7 +140,7 @@ def _has_unquoted_delimiters(address: str) -> bool:
 
 
 def _may_hide_password(address: str) -> bool:
-    """Whether what is read as host and path may be a user and a password: ``rtsp://me:12/34@host/1``."""
+    """Whether host and path may be a user and a password: ``rtsp://me:12/34@host/1``."""
     _, _, rest = address.partition("://")
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     head, separator, _ = rest[len(authority) :].rpartition("@")
@@ -148,7 +148,7 @@ def _may_hide_password(address: str) -> bool:
 
 
 def stored_address(address: str) -> str:
-    """The public part of an address, and a hash of what else may name the camera and hold a key."""
+    """Public part of an address, and a hash of the rest, which may identify the camera."""
     public = public_address(address)
     if address.startswith(APPRISE):
         return public

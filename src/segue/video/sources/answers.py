@@ -1,4 +1,4 @@
-"""Bytes of an HTTP answer that may have no end and be no video: a bounded number is read for a frame."""
+"""Read an HTTP answer that may be endless and no video, within a limit of bytes per frame."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _READ_BYTES = 1 << 16
 
 
 class BoundedAnswer:
-    """Reads an answer through FFmpeg's connection, and fails where no frame comes of what was read.
+    """Reads an answer through FFmpeg's connection; fails if no frame follows from the bytes read.
 
     FFmpeg itself collects bytes for ever while it looks for the end of an image.
 
@@ -44,11 +44,11 @@ class BoundedAnswer:
         self._container.close()
 
     def count_frame(self) -> None:
-        """Note that a frame came of what was read."""
+        """Note that a frame was decoded."""
         self._deadline, self._bytes = None, 0
 
     def read(self, size: int = -1, /) -> bytes:
-        """The next bytes, at most ``size``; none at the end."""
+        """Read at most ``size`` bytes; none at the end."""
         if not self._unread:
             self._unread = self._next()
         size = len(self._unread) if size < 0 else size

@@ -1,4 +1,4 @@
-"""DICOM files as a source, by pydicom: recordings of ultrasound and endoscopy, series of single images."""
+"""DICOM files as a source, read by pydicom: recordings, and series of single images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MAX_FRAMES = 1_000_000
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file says that it is DICOM; its name need not."""
+    """Whether a file has the DICOM signature; its name does not matter."""
     try:
         with path.open("rb") as file:
             file.seek(_MAGIC_AT)
@@ -39,7 +39,7 @@ def is_dicom(path: Path) -> bool:
 
 
 class DicomReader(Reader):
-    """The frames of DICOM files: all of one file, or of a series in the order of its instance numbers.
+    """Reads the frames of a DICOM file, or of a series in order of instance numbers.
 
     Args:
         files: files of one series.
@@ -86,7 +86,7 @@ class DicomReader(Reader):
         return as_rgb(np.invert(eight) if self._is_inverted else eight, self.where)
 
     def _values(self, index: int) -> npt.NDArray[Any]:
-        """Values of a frame, (H, W) or RGB (H, W, 3), as the file has them."""
+        """Stored values of a frame, (H, W) or RGB (H, W, 3)."""
         from pydicom.pixels.utils import pixel_array
 
         path, number = self._frames[index]
@@ -100,7 +100,7 @@ class DicomReader(Reader):
 
 @contextmanager
 def _decoding(path: Path) -> Iterator[None]:
-    """Errors of pydicom inside the block come as SourceError."""
+    """Convert errors of pydicom inside the block to SourceError."""
     try:
         yield
     except MissingExtraError:
@@ -110,7 +110,7 @@ def _decoding(path: Path) -> Iterator[None]:
 
 
 def _header(path: Path) -> tuple[Path, Any]:
-    """A file and what it says of itself, without its pixels."""
+    """Open a file and read its header, without pixels."""
     with requires_extra("dicom"):
         import pydicom
     with _decoding(path):
@@ -131,7 +131,7 @@ def _count(header: Any, where: str) -> int:
 
 
 def _rate(header: Any) -> float | None:
-    """Frames a second, as the file says."""
+    """Frame rate according to the file."""
     milliseconds = float(header.get("FrameTime") or 0)
     rate = 1000 / milliseconds if milliseconds > 0 else float(header.get("CineRate") or 0)
     return rate if 0 < rate < 1000 else None

@@ -1,4 +1,4 @@
-"""Sources that a program has open: a capture of OpenCV, and file objects."""
+"""Sources that a program has opened: captures of OpenCV, PIL images, and file objects."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SourceLike: TypeAlias = str | os.PathLike[str] | int | Iterable[Any] | SupportsA
 
 
 def images_of(capture: Capture) -> Iterator[Image]:
-    """The images that an open capture still gives, BGR (H, W, 3), uint8."""
+    """Iterate over the remaining images of an open capture, BGR (H, W, 3), uint8."""
     while True:
         read, image = capture.read()
         if not read:
@@ -38,7 +38,7 @@ def images_of(capture: Capture) -> Iterator[Image]:
 
 
 def check_open(capture: Capture) -> float | None:
-    """Raise an error unless a capture is open; return its frame rate, None if unknown."""
+    """Raise an error unless a capture is open; returns its frame rate, or None."""
     if not capture.isOpened():
         raise SourceError("source: this cv2.VideoCapture is not open; see that its file or camera is there")
     fps = float(capture.get(cv2.CAP_PROP_FPS))
@@ -46,14 +46,14 @@ def check_open(capture: Capture) -> float | None:
 
 
 def frames_of_image(image: PillowImage) -> Sequence[PillowImage]:
-    """The frames of an image of PIL: all of an animation, of which PIL shows one at a time."""
+    """Frames of a PIL image, all of them for an animation."""
     if getattr(image, "n_frames", 1) < 2:
         return [image]
     return _Animation(image)
 
 
 class _Animation(Sequence[PillowImage]):
-    """The frames of an open animation, each decoded when it is asked for."""
+    """Frames of an open animation, decoded on demand."""
 
     def __init__(self, image: PillowImage) -> None:
         self._image = image
@@ -69,7 +69,7 @@ class _Animation(Sequence[PillowImage]):
 
 
 def path_of(file: Any) -> tuple[Path, object]:
-    """The path of the content of an open binary file, and the temporary copy that is behind it, if any."""
+    """Path of the content of an open binary file, and the temporary copy, if any."""
     name = getattr(file, "name", None)
     if isinstance(name, str) and exists(Path(name)):
         return Path(name), None

@@ -1,4 +1,4 @@
-"""What a source is asked for, and its identity, so that a run resumes only with the same frames."""
+"""Requested source and its identity, so that a run resumes only with the same frames."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class SourceIdentity:
 
     @classmethod
     def of(cls, source: str | Path) -> SourceIdentity:
-        """The identity of a source as it is now."""
+        """Determine the current identity of a source."""
         text = os.fspath(source)
         from segue.video.sources.images import list_images, match_images  # late: options are checked before
 
@@ -103,12 +103,12 @@ class SourceIdentity:
         return "it was written anew, at another time" if changed else None
 
     def to_json(self) -> dict[str, Any]:
-        """All attributes as JSON values, for :meth:`from_json`."""
+        """Convert to JSON values for :meth:`from_json`."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: object) -> SourceIdentity:
-        """The identity that :meth:`to_json` gave; the values may come from anywhere."""
+        """Parse untrusted values of :meth:`to_json`."""
         if not isinstance(values, Mapping) or {*values} != {*cls.__slots__}:
             raise SourceError("no identity of a source: its parts are " + ", ".join(sorted(cls.__slots__)))
         texts = (values["place"], values["kind"], values["digest"] or "")
@@ -126,7 +126,7 @@ SourcePosition = str | int | float | None
 
 
 class VideoSource(OptionModel):
-    """Where frames come from, as :func:`segue.open_source` is asked for them."""
+    """Source of frames, with the arguments of :func:`segue.open_source`."""
 
     place: Text | None = option(..., "Source", "source", argument=True)
     """Video, image folder, glob, camera number or address."""
@@ -181,12 +181,12 @@ class VideoSource(OptionModel):
 
 
 def _differ(one: object, other: object) -> bool:
-    """Whether two known values differ; addresses leave some unknown."""
+    """Whether two known values differ; addresses have unknown ones."""
     return one is not None and other is not None and one != other
 
 
 def content_digest(source: str | Path) -> str:
-    """SHA-256 of the size and content of a file, or of the sizes of images and the content of some.
+    """SHA-256 of size and content of a file, or of image sizes and the content of some.
 
     Args:
         source: a file, a folder or a pattern of images. Of a file above :data:`WHOLE_BYTES`, blocks from
@@ -203,14 +203,14 @@ def content_digest(source: str | Path) -> str:
 
 
 def has_content(source: str | Path, digest: str) -> bool:
-    """Whether a source has the content of a digest of :func:`content_digest`, also of an earlier version."""
+    """Whether a source matches a :func:`content_digest`, also of an earlier version."""
     if digest.startswith(BY_BLOCKS):
         return content_digest(source) == digest
     return _digest_of_files(source, _digest_of_ends) == digest
 
 
 def _digest_of_files(source: str | Path, digest_of: Callable[[Path], str]) -> str:
-    """SHA-256 of the sizes of the files of a source, and of the digests of some."""
+    """SHA-256 of file sizes, and of digests of some files."""
     from segue.video.sources.images import list_images, match_images  # late: options are checked before
 
     path = Path(source)
@@ -231,7 +231,7 @@ def _digest_of_files(source: str | Path, digest_of: Callable[[Path], str]) -> st
 
 
 def _digest_of_blocks(path: Path) -> str:
-    """SHA-256 over a file; of a large one over blocks, the first and the last among them."""
+    """SHA-256 of a file, or of sample blocks with both ends if it is large."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size <= WHOLE_BYTES:
@@ -244,7 +244,7 @@ def _digest_of_blocks(path: Path) -> str:
 
 
 def _digest_of_ends(path: Path) -> str:
-    """SHA-256 over the first and last bytes of a file; over all of a short one."""
+    """SHA-256 of the first and last bytes of a file, or all of a short one."""
     with path.open("rb") as file:
         digest = hashlib.sha256(file.read(END_BYTES))
         end = file.seek(0, os.SEEK_END)

@@ -1,4 +1,4 @@
-"""A folder, a glob pattern or a single file of still images as a source."""
+"""Still images as a source: a folder, a glob pattern or a single file."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ _COUNTER = re.compile(r"[0-9]{3,6}\Z")
 
 
 def list_images(source: Path) -> list[Path]:
-    """Images of a folder in natural order, without hidden files and without masks of the same names."""
+    """Images of a folder in natural order, without hidden files and masks of the same names."""
     return _images_and_rest(source)[0]
 
 
 def _images_and_rest(source: Path) -> tuple[list[Path], list[Path], str]:
-    """Images of a folder in their order, files beside them that are left out, and what decided the order."""
+    """Images of a folder in order, skipped files, and what determined the order."""
     try:
         paths = [path for path in source.iterdir() if not is_hidden(path.name)]
     except OSError as error:
@@ -76,7 +76,7 @@ def _images_and_rest(source: Path) -> tuple[list[Path], list[Path], str]:
 
 
 def _in_order_of_names(frames: list[Path], rest: list[Path]) -> tuple[list[Path], list[Path], str]:
-    """Images in natural order, in which a counter that ran over or dates come as they are meant."""
+    """Sort images naturally, with corrections for wrapped counters and dates."""
     frames, order = _in_order_of_counter(frames)
     if not order:
         frames, order = in_order_of_dates(frames)
@@ -84,7 +84,7 @@ def _in_order_of_names(frames: list[Path], rest: list[Path]) -> tuple[list[Path]
 
 
 def _refuse_videos(source: Path | str, files: Sequence[Path]) -> None:
-    """Raise SourceError where there are videos in place of images."""
+    """Raise SourceError if there are videos in place of images."""
     if videos := sorted(path.name for path in files if is_video(path)):
         unread = Counter(path.suffix.lower() for path in files if path.suffix.lower() in PHOTO_SUFFIXES)
         counts = [f"{count} {suffix}" for suffix, count in unread.most_common()]
@@ -96,17 +96,17 @@ def _refuse_videos(source: Path | str, files: Sequence[Path]) -> None:
 
 
 def _refuse_folders(source: Path, files: Sequence[Path]) -> None:
-    """Raise SourceError where folders of images are in place of images."""
+    """Raise SourceError if there are folders of images in place of images."""
     folders = [path for path in sorted(files) if path.is_dir()]
-    if names := [path.name for path in folders if any(map(is_image, _listed(path)))]:
+    if names := [path.name for path in folders if any(map(is_image, _visible_files(path)))]:
         raise SourceError(
             f"{source}: there are no images here but folders of them, {first_few(names, 2)}; give one of "
             "them, or all to `segue batch`"
         )
 
 
-def _listed(folder: Path) -> list[Path]:
-    """Files of a folder that are not hidden; none where it cannot be read."""
+def _visible_files(folder: Path) -> list[Path]:
+    """Visible files of a folder; none if it cannot be read."""
     with suppress(OSError):
         return [path for path in folder.iterdir() if not is_hidden(path.name)]
     return []
@@ -123,10 +123,10 @@ def _of_one_kind(source: Path | str, images: list[Path]) -> tuple[list[Path], li
 
 
 def open_folder(folder: Path, fps: float | None) -> Reader:
-    """The images of a folder, or its DICOM files; says which files beside them are left out."""
+    """Open the images or DICOM files of a folder, and report skipped files."""
     images, left, order = _images_and_rest(folder)
     _report(folder, images, left, order)
-    if videos := sorted(path.name for path in _listed(folder) if is_video(path)):
+    if videos := sorted(path.name for path in _visible_files(folder) if is_video(path)):
         count = f"{len(videos)} video{'s' * (len(videos) > 1)}"
         notice(f"{folder}: {len(images)} images are the frames; {count} left out ({first_few(videos, 2)})")
     if images and not is_image(images[0]):
@@ -145,14 +145,14 @@ def _report(source: Path | str, images: Sequence[Path], left: Sequence[Path], or
 
 
 def open_pattern(pattern: str, fps: float | None) -> ImageReader:
-    """The images that match a glob pattern, called by the last folder that the pattern names."""
+    """Open the images of a glob pattern, named by its last literal folder."""
     images, left, order = _matched(pattern)
     _report(pattern, images, left, order)
     return ImageReader(images, name_of_source(Path(pattern)), pattern, fps)
 
 
 def name_of_source(path: Path) -> str:
-    """The name of the video that a file, a folder of images or a pattern is."""
+    """Name of the video in a file, image folder or pattern."""
     if path.is_file():
         return path.stem
     if path.is_dir():
@@ -163,12 +163,12 @@ def name_of_source(path: Path) -> str:
 
 
 def is_source(place: str | Path) -> bool:
-    """Whether a file or folder is there, or images that match a pattern."""
+    """Whether a file or folder exists, or a pattern matches images."""
     return exists(Path(place)) or bool(match_images(os.fspath(place)))
 
 
 def match_images(pattern: str) -> list[Path]:
-    """Images that match a glob pattern, in natural order of their paths, as those of a folder are chosen."""
+    """Images that match a glob pattern, in natural order, selected as in a folder."""
     return _matched(pattern)[0]
 
 
@@ -187,7 +187,7 @@ def _matched(pattern: str) -> tuple[list[Path], list[Path], str]:
 
 
 def _in_order_of_counter(images: list[Path]) -> tuple[list[Path], str]:
-    """Put the images of a camera whose counter went from 9999 on to 0001 in the order of their times.
+    """Sort images by time if the camera's counter wrapped from 9999 to 0001.
 
     Args:
         images: of one folder, in natural order.
@@ -213,18 +213,18 @@ def _in_order_of_counter(images: list[Path]) -> tuple[list[Path], str]:
 
 
 def _are_earlier(images: list[Path], later: list[Path], time_of: Callable[[Path], str]) -> bool:
-    """Whether all images have a time, and those of the first ones are earlier than those of the others."""
+    """Whether all images have a time, and those of the first are before the others."""
     times, later_times = ([*map(time_of, paths)] for paths in (images, later))
     return all(times) and all(later_times) and max(times) < min(later_times)
 
 
 def _written_time(path: Path) -> str:
-    """When a file was written, as text in the order of time."""
+    """Time of writing of a file, as sortable text."""
     return f"{path.stat().st_mtime_ns:020d}"
 
 
 def _exif_time(path: Path) -> str:
-    """When a camera took an image by its EXIF data, as text in the order of time; empty if unknown."""
+    """Time of exposure from EXIF data, as sortable text; empty if unknown."""
     with suppress(DamageError, *IMAGE_ERRORS), _opened(path) as image:
         exif = image.getexif()
         time = exif.get_ifd(_EXIF).get(_DATE_TIME_ORIGINAL) or exif.get(_DATE_TIME)
@@ -233,7 +233,7 @@ def _exif_time(path: Path) -> str:
 
 
 def read_image(path: Path, scale: Range | None = None) -> Image:
-    """RGB image of a file, (H, W, 3), uint8, upright by EXIF; more bits go by ``scale`` or its range."""
+    """Read an image as RGB, (H, W, 3), uint8, upright by EXIF; deeper values use ``scale`` or their range."""
     with _opened(path) as image:
         if _frames_of(image) > 1:
             raise DamageError(f"{path}: holds {_frames_of(image)} frames; give the file itself as the source")
@@ -241,7 +241,7 @@ def read_image(path: Path, scale: Range | None = None) -> Image:
 
 
 def decode_image(data: bytes, where: str) -> Image:
-    """RGB image of the bytes of an image file, (H, W, 3), uint8, turned upright as its EXIF data say."""
+    """Decode image data to RGB, (H, W, 3), uint8, upright by EXIF."""
     try:
         with _decoding(where), open_image(io.BytesIO(data), where) as image:
             if _frames_of(image) > 1:
@@ -252,14 +252,14 @@ def decode_image(data: bytes, where: str) -> Image:
 
 
 def write_image(path: Path, image: Image) -> None:
-    """Write an RGB image, (H, W, 3), uint8, as PNG; folders are made, and it appears when complete."""
+    """Write an RGB image, (H, W, 3), uint8, as PNG, creating folders; it appears when complete."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_complete(path, encode_png(image))
 
 
 def count_frames(path: Path) -> int:
-    """Number of frames of an image file: 1, but for animations and TIFF files of several pages."""
+    """Number of frames of an image file: more than 1 for animations and multi-page TIFF files."""
     try:
         with _opened(path) as image:
             return _frames_of(image)
@@ -269,7 +269,7 @@ def count_frames(path: Path) -> int:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[PillowImage.Image]:
-    """An image file, not decoded yet; what Pillow raises inside the block comes as a DamageError."""
+    """Open an image file without decoding it; errors of Pillow inside the block become DamageError."""
     with _decoding(str(path)):
         check_file(path, UnusableImageError)
         with open_image(path, str(path)) as image:
@@ -278,7 +278,7 @@ def _opened(path: Path) -> Iterator[PillowImage.Image]:
 
 @contextmanager
 def _decoding(where: str) -> Iterator[None]:
-    """Errors of an image inside the block are raised as DamageError."""
+    """Convert image errors inside the block to DamageError."""
     try:
         yield
     except SourceError as error:
@@ -296,7 +296,7 @@ def _frames_of(image: PillowImage.Image) -> int:
 
 
 def deep_values(image: PillowImage.Image) -> npt.NDArray[Any] | None:
-    """Values of more than 8 bits a channel, (H, W) or (H, W, 3), not turned; None for 8 bits."""
+    """Values of more than 8 bits per channel, (H, W) or (H, W, 3), not rotated; None for 8 bits."""
     if image.mode.startswith(("I", "F")):
         return np.array(image)
     bits = image.tag_v2.get(258, (8,)) if isinstance(image, TiffImageFile) else (8,)
@@ -314,7 +314,7 @@ def deep_values(image: PillowImage.Image) -> npt.NDArray[Any] | None:
 
 
 def to_rgb(image: PillowImage.Image, where: Path | str, scale: Range | None = None) -> Image:
-    """An image as RGB, (H, W, 3), uint8, upright: any palette, alpha (left out), CMYK, 16 bits and floats."""
+    """Convert an image to upright RGB, (H, W, 3), uint8; alpha is dropped, deep values are scaled."""
     values = deep_values(image)
     if values is not None:
         eight = (scale or Range.of([values])).to_8_bits(values)
@@ -327,7 +327,7 @@ def to_rgb(image: PillowImage.Image, where: Path | str, scale: Range | None = No
 
 
 def range_of(files: Sequence[Path]) -> Range | None:
-    """The range of values of images that belong together; None where the first one has 8 bits."""
+    """Common range of values of images; None if the first one has 8 bits."""
     step = max(1, -(-len(files) // SAMPLES))
     samples: list[npt.NDArray[Any]] = []
     for path in [*files[::step], *files[-1:]]:
@@ -341,12 +341,12 @@ def range_of(files: Sequence[Path]) -> Range | None:
 
 
 def quarter_turns(image: PillowImage.Image) -> int:
-    """Quarter turns, counterclockwise, by which EXIF data turn an image; mirrored ones do not count."""
+    """Counterclockwise quarter turns of EXIF data, ignoring mirroring."""
     return {3: 2, 6: 3, 8: 1}.get(image.getexif().get(_ORIENTATION, 1), 0)
 
 
 def _whole_pages(image: PillowImage.Image) -> list[int]:
-    """The pages of a file without reduced ones, which pyramids and previews add to a TIFF file."""
+    """Pages of a file without the reduced ones of pyramids and previews."""
     count = _frames_of(image)
     if not (isinstance(image, TiffImageFile) and any(_is_reduced(image, page) for page in range(count)[:2])):
         return [*range(count)]
@@ -360,7 +360,7 @@ def _is_reduced(image: TiffImageFile, page: int) -> bool:
 
 
 class ImageReader(Reader):
-    """Still images as the frames of a video."""
+    """Reads still images as the frames of a video."""
 
     def __init__(self, files: list[Path], name: str, where: str, fps: float | None) -> None:
         if not files:
@@ -400,7 +400,7 @@ class ImageReader(Reader):
 
 
 class AnimationReader(Reader):
-    """The frames of an animated WebP or PNG file, or the pages of a TIFF file, at the times that it says."""
+    """Reads an animated WebP or PNG file, or the pages of a TIFF file, with their times."""
 
     def __init__(self, path: Path, fps: float | None) -> None:
         self._path = path
@@ -421,7 +421,7 @@ class AnimationReader(Reader):
             raise SourceError(str(error)) from error
 
     def _restart(self) -> None:
-        """Have no open file; a fork leaves that of its parent alone, with which it shares the position."""
+        """Drop the open file; a fork leaves its parent's file open, since they share the position."""
         self._lock = threading.Lock()
         self._shelf = ExitStack()
         self._open: PillowImage.Image | None = None
@@ -463,7 +463,7 @@ class AnimationReader(Reader):
             return self._page(self._open, index)
 
     def _range(self, image: PillowImage.Image) -> Range | None:
-        """The range of values of all pages, of a file of more than 8 bits."""
+        """Range of values of all pages, for more than 8 bits."""
         samples: list[npt.NDArray[Any]] = []
         for index in range(0, self.count, max(1, -(-self.count // SAMPLES))):
             with suppress(*IMAGE_ERRORS):
@@ -475,7 +475,7 @@ class AnimationReader(Reader):
         return Range.of(samples) if samples else None
 
     def _pages_of_frames(self, image: PillowImage.Image) -> list[list[int]]:
-        """The pages that make each frame: one, or all slices of the first channel of a stack."""
+        """Pages of each frame: one, or all slices of the first channel of a stack."""
         count, axes = _frames_of(image), StackAxes.of(image)
         pages = axes.pages_of_frames(count)
         if pages is None:
@@ -500,7 +500,7 @@ class AnimationReader(Reader):
             raise DamageError(f"{self.where}: frame {index} is damaged ({reason})") from error
 
     def _duration(self, image: PillowImage.Image, index: int | None = None) -> float:
-        """Seconds for which a frame is shown; without an index that which was read last."""
+        """Display time of a frame in seconds, by default of the last one read."""
         if index is not None:
             with suppress(*IMAGE_ERRORS):
                 image.seek(self._pages[index][0])

@@ -1,4 +1,4 @@
-"""Which files are videos, images and lists, by the endings of their names; imports no decoder."""
+"""Recognise videos, images and lists by their suffixes; imports no decoder."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ LIST_SUFFIXES = frozenset({".csv", ".list", ".tsv", ".txt"})
 
 
 def is_image(path: PurePath) -> bool:
-    """Whether a file of a folder is an image by its name."""
+    """Whether a file name is of an image."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path.name)
 
 
 def is_video(path: PurePath) -> bool:
-    """Whether a file of a folder is a video by its name."""
+    """Whether a file name is of a video."""
     return path.suffix.lower() in VIDEO_SUFFIXES and not is_hidden(path.name)
 
 
@@ -55,7 +55,7 @@ _EDITED = re.compile(r"\AIMG_E(?=[0-9]{4}\Z)")
 
 
 def one_kind(files: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Divide the images of a folder into those of one kind and others of the same stems, such as masks.
+    """Split the images of a folder into frames of one kind, and others such as masks.
 
     Files that are called by another one and a word for masks are its masks. Of the others, the kind that has
     all stems is taken, JPEG before others.
@@ -75,7 +75,7 @@ def one_kind(files: list[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _without_masks(files: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Images, and masks that are called by them; all and none where a mask has no image."""
+    """Separate masks by their names; none if a mask has no image."""
     called = {file: _OF_MASKS.sub("", file.stem) for file in files if _OF_MASKS.search(file.stem)}
     called |= {file: _EDITED.sub("IMG_", file.stem) for file in files if _EDITED.match(file.stem)}
     images = [file for file in files if file not in called]

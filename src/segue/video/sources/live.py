@@ -1,4 +1,4 @@
-"""Cameras and network addresses as sources: they fail now and then, and are tried again with patience."""
+"""Cameras and network addresses as sources, reconnected with patience after failures."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ _EARLY_END = 0.5
 
 
 class LiveWarning(UserWarning):
-    """A camera or stream was lost, is back, or tells wrong times; the message names it."""
+    """A camera or stream was lost, is back, or has wrong times; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Reconnect:
     timeout: float = 10.0
 
     def delay(self, failures: int) -> float:
-        """Tell how long to wait before the next try.
+        """Seconds to wait before the next try.
 
         Args:
             failures: failures in a row, at least 1.
@@ -133,7 +133,7 @@ class Reconnect:
 
 
 class _LiveReader(Reader):
-    """A source that is connected when it is read, and again, with patience, whenever it fails."""
+    """A source that connects when it is read, and reconnects after failures."""
 
     once = True
 
@@ -149,12 +149,12 @@ class _LiveReader(Reader):
         self._lost_at: float | None = None
 
     def interrupt(self) -> None:
-        """End the wait for the next try; a read in progress ends by its own timeout."""
+        """End the wait before the next try; a blocked read ends by its timeout."""
         self._stopped.cancel()
 
     @property
     def now(self) -> float:
-        """Seconds of this source at this moment; 0 before the first frame."""
+        """Current time of this source in seconds; 0 before the first frame."""
         return self._clock.now
 
     def delay(self, time: float) -> float | None:
@@ -181,11 +181,11 @@ class _LiveReader(Reader):
                     f"{self.where}: lost ({reason}); gave up after {self._failures} tries in a row"
                 )
             if self._lost_at is None and (self._num_frames == 0 or lives):
-                self._lose(reason, tries, is_refused=is_refused)
+                self._report_loss(reason, tries, is_refused=is_refused)
             self._stopped.wait(LOGIN_SECONDS if is_refused else self._reconnect.delay(self._failures))
 
-    def _lose(self, reason: str, tries: int | None, *, is_refused: bool) -> None:
-        """Say that it is lost, or that the first try failed, for the others may take minutes."""
+    def _report_loss(self, reason: str, tries: int | None, *, is_refused: bool) -> None:
+        """Report a lost source, or a failed first try."""
         retry = "it is tried again" + ("" if tries is None else f", {tries} times in all")
         if is_refused:
             minutes = round(LOGIN_SECONDS / 60)
@@ -198,7 +198,7 @@ class _LiveReader(Reader):
         self.on_change(ConnectionChange(self.where, False, last, now, 0.0, reason, retry))
 
     def _connection(self) -> Generator[SourceImage, None, str | None]:
-        """The images of one connection, and why it ended; None where nothing more is to come."""
+        """Iterate over the images of one connection; returns why it ended, or None at the end."""
         raise NotImplementedError
 
     def _image(self, time: float, load: Callable[[], Image]) -> SourceImage:
@@ -217,11 +217,11 @@ def _warn_of_change(change: ConnectionChange) -> None:
 
 
 class NetworkReader(_LiveReader):
-    """A stream behind an address."""
+    """Reads a stream from an address."""
 
     @property
     def endless(self) -> bool:
-        """Whether this is a live stream and no video; known from the first frame on."""
+        """Whether this is a live stream; known from the first frame on."""
         return self._is_polled or not (self._duration or self._bytes)
 
     def __init__(self, address: str, fps: float | None, reconnect: Reconnect) -> None:
@@ -284,7 +284,7 @@ class NetworkReader(_LiveReader):
         return reason
 
     def _new_items(self) -> Iterator[tuple[float, Decoded]]:
-        """Items of one connection that were not given before."""
+        """New items of one connection."""
         undecoded: list[tuple[float, Decoded]] = []
         started = False
         for place, item in enumerate(self._items()):
@@ -314,7 +314,7 @@ class NetworkReader(_LiveReader):
             yield time, item
 
     def _live_time(self, stamp: float | None) -> float:
-        """The time of a frame, which is waited for where frames come in bursts."""
+        """Time of a frame, after waiting for its turn if frames come in bursts."""
         growing = self._growing
         bursts = self._in_parts if growing is None else growing.is_current
         if bursts and not self._clock.paces:  # it has been read up to now
@@ -364,7 +364,7 @@ class NetworkReader(_LiveReader):
     def _keep_packets(
         self, stream: VideoStream
     ) -> tuple[Callable[[Any], None] | None, Callable[[Any], None] | None]:
-        """What keeps the packets of a connection and its sound, once somebody wants them."""
+        """Buffers for the packets and the sound of a connection, once requested."""
         packets, has_started = self.packets, False
         if packets is None or not self._has_times or self._duration or self._bytes:
             return None, None
@@ -385,7 +385,7 @@ class NetworkReader(_LiveReader):
         return keep, keep_sound
 
     def _open(self, options: dict[str, str], stack: ExitStack) -> InputContainer:
-        """Open what the address answers with, also MJPEG of a camera that begins without a boundary."""
+        """Open the answer of an address, including MJPEG that begins without a boundary."""
         timeout, self._answer = self._reconnect.timeout, None
         if self._followed is not None:
             file = stack.enter_context(_GrowingFile(self._followed, self.where, self._stopped))
@@ -409,7 +409,7 @@ class NetworkReader(_LiveReader):
         return container
 
     def _is_complete(self) -> bool:
-        """Whether this is a video, not a live stream, and was read to its end."""
+        """Whether this is a video that was read to its end, not a live stream."""
         if not self._duration:
             return self._by_range and self._bytes > 0 and self._passed > 0
         end = self._last + max(self._start or 0.0, 0.0)
@@ -417,7 +417,7 @@ class NetworkReader(_LiveReader):
 
 
 class _GrowingFile:
-    """A file that is still written: reading waits at its end, until another file has its place.
+    """A file that is still being written: reads wait at its end until it is replaced.
 
     Args:
         path: the file.
@@ -443,18 +443,18 @@ class _GrowingFile:
         self._file.close()
 
     def read(self, size: int = -1, /) -> bytes:
-        """The next bytes; none where the file was replaced, or reading is to stop."""
+        """Read the next bytes; none if the file was replaced or reading is stopped."""
         while not self._stopped.cancelled:
             if data := self._file.read(size):
                 return data
-            if self._is_another():
+            if self._was_replaced():
                 break
             self.is_current = True
             self._stopped.wait(_GROWS_SECONDS)
         return b""
 
-    def _is_another(self) -> bool:
-        """Whether the file is cut shorter, or another one has its name."""
+    def _was_replaced(self) -> bool:
+        """Whether the file was truncated or replaced."""
         about = os.fstat(self._file.fileno())
         try:
             now = self._path.stat()
@@ -464,7 +464,7 @@ class _GrowingFile:
 
 
 class LiveClock:
-    """Times of a live stream: its own stamps, as long as they agree with the wall clock, which is the judge.
+    """Times of a live stream: its own stamps, as long as they agree with the wall clock.
 
     Stamps that differ by seconds, as those that jump by an hour or run at another rate, are set right by the
     wall clock, with one warning. After a few times the wall clock alone counts for some minutes. Where frames
@@ -492,20 +492,20 @@ class LiveClock:
 
     @property
     def now(self) -> float:
-        """Seconds since the first frame of all."""
+        """Seconds since the very first frame."""
         return 0.0 if self._begin is None else self._now() - self._begin
 
     def connect(self, *, paces: bool = False) -> None:
-        """The stream's time stamps may start anywhere from now on; frames may come in bursts."""
+        """Begin a new connection, with arbitrary stamps and possibly bursts."""
         self._offset, self._last, self._late_since, self.paces = None, None, None, paces
         self._anchors = []
 
     def since(self, moment: float) -> float:
-        """Seconds that have passed since a time that :meth:`time_of` gave."""
+        """Seconds since a time of :meth:`time_of`."""
         return max(0.0, self.now - moment)
 
     def pause(self, stamp: float | None) -> float:
-        """Seconds until it is the turn of a frame that has come with others."""
+        """Seconds to wait for the turn of a frame in a burst."""
         if not self.paces or stamp is None or self._last is None:
             return 0.0
         step, now = stamp - self._last[0], self.now
@@ -519,7 +519,7 @@ class LiveClock:
         return max(0.0, self._last[1] + step - now)
 
     def time_of(self, stamp: float | None) -> float:
-        """Seconds since the first frame of all, of a frame that has just arrived; they always rise."""
+        """Time of a frame that has just arrived, in rising seconds since the very first one."""
         if self._begin is None:
             self._begin = self._now()
         moment = now = self.now
@@ -537,12 +537,12 @@ class LiveClock:
         return moment
 
     def _counts(self, now: float) -> bool:
-        """Whether stamps count, which have disagreed a few times in the last minutes at most."""
+        """Whether stamps are used: they have rarely disagreed in the last minutes."""
         self._anchors = [moment for moment in self._anchors if now - moment < _WINDOW]
         return len(self._anchors) <= _FEW
 
     def _disagrees(self, stamp: float, now: float) -> bool:
-        """Whether the stamp of a frame is wrong, and no burst is late as after a stall."""
+        """Whether the stamp of a frame is wrong, not just late after a stall."""
         late = now - stamp - (self._offset or 0.0)
         if abs(late) <= _TOLERANCE:
             self._late_since = None
@@ -561,11 +561,11 @@ class LiveClock:
 
 
 class CameraReader(_LiveReader):
-    """A camera of this machine, by number, with the wall clock's times."""
+    """Reads a local camera by number, with times of the wall clock."""
 
     @property
     def endless(self) -> bool:
-        """A camera gives images until it is stopped."""
+        """True: a camera gives images until it is stopped."""
         return True
 
     def __init__(self, number: int, reconnect: Reconnect) -> None:
@@ -593,7 +593,7 @@ class CameraReader(_LiveReader):
 
 
 def _opened(number: int) -> cv2.VideoCapture:
-    """A camera, opened or not; without OpenCV's remarks, which say less than ours."""
+    """Open a camera without messages of OpenCV; it may have failed."""
     logging: Any = cv2.utils.logging
     log_level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
     try:

@@ -1,4 +1,4 @@
-"""The main stream of a camera whose frames are those of a smaller one: its packets are kept, not decoded."""
+"""Keep the packets of a camera's main stream while a smaller one is decoded."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 class MainStreamWarning(UserWarning):
-    """The main stream of a camera was lost: clips are made of the smaller one meanwhile."""
+    """The main stream of a camera was lost; clips use the smaller one meanwhile."""
 
 
 class MainStream(PacketBuffer):
-    """Packets of a main stream by the clock of the reader that takes the frames of the smaller one.
+    """Packets of a main stream, in the clock of the reader of the smaller one.
 
     Args:
         address: of the main stream.
@@ -48,11 +48,11 @@ class MainStream(PacketBuffer):
 
     @property
     def is_own(self) -> bool:
-        """Whether the reader that decodes the stream fills it: another thread does."""
+        """False: another thread than the decoding reader fills the buffer."""
         return False
 
     def enable(self) -> None:
-        """Keep packets from now on, in a thread."""
+        """Begin to keep packets, in a thread."""
         super().enable()
         if self._thread is None:
             self._thread = context_thread(self._read, "segue-main-stream")

@@ -1,4 +1,4 @@
-"""Single images of cameras by ONVIF: GetSnapshotUri says where they are, and HTTP fetches them."""
+"""Single images of cameras by ONVIF: GetSnapshotUri for the address, HTTP for the image."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _LOGIN = (
 
 
 class OnvifCamera:
-    """A camera of which single images are asked for.
+    """A camera that is asked for single images.
 
     Args:
         address: ``onvif://USER:PASSWORD@HOST:PORT``; a path other than ``/onvif/device_service`` may
@@ -65,7 +65,7 @@ class OnvifCamera:
         )
 
     def image(self) -> bytes:
-        """Fetch the image of the moment.
+        """Fetch the current image.
 
         Returns:
             It, as the camera encodes it.
@@ -79,7 +79,7 @@ class OnvifCamera:
         return self._fetch(urllib.request.Request(self._snapshot), MAX_IMAGE)
 
     def _find(self) -> str:
-        """Ask where the images are."""
+        """Request the address of the images."""
         clock = self._ask(self._device, f'<GetSystemDateAndTime xmlns="{_DEVICE}"/>')
         ahead = _time_of(clock) - datetime.now(UTC)
         body = f'<GetCapabilities xmlns="{_DEVICE}"><Category>Media</Category></GetCapabilities>'
@@ -96,7 +96,7 @@ class OnvifCamera:
         return self._reachable(place)
 
     def _ask(self, address: str, body: str, ahead: timedelta | None = None) -> ElementTree.Element:
-        """An answer of a service of the camera; with the user and password where its clock is known."""
+        """Call a service of the camera, with the password once its clock is known."""
         if not address:
             raise SourceError(f"{self._where}: the camera has no service of media")
         header = self._login(ahead) if ahead is not None and self._user else ""
@@ -109,7 +109,7 @@ class OnvifCamera:
             raise SourceError(f"{self._where}: answers with no XML ({error})") from None
 
     def _login(self, ahead: timedelta) -> str:
-        """Name and digest of the password (WS-UsernameToken), at the time that the camera has."""
+        """Name and password digest (WS-UsernameToken), at the camera's time."""
         nonce, created = os.urandom(16), (datetime.now(UTC) + ahead).strftime("%Y-%m-%dT%H:%M:%SZ")
         digest = hashlib.sha1(nonce + created.encode() + self._password.encode()).digest()
         coded = (base64.b64encode(each).decode() for each in (digest, nonce))
@@ -135,7 +135,7 @@ class OnvifCamera:
         return data
 
     def _reachable(self, place: str) -> str:
-        """An address of the camera, at the host that was given."""
+        """Replace the host in an address of the camera by the configured one."""
         # Behind a router a camera may not know its own address; nor does a password go elsewhere.
         parts = urlsplit(place)
         host, answered_host = urlsplit(f"//{self._host}").hostname or "", parts.hostname
@@ -146,12 +146,12 @@ class OnvifCamera:
 
 
 def _text(answer: ElementTree.Element, *path: str) -> str:
-    """The text of an element that others enclose, by their names without namespaces; empty for none."""
+    """Text of a nested element, by names without namespaces; empty if missing."""
     return (answer.findtext(".//" + "/".join(f"{{*}}{name}" for name in path)) or "").strip()
 
 
 def _time_of(answer: ElementTree.Element) -> datetime:
-    """The time that a camera has; that of this machine where it does not say."""
+    """Time of a camera, by default of this machine."""
     names = "Date/Year", "Date/Month", "Date/Day", "Time/Hour", "Time/Minute", "Time/Second"
     try:
         numbers = [int(_text(answer, "UTCDateTime", *name.split("/"))) for name in names]

@@ -1,63 +1,33 @@
-"""One interface for files, folders, arrays, cameras and addresses."""
+"""Frames of a source in order, in parts and backwards."""
 
 from __future__ import annotations
 
-import glob
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cached_property, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from PIL import Image as PillowImage
 
 from segue.errors import OutOfMemoryError, SourceDamageError, SourceError, memory_is_short
 from segue.options import RuntimeObject
 from segue.types import DamagePolicy, Frame, Image, WhenLate
 from segue.utils.cancel import Cancelled, CancelToken, cancelled_with
-from segue.utils.inputs import (
-    check_choice,
-    check_file,
-    check_number,
-    exists,
-    kind_of,
-    missing_message,
-    user_path,
-    whole_number,
-)
-from segue.utils.keywords import suggests_names
 from segue.utils.naming import last_number
-from segue.utils.notices import warn_caller
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.packets import PacketBuffer
-from segue.video.decoding.readers import ArrayReader, ConnectionChange, Reader, SourceImage
-from segue.video.decoding.savings import hardware_decoder
-from segue.video.sources.addresses import check_place, is_address
-from segue.video.sources.dicom import DicomReader, is_dicom
-from segue.video.sources.given import (
-    NAME,
-    Capture,
-    SourceLike,
-    check_open,
-    frames_of_image,
-    images_of,
-    path_of,
-)
+from segue.video.decoding.prefetch import Prefetcher
+from segue.video.decoding.readers import ConnectionChange, Reader, SourceImage
 from segue.video.sources.identity import VideoSource
-from segue.video.sources.images import AnimationReader, ImageReader, count_frames, open_folder, open_pattern
-from segue.video.sources.kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from segue.video.sources.live import POLLED_FPS, CameraReader, NetworkReader, Reconnect
-from segue.video.sources.main_stream import MainStream
-from segue.video.sources.prefetch import Prefetcher
+from segue.video.sources.live import POLLED_FPS
 from segue.video.sources.span import Span, at_rate, chunks_reversed
-from segue.video.sources.video_file import VideoFileReader
 
 if TYPE_CHECKING:
-    from segue.video.decoding.frame_index import FrameIndex
+    pass
+
 
 WAITING = 2
 """Frames of a live source that may wait for their reader before the oldest one is dropped."""
@@ -151,11 +121,11 @@ class Source(AbstractContextManager["Source"]):
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Height and width of the frames that an iteration gives, or None while unknown."""
+        """Height and width of the frames, or None if unknown."""
         return None if self.original_size is None else self._bounded(self.original_size)
 
     def _bounded(self, size: tuple[int, int]) -> tuple[int, int]:
-        """The size of frames whose images have ``size``."""
+        """Frame size for an image size, within the limit."""
         longest = self._max_size
         if longest is None or max(size) <= longest:
             return size
@@ -164,16 +134,16 @@ class Source(AbstractContextManager["Source"]):
 
     @property
     def endless(self) -> bool:
-        """Whether it ends only when it is stopped, as a camera does; of an address known from a frame on."""
+        """Whether the source ends only when stopped; for addresses known from the first frame on."""
         return self._reader.endless
 
     @property
     def dropped(self) -> int:
-        """Frames of a live source that were left out because their reader was late."""
+        """Number of frames of a live source that were dropped because their reader was late."""
         return self._dropped + sum(ahead.dropped for ahead in self._active)
 
     def frame_label(self, index: int) -> str:
-        """Call a frame by its number, or by its file where the names are other numbers.
+        """Label of a frame: its number, or its file if names have other numbers.
 
         Args:
             index: of the frame, from 0.
@@ -186,7 +156,7 @@ class Source(AbstractContextManager["Source"]):
         return f"{self.files[index].name} (frame {index})"
 
     def lacks_frame(self, index: int) -> str:
-        """Tell whether a frame cannot come, as far as that is known before it is reached.
+        """Reason why a frame cannot come, if known beforehand; else empty.
 
         Args:
             index: of the frame, from 0.
@@ -210,12 +180,12 @@ class Source(AbstractContextManager["Source"]):
 
     @cached_property
     def _has_other_numbers(self) -> bool:
-        """Whether the numbers in the names of its images are not their positions."""
+        """Whether the numbers in image names differ from positions."""
         numbers = [last_number(name) for name in self.names or ()]
         return None not in numbers and numbers != list(range(len(numbers)))
 
     def delay(self, frame: Frame) -> float | None:
-        """Measure how late a frame is worked on.
+        """Seconds between the arrival of a frame and now.
 
         Args:
             frame: of this source.
@@ -226,7 +196,7 @@ class Source(AbstractContextManager["Source"]):
         return self._reader.delay(frame.time)
 
     def at(self, time: float) -> datetime | None:
-        """Tell the date and time of day of a moment.
+        """Date and time of a moment of the source.
 
         Args:
             time: seconds of this source, as frames have them.
@@ -238,13 +208,13 @@ class Source(AbstractContextManager["Source"]):
         return None if delay is None else datetime.now().astimezone() - timedelta(seconds=delay)
 
     def packets(self) -> PacketBuffer | None:
-        """The packets of a stream from now on, as they come; None of sources that have none."""
+        """Packets of a stream from now on; None for other sources."""
         if self._reader.packets is not None:
             self._reader.packets.enable()
         return self._reader.packets
 
     def on_change(self, call: Callable[[ConnectionChange], None]) -> None:
-        """Have something called, instead of a warning, when a live source is lost or is back.
+        """Set a callback for lost and restored live sources, in place of a warning.
 
         Args:
             call: receives what changed, in the thread that reads.
@@ -252,7 +222,7 @@ class Source(AbstractContextManager["Source"]):
         self._reader.on_change = call
 
     def poll(self, fps: float | None = None) -> None:
-        """Take so many frames a second, and an address that gives single images for a camera.
+        """Set the rate at which frames are taken and single images requested.
 
         Frames that are not needed are left out before they are converted or wait, and before they are decoded
         where no other frame needs them; ``dropped`` counts none.
@@ -274,7 +244,7 @@ class Source(AbstractContextManager["Source"]):
         self.close()
 
     def __len__(self) -> int:
-        """Number of frames as the header of the file says; TypeError where it does not say."""
+        """Number of frames according to the file's header; TypeError if unknown."""
         if self.frame_count is None:
             raise TypeError(f"{self._reader.where}: the number of frames is not known")
         return self.frame_count
@@ -283,11 +253,11 @@ class Source(AbstractContextManager["Source"]):
         return True
 
     def read_as_camera(self) -> None:
-        """Try it for ever, also before its first frame; streams of RTSP and RTMP have no end."""
+        """Retry for ever, even before the first frame; RTSP and RTMP streams have no end."""
         self._reader.is_camera = True
 
     def stop(self) -> None:
-        """End the iterations under way before their next frame, for good; a signal handler may call it.
+        """End all iterations before their next frame, permanently; safe in signal handlers.
 
         A camera or live stream ends. What has an end of its own raises :class:`.cancel.Cancelled`, so
         that nobody takes the frames so far for all of them.
@@ -297,7 +267,7 @@ class Source(AbstractContextManager["Source"]):
 
     @contextmanager
     def until(self, token: CancelToken) -> Iterator[None]:
-        """End iterations that begin in a block as :meth:`stop` does, once a token is cancelled.
+        """Stop iterations that begin in the block, once a token is cancelled.
 
         Later ones do not: the source can be used again.
 
@@ -314,7 +284,7 @@ class Source(AbstractContextManager["Source"]):
                 self._token = CancelToken()
 
     def part(self, start: int, end: int) -> Source:
-        """Select neighbouring frames of a source that can be read again.
+        """Select consecutive frames of a source that can be read again.
 
         Args:
             start: index of the first frame.
@@ -345,7 +315,7 @@ class Source(AbstractContextManager["Source"]):
 
     @cached_property
     def times(self) -> dict[int, float]:
-        """Time in seconds of each frame by its index; SourceError where frames come in order only."""
+        """Time of each frame in seconds, by index; SourceError for sources in order only."""
 
         def image(index: int, time: float) -> SourceImage:
             return SourceImage(index, time, lambda: self._reader.load(index).load())
@@ -372,7 +342,7 @@ class Source(AbstractContextManager["Source"]):
             raise SourceDamageError(str(damage)) from damage
 
     def walk(self, start: int, stop: int) -> Iterator[Frame]:
-        """Read frames in order, forwards or backwards; memory does not grow with their number.
+        """Read frames forwards or backwards, in constant memory.
 
         Args:
             start: index of the first frame.
@@ -393,7 +363,7 @@ class Source(AbstractContextManager["Source"]):
             yield from reversed(list(self.part(low, high + 1)))
 
     def close(self) -> None:
-        """End the iterations that are under way; a file, folder or array can be iterated again."""
+        """End running iterations; files, folders and arrays can be iterated again."""
         self._closings += 1
         while self._active:
             self._active.pop().close()
@@ -402,7 +372,7 @@ class Source(AbstractContextManager["Source"]):
         self._reader.close()
 
     def _frames(self, closings: int) -> Iterator[Frame]:
-        """The frames, until :meth:`close` is called more than ``closings`` times."""
+        """Iterate over frames until :meth:`close` is called more than ``closings`` times."""
         last: Image | None = None
         count = 0
         with cancelled_with(self._stopped, self._token) as stopped, self._ahead(stopped) as ahead:
@@ -424,11 +394,11 @@ class Source(AbstractContextManager["Source"]):
 
     @property
     def _damage_policy(self) -> DamagePolicy:
-        """What damage does; of an address it is known from the first frame on whether it has an end."""
+        """Policy for damaged frames; for addresses it depends on whether the source has an end."""
         return self._on_damage or ("skip" if self.endless else "stop")
 
     def _pass_over(self, damage: DamageError, count: int, last: Image | None) -> None:
-        """Warn of a damaged frame after ``count`` others, or raise where it ends the video."""
+        """Warn of a damaged frame after ``count`` others, or raise if it ends the video."""
         if self._damage_policy == "stop":
             ways = ' (open_source(..., on_damage="skip") leaves it out, "hold" repeats the frame before it)'
             text = f"{damage}; frames read before it: {count}{'' if damage.is_intact else ways}"
@@ -442,7 +412,7 @@ class Source(AbstractContextManager["Source"]):
 
     @contextmanager
     def _ahead(self, stopped: CancelToken) -> Iterator[Iterator[_Read]]:
-        """The frames as they are decoded, in a thread where that pays."""
+        """Decode frames, ahead in a thread if that pays off."""
         if self._prefetch < 1:
             yield self._decoded()
             return
@@ -472,14 +442,14 @@ class Source(AbstractContextManager["Source"]):
                 yield item.index, item.time, damage
 
     def _image(self, item: SourceImage) -> Image:
-        """The image of a frame, at the size that frames have."""
+        """Decode the image of a frame at the frame size."""
         image = item.load()
         if image.shape[:2] != self.original_size:
             image = self._in_first_size(image, item.index)
         return image if self._max_size is None else self._reduced(image)
 
     def _in_first_size(self, image: Image, index: int) -> Image:
-        """An image of another size than the first one, if it may have that."""
+        """Fit an image to the size of the first one, if that is allowed."""
         height, width = image.shape[:2]
         if self.original_size is None:
             self.original_size = (height, width)
@@ -507,7 +477,7 @@ class Source(AbstractContextManager["Source"]):
 
 
 def letterboxed(image: Image, size: tuple[int, int]) -> Image:
-    """An image at another size, (H, W), in its own shape and with black borders where that differs."""
+    """Fit an image into a size, (H, W), keeping its aspect, with black borders."""
     (height, width), (rows, columns) = size, image.shape[:2]
     scale = min(height / rows, width / columns)
     tall, wide = max(1, round(rows * scale)), max(1, round(columns * scale))
@@ -515,225 +485,3 @@ def letterboxed(image: Image, size: tuple[int, int]) -> Image:
     scaled = np.asarray(cv2.resize(image, (wide, tall), interpolation=method), np.uint8)
     top, left = (height - tall) // 2, (width - wide) // 2
     return np.pad(scaled, ((top, height - tall - top), (left, width - wide - left), (0, 0)))
-
-
-@suggests_names
-def open_source(
-    source: SourceLike,
-    *,
-    start: int | float | str | None = None,
-    end: int | float | str | None = None,
-    stride: int = 1,
-    duration: float | str | None = None,
-    max_size: int | None = None,
-    fps: float | None = None,
-    colour: Literal["rgb", "bgr"] = "rgb",
-    layout: Literal["thwc", "tchw"] = "thwc",
-    on_damage: DamagePolicy | None = None,
-    when_late: WhenLate = "newest",
-    prefetch: int = 4,
-    reconnect: Reconnect | None = None,
-    hardware: str | None = None,
-    analyse: str | None = None,
-    warn: Callable[[str], None] | None = None,
-) -> Source:
-    """Open anything that has frames.
-
-    Args:
-        source: video file, image file, folder of images, glob pattern or list of them; RTSP, RTMP or
-            HTTP(S) address; number of a camera; a binary file object; an open ``cv2.VideoCapture``; or
-            images in memory: an array or tensor (T, H, W, 3), a PIL image, or a sequence or iterator of PIL
-            images or of (H, W, 3), (H, W, 4) or (H, W), all uint8, RGB, or of :class:`segue.Frame` values,
-            which keep their times.
-        start: first frame wanted: an int counts frames, a float seconds, a string is either ("250",
-            "12.5s", "1:30").
-        end: end before this frame, written like ``start``.
-        stride: take every ``stride``-th frame from ``start`` on; frames keep the index of the source.
-        duration: end so long after the first frame that is taken: seconds, or "90s", "10min", "1:30:00".
-        max_size: bound on the longer side in pixels; larger frames are reduced by averaging.
-        fps: frames a second of sources that have no clock (images, arrays: 25 if not given). An address that
-            gives a single image is asked so often, and 2 times a second with a ``duration``; else once.
-        colour: channel order of arrays and tensors; ``bgr`` as from ``cv2.imread``.
-        layout: axes of arrays and tensors; ``tchw`` has the channels first, as videos of PyTorch often have.
-        on_damage: what a frame that cannot be read does: "stop" ends with an error after the frames before
-            it, "skip" leaves it out, "hold" repeats the frame before it; both of these warn. None is "stop"
-            for what has an end, and for cameras and live streams "skip" with one warning; see ``damaged``.
-        when_late: what happens when a camera or live stream is faster than its frames are taken: "newest"
-            drops the oldest frames that wait, "all" takes every frame and falls behind.
-        prefetch: number of frames to decode ahead in a thread; 0 decodes when asked. Arrays and other
-            images in memory are never read ahead.
-        reconnect: patience with cameras and addresses that fail; None is ``Reconnect()``.
-        hardware: kind of a device that decodes the stream of an address, such as ``cuda``, ``vaapi`` or
-            ``videotoolbox``, as FFmpeg calls it; what it cannot decode is decoded by the processor.
-        analyse: address of a smaller stream of the same camera, from which the frames are taken; of that of
-            ``source`` clips of events are made, without decoding it.
-        warn: called with the message of a skipped or held frame instead of :func:`warnings.warn`.
-
-    Returns:
-        The opened source. Iterating it gives frames with an RGB image (H, W, 3), uint8, their index in the
-        source, and their time in seconds.
-
-    Raises:
-        SourceError: nothing there, not a video, no frames, or an argument that cannot be meant. Iterating
-            raises it too.
-
-    Examples:
-        >>> images = [np.zeros((4, 6, 3), np.uint8)] * 3
-        >>> with open_source(images, stride=2) as source:
-        ...     [frame.index for frame in source]
-        [0, 2]
-    """
-    _check_options(max_size, fps, on_damage, when_late)
-    span = Span.of(start, end, stride, duration)
-    check_choice("colour", colour, Literal["rgb", "bgr"], SourceError)
-    check_choice("layout", layout, Literal["thwc", "tchw"], SourceError)
-    patience = reconnect or Reconnect()
-    reader = _reader_of(
-        source if analyse is None else analyse, fps, patience, bgr=colour == "bgr", first=layout == "tchw"
-    )
-    _take_stream_options(reader, source, patience, hardware, analyse)
-    if colour == "bgr" and not isinstance(reader, ArrayReader):
-        raise SourceError(f"colour: bgr is for arrays in memory; {reader.where} is read as RGB")
-    if duration is not None:
-        reader.polls = reader.polls or POLLED_FPS
-    if layout == "tchw" and not isinstance(reader, ArrayReader):
-        raise SourceError(f"layout: tchw is for arrays in memory; {reader.where} is none")
-    warn = warn or partial(warn_caller, category=DamageWarning)
-    place = str(source) if isinstance(source, (str, Path, int)) else None  # where it can be opened again
-    request = VideoSource(
-        place=place,
-        frames=RuntimeObject.of(source, hold=False) if place is None else None,
-        start=start,
-        end=end,
-        stride=stride,
-        duration=duration,
-        max_size=max_size,
-        fps=fps,
-        on_damage=on_damage,
-        when_late=when_late,
-        hardware=hardware,
-        analyse=analyse,
-    )
-    return Source(
-        reader,
-        span,
-        max_size=max_size,
-        on_damage=on_damage,
-        prefetch=prefetch,
-        warn=warn,
-        when_late=when_late,
-        request=request,
-    )
-
-
-def _check_options(
-    max_size: int | None, fps: float | None, on_damage: DamagePolicy | None, when_late: WhenLate
-) -> None:
-    """Raise SourceError where an option of :func:`open_source` has no such value."""
-    if max_size is not None:
-        check_number("max_size", max_size, minimum=1, whole=True, error=SourceError)
-    if fps is not None:
-        check_number("fps", fps, error=SourceError)
-        if fps <= 0:
-            raise SourceError(f"fps {fps}: give a number above 0")
-    if on_damage is not None and on_damage not in get_args(DamagePolicy):
-        raise SourceError(f"on_damage {on_damage!r}: choose one of {', '.join(get_args(DamagePolicy))}")
-    if when_late not in get_args(WhenLate):
-        raise SourceError(f"when_late {when_late!r}: choose one of {', '.join(get_args(WhenLate))}")
-
-
-def _take_stream_options(
-    reader: Reader, source: object, patience: Reconnect, hardware: str | None, analyse: str | None
-) -> None:
-    """Have a stream decoded by a device, and clips made of another one."""
-    if not isinstance(reader, NetworkReader) and (hardware is not None or analyse is not None):
-        raise SourceError(f"hardware and analyse are for addresses; {reader.where} is none")
-    if isinstance(reader, NetworkReader):
-        hardware_decoder(hardware)  # else a camera would be tried again and again
-        reader.hardware = hardware
-        if analyse is not None:
-            if not isinstance(source, str) or not is_address(source):
-                raise SourceError("analyse is another stream of an address; give that of its main stream")
-            reader.packets = MainStream(source, reader, patience)
-
-
-def _reader_of(source: Any, fps: float | None, reconnect: Reconnect, *, bgr: bool, first: bool) -> Reader:
-    """The reader of a source; arrays have blue first with ``bgr``, and channels first with ``first``."""
-    if isinstance(source, str) and is_address(source):
-        return NetworkReader(source, fps, reconnect)
-    if isinstance(source, str):
-        check_place(source)
-    if isinstance(source, str) and not exists(Path(source)) and source.isdecimal():
-        number = whole_number(source)
-        if number is None:
-            raise SourceError(f"camera {source[:20]}: there is no such number")
-        return CameraReader(number, reconnect)
-    if isinstance(source, (str, Path)):
-        return open_reader(user_path(source), fps)
-    if isinstance(source, int) and not isinstance(source, bool):
-        return CameraReader(source, reconnect)
-    if isinstance(source, PillowImage.Image):
-        return ArrayReader(frames_of_image(source), fps)
-    if isinstance(source, (list, tuple)) and source and all(isinstance(one, (str, Path)) for one in source):
-        files = [user_path(one) for one in source]
-        if videos := [file for file in files if file.is_dir() or file.suffix.lower() in VIDEO_SUFFIXES]:
-            raise SourceError(
-                f"source: {videos[0]} is a video in a list, which holds the images of one video; give each "
-                "video by itself, or all to segue batch"
-            )
-        return ImageReader(files, files[0].resolve().parent.name or "images", "list of images", fps)
-    if isinstance(source, Capture):
-        return ArrayReader(images_of(source), fps or check_open(source), bgr=True)
-    if hasattr(source, "read") and hasattr(source, "seek"):
-        return _file_reader(source, fps)
-    is_array = hasattr(source, "__array__") and hasattr(source, "__getitem__") and hasattr(source, "__len__")
-    if is_array or (isinstance(source, Iterable) and not isinstance(source, (bool, bytes, Mapping))):
-        return ArrayReader(source, fps, bgr=bgr, channels_first=first)
-    raise SourceError(
-        f"source: {kind_of(source)}; give a path, an address, a camera number, or images: an array or "
-        "tensor (T, H, W, 3) of uint8, a PIL image, or a list or iterator of such"
-    )
-
-
-def _file_reader(file: Any, fps: float | None) -> Reader:
-    """The reader of an open binary file."""
-    path, keep = path_of(file)
-    if keep is None:
-        return open_reader(path, fps)
-    where = f"a {type(file).__name__}"
-    try:
-        reader = open_reader(path, fps)
-    except SourceError as error:
-        raise SourceError(str(error).replace(str(path), where)) from None
-    reader.name, reader.where, reader.keeps = NAME, where, keep
-    return reader
-
-
-def open_reader(path: Path, fps: float | None = None, index: FrameIndex | None = None) -> Reader:
-    """Open a file or a folder for reading in order or in any order.
-
-    Args:
-        path: video file, animation, image file, folder of images, or pattern of their names.
-        fps: frames a second of what has no clock.
-        index: of a video file, as another reader of it made it.
-
-    Returns:
-        Its reader; every interface reads files and folders by it.
-
-    Raises:
-        SourceError: there is nothing that can be read.
-    """
-    if not exists(path):
-        if glob.has_magic(str(path)):
-            return open_pattern(str(path), fps)
-        raise SourceError(missing_message(path))
-    if path.is_dir():
-        return open_folder(path, fps)
-    check_file(path, SourceError)
-    if path.suffix.lower() not in IMAGE_SUFFIXES and is_dicom(path):
-        return DicomReader([path], path.stem, str(path), fps)
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
-        return VideoFileReader(path, fps, index)
-    if count_frames(path) > 1:
-        return AnimationReader(path, fps)
-    return ImageReader([path], path.stem, str(path), fps)

@@ -24,7 +24,7 @@ _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2}(?:\.\d*)?)")
 
 
 def parse_position(value: int | float | str, argument: str = "position") -> Position:
-    """Read a frame index or a time.
+    """Parse a frame index or a time.
 
     Args:
         value: an int or a string of digits is a frame index; a float, ``"12.5s"``, ``"12.5"``, ``"1:30"``
@@ -52,7 +52,7 @@ def parse_position(value: int | float | str, argument: str = "position") -> Posi
 
 
 def parse_duration(value: float | str, argument: str = "duration") -> float:
-    """Read a length of time in seconds."""
+    """Parse a duration in seconds."""
     seconds = 0.0
     if isinstance(value, str):
         text = value.strip()
@@ -76,7 +76,7 @@ def _clock_seconds(match: re.Match[str]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Frames from ``start`` up to but without ``end``, every ``stride``-th of them, for ``duration`` seconds.
+    """Frames from ``start`` up to, but without, ``end``, at a stride, for at most ``duration`` seconds.
 
     The duration counts from the first frame that is taken. ``until`` is a time at which the frames end at the
     latest, regardless of ``end``.
@@ -96,7 +96,7 @@ class Span:
         stride: int,
         duration: float | str | None = None,
     ) -> Span:
-        """Check the limits that a caller gave, as :func:`segue.open_source` takes them."""
+        """Validate the limits of :func:`segue.open_source`."""
         first = parse_position(0 if start is None else start, "start")
         last = None if end is None else parse_position(end, "end")
         if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
@@ -108,7 +108,7 @@ class Span:
         return cls(first, last, stride, None if duration is None else parse_duration(duration))
 
     def select(self, images: Iterable[SourceImage]) -> Iterator[SourceImage]:
-        """The images of the span, of those of a reader; none is read behind the last one."""
+        """Select images of the span; reads none beyond the last one."""
         starts_at_time, ends_at_time = isinstance(self.start, float), isinstance(self.end, float)
         end = math.inf if self.end is None else self.end
         until = math.inf if self.until is None else self.until
@@ -127,7 +127,7 @@ class Span:
                 return
 
     def count(self, total: int | None, fps: float | None) -> int | None:
-        """Expected number of frames that the span takes of a source; None where it is not known."""
+        """Expected number of frames in the span; None if unknown."""
         first = _as_index(self.start, fps)
         last = total if self.end is None else _as_index(self.end, fps)
         if first is None or last is None:
@@ -139,7 +139,7 @@ class Span:
 
 
 def chunks_reversed(start: int, stop: int, count: int, stride: int = 1) -> Iterator[tuple[int, int]]:
-    """Lowest and highest index of the parts of at most ``count`` frames from ``start`` down to ``stop``."""
+    """Bounds of chunks of at most ``count`` frames, from ``start`` down to ``stop``."""
     for high in range(start, stop - 1, -count * stride):
         yield max(high - (count - 1) * stride, stop), high
 
@@ -162,7 +162,7 @@ _TimedT = TypeVar("_TimedT", bound=_Timed)
 
 
 def at_rate(frames: Iterable[_TimedT], fps: float) -> Iterator[_TimedT]:
-    """The frames that are needed for ``fps`` frames a second, by their time stamps."""
+    """Select the frames needed for ``fps`` frames/s, by time stamp."""
     next_time, previous_time = -math.inf, -math.inf
     for frame in frames:
         if frame.time < previous_time:  # the clock has been set back, as by a camera that starts anew

@@ -1,4 +1,4 @@
-"""Video files as a source: in order, or frame by frame in any order, with the same numbers and times."""
+"""Video files as a source, in order or at random, with the same numbers and times."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _EARLY_END = 5
 
 
 class VideoFileReader(Reader):
-    """A video file, decoded by FFmpeg; ``fps`` is assumed where it does not say."""
+    """Reads a video file with FFmpeg; ``fps`` is the default frame rate."""
 
     def __init__(self, path: Path, fps: float | None, index: FrameIndex | None = None) -> None:
         self._path = path
@@ -88,7 +88,7 @@ class VideoFileReader(Reader):
             self.bits = 8  # they are stretched
 
     def _restart(self) -> None:
-        """Have no open file; a fork leaves that of its parent alone."""
+        """Drop open files; a fork leaves its parent's files open."""
         self._lock = threading.Lock()
         self._cursors: list[_Cursor] = []  # the one that was used last is the last
 
@@ -97,7 +97,7 @@ class VideoFileReader(Reader):
         return 1 / (self.fps or DEFAULT_FPS)
 
     def images(self, start: int | float = 0) -> Iterator[SourceImage]:
-        """All frames in order; a frame lost to damage keeps its position and raises when loaded."""
+        """Read all frames in order; a lost frame keeps its position and raises when loaded."""
         time = duration = end = 0.0
         step, first, begin, frames = self._step, *self._from(start)
         index = first - 1
@@ -114,7 +114,7 @@ class VideoFileReader(Reader):
 
     @cached_property
     def index(self) -> FrameIndex:
-        """The frames of the file; where its packets do not tell, it is decoded once."""
+        """Frame index of the file, found by decoding it once if packets do not suffice."""
         if self._quick_index is not None:
             return self._quick_index
         self._announce()
@@ -126,7 +126,7 @@ class VideoFileReader(Reader):
 
     @cached_property
     def _quick_index(self) -> FrameIndex | None:
-        """The frames as the container or the packets list them; None where only decoding tells."""
+        """Frame index from the container or packets; None if only decoding tells."""
         if "index" in self.__dict__:
             return self.index
         with owned_container(open_container(self._address, self.where)) as container:
@@ -155,7 +155,7 @@ class VideoFileReader(Reader):
 
     @contextmanager
     def _turn(self, choose: Callable[[], _Cursor]) -> Iterator[_Cursor]:
-        """A block that has a cursor for itself, after those of earlier calls."""
+        """Reserve a cursor for the block, in order of calls."""
         turn, cursor = threading.Event(), None
         try:
             with self._lock:
@@ -174,7 +174,7 @@ class VideoFileReader(Reader):
                         cursor.coming = cursor.position
 
     def _cursor_to(self, index: int) -> _Cursor:
-        """The cursor that will be nearest before a frame, else a new one, else one that others left first."""
+        """Choose the cursor nearest before a frame, a new one, or the first to be free."""
         begin = self.index.entry_of(index).index
         on_way = [cursor for cursor in self._cursors if begin <= cursor.coming <= index]
         if on_way:
@@ -225,7 +225,7 @@ class VideoFileReader(Reader):
     def _decoded(
         self, entry: EntryPoint | None = None, clock: Clock | None = None, index: FrameIndex | None = None
     ) -> Iterator[Decoded]:
-        """Frames up to where the demuxer itself gives up, which counts as one lost frame."""
+        """Iterate over frames until the demuxer fails, which counts as one lost frame."""
         try:
             with owned_container(open_container(self._address, self.where)) as container:
                 stream = video_stream(container)
@@ -238,7 +238,7 @@ class VideoFileReader(Reader):
             yield Decoded(None, None)
 
     def _first_frame(self, frames: Iterator[Decoded]) -> Decoded:
-        """The first frame that is not lost."""
+        """First frame that is not lost."""
         try:
             for item in frames:
                 if item.frame is not None:
@@ -263,7 +263,7 @@ if hasattr(os, "register_at_fork"):
 def seek(
     container: av.container.InputContainer, stream: VideoStream, entry: EntryPoint, index: FrameIndex
 ) -> Clock:
-    """Go to a key frame, or to the beginning for the entry of frame 0. Returns the clock of what follows."""
+    """Seek to a key frame, or to the beginning for frame 0; returns the clock from there."""
     if entry.index == 0:
         if index.by_position:
             container.seek(0, unsupported_byte_offset=True)
@@ -278,7 +278,7 @@ def seek(
 
 
 def _ways_to(goal: EntryPoint, index: FrameIndex) -> list[EntryPoint]:
-    """Key frames from which to reach one of them: a container without an index may be entered too late."""
+    """Key frames from which to try to reach a goal, as seeking may land too late."""
     if goal.index == 0:
         return []
     place = index.entries.index(goal)
@@ -287,12 +287,12 @@ def _ways_to(goal: EntryPoint, index: FrameIndex) -> list[EntryPoint]:
 
 @dataclass(slots=True)
 class _NeededFrame:
-    """The frame to which a cursor decodes."""
+    """Target frame of a cursor."""
 
     stamp: int = 0
 
     def skip_earlier(self, context: Any, packet: Any) -> None:
-        """Pass over a frame before it, if no other frame needs that one."""
+        """Skip a frame before the target if no other frame refers to it."""
         is_early = packet.pts is not None and packet.pts < self.stamp
         context.skip_frame = "NONREF" if is_early else "DEFAULT"
 
@@ -302,7 +302,7 @@ def _identity(cursor: _Cursor) -> _Cursor:
 
 
 class _Cursor:
-    """An open video file that decodes on, or from a key frame on, to the frame that is wanted.
+    """An open video file that decodes up to a requested frame.
 
     Attributes:
         coming: the frame after the last one that was asked for.
@@ -330,7 +330,7 @@ class _Cursor:
         self.close()  # the container and its streams know one another, and would stay
 
     def item(self, index: int, cancel: CancelToken) -> Decoded:
-        """A frame by its index, or a lost one."""
+        """Decode a frame by its index; it may be lost."""
         if cancel.cancelled:
             raise LoadCancelledError
         decoded = self._find(index, cancel)
@@ -373,7 +373,7 @@ class _Cursor:
 
     @property
     def _may_skip(self) -> bool:
-        """Whether frames can be told from one another, so that some may be left out."""
+        """Whether frames are identifiable, so that some may be skipped."""
         return self._threads == "AUTO" and not (self._index.numbers or self._index.by_position)
 
     def _opened(self) -> av.container.InputContainer:
@@ -383,7 +383,7 @@ class _Cursor:
         return self._container
 
     def _read_to(self, index: int, cancel: CancelToken) -> Decoded | None:
-        """Decode on up to a frame; None where it is not reached, or was passed over."""
+        """Decode up to a frame; None if it is not reached or was passed."""
         self._needed.stamp = int(self._index.stamps[index])
         try:
             for item in self._items:

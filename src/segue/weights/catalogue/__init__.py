@@ -1,4 +1,4 @@
-"""The networks that can be loaded by name, a file for each task."""
+"""Networks that can be loaded by name, a module per task."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENTRIES = (
 
 
 def recognise(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> Entry | None:
-    """The entry that a file is of, by its tensors and by what it says of itself.
+    """Find the entry that a weight file belongs to, by tensors and metadata.
 
     Args:
         tensors: tensors by name, as :func:`segue.weights.read_checkpoint` reads them. Names decide, and for

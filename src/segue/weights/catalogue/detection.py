@@ -1,4 +1,4 @@
-"""Detectors on single images, and the features that find an object again."""
+"""Detectors on single images, and networks for appearance features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks that separate the foreground."""
+"""Networks for foreground segmentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks that find, classify and follow instances."""
+"""Networks for video instance segmentation."""
 
 from __future__ import annotations
 

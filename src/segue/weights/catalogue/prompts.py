@@ -1,4 +1,4 @@
-"""Networks that make masks of boxes and clicks."""
+"""Networks for interactive segmentation with boxes and clicks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Terms of the weights that come with segue."""
+"""Terms of the bundled weights."""
 
 SEGUE_TERMS = "trained partly on research-only data; see the model card"
 FREE = "MIT, and Apache-2.0 for the initial weights of the trunk; see the model card"

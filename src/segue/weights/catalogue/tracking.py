@@ -1,4 +1,4 @@
-"""Networks that follow objects."""
+"""Networks for video object segmentation (tracking)."""
 
 from __future__ import annotations
 

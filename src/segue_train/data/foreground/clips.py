@@ -1,4 +1,4 @@
-"""Artificial clips for foreground networks: cut-outs move through scenes that are alive without them.
+"""Artificial clips for foreground networks: cut-outs move through scenes with dynamic background.
 
 A clip is a function of time: only the frames that a sample needs are drawn.
 """
@@ -78,7 +78,7 @@ class Sun:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A scene with its movers; any frame of it can be drawn, time 0 is the current one."""
+    """A scene with its movers; renders any frame, time 0 is the current one."""
 
     plate: Image
     effects: Sequence[Effect]
@@ -94,11 +94,11 @@ class Clip:
     visible: float = VISIBLE  # grey levels by which a mover must differ for anybody to find it
 
     def frame(self, time: int) -> Image:
-        """A frame as the camera gives it."""
+        """Render a frame as the camera sees it."""
         return self._draw(time)[0]
 
     def frame_with_labels(self, time: int) -> tuple[Image, Image]:
-        """A frame, and its labels (H, W)."""
+        """Render a frame and its labels (H, W)."""
         frame, solid, shade = self._draw(time)
         other = np.uint8(UNLIT if self.unlit else STATIC)
         labels = np.where(shade > 255 * SHADOW_DEPTH, np.uint8(SHADOW), other)
@@ -129,7 +129,7 @@ class Clip:
 
 
 def _cast(canvas: Image, shade: Image, mover: Mover, time: int, sun: Sun) -> None:
-    """Darken the ground under and beside a mover."""
+    """Darken the ground near a mover by its shadows."""
     matrix = mover.matrix(time)
     square = np.vstack([matrix, [0, 0, 1]])
     alpha = mover.cut_out.alphas[mover.image(time)]
@@ -152,7 +152,7 @@ def _cast(canvas: Image, shade: Image, mover: Mover, time: int, sun: Sun) -> Non
 
 
 def paint(canvas: Image, solid: Image, mover: Mover, time: int) -> None:
-    """Draw a mover over an image, if it is there."""
+    """Draw a mover over an image, if it is present."""
     matrix = mover.matrix(time)
     laid = place(mover.patch(time), matrix, canvas.shape[:2])
     if laid is None:
@@ -163,7 +163,7 @@ def paint(canvas: Image, solid: Image, mover: Mover, time: int) -> None:
 
 
 def _occlude(canvas: Image, planes: Sequence[Image], layer: Image) -> None:
-    """Draw a layer (H, W, 4) over an image, and take away what it hides of planes (H, W)."""
+    """Draw a layer (H, W, 4) over an image, and clear planes (H, W) behind it."""
     rows, columns = (np.flatnonzero(layer[..., 3].any(axis)) for axis in (1, 0))
     if not len(rows):
         return
@@ -174,14 +174,14 @@ def _occlude(canvas: Image, planes: Sequence[Image], layer: Image) -> None:
 
 
 def _blend(canvas: Image, where: tuple[slice, slice], patch: Image) -> Float32Array:
-    """Draw a patch (h, w, 4) over a part of an image; gives its weight, (h, w)."""
+    """Blend a patch (h, w, 4) into an image region; returns its weight, (h, w)."""
     weight = np.asarray(patch[..., 3], np.float32) / np.float32(255)
     canvas[where] = canvas[where] * (1 - weight[..., None]) + patch[..., :3] * weight[..., None]
     return weight
 
 
 def _darken(canvas: Image, shade: Image, shape: Image, matrix: Matrix, depth: float, blur: float) -> None:
-    """Take light away where a shape (h, w) lies on the canvas."""
+    """Darken a canvas under a warped shape (h, w)."""
     laid = place(shape, matrix, canvas.shape[:2])
     if laid is None:
         return
@@ -192,7 +192,7 @@ def _darken(canvas: Image, shade: Image, shape: Image, matrix: Matrix, depth: fl
 
 
 class ClipMaker:
-    """Draws samples of ``size`` (H, W) from clips in which cut-outs move through images.
+    """Draws samples of ``size`` (H, W) from clips in which cut-outs move over images.
 
     Args:
         cut_outs: objects that move.
@@ -221,13 +221,13 @@ class ClipMaker:
         self.scale = scale
 
     def scaled(self, scale: float) -> ClipMaker:
-        """Draws the same clips on frames that are ``scale`` times as high and wide."""
+        """Draw the same clips on frames of ``scale`` times the height and width."""
         height, width = (round(scale * side) for side in self.size)
         parts = self.cut_outs, self.images, self.offsets, (height, width), self.textures
         return ClipMaker(*parts, scale=scale * self.scale)
 
     def samples(self, rng: Rng) -> list[Sample]:
-        """Two samples of one clip, at different times, with different pasts."""
+        """Draw two samples of one clip, at different times, with different pasts."""
         kind = rng.random()
         times = past_times(rng)
         clip = self.clip(rng, times, switched=kind < 0.025, empty=0.04 <= kind < 0.16)
@@ -261,7 +261,7 @@ class ClipMaker:
         return sample
 
     def clip(self, rng: Rng, times: list[int], *, switched: bool = False, empty: bool = False) -> Clip:
-        """A random clip."""
+        """Draw a clip."""
         kind = rng.choice([*KINDS], p=[*KINDS.values()])
         dim, from_start = kind == "dim", kind == "from start"
         count = 0 if empty else int(rng.choice(5, p=[0.03, 0.36, 0.31, 0.18, 0.12]))
@@ -296,7 +296,7 @@ class ClipMaker:
         )
 
     def mover(self, rng: Rng, heights: tuple[float, float] = HEIGHTS, from_start: bool = False) -> Mover:
-        """Mostly an object, sometimes a shape."""
+        """Draw a mover, mostly an object, sometimes a shape."""
         cut_outs = self.cut_outs
         if rng.random() < SHAPES:
             image = picked(rng, self.images)()
@@ -305,13 +305,13 @@ class ClipMaker:
         return draw_mover(rng, cut_outs, self.canvas, heights=heights, from_start=from_start)
 
     def _occluder(self, rng: Rng) -> Occluder:
-        """A texture, or leaves, that hides parts of what passes behind it."""
+        """Draw a texture or leaves that occlude movers."""
         if rng.random() < REAL_OCCLUDERS:
             return occluding_texture(rng, self.canvas, self.textures)
         return dynamic_background.occluding_foliage(rng, self.canvas)
 
     def _furnished(self, rng: Rng, sun: Sun) -> Image:
-        """A scene, mostly with pasted objects that do not move."""
+        """Draw a scene, mostly with pasted static objects."""
         plate = scenery.draw_plate(rng, self.images, self.canvas)
         aside = np.zeros(self.canvas, np.uint8)
         for _ in range(int(rng.choice(5, p=[0.2, 0.25, 0.25, 0.2, 0.1]))):
@@ -322,7 +322,7 @@ class ClipMaker:
 
 
 def passers_by(rng: Rng, movers: list[Mover], times: list[int]) -> list[Mover]:
-    """The same movers at other times: who was there before."""
+    """Shift movers in time, as earlier passers-by."""
     kind = rng.random()
     count = 0 if kind < 0.45 else int(rng.integers(1, 5) if kind < 0.85 else rng.integers(6, 15))
     passing = range(count if movers else 0)
@@ -330,12 +330,12 @@ def passers_by(rng: Rng, movers: list[Mover], times: list[int]) -> list[Mover]:
 
 
 def scenes_of(footage: Sequence[Footage]) -> ImageLoaders:
-    """Images for scenes: stills and every sixth frame of videos."""
+    """Images for scenes: stills, and every sixth frame of videos."""
     return [partial(item.read_image, i) for item in footage for i in range(0, len(item), 6)]
 
 
 def draw_sun(rng: Rng) -> Sun:
-    """Shadows as a light would cast them, often none."""
+    """Draw the shadows of a light, often none."""
     kind = rng.random()
     cast = float(rng.uniform(0.15, 0.9)) if kind < 0.7 else 0.0
     slab = float(rng.uniform(0.35, 0.85)) if kind > 0.5 else 0.0

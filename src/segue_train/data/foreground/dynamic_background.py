@@ -1,4 +1,4 @@
-"""Dynamic background: leaves, branches, flags, lamps, belts, and shadows, which move and are no foreground.
+"""Dynamic background without foreground labels: leaves, branches, flags, lamps, belts, shadows.
 
 Each effect is a function of a canvas and a time, see :mod:`.scenery`. Most scenes have some.
 """
@@ -21,7 +21,7 @@ Sway = Callable[[Any, int], Any]
 
 
 def draw_effects(rng: Rng, size: Size) -> tuple[list[Effect], bool]:
-    """Motion in a scene."""
+    """Draw dynamic background for a scene."""
     if rng.random() < 0.2:
         return [], False
     makers: tuple[tuple[float, Callable[[Rng, Size], Effect]], ...] = (
@@ -39,7 +39,7 @@ def draw_effects(rng: Rng, size: Size) -> tuple[list[Effect], bool]:
 
 
 def waving(rng: Rng, size: Size) -> Effect:
-    """A region that waves: smooth like branches by 0.4 to 10 pixels, or fine like leaves by up to 4."""
+    """Draw a region that waves: smoothly by 0.4 to 10 pixels, or finely like leaves by up to 4."""
     fine = rng.random() < 0.5
     strength = log_uniform(rng, 0.4, 4 if fine else 10)
     knots = int(rng.integers(12, 40)) if fine else int(rng.integers(3, 9))
@@ -47,7 +47,7 @@ def waving(rng: Rng, size: Size) -> Effect:
 
 
 def swaying(rng: Rng, size: Size, knots: int, strength: Float32Array) -> Sway:
-    """Smooth motion to and fro, in gusts."""
+    """Draw smooth motion to and fro, in gusts."""
     fields = [
         (clouds(rng, size, knots) * strength, clouds(rng, size, knots) * (0.6 * strength)) for _ in range(2)
     ]
@@ -66,25 +66,25 @@ def swaying(rng: Rng, size: Size, knots: int, strength: Float32Array) -> Sway:
 
 
 def leaves(rng: Rng, size: Size) -> Float32Array:
-    """A pattern of blots of one size, 1 where they are, (H, W)."""
+    """Draw a pattern of blots of one size, 1 inside, (H, W)."""
     knots = int(log_uniform(rng, 10, 70))
     pattern = clouds(rng, size, knots) + 0.5 * clouds(rng, size, 2 * knots)
     return np.asarray(np.clip((pattern + rng.uniform(-0.7, 0.9)) * 3 + 0.5, 0, 1), np.float32)
 
 
 def foliage(rng: Rng, size: Size) -> Effect:
-    """Leaves before the scene, through whose gaps it is seen, and which sway."""
+    """Draw swaying leaves before the scene, with gaps."""
     return in_front(*_swaying_leaves(rng, size))
 
 
 def occluding_foliage(rng: Rng, size: Size) -> Occluder:
-    """The same before all that moves in the scene, too."""
+    """Draw swaying leaves before the scene and its movers."""
     layer, sway = _swaying_leaves(rng, size)
     return lambda time: np.asarray(sway(layer, time), np.uint8)
 
 
 def _swaying_leaves(rng: Rng, size: Size) -> tuple[Image, Sway]:
-    """Leaves (H, W, 4), and how they sway."""
+    """Draw leaves (H, W, 4), and their motion."""
     layer = leaf_layer(rng, leaves(rng, size) * blob(rng, size, rng.uniform(0.1, 0.7)), 2.5)
     strength = log_uniform(rng, 0.5, 12)
     return layer, swaying(rng, size, int(rng.integers(3, 16)), np.full(size, strength, np.float32))
@@ -100,7 +100,7 @@ def leaf_layer(rng: Rng, alpha: Float32Array, contrast: float) -> Image:
 
 
 def in_front(layer: Image, sway: Sway) -> Effect:
-    """A layer (H, W, 4), the fourth channel its alpha, that sways before the scene."""
+    """Layer (H, W, 4), the fourth channel its alpha, that sways before the scene."""
 
     def act(canvas: Image, time: int) -> Image:
         swayed = sway(layer, time)
@@ -111,7 +111,7 @@ def in_front(layer: Image, sway: Sway) -> Effect:
 
 
 def tree_shade(rng: Rng, size: Size) -> Effect:
-    """Shadows of leaves or branches that move over the ground."""
+    """Draw moving shadows of leaves or branches on the ground."""
     depth = rng.uniform(0.15, 0.65) * blob(rng, size, rng.uniform(0.2, 0.9))
     pattern = cv2.GaussianBlur(leaves(rng, size), (0, 0), rng.uniform(0.5, 3))
     strength = log_uniform(rng, 0.5, 10)
@@ -120,7 +120,7 @@ def tree_shade(rng: Rng, size: Size) -> Effect:
 
 
 def branches(rng: Rng, size: Size) -> Effect:
-    """A trunk with branches and leaves before the scene, which bends by up to 25 pixels as a whole."""
+    """Draw a trunk with branches and leaves before the scene, which bends by up to 25 pixels."""
     alpha: Float32Array = np.zeros(size, np.float32)
     height, width = size
     foot = np.array([rng.uniform(-0.1, 1.1) * width, height * rng.choice([-0.05, 1.05])])
@@ -147,7 +147,7 @@ def _grow(
     length: float,
     forks: int,
 ) -> None:
-    """Draw a branch of a length in pixels from its foot (x, y) on, and those that fork off at its end."""
+    """Draw a branch of a length in pixels from its foot (x, y), and its forks."""
     tip = foot + length * rng.uniform(0.7, 1.3) * np.array([np.cos(angle), np.sin(angle)])
     ends = [(int(x), int(y)) for x, y in (foot, tip)]
     cv2.line(alpha, ends[0], ends[1], 1.0, max(1, round(length * rng.uniform(0.05, 0.16))))
@@ -156,7 +156,7 @@ def _grow(
 
 
 def crown(rng: Rng, size: Size) -> Effect:
-    """The top of a tree, leaves as one with gaps at its border, which sways to and fro before the scene."""
+    """Draw a swaying treetop before the scene, with gaps at its border."""
     height, width = size
     middle = rng.uniform(0, 1, 2) * [height, width]
     reach = log_uniform(rng, 0.12, 0.5) * height * rng.uniform(0.7, 1.3, 2)
@@ -169,7 +169,7 @@ def crown(rng: Rng, size: Size) -> Effect:
 
 
 def flag(rng: Rng, size: Size) -> Effect:
-    """A striped cloth at a pole, with waves that run along it and its end that rises and sinks."""
+    """Draw a striped cloth at a pole, with running waves and a moving end."""
     height, width = size
     tall, wide = (round(log_uniform(rng, 0.08, 0.35) * height * scale) for scale in (1, rng.uniform(1.2, 2)))
     top, left = rng.uniform(-0.2, 0.9) * height, rng.uniform(-0.1, 0.9) * width
@@ -207,7 +207,7 @@ def flag(rng: Rng, size: Size) -> Effect:
 
 
 def lamp(rng: Rng, size: Size) -> Effect:
-    """A thing that hangs on a wire and swings: a lamp, a sign, a basket."""
+    """Draw a thing that swings on a wire: a lamp, a sign, a basket."""
     height, width = size
     foot = np.array([rng.uniform(0, 1) * width, rng.uniform(-0.3, 0.5) * height])
     length, side = rng.uniform(0.15, 0.7) * height, log_uniform(rng, 0.02, 0.12) * height
@@ -247,7 +247,7 @@ def lamp(rng: Rng, size: Size) -> Effect:
 
 
 def belt(rng: Rng, size: Size) -> Effect:
-    """A texture or stripes that run through a region without an end: a conveyor, a stream, a turning drum."""
+    """Draw an endless moving texture in a region: a conveyor, a stream, a turning drum."""
     height, width = size
     if rng.random() < 0.5:
         part = procedural(rng, (int(rng.integers(8, 60)), int(rng.integers(16, 90))))

@@ -45,7 +45,7 @@ def gather_foreground(
     include_val: bool = False,
     report: Callable[[str], None],
 ) -> tuple[Material, StillVideos]:
-    """Footage of folders, and videos of still cameras of data sets (``LAYOUT=FOLDER``)."""
+    """List footage of folders, and videos of static cameras in data sets (``LAYOUT=FOLDER``)."""
     folders = [with_layout(text, "videos") for text in folders]
     plain = [text for text in folders if not _LAYOUT.fullmatch(text)]
     videos: dict[bool, list[ForegroundSequence]] = {True: [], False: []}
@@ -70,7 +70,7 @@ def fill_pool(
     sessions: Sequence[Path] = (),
     sway: bool = False,
 ) -> Pool:
-    """Draw samples of ``size`` (H, W) into a folder, see :func:`~segue_train.data.foreground.pool.fill`.
+    """Fill a pool with samples of ``size`` (H, W), see :func:`~segue_train.data.foreground.pool.fill`.
 
     With weights for ``sessions`` as many again are drawn from sessions: of artificial films, and half as many
     of videos of moving cameras. With ``sway`` parts of videos of moving cameras, brought to rest, sway in
@@ -111,7 +111,7 @@ def fill_pool(
 
 @dataclass(slots=True)
 class ForegroundVideos:
-    """The videos of a training, and the scenes that are kept from it, for an honest score."""
+    """Videos of a training, and held-out scenes."""
 
     real: list[ForegroundSequence] = field(default_factory=list)
     rendered: list[ForegroundSequence] = field(default_factory=list)
@@ -121,7 +121,7 @@ class ForegroundVideos:
 def gather_videos(
     folders: Iterable[str], *, exclude: Collection[str] = (), fold: int | None = None
 ) -> ForegroundVideos:
-    """List the videos of ``LAYOUT=FOLDER``, with a data set that has videos."""
+    """List the videos of ``LAYOUT=FOLDER``, including a data set with videos."""
     videos, unknown, folds = ForegroundVideos(), set(exclude), unseen_folds()
     for text in folders:
         entry, opened = named_data(with_layout(text, "videos"), "videos")

@@ -40,7 +40,7 @@ class Maker(Protocol):
     """A function that draws samples, all of one size."""
 
     def samples(self, rng: Rng) -> Sequence[Sample]:
-        """Draw samples of one size, with their augmentation.
+        """Draw samples of one size, with augmentation.
 
         Args:
             rng: what they are drawn from.
@@ -51,7 +51,7 @@ class Maker(Protocol):
 
 
 class Pool:
-    """Samples in the files of a folder, read when they are used."""
+    """Samples in the files of a folder, read on use."""
 
     def __init__(self, folder: Path) -> None:
         self.shards = [_map(path) for path in sorted(folder.glob("samples-*.npy"))]
@@ -90,7 +90,7 @@ def fill(
 
 
 class _Shards(Dataset[int]):
-    """The files that are missing; reading one of them draws and writes it."""
+    """Missing files; reading an item draws and writes it."""
 
     def __init__(self, folder: Path, makers: Sequence[tuple[Maker, int]], seed: int) -> None:
         self.folder, self.seed = folder, seed
@@ -124,7 +124,7 @@ class _Shards(Dataset[int]):
 
 @dataclass(frozen=True)
 class PoolBatches(Batches):
-    """Batches from passes through a pool, each in its own order, so that all samples are seen equally often.
+    """Batches from shuffled passes through a pool, so that samples are used equally often.
 
     Items hold ``window`` (B, T, 3, h, w), ``background`` (B, 27, h, w) and ``labels`` (B, h, w), all uint8;
     with a provider also ``flow`` (B, T - 1, h, w) from the last frame of a window to the others, the first
@@ -155,7 +155,7 @@ cached_provider = lru_cache(maxsize=1)(flow_provider)
 
 
 def jitter(rng: Rng, sample: Sample, size: tuple[int, int]) -> Sample:
-    """Show a sample anew: a part of it, maybe mirrored, in other light, each frame with some of its own.
+    """Augment a sample: crop, mirror and relight it, each frame slightly differently.
 
     Statistics of the background and of all frames at times take the place of one another, and recurrence is
     at times unknown: a network must not rely on one of them alone.
@@ -186,7 +186,7 @@ def jitter(rng: Rng, sample: Sample, size: tuple[int, int]) -> Sample:
 
 
 def _coloured(image: Image, gain: Matrix, offset: float) -> Image:
-    """Each of three colours (H, W, 3) times a gain plus an offset, clipped."""
+    """Apply gain and offset per channel to an image (H, W, 3), clipped."""
     matrix = np.column_stack([np.diag(gain), np.full(3, offset)])
     return np.asarray(cv2.transform(np.ascontiguousarray(image), matrix), np.uint8)
 
@@ -204,7 +204,7 @@ def _claim(folder: Path, settings: dict[str, object]) -> None:
 
 
 def _map(path: Path) -> npt.NDArray[np.void]:
-    """The samples of a file, records of :data:`FIELDS`."""
+    """Memory-map the samples of a file, records of :data:`FIELDS`."""
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:

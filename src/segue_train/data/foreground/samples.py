@@ -1,4 +1,4 @@
-"""Samples of foreground networks: a window of frames, its labels, and the past as a session would know it.
+"""Samples of foreground networks: a window of frames, its labels, and a session's past.
 
 Of the past are known kept frames, masks, and quantiles of each pixel, computed by the code of the session.
 The masks of a session are not known before a network is trained, and a network that relies on their being
@@ -47,7 +47,7 @@ class Sample:
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Samples of one size as a batch."""
+    """Stack samples of one size to a batch."""
     batch = {
         "window": stacked(item.window for item in samples).movedim(-1, 2),
         "background": stacked(item.background for item in samples).movedim(-1, 1),
@@ -66,7 +66,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 
 def past_times(rng: Rng) -> list[int]:
-    """Times of the frames that are kept, the oldest first; now is 0."""
+    """Draw times of the kept frames, the oldest first; now is 0."""
     every, kind = _SETTINGS.every, rng.random()
     if kind < 0.3:
         count = int(rng.integers(1, 10))
@@ -87,7 +87,7 @@ def session_sample(
     *,
     visible: float = VISIBLE,
 ) -> Sample:
-    """Make a sample with the statistics of past frames, in the contrast of a session."""
+    """Create a sample with statistics of past frames, in a session's contrast."""
     planar = np.ascontiguousarray(past.transpose(0, 3, 1, 2))
     masks = past_masks(rng, past, solids)
     planes = scene_planes(planar, masks, _SETTINGS.least)
@@ -98,7 +98,7 @@ def session_sample(
 
 
 def with_recurrence(planes: UInt8Array, current: Image, past: Image, masks: BoolArray) -> Image:
-    """Planes (21, H, W) of a scene, and how often the colours of a frame were seen in the past, (H, W, 27).
+    """Join scene planes (21, H, W) and recurrence of colours in the past: (H, W, 27).
 
     Args:
         planes: of the scene.
@@ -114,19 +114,19 @@ def with_recurrence(planes: UInt8Array, current: Image, past: Image, masks: Bool
 
 
 def joined_planes(planes: UInt8Array, recurrence: UInt8Array) -> Image:
-    """Planes (21, H, W) of a scene, and those of recurrence, (6, ceil(H / 2), ceil(W / 2)), (H, W, 27)."""
+    """Join scene planes (21, H, W) and recurrence, (6, ceil(H / 2), ceil(W / 2)): (H, W, 27)."""
     enlarged = recurrence.repeat(2, axis=1).repeat(2, axis=2)[:, : planes.shape[1], : planes.shape[2]]
     return np.ascontiguousarray(np.concatenate([planes, enlarged]).transpose(1, 2, 0))
 
 
 def past_masks(rng: Rng, frames: Image, solids: BoolArray) -> BoolArray:
-    """Simulated foreground masks of a session on kept frames."""
+    """Simulate a session's foreground masks on kept frames."""
     kind = rng.random()
     if kind < 0.15:
         return np.zeros_like(solids)
     masks = solids
     if kind > 0.45:
-        masks = _crude(rng, frames)
+        masks = _differs_from_median(rng, frames)
         if kind > 0.75:
             part = blob(rng, (solids.shape[1], solids.shape[2]), rng.uniform(0.2, 0.8)) > 0.5
             masks = solids | (masks & part)
@@ -137,8 +137,8 @@ def past_masks(rng: Rng, frames: Image, solids: BoolArray) -> BoolArray:
     return np.asarray(masks)
 
 
-def _crude(rng: Rng, frames: Image) -> BoolArray:
-    """Everything that differs from the median."""
+def _differs_from_median(rng: Rng, frames: Image) -> BoolArray:
+    """Mask pixels that differ from the median."""
     middle = np.partition(frames, len(frames) // 2, axis=0)[len(frames) // 2]
     threshold = rng.uniform(15, 45)
     changes = [reduce(cv2.max, cv2.split(cv2.absdiff(frame, middle))) for frame in frames]
@@ -148,7 +148,7 @@ def _crude(rng: Rng, frames: Image) -> BoolArray:
 def without_evidence_unknown(
     current: Image, window: Iterable[Image], planes: UInt8Array, labels: Image, visible: float = VISIBLE
 ) -> Image:
-    """Labels in which movers take no part if most of them looks the same in all other images.
+    """Mark movers as unknown if most of them looks the same in all other images.
 
     These are the frames of a window (T, H, W, 3) and the two medians among the planes (21, H, W) of a scene.
     """
@@ -167,7 +167,7 @@ def without_evidence_unknown(
 
 
 def _difference(image: Image, other: Image) -> Float32Array:
-    """Largest difference of the channels at each pixel, (H, W), less what light changes all over."""
+    """Largest channel difference at each pixel, (H, W), beyond a global change of light."""
     change = image.astype(np.float32) - other
     planes = cv2.split(np.abs(change - np.median(change[::4, ::4], axis=(0, 1)).astype(np.float32)))
     return np.asarray(reduce(np.maximum, planes))

@@ -1,4 +1,4 @@
-"""Scenes of artificial clips: an empty image with all that changes in it and yet is no foreground.
+"""Scenes of artificial clips: a background image, light, camera and sensor.
 
 Light that is switched, a camera that shakes and a noisy sensor: each is a function of time, so that any
 frame of a clip can be drawn on its own.
@@ -31,12 +31,12 @@ Occluder = Callable[[int], Image]
 
 
 def rng_at(seed: int, time: int) -> Rng:
-    """Random numbers of a time."""
+    """Random generator of a time."""
     return np.random.default_rng([seed, time + 100_000])
 
 
 def draw_plate(rng: Rng, images: ImageLoaders, size: Size) -> Image:
-    """An empty scene: part of a random image, one time in ten of none."""
+    """Draw an empty scene: part of a random image, or procedural one time in ten."""
     if rng.random() < 0.1:
         return procedural(rng, size)
     image = picked(rng, images)()
@@ -54,7 +54,7 @@ def draw_plate(rng: Rng, images: ImageLoaders, size: Size) -> Image:
 
 
 def procedural(rng: Rng, size: Size) -> Image:
-    """A scene of no image: a gradient, rectangles and noise of several scales."""
+    """Draw a synthetic scene: a gradient, rectangles and noise of several scales."""
     canvas = np.full((*size, 3), rng.uniform(40, 200, 3), np.float32)
     canvas += clouds(rng, size, 2)[..., None] * rng.uniform(20, 70) * rng.uniform(0.5, 1, 3)
     for _ in range(int(rng.integers(0, 12))):
@@ -67,21 +67,21 @@ def procedural(rng: Rng, size: Size) -> Image:
 
 
 def clouds(rng: Rng, size: Size, knots: int) -> Float32Array:
-    """Smooth noise of unit spread."""
+    """Draw smooth noise of unit spread."""
     shape = [max(2, round(knots * side / min(size))) for side in size]
     field = rng.standard_normal(shape, np.float32)
     return np.asarray(cv2.resize(field, size[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def blob(rng: Rng, size: Size, share: float) -> Float32Array:
-    """A soft region of random shape."""
+    """Draw a soft region of random shape."""
     field = clouds(rng, size, int(rng.integers(2, 5)))
     level = np.quantile(field[::4, ::4], 1 - share)
     return np.asarray(np.clip((field - level) * 4 + 0.5, 0, 1), np.float32)
 
 
 def scaled(canvas: Image, gain: Float32Array) -> Image:
-    """An image times a plane, clipped."""
+    """Multiply an image by a plane, clipped."""
     return np.asarray(np.minimum(canvas * gain[..., None], 255), np.uint8)
 
 
@@ -97,7 +97,7 @@ class Light:
     period: float
 
     def act(self, canvas: Image, time: int) -> Image:
-        """A canvas in the light of a time."""
+        """Apply the light of a time to a canvas."""
         gain = np.full(3, 1 + self.drift * np.sin(2 * np.pi * time / self.period))
         if time < self.step:
             gain = gain * self.factors
@@ -107,7 +107,7 @@ class Light:
 
 
 def draw_light(rng: Rng, switched: bool) -> Light:
-    """Steady light, slow drift, or a step."""
+    """Draw steady light, a slow drift, or a step."""
     drift = rng.uniform(0, 0.06) if rng.random() < 0.25 else 0.0
     if switched:
         strength, step = float(rng.choice([-1, 1]) * rng.uniform(0.35, 1.1)), -int(rng.integers(0, 15))
@@ -121,7 +121,7 @@ def draw_light(rng: Rng, switched: bool) -> Light:
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """A camera that is not quite still: amplitude in pixels, and frequencies and phases of its swinging."""
+    """A camera that shakes: amplitude in pixels, frequencies and phases."""
 
     amplitude: float
     speeds: npt.NDArray[np.float64]
@@ -129,7 +129,7 @@ class Camera:
     seed: int
 
     def view(self, canvas: Image, time: int, margin: int, *, mask: bool = False) -> Image:
-        """The part of a canvas that it sees: all but ``margin`` pixels on each side, as it is held."""
+        """Visible part of a canvas: without ``margin`` pixels on each side, displaced by shake."""
         height, width = (side - 2 * margin for side in canvas.shape[:2])
         if self.amplitude == 0:
             return canvas[margin : margin + height, margin : margin + width]
@@ -152,7 +152,7 @@ class Camera:
 
 
 def draw_camera(rng: Rng) -> Camera:
-    """Half of the cameras stand still, others tremble by less than a pixel or shake by up to 4."""
+    """Draw a static camera in half of the cases, else one that shakes by up to 4 pixels."""
     kind = rng.random()
     amplitude = 0.0 if kind < 0.55 else rng.uniform(0.2, 1) if kind < 0.92 else rng.uniform(1, 4)
     return Camera(
@@ -165,13 +165,13 @@ def draw_camera(rng: Rng) -> Camera:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """Motion of a shaken camera while its shutter is open; sessions align the frames, but not this blur."""
+    """Motion blur of a shaken camera, which sessions do not remove by alignment."""
 
     reach: float  # spread of the length of the path during an exposure, in pixels
     seed: int  # of the paths of all frames
 
     def blur(self, time: int) -> Blur | None:
-        """The blur at a time, the same for the whole image, or None for a sharp frame."""
+        """Blur at a time, uniform over the image, or None for a sharp frame."""
         rng = rng_at(self.seed, time)
         # Half of the frames are taken where the path turns back, and are nearly sharp.
         length = self.reach * (1 if rng.random() < 0.6 else 0.2) * abs(rng.normal())
@@ -180,7 +180,7 @@ class Exposure:
 
 
 def draw_exposure(rng: Rng) -> Exposure:
-    """A hand-held or wind-shaken camera, which blurs by up to tens of pixels."""
+    """Draw the motion blur of a hand-held or wind-shaken camera, up to tens of pixels."""
     return Exposure(log_uniform(rng, 1, 14), int(rng.integers(1 << 31)))
 
 
@@ -196,7 +196,7 @@ class Sensor:
     seed: int  # of the noise
 
     def expose(self, view: Image, time: int, noise: npt.NDArray[np.int8]) -> Image:
-        """The frame of a time; ``noise`` (K,) is a stock of unit normal noise times 32, larger than it."""
+        """Simulate a frame; ``noise`` (K,) is a larger stock of unit normal noise times 32."""
         blurred = cv2.GaussianBlur(view, (0, 0), self.blur) if self.blur else view
         image: npt.NDArray[Any] = np.asarray(cv2.LUT(blurred, self.tone))
         if self.grey:
@@ -218,7 +218,7 @@ class Sensor:
 
 
 def draw_sensor(rng: Rng) -> Sensor:
-    """A camera that blurs, has noise, another tone curve, no colour, or compresses, or none of it."""
+    """Draw a sensor: blur, noise, tone curve, colour loss, compression, or none of them."""
     gamma, contrast = np.exp(rng.normal(0, 0.2)), rng.uniform(0.7, 1.1)
     levels = np.linspace(0, 1, 256) ** gamma
     tone = np.clip(255 * ((levels - 0.5) * contrast + 0.5 + rng.normal(0, 0.05)), 0, 255).astype(np.uint8)
@@ -233,7 +233,7 @@ def draw_sensor(rng: Rng) -> Sensor:
 
 
 def draw_dim_sensor(rng: Rng) -> Sensor:
-    """A camera at dusk, behind haze or for infrared: low contrast, mostly grey, quiet or very noisy."""
+    """Draw a camera in dusk, haze or infrared: low contrast, mostly grey, quiet or very noisy."""
     contrast, level = log_uniform(rng, 0.15, 0.7), rng.uniform(0.15, 0.75)
     levels = np.linspace(0, 1, 256) ** np.exp(rng.normal(0, 0.25))
     if rng.random() < 0.25:  # in infrared what is warm is bright, whatever its colour
@@ -251,6 +251,6 @@ def draw_dim_sensor(rng: Rng) -> Sensor:
 
 @lru_cache(maxsize=1)
 def noise_stock(count: int = 1 << 21) -> npt.NDArray[np.int8]:
-    """Unit normal noise (count,), int8, times 32, to be cut; drawing it anew costs more than all else."""
+    """Draw unit normal noise (count,), int8, times 32, for reuse, since drawing it is slow."""
     normal = np.random.default_rng(0).standard_normal(count, np.float32)
     return np.asarray(np.clip(normal * 32, -127, 127), np.int8)

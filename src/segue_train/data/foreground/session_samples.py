@@ -1,4 +1,4 @@
-"""Samples of the past as sessions of a network know it.
+"""Samples with the past of real sessions of a network.
 
 :mod:`.samples` draws masks of kept frames without a network. What a network does to itself, such as a mask
 that locks where something sways, is seen in its own sessions alone: a training learns the way out of states
@@ -70,7 +70,7 @@ COVERED = 0.1
 
 @dataclass(slots=True)
 class _Segmented:
-    """What a network was given for a frame, and the foreground that it found."""
+    """Inputs of a network for a frame, and the foreground that it found."""
 
     window: Image  # (T, H, W, 3)
     planes: UInt8Array  # (21, H, W)
@@ -79,7 +79,7 @@ class _Segmented:
 
 
 class _Recorder:
-    """A segmenter that holds what another one was given for the last frame."""
+    """A segmenter that records the last inputs of another one."""
 
     def __init__(self, network: Prepared[ForegroundNetwork]) -> None:
         self._inner = foreground_segmenter(network)
@@ -99,14 +99,14 @@ class _Recorder:
         return maps
 
     def take(self) -> _Segmented | None:
-        """What was given for the last frame, if it was segmented and not taken before."""
+        """Take the record of the last frame, if it was segmented."""
         last, self._last = self._last, None
         return last
 
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """Frames (H, W, 3) in the order of time with their labels (H, W), to go through once."""
+    """Frames (H, W, 3) in order of time with labels (H, W), for one pass."""
 
     length: int
     frames: Iterable[tuple[Image, Image]]
@@ -114,7 +114,7 @@ class Film:
 
 
 class ArtificialFilms:
-    """Films of artificial clips, half of them on larger frames; in some the lens is covered for a while.
+    """Draws artificial films, half of them on larger frames, some with a covered lens.
 
     Args:
         clips: makes the clips.
@@ -125,7 +125,7 @@ class ArtificialFilms:
         self.clips, self.lengths = clips, lengths
 
     def film(self, rng: Rng) -> Film:
-        """Draw a film; one with larger frames has fewer of them."""
+        """Draw a film; those with larger frames are shorter."""
         scale = log_uniform(rng, *SCALES) if rng.random() < LARGER else 1.0
         clips = self.clips if scale == 1 else self.clips.scaled(scale)
         shortest, longest = self.lengths
@@ -142,7 +142,7 @@ class ArtificialFilms:
 
 
 def _visitors(rng: Rng, clips: ClipMaker, times: range) -> list[Mover]:
-    """Movers that pass in the course of a film; some stay for long."""
+    """Draw movers that pass during a film; some stay for long."""
     visitors = []
     for _ in range(int(rng.poisson(len(times) / VISIT_EVERY))):
         when = float(rng.uniform(times[0], 0))
@@ -154,7 +154,7 @@ def _visitors(rng: Rng, clips: ClipMaker, times: range) -> list[Mover]:
 
 
 class MovingFilms:
-    """Stretches of videos of moving cameras, half of them backwards.
+    """Draws stretches of videos of moving cameras, half of them backwards.
 
     Args:
         videos: labelled videos.
@@ -165,7 +165,7 @@ class MovingFilms:
         self.videos, self.size = list(videos), size
 
     def film(self, rng: Rng) -> Film:
-        """Draw a stretch of a video, with frames of a random size."""
+        """Draw a stretch of a video at a random frame size."""
         video = picked(rng, self.videos)
         length = min(len(video), int(log_uniform(rng, *LENGTHS)))
         first = int(rng.integers(len(video) - length + 1))
@@ -187,7 +187,7 @@ class _Films(Protocol):
 
 
 class SessionSamples:
-    """Draws samples of ``size`` (H, W) from films, as sessions of a network see them.
+    """Draws samples of ``size`` (H, W) from films, with the state of a network's session.
 
     Args:
         films: draws the films.
@@ -199,7 +199,7 @@ class SessionSamples:
         self.films, self.weights, self.size = films, list(weights), size
 
     def samples(self, rng: Rng) -> list[Sample]:
-        """Samples of one film: of some frames at random, and of those with most errors."""
+        """Draw samples of one film: random frames, and those with most errors."""
         film = self.films.film(rng)
         recorder = _Recorder(_network(picked(rng, self.weights)))
         session, choice = (
@@ -214,7 +214,7 @@ class SessionSamples:
         return [self._sample(rng, segmented, labels, film.visible) for segmented, labels in choice.selected()]
 
     def _sample(self, rng: Rng, segmented: _Segmented, labels: Image, visible: float) -> Sample:
-        """A part of what was seen, around one of the pixels that were wrong."""
+        """Crop a frame's inputs around one of its wrong pixels."""
         wrong = _wrong(segmented, labels)
         *previous, current = segmented.window
         labels = without_evidence_unknown(current, previous, segmented.planes, labels, visible)
@@ -225,7 +225,7 @@ class SessionSamples:
 
 
 class _Choice:
-    """Chooses some frames at random and the worst ones, and holds no more of a film than may be chosen."""
+    """Selects random frames and the worst ones of a film, keeping only candidates."""
 
     def __init__(self, rng: Rng, length: int) -> None:
         count = min(AT_RANDOM + length // MORE_EVERY, length)
@@ -234,31 +234,31 @@ class _Choice:
         self._worst: list[tuple[float, int, _Segmented, Image]] = []  # a heap
 
     def add(self, number: int, segmented: _Segmented, labels: Image) -> None:
-        """Take a frame of the film."""
+        """Add a frame of the film."""
         if number in self._random:
             self._selected[number] = (segmented, labels)
         error = float(_wrong(segmented, labels).mean())
-        if error >= MIN_WRONG and _is_distant(number, self._random):
+        if error >= MIN_WRONG and _is_far_from_selected(number, self._random):
             heapq.heappush(self._worst, (error, number, segmented, labels))
             if len(self._worst) > MAX_CANDIDATES:
                 heapq.heappop(self._worst)
 
     def selected(self) -> list[tuple[_Segmented, Image]]:
-        """What was seen of the frames that are chosen and their labels, in the order of time."""
+        """Selected frames with their labels, in order of time."""
         worst: dict[int, tuple[_Segmented, Image]] = {}
         for _, number, segmented, labels in sorted(self._worst, reverse=True):
-            if len(worst) < WORST and _is_distant(number, worst):
+            if len(worst) < WORST and _is_far_from_selected(number, worst):
                 worst[number] = (segmented, labels)
         return [both for _, both in sorted((self._selected | worst).items())]
 
 
-def _is_distant(number: int, selected: Iterable[int]) -> bool:
-    """Whether a frame is not near any of the others."""
+def _is_far_from_selected(number: int, selected: Iterable[int]) -> bool:
+    """Whether a frame is far from all selected ones."""
     return all(abs(number - other) >= MIN_DISTANCE for other in selected)
 
 
 def _part(rng: Rng, wrong: BoolArray, size: Size) -> tuple[slice, slice]:
-    """A part of an image in the middle of which is one of the pixels that were wrong, or any other one."""
+    """Region centred on a wrong pixel, or on any pixel without errors."""
     places = np.argwhere(wrong)
     middle = rng.choice(places) if len(places) else rng.integers(wrong.shape)
     first = np.clip(middle - np.floor_divide(size, 2), 0, np.subtract(wrong.shape, size))
@@ -267,7 +267,7 @@ def _part(rng: Rng, wrong: BoolArray, size: Size) -> tuple[slice, slice]:
 
 
 def covered(rng: Rng, frames: Sequence[Image], labels: Sequence[Image]) -> tuple[list[Image], list[Image]]:
-    """A film (H, W, 3) and its labels (H, W) with something before the lens for a while.
+    """Cover the lens in a film (H, W, 3) with labels (H, W) for a while.
 
     Args:
         rng: what it is drawn from.
@@ -296,24 +296,24 @@ def covered(rng: Rng, frames: Sequence[Image], labels: Sequence[Image]) -> tuple
 
 
 def _wrong(segmented: _Segmented, labels: Image) -> BoolArray:
-    """Where a network was wrong of what is known, (H, W)."""
+    """Mask of wrong pixels among the known, (H, W)."""
     predicted = segmented.foreground > MustanLite.threshold
     return np.asarray((predicted != (labels == MOTION)) & (labels != UNKNOWN))
 
 
 def weights_digest(weights: Path) -> str:
-    """SHA-256 of the weights in a file of mustan-lite, or of the shipped ones; hexadecimal."""
+    """SHA-256 of the weights in a file of mustan-lite, or of the bundled ones; hexadecimal."""
     return network_digest(load("mustan-lite", _file(weights)))
 
 
 def _network(weights: Path) -> Prepared[ForegroundNetwork]:
-    """A network whose sessions compute recurrence, also if it was trained without; once for all films."""
+    """Load a network whose sessions compute recurrence, once for all films."""
     return _network_of(weights, weights_identity("mustan-lite", _file(weights)))
 
 
 @lru_cache(maxsize=4)
 def _network_of(weights: Path, identity: Hashable) -> Prepared[ForegroundNetwork]:
-    """The network of a file, read anew where the file is another one now."""
+    """Load the network of a file, again if the file has changed."""
     trained = load("mustan-lite", _file(weights))
     network = MustanLite(recurrence=True)
     network.load_state_dict(network.state_dict() | trained.state_dict())
@@ -321,5 +321,5 @@ def _network_of(weights: Path, identity: Hashable) -> Prepared[ForegroundNetwork
 
 
 def _file(weights: Path) -> Path | None:
-    """A file of weights for :func:`segue.load`, None for the shipped ones."""
+    """Weight file for :func:`segue.load`; None for the bundled one."""
     return None if weights == SHIPPED else weights

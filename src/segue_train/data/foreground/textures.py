@@ -1,4 +1,4 @@
-"""Real textures that move: parts of videos of moving cameras, brought to rest, in which no object is.
+"""Moving textures from videos of moving cameras, stabilised and without objects.
 
 What moves in them is what really does: leaves, water, crowds, and a little parallax. Played to and fro, as
 wind does, they make a fixed scene sway.
@@ -46,13 +46,13 @@ GROW = np.ones((9, 9), np.uint8)
 
 @dataclass(frozen=True, slots=True)
 class Texture:
-    """A part of a scene that moves within itself; ``frames``: RGB (n, h, w, 3), uint8."""
+    """A region with internal motion; ``frames``: RGB (n, h, w, 3), uint8."""
 
     frames: Image
 
 
 def textures_of(videos: Sequence[Footage]) -> list[Texture]:
-    """Textures of videos of moving cameras, without their objects.
+    """Extract textures from videos of moving cameras, without their objects.
 
     Args:
         videos: labelled videos.
@@ -71,7 +71,7 @@ def textures_of(videos: Sequence[Footage]) -> list[Texture]:
 
 
 def _texture(frames: Sequence[tuple[Image, UInt8Array]]) -> Texture | None:
-    """The largest part without an object of a stretch of video at rest, if it is large enough and moves."""
+    """Largest object-free region of a stabilised stretch, if it is large enough and moves."""
     height, width = frames[0][1].shape
     scale = min(1.0, SHORT_SIDE / min(height, width))
     size = round(scale * height), round(scale * width)
@@ -104,12 +104,12 @@ def _texture(frames: Sequence[tuple[Image, UInt8Array]]) -> Texture | None:
 
 
 def _warped(image: Image, matrix: Homography, flags: int = cv2.INTER_LINEAR) -> Image:
-    """An image as another one of its size sees it; black where it shows nothing."""
+    """Warp an image to another of its size; black outside."""
     return np.asarray(cv2.warpPerspective(image, matrix, image.shape[1::-1], flags=flags), np.uint8)
 
 
 def largest_rectangle(free: BoolArray) -> tuple[slice, slice]:
-    """Rows and columns of the largest rectangle in which a mask, (H, W), is true everywhere."""
+    """Rows and columns of the largest rectangle of True in a mask, (H, W)."""
     best, found = 0, (slice(0, 0), slice(0, 0))
     heights = np.zeros(free.shape[1] + 1, int)  # of the true columns that end at a row; the last one closes
     for row, inside in enumerate(free):
@@ -127,7 +127,7 @@ def largest_rectangle(free: BoolArray) -> tuple[slice, slice]:
 
 
 def swaying_texture(rng: Rng, size: Size, textures: Sequence[Texture]) -> Effect:
-    """A texture in a part of the scene, or all over it, which moves to and fro in gusts.
+    """Draw a swaying texture in a part of the scene or all over it.
 
     Mostly it also bends as a whole, by up to 12 pixels, and is as ragged as leaves.
     """
@@ -145,7 +145,7 @@ def swaying_texture(rng: Rng, size: Size, textures: Sequence[Texture]) -> Effect
 
 
 def occluding_texture(rng: Rng, size: Size, textures: Sequence[Texture]) -> Occluder:
-    """A texture with gaps like those between leaves, before the scene and all that moves in it."""
+    """Draw a swaying texture with gaps before the scene and its movers."""
     at, layer_at = _swaying_part(rng, size, picked(rng, textures), whole=False, ragged=1.0)
 
     def layer(time: int) -> Image:
@@ -159,7 +159,7 @@ def occluding_texture(rng: Rng, size: Size, textures: Sequence[Texture]) -> Occl
 def _swaying_part(
     rng: Rng, size: Size, texture: Texture, *, whole: bool, ragged: float
 ) -> tuple[tuple[slice, slice], Callable[[int], Image]]:
-    """A part of a canvas, and what sways there at a time, (h, w, 4), the fourth channel its alpha.
+    """Region of a canvas, and its swaying content by time, (h, w, 4), the fourth channel its alpha.
 
     A part that is not the whole is as ragged as leaves with a probability.
     """
@@ -193,7 +193,7 @@ def _swaying_part(
 
 
 def path_in_wind(rng: Rng, count: int) -> Callable[[int], int]:
-    """Number of the frame, of so many, that a texture shows at a time: to and fro, now more, now less."""
+    """Frame index of a texture by time: to and fro, with varying speed."""
     speeds = log_uniform(rng, 0.05, 2.5) * np.array([1, rng.uniform(1.3, 2.9)])
     phases = rng.uniform(0, 2 * np.pi, 4)
     gusts, lull = 2 * np.pi / log_uniform(rng, 40, 500), rng.uniform(0, 1)
@@ -210,6 +210,6 @@ def path_in_wind(rng: Rng, count: int) -> Callable[[int], int]:
 
 
 def _inside(height: int, width: int) -> Float32Array:
-    """1 inside, falling to 0 at the border, (height, width)."""
+    """Window that is 1 inside and falls to 0 at the border, (height, width)."""
     rows, columns = (np.minimum(np.arange(side), np.arange(side)[::-1]) / 4 for side in (height, width))
     return np.minimum(np.minimum(rows[:, None], columns[None]), 1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Samples for foreground networks from labelled real and rendered videos, for a pool or straight from files.
+"""Samples for foreground networks from labelled real and rendered videos.
 
 Videos of fixed cameras give frames, context and a background as in a session. All frames of a
 window without a pool are changed alike. The paper of MUSTAN does not tell its augmentations; the ranges are
@@ -51,7 +51,7 @@ class FrameSpan:
 
 
 class StillCameras:
-    """Draws samples of ``size`` (H, W) from labelled videos of cameras that stand still."""
+    """Draws samples of ``size`` (H, W) from labelled videos of static cameras."""
 
     def __init__(
         self, videos: Sequence[ForegroundSequence], offsets: Sequence[int], size: Size, *, shadows: bool
@@ -60,7 +60,7 @@ class StillCameras:
         self.runs = runs_of(videos)
 
     def samples(self, rng: Rng) -> list[Sample]:
-        """A random labelled frame; half of the videos run backwards."""
+        """Draw a labelled frame; half of the videos run backwards."""
         run = picked(rng, self.runs)
         now = picked(rng, run.labelled)
         sense = 1 if rng.random() < 0.5 else -1
@@ -77,7 +77,7 @@ class StillCameras:
 
 
 class MovingCameras:
-    """Draws samples from videos of moving cameras whose frames before are warped onto the current one.
+    """Draws samples from videos of moving cameras, with earlier frames warped onto the current one.
 
     A network must ignore the motion that is left, above all parallax.
     """
@@ -87,7 +87,7 @@ class MovingCameras:
         self._steps = functools.cache(self._step)
 
     def samples(self, rng: Rng) -> list[Sample]:
-        """A random frame onto which the frames before can be warped; half of the videos run backwards."""
+        """Draw a frame onto which earlier ones can be warped; half of the videos run backwards."""
         for _ in range(TRIES):
             number = int(rng.integers(len(self.videos)))
             video, sense = self.videos[number], 1 if rng.random() < 0.5 else -1
@@ -109,14 +109,14 @@ class MovingCameras:
         raise DatasetError(f"no background can be warped onto any of {TRIES} frames: leave these videos out")
 
     def _step(self, number: int, index: int) -> Homography | None:
-        """Motion of the camera from the frame before one of a video."""
+        """Motion of the camera between a frame and the previous one."""
         first, second = (self.videos[number].read(i) for i in (index - 1, index))
         step = CameraStep.between(first[0], second[0])
         return camera_motion(first, second, step.matrix(first[0].shape[:2]))
 
 
 def moving_labels(mask: UInt8Array) -> Image:
-    """Labels (H, W) of an index mask (H, W): objects move, and nobody labelled shadows."""
+    """Labels (H, W) of an index mask (H, W): objects move, shadows are unlabelled."""
     labels = np.where(mask > 0, np.uint8(MOTION), np.uint8(UNLIT))
     labels[mask == VOID] = UNKNOWN
     return labels
@@ -130,7 +130,7 @@ def part_of(
     masks: Sequence[Image],
     labels: Image,
 ) -> Sample:
-    """A part of ``size`` (H, W) of a window and of the past after it; ``masks``: labels of the past."""
+    """Crop of ``size`` (H, W) from a window and the past; ``masks``: labels of the past."""
     scale = max(float(rng.uniform(0.7, 1.3)), *np.divide(size, labels.shape))
     pieces = cut(rng, [*images, *masks, labels], size, scale)
     count, length = len(offsets), len(images)
@@ -139,7 +139,7 @@ def part_of(
 
 
 def runs_of(videos: Sequence[ForegroundSequence], *, scored: bool = False) -> list[FrameSpan]:
-    """Stretches of videos without a gap between their frames and with two or more labelled ones."""
+    """Stretches of videos with consecutive frames and at least two labelled ones."""
     runs = []
     for video in videos:
         breaks = [i for i in range(1, len(video)) if video.numbers[i] - video.numbers[i - 1] != 1]
@@ -155,7 +155,7 @@ def runs_of(videos: Sequence[ForegroundSequence], *, scored: bool = False) -> li
 
 
 class WindowSampler:
-    """Draws windows of ``size`` (H, W) from videos; their frames are evenly spaced, one offset is 0."""
+    """Draws windows of ``size`` (H, W) from videos, with evenly spaced frames including offset 0."""
 
     def __init__(
         self,
@@ -173,7 +173,7 @@ class WindowSampler:
         self.runs = runs_of(videos, scored=True)
 
     def sample(self, rng: Rng) -> Sample:
-        """A random window, of a video that runs forwards or backwards, faster or slower."""
+        """Draw a window of a video that runs forwards or backwards at random speed."""
         run = picked(rng, self.runs)
         now = picked(rng, run.labelled)
         step = int(rng.integers(1, MAX_STEP + 1)) * (1 if rng.random() < 0.5 else -1)
@@ -200,7 +200,7 @@ class WindowSampler:
 
 
 def _background(run: FrameSpan, now: int, step: int) -> Image:
-    """Median of frames that are spread evenly over the past, in the direction of the window."""
+    """Median of frames spread evenly over the past, in the direction of the window."""
     past = range(run.first, now) if step >= 0 else range(now + 1, run.last + 1)
     places = np.unique(np.linspace(past.start, past.stop - 1, BACKGROUND_FRAMES).round().astype(int))
     frames = np.stack([run.video.read_image(int(i)) for i in (places if past else [now])])
@@ -209,7 +209,7 @@ def _background(run: FrameSpan, now: int, step: int) -> Image:
 
 
 def read_depth(video: ForegroundSequence, i: int) -> Image:
-    """Depth map of a frame over the range of the video's first one."""
+    """Read the depth map of a frame, scaled by the range of the video's first one."""
     clip = IsdClip.of(video)
     if not clip.has_depth:
         return np.zeros(video.read_image(i).shape[:2], np.uint8)
@@ -219,7 +219,7 @@ def read_depth(video: ForegroundSequence, i: int) -> Image:
 
 
 def read_normals(video: ForegroundSequence, i: int) -> Image:
-    """Normals of a frame as an image, (n + 1) / 2 * 255; 0 everywhere where a video brings none."""
+    """Read the normals of a frame as an image, (n + 1) / 2 * 255; 0 without normals."""
     clip = IsdClip.of(video)
     if not clip.has_normals:
         return np.zeros_like(video.read_image(i))
@@ -228,7 +228,7 @@ def read_normals(video: ForegroundSequence, i: int) -> Image:
 
 @dataclass(frozen=True)
 class WindowBatches(Batches):
-    """Batches of windows, see :func:`collate`; each sampler gives the same share of every one."""
+    """Batches of windows, see :func:`collate`, with equal shares of all samplers."""
 
     samplers: Sequence[WindowSampler]
     batch: int
@@ -243,7 +243,7 @@ class WindowBatches(Batches):
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of an image at a size, perhaps mirrored."""
+    """Crop of an image at a size, optionally mirrored."""
 
     part: tuple[slice, slice]
     mirrored: bool
@@ -254,7 +254,7 @@ class Crop:
         return _resize(np.ascontiguousarray(image[self.part][:, ::step]), self.size)
 
     def of_normals(self, image: Image) -> Image:
-        """The part of an image of normals, whose x points the other way in a mirror."""
+        """Crop an image of normals, whose x is negated by mirroring."""
         cropped = self(image)
         if self.mirrored:
             known = cropped.any(axis=2)
@@ -263,7 +263,7 @@ class Crop:
 
 
 def draw_crop(rng: Rng, shape: tuple[int, ...], size: Size, scale: float) -> Crop:
-    """A random part of images of a shape, scaled, every second time mirrored."""
+    """Draw a scaled crop for images of a shape, mirrored half the time."""
     height, width = shape
     part_size = min(height, round(size[0] / scale)), min(width, round(size[1] / scale))
     part = random_part(rng, (height, width), part_size)
@@ -271,12 +271,12 @@ def draw_crop(rng: Rng, shape: tuple[int, ...], size: Size, scale: float) -> Cro
 
 
 def cut(rng: Rng, images: Sequence[Image], size: Size, scale: float) -> list[Image]:
-    """The same random part of all images, scaled, every second time mirrored."""
+    """Apply one random scaled crop, mirrored half the time, to all images."""
     return [*map(draw_crop(rng, images[0].shape[:2], size, scale), images)]
 
 
 def augment(rng: Rng, sample: Sample) -> Sample:
-    """Change the colours of a window and its background, as another camera would see them."""
+    """Change the colours of a window and its background, as of another camera."""
     change, sensor, noise = COLOUR.draw(rng), draw_sensor(rng), noise_stock()
     images = [*sample.window, sample.background]
     *window, background = (sensor.expose(change(image), time, noise) for time, image in enumerate(images))

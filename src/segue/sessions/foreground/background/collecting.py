@@ -22,14 +22,29 @@ from segue.state import checkpointed
 from segue.types import Image
 from segue.utils.arrays import Float32Array
 
-KEEP = 64  # samples of a part at most; when there are more, every second one goes
-KEEP_OF_PAST = 32  # of these at most show later frames what was seen before
-KEEP_OF_VIEW = 16  # of these at most help where the camera shows the same view again
-LONGEST = 6000  # frames of a part: what changes in the course of the day is learnt anew
-QUIET = 12  # frames without a change on either side of a cut
-RELIT = 0.4  # logarithm of a gain over the first frame of a part from which on its background is another one
-SETTLED = 0.08  # logarithm of a gain up to which two frames are in the same light
-WAIT = 24  # frames after a frame that tell whether there is a cut, and whether the camera pans
+KEEP = 64
+"""Maximum number of samples of a part; beyond it every second one is dropped."""
+
+KEEP_OF_PAST = 32
+"""Maximum number of these that show later frames what was seen before."""
+
+KEEP_OF_VIEW = 16
+"""Maximum number of these that are reused when the camera returns to a view."""
+
+LONGEST = 6000
+"""Maximum number of frames of a part; smaller values follow the day faster, but lose standing objects."""
+
+QUIET = 12
+"""Frames without a change on both sides of a cut."""
+
+RELIT = 0.4
+"""Logarithm of a gain over the first frame of a part from which on a new background begins."""
+
+SETTLED = 0.08
+"""Logarithm of a gain up to which two frames have the same light."""
+
+WAIT = 24
+"""Frames after a frame that decide about a cut and a pan; results of the first pass wait for them."""
 
 
 @dataclass(slots=True, eq=False)

@@ -19,25 +19,42 @@ from segue.state import SessionState, checkpointed
 from segue.types import Image
 from segue.utils.arrays import BoolArray, Float32Array
 
-MASK_ABOVE = 0.2  # foreground probability above which a pixel is left out of the background
+MASK_ABOVE = 0.2
+"""Foreground probability above which a pixel is excluded from the background; larger values absorb
+objects."""
 
-KEPT = 9  # frames that are kept of a view while the camera shows another one
+KEPT = 9
+"""Frames of a view that are kept while the camera shows another one."""
 
-EXPLAINED, OFF = 0.75, 16.0  # another light explains so many of the pixels, to so many levels
-LESS = 0.35  # of the differences within the image, which a plain colour would leave
-MIN_GOOD = 0.2  # share of the pixels that are needed to find it
-DARKEST, BRIGHTEST = 2, 250  # levels beyond which pixels may be clipped
+EXPLAINED, OFF = 0.75, 16.0
+"""Share of pixels that another light must explain, and the levels up to which it does."""
+
+LESS = 0.35
+"""Maximum remaining share of the differences within the image; a plain colour would leave more."""
+
+MIN_GOOD = 0.2
+"""Minimum share of pixels for estimating it."""
+
+DARKEST, BRIGHTEST = 2, 250
+"""Levels beyond which pixels may be clipped."""
+
 ROUNDS = 3
-EXPLAINS = 0.05  # share of the parts of an image that a small movement explains at least
-MOVED = 0.005  # parts of the longer side by which the camera has moved for the scene to be learnt anew
+"""Rounds of fitting colours to the pixels that the previous fit explains."""
+
+EXPLAINS = 0.05
+"""Minimum share of image parts that a small movement explains."""
+
+MOVED = 0.005
+"""Distance in longer sides after which the background is learned anew."""
 
 RETURNS, RETURN_SHARE = 3, 0.1
-"""A colour that came back so often among the recent frames, and that such a share of them shows, belongs to
-the scene, whatever the mask says: else what sways hides its place for ever, as it is never learnt."""
+"""Recurrences of a colour among recent frames, and share of them with it, from which on it is background
+regardless of the mask: otherwise swaying things would hide their place for ever."""
 
 _GROW = np.ones((5, 5), np.uint8)
 
-_LIKE = 30  # levels up to which a pixel looks like the background
+_LIKE = 30
+"""Levels up to which a pixel looks like the background."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,11 @@ from segue.utils.arrays import BoolArray, Level, UInt8Array
 
 Known = TypeVar("Known")
 
-LOW = 0.1  # the range of a pixel reaches from this quantile of its past to the opposite one
-DOUBT_FROM = 5  # with fewer kept frames a single one in which a pixel was background is enough
+LOW = 0.1
+"""Quantile of a pixel's past at which its range begins; it ends at the opposite one."""
+
+DOUBT_FROM = 5
+"""Kept frames below which a single background frame of a pixel suffices."""
 
 
 ALIKE = 60

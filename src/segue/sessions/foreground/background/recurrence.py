@@ -22,16 +22,24 @@ from segue.state import Checkpointable, checkpointed
 from segue.types import Image
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 
-TOLERANCE = 10  # levels by which a colour may leave those of the 3 x 3 pixels around it and still be the same
-VISIT = 16  # of 255, for each time that a colour came back
-MOST = 18  # kept frames, and recent ones, that are looked at; each costs time on every frame
+TOLERANCE = 10
+"""Levels by which a colour may leave those of the 3 x 3 neighbourhood and still be the same."""
+
+VISIT = 16
+"""Increment, out of 255, for each recurrence of a colour."""
+
+MOST = 18
+"""Number of kept, and of recent, frames that are compared; each costs time on every frame."""
+
 RECENT_SHARE, GOLDEN = 1 / 6, 0.5 * (5**0.5 - 1)
 """One of so many frames is a recent one. The steps between them are 3, 5 and 8 frames (multiples of the
 golden ratio): what swings is not met at the same point of its way each time."""
 
-RECENT_FRAMES = 8  # recent frames that are needed to tell what they show
+RECENT_FRAMES = 8
+"""Minimum number of recent frames for a statement."""
 
-MEMORY, LONG_MEMORY = 150, 600  # frames in which the share of foreground fades, and in which its arrivals do
+MEMORY, LONG_MEMORY = 150, 600
+"""Frames over which the share of foreground decays, and its arrivals."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

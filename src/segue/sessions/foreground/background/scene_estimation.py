@@ -23,18 +23,39 @@ from segue.sessions.foreground.camera.registration import agree
 from segue.types import Image
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 
-AGREE = 12  # levels by which two frames may differ at a pixel and still show the same thing there
-MOVING = 0.1  # weight of a pixel that has changed since the frame before, in the consensus
-PATCH = 0.04  # side of the patches that agree together, in parts of the shorter side of the image
-RIVAL = 0.1  # share of the frames from which on a second consensus is looked at
-APART = 40  # levels by which it must differ from the first one
-CLEARER, LEVELS = 1.2, 1.0  # how much clearer an outline must be in the first consensus for the second to win
-MAX_REGIONS = 50  # regions with a second consensus that are looked at, the largest first
+
+@dataclass(frozen=True, slots=True)
+class EstimationSettings:
+    """Settings of :func:`estimate_scene`; no source of the values is recorded.
+
+    Attributes:
+        agree_levels: levels by which two frames may differ and still show the same.
+        moving_weight: weight of a pixel that has just changed, in the consensus.
+        patch: side of the patches that agree together, in shorter sides of the image; larger values blur
+            borders.
+        min_rival: share of the frames that support a second consensus.
+        rival_levels: levels by which a second consensus differs from the first.
+        min_ratio: ratio of outline contrasts, first to second, for the second to win.
+        min_excess: levels per pixel that the contrast must exceed in addition.
+        max_regions: regions that are compared, the largest first; bounds the time.
+        min_area: pixels of a region; smaller ones are left to the median.
+    """
+
+    agree_levels: int = 12
+    moving_weight: float = 0.1
+    patch: float = 0.04
+    min_rival: float = 0.1
+    rival_levels: int = 40
+    min_ratio: float = 1.2
+    min_excess: float = 1.0
+    max_regions: int = 50
+    min_area: int = 40
+
+
+SETTINGS = EstimationSettings()
 
 _GROW = np.ones((5, 5), np.uint8)
 _JOIN = np.ones((5, 5), np.uint8)
-SMALLEST = 40
-"""Pieces with fewer pixels are left to the median."""
 
 _BORDER = np.ones((7, 7), np.uint8)  # by which a piece is grown, for the border of an object is blurred
 _AROUND = 4
@@ -66,17 +87,19 @@ def _outside_consensus(samples: Sequence[Sample], planar: UInt8Array) -> npt.NDA
     """Masks where each frame does not show the background, (n, H, W), by consensus over time."""
     frames = [sample.image for sample in samples]
     support = _support(samples)
-    side = 1 + 2 * round(PATCH * min(frames[0].shape[:2]) / 2)
+    side = 1 + 2 * round(SETTINGS.patch * min(frames[0].shape[:2]) / 2)
     best = np.stack([cv2.blur(each, (side, side)) for each in support]).argmax(axis=0)
     first = np.take_along_axis(planar, best[None, None], axis=0)[0].transpose(1, 2, 0)
-    outside = np.stack([~agree(frame, first, AGREE) for frame in frames])
+    outside = np.stack([~agree(frame, first, SETTINGS.agree_levels) for frame in frames])
     image = Scene(scene_planes(planar, outside, least=1)).image
-    rivals = np.where(np.stack([agree(frame, image, APART) for frame in frames]), 0, support)
-    for region in _regions(rivals.max(axis=0) >= RIVAL * len(frames)):
+    rivals = np.where(np.stack([agree(frame, image, SETTINGS.rival_levels) for frame in frames]), 0, support)
+    for region in _regions(rivals.max(axis=0) >= SETTINGS.min_rival * len(frames)):
         better = _better(region, image, frames, support)
         if better is not None:
             region = cv2.dilate(region.view(np.uint8), _BORDER) > 0
-            outside[:, region] = np.stack([~agree(frame, better, AGREE)[region] for frame in frames])
+            outside[:, region] = np.stack(
+                [~agree(frame, better, SETTINGS.agree_levels)[region] for frame in frames]
+            )
     return outside
 
 
@@ -86,11 +109,11 @@ def _support(samples: Sequence[Sample]) -> Float32Array:
     weights = np.ones((count, *shape), np.float32)
     for i, sample in enumerate(samples):
         for other in list(sample.context.values())[:1]:
-            weights[i][~agree(sample.image, other, AGREE)] = MOVING
+            weights[i][~agree(sample.image, other, SETTINGS.agree_levels)] = SETTINGS.moving_weight
     support = weights.copy()
     for i in range(count):
         for j in range(i):
-            same = agree(samples[i].image, samples[j].image, AGREE)
+            same = agree(samples[i].image, samples[j].image, SETTINGS.agree_levels)
             support[i] += same * weights[j]
             support[j] += same * weights[i]
     return np.asarray(support, np.float32)
@@ -102,13 +125,13 @@ def _regions(mask: BoolArray) -> list[BoolArray]:
     joined = cv2.morphologyEx(joined, cv2.MORPH_OPEN, _JOIN)
     pieces = Pieces.of(joined > 0)
     numbers = np.arange(len(pieces) + 1)
-    order = np.argsort(-pieces.areas, kind="stable")[:MAX_REGIONS]
-    return [pieces.where(numbers == i) for i in order if pieces.areas[i] >= SMALLEST]
+    order = np.argsort(-pieces.areas, kind="stable")[: SETTINGS.max_regions]
+    return [pieces.where(numbers == i) for i in order if pieces.areas[i] >= SETTINGS.min_area]
 
 
 def _better(region: BoolArray, image: Image, frames: Sequence[Image], support: Float32Array) -> Image | None:
     """The frame whose content of a region fits best into the image around it, if it fits clearly better."""
-    stays = [i for i, each in enumerate(support) if each[region].mean() >= RIVAL * len(frames)]
+    stays = [i for i, each in enumerate(support) if each[region].mean() >= SETTINGS.min_rival * len(frames)]
     rows, columns = (slice(max(0, at.min() - _AROUND), at.max() + 1 + _AROUND) for at in region.nonzero())
     part, image_part = region[rows, columns], image[rows, columns]
     filled = (np.where(part[..., None], frames[i][rows, columns], image_part) for i in stays)
@@ -116,7 +139,11 @@ def _better(region: BoolArray, image: Image, frames: Sequence[Image], support: F
     if contrasts is None or not stays:
         return None
     now, lowest = contrasts[0], min(contrasts[1:])
-    return frames[stays[contrasts[1:].index(lowest)]] if now > CLEARER * lowest + LEVELS else None
+    return (
+        frames[stays[contrasts[1:].index(lowest)]]
+        if now > SETTINGS.min_ratio * lowest + SETTINGS.min_excess
+        else None
+    )
 
 
 def _outline_contrasts(piece: BoolArray, images: Iterable[Image]) -> list[float] | None:

@@ -19,12 +19,20 @@ LONG_SIDE = 32
 """Images are compared at this longer side, in pixels, see :func:`segue.models.geometry.reduced_to`: a shaken
 camera changes little there."""
 
-STEP = 16.0  # levels by which a pixel must differ from the frame before to have jumped
-TOUCH = 8.0  # levels up to which a pixel counts as it was
+STEP = 16.0
+"""Levels by which a pixel must differ from the previous frame to have jumped."""
 
-TOUCHED = 0.75  # share of the pixels that are not as they were where something happened to the whole image
-JUMPED = 0.55  # share of the pixels that must have jumped for it, too
-ALTERED = 0.5  # share of the pixels of another structure: from it on another scene, below it another light
+TOUCH = 8.0
+"""Levels up to which a pixel is unchanged."""
+
+TOUCHED = 0.75
+"""Share of changed pixels from which on the whole image has changed."""
+
+JUMPED = 0.55
+"""Share of jumped pixels that this needs, too."""
+
+ALTERED = 0.5
+"""Share of pixels with another structure: above it the scene is another one, below it the light."""
 
 PART, RELIT = 0.5, 0.7
 """A lamp may leave a part of the image as it was: more than so many pixels have jumped, and so many of
@@ -32,19 +40,30 @@ these have kept their structure."""
 
 Levels = npt.NDArray[np.uint8 | np.float32]  # of a reduced image, RGB (h, w, 3), in [0, 255]
 
-LIKENESS = 0.5  # correlation with the surroundings from which on a pixel has kept its structure
-TEXTURE = 4.0  # variance of the surroundings, in levels squared, from which on they have a structure
+LIKENESS = 0.5
+"""Correlation of neighbourhoods from which on a pixel has kept its structure."""
 
-PLAIN = 0.05  # weight of pixels without structure
-DARK, BRIGHT = 16, 250  # levels beyond which a pixel tells nothing of a gain
-MIN_LIT = 16  # pixels between them that are needed to measure one
+TEXTURE = 4.0
+"""Variance of a neighbourhood, in squared levels, from which on it has structure."""
+
+PLAIN = 0.05
+"""Weight of pixels without structure."""
+
+DARK, BRIGHT = 16, 250
+"""Levels beyond which a pixel is not used for gains."""
+
+MIN_LIT = 16
+"""Minimum number of pixels for measuring a gain."""
 
 Gains = tuple[float, ...]  # of red, green and blue
 
 SAME_LIGHT: Gains = (1.0, 1.0, 1.0)
 
-MOVED = 0.65  # share of the parts of an image that a step of the camera must explain to be no cut
-SHOWN = 0.03  # share of the empty scene from which on an image shows it, behind something large
+MOVED = 0.65
+"""Share of image parts that a camera step must explain to be no cut."""
+
+SHOWN = 0.03
+"""Share of the background from which on an image shows it behind a large object."""
 
 
 class Change(Enum):

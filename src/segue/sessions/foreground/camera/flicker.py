@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -19,12 +21,28 @@ from segue.state import Checkpointable, checkpointed
 from segue.types import Image
 from segue.utils.arrays import BoolArray, Float32Array
 
-UNEVEN = 0.04  # logarithm of the gain of a row over that of the image from which on there is a band
-ALTERED = 0.2  # share of the pixels that differ from the frame before where bands have moved
-LEFT = 0.5  # part of these at most that the gains of the rows leave unexplained
-SURE, MAX_COUNT = 2, 8
-"""Frames with bands that moved, less those without, from which on the light flickers, and up to which they
-are counted: a lamp that is switched lights rows once."""
+
+@dataclass(frozen=True, slots=True)
+class FlickerSettings:
+    """Settings of :class:`Flicker`; no source of the values is recorded.
+
+    Attributes:
+        min_band: logarithm of a row's gain over the image's from which on it is a band.
+        min_altered: share of pixels that differ from the previous frame if bands have moved.
+        max_unexplained: share of these that row gains may leave unexplained.
+        min_count: frames with moved bands, less those without, from which on light flickers: a switched lamp
+            lights rows once.
+        max_count: bound on that count, and so on the frames until flicker ends.
+    """
+
+    min_band: float = 0.04
+    min_altered: float = 0.2
+    max_unexplained: float = 0.5
+    min_count: int = 2
+    max_count: int = 8
+
+
+SETTINGS = FlickerSettings()
 
 
 class Flicker(Checkpointable):
@@ -48,8 +66,8 @@ class Flicker(Checkpointable):
         self._before = now
         same_shape = previous is not None and previous.shape == now.shape
         self.moved = previous is not None and same_shape and row_gains(now, previous) is not None
-        self._seen = min(self._seen + 1, MAX_COUNT) if self.moved else max(self._seen - 1, 0)
-        if self._seen < SURE or last is None:
+        self._seen = min(self._seen + 1, SETTINGS.max_count) if self.moved else max(self._seen - 1, 0)
+        if self._seen < SETTINGS.min_count or last is None:
             return small
         gains = row_gains(now, np.asarray(reduced_to(last, LONG_SIDE), np.float32))
         if gains is None:
@@ -72,7 +90,7 @@ def row_gains(now: Float32Array, previous: Float32Array) -> Float32Array | None:
         return None
     median_log = float(medians(logs.reshape(-1), 0)[0])
     altered = share_of(farthest(now, previous * np.float32(np.exp(median_log))) > TOUCH)
-    if altered < ALTERED:
+    if altered < SETTINGS.min_altered:
         return None
     for axis in (1, 0):
         if not np.any(lit, axis=axis).all():
@@ -80,6 +98,6 @@ def row_gains(now: Float32Array, previous: Float32Array) -> Float32Array | None:
         along = medians(logs, axis)
         gains = np.broadcast_to(np.exp(along), logs.shape).astype(np.float32)
         left = share_of(farthest(now, previous * gains[..., None]) > TOUCH)
-        if np.abs(along - median_log).max() > UNEVEN and left < LEFT * altered:
+        if np.abs(along - median_log).max() > SETTINGS.min_band and left < SETTINGS.max_unexplained * altered:
             return gains
     return None

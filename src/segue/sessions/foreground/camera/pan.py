@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -10,18 +11,35 @@ import numpy as np
 from segue.sessions.foreground.camera.step import CameraStep
 from segue.state import Checkpointable, checkpointed
 
-WINDOW = 24  # frames over which a way is looked at
-MIN_FRAMES = 6
-PANS = 0.12  # a camera that has gone so far in the window, in parts of the image's longer side, pans ...
-STRAIGHT = 0.85  # ... if its way was no longer than the distance over this: one that shakes comes back
-MIN_FOUND = 0.6  # share of the steps of the window that must have been found
-RESTS = 0.02  # one that has gone no farther than this in a whole window has come to rest
+
+@dataclass(frozen=True, slots=True)
+class PanSettings:
+    """Settings of :class:`PanDetector`; no source of the values is recorded.
+
+    Attributes:
+        window: frames over which motion is added up.
+        min_frames: frames before a pan can be detected.
+        min_distance: distance in longer sides of the image from which on the camera pans.
+        min_straight: distance by length of the way; smaller values take shake for a pan.
+        min_moving: share of steps that move.
+        max_rest: distance in a whole window below which the pan has ended.
+    """
+
+    window: int = 24
+    min_frames: int = 6
+    min_distance: float = 0.12
+    min_straight: float = 0.85
+    min_moving: float = 0.6
+    max_rest: float = 0.02
+
+
+SETTINGS = PanSettings()
 
 
 class PanDetector(Checkpointable):
     """Adds up the steps of the camera over the last frames."""
 
-    _steps: deque[tuple[float, float]] = checkpointed(partial(deque, maxlen=WINDOW))
+    _steps: deque[tuple[float, float]] = checkpointed(partial(deque, maxlen=SETTINGS.window))
     pans: bool = checkpointed(False)
 
     def look(self, step: CameraStep) -> bool:
@@ -32,10 +50,10 @@ class PanDetector(Checkpointable):
         way = np.array(self._steps)
         distance = float(np.hypot(*way.sum(axis=0)))
         if self.pans:
-            self.pans = len(way) < WINDOW or distance > RESTS
-        elif len(way) >= MIN_FRAMES and distance > PANS:
-            straight = distance > STRAIGHT * float(np.hypot(way[:, 0], way[:, 1]).sum())
-            self.pans = straight and float((way != 0).any(axis=1).mean()) > MIN_FOUND
+            self.pans = len(way) < SETTINGS.window or distance > SETTINGS.max_rest
+        elif len(way) >= SETTINGS.min_frames and distance > SETTINGS.min_distance:
+            straight = distance > SETTINGS.min_straight * float(np.hypot(way[:, 0], way[:, 1]).sum())
+            self.pans = straight and float((way != 0).any(axis=1).mean()) > SETTINGS.min_moving
         return self.pans
 
     @property

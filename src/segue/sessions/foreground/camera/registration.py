@@ -18,7 +18,8 @@ MAX_STEP = 0.15
 """Parts of the longer side by which a camera that pans moves from one frame to the next; one that was turned
 farther sees another scene."""
 
-MIN_GAIN = 0.9  # factor by which a movement must lessen the difference to explain it
+MIN_GAIN = 0.9
+"""Factor by which a movement must reduce the difference; larger values accept noise."""
 
 _IDENTITY: Matrix = np.eye(2, 3, dtype=np.float32)
 _CLIP = 1.0

@@ -29,12 +29,23 @@ REST_SECONDS, REST, MIN_REST = 0.48, 12, 3
 """Seconds over which an image must stay for its view to have settled, and frames at most and at least: at 25
 frames a second, for which the other numbers were chosen, and at few."""
 
-STAYS = 10  # levels by which a pixel may differ for it
-RESTLESS = 0.35  # share of the pixels that may differ by more: objects and leaves move
-JUMPED = 0.3  # share of the pixels that no gain explains where the light is switched, from frame to frame
-FASTEST = 0.035  # parts of the longer side a frame by which a camera at rest may begin to pan, to be followed
-LONGEST = 50  # frames of a change, at 25 frames a second; a scene begins after them in any case
-PACE = 0.25  # weight of the last step between two frames in their usual distance
+STAYS = 10
+"""Levels by which a pixel of a settled view may differ."""
+
+RESTLESS = 0.35
+"""Share of pixels that may differ more, such as objects and leaves."""
+
+JUMPED = 0.3
+"""Share of pixels that no gain explains when the light is switched."""
+
+FASTEST = 0.035
+"""Speed in longer sides per frame up to which the start of a pan is tracked."""
+
+LONGEST = 50
+"""Maximum frames of a change, at 25 frames/s; then a scene begins in any case."""
+
+PACE = 0.25
+"""Weight of the last step in the running mean of steps."""
 
 
 @dataclass(frozen=True, slots=True)

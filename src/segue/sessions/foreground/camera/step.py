@@ -10,10 +10,17 @@ from segue.models.geometry import reduced_to
 from segue.sessions.foreground.camera.registration import MAX_STEP, Matrix, normalised, shift, support
 from segue.types import Image
 
-VIEW_SIDE = 96  # images are compared at this longer side, in pixels
-AROUND = 4.0  # pixels (sigma) of them over which they are normalised
-MIN_SIDE = 16  # pixels below which no step is looked for
-SUPPORT = 0.5  # share of the parts of an image in which a movement must explain what has changed
+VIEW_SIDE = 96
+"""Longer side in pixels at which images are compared."""
+
+AROUND = 4.0
+"""Standard deviation in these pixels of the local normalisation."""
+
+MIN_SIDE = 16
+"""Side in pixels below which no step is estimated."""
+
+SUPPORT = 0.5
+"""Share of image parts in which a movement must explain the changes."""
 
 
 class CameraStep:

@@ -27,11 +27,18 @@ from segue.state import Checkpointable, checkpointed
 from segue.types import Image
 from segue.utils.arrays import UInt8Array
 
-MAX_VIEWS = 8  # that are remembered; the one that was not seen for longest goes
-EVERY, KEEP = 9, 15  # a view is the median of so many frames, so far apart
+MAX_VIEWS = 8
+"""Maximum number of remembered views; the one unseen for longest is dropped."""
 
-SAME = 0.6  # share of an image whose structure must be that of a view to be the same view
-DIFFERS = 0.5  # share from which on a still image that differs is another view, whatever is in front of it
+EVERY, KEEP = 9, 15
+"""Number of frames of a view's median, and their distance."""
+
+SAME = 0.6
+"""Share of an image with the structure of a view from which on it is the same view."""
+
+DIFFERS = 0.5
+"""Share of a settled image that differs from which on it is another view, whatever is in front."""
+
 GONE, HIDDEN = 0.4, 0.05
 """An image that shows less of the structure of the view than the first, and less than the second in its
 colours, is no view with an object before it: the camera, the lens or the light is another one."""
@@ -40,10 +47,14 @@ RELIT, CLOSE = 0.2, 0.3
 """An image shows the view in its own light if no more of its pixels than the first are in another one, and at
 least the second of what it shows is the view in its colours."""
 
-SHAKEN = 0.05  # parts of the longer side by which a camera that was at rest may be shaken
-FASTEST = 0.08  # part by which the light becomes another one from frame to frame, at most, to be followed
+SHAKEN = 0.05
+"""Distance in longer sides by which a camera at rest may shake."""
 
-LIT = 0.1  # share of the pixels whose colours another light, one gain for each, may leave unexplained
+FASTEST = 0.08
+"""Maximum change of the light per frame that is tracked."""
+
+LIT = 0.1
+"""Share of pixels that one gain per colour may leave unexplained."""
 
 
 @dataclass(slots=True, eq=False)

@@ -30,8 +30,11 @@ from segue.utils.arrays import UInt8Array
 Extra = Literal["depth", "flow"]  # inputs in addition to the image
 
 
-PUBLISHED_SIDE = 256  # side of the images that HOFAM and STAM were made for
-PERCENTILES = (1, 99)  # of the depth of a scene that become 0 and 255
+PUBLISHED_SIDE = 256
+"""Image side of HOFAM and STAM as published."""
+
+PERCENTILES = (1, 99)
+"""Percentiles of a scene's depth that become 0 and 255."""
 
 
 class FlowNetwork(nn.Module):

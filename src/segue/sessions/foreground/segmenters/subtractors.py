@@ -18,8 +18,11 @@ from segue.utils.arrays import Float32Array
 
 Method = Literal["mog2", "knn"]
 
-SHADOW = 127  # value of a shadow in the masks of OpenCV's subtractors
-BLIND = 4  # first frames of a scene, in which KNN calls everything foreground: their masks are empty
+SHADOW = 127
+"""Value of shadow in the masks of OpenCV's subtractors."""
+
+BLIND = 4
+"""First frames of a scene with empty masks, since KNN marks everything as foreground."""
 
 
 class Subtractor(Segmenter):

@@ -9,6 +9,7 @@ and objects grow over pixels that the recent background supports and the network
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -26,21 +27,49 @@ DETECTION_INTERVAL, LONG_DETECTION_INTERVAL = 20, 60
 """Frames between two runs of the detector, while a decision needs it and after it has settled. A run takes as
 long as a frame of mustan-lite."""
 
-SETTLED = 800.0  # weight of evidence from which on the detector runs seldom
-SEEN_SHARE = 0.15  # of the recent frames: a colour that fewer of them show is not background
-SUPPORTED, UNSUPPORTED = 0.5, 0.3  # shares of an object's pixels that are not background
-COVERED = 0.5  # share of an object in a box
-PRIOR, DECAY = 400.0, 0.995
-"""Weight of doubt at the start, in square roots of pixels times frames, and the decay of evidence in a frame.
-These, the two shares above and the arrivals are those of issue 122, chosen on 28 films that are not here."""
 
-MIN_TRUST, MIN_TRUST_TO_GROW = 0.5, 0.7
-ARRIVALS = 3  # times that foreground must have come before: who puts down a bag does so once
-MIN_UNCOVERED, COVERED_SHARE, FALSE_SHARE = 3, 0.1, 0.5
-"""Runs without a box before a place is false, the share of runs with one up to which it stays so, and the
-share of an object in such places."""
+@dataclass(frozen=True, slots=True)
+class AgreementSettings:
+    """Settings of :class:`Agreement`, partly chosen on 28 videos that are not in the repository (see below).
 
-MAYBE, HARDLY = 0.1, 0.05  # probabilities of pixels that an object grows over, and of gaps that it closes
+    Attributes:
+        settled_evidence: evidence from which on the detector runs seldom.
+        max_seen: share of recent frames with a colour up to which it is not background.
+        min_support: share of an object that differs from the recent background (of the 28 videos).
+        max_doubtful: the same below which an object is doubtful (of the 28 videos).
+        min_covered: share of an object in a box for the box to cover it.
+        prior: initial weight of doubt, in square roots of pixels times frames (of the 28 videos).
+        decay: factor of evidence per frame (of the 28 videos).
+        min_trust: share of supported objects that boxes cover, from which on the detector is trusted.
+        min_trust_to_grow: the same from which on objects grow.
+        min_arrivals: earlier arrivals of foreground at a doubtful object (of the 28 videos): a bag is put
+            down once.
+        min_uncovered: detector runs without a box before a place is false.
+        max_covered: share of runs with a box up to which a place stays false.
+        min_false: share of a doubtful object in false places for it to be removed.
+        grow_probability: probability of pixels that an object grows over; smaller values grow more.
+        gap_probability: probability of pixels in gaps that an object closes.
+    """
+
+    settled_evidence: float = 800.0
+    max_seen: float = 0.15
+    min_support: float = 0.5
+    max_doubtful: float = 0.3
+    min_covered: float = 0.5
+    prior: float = 400.0
+    decay: float = 0.995
+    min_trust: float = 0.5
+    min_trust_to_grow: float = 0.7
+    min_arrivals: int = 3
+    min_uncovered: int = 3
+    max_covered: float = 0.1
+    min_false: float = 0.5
+    grow_probability: float = 0.1
+    gap_probability: float = 0.05
+
+
+SETTINGS = AgreementSettings()
+
 _GAP = np.ones((7, 7), np.uint8)
 
 
@@ -68,7 +97,7 @@ class Agreement(Stage):
     @property
     def trust(self) -> float:
         """Share of what the network and the recent background agree on that the detector finds, in 0..1."""
-        return self._covered / (self._supported + PRIOR)
+        return self._covered / (self._supported + SETTINGS.prior)
 
     def reset(self, event: Change) -> None:
         if event is not Change.light:
@@ -82,30 +111,34 @@ class Agreement(Stage):
         self._needs_detection, self._detection_age = False, 0
 
     def after_segment(self, frame: WorkFrame, background: Background) -> None:
-        self._covered, self._supported = self._covered * DECAY, self._supported * DECAY
+        self._covered, self._supported = self._covered * SETTINGS.decay, self._supported * SETTINGS.decay
         mask = frame.foreground >= self._threshold
         if frame.pans or not mask.any():
             return
-        support = background.recent.unseen(frame.image, SEEN_SHARE)
+        support = background.recent.unseen(frame.image, SETTINGS.max_seen)
         if support is None:
             return
         pieces = Pieces.of(mask)
         areas = np.maximum(pieces.areas, 1)
         share, exists = pieces.count(support) / areas, pieces.areas > 0
-        supported = exists & (share >= SUPPORTED)
+        supported = exists & (share >= SETTINGS.min_support)
         arrivals = background.recent.arrivals(mask.shape)[pieces.window]
         num_arrivals = np.bincount(pieces.labels.ravel(), arrivals.ravel(), len(areas)) / areas
-        doubtful = exists & (share < UNSUPPORTED) & (num_arrivals >= ARRIVALS)
+        doubtful = exists & (share < SETTINGS.max_doubtful) & (num_arrivals >= SETTINGS.min_arrivals)
         if frame.boxes is not None:
             self._count_detections(frame, pieces, supported, doubtful)
         trust = self.trust
-        seldom = self._supported >= SETTLED and not (trust >= MIN_TRUST and doubtful.any())
+        seldom = self._supported >= SETTINGS.settled_evidence and not (
+            trust >= SETTINGS.min_trust and doubtful.any()
+        )
         is_useful = bool(supported.any() or doubtful.any())
         self._needs_detection = is_useful and self._detection_age + 1 >= (
             LONG_DETECTION_INTERVAL if seldom else DETECTION_INTERVAL
         )
-        if trust >= MIN_TRUST:
-            self._change(frame, pieces, doubtful, supported, support, grows=trust >= MIN_TRUST_TO_GROW)
+        if trust >= SETTINGS.min_trust:
+            self._change(
+                frame, pieces, doubtful, supported, support, grows=trust >= SETTINGS.min_trust_to_grow
+            )
 
     def _count_detections(
         self, frame: WorkFrame, pieces: Pieces, supported: BoolArray, doubtful: BoolArray
@@ -117,7 +150,7 @@ class Agreement(Stage):
         for box in _in_reference(frame.boxes, frame.matrix):
             inside = np.zeros(pieces.size, bool)
             inside[_window(box)] = True
-            covered |= pieces.count(inside) >= np.maximum(COVERED * pieces.areas, 1)
+            covered |= pieces.count(inside) >= np.maximum(SETTINGS.min_covered * pieces.areas, 1)
             boxed |= inside
         weights = np.sqrt(pieces.areas) * frame.detection_interval
         self._covered += float(weights[supported & covered].sum())
@@ -140,7 +173,9 @@ class Agreement(Stage):
         foreground = frame.foreground
         false = np.zeros(len(pieces.areas), bool)
         if doubtful.any():
-            false = doubtful & (pieces.count(self._false_places(pieces.size)) >= FALSE_SHARE * pieces.areas)
+            false = doubtful & (
+                pieces.count(self._false_places(pieces.size)) >= SETTINGS.min_false * pieces.areas
+            )
         removed = pieces.where(false) if false.any() else None
         grown = None
         if grows and supported.any():
@@ -162,7 +197,7 @@ class Agreement(Stage):
         if self._uncovered_counts is None or self._covered_counts is None:
             return np.zeros(size, bool)
         unboxed = self._uncovered_counts
-        return (unboxed >= MIN_UNCOVERED) & (self._covered_counts <= COVERED_SHARE * unboxed)
+        return (unboxed >= SETTINGS.min_uncovered) & (self._covered_counts <= SETTINGS.max_covered * unboxed)
 
 
 def _in_reference(boxes: Sequence[Box], matrix: Float32Array | None) -> Sequence[Box]:
@@ -192,7 +227,7 @@ def _grown(
     objects: BoolArray, support: BoolArray, foreground: Float32Array, is_shadow: BoolArray | None
 ) -> BoolArray:
     """Objects with the supported pixels that touch them and the gaps between these, (H, W)."""
-    allowed = support & (foreground >= MAYBE)
+    allowed = support & (foreground >= SETTINGS.grow_probability)
     if is_shadow is not None:
         allowed &= ~is_shadow
     pieces = Pieces.of(objects | allowed)
@@ -200,7 +235,7 @@ def _grown(
     closed: npt.NDArray[np.uint8] = np.asarray(
         cv2.morphologyEx(grown.view(np.uint8), cv2.MORPH_CLOSE, _GAP), np.uint8
     )
-    gaps = (closed > 0) & (foreground >= HARDLY)
+    gaps = (closed > 0) & (foreground >= SETTINGS.gap_probability)
     if is_shadow is not None:
         gaps &= ~is_shadow
     return grown | gaps

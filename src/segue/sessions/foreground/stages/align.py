@@ -28,10 +28,17 @@ from segue.state import Checkpointable, checkpointed
 from segue.types import Image
 from segue.utils.arrays import Float32Array
 
-CHECK_EVERY = 25  # while the camera stands still, every so many frames the place is looked at in any case
-STILL = 0.4  # pixels of half-size images by which its steps may add up where it stands still
-STICKY = 50  # after a clear movement, this many frames are aligned whenever that makes the difference smaller
-SMALLEST = 32  # images with a shorter side than this many pixels are taken as they are
+CHECK_EVERY = 25
+"""Frames after which the position is checked although the camera is at rest."""
+
+STILL = 0.4
+"""Sum of steps, in pixels at half size, up to which the camera is at rest."""
+
+STICKY = 50
+"""Frames after a clear movement that are aligned whenever that reduces the difference."""
+
+SMALLEST = 32
+"""Short side in pixels below which images are not aligned."""
 
 _IDENTITY: Matrix = np.eye(2, 3, dtype=np.float32)
 _CENTRE = np.full(2, 0.5, np.float32)

@@ -21,14 +21,24 @@ from segue.state import checkpointed
 from segue.types import Image
 from segue.utils.arrays import BoolArray, Float32Array
 
-REACH = 12  # frames before and after each one that count
-SAME = 15  # levels by which a pixel may look different on such a frame and still be the same thing
-PAN_REACH, PAN_SAME = 4, 255  # the same while the camera pans, whatever the colours
-LIKELY = 0.05  # probability from which on something may be foreground
-AROUND = np.ones((15, 15), np.uint8)  # what lies so near to where something may be foreground is looked at
-SHORT_SIDE = 240  # pixels are followed in images of this short side at most
+REACH = 12
+"""Frames before and after each one that are averaged; larger values smooth fast objects away."""
 
-_ROW = 256  # OpenCV samples images at no more than 32767 places in a row
+SAME = 15
+"""Levels by which a pixel may differ on such a frame and still be the same thing."""
+
+PAN_REACH, PAN_SAME = 4, 255
+"""The same two values while the camera pans; colours are ignored."""
+
+LIKELY = 0.05
+"""Probability from which on something may be foreground."""
+
+AROUND = np.ones((15, 15), np.uint8)  # what lies so near to where something may be foreground is looked at
+SHORT_SIDE = 240
+"""Maximum short side in pixels at which pixels are tracked."""
+
+_ROW = 256
+"""Length of a row, since OpenCV samples at most 32767 positions in one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

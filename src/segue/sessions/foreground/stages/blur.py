@@ -21,11 +21,27 @@ from segue.utils.recent import lru_get
 
 Kernel = npt.NDArray[np.float32]  # of an odd height and width, with the sum 1
 
-LESS_SHARP = 0.75  # share of the scene's energy of edges, in some direction, below which a frame is blurred
-LENGTHS = (3.0, 6.0, 12.0)  # pixels of a motion blur that are tried, at half size
-DIRECTIONS = 6  # of a motion blur in half a turn, so that the same blur occurs again
-GAIN = 0.87  # a blur counts if it makes the difference smaller by this factor
-_MIN_ENERGY = 4.0  # mean square of a derivative, in levels, below which nothing can be decided
+
+@dataclass(frozen=True, slots=True)
+class BlurSettings:
+    """Settings of :class:`ReferenceBlur`; no source of the values is recorded.
+
+    Attributes:
+        max_energy: share of the background's edge energy, in some direction, below which a frame is blurred.
+        lengths: lengths of motion blur to try, in pixels at half size.
+        directions: directions in half a turn; few, so that the same blur recurs.
+        max_difference: factor by which a blur must reduce the difference to the frame.
+        min_energy: mean squared derivative of the background, in levels, below which nothing is decided.
+    """
+
+    max_energy: float = 0.75
+    lengths: tuple[float, ...] = (3.0, 6.0, 12.0)
+    directions: int = 6
+    max_difference: float = 0.87
+    min_energy: float = 4.0
+
+
+SETTINGS = BlurSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,21 +174,23 @@ def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | No
         if open_.mean() < 0.2:
             return None
     frame_tensor, other = _tensor(frame, open_), _tensor(still, open_)
-    if other[0, 0] + other[1, 1] < _MIN_ENERGY:
+    if other[0, 0] + other[1, 1] < SETTINGS.min_energy:
         return None
     # Of structure tensors (Förstner, Gülch 1987) the least ratio of u'Au to u'Bu is an eigenvalue of B^-1 A.
     ratios, directions = np.linalg.eig(
         np.linalg.solve(other + 1e-3 * np.trace(other) * np.eye(2), frame_tensor)
     )
     sharpest = int(np.argmin(ratios.real))
-    if ratios.real[sharpest] >= LESS_SHARP:
+    if ratios.real[sharpest] >= SETTINGS.max_energy:
         return None
-    turn = np.pi / DIRECTIONS
-    angle = turn * (round(float(np.arctan2(*directions[::-1, sharpest].real)) / turn) % DIRECTIONS)
-    candidates = [Blur(float(np.cos(angle)) * length, float(np.sin(angle)) * length) for length in LENGTHS]
+    turn = np.pi / SETTINGS.directions
+    angle = turn * (round(float(np.arctan2(*directions[::-1, sharpest].real)) / turn) % SETTINGS.directions)
+    candidates = [
+        Blur(float(np.cos(angle)) * length, float(np.sin(angle)) * length) for length in SETTINGS.lengths
+    ]
     scores = [_difference(frame, np.asarray(blur.act(still), np.float32), open_) for blur in candidates]
     best, plain = int(np.argmin(scores)), _difference(frame, still, open_)
-    return candidates[best].scaled(2.0) if scores[best] < GAIN * plain else None
+    return candidates[best].scaled(2.0) if scores[best] < SETTINGS.max_difference * plain else None
 
 
 def _difference(frame: Float32Array, still: Float32Array, open_: npt.NDArray[np.bool_]) -> float:

@@ -15,11 +15,20 @@ from segue.sessions.foreground.segmenters.base import SegmenterInput
 from segue.sessions.foreground.stages.base import Stage, WorkFrame
 from segue.types import Image
 
-SPREAD = 150.0  # levels between the darkest and the brightest parts of a scene of usual contrast
-ENDS = (2, 98)  # percentiles that are those parts
+SPREAD = 150.0
+"""Range of levels of a scene with usual contrast."""
+
+ENDS = (2, 98)
+"""Percentiles of the levels at its ends."""
+
 MAX_GAIN = 6.0
-WORTH = 1.25  # smaller gains change nothing, and gains become smaller in steps of so much
-MIDDLE = 118.0  # level to which the middle of a scene is brought
+"""Maximum gain; larger values amplify noise."""
+
+WORTH = 1.25
+"""Smallest gain that is applied, and the step in which gains are reduced."""
+
+MIDDLE = 118.0
+"""Level to which the middle of a scene is shifted."""
 
 
 @dataclass(frozen=True, slots=True)

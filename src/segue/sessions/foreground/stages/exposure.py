@@ -12,9 +12,11 @@ from segue.sessions.foreground.stages.base import Stage, WorkFrame
 from segue.types import Image
 from segue.utils.arrays import BoolArray
 
-LEVELS = 2.0  # levels by which the light must be another one for the background to follow it
+LEVELS = 2.0
+"""Levels by which the light must change for the background to follow."""
 
-MIN_VISIBLE = 0.2  # share of an image that must be free of objects for them to be left out
+MIN_VISIBLE = 0.2
+"""Share of an image free of objects that must remain if they are excluded."""
 
 
 class Exposure(Stage):

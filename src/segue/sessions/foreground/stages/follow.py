@@ -18,7 +18,8 @@ from segue.state import checkpointed
 from segue.types import Image
 from segue.utils.arrays import Float32Array, UInt8Array
 
-PAST = (4, 6, 8, 10, 12, 14, 16, 18)  # frames back to those whose median is the background
+PAST = (4, 6, 8, 10, 12, 14, 16, 18)
+"""Distances of the earlier frames whose median is the background."""
 
 GROW = np.ones((9, 9), np.uint8)  # by which masks grow before they hide the scene
 
@@ -26,17 +27,20 @@ Homography = npt.NDArray[np.float64]  # (3, 3): a point of one image, in pixels,
 Mask = npt.NDArray[np.generic]
 Shown = tuple[Image, Mask]  # an image, RGB (H, W, 3), and where objects are, (H, W): they do not count
 
-MIN_CORRELATION = 0.6  # of two images after ECC
+MIN_CORRELATION = 0.6
+"""Minimum correlation of two images after ECC."""
 
 MIN_SEEN = 2
 """Frames of the background that are needed to follow a camera while it pans; with fewer the background is
 that of a camera that stands still. A single frame also shows objects that its mask lacks."""
 
-MAX_SHIFT = 0.3  # parts of the image by which a corner may move: such images have enough in common
+MAX_SHIFT = 0.3
+"""Maximum shift of a corner in image sides; beyond it images have too little in common."""
 
 _STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
 _SMOOTHING = 5
-_EDGE = 4  # pixels
+_EDGE = 4
+"""Margin in pixels."""
 
 
 def camera_motion(first: Shown, second: Shown, step: Matrix) -> Homography | None:

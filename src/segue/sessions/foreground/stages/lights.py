@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -12,20 +14,45 @@ from segue.sessions.foreground.stages.base import Stage, WorkFrame
 from segue.types import Image
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 
-SMOOTH = 1.5  # pixels (sigma) over which differences to the scene are averaged, for the noise of the night
-AROUND = np.ones((9, 9), np.uint8)  # by which a piece grows: an edge of an object lies there
 
-DARK = 80.0  # median level of the scene around a piece below which a lamp can light it up
-MIN_LEVELS = 10.0  # levels by which it must be brighter than the scene
-BRIGHTER = 0.99  # share of its pixels and those around that must not be darker than the scene, but for ...
-NOISE = 5.0  # ... so many levels
-FLAT = 2.0  # levels a pixel up to which the scene has no edge of its own, which light would lift
-ENOUGH = 30  # pixels without one that are needed to judge
-BRIGHTEST = 98.0  # percentile of the brightness that counts: light is brightest in its middle, ...
-SHARPEST = 95.0  # ... and of the steepness
-SOFT = 0.15  # steepness by brightness, a pixel: an edge of an object rises within three or four pixels
-ROUND = 1.3  # the same by which a small light falls off over its own radius, which is ...
-SHARP = 0.24  # ... never as steep as a sharp edge, averaged as above: 1 / (sqrt(2 pi) SMOOTH) = 0.27
+@dataclass(frozen=True, slots=True)
+class LightSettings:
+    """Settings of :class:`Lights`; no source of the values is recorded.
+
+    Attributes:
+        sigma: standard deviation in pixels of the blur against noise at night.
+        max_background: median level of the background around a region that a lamp can light up.
+        min_levels: levels by which light is brighter than the background; smaller values remove noise, too.
+        min_brighter: share of pixels that are not darker than the background by ``noise``.
+        noise: levels by which pixels of light may be darker than the background.
+        max_gradient: levels per pixel up to which the background has no edge that light would amplify.
+        min_flat: pixels without such an edge that a decision needs.
+        brightness_percentile: percentile that measures brightness: light is brightest in its middle.
+        gradient_percentile: percentile that measures steepness.
+        soft_edge: steepness per brightness and pixel up to which an edge is soft: objects rise within four
+            pixels.
+        round_edge: the same in radii of a small light.
+        sharp_edge: bound on it, below that of a sharp edge after the blur: 1 / (sqrt(2 pi) ``sigma``) =
+            0.27.
+    """
+
+    sigma: float = 1.5
+    max_background: float = 80.0
+    min_levels: float = 10.0
+    min_brighter: float = 0.99
+    noise: float = 5.0
+    max_gradient: float = 2.0
+    min_flat: int = 30
+    brightness_percentile: float = 98.0
+    gradient_percentile: float = 95.0
+    soft_edge: float = 0.15
+    round_edge: float = 1.3
+    sharp_edge: float = 0.24
+
+
+SETTINGS = LightSettings()
+
+AROUND = np.ones((9, 9), np.uint8)  # by which a piece grows: an edge of an object lies there
 
 
 class Lights(Stage):
@@ -63,21 +90,24 @@ def without_lights(
 def _is_light(piece: BoolArray, image: Image, empty: Float32Array) -> bool:
     """Whether a piece, (h, w), is brighter than the scene and has no edge that the scene has not."""
     # Quick rejection of most pieces of a bright scene: half of the pixels around one must be dark.
-    if 2 * np.count_nonzero(empty < DARK) < np.count_nonzero(piece):
+    if 2 * np.count_nonzero(empty < SETTINGS.max_background) < np.count_nonzero(piece):
         return False
     surroundings = cv2.dilate(piece.view(np.uint8), AROUND) > 0
-    if float(np.median(empty[surroundings])) >= DARK:
+    if float(np.median(empty[surroundings])) >= SETTINGS.max_background:
         return False
     brighter = brightness(image) - empty
-    level = float(np.percentile(brighter[piece], BRIGHTEST))
-    if level < MIN_LEVELS or float((brighter[surroundings] > -NOISE).mean()) < BRIGHTER:
+    level = float(np.percentile(brighter[piece], SETTINGS.brightness_percentile))
+    if (
+        level < SETTINGS.min_levels
+        or float((brighter[surroundings] > -SETTINGS.noise).mean()) < SETTINGS.min_brighter
+    ):
         return False
-    flat = surroundings & (steepness(empty) < FLAT)
-    if np.count_nonzero(flat) < ENOUGH:
+    flat = surroundings & (steepness(empty) < SETTINGS.max_gradient)
+    if np.count_nonzero(flat) < SETTINGS.min_flat:
         return False
     radius = float(np.sqrt(np.count_nonzero(piece) / np.pi))
-    soft = max(SOFT, min(SHARP, ROUND / radius))
-    return float(np.percentile(steepness(brighter)[flat], SHARPEST)) < soft * level
+    soft = max(SETTINGS.soft_edge, min(SETTINGS.sharp_edge, SETTINGS.round_edge / radius))
+    return float(np.percentile(steepness(brighter)[flat], SETTINGS.gradient_percentile)) < soft * level
 
 
 @once_per_scene
@@ -88,7 +118,7 @@ def _brightness_of(scene: Scene) -> Float32Array:
 def brightness(image: Image) -> Float32Array:
     """Smoothed brightness of an RGB image (h, w, 3), uint8; returns (h, w), float32 in [0, 255]."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return np.asarray(cv2.GaussianBlur(grey, (0, 0), SMOOTH), np.float32)
+    return np.asarray(cv2.GaussianBlur(grey, (0, 0), SETTINGS.sigma), np.float32)
 
 
 def steepness(levels: Float32Array | UInt8Array) -> Float32Array:

@@ -6,6 +6,8 @@ shop windows are switched on, shutters go up. No object begins so.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -16,13 +18,29 @@ from segue.state import checkpointed
 from segue.types import Image
 from segue.utils.arrays import UInt8Array
 
-# Chosen on a made recording of four views and on SBI2015, CDnet highway and office, which have no such part.
-MIN_SHARE = 0.04  # of the image that the part takes
-FILLED = 0.85  # share of its box that changes from one frame to the next
-SETTLES = 0.4  # seconds in which it may go on to change
-SECONDS = 1.0  # after which it is background
-CHANGED = 14  # levels by which a pixel changes
-FEW = 0.03  # share of pixels that may change where a part stands still
+
+@dataclass(frozen=True, slots=True)
+class PanelSettings:
+    """Settings of :class:`Panels`, chosen on a synthetic recording of four views, SBI2015 and CDnet2014.
+
+    Attributes:
+        min_share: share of the image that a panel covers; smaller values adopt objects.
+        min_filled: share of its box that changes at once; smaller values adopt other shapes.
+        settle_seconds: seconds in which it may keep changing.
+        adopt_seconds: seconds after which it becomes background.
+        min_change: levels by which a pixel changes; smaller values react to noise.
+        max_changes: share of pixels that may change in a panel at rest.
+    """
+
+    min_share: float = 0.04
+    min_filled: float = 0.85
+    settle_seconds: float = 0.4
+    adopt_seconds: float = 1.0
+    min_change: int = 14
+    max_changes: float = 0.03
+
+
+SETTINGS = PanelSettings()
 
 
 class Panels(Stage):
@@ -46,13 +64,13 @@ class Panels(Stage):
             self._box, self._since = _changed_part(image, previous), frame.time
             return
         part = _window(self._box)
-        if _share(_changes(image[part], previous[part])) > FEW:
-            self._box = None if frame.time - self._since > SETTLES else self._box
+        if _share(_changes(image[part], previous[part])) > SETTINGS.max_changes:
+            self._box = None if frame.time - self._since > SETTINGS.settle_seconds else self._box
             return
         foreground = frame.foreground.copy()
         foreground[part] = 0
         frame.foreground = foreground
-        if frame.time - self._since >= SECONDS:
+        if frame.time - self._since >= SETTINGS.adopt_seconds:
             region = np.zeros(image.shape[:2], np.bool_)
             region[part] = True
             background.adopt(image, region)
@@ -62,12 +80,12 @@ class Panels(Stage):
 def _changed_part(image: Image, previous: Image) -> tuple[int, int, int, int] | None:
     """The box of a large part of an image that has changed as a whole since the frame before."""
     changed = _changes(image, previous)
-    if _share(changed) < MIN_SHARE:
+    if _share(changed) < SETTINGS.min_share:
         return None
     pieces = Pieces.of(cv2.morphologyEx(changed, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0)
     number = int(np.argmax(pieces.areas))
     left, top, width, height = (int(side) for side in pieces.boxes[number])
-    if pieces.areas[number] < max(FILLED * width * height, MIN_SHARE * changed.size):
+    if pieces.areas[number] < max(SETTINGS.min_filled * width * height, SETTINGS.min_share * changed.size):
         return None
     top, left = top + pieces.window[0].start, left + pieces.window[1].start
     return top, top + height, left, left + width
@@ -75,7 +93,7 @@ def _changed_part(image: Image, previous: Image) -> tuple[int, int, int, int] | 
 
 def _changes(image: Image, previous: Image) -> UInt8Array:
     """Pixels that have changed since the frame before, (h, w): 255, others 0."""
-    same = cv2.inRange(cv2.absdiff(image, previous), (0, 0, 0), (CHANGED,) * 3)
+    same = cv2.inRange(cv2.absdiff(image, previous), (0, 0, 0), (SETTINGS.min_change,) * 3)
     return np.asarray(cv2.bitwise_not(same), np.uint8)
 
 

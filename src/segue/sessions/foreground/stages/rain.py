@@ -8,6 +8,7 @@ traffic brighten and darken alike, or only in a part of the image.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from functools import partial
 
 import cv2
@@ -21,19 +22,43 @@ from segue.state import checkpointed
 from segue.types import Image
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 
-LEVELS = 25  # by which a frame must stick out of its neighbours at a pixel to be an impulse there
-CELLS = (8, 6)  # parts of the image in which impulses are counted, across and down
-WIDEST = 0.05  # of the shorter side: what is wider is an object that passes fast
-MIN_SHARE = 0.002  # share of a part that must be impulses, after the dark ones are taken off it
-DARK = 3.0  # each dark impulse takes so many bright ones off
-CELLS_FROM, CELLS_UNTIL = 0.33, 0.2  # shares of the parts in which it falls, to begin and to end
-MEMORY = 24  # frames over which they are counted
 
-PAST = 5  # frames whose median a drop sticks out of
-STICKS_OUT = 12  # levels by which it does
-LARGEST = 0.004  # share of the image from which on something is no drop
-LASTS = 3  # frames on which the pixels of a small object must have been foreground before
-LASTING = 0.5  # share of its pixels of which that must be true
+@dataclass(frozen=True, slots=True)
+class RainSettings:
+    """Settings of :class:`Precipitation`; no source of the values is recorded.
+
+    Attributes:
+        min_impulse: levels by which a pixel exceeds both neighbouring frames; larger values miss faint rain.
+        cells: parts of the image, across and down, in which impulses are counted.
+        max_width: width of a drop in shorter sides of the image; larger values count fast objects as rain.
+        min_share: share of impulses in a part, less the dark ones, from which on it rains there.
+        dark_weight: bright impulses that each dark one cancels; smaller values take leaves for rain.
+        start_share: share of rainy parts from which on it rains.
+        stop_share: share of rainy parts below which rain ends; less than ``start_share``, against flicker.
+        memory: frames over which impulses are averaged; larger values react later.
+        past: frames whose median is compared with the image.
+        min_contrast: levels by which a drop exceeds that median; smaller values also remove noise.
+        max_area: share of the image from which on a region is no drop.
+        min_age: frames for which a pixel of a small object has been foreground.
+        min_old_share: share of such pixels in a small object; larger values remove more of them.
+    """
+
+    min_impulse: int = 25
+    cells: tuple[int, int] = (8, 6)
+    max_width: float = 0.05
+    min_share: float = 0.002
+    dark_weight: float = 3.0
+    start_share: float = 0.33
+    stop_share: float = 0.2
+    memory: int = 24
+    past: int = 5
+    min_contrast: int = 12
+    max_area: float = 0.004
+    min_age: int = 3
+    min_old_share: float = 0.5
+
+
+SETTINGS = RainSettings()
 
 _NEAR = np.ones((7, 7), np.uint8)
 
@@ -42,8 +67,8 @@ class Precipitation(Stage):
     """Looks whether it rains or snows, takes drops out of the frames, and the rest of them out of masks."""
 
     name = "rain"
-    _past: deque[Image] = checkpointed(partial(deque, maxlen=PAST))
-    _surplus: Float32Array = checkpointed(partial(np.zeros, CELLS[::-1], np.float32))
+    _past: deque[Image] = checkpointed(partial(deque, maxlen=SETTINGS.past))
+    _surplus: Float32Array = checkpointed(partial(np.zeros, SETTINGS.cells[::-1], np.float32))
     _seen: int = checkpointed(0)
     _streak: UInt8Array | None = checkpointed(None)
     falls: bool = checkpointed(False)
@@ -72,26 +97,30 @@ class Precipitation(Stage):
             return
         # Pieces that lie close together are one object, through which drops fall.
         pieces = Pieces.of(cv2.dilate(foreground.view(np.uint8), _NEAR) > 0)
-        area, old = pieces.count(foreground), pieces.count(foreground & (self._streak > LASTS))
-        dropped = (area < LARGEST * foreground.size) & (old < LASTING * area)
+        area, old = pieces.count(foreground), pieces.count(foreground & (self._streak > SETTINGS.min_age))
+        dropped = (area < SETTINGS.max_area * foreground.size) & (old < SETTINGS.min_old_share * area)
         frame.foreground = np.where(pieces.where(dropped), np.float32(0), frame.foreground)
 
     def _count(self, previous: UInt8Array, middle: UInt8Array, following: UInt8Array) -> None:
         """Count impulses of the middle one of three frames, grey, (H, W)."""
         up = np.minimum(cv2.subtract(middle, previous), cv2.subtract(middle, following))
         down = np.minimum(cv2.subtract(previous, middle), cv2.subtract(following, middle))
-        surplus = _shares(up) - np.float32(DARK) * _shares(down)
+        surplus = _shares(up) - np.float32(SETTINGS.dark_weight) * _shares(down)
         self._seen += 1
-        self._surplus = self._surplus + (surplus - self._surplus) / np.float32(min(self._seen, MEMORY))
-        share = float((self._surplus > MIN_SHARE).mean())
-        self.falls = share >= (CELLS_UNTIL if self.falls else CELLS_FROM)
+        self._surplus = self._surplus + (surplus - self._surplus) / np.float32(
+            min(self._seen, SETTINGS.memory)
+        )
+        share = float((self._surplus > SETTINGS.min_share).mean())
+        self.falls = share >= (SETTINGS.stop_share if self.falls else SETTINGS.start_share)
 
     def _without_drops(self, image: Image, scene: Image, hidden: BoolArray | None) -> Image:
         past = list(self._past)
-        usual = np.maximum(scene, median_of((past * PAST)[:PAST] if len(past) < PAST else past))
-        drops = cv2.subtract(image, usual).max(axis=2) > STICKS_OUT
+        usual = np.maximum(
+            scene, median_of((past * SETTINGS.past)[: SETTINGS.past] if len(past) < SETTINGS.past else past)
+        )
+        drops = cv2.subtract(image, usual).max(axis=2) > SETTINGS.min_contrast
         pieces = Pieces.of(drops)
-        small = pieces.areas < LARGEST * drops.size
+        small = pieces.areas < SETTINGS.max_area * drops.size
         if hidden is not None:
             small &= pieces.count(hidden) == 0
         # The blurred rim of a drop is fainter than the drop.
@@ -105,10 +134,10 @@ def _grey(image: Image) -> UInt8Array:
 
 def _shares(levels: UInt8Array) -> Float32Array:
     """Shares of the parts of an image, (6, 8), in small pieces that stick out by these levels, (H, W)."""
-    is_streak = (levels > LEVELS).view(np.uint8)
+    is_streak = (levels > SETTINGS.min_impulse).view(np.uint8)
     if not cv2.hasNonZero(is_streak):
-        return np.zeros(CELLS[::-1], np.float32)
-    side = 1 + 2 * round(WIDEST * min(levels.shape) / 2)
+        return np.zeros(SETTINGS.cells[::-1], np.float32)
+    side = 1 + 2 * round(SETTINGS.max_width * min(levels.shape) / 2)
     wide = cv2.morphologyEx(is_streak, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
     small = np.asarray(is_streak - wide, np.float32)
-    return np.asarray(cv2.resize(small, CELLS, interpolation=cv2.INTER_AREA), np.float32)
+    return np.asarray(cv2.resize(small, SETTINGS.cells, interpolation=cv2.INTER_AREA), np.float32)

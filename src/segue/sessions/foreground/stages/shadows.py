@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from segue.sessions.foreground.background.base import Background
@@ -9,12 +11,28 @@ from segue.sessions.foreground.stages.base import Stage, WorkFrame
 from segue.types import Image
 from segue.utils.arrays import Float32Array
 
-DARKEST, LIGHTEST = 0.3, 0.85  # shares of the light of the scene that are left in a shadow
-COLOURS = 0.12  # by which these shares differ between red, green and blue at most
-BLACK = 8.0  # levels that are added before ratios: those of dark pixels are mostly noise
-MIN_LIGHT = 90
-"""Level of the brightest colour of the scene from which on a pixel can be too dark for a shadow. Shadows are
-black at night, without light from the sky."""
+
+@dataclass(frozen=True, slots=True)
+class ShadowSettings:
+    """Settings of :class:`Shadows`; no source of the values is recorded.
+
+    Attributes:
+        min_light: share of the background's light in a shadow at least; below it is a dark object.
+        max_light: share of the background's light in a shadow at most; above it is noise.
+        max_colour: range of these shares over red, green and blue; larger values remove coloured objects.
+        offset: levels added before division, since ratios of dark pixels are mostly noise.
+        min_level: level of the background's brightest colour that makes a pixel too dark for a shadow;
+            without light from the sky, shadows are black.
+    """
+
+    min_light: float = 0.3
+    max_light: float = 0.85
+    max_colour: float = 0.12
+    offset: float = 8.0
+    min_level: int = 90
+
+
+SETTINGS = ShadowSettings()
 
 
 class Shadows(Stage):
@@ -50,11 +68,15 @@ def without_shadows(maps: Float32Array, threshold: float, image: Image, scene: I
     pixels, empty = (
         np.ascontiguousarray(np.take(each.reshape(-1, 3), places, axis=0).T) for each in (image, scene)
     )
-    ratios = (pixels + np.float32(BLACK)) / (empty + np.float32(BLACK))
+    ratios = (pixels + np.float32(SETTINGS.offset)) / (empty + np.float32(SETTINGS.offset))
     light = ratios.mean(axis=0)
-    is_shadow = (light > DARKEST) & (light < LIGHTEST) & (np.ptp(ratios, axis=0) < COLOURS)
+    is_shadow = (
+        (light > SETTINGS.min_light)
+        & (light < SETTINGS.max_light)
+        & (np.ptp(ratios, axis=0) < SETTINGS.max_colour)
+    )
     is_shadow &= np.take(foreground, places) >= threshold
-    too_dark = (light <= DARKEST) & (empty.max(axis=0) > MIN_LIGHT)
+    too_dark = (light <= SETTINGS.min_light) & (empty.max(axis=0) > SETTINGS.min_level)
     adjusted = maps.reshape(2, -1).copy()
     adjusted[0, places[is_shadow]] = 0
     adjusted[0, places[too_dark]] = adjusted[:, places[too_dark]].sum(axis=0).clip(max=1)

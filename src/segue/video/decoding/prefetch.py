@@ -1,4 +1,4 @@
-"""Work ahead of a consumer, in a thread, by a bounded number of items; and threads of lower priority."""
+"""Read ahead of a consumer in a thread of lower priority."""
 
 from __future__ import annotations
 

@@ -1,26 +1,20 @@
-"""Tasks of Label Studio: brushes, polygons, rectangles and ellipses of images, boxes of videos."""
+"""Read labels from tasks of Label Studio."""
 
 from __future__ import annotations
 
-import json
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
-import numpy.typing as npt
 
-from segue.entries import Format, Holds, SinkOptions
 from segue.errors import DatasetError
-from segue.formats.files import Files, json_entries
-from segue.formats.folders import ANNOTATION_TOOLS, FolderWriter
-from segue.formats.frames import FrameObjects, frame_name
-from segue.formats.labels import DEFAULT_COLOUR, Frames, Labels, by_frame, frame_at, other_videos
+from segue.formats.files import json_entries
+from segue.formats.label_studio.brush import decode_brush
+from segue.formats.labels import Frames, Labels, by_frame, frame_at, other_videos
 from segue.formats.schema import (
     CHECKED,
     AttributeDefinition,
@@ -28,13 +22,9 @@ from segue.formats.schema import (
     found_attribute,
     found_class,
     found_schema,
-    texts_of,
 )
 from segue.formats.text import refuse_entities
-from segue.masks.measure import UNNAMED
-from segue.masks.rle import check_size
 from segue.masks.shapes import Canvas
-from segue.utils.files import writing
 from segue.utils.inputs import is_number
 from segue.utils.naming import natural_key
 from segue.video.sources.kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
@@ -65,7 +55,7 @@ Item = dict[str, Any]
 
 
 def frames_in_tag(value: Item, rate: float | None, count: int | None = None) -> float:
-    """How many frames of the tag there are for one of a video of this frame rate and number of frames.
+    """Number of frames of the tag per frame of a video with this frame rate and length.
 
     The tag counts frames at a rate of its own, ``framesCount / duration``.
     """
@@ -79,7 +69,7 @@ def frames_in_tag(value: Item, rate: float | None, count: int | None = None) -> 
 
 
 def index_at(video: Frames, frame: float, ratio: float) -> int:
-    """The frame that a video shows at one of the tag, which counts from 1 and by the clock."""
+    """Convert a frame of the tag, counted from 1 by the clock, to a frame of the video."""
     if not video.fps:
         return round((frame - 1) / ratio)
     half = min(1.0, ratio) / 2  # not where two frames meet
@@ -87,12 +77,12 @@ def index_at(video: Frames, frame: float, ratio: float) -> int:
 
 
 def tag_position(video: Frames, index: int, ratio: float) -> float:
-    """Where a frame of the video lies among those of the tag, from 1 on."""
+    """Convert a frame of the video to a position in the tag, from 1 on."""
     return 1 + ratio * (video.fps * video.time(index) if video.fps else index)
 
 
 def read_tasks(labels: Labels, text: str, where: str, video: Frames, config: str | None = None) -> None:
-    """Read exported tasks; ``config`` is the labelling configuration, which names attributes and colours."""
+    """Read exported tasks; attributes and colours come from ``config``, the labelling configuration."""
     names: dict[str, bool] = {}  # whether boxes of a video are drawn
     for name, task in _named_tasks(text, where):
         has_boxes = any(_shape_of(region) == "videorectangle" for region in _regions(task))
@@ -102,7 +92,7 @@ def read_tasks(labels: Labels, text: str, where: str, video: Frames, config: str
     frames = by_frame({name: name for name in stills}, video) if stills else {}
     index_of = {name: index for index, name in frames.items()}
     foreign = other_videos([name for name, has_boxes in names.items() if has_boxes], video)
-    setup = _configured(config)
+    setup = _read_config(config)
     labels.schema = setup.schema
     numbers: dict[object, int] = {}
     for name, task in _named_tasks(text, where):
@@ -111,14 +101,14 @@ def read_tasks(labels: Labels, text: str, where: str, video: Frames, config: str
         regions = _regions(task)
         classes = _classes(regions)
         for region in regions:
-            _take(labels, numbers, region, index_of.get(name, 0), setup, video, classes)
+            _add_region(labels, numbers, region, index_of.get(name, 0), setup, video, classes)
     labels.settle_frame_attributes()
     by_id = all(isinstance(key, int) for key in numbers)
     labels.order_layers({number: labels.ids[number] if by_id else number for number in labels.names})
 
 
 def is_task(item: object) -> bool:
-    """Whether an entry is a task of Label Studio, as it exports it in full or in short (JSON-MIN)."""
+    """Whether an entry is a task of Label Studio, as JSON or JSON-MIN."""
     if not isinstance(item, dict):
         return False
     full = "data" in item and bool({"annotations", "predictions"} & item.keys())
@@ -131,17 +121,17 @@ def _tasks(text: str, where: str) -> Iterator[Item]:
     for _, _, item in json_entries(text, where):
         if not isinstance(item, dict):
             raise DatasetError("a task is no object")
-        yield item if "data" in item else _in_full(item)
+        yield item if "data" in item else _expanded(item)
 
 
 def _named_tasks(text: str, where: str) -> Iterator[tuple[str, Item]]:
-    """The tasks of a file, each with the name of what it is of, else its number."""
+    """Iterate over tasks with the names of their files, or their numbers."""
     for number, task in enumerate(_tasks(text, where)):
         yield _name_of(task) or str(task.get("id", number)), task
 
 
-def _in_full(item: Item) -> Item:
-    """A task of JSON-MIN, which keeps each region as its value and the size of its image."""
+def _expanded(item: Item) -> Item:
+    """Expand a task of JSON-MIN, which has each region as its value and image size."""
     entries = [one for value in item.values() if isinstance(value, list) for one in value]
     regions = [
         {"id": f"r{number}", "type": next((key for key in one if key.endswith("labels")), ""), "value": one}
@@ -154,7 +144,7 @@ def _in_full(item: Item) -> Item:
 
 
 def _name_of(task: Item) -> str | None:
-    """The file or address that a task is of; its other texts may be captions."""
+    """File or address of a task; its other texts may be captions."""
     data = task.get("data")
     texts = (
         [value for value in (data or {}).values() if isinstance(value, str)] if isinstance(data, dict) else []
@@ -165,13 +155,13 @@ def _name_of(task: Item) -> str | None:
 
 
 def _suffix(place: str) -> str:
-    """The ending of a path or address, which may name a file in its query."""
+    """Suffix of a path or address, which may name a file in its query."""
     path, _, query = place.partition("?")
     return (PurePosixPath(path).suffix or PurePosixPath(query).suffix).lower()
 
 
 def _regions(task: Item) -> list[Item]:
-    """What the last annotator has drawn, else what a model has."""
+    """Regions of the last annotator, or else of a model."""
     done = [one for one in task.get("annotations") or () if not one.get("was_cancelled")]
     annotations = done or task.get("predictions") or ()
     return [
@@ -180,7 +170,7 @@ def _regions(task: Item) -> list[Item]:
 
 
 def _shape_of(region: Item) -> str | None:
-    """The shape of a region; None where it is no area."""
+    """Shape of a region; None if it has no area."""
     kind, value = str(region.get("type")), region.get("value")
     if kind in _ABOUT_REGIONS or kind.removesuffix("labels") in _NO_AREAS or not isinstance(value, dict):
         return None
@@ -189,7 +179,7 @@ def _shape_of(region: Item) -> str | None:
 
 
 def _classes(regions: Iterable[Item]) -> dict[str, str]:
-    """Classes of regions by their ids; with the tag Labels an entry of its own names them."""
+    """Classes by region id; with the tag Labels they are separate entries."""
     classes: dict[str, str] = {}
     for region in regions:
         value = region.get("value")
@@ -202,17 +192,17 @@ def _classes(regions: Iterable[Item]) -> dict[str, str]:
 
 
 @dataclass(slots=True)
-class _Setup:
-    """What a labelling configuration says."""
+class _LabelConfig:
+    """Content of a labelling configuration."""
 
     attributes: dict[str, AttributeDefinition] = field(default_factory=dict)  # by the name of their control
     colours: dict[str, str] = field(default_factory=dict)  # by label
     schema: LabelSchema = field(default_factory=LabelSchema)
 
 
-def _configured(config: str | None) -> _Setup:
-    """Read a labelling configuration; its schema stays empty where its attributes are texts alone."""
-    setup, keys, header = _Setup(), dict[str, str](), ""
+def _read_config(config: str | None) -> _LabelConfig:
+    """Read a labelling configuration; its schema is empty if all attributes are texts."""
+    setup, keys, header = _LabelConfig(), dict[str, str](), ""
     of_class: dict[str, list[AttributeDefinition]] = {}
 
     def walk(item: ET.Element, label: str) -> None:
@@ -246,7 +236,7 @@ def _configured(config: str | None) -> _Setup:
 
 
 def _attribute(item: ET.Element, header: str) -> AttributeDefinition | None:
-    """The attribute that a control asks for; the one choice of several is a box to tick."""
+    """Attribute of a control; a multiple choice with one value is a check box."""
     name = item.get("name", "")
     about = {"name": header or name, "of": "frame" if name.startswith(OF_FRAMES) else "object"}
     values = [one.get("value", "") for one in item.iter("Choice")]
@@ -255,16 +245,16 @@ def _attribute(item: ET.Element, header: str) -> AttributeDefinition | None:
     return found_attribute(**about, type="choice" if values else "text", values=values)
 
 
-def _take(
+def _add_region(
     labels: Labels,
     numbers: dict[object, int],
     region: Item,
     index: int,
-    setup: _Setup,
+    setup: _LabelConfig,
     video: Frames,
     classes: Mapping[str, str],
 ) -> None:
-    """Take a region of a task; ``index`` is the frame of its image, ``classes`` are those of its regions."""
+    """Add a region of a task; ``index`` is the frame of its image."""
     kind, value, region_id = str(region.get("type")), region.get("value") or {}, region.get("id")
     shape = _shape_of(region)
     ours = _OURS.fullmatch(str(region_id))
@@ -297,14 +287,14 @@ def _take(
     size = region.get("original_height"), region.get("original_width")
     canvas = Canvas.of(video.size, *size)
     if shape == "videorectangle":
-        for frame, box in _followed(value, video):
+        for frame, box in _interpolated_boxes(value, video):
             labels.add_mask(frame, number, _percent_box(canvas, box))
         return
     labels.add_mask(index, number, _rasterise(shape, value, canvas))
 
 
 def _numbers(value: Item, *keys: str) -> list[float]:
-    """Numbers of a shape, in percent."""
+    """Read numbers of a shape, in percent."""
     numbers = [value.get(key, 0 if key == "rotation" else None) for key in keys]
     if not all(is_number(one) for one in numbers):
         raise DatasetError(f"a shape has no {', '.join(keys)} that are numbers")
@@ -312,7 +302,7 @@ def _numbers(value: Item, *keys: str) -> list[float]:
 
 
 def _percent_box(canvas: Canvas, value: Item) -> bytes:
-    """A rectangle, which Label Studio turns about its first corner."""
+    """Draw a rectangle, which Label Studio turns about its first corner."""
     height, width = canvas.own
     x, y, w, h, rotation = _numbers(value, "x", "y", "width", "height", "rotation")
     corners = np.array([(0, 0), (w, 0), (w, h), (0, h)]) / 100 * (width, height)
@@ -340,8 +330,8 @@ def _rasterise(shape: str, value: Item, canvas: Canvas) -> bytes:
     return _percent_box(canvas, value)
 
 
-def _followed(value: Item, video: Frames) -> Iterator[tuple[int, Item]]:
-    """The boxes of a region of a video on each frame, between its key frames by straight lines."""
+def _interpolated_boxes(value: Item, video: Frames) -> Iterator[tuple[int, Item]]:
+    """Interpolate the boxes of a video region between its key frames."""
     keys = [key for key in value.get("sequence") or () if isinstance(key, dict)][:MAX_KEYS]
     keys.sort(key=lambda key: _numbers(key, "frame")[0])
     ratio = frames_in_tag(value, video.fps, video.count)
@@ -358,210 +348,3 @@ def _followed(value: Item, video: Frames) -> Iterator[tuple[int, Item]]:
             share = (tag_position(video, index, ratio) - begin) / max(1e-9, end - begin)
             mixed = (a + (b - a) * min(1.0, max(0.0, share)) for a, b in zip(now, then, strict=True))
             yield index, dict(zip(sides, mixed, strict=True))
-
-
-_RUN_BITS = (3, 4, 9, 16)
-"""Bits for the length of a run in Label Studio's format; runs are written in the shortest that holds them."""
-
-
-def encode_brush(mask: npt.NDArray[np.generic]) -> list[int]:
-    """Bytes of Label Studio's brush run lengths: RGBA values of 8 bits along the rows, 0 or 255.
-
-    The bits: number of values (32), size of a value less 1 (5), four sizes of run lengths less 1 (4 each);
-    then for each run a 1, which of the four sizes (2), the length less 1, and the value.
-
-    ``mask``: (H, W), inside where not 0.
-    """
-    flat = mask.ravel() != 0
-    ends = np.append(np.flatnonzero(np.diff(flat)) + 1, flat.size)
-    starts = np.append(0, ends[:-1])
-    parts = [f"{4 * flat.size:032b}", f"{7:05b}", *(f"{bits - 1:04b}" for bits in _RUN_BITS)]
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        left, value = 4 * (end - start), "1" * 8 if flat[start] else "0" * 8
-        while left:
-            length = min(left, 1 << _RUN_BITS[-1])
-            which = next(n for n, bits in enumerate(_RUN_BITS) if length <= 1 << bits)
-            parts.append(f"1{which:02b}{length - 1:0{_RUN_BITS[which]}b}{value}")
-            left -= length
-    bits = np.frombuffer("".join(parts).encode(), np.uint8) - ord("0")
-    return [int(byte) for byte in np.packbits(bits)]
-
-
-def decode_brush(values: Sequence[int], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Mask (H, W) of non-zero alpha in Label Studio's brush run lengths; ``values`` are bytes."""
-    height, width = check_size(*size)
-    try:
-        bits = "".join(f"{byte:08b}" for byte in bytes(values))
-    except (TypeError, ValueError):
-        raise DatasetError("brush: its run lengths are no bytes") from None
-    place = 0
-
-    def take(count: int) -> int:
-        nonlocal place
-        if place + count > len(bits):
-            raise DatasetError("brush: its run lengths end early")
-        place += count
-        return int(bits[place - count : place], 2)
-
-    total, word = take(32), take(5) + 1
-    sizes = [take(4) + 1 for _ in range(4)]
-    if total != 4 * height * width or word != 8:
-        raise DatasetError(f"brush: is not of an image of {width}x{height} pixels")
-    flat, done = np.zeros(total, np.uint8), 0
-    while done < total:
-        run = take(1)
-        length = take(sizes[take(2)]) + 1
-        if done + length > total:
-            raise DatasetError("brush: its run lengths are too long")
-        if run:
-            flat[done : done + length] = take(word)
-        else:
-            flat[done : done + length] = [take(word) for _ in range(length)]
-        done += length
-    return np.asarray(flat.reshape(height, width, 4)[..., 3] > 0)
-
-
-class LabelStudioWriter(FolderWriter):
-    """Writes tasks with brush labels, one a frame, their images, and the set-up of their project.
-
-    The files are ``tasks.json``, ``labels.xml`` and the images in ``frames``.
-
-    Args:
-        folder: folder to write; it appears when it is complete.
-        run: the options.
-    """
-
-    def __init__(self, folder: Path, run: SinkOptions) -> None:
-        super().__init__(folder, r"tasks\.json|labels\.xml|frames/[^/]+\.jpg", marks=run.labels is None)
-        self._names, self._size, self._whole_masks = run.names, run.source_size, run.whole
-        self._known = run.labels is not None
-        self._labels: Labels = Labels((0, 0)) if run.labels is None else run.labels
-        self._fields = [
-            (f"{one.of}_attribute{number}", name, one)
-            for number, (name, one) in enumerate(self._labels.fields(), 1)
-        ]
-        self._images = self.subfolder("frames")
-        self._tasks = 0
-        self._stream = (self._partial / "tasks.json").open("w", encoding="utf-8")
-
-    def add(self, objects: FrameObjects) -> None:
-        labels = self._labels
-        if not self._known:
-            for item in objects.objects:
-                labels.names.setdefault(item.id, item.label or UNNAMED)
-        height, width = objects.size
-        about: dict[str, Any] = {"type": "brushlabels", "from_name": "tag", "to_name": "image"}
-        about["original_height"], about["original_width"] = height, width
-        results = []
-        for i, plane in objects.planes():
-            if not plane.any():
-                continue
-            value = {"format": "rle", "rle": encode_brush(plane), "brushlabels": [labels.names[i]]}
-            region = {"id": f"f{objects.index}o{i}", "image_rotation": 0}
-            results.append({**region, "value": value, **about})
-            attributes = texts_of(objects.attributes.get(i, {}))
-            for field_name, name, one in self._fields:
-                if name in (None, labels.names[i]) and (
-                    region_value := _region_value(one, attributes.get(one.name))
-                ):
-                    results.append({**about, **region, "from_name": field_name, **region_value})
-        name = f"{frame_name(self._names, objects.index)}.jpg"
-        self.put(self._images / name, objects.jpeg())
-        self._tasks += 1
-        address = f"/data/local-files/?d={quote(f'{self._folder.name}/frames/{name}')}"
-        data = {"image": address, "frame": objects.index}
-        annotations = [{"id": self._tasks, "result": results}]
-        task = {"id": self._tasks, "data": data, "annotations": annotations}
-        with writing(self._folder):
-            self._stream.write(("[" if self._tasks == 1 else ", ") + json.dumps(task))
-
-    def _complete(self) -> None:
-        self._stream.write("]" if self._tasks else "[]")
-        self._stream.close()
-        labels = self._labels
-        colours = labels.colours if self._known else dict.fromkeys(labels.names.values(), DEFAULT_COLOUR)
-        config = ET.Element("View")
-        ET.SubElement(config, "Image", name="image", value="$image")
-        brushes = ET.SubElement(config, "BrushLabels", name="tag", toName="image")
-        keys = {one.name: one.key for one in labels.schema.classes if one.key}
-        for name, colour in colours.items():
-            label = ET.SubElement(brushes, "Label", value=name, background=colour)
-            if name in keys:
-                label.set("hotkey", keys[name])
-        for field_name, of, one in self._fields:
-            _add_control(config, field_name, of, one)
-        (self._partial / "labels.xml").write_text(ET.tostring(config, encoding="unicode"), "utf-8")
-
-    def abort(self) -> None:
-        with suppress(OSError):
-            self._stream.close()
-        super().abort()
-
-
-def _region_value(one: AttributeDefinition, text: str | None) -> dict[str, Any] | None:
-    """The result of a region for an attribute; a check box that is not ticked has none."""
-    if text is None or (one.type != "text" and not text):
-        return None
-    if one.type == "text":
-        return {"type": "textarea", "value": {"text": [text]}}
-    if one.type == "check" and text != CHECKED:
-        return None
-    return {"type": "choices", "value": {"choices": [one.name if one.type == "check" else text]}}
-
-
-def _add_control(parent: ET.Element, field: str, name: str | None, one: AttributeDefinition) -> None:
-    """Add what asks for an attribute, of a class if it is given, below its name; a box is an only choice."""
-    if name is not None:
-        about = {"visibleWhen": "region-selected", "whenTagName": "tag", "whenLabelValue": name}
-        parent = ET.SubElement(parent, "View", about)
-    ET.SubElement(parent, "Header", value=one.name)
-    about = {"name": field, "toName": "image", "perRegion": "true"}
-    if one.type == "text":
-        ET.SubElement(parent, "TextArea", about | {"editable": "true"})
-        return
-    about["choice"] = "multiple" if one.type == "check" else "single"
-    choices = ET.SubElement(parent, "Choices", about)
-    for value in one.values or (one.name,):
-        ET.SubElement(choices, "Choice", value=value)
-
-
-def _is_export(files: Files) -> bool:
-    """Whether the annotation file is a task of Label Studio, or a list that begins with one."""
-    if (text := files.annotation_ending(".json")) is None:
-        return False
-    if text.lstrip()[:1] == "[":
-        return is_task(next((item for _, _, item in json_entries(text, files.names[0])), None))
-    return '"data"' in text and is_task({key: None for key, _, _ in json_entries(text, files.names[0])})
-
-
-def _read(files: Files, video: Frames) -> Labels:
-    labels = Labels(video.size)
-    name, text = files.annotation or ("", "")
-    read_tasks(labels, text, files.where(name), video, files.config)
-    return labels
-
-
-ENTRIES = (
-    Format(
-        "labelstudio",
-        "labelstudio",
-        LabelStudioWriter,
-        needs_frames=True,
-        holds=Holds(
-            layers=True,
-            max_id=65535,
-            classes=True,
-            colours=True,
-            attributes=True,
-            frame_attributes=True,
-            schema=True,
-        ),
-        sniff=lambda files: 0.7 if _is_export(files) else 0.0,
-        read=_read,
-        endings=(".json",),
-        title="Label Studio",
-        about="brush labels, images and configuration",
-        group=ANNOTATION_TOOLS,
-        known_only=True,
-    ),
-)
