@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from segue.errors import SourceError
 from segue.formats.frames import frame_name
@@ -18,6 +20,7 @@ from segue.utils.arrays import UInt16Array
 from segue.utils.cancel import CancelToken
 from segue.utils.notices import notice
 from segue.video.decoding.damage import DamageError
+from segue.video.decoding.levels import LevelKind
 from segue.video.decoding.readers import DEFAULT_FPS, SourceImage
 from segue.video.sources.source import letterboxed, open_reader
 from segue.video.sources.span import chunks_reversed
@@ -79,23 +82,8 @@ class Video:
 
     def frame(self, index: int) -> Frame:
         """A frame by its number."""
-        return Frame(index, self.time(self._checked(index)), self._image(index))
-
-    def deep(self, index: int) -> UInt16Array | None:
-        """A frame with all bits of its colours, RGB, (H, W, 3), uint16; None where it has no more than 8.
-
-        Raises:
-            SourceError: there is no such frame, or it cannot be read.
-        """
-        loaded = self._loaded(self._checked(index), None)
-        if loaded.deep is None:
-            return None
-        try:
-            with self._converting:
-                image = loaded.deep()
-        except DamageError as error:
-            raise SourceError(str(error)) from error
-        return image if image.shape[:2] == self.size else None
+        deep = partial(self._deep, index) if self.bits > 8 else None
+        return Frame(index, self.time(self._checked(index)), self._image(index), deep=deep)
 
     def jpeg(
         self,
@@ -178,12 +166,31 @@ class Video:
         return index
 
     def _image(self, index: int, cancel: CancelToken | None = None) -> Image:
+        return self._in_first_size(index, self._converted(index, lambda loaded: loaded.load(), cancel))
+
+    def _deep(self, index: int) -> UInt16Array:
+        """A frame with all bits of its colours, RGB, (H, W, 3), uint16."""
+
+        def convert(loaded: SourceImage) -> UInt16Array:
+            assert loaded.deep is not None  # as of all images of a source of more than 8 bits
+            return loaded.deep()
+
+        return self._in_first_size(index, self._converted(index, convert))
+
+    def _converted(
+        self,
+        index: int,
+        convert: Callable[[SourceImage], npt.NDArray[LevelKind]],
+        cancel: CancelToken | None = None,
+    ) -> npt.NDArray[LevelKind]:
         try:
             loaded = self._loaded(index, cancel)
             with self._converting:
-                image = loaded.load()
+                return convert(loaded)
         except DamageError as error:
             raise SourceError(str(error)) from error
+
+    def _in_first_size(self, index: int, image: npt.NDArray[LevelKind]) -> npt.NDArray[LevelKind]:
         if not hasattr(self, "size") or image.shape[:2] == self.size:
             return image
         if self.names:
