@@ -11,10 +11,13 @@ from PIL import Image
 
 import segue
 from segue.errors import PromptError
+from segue.flow.change_regions import ChangeRegion
+from segue.sessions import TrackSession
 from segue.types import MaskPrompt, RemovePrompt
 from tests.nearest_mask import NearestMask, cells_of, images, mask_of, whole_masks
 
 COUNT = 9
+SAMPLE = Path(segue.__file__).parent / "assets/sample"
 SAVED = Path(__file__).parents[1] / "saved/video.json"
 """Two objects, tracked from frame 0 and then corrected on frames 6 and 3, as saved by an earlier version."""
 
@@ -196,6 +199,35 @@ def test_an_object_that_is_removed_before_it_is_tracked(video: segue.Video) -> N
     track(video)
     assert cells(video) == ["01"] * 5 + ["-"] * 4
     assert cells(video, 2) == ["2"] * COUNT
+
+
+def test_a_tracking_ends_where_the_moved_region_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a real video, with the masks of a tracking of all frames, bit by bit."""
+    steps = []
+    step = TrackSession.step
+    monkeypatch.setattr(TrackSession, "step", lambda *given, **more: steps.append(1) or step(*given, **more))
+
+    def corrected() -> tuple[segue.Video, list[segue.Segmentation], int]:
+        video = segue.Video(SAMPLE / "video.mp4", end=26, device="cpu")
+        video.add(0, str(SAMPLE / "first.png"))
+        track(video)
+        number = video.ids[0]
+        mask = video[12].mask == number
+        top = np.flatnonzero(mask.any(1))[0]
+        mask[top : top + 2] = False
+        video.add(12, masks={number: mask})
+        steps.clear()
+        return video, [*video.propagate()], len(steps)
+
+    video, results, count = corrected()
+    monkeypatch.setattr(ChangeRegion, "is_gone", False)
+    other, other_results, other_count = corrected()
+    assert count < other_count
+    assert results == other_results
+    assert video.state() == other.state()
+    steps.clear()
+    track(video)
+    assert not steps, "frames that keep their masks are tracked, too"
 
 
 def test_a_state_of_an_earlier_version_goes_on(video: segue.Video) -> None:
