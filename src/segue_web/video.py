@@ -44,7 +44,12 @@ BACKWARD_SHARE = 0.25
 
 
 class Video:
-    """A video file, an animation or a folder of images whose frames can be asked for by index."""
+    """A video file, an animation or a folder of images whose frames can be asked for by index.
+
+    Attributes:
+        files: the files that its frames come from.
+        reduced: gives a frame as JPEG of so many columns or more, if that takes no decoding; else None.
+    """
 
     def __init__(self, path: Path, index: FrameIndex | None = None, *, kept_bytes: int | None = None) -> None:
         self.path = path
@@ -63,7 +68,8 @@ class Video:
         self.index = self._reader.index
         self.count, self.fps = self._reader.count, self._reader.fps or DEFAULT_FPS
         self.pixel_aspect, self.sound = self._reader.pixel_aspect, self._reader.sound
-        self.bits = self._reader.bits
+        self.bits, self.files = self._reader.bits, self._reader.files
+        self.reduced: Callable[[int, int], bytes | None] = lambda index, width: None
         self._times = self._reader.times()
         self.size: tuple[int, int] = self._reader.size or self._image(0).shape[:2]
 
@@ -98,7 +104,7 @@ class Video:
         Args:
             index: of the frame.
             near: take one before it that is there sooner.
-            max_width: columns of the image at most; None is all.
+            max_width: columns of the image that are needed; None is all.
             cancel: gives it up, unless another call needs what is decoded.
 
         Returns:
@@ -109,6 +115,8 @@ class Video:
             LoadCancelledError: it was given up.
         """
         self._checked(index)
+        if max_width is not None and (reduced := self.reduced(index, max_width)) is not None:
+            return reduced
         image = self._image(self._cached_neighbour(index) if near else index, cancel)
         options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
         height, width = image.shape[:2]
