@@ -73,11 +73,11 @@ def main() -> None:
 
 
 @contextmanager
-def annotating(path: Path, project: Path) -> Iterator[tuple[Any, int]]:
+def annotating(path: Path, project: Path, *options: str) -> Iterator[tuple[Any, int]]:
     """A page of ``segue annotate`` in Chromium, ready to work, and the id of its server's process."""
     from playwright.sync_api import sync_playwright
 
-    command = [sys.executable, "-m", "segue", "annotate", str(path), "--project", str(project)]
+    command = [sys.executable, "-m", "segue", "annotate", str(path), "--project", str(project), *options]
     with (
         subprocess.Popen([*command, "--no-browser"], stdout=subprocess.PIPE, text=True) as server,
         sync_playwright() as play,

@@ -2,14 +2,18 @@
 
 Run on an idle machine: ``python -m benchmarks.services.scrubbing``; it needs Chromium and playwright. The
 film has a key frame every ten seconds, as encoders place them; ``--video`` takes another one. A frame counts
-when it is on the screen with its masks.
+when it is on the screen with its masks. A large film is measured without a proxy, and then with one, once
+that is made.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,8 @@ import numpy as np
 
 from benchmarks.lib.machine import describe
 from benchmarks.services.annotate import FPS, annotating, encode, processor_time
+from segue_web.proxies import needs_proxy
+from segue_web.video import Video
 
 SEEKS, STEPS, MOVES = 12, 40, 60
 MOVE_SECONDS = 2
@@ -61,8 +67,19 @@ def main() -> None:
         path = options.video or Path(name, "film.mp4")
         if options.video is None:
             encode(path, options.height, seconds=30)
-        with annotating(path, Path(name, "project")) as (page, server):
+        with annotating(path, Path(name, "project"), "--no-proxies") as (page, server):
             measure(page, server)
+        with closing(Video(path)) as video:
+            is_large = needs_proxy(video)
+        if is_large:
+            os.environ["SEGUE_HOME"] = name
+            with annotating(path, Path(name, "project")) as (page, server):
+                since = time.monotonic()
+                while not (copies := [*Path(name, "proxies").glob("*.zip")]):
+                    time.sleep(0.5)
+                size = copies[0].stat().st_size / (1 << 20)
+                print(f"with a proxy, {size:.0f} MiB, made in {time.monotonic() - since:.0f} s:")
+                measure(page, server)
 
 
 def measure(page: Any, server: int) -> None:

@@ -101,6 +101,8 @@ class Frame:
             most videos.
         flow: flow image of :class:`segue.flow.FlowFiles`, (H, W, gaps), uint8, if the optical flow is known
             in advance; otherwise None.
+        deep: gives the image with all bits of a source of more than 8, RGB, (H, W, 3), uint16, where 65535 is
+            white; None of other sources. It is neither compared nor pickled.
     """
 
     index: int
@@ -108,8 +110,12 @@ class Frame:
     image: Image
     depth: npt.NDArray[np.generic] | None = None
     flow: npt.NDArray[np.uint8] | None = None
+    deep: Callable[[], arrays.UInt16Array] | None = field(default=None, compare=False)
 
     __eq__ = same_values
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Frame, (self.index, self.time, self.image, self.depth, self.flow)
 
     def __repr__(self) -> str:
         height, width = self.image.shape[:2]
@@ -120,6 +126,11 @@ class Frame:
         """Height and width in pixels."""
         height, width = self.image.shape[:2]
         return height, width
+
+    @property
+    def colours(self) -> Image | arrays.UInt16Array:
+        """The image with all bits of its source, RGB, (H, W, 3), uint8 or uint16; decoded at each call."""
+        return self.image if self.deep is None else self.deep()
 
 
 ATTENTION_BELOW = 0.7

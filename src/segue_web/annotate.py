@@ -41,6 +41,7 @@ from segue_web.project.review import Review
 from segue_web.project.shapes import ShapeEdits
 from segue_web.project.store import actor
 from segue_web.project.visitors import Visitors
+from segue_web.proxies import Proxy, needs_proxy
 from segue_web.server import messages
 from segue_web.server.job_runner import Job, JobRunner
 from segue_web.server.prompters import Prompters
@@ -91,6 +92,7 @@ class AnnotateBackend(Backend):
         on_prompter: Callable[[str], None] = lambda _: None,
         user: str = "",
         adopt: bool = False,
+        proxies: bool = True,
     ) -> None:
         self._closed = False
         self._visitors = Visitors(user)
@@ -168,6 +170,8 @@ class AnnotateBackend(Backend):
         }
         super().__init__(video, requests)
         self.pause = PAUSE
+        self._shows_proxy = proxies and needs_proxy(video)
+        self._proxy: Proxy | None = None
         self._loading = False
         self._loads: asyncio.Task[None] | None = None
         self._goes_on: asyncio.Task[Any] | None = None
@@ -195,6 +199,8 @@ class AnnotateBackend(Backend):
 
     def open(self) -> None:
         self._begin_to_load()
+        if self._shows_proxy:
+            self._proxy = Proxy(self.video)
         self._worker.on_replaced = self._begin_to_load
         self._goes_on = asyncio.create_task(self._trackings.go_on())
 
@@ -233,6 +239,8 @@ class AnnotateBackend(Backend):
         for task in (self._loads, self._goes_on):
             if task is not None:
                 task.cancel()
+        if self._proxy is not None:
+            self._proxy.close()
         self._worker.close()
         self._exporter.close()
         self._thread.shutdown(wait=True)

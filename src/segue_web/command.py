@@ -124,6 +124,10 @@ def annotate(
         bool,
         typer.Option(help="With --export: begin and end with the first and last frame that has a mask."),
     ] = False,
+    proxies: Annotated[
+        bool,
+        typer.Option(help="Show frames of large videos from a reduced copy, made in the cache folder."),
+    ] = True,
     port: PORT = 0,
     browser: BROWSER = True,
 ) -> None:
@@ -210,6 +214,7 @@ def annotate(
         names = [name.strip() for name in (classes or "").split(",") if name.strip()]
         about: dict[str, Any] = {"model": model, "weights": weights, "prompter": prompter, "device": device}
         about |= {"classes": names, "schema": schema, "user": user, "adopt": adopt}
+        about["proxies"] = proxies
 
         def remember(prompter: str) -> None:
             about["prompter"] = prompter  # chosen in the page, and used for the next video, too

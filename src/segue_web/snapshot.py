@@ -35,7 +35,6 @@ class Snapshot(Labels):
             video.time(index),
             partial(video.frame, index),
             partial(video.jpeg, index),
-            partial(video.deep, index),
         )
 
     def options(self, video: Video) -> SinkOptions:

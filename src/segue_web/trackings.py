@@ -16,6 +16,7 @@ from segue_web.project.store import acting, actor
 from segue_web.project.tracking import (
     Direction,
     InterruptedTracking,
+    TrackedFrame,
     begun,
     interrupted,
     planned,
@@ -219,7 +220,8 @@ class Trackings:
         await self._tell()
         return {"start": tracking.start, "stop": plan.stop}
 
-    async def _keep(self, job: Job, value: tuple[int, Mapping[int, MarkedMask]]) -> None:
+    async def _keep(self, job: Job, value: tuple[int, TrackedFrame]) -> None:
+        job.computed += value[1].is_computed
         await self._run(partial(self._save, job, *value))
 
     def _save(self, job: Job, index: int, tracked: Mapping[int, MarkedMask]) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from segue.errors import SourceError
 from segue.formats.frames import frame_name
@@ -18,6 +20,7 @@ from segue.utils.arrays import UInt16Array
 from segue.utils.cancel import CancelToken
 from segue.utils.notices import notice
 from segue.video.decoding.damage import DamageError
+from segue.video.decoding.levels import LevelKind
 from segue.video.decoding.readers import DEFAULT_FPS, SourceImage
 from segue.video.sources.opening import open_reader
 from segue.video.sources.source import letterboxed
@@ -42,7 +45,12 @@ BACKWARD_SHARE = 0.25
 
 
 class Video:
-    """A video file, an animation or a folder of images whose frames can be asked for by index."""
+    """A video file, an animation or a folder of images whose frames can be asked for by index.
+
+    Attributes:
+        files: the files that its frames come from.
+        reduced: gives a frame as JPEG of so many columns or more, if that takes no decoding; else None.
+    """
 
     def __init__(self, path: Path, index: FrameIndex | None = None, *, kept_bytes: int | None = None) -> None:
         self.path = path
@@ -61,7 +69,8 @@ class Video:
         self.index = self._reader.index
         self.count, self.fps = self._reader.count, self._reader.fps or DEFAULT_FPS
         self.pixel_aspect, self.sound = self._reader.pixel_aspect, self._reader.sound
-        self.bits = self._reader.bits
+        self.bits, self.files = self._reader.bits, self._reader.files
+        self.reduced: Callable[[int, int], bytes | None] = lambda index, width: None
         self._times = self._reader.times()
         self.size: tuple[int, int] = self._reader.size or self._image(0).shape[:2]
 
@@ -80,23 +89,8 @@ class Video:
 
     def frame(self, index: int) -> Frame:
         """A frame by its number."""
-        return Frame(index, self.time(self._checked(index)), self._image(index))
-
-    def deep(self, index: int) -> UInt16Array | None:
-        """A frame with all bits of its colours, RGB, (H, W, 3), uint16; None where it has no more than 8.
-
-        Raises:
-            SourceError: there is no such frame, or it cannot be read.
-        """
-        loaded = self._loaded(self._checked(index), None)
-        if loaded.deep is None:
-            return None
-        try:
-            with self._converting:
-                image = loaded.deep()
-        except DamageError as error:
-            raise SourceError(str(error)) from error
-        return image if image.shape[:2] == self.size else None
+        deep = partial(self._deep, index) if self.bits > 8 else None
+        return Frame(index, self.time(self._checked(index)), self._image(index), deep=deep)
 
     def jpeg(
         self,
@@ -111,7 +105,7 @@ class Video:
         Args:
             index: of the frame.
             near: take one before it that is there sooner.
-            max_width: columns of the image at most; None is all.
+            max_width: columns of the image that are needed; None is all.
             cancel: gives it up, unless another call needs what is decoded.
 
         Returns:
@@ -122,6 +116,8 @@ class Video:
             LoadCancelledError: it was given up.
         """
         self._checked(index)
+        if max_width is not None and (reduced := self.reduced(index, max_width)) is not None:
+            return reduced
         image = self._image(self._cached_neighbour(index) if near else index, cancel)
         options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
         height, width = image.shape[:2]
@@ -179,12 +175,31 @@ class Video:
         return index
 
     def _image(self, index: int, cancel: CancelToken | None = None) -> Image:
+        return self._in_first_size(index, self._converted(index, lambda loaded: loaded.load(), cancel))
+
+    def _deep(self, index: int) -> UInt16Array:
+        """A frame with all bits of its colours, RGB, (H, W, 3), uint16."""
+
+        def convert(loaded: SourceImage) -> UInt16Array:
+            assert loaded.deep is not None  # as of all images of a source of more than 8 bits
+            return loaded.deep()
+
+        return self._in_first_size(index, self._converted(index, convert))
+
+    def _converted(
+        self,
+        index: int,
+        convert: Callable[[SourceImage], npt.NDArray[LevelKind]],
+        cancel: CancelToken | None = None,
+    ) -> npt.NDArray[LevelKind]:
         try:
             loaded = self._loaded(index, cancel)
             with self._converting:
-                image = loaded.load()
+                return convert(loaded)
         except DamageError as error:
             raise SourceError(str(error)) from error
+
+    def _in_first_size(self, index: int, image: npt.NDArray[LevelKind]) -> npt.NDArray[LevelKind]:
         if not hasattr(self, "size") or image.shape[:2] == self.size:
             return image
         if self.names:

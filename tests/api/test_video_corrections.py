@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import random
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as PillowImage
 
 import segue
 from segue.errors import PromptError
+from segue.flow.change_regions import ChangeRegion
 from segue.prompt_types import MaskPrompt, RemovePrompt
+from segue.sessions import TrackSession
+from segue.types import Image
 from tests.nearest_mask import NearestMask, cells_of, images, mask_of, whole_masks
 
 COUNT = 9
+SAMPLE = Path(segue.__file__).parent / "assets/sample"
 SAVED = Path(__file__).parents[1] / "saved/video.json"
 """Two objects, tracked from frame 0 and then corrected on frames 6 and 3, as saved by an earlier version."""
 
@@ -198,6 +205,78 @@ def test_an_object_that_is_removed_before_it_is_tracked(video: segue.Video) -> N
     assert cells(video, 2) == ["2"] * COUNT
 
 
+def test_a_tracking_ends_where_the_moved_region_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a real video, with the masks of a tracking of all frames, bit by bit."""
+    steps = []
+    step = TrackSession.step
+    monkeypatch.setattr(TrackSession, "step", lambda *given, **more: steps.append(1) or step(*given, **more))
+
+    def corrected() -> tuple[segue.Video, list[segue.Segmentation], int]:
+        video = segue.Video(SAMPLE / "video.mp4", end=26, device="cpu")
+        video.add(0, str(SAMPLE / "first.png"))
+        track(video)
+        number = video.ids[0]
+        mask = video[12].mask == number
+        top = np.flatnonzero(mask.any(1))[0]
+        mask[top : top + 2] = False
+        video.add(12, masks={number: mask})
+        steps.clear()
+        return video, [*video.propagate()], len(steps)
+
+    video, results, count = corrected()
+    monkeypatch.setattr(ChangeRegion, "is_gone", False)
+    other, other_results, other_count = corrected()
+    assert count < other_count
+    assert results == other_results
+    assert video.state() == other.state()
+    steps.clear()
+    track(video)
+    assert not steps, "frames that keep their masks are tracked, too"
+
+
+@pytest.mark.parametrize("rows", [(0, 1), (0, 0)])
+def test_a_tracking_that_ends_early_leaves_the_state_of_a_whole_one(
+    rows: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever people do: here the region of a correction is gone after one frame."""
+    advance = ChangeRegion.advance
+
+    def fade(region: ChangeRegion, image: Image) -> None:
+        advance(region, image)
+        region._region = region._region * np.float32(0.2)
+
+    def act(video: segue.Video, chance: random.Random) -> None:
+        frame, number = chance.randrange(COUNT), chance.choice((1, 2))
+        what = chance.choice(("add", "add", "track", "part", "withdraw", "remove"))
+        with suppress(PromptError):  # such as an object without a prompt
+            if what == "add":
+                cells = {0, *chance.sample(range(1, 4), chance.randrange(4))}
+                video.add(frame, masks={number: mask_of(cells, rows[number - 1])})
+            elif what == "track":
+                list(islice(video.propagate(), chance.choice((4, COUNT))))
+            elif what == "part":
+                list(video.propagate(frame, chance.randrange(COUNT)))
+            elif what == "withdraw":
+                video.remove(number, frame)
+            else:
+                video.add(frame, [RemovePrompt(number)])
+
+    def run(seed: int) -> tuple[segue.Video, int]:
+        before, chance = NearestMask.steps, random.Random(seed)
+        video = segue.Video(images(COUNT), model=NearestMask(), device="cpu")
+        for _ in range(14):
+            act(video, chance)
+        return video, NearestMask.steps - before
+
+    monkeypatch.setattr(ChangeRegion, "advance", fade)
+    early = [run(seed) for seed in range(8)]
+    monkeypatch.setattr(ChangeRegion, "is_gone", False)
+    whole = [run(seed) for seed in range(8)]
+    for (video, _), (other, _) in zip(early, whole, strict=True):
+        assert video.state() == other.state()
+    assert sum(count for _, count in early) < sum(count for _, count in whole)
+
+
 def test_a_state_of_an_earlier_version_goes_on(video: segue.Video) -> None:
     """Its masks were made from all prompts before them, but for the corrections that wait."""
     video.restore(json.loads(SAVED.read_text()))
@@ -232,7 +311,7 @@ def test_a_withdrawn_prompt_shields_no_frames_any_more(video: segue.Video) -> No
 
 def test_a_mask_file_of_several_objects_has_no_object_of_its_own(video: segue.Video, tmp_path: Path) -> None:
     mask = np.where(mask_of([0], 0), 1, 2 * mask_of([1], 1)).astype(np.uint8)
-    Image.fromarray(mask).save(tmp_path / "mask.png")
+    PillowImage.fromarray(mask).save(tmp_path / "mask.png")
     video.add(0, [MaskPrompt(0, str(tmp_path / "mask.png"))])
     assert video.ids == (1, 2)
     track(video)

@@ -29,7 +29,7 @@ from segue.masks import encode_rle
 from segue_web.annotate import AnnotateBackend
 from segue_web.project.project import FrameAnnotation, Project
 from segue_web.project.queue import TrackingQueue
-from segue_web.project.tracking import track_job
+from segue_web.project.tracking import TrackedFrame, track_job
 from segue_web.server.server import DEFECT, make_app
 from segue_web.video import Video
 from segue_web.video_list import VideoListBackend
@@ -82,7 +82,8 @@ class SlowWorker(CircleWorker):
             await asyncio.sleep(self.chance.choice((0, 0.001, 0.004)))
             if index in kept:
                 mark = FrameAnnotation("tracked", 0.6)
-                yield index, {i: (self._disk((8 + 5 * i % 40, 20), radius), mark) for i in objects}
+                masks = [self._disk((8 + 5 * i % 40, 20), radius) * np.uint16(i) for i in objects]
+                yield index, TrackedFrame(masks, {i: (place, mark) for place, i in enumerate(objects)})
 
     async def _exported(self) -> AsyncGenerator[Any, None]:
         for index in range(3):

@@ -85,7 +85,9 @@ def test_every_face_gives_the_same_bytes(command: Command, tmp_path: Path) -> No
     video = Video(tmp_path / "clip.mp4")
     corrected = {0: ConditioningFrame(MASKS[0], frozenset({1, 2}))}
     session = TrackSession(network, device="cpu")  # type: ignore[arg-type]
-    for (result,) in propagate([Layer(session, corrected)], video.walk(0, COUNT - 1), 0):
+    for (result,) in propagate(
+        [Layer(session, corrected)], video.walk(0, COUNT - 1), dict.fromkeys(range(COUNT), 0.0), 0
+    ):
         write_index_mask(tmp_path / "page.png", result.mask)
         assert (tmp_path / "page.png").read_bytes() == line[f"masks/{result.index:05d}.png"]
 

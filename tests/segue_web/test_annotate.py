@@ -25,7 +25,8 @@ from segue.prompts.correction import ClickHistory
 from segue.video.sources.images import write_image
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import snapshot
-from segue_web.project.project import FrameAnnotation, MarkedMask
+from segue_web.project.project import FrameAnnotation
+from segue_web.project.tracking import TrackedFrame
 from segue_web.server import messages
 from segue_web.server.conflicts import ConflictError
 from segue_web.server.worker import Tools, Worker
@@ -818,10 +819,10 @@ def with_job(
     return events
 
 
-def tracked(backend: AnnotateBackend, x: int) -> dict[int, MarkedMask]:
-    plane = np.zeros(backend.video.size, np.bool_)
-    plane[10:20, x : x + 5] = True
-    return {1: (plane, FrameAnnotation("tracked", 0.6))}
+def tracked(backend: AnnotateBackend, x: int) -> TrackedFrame:
+    mask = np.zeros(backend.video.size, np.uint8)
+    mask[10:20, x : x + 5] = 1
+    return TrackedFrame([mask], {1: (0, FrameAnnotation("tracked", 0.6))})
 
 
 async def step(backend: AnnotateBackend, index: int, x: int) -> None:

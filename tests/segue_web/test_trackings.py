@@ -17,6 +17,7 @@ from segue.errors import SegueError
 from segue_web.annotate import AnnotateBackend
 from segue_web.project.migrations import MIGRATIONS, hold_by_person
 from segue_web.project.project import FrameAnnotation
+from segue_web.project.tracking import TrackedFrame
 from segue_web.video import Video
 from tests.segue_web.test_annotate import SEEN, Ask, CircleWorker, ask, backend, click, request
 
@@ -32,9 +33,9 @@ async def turns(backend: AnnotateBackend) -> None:
 
 async def give(backend: AnnotateBackend, index: int, number: int) -> None:
     """Have the tracking give the mask of an object on a frame."""
-    plane = np.zeros(backend.video.size, np.bool_)
-    plane[10:20, index : index + 5] = True
-    found = {number: (plane, FrameAnnotation("tracked", 0.6))}
+    mask = np.zeros(backend.video.size, np.uint8)
+    mask[10:20, index : index + 5] = number
+    found = TrackedFrame([mask], {number: (0, FrameAnnotation("tracked", 0.6))})
     backend._worker.coming.put_nowait((index, found))  # type: ignore[attr-defined]
     await turns(backend)
 

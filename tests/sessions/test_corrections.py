@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pytest
@@ -41,8 +41,10 @@ class Scripted:
 
     def __init__(self, results: Mapping[int, Segmentation]) -> None:
         self._results, self.ids = results, (1,)
+        self.taken: list[int] = []
 
     def step(self, frame: Frame, *_: object, **__: object) -> Segmentation:
+        self.taken.append(frame.index)
         return self._results[frame.index]
 
 
@@ -71,7 +73,7 @@ def tracked(
     results = {index: new if index else result(0, {1: square(40)}, 1.0, None) for index in range(5)}
     layer = Layer(Scripted(results), conditioning, {4: stored})  # type: ignore[arg-type]
     frames = [Frame(index, index / 25, IMAGE) for index in range(5)]
-    *_, (last,) = propagate([layer], frames, 0)
+    *_, (last,) = propagate([layer], frames, dict.fromkeys(range(5), 0.0), 0)
     return last
 
 
@@ -116,3 +118,68 @@ def test_an_object_whose_score_falls_keeps_its_pixels_from_others() -> None:
     objects = (ObjectInfo(1, score=0.5), ObjectInfo(2, score=0.8))
     last = tracked(earlier, Segmentation(4, 0.16, new.mask, objects, _unsure=new._unsure))
     np.testing.assert_array_equal(last.mask, earlier.mask)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "others", "taken"),
+    [
+        ((), {}, [0]),
+        ((2,), {}, [0, 1, 2]),  # an object without a mask before
+        ((), {3: frozenset({1, 2})}, [0]),  # a corrected frame keeps its masks
+        ((), {2: frozenset({2})}, [0, 1, 2]),  # the other object is tracked around the corrected one
+    ],
+)
+def test_no_network_runs_where_nothing_is_left_of_a_correction(
+    lacking: tuple[int, ...], others: Mapping[int, frozenset[int]], taken: list[int]
+) -> None:
+    planes = {1: square(50), 2: square(120)}
+    given = {i: ConditioningFrame.of({}, SIZE, checked) for i, checked in others.items()}
+    for number, checked in others.items():
+        of_frame = {i: encode_rle(planes[i])["counts"] for i in checked}
+        given[number] = ConditioningFrame.of(of_frame, SIZE, checked)
+    nothing = np.zeros(SIZE, np.bool_)
+    given[0] = ConditioningFrame.of(
+        {i: encode_rle(plane)["counts"] for i, plane in planes.items()},
+        SIZE,
+        frozenset({1, 2}),
+        changed=nothing,
+    )
+    before = result(1, planes, 0.8, square(50))
+    stored = [StoredMask(each, MadeFrom(((0, 1),))) for each in to_rle(before, {1, 2})]
+    previous = {i: stored[: 1 if i in lacking else 2] for i in range(1, 5)}
+    new = {i: result(i, {1: square(40), 2: square(130)}, 0.9, None) for i in range(5)}
+    session = Scripted(new)
+    layer = Layer(session, given, previous)  # type: ignore[arg-type]
+    read = []
+
+    def frames() -> Iterator[Frame]:
+        for index in range(5):
+            read.append(index)
+            yield Frame(index, index / 25, IMAGE)
+
+    times = {index: index / 25 for index in range(5)}
+    results = {each.index: each for (each,) in propagate([layer], frames(), times, 0)}
+    assert session.taken == read == taken
+    assert [*results] == [1, 2, 3, 4]
+    for index in (1, 4):
+        np.testing.assert_array_equal(results[index].mask, before.mask)
+        unchanged = to_rle(results[index], {1, 2})
+        assert [(item.id, item.score) for item, *_ in unchanged] == [(1, 0.8), (2, 0.8)]
+        assert [(counts, unsure) for _, counts, _, unsure in unchanged] == [
+            (counts, unsure) for _, counts, _, unsure in to_rle(before, {1, 2})
+        ]
+        assert not any(whole for _, _, whole, _ in unchanged), "nothing hides them"
+
+
+def test_a_further_correction_on_the_way_is_tracked() -> None:
+    of = {1: encode_rle(square(50))["counts"]}
+    given = {
+        0: ConditioningFrame.of(of, SIZE, frozenset({1}), changed=np.zeros(SIZE, np.bool_)),
+        2: ConditioningFrame.of(of, SIZE, frozenset({1}), changed=square(50)),
+    }
+    stored = [StoredMask(each, MadeFrom(((0, 1),))) for each in to_rle(BEFORE, {1})]
+    session = Scripted(dict.fromkeys(range(5), BEFORE))
+    layer = Layer(session, given, dict.fromkeys(range(1, 5), stored))  # type: ignore[arg-type]
+    frames = [Frame(index, index / 25, IMAGE) for index in range(5)]
+    assert len([*propagate([layer], frames, {frame.index: frame.time for frame in frames}, 0)]) == 4
+    assert session.taken == [0, 1, 2, 3, 4]

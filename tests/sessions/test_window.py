@@ -293,7 +293,9 @@ def test_sessions_that_take_one_image_encode_it_once(
         given = [{0: ConditioningFrame(square(0), frozenset({1}))} for _ in sessions]
         frames = [segue.Frame(t, t / 25, image) for t, image in enumerate(video[:3])]
         pairs = list(zip(sessions, given, strict=True))
-        return [result for step in propagate([Layer(*pair) for pair in pairs], frames, 0) for result in step]
+        times = {frame.index: frame.time for frame in frames}
+        steps = propagate([Layer(*pair) for pair in pairs], frames, times, 0)
+        return [result for step in steps for result in step]
 
     encoded: list[int] = []
     encode = MemoryTracker.encode

@@ -75,6 +75,10 @@ def test_white_may_be_zero_and_values_may_have_16_bits(tmp_path: Path) -> None:
     assert levels(write_dicom(tmp_path / "b.dcm", deep)) == pytest.approx(
         [round(1000 * n * 255 / 4095) for n in range(1, 5)], abs=1
     )
+    frames = [*open_source(tmp_path / "b.dcm")]
+    assert [int(frame.colours[0, 0, 2]) for frame in frames] == pytest.approx(
+        [round(1000 * n * 65535 / 4095) for n in range(1, 5)], abs=1
+    )
 
 
 def test_a_series_is_in_the_order_of_its_instances(tmp_path: Path) -> None:

@@ -246,8 +246,10 @@ def test_pages_of_a_deep_stack_have_one_range(tmp_path: Path) -> None:
 
 
 def test_a_flat_deep_image_is_no_division_by_nothing() -> None:
-    assert Range.of([np.full((4, 4), 0, np.uint16)]).to_8_bits(np.zeros((4, 4), np.uint16)).max() == 0
-    assert Range.of([np.full((4, 4), np.nan, np.float32)]).to_8_bits(np.zeros((1, 1))).max() == 0
+    assert (
+        Range.of([np.full((4, 4), 0, np.uint16)]).to_levels(np.zeros((4, 4), np.uint16), np.uint8).max() == 0
+    )
+    assert Range.of([np.full((4, 4), np.nan, np.float32)]).to_levels(np.zeros((1, 1)), np.uint8).max() == 0
 
 
 def test_dead_and_hot_pixels_of_a_thermal_camera_do_not_widen_its_range() -> None:

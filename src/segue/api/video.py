@@ -265,7 +265,8 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         On frames that were tracked before, the corrected region moves along the optical flow. Masks change
         only in connected regions that touch it, if the tracker is at least as confident there. On frames
         nearer to another prompted frame of the object, it must be more confident. A mask stays unchanged if
-        the score of the object would fall by more than 0.1. If a prompt is withdrawn, the masks before it
+        the score of the object would fall by more than 0.1. Once nothing is left of the region, the remaining
+        frames keep their masks without being tracked. If a prompt is withdrawn, the masks before it
         count again; where there are none, the object is tracked anew. Objects that overlap on a prompted
         frame are tracked separately.
 

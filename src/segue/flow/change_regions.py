@@ -79,6 +79,11 @@ class ChangeRegion(Checkpointable):
         """Add pixels, (H, W), that another correction changed on the current frame."""
         self._region = np.maximum(self._region, self._reduced(changed))
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing is left of the region; :meth:`advance` then brings nothing back."""
+        return not bool((self._region > PRESENT).any())
+
     def limit(
         self,
         previous: IndexMask,

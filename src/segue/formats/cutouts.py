@@ -48,7 +48,7 @@ class CutOut:
     Attributes:
         edge_of: gives the edge of an object; None: all edges are hard.
         premultiplied: whether colours are multiplied by their opacity.
-        depth: type of the levels.
+        depth: type of the levels; hard edges in a video of 8 bits have 8.
     """
 
     edge_of: EdgeOf | None = None
@@ -64,10 +64,7 @@ class CutOut:
         """Cut out the objects of a frame: RGBA, (H, W, 4); the rest is zero."""
         frame, is_deep = objects.frame, self.depth is np.uint16
         if self.edge_of is None:  # as it comes of layers, and faster
-            image: Levels = objects.colours if is_deep else frame.image
-            if is_deep and image.dtype == np.uint8:
-                image = image.astype(np.uint16) * np.uint16(257)
-            return cut_out(image, objects.mask)
+            return cut_out(objects.colours if is_deep else frame.image, objects.mask)
         layers = layers_of(objects, (), self.edge_of, deep=is_deep).values()
         return as_levels(flattened(layers, frame.size, premultiplied=self.premultiplied), self.depth)
 
@@ -174,13 +171,16 @@ class CutOutImagesWriter(FolderWriter):
 
     def __init__(self, folder: Path, run: SinkOptions, depth: type[np.uint8 | np.uint16]) -> None:
         super().__init__(folder, r"[^/]+\.png", marks=run.labels is None)
-        self._names, self._cut = run.names, CutOut.of(run, depth)
+        self._names, self._cut, self._depth = run.names, CutOut.of(run, depth), depth
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         self.add(FrameObjects.of_result(segmentation, frame, frame.size))
 
     def add(self, objects: FrameObjects) -> None:
-        turned = self._cut(objects)[..., [2, 1, 0, 3]]  # as OpenCV wants it
+        cut = self._cut(objects)
+        if cut.dtype != self._depth:
+            cut = cut.astype(np.uint16) * np.uint16(257)
+        turned = cut[..., [2, 1, 0, 3]]  # as OpenCV wants it
         data = cv2.imencode(".png", turned)[1].tobytes()
         self.put(self._partial / f"{frame_name(self._names, objects.index)}.png", data)
 
@@ -192,10 +192,12 @@ def _open_images(path: Path, run: SinkOptions) -> Writer:
 
 
 def _open_video(encoding: Literal["prores", "webm"], path: Path, run: SinkOptions) -> CutOutVideoSink:
-    depth = np.uint8 if run.labels is None else ENCODINGS[encoding].depth
     first = 0 if run.span is None else run.span.start
-    about: dict[str, Any] = {"pixel_aspect": run.pixel_aspect, "cut": CutOut.of(run, depth), "first": first}
-    about["sound"] = run.sound
+    about: dict[str, Any] = {
+        "pixel_aspect": run.pixel_aspect,
+        "cut": CutOut.of(run, ENCODINGS[encoding].depth),
+    }
+    about |= {"first": first, "sound": run.sound}
     return CutOutVideoSink(path, encoding, run.fps, **about)
 
 

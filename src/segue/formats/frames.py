@@ -36,7 +36,6 @@ class FrameObjects:
         attributes: attributes of each object on this frame, by id; those of check boxes are bool.
         frame: gives the frame with its image, for formats with images.
         jpeg: gives the image as a JPEG file; by default it is encoded from ``frame``.
-        deep: gives the image with more than 8 bits, RGB, (H, W, 3), uint16, or None.
 
     Attributes:
         index: index of the frame, from 0.
@@ -60,13 +59,12 @@ class FrameObjects:
         attributes: Mapping[int, Mapping[str, str | bool]] | None = None,
         frame: Callable[[], Frame] | None = None,
         jpeg: Callable[[], bytes] | None = None,
-        deep: Callable[[], UInt16Array | None] | None = None,
     ) -> None:
         self.index, self.time = index, time
         self.attributes = attributes or {}
         self._masks, self._size = masks, size
         self._labels, self._scores = labels or {}, scores or {}
-        self._frame, self._jpeg, self._deep = frame, jpeg, deep
+        self._frame, self._jpeg = frame, jpeg
 
     @classmethod
     def of_result(
@@ -144,8 +142,7 @@ class FrameObjects:
     @cached_property
     def colours(self) -> UInt8Array | UInt16Array:
         """Image in full bit depth: RGB, (H, W, 3), uint8 or uint16."""
-        deep = None if self._deep is None else self._deep()
-        return self.frame.image if deep is None else deep
+        return self.frame.colours
 
     def jpeg(self) -> bytes:
         """Encode the image as JPEG."""

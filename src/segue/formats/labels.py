@@ -30,7 +30,7 @@ from segue.masks import Rle, decode_rle, encode_objects, measure, rle_area
 from segue.masks.shapes import Canvas
 from segue.masks.splines import KeyedShape
 from segue.types import Frame, IndexMask
-from segue.utils.arrays import BoolArray, UInt16Array, id_type
+from segue.utils.arrays import BoolArray, id_type
 from segue.utils.inputs import user_path
 from segue.utils.lazy import LazyCallable
 from segue.utils.naming import frame_stem, match_frames
@@ -136,7 +136,6 @@ class Labels:
         time: float = 0.0,
         frame: Callable[[], Frame] | None = None,
         jpeg: Callable[[], bytes] | None = None,
-        deep: Callable[[], UInt16Array | None] | None = None,
     ) -> FrameObjects:
         """Objects of a frame, for a format; see :class:`segue.formats.frames.FrameObjects`."""
         masks = self.masks.get(index, {})
@@ -150,7 +149,6 @@ class Labels:
             attributes={i: self.values_at(index, i) for i in masks},
             frame=frame,
             jpeg=jpeg,
-            deep=deep,
         )
 
     def save(

@@ -41,8 +41,9 @@ class LabelledVideo:
 
     def frame(self, index: int) -> Frame:
         """A frame with its image."""
+        item = self._reader.load(index)
         try:
-            return Frame(index, self.time(index), self._reader.load(index).load())
+            return Frame(index, self.time(index), item.load(), deep=item.deep)
         except DamageError as error:
             raise SourceError(str(error)) from None
 

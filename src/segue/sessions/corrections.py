@@ -2,7 +2,8 @@
 
 Every corrected frame becomes memory before the first frame is tracked, so that masks between two corrections
 agree with both. Where a frame has been tracked before, only what is connected with a correction changes
-(:mod:`segue.flow.change_regions`). Stored masks are run lengths, some hundred bytes for an object on a frame.
+(:mod:`segue.flow.change_regions`). Once that region is gone, later frames keep their masks, and no network
+runs. Stored masks are run lengths, some hundred bytes for an object on a frame.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from segue.models.base import FramePrompts, one_image
 from segue.sessions.track import TrackSession
 from segue.sessions.videos.provenance import StoredMask, StoredObject
 from segue.state import SessionState
-from segue.types import Frame, IndexMask, ObjectMaps, Segmentation, log_odds, visible_in
+from segue.types import Frame, IndexMask, ObjectInfo, ObjectMaps, Segmentation, log_odds, visible_in
 from segue.utils.arrays import BoolArray, Box, Float32Array, id_type
 
 MAX_AHEAD = 24
@@ -131,6 +132,36 @@ class Layer:
         self.region = None
         if "region" in state.values["parts"]:
             self.region = ChangeRegion.of_state(state.part("region"))
+
+    def count_needed(self, way: Sequence[int]) -> int:
+        """Count the first frames of a way that have to be tracked, whatever is left of the region.
+
+        On the others, all objects have masks before or are all corrected, and no further change comes.
+        """
+        objects = frozenset[int]().union(*(each.checked for each in self.conditioning.values()))
+        for place in reversed(range(len(way))):
+            conditioning = self.conditioning.get(way[place])
+            if conditioning is not None and (conditioning.changed is not None or conditioning.removed):
+                return place + 1
+            checked = frozenset[int]() if conditioning is None else conditioning.checked
+            previous = {mask.stored[0].id for mask in self.previous.get(way[place], ())}
+            if not objects <= (checked or previous):
+                return place + 1
+        return 0
+
+    def unchanged(self, index: int, time: float) -> Segmentation:
+        """The result of a frame behind those of :meth:`count_needed`, once the region is gone."""
+        conditioning = self.conditioning.get(index)
+        if conditioning is not None and conditioning.checked:
+            infos = [ObjectInfo(i, score=conditioning.expected.get(i, 1.0)) for i in conditioning.checked]
+            return Segmentation(index, time, conditioning.mask, visible_in(conditioning.mask, infos))
+        previous = [mask.stored for mask in self.previous.get(index, ())]
+        size = next(iter(self.conditioning.values())).mask.shape
+        mask = _by_themselves(previous, np.zeros(size, np.uint8))
+        runs = [unsure for *_, unsure in previous if unsure is not None]
+        bits = None if len(runs) < len(previous) else np.packbits(from_runs(runs, size))
+        objects = (replace(item, whole=whole_counts or counts) for item, counts, whole_counts, _ in previous)
+        return Segmentation(index, time, mask, visible_in(mask, objects), _unsure=bits)
 
     def step(self, frame: Frame, start: int) -> Segmentation:
         """Track the next frame."""
@@ -239,13 +270,15 @@ def show_earlier_frames(
 
 
 def propagate(
-    layers: Sequence[Layer], frames: Iterable[Frame], start: int
+    layers: Sequence[Layer], frames: Iterable[Frame], times: Mapping[int, float], start: int
 ) -> Iterator[tuple[Segmentation, ...]]:
     """Track neighbouring frames, in either direction, of objects that are corrected on ``start``.
 
     Args:
         layers: the objects.
-        frames: those from ``start`` on, or those after the last one that the sessions have taken.
+        frames: those from ``start`` on, or those after the last one that the sessions have taken. They are
+            read as long as a mask may change.
+        times: time of each of these frames by its index, in their order.
         start: its own result is not among them.
 
     Yields:
@@ -257,11 +290,28 @@ def propagate(
     for layer in layers:
         if start not in layer.conditioning:
             raise PromptError(f"frame {start} has no corrected object to start from; click one there first")
-    for frame in frames:
+    way, frames = list(times), iter(frames)
+    places = {index: place for place, index in enumerate(way)}
+    needed, done = [layer.count_needed(way) for layer in layers], 0
+    while not all(over := [_is_over(each, done - count) for each, count in zip(layers, needed, strict=True)]):
+        frame = next(frames, None)
+        if frame is None:
+            return
         with one_image(len(layers)):
-            results = tuple(layer.step(frame, start) for layer in layers)
+            results = tuple(
+                layer.unchanged(frame.index, frame.time) if is_over else layer.step(frame, start)
+                for layer, is_over in zip(layers, over, strict=True)
+            )
+        done = places[frame.index] + 1
         if frame.index != start:
             yield results
+    for index in way[done:]:
+        yield tuple(layer.unchanged(index, times[index]) for layer in layers)
+
+
+def _is_over(layer: Layer, further: int) -> bool:
+    """Whether masks stay as they are from now on, so many frames behind those that have to be tracked."""
+    return further >= 0 and layer.region is not None and layer.region.is_gone
 
 
 def _limited(
@@ -305,7 +355,8 @@ def _limited(
 
 def _is_hidden(result: Segmentation, row: int) -> bool:
     """Whether the object of a row lies wholly behind others, which leaves it no score."""
-    return result.objects[row].area == 0 and bool(result._masks_of([row]).any())
+    is_visible = bool((result.mask == result.objects[row].id).any())
+    return not is_visible and bool(result._masks_of([row]).any())
 
 
 def _by_themselves(objects: Sequence[StoredObject], like: IndexMask) -> IndexMask:

@@ -150,7 +150,9 @@ class WholeVideo(Passes):
         try:
             for frame in self._frames():
                 clip.add(frame.image)
-                self._frames_read.append(frame if keeps else replace(frame, image=_no_image(frame.size)))
+                self._frames_read.append(
+                    frame if keeps else replace(frame, image=_no_image(frame.size), deep=None)
+                )
                 self.latest = frame
                 yield len(self._frames_read)
         except SourceDamageError:  # the second pass gives the frames before it, and meets it again

@@ -24,7 +24,7 @@ from segue.sessions.corrections import (
     split_overlapping,
 )
 from segue.sessions.videos.provenance import Source, Sources, StoredMask, present
-from segue.types import IndexMask
+from segue.types import Frame, IndexMask
 from segue.utils.arrays import BoolArray
 from segue_web.project.memory import TrackingMemory, fingerprint
 from segue_web.project.project import FrameAnnotation, MarkedMask, Project, Side
@@ -50,10 +50,12 @@ class TrackedFrame(Mapping[int, MarkedMask]):
         masks: index masks (H, W), one of each session.
         marks: for each object the place of its mask, and what is known of it; scores are the tracker's
             (expected IoU), 0 if not visible.
+        is_computed: whether the network has seen the frame; else all masks are those before.
     """
 
     masks: Sequence[IndexMask]
     marks: Mapping[int, tuple[int, FrameAnnotation]]
+    is_computed: bool = True
 
     def __getitem__(self, number: int) -> MarkedMask:
         place, mark = self.marks[number]
@@ -428,11 +430,20 @@ def track_job(
         yield from starmap(ConditioningProgress, show_earlier_frames(pairs, start, tools.video.frame))
     if last_restored == stop:
         return
-    begin = start if last_restored is None else last_restored + (1 if start < stop else -1)
-    index = start
+    step = 1 if start < stop else -1
+    begin = start if last_restored is None else last_restored + step
+    times = {i: tools.video.time(i) for i in range(begin, stop + step, step)}
+    index = last_read = start
+
+    def read() -> Iterator[Frame]:
+        nonlocal last_read
+        for frame in tools.video.walk(begin, stop):
+            last_read = frame.index
+            yield frame
+
     save_periodically = now_and_then(lambda: memory.save(pairs, index))
     done, waits = 0, None  # steps given, and the step that must be saved before the state of it counts
-    for results in propagate(pairs, tools.video.walk(begin, stop), start):
+    for results in propagate(pairs, read(), times, start):
         index = results[0].index
         is_stored = index in stored_range and abs(index - start) > abs(last_given - start)
         if waits is None and save_periodically():
@@ -446,7 +457,7 @@ def track_job(
             for item in result.objects
             if item.id in objects
         }
-        yield index, TrackedFrame([result.mask for result in results], marks)
+        yield index, TrackedFrame([result.mask for result in results], marks, index == last_read)
         done += 1
         if waits is not None and done > waits:  # the server has saved all steps but the last one
             memory.publish()

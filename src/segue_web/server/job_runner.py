@@ -27,6 +27,7 @@ class Job:
     what: str  # direction of a tracking, or ``export``
     total: int
     done: int = 0
+    computed: int = 0  # frames of a tracking that the network has seen
     plan: TrackingPlan | None = None
     entry: int | None = None  # the tracking's last step in the history
     claim: Claim | None = None  # of the path of an export
@@ -47,7 +48,7 @@ class Job:
         if self.since is not None and self.done > 1:
             rate = (self.done - 1) / max(time.monotonic() - self.since, 1e-3)
         objects = [] if self.plan is None else [*self.plan.objects]
-        counts = {"done": self.done, "total": self.total, "rate": round(rate, 2)}
+        counts = {"done": self.done, "computed": self.computed, "total": self.total, "rate": round(rate, 2)}
         conditioning = None if self.shown is None else [self.shown.done, self.shown.total]
         about = {"what": self.what, "user": self.user, "run": self.run, "passes": self.passes}
         return {**about, **counts, "objects": objects, "shown": conditioning}

@@ -188,7 +188,8 @@ function onEvent(/** @type {ServerEvent} */ event) {
     const { running } = state;
     state[event.job === "export" ? "exporting" : "running"] = null;
     if (event.error) notice(event.error, "bad");
-    else if (event.job !== "export" && !state.queue.length && (running?.user ?? "") === state.user) offerNext();
+    else if (event.job !== "export" && !state.queue.length && running && (running.user ?? "") === state.user)
+      offerNext(running);
   } else if (event.event === "failed") {
     notice(event.error, "bad");
   } else if (event.event === "exported") {
@@ -202,13 +203,20 @@ function onEvent(/** @type {ServerEvent} */ event) {
   state.changed();
 }
 
-/** Offer the frame that a correction would help most, after a tracking of this person. */
-function offerNext() {
+/** Say how far a tracking of this person came, and offer the frame that a correction would help most. */
+function offerNext(/** @type {Running} */ { done, computed = done }) {
+  const reached =
+    computed < done
+      ? `The correction was tracked through ${computed} of ${done} frames; the others keep their masks.`
+      : "";
   const [next] = state.unsure();
-  if (!next || next.frame === state.frame) return;
+  if (!next || next.frame === state.frame) {
+    if (reached) notice(reached);
+    return;
+  }
   const { frame, object, text } = next;
   const button = make("button", { textContent: "Go there", onclick: goUnsure });
-  notice(`Next to review: frame ${frame}, ${object.name} (${text}).`, "", [button]);
+  notice(`${reached} Next to review: frame ${frame}, ${object.name} (${text}).`.trim(), "", [button]);
 }
 
 /** the person whose keys were asked for @type {string | null} */

@@ -27,7 +27,7 @@ import { Store } from "./store.js";
  *   prompts: Record<string, Prompts>, marks:
  *   Record<string, [string, number, number, unknown, string?, string?, (number | null)?]>}} FrameData
  * @typedef {{job: string, what: string, done: number, total: number, rate: number, objects?: number[], shown?:
- *   [number, number] | null, passes?: number, user?: string, run?: string}} Running
+ *   [number, number] | null, passes?: number, computed?: number, user?: string, run?: string}} Running
  * @typedef {{id: number, direction: string, start: number, objects: number[], user: string, held: boolean, done:
  *   number | null, total: number}} Waiting  ``done``: null before it has begun
  * @typedef {{counts: string, label: string | null, score: number | null}} Found

@@ -53,7 +53,7 @@ def expected_masks(video: Path, given: dict[int, np.ndarray]) -> list[np.ndarray
     layer = Layer(TrackSession(segue.load("stcn-lite"), device="cpu"), conditioning, tracked)
     add_conditioning_frame(layer.session, opened.frame(0), conditioning[0])
     masks[last] = given[last]
-    for (result,) in propagate([layer], opened.walk(last, 1), last):
+    for (result,) in propagate([layer], opened.walk(last, 1), dict.fromkeys(range(last, 0, -1), 0.0), last):
         others = np.where(masks[result.index] == 3, 3, 0)  # the finished one stays, and lies on top
         masks[result.index] = np.where(others > 0, others, result.mask)
     return masks

@@ -91,6 +91,14 @@ def test_the_next_frame_to_review_is_offered_when_a_tracking_has_ended(one: Desk
     playwright.expect(offered).to_have_count(0)
 
 
+def test_a_tracking_says_how_far_a_correction_came(one: Desk) -> None:
+    frames = {"done": 49, "computed": 12, "total": 49}
+    one.send(json.dumps(json.loads(progress("tracking", "forward", [1])) | frames))
+    one.send(json.dumps({"event": "ended", "job": "tracking", "error": None}))
+    said = "The correction was tracked through 12 of 49 frames; the others keep their masks."
+    playwright.expect(one.page.locator(".notice", has_text=said)).to_have_count(1)
+
+
 def test_a_change_is_judged_by_frame_and_by_range(one: Desk) -> None:
     change(one, (2, 0.33), (3, 0.33), (5, 0.95))
     one.page.keyboard.press("ArrowRight")

@@ -64,6 +64,9 @@ class Clip:
     def frame(self, index: int) -> Frame:
         return Frame(index, index / 25, self._images[index])
 
+    def time(self, index: int) -> float:
+        return index / 25
+
     def walk(self, start: int, stop: int) -> Iterator[Frame]:
         step = 1 if start <= stop else -1
         return map(self.frame, range(start, stop + step, step))

@@ -15,6 +15,7 @@ import torch
 
 import segue
 from segue.errors import PromptError, SegueError
+from segue.flow import change_regions
 from segue.jobs import frame_loop
 from segue.masks import encode_rle
 from segue.sessions import TrackSession
@@ -53,13 +54,18 @@ def corrected(mask: np.ndarray, *ids: int) -> ConditioningFrame:
     return ConditioningFrame(np.where(np.isin(mask, ids), mask, 0).astype(np.uint8), frozenset(ids))
 
 
+def times(first: int, last: int) -> dict[int, float]:
+    """Times of frames."""
+    return {index: index / 25 for index in range(first, last + 1)}
+
+
 def test_forwards_it_is_the_api(made: tuple[Video, np.ndarray]) -> None:
     video, masks = made
     network = lively_lite()
     expected = list(segue.track(video.path, {0: masks[0]}, model=network, device="cpu"))
 
     layer = TrackSession(network, device="cpu"), {0: corrected(masks[0], 1, 2)}
-    found = [result for (result,) in propagate([Layer(*layer)], video.walk(0, 6), 0)]
+    found = [result for (result,) in propagate([Layer(*layer)], video.walk(0, 6), times(0, 6), 0)]
 
     assert [item.index for item in found] == [1, 2, 3, 4, 5, 6]
     for item in found:
@@ -129,10 +135,10 @@ def test_without_a_corrected_frame_there_is_nothing_to_follow(made: tuple[Video,
     video, masks = made
     session = TrackSession(lively_lite(), device="cpu")
     with pytest.raises(PromptError):
-        next(propagate([Layer(session, {0: corrected(masks[0], 1)})], video.walk(2, 4), 2))
+        next(propagate([Layer(session, {0: corrected(masks[0], 1)})], video.walk(2, 4), times(2, 4), 2))
     empty = ConditioningFrame(np.zeros_like(masks[0]), frozenset({1}))
     with pytest.raises(PromptError):
-        next(propagate([Layer(session, {0: empty})], video.walk(0, 4), 0))
+        next(propagate([Layer(session, {0: empty})], video.walk(0, 4), times(0, 4), 0))
 
 
 def test_the_video_is_read_once_and_not_kept(made: tuple[Video, np.ndarray]) -> None:
@@ -146,7 +152,7 @@ def test_the_video_is_read_once_and_not_kept(made: tuple[Video, np.ndarray]) -> 
     video, masks = Counted(made[0].path), made[1]
     with torch.inference_mode():
         layer = TrackSession(lively_lite(), device="cpu"), {0: corrected(masks[0], 1, 2)}
-        steps = propagate([Layer(*layer)], video.walk(0, 6), 0)
+        steps = propagate([Layer(*layer)], video.walk(0, 6), times(0, 6), 0)
         next(steps)
 
     assert read == [0, 1]
@@ -232,6 +238,42 @@ def test_a_tracking_that_carries_a_correction_goes_on_identically(
             assert mark == objects[number][1]
             if np.array_equal(mask, masks[index] == number):
                 assert mark.score == 0.25, "a mask that stays keeps its score"
+
+
+def test_frames_that_nothing_of_a_correction_reaches_are_not_computed(
+    made: tuple[Video, np.ndarray], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    video, masks = made
+    tools: Any = SimpleNamespace(network=lively_lite(), video=video, device="cpu")
+    changed = np.zeros(video.size, np.bool_)
+    changed[2, 2] = True  # less than the flow can follow
+    layers = [{0: replace(corrected(masks[0], 1, 2), changed=changed)}]
+    monkeypatch.setattr(change_regions, "PRESENT", 1.0)
+    previous = {
+        index: [
+            StoredMask(
+                (ObjectInfo(i, score=0.25), encode_rle(masks[index] == i)["counts"], None, None),
+                MadeFrom(((0, 1),)),
+            )
+            for i in (1, 2)
+        ]
+        for index in range(1, 7)
+        if index != 2  # which was never tracked
+    }
+
+    def steps(name: str) -> dict[int, Any]:
+        memory = TrackingMemory(tmp_path, name)
+        return dict(frames(track_job(tools, layers, 0, 6, [1, 2], range(7), previous, memory)))
+
+    found = steps("a")
+    assert [frame.is_computed for frame in found.values()] == [True, True, False, False, False, False]
+    monkeypatch.setattr(change_regions.ChangeRegion, "is_gone", False)
+    computed = steps("b")
+    assert all(frame.is_computed for frame in computed.values())
+    for index in range(1, 7):
+        for number in (1, 2):
+            np.testing.assert_array_equal(found[index][number][0], computed[index][number][0])
+            assert found[index][number][1] == computed[index][number][1]
 
 
 def test_a_tracking_carries_the_corrections_on_its_way(

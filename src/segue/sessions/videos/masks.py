@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 
@@ -147,7 +147,12 @@ class MaskVideoSession(VideoSession):
         )
         for _ in show_earlier_frames(layers, each.start, self._source.frame):
             pass
-        for results in propagate(layers, self._source.walk(each.start, each.stop), each.start):
+        low, high = sorted((each.start, each.stop))
+        way = self._frames[bisect_left(self._frames, low) : bisect_right(self._frames, high)][
+            :: each.direction
+        ]
+        times = {index: self._source.times[index] for index in way}
+        for results in propagate(layers, self._source.walk(each.start, each.stop), times, each.start):
             index = results[0].index
             current = [
                 i for i in targets if index in each.made_from[i] and self.objects.get(i) is objects[i].masks

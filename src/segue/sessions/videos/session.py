@@ -191,4 +191,4 @@ class VideoSession(ABC):
 def stored_objects(result: Segmentation, ids: Collection[int]) -> Iterator[StoredObject]:
     """Some objects of a result as a video stores them: labels, boxes and areas follow from it."""
     for item, counts, whole_counts, unsure in to_rle(result, ids):
-        yield replace(item, label=None, box=None, area=0), counts, whole_counts, unsure
+        yield replace(item, label=None, box=None, area=0, whole=None), counts, whole_counts, unsure

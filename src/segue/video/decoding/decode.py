@@ -28,7 +28,7 @@ from segue.utils.arrays import UInt16Array
 from segue.video.decoding.content import kind_of_content
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.hdr import to_sdr
-from segue.video.decoding.levels import SAMPLES, Range, deep_bits, frame_values
+from segue.video.decoding.levels import SAMPLES, LevelKind, Range, deep_bits, frame_values
 from segue.video.decoding.reformat import ONE_THREAD
 from segue.video.decoding.savings import hardware_decoder
 
@@ -374,34 +374,37 @@ def _seconds(pts: int | None, time_base: Any) -> float | None:
 
 def to_rgb(item: Decoded, where: str, scale: Range | None = None) -> Image:
     """Convert a frame to an upright image, RGB (H, W, 3), uint8; deeper values use ``scale``."""
+    return _upright_levels(item, where, scale, np.uint8)
+
+
+def to_deep_rgb(item: Decoded, where: str, scale: Range | None = None) -> UInt16Array:
+    """Convert a frame to an upright image, RGB (H, W, 3), uint16: 65535 is white."""
+    return _upright_levels(item, where, scale, np.uint16)
+
+
+def _upright_levels(
+    item: Decoded, where: str, scale: Range | None, kind: type[LevelKind]
+) -> npt.NDArray[LevelKind]:
     if item.frame is None:
         raise DamageError(f"{where} is damaged")
     check_pixels(item.frame.height, item.frame.width, where)
     if item.transfer in (PQ, HLG):
         wide = np.asarray(item.frame.to_ndarray(format="rgb48le", **ONE_THREAD), np.uint16)
-        image = to_sdr(wide, hlg=item.transfer == HLG)
+        image = to_sdr(wide, hlg=item.transfer == HLG, kind=kind)
     elif scale is not None and (bits := deep_bits(item.frame)):
-        image = scale.to_8_bits(frame_values(item.frame, bits))
+        image = scale.to_levels(frame_values(item.frame, bits), kind)
         image = image if image.ndim == 3 else np.repeat(image[..., None], 3, 2)
     else:
-        image = np.asarray(item.frame.to_ndarray(format="rgb24", **ONE_THREAD), np.uint8)
+        form = "rgb24" if kind is np.uint8 else "rgb48le"
+        image = np.asarray(item.frame.to_ndarray(format=form, **ONE_THREAD), kind)
     return image if item.matrix is None else turn_upright(image, item.matrix)
 
 
 def colour_bits(item: Decoded) -> int:
     """Bits per channel in :func:`to_deep_rgb`; 8 if :func:`to_rgb` keeps all."""
-    if item.frame is None or item.transfer in (PQ, HLG) or item.frame.format.has_palette:
+    if item.frame is None or item.frame.format.has_palette:
         return 8
     return min(max((int(component.bits) for component in item.frame.format.components), default=8), 16)
-
-
-def to_deep_rgb(item: Decoded, where: str) -> UInt16Array:
-    """Convert a frame of more than 8 bits to an upright image, RGB (H, W, 3), uint16: 65535 is white."""
-    if item.frame is None:
-        raise DamageError(f"{where} is damaged")
-    check_pixels(item.frame.height, item.frame.width, where)
-    image = np.asarray(item.frame.to_ndarray(format="rgb48le", **ONE_THREAD), np.uint16)
-    return image if item.matrix is None else turn_upright(image, item.matrix)
 
 
 def needs_range(item: Decoded) -> bool:

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.types import Image
 from segue.utils.arrays import Float32Array, Float64Array
+from segue.video.decoding.levels import LevelKind
 
 PEAK = 1000.0
 """Brightness in cd/m² that is mapped to white; brighter pixels are white, too."""
@@ -30,8 +30,8 @@ _C1, _C2, _C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
 _STEPS = 4096
 
 
-def to_sdr(image: npt.NDArray[np.uint16], *, hlg: bool) -> Image:
-    """Convert an HDR image, RGB (H, W, 3), 16 bits, BT.2020, to 8 bits in BT.709."""
+def to_sdr(image: npt.NDArray[np.uint16], *, hlg: bool, kind: type[LevelKind]) -> npt.NDArray[LevelKind]:
+    """Convert an HDR image, RGB (H, W, 3), 16 bits, BT.2020, to BT.709 in a type."""
     linear = _linear_table(hlg)[image]  # cd/m²; of HLG the share of the scene's light
     if hlg:  # the OOTF of a display of PEAK cd/m²
         luma = cv2.transform(linear, np.array([_LUMA], np.float32))
@@ -41,7 +41,8 @@ def to_sdr(image: npt.NDArray[np.uint16], *, hlg: bool) -> Image:
     place = np.sqrt(strongest * (_STEPS * _STEPS / PEAK)).astype(np.uint16)
     linear *= _gain_table()[place][..., None]
     place = np.minimum(np.sqrt(linear) * _STEPS, _STEPS).astype(np.uint16)
-    return np.asarray(_display_table()[place])
+    levels = np.round(np.iinfo(kind).max * _display_table()).astype(kind)
+    return np.asarray(levels[place])
 
 
 def pq_to_light(signal: Float64Array) -> Float64Array:
@@ -91,7 +92,7 @@ def _gain_table() -> Float32Array:
 
 
 @cache
-def _display_table() -> Image:
-    """Signal of a BT.1886 display, gamma 2.4, by the square root of the light."""
+def _display_table() -> Float64Array:
+    """Signal of a BT.1886 display, gamma 2.4, in [0, 1], by the square root of the light."""
     light = (np.arange(_STEPS + 1) / _STEPS) ** 2
-    return np.round(255 * light ** (1 / 2.4)).astype(np.uint8)
+    return np.asarray(light ** (1 / 2.4), np.float64)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
 
 from segue.video.decoding.reformat import ONE_THREAD
+
+LevelKind = TypeVar("LevelKind", np.uint8, np.uint16)
 
 FEW = 10_000
 """Values of which one may be of a dead or hot pixel."""
@@ -53,14 +55,17 @@ class Range:
     def __str__(self) -> str:
         return f"values from {self.black:g} to {self.white:g} are shown as black to white, in all images"
 
-    def to_8_bits(self, values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        """Scale values of any type to 0 to 255."""
-        scale = 255 / ((self.white - self.black) or 1)
+    def to_levels(self, values: npt.NDArray[Any], kind: type[LevelKind]) -> npt.NDArray[LevelKind]:
+        """Scale values of any type to 0 to the largest value of a type."""
+        top = np.iinfo(kind).max
+        if values.dtype == np.uint16 and (self.black, self.white, top) == (0, 65535, 65535):
+            return np.asarray(values, kind)
+        scale = top / ((self.white - self.black) or 1)
         if values.dtype == np.uint16:  # a table is faster
-            table = np.clip(np.round((np.arange(65536) - self.black) * scale), 0, 255).astype(np.uint8)
+            table = np.clip(np.round((np.arange(65536) - self.black) * scale), 0, top).astype(kind)
             return np.asarray(table[values])
         level = np.nan_to_num(values.astype(np.float64), nan=self.black)
-        return np.clip(np.round((level - self.black) * scale), 0, 255).astype(np.uint8)
+        return np.clip(np.round((level - self.black) * scale), 0, top).astype(kind)
 
 
 def _extreme(values: npt.NDArray[Any], end: int) -> float:

@@ -35,7 +35,7 @@ class SourceImage:
     index: int  # position in the source, from 0
     time: float  # seconds from the start of the source
     load: Callable[[], Image]  # RGB, (H, W, 3), uint8, or DamageError; valid until the next image
-    deep: Callable[[], UInt16Array] | None = None  # the same with all bits of its colours; 65535 is white
+    deep: Callable[[], UInt16Array] | None = None  # the same with all bits of its colours, at any time
 
 
 class FrameIndexWarning(UserWarning):
@@ -270,7 +270,7 @@ def as_frame(
     image = frame.image  # of a program: it may be anything
     is_rgb = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,)
     if not (is_rgb and 0 < image.size <= 3 * MAX_PIXELS):
-        frame = replace(frame, image=as_rgb(image, f"frame {frame.index}"))
+        frame = replace(frame, image=as_rgb(image, f"frame {frame.index}"), deep=None)
     if size is not None and frame.image.shape[:2] != size:
         (height, width), (rows, columns) = frame.size, size
         raise SourceError(

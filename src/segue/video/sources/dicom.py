@@ -19,7 +19,7 @@ from segue.utils.extras import requires_extra
 from segue.utils.inputs import first_line
 from segue.utils.naming import natural_key
 from segue.video.decoding.damage import DamageError
-from segue.video.decoding.levels import SAMPLES, Range
+from segue.video.decoding.levels import SAMPLES, LevelKind, Range
 from segue.video.decoding.readers import DEFAULT_FPS, Reader, SourceImage, as_rgb
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
@@ -62,6 +62,7 @@ class DicomReader(Reader):
         self._is_inverted = str(first.get("PhotometricInterpretation", "")) == "MONOCHROME1"
         samples = [self._values(index) for index in range(0, self.total, max(1, -(-self.total // SAMPLES)))]
         self._range = None if samples[0].dtype == np.uint8 else Range.of(samples)
+        self.bits = 8 if self._range is None else 16
         stems = tuple(path.stem for path in self.files)
         self.names = stems if len(files) == self.total == len(set(stems)) > 1 else None
 
@@ -78,12 +79,18 @@ class DicomReader(Reader):
         return self._image(index)
 
     def _image(self, index: int) -> SourceImage:
-        return SourceImage(index, index / (self.fps or DEFAULT_FPS), partial(self._rgb, index))
+        deep = None if self._range is None else partial(self._levels, index, np.uint16)
+        return SourceImage(index, index / (self.fps or DEFAULT_FPS), partial(self._rgb, index), deep)
 
     def _rgb(self, index: int) -> Image:
+        return as_rgb(self._levels(index, np.uint8), self.where)
+
+    def _levels(self, index: int, kind: type[LevelKind]) -> npt.NDArray[LevelKind]:
+        """Levels of a frame, RGB, (H, W, 3)."""
         values = self._values(index)
-        eight = values if self._range is None else self._range.to_8_bits(values)
-        return as_rgb(np.invert(eight) if self._is_inverted else eight, self.where)
+        levels = values if self._range is None else self._range.to_levels(values, kind)
+        levels = np.invert(levels) if self._is_inverted else levels
+        return levels if levels.ndim == 3 else np.repeat(levels[..., None], 3, 2)
 
     def _values(self, index: int) -> npt.NDArray[Any]:
         """Stored values of a frame, (H, W) or RGB (H, W, 3)."""

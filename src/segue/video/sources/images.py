@@ -27,6 +27,7 @@ from segue.errors import SourceError, UnusableImageError
 from segue.masks.files import IMAGE_ERRORS, encode_png, open_image
 from segue.masks.stacks import StackAxes
 from segue.types import Image
+from segue.utils.arrays import UInt16Array
 from segue.utils.cancel import CancelToken
 from segue.utils.files import write_complete, writing
 from segue.utils.image_names import in_order_of_dates, series_of
@@ -34,7 +35,7 @@ from segue.utils.inputs import check_file, exists, matching_paths, user_path
 from segue.utils.naming import first_few, is_hidden, natural_key
 from segue.utils.notices import notice
 from segue.video.decoding.damage import DamageError
-from segue.video.decoding.levels import SAMPLES, Range
+from segue.video.decoding.levels import SAMPLES, LevelKind, Range
 from segue.video.decoding.readers import DEFAULT_FPS, Reader, SourceImage, as_rgb
 from segue.video.sources.dicom import DICOM_SUFFIXES, DicomReader, is_dicom
 from segue.video.sources.kinds import IMAGE_SUFFIXES, PHOTO_SUFFIXES, is_image, is_video, one_kind
@@ -234,10 +235,23 @@ def _exif_time(path: Path) -> str:
 
 def read_image(path: Path, scale: Range | None = None) -> Image:
     """Read an image as RGB, (H, W, 3), uint8, upright by EXIF; deeper values use ``scale`` or their range."""
+    with _opened_single(path) as image:
+        return to_rgb(image, path, scale)
+
+
+def read_deep_image(path: Path, scale: Range) -> UInt16Array:
+    """Read an image as RGB, (H, W, 3), uint16, upright by EXIF: 65535 is white."""
+    with _opened_single(path) as image:
+        return to_deep_rgb(image, path, scale)
+
+
+@contextmanager
+def _opened_single(path: Path) -> Iterator[PillowImage.Image]:
+    """Open a file of one image."""
     with _opened(path) as image:
         if _frames_of(image) > 1:
             raise DamageError(f"{path}: holds {_frames_of(image)} frames; give the file itself as the source")
-        return to_rgb(image, path, scale)
+        yield image
 
 
 def decode_image(data: bytes, where: str) -> Image:
@@ -316,14 +330,31 @@ def deep_values(image: PillowImage.Image) -> npt.NDArray[Any] | None:
 def to_rgb(image: PillowImage.Image, where: Path | str, scale: Range | None = None) -> Image:
     """Convert an image to upright RGB, (H, W, 3), uint8; alpha is dropped, deep values are scaled."""
     values = deep_values(image)
-    if values is not None:
-        eight = (scale or Range.of([values])).to_8_bits(values)
-        orientation = image.getexif().get(_ORIENTATION, 1)
-        image = PillowImage.fromarray(eight)
-        image.getexif()[_ORIENTATION] = orientation
-    else:
+    if values is None:
         image.load()
-    return as_rgb(np.array(ImageOps.exif_transpose(image).convert("RGB")), str(where))
+        return as_rgb(np.array(ImageOps.exif_transpose(image).convert("RGB")), str(where))
+    return as_rgb(_upright((scale or Range.of([values])).to_levels(values, np.uint8), image), str(where))
+
+
+def to_deep_rgb(image: PillowImage.Image, where: Path | str, scale: Range) -> UInt16Array:
+    """Convert an image to upright RGB, (H, W, 3), uint16: 65535 is white."""
+    values = deep_values(image)
+    if values is None:  # one of 8 bits among others
+        return to_rgb(image, where).astype(np.uint16) * np.uint16(257)
+    levels = _upright(scale.to_levels(values, np.uint16), image)
+    return levels if levels.ndim == 3 else np.repeat(levels[..., None], 3, 2)
+
+
+def _upright(levels: npt.NDArray[LevelKind], image: PillowImage.Image) -> npt.NDArray[LevelKind]:
+    """Levels of an image, (H, W, ...), turned as its EXIF data say."""
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    if orientation in (5, 6, 7, 8):
+        levels = levels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        levels = levels[::-1]
+    if orientation in (2, 3, 6, 7):
+        levels = levels[:, ::-1]
+    return np.ascontiguousarray(levels)
 
 
 def range_of(files: Sequence[Path]) -> Range | None:
@@ -371,6 +402,7 @@ class ImageReader(Reader):
         self.total = len(files)
         self.fps = fps or DEFAULT_FPS
         self._scale = range_of(files)
+        self.bits = 8 if self._scale is None else 16
         if self._scale is not None and (self._scale.black, self._scale.white) != (0, 65535):
             notice(f"{where}: {self._scale}")
         with suppress(DamageError):  # reported when the frame is wanted, as the caller chose
@@ -396,7 +428,9 @@ class ImageReader(Reader):
 
     def _image(self, index: int) -> SourceImage:
         time = index / (self.fps or DEFAULT_FPS)
-        return SourceImage(index, time, partial(read_image, self.files[index], self._scale))
+        file, scale = self.files[index], self._scale
+        deep = None if scale is None else partial(read_deep_image, file, scale)
+        return SourceImage(index, time, partial(read_image, file, scale), deep)
 
 
 class AnimationReader(Reader):
@@ -415,7 +449,8 @@ class AnimationReader(Reader):
                 self._pages = self._pages_of_frames(image)
                 self.total = len(self._pages)
                 self._scale = self._range(image)
-                self.size = self._page(image, 0).shape[:2]
+                self.bits = 8 if self._scale is None else 16
+                self.size = self._page(image, 0, self._to_rgb).shape[:2]
                 self.fps = 1 / self._duration(image)
         except DamageError as error:
             raise SourceError(str(error)) from error
@@ -435,12 +470,24 @@ class AnimationReader(Reader):
         time = 0.0
         with _opened(self._path) as image:
             for index in range(self.count):
-                yield SourceImage(index, time, partial(self._page, image, index))
+                yield SourceImage(
+                    index, time, partial(self._page, image, index, self._to_rgb), self._deep(index)
+                )
                 time += self._duration(image, index)
 
     def load(self, index: int, cancel: CancelToken | None = None) -> SourceImage:
         self._check(index)
-        return SourceImage(index, self._times[index], partial(self._repeated, index))
+        load = partial(self._repeated, index, self._to_rgb)
+        return SourceImage(index, self._times[index], load, self._deep(index))
+
+    def _deep(self, index: int) -> Callable[[], UInt16Array] | None:
+        scale = self._scale
+        if scale is None:
+            return None
+        return partial(self._repeated, index, lambda image: to_deep_rgb(image, self._path, scale))
+
+    def _to_rgb(self, image: PillowImage.Image) -> Image:
+        return to_rgb(image, self._path, self._scale)
 
     def times(self) -> list[float]:
         return list(self._times)
@@ -454,13 +501,15 @@ class AnimationReader(Reader):
     def _times(self) -> list[float]:
         return [image.time for image in self.images()]
 
-    def _repeated(self, index: int) -> Image:
+    def _repeated(
+        self, index: int, convert: Callable[[PillowImage.Image], npt.NDArray[LevelKind]]
+    ) -> npt.NDArray[LevelKind]:
         with self._lock:
             if self._open is None or index < self._at:  # Pillow does not go back in an animated PNG
                 self._shelf.close()
                 self._open = self._shelf.enter_context(_opened(self._path))
             self._at = index
-            return self._page(self._open, index)
+            return self._page(self._open, index, convert)
 
     def _range(self, image: PillowImage.Image) -> Range | None:
         """Range of values of all pages, for more than 8 bits."""
@@ -488,12 +537,17 @@ class AnimationReader(Reader):
         )
         return pages
 
-    def _page(self, image: PillowImage.Image, index: int) -> Image:
+    def _page(
+        self,
+        image: PillowImage.Image,
+        index: int,
+        convert: Callable[[PillowImage.Image], npt.NDArray[LevelKind]],
+    ) -> npt.NDArray[LevelKind]:
         try:
             slices = []
             for page in self._pages[index]:
                 image.seek(page)
-                slices.append(to_rgb(image, self._path, self._scale))
+                slices.append(convert(image))
             return slices[0] if len(slices) == 1 else np.max(slices, axis=0)
         except IMAGE_ERRORS as error:
             reason = str(error).split("\n")[0]

@@ -6,28 +6,26 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cached_property, partial
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from segue.errors import OutOfMemoryError, SourceDamageError, SourceError, memory_is_short
 from segue.options import RuntimeObject
 from segue.types import DamagePolicy, Frame, Image, WhenLate
+from segue.utils.arrays import UInt16Array
 from segue.utils.cancel import Cancelled, CancelToken, cancelled_with
 from segue.utils.naming import last_number
 from segue.video.decoding.damage import DamageError
+from segue.video.decoding.levels import LevelKind
 from segue.video.decoding.packets import PacketBuffer
 from segue.video.decoding.prefetch import Prefetcher
 from segue.video.decoding.readers import ConnectionChange, Reader, SourceImage
 from segue.video.sources.identity import VideoSource
 from segue.video.sources.live import POLLED_FPS
 from segue.video.sources.span import Span, at_rate, chunks_reversed
-
-if TYPE_CHECKING:
-    pass
-
 
 WAITING = 2
 """Frames of a live source that may wait for their reader before the oldest one is dropped."""
@@ -41,8 +39,8 @@ class DamageWarning(UserWarning):
     """A frame could not be read and was skipped or held; the message names file and frame."""
 
 
-_Read = tuple[int, float, Image | DamageError]
-"""Index, time and image of a frame, or why it cannot be read."""
+_Read = tuple[int, float, Frame | DamageError]
+"""Index and time of a frame, and the frame, or why it cannot be read."""
 
 
 class Source(AbstractContextManager["Source"]):
@@ -337,7 +335,7 @@ class Source(AbstractContextManager["Source"]):
         """
         try:
             item = self._reader.load(index)
-            return Frame(item.index, item.time, self._image(item))
+            return self._frame(item)
         except DamageError as damage:
             raise SourceDamageError(str(damage)) from damage
 
@@ -373,20 +371,21 @@ class Source(AbstractContextManager["Source"]):
 
     def _frames(self, closings: int) -> Iterator[Frame]:
         """Iterate over frames until :meth:`close` is called more than ``closings`` times."""
-        last: Image | None = None
+        last: Frame | None = None
         count = 0
         with cancelled_with(self._stopped, self._token) as stopped, self._ahead(stopped) as ahead:
-            for index, time, image in ahead:
+            for index, time, frame in ahead:
                 if self._closings != closings or stopped.cancelled:
                     break
-                if isinstance(image, DamageError):
-                    self._pass_over(image, count, last)
+                if isinstance(frame, DamageError):
+                    self._pass_over(frame, count, last)
                     if last is None or self._damage_policy != "hold":
                         continue
+                    last = replace(last, index=index, time=time)
                 else:
-                    last = image
+                    last = frame
                 count += 1
-                yield Frame(index, time, last)
+                yield last
         if stopped.cancelled and not self.endless:
             raise Cancelled(f"{self._reader.where}: stopped after {count} frames")
         if count == 0 and self._closings == closings and not stopped.cancelled:
@@ -397,8 +396,8 @@ class Source(AbstractContextManager["Source"]):
         """Policy for damaged frames; for addresses it depends on whether the source has an end."""
         return self._on_damage or ("skip" if self.endless else "stop")
 
-    def _pass_over(self, damage: DamageError, count: int, last: Image | None) -> None:
-        """Warn of a damaged frame after ``count`` others, or raise if it ends the video."""
+    def _pass_over(self, damage: DamageError, count: int, last: Frame | None) -> None:
+        """Warn of a damaged frame after ``count`` others, or raise where it ends the video."""
         if self._damage_policy == "stop":
             ways = ' (open_source(..., on_damage="skip") leaves it out, "hold" repeats the frame before it)'
             text = f"{damage}; frames read before it: {count}{'' if damage.is_intact else ways}"
@@ -435,18 +434,26 @@ class Source(AbstractContextManager["Source"]):
             if number == 0:
                 self._first_time = item.time
             try:
-                yield item.index, item.time, self._image(item)
+                yield item.index, item.time, self._frame(item)
             except DamageError as damage:
                 if memory_is_short():  # perhaps the frame is good
                     raise OutOfMemoryError from damage
                 yield item.index, item.time, damage
 
-    def _image(self, item: SourceImage) -> Image:
-        """Decode the image of a frame at the frame size."""
+    def _frame(self, item: SourceImage) -> Frame:
+        """Decode a frame at the frame size."""
         image = item.load()
         if image.shape[:2] != self.original_size:
             image = self._in_first_size(image, item.index)
-        return image if self._max_size is None else self._reduced(image)
+        deep = None if item.deep is None else partial(self._deep, item.deep)
+        return Frame(item.index, item.time, self._reduced(image), deep=deep)
+
+    def _deep(self, load: Callable[[], UInt16Array]) -> UInt16Array:
+        """The image of a frame with all its bits, at the size that frames have."""
+        try:
+            return self._reduced(load())
+        except DamageError as damage:
+            raise SourceDamageError(str(damage)) from damage
 
     def _in_first_size(self, image: Image, index: int) -> Image:
         """Fit an image to the size of the first one, if that is allowed."""
@@ -468,20 +475,20 @@ class Source(AbstractContextManager["Source"]):
             self._warn(f"{message}; it and those after it are scaled")
         return letterboxed(image, self.original_size)
 
-    def _reduced(self, image: Image) -> Image:
+    def _reduced(self, image: npt.NDArray[LevelKind]) -> npt.NDArray[LevelKind]:
         height, width = image.shape[:2]
         size = self._bounded((height, width))
         if size == (height, width):
             return image
-        return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+        return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), image.dtype)
 
 
-def letterboxed(image: Image, size: tuple[int, int]) -> Image:
+def letterboxed(image: npt.NDArray[LevelKind], size: tuple[int, int]) -> npt.NDArray[LevelKind]:
     """Fit an image into a size, (H, W), keeping its aspect, with black borders."""
     (height, width), (rows, columns) = size, image.shape[:2]
     scale = min(height / rows, width / columns)
     tall, wide = max(1, round(rows * scale)), max(1, round(columns * scale))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    scaled = np.asarray(cv2.resize(image, (wide, tall), interpolation=method), np.uint8)
+    scaled = np.asarray(cv2.resize(image, (wide, tall), interpolation=method), image.dtype)
     top, left = (height - tall) // 2, (width - wide) // 2
     return np.pad(scaled, ((top, height - tall - top), (left, width - wide - left), (0, 0)))

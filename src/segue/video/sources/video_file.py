@@ -85,7 +85,6 @@ class VideoFileReader(Reader):
                 self._scale = range_of_values(container)
         if self._scale is not None:
             notice(f"{self.where}: {self._scale}")
-            self.bits = 8  # they are stretched
 
     def _restart(self) -> None:
         """Drop open files; a fork leaves its parent's files open."""
@@ -104,7 +103,7 @@ class VideoFileReader(Reader):
         for index, time, item in numbered(frames, step, first, begin):
             duration = item.duration
             end = max(end, item.time or 0.0)
-            yield SourceImage(index, time, partial(to_rgb, item, f"{self.where}: frame {index}", self._scale))
+            yield self._image(index, time, item)
         # The mean distance, because the rate in the header may be that of a finer clock.
         step = max(step, time / index if index > 0 else 0.0)
         missing = round(((self._promised or 0.0) - max(end, time) - max(duration, step)) / step)
@@ -147,11 +146,12 @@ class VideoFileReader(Reader):
         self._check(index)
         with self._turn(lambda: self._cursor_to(index)) as cursor:
             item = cursor.item(index, cancel or CancelToken())
-        where = f"{self.where}: frame {index}"
-        deep = partial(to_deep_rgb, item, where) if self.bits > 8 else None
-        return SourceImage(
-            index, float(self.index.times[index]), partial(to_rgb, item, where, self._scale), deep
-        )
+        return self._image(index, float(self.index.times[index]), item)
+
+    def _image(self, index: int, time: float, item: Decoded) -> SourceImage:
+        about = item, f"{self.where}: frame {index}", self._scale
+        deep = partial(to_deep_rgb, *about) if self.bits > 8 else None
+        return SourceImage(index, time, partial(to_rgb, *about), deep)
 
     @contextmanager
     def _turn(self, choose: Callable[[], _Cursor]) -> Iterator[_Cursor]:
