@@ -26,7 +26,7 @@ import numpy as np
 import segue
 from benchmarks.lib.machine import describe, processor_seconds
 from segue.prompt_types import BoxPrompt
-from segue.sessions.reverse import ReversePass
+from segue.sessions.videos.reverse import ReversePass
 from segue.types import Frame, Segmentation
 
 SAMPLE = Path(__file__).resolve().parents[2] / "src" / "segue" / "assets" / "sample" / "video.mp4"

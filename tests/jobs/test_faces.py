@@ -17,7 +17,7 @@ from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.masks import write_index_mask
 from segue.prompt_types import MaskPrompt
 from segue.sessions import TrackSession
-from segue.sessions.corrections import ConditioningFrame, Layer, propagate
+from segue.sessions.videos.corrections import ConditioningFrame, Layer, propagate
 from segue.sinks import OverlayVideoSink
 from segue.types import Frame, Segmentation
 from segue.utils.cancel import CancelToken

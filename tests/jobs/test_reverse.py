@@ -18,7 +18,7 @@ from segue.models.stcn import STCNLite
 from segue.prompt_inputs.values import PromptWarning
 from segue.prompt_types import MaskPrompt, PointPrompt, RemovePrompt
 from segue.registry import PROMPTERS
-from segue.sessions.reverse import first_prompts
+from segue.sessions.videos.reverse import first_prompts
 from segue.types import Frame, Segmentation
 from segue.utils.cancel import CancelToken
 from segue.video import Source

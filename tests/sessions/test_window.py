@@ -18,7 +18,7 @@ from segue.models.memory.window import Window
 from segue.models.stcn import STCNLite
 from segue.prompt_types import BoxPrompt
 from segue.sessions import SessionState, TrackSession, corrections
-from segue.sessions.corrections import ConditioningFrame, Layer, propagate
+from segue.sessions.videos.corrections import ConditioningFrame, Layer, propagate
 from segue.types import Image, Segmentation
 from segue.utils.arrays import UInt8Array
 from segue.utils.cache import ASSETS

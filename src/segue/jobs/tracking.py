@@ -31,8 +31,8 @@ from segue.sessions.auto import AutoSession
 from segue.sessions.detected import DetectionOptions, DetectionSession
 from segue.sessions.detecting import choose_for_text, detector, restrict_to_phrases
 from segue.sessions.networks import track_network
-from segue.sessions.reverse import ReversePass
 from segue.sessions.review import AbsenceList, ReviewList
+from segue.sessions.videos.reverse import ReversePass
 from segue.types import ATTENTION_BELOW, Frame, Image, Segmentation
 from segue.utils.naming import first_few
 from segue.video import Source

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segue.errors import SegueError
-from segue.sessions.corrections import ConditioningFrame, Layer
+from segue.sessions.videos.corrections import ConditioningFrame, Layer
 from segue.state import SessionState, blaming_state
 from segue.utils.system import rename
 

@@ -15,7 +15,7 @@ from segue.errors import PromptError
 from segue.jobs.frame_loop import now_and_then
 from segue.masks.unsure import to_runs
 from segue.sessions import TrackSession
-from segue.sessions.corrections import (
+from segue.sessions.videos.corrections import (
     ConditioningFrame,
     Layer,
     propagate,

@@ -19,8 +19,14 @@ import pytest
 import segue
 from segue.masks import read_index_mask, write_index_mask
 from segue.sessions import TrackSession
-from segue.sessions.corrections import ConditioningFrame, Layer, add_conditioning_frame, propagate, to_rle
 from segue.sessions.detecting import detector
+from segue.sessions.videos.corrections import (
+    ConditioningFrame,
+    Layer,
+    add_conditioning_frame,
+    propagate,
+    to_rle,
+)
 from segue.sessions.videos.provenance import MadeFrom, StoredMask
 from segue_web.video import Video
 from tests.segue_web.chromium import needs_chromium

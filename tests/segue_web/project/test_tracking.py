@@ -19,7 +19,7 @@ from segue.flow import change_regions
 from segue.jobs import frame_loop
 from segue.masks import encode_rle
 from segue.sessions import TrackSession
-from segue.sessions.corrections import ConditioningFrame, Layer, propagate
+from segue.sessions.videos.corrections import ConditioningFrame, Layer, propagate
 from segue.sessions.videos.provenance import MadeFrom, StoredMask
 from segue.types import Frame, ObjectInfo
 from segue_web.project.memory import TrackingMemory

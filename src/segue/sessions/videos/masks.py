@@ -15,7 +15,8 @@ from segue.prompts import ImagePrompter, resolve_prompts
 from segue.prompts.annotation import extended_history
 from segue.prompts.correction import ClickHistory
 from segue.prompts.motion import MotionPrompter
-from segue.sessions.corrections import (
+from segue.sessions.track import TrackSession
+from segue.sessions.videos.corrections import (
     ConditioningFrame,
     Layer,
     propagate,
@@ -23,7 +24,6 @@ from segue.sessions.corrections import (
     show_earlier_frames,
     split_overlapping,
 )
-from segue.sessions.track import TrackSession
 from segue.sessions.videos.provenance import (
     Pass,
     PreviousMasks,

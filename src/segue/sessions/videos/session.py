@@ -12,8 +12,8 @@ import numpy as np
 from segue.errors import CheckpointError, SegueError
 from segue.models.base import FramePrompts
 from segue.prompt_types import Prompt
-from segue.sessions.corrections import composite, to_rle
 from segue.sessions.track import TrackSession
+from segue.sessions.videos.corrections import composite, to_rle
 from segue.sessions.videos.provenance import ObjectMasks, Revision, StoredObject, as_json, from_json
 from segue.state import SessionState, blaming_state
 from segue.types import Frame, Segmentation

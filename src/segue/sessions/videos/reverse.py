@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 from segue.errors import PromptError, SourceDamageError, SourceError
 from segue.models.base import FramePrompts
 from segue.prompt_types import Prompt, RemovePrompt
-from segue.sessions.corrections import composite, to_rle
 from segue.sessions.session import Passes
 from segue.sessions.track import TrackSession
+from segue.sessions.videos.corrections import composite, to_rle
 from segue.sessions.videos.provenance import StoredObject
 from segue.state import Checkpointable, checkpointed
 from segue.types import Frame, Image, Segmentation

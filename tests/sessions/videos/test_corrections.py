@@ -9,7 +9,7 @@ import pytest
 
 from segue.masks import encode_rle
 from segue.masks.unsure import unsure_bits
-from segue.sessions.corrections import ConditioningFrame, Layer, propagate, to_rle
+from segue.sessions.videos.corrections import ConditioningFrame, Layer, propagate, to_rle
 from segue.sessions.videos.provenance import MadeFrom, StoredMask
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.utils.arrays import BoolArray
