@@ -1,4 +1,4 @@
-"""Optical flow: providers with one interface, and the flow images that HOFAM and STAM take.
+"""Optical flow behind one interface, and flow images for HOFAM and STAM.
 
 Sessions need flow to run these networks, training needs it to make their data; this package imports neither.
 """

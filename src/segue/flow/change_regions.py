@@ -1,4 +1,4 @@
-"""Keep what a correction changes on other frames near what it changed on its own.
+"""Limit a correction on other frames to the region that it changed.
 
 A network that has seen a corrected frame gives other masks on all frames around it. Where they differ from
 the masks before in places that the correction was not about, they are as often worse as better. So the region
@@ -44,7 +44,7 @@ SURER = 0.1
 
 
 class ChangeRegion(Checkpointable):
-    """The region that corrections changed, moved along the optical flow.
+    """Region changed by corrections, warped along the optical flow.
 
     Args:
         image: a corrected frame, RGB (H, W, 3), uint8.
@@ -62,13 +62,13 @@ class ChangeRegion(Checkpointable):
 
     @classmethod
     def of_state(cls, state: SessionState) -> ChangeRegion:
-        """The region that a state was saved of."""
+        """Restore a region from its state."""
         region = cls(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.bool_))
         region.restore(state)
         return region
 
     def advance(self, image: Image) -> None:
-        """Move the region to a neighbouring frame of the same size."""
+        """Warp the region to a neighbouring frame of the same size."""
         reduced = reduced_to(image, LONG_SIDE)
         motion = self._flow(reduced, self._image)
         y, x = np.mgrid[: motion.shape[0], : motion.shape[1]].astype(np.float32)
@@ -81,7 +81,7 @@ class ChangeRegion(Checkpointable):
 
     @property
     def is_gone(self) -> bool:
-        """Whether nothing is left of the region; :meth:`advance` then brings nothing back."""
+        """Whether the region is empty; :meth:`advance` cannot bring it back."""
         return not bool((self._region > PRESENT).any())
 
     def limit(
@@ -117,7 +117,7 @@ class ChangeRegion(Checkpointable):
         return np.where(accepted, new, previous)
 
     def _outside(self, size: tuple[int, ...]) -> BoolArray:
-        """The region with its margin, (H, W)."""
+        """The region enlarged by its margin, (H, W)."""
         width = max(3, round(MARGIN * min(self._region.shape)))
         inside = (self._region > PRESENT).astype(np.uint8)
         wide = cv2.dilate(inside, np.ones((width, width), np.uint8))

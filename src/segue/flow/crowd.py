@@ -1,4 +1,4 @@
-"""Hundreds of small objects, such as cells: each keeps its shape and follows the motion around it."""
+"""Hundreds of small objects, such as cells: each keeps its shape and moves with the flow around it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ FLOW_SIDE = 960
 
 
 class CrowdWarning(UserWarning):
-    """A frame has more objects than is plausible, or than are fast; the message names the frame."""
+    """A frame has more objects than plausible or fast; the message names the frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class CrowdPlan:
-    """What becomes of a crowd on a frame.
+    """Changes of a crowd on a frame.
 
     Attributes:
         added: places of the prompted objects that belong to it from now on, by id.
@@ -50,7 +50,7 @@ NO_PLAN = CrowdPlan({}, {}, None)
 
 
 class Crowd(Checkpointable):
-    """The small objects of a session with many: the median flow over each moves it as a whole.
+    """Small objects of a crowded session; the median flow over each moves it as a whole.
 
     Attributes:
         places: rows and columns of the pixels of each object, (n, 2), in pixels of the image.
@@ -66,7 +66,7 @@ class Crowd(Checkpointable):
     def plan(
         self, image: Image, prompts: FramePrompts, tracked_ids: Collection[int], short_side: int | None
     ) -> CrowdPlan:
-        """What becomes of it on the next image; ``tracked_ids`` are the tracker's, and nothing changes."""
+        """Plan the changes of the next image; ``tracked_ids`` are the tracker's. Nothing changes yet."""
         if not (prompts.masked or prompts.prompts or self.places):
             return NO_PLAN
         added = self.select(prompts, tracked_ids, short_side) if prompts.masked else {}
@@ -80,7 +80,7 @@ class Crowd(Checkpointable):
     def select(
         self, prompts: FramePrompts, tracked_ids: Collection[int], short_side: int | None
     ) -> dict[int, Float32Array]:
-        """The places of those prompted objects that belong to it."""
+        """Select the prompted objects that belong to the crowd."""
         if len({*tracked_ids, *self.places, *prompts.ids}) <= CROWD:
             return {}
         mask = prompts.mask.cpu().numpy()
@@ -101,7 +101,7 @@ class Crowd(Checkpointable):
         return small
 
     def warped(self, image: Image) -> dict[int, Float32Array]:
-        """Where the objects are on the next image; nothing changes."""
+        """Predict the objects on the next image; nothing changes."""
         if not self.places or self._image is None:
             return {}
         small = reduced_to(image, FLOW_SIDE)
@@ -118,7 +118,7 @@ class Crowd(Checkpointable):
         return warped
 
     def take(self, places: dict[int, Float32Array], image: Image) -> None:
-        """The objects are there on an image; nothing changes where there were and are none."""
+        """Store the objects of an image; without objects nothing changes."""
         if not places and not self.places:
             return
         self.places = places
@@ -126,7 +126,7 @@ class Crowd(Checkpointable):
 
 
 def inside_of(pixels: FloatingArray, size: tuple[int, ...]) -> tuple[IndexMask, IndexMask]:
-    """Rows and columns of the nearest pixels, of those that lie inside an image of a height and width."""
+    """Rows and columns of the nearest pixels inside an image of a height and width."""
     nearest = np.rint(pixels).astype(np.intp)
     rows, columns = nearest[((nearest >= 0) & (nearest < size)).all(1)].T
     return rows, columns

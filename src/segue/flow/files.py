@@ -1,4 +1,4 @@
-"""Optical flow that another program wrote: Middlebury's ``.flo``, KITTI's 16-bit PNG, and flow images.
+"""Read optical flow from Middlebury ``.flo`` files, KITTI's 16-bit PNG and flow images.
 
 A ``.flo`` file is the number 202021.25 (float32), width and height (int32) and for each pixel its motion to
 the right and down (float32, little-endian); what is not known is larger than 1e9. KITTI's PNG has three
@@ -80,7 +80,7 @@ def read_flow_image(path: str | Path) -> Image:
 
 
 def _flow(values: npt.NDArray[np.number]) -> Flow:
-    """Flow of what a file holds: of Middlebury, or the 16 bits of KITTI."""
+    """Flow from the content of a file: Middlebury's, or KITTI's 16 bits."""
     if values.dtype == np.uint16:
         flow: Flow = (values[..., :2].astype(np.float32) - np.float32(2**15)) / np.float32(64)
         flow[values[..., 2] == 0] = 0
@@ -91,7 +91,7 @@ def _flow(values: npt.NDArray[np.number]) -> Flow:
 
 
 class FlowFiles:
-    """The flow images of a video from files, one for each frame, in the natural order of their names.
+    """Flow images of a video from files, one per frame, in natural order of their names.
 
     Flow images lie in ``folder`` itself, and so does flow to a single earlier frame. Flow to several ones
     lies in folders below it that are called after the ``gaps``, the growing distances in frames: ``1``, ``3``
@@ -143,7 +143,7 @@ class FlowFiles:
 
 
 def _files_in(folder: Path, gap: int, frames: int | None) -> tuple[list[Path], int]:
-    """The flow files of a folder, and how many frames at the beginning have none."""
+    """Flow files of a folder, and the number of first frames without one."""
     try:
         paths = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != "."]
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The motion of a plane, such as a wall or a screen: a homography through points that are followed."""
+"""Motion of a plane, such as a wall or a screen: a homography from tracked points."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def plane_motion(
     key: tuple[Image, BoolArray | None] | None = None,
     motion: Float64Array | None = None,
 ) -> Iterator[Float64Array]:
-    """The motion of what an outline encloses on the image of a key.
+    """Estimate the motion of the surface inside an outline on a key frame.
 
     Points are followed from each image to the next one (Lucas-Kanade). Points of the key image are then
     looked for where that motion has them, and mend it: errors do not add up.
@@ -126,7 +126,7 @@ def plane_motion(
 
 
 class _Anchor:
-    """The surface on the image of its key: the part of the image around it, its points and its view."""
+    """Surface on its key frame: image patch, points and rectified view."""
 
     def __init__(self, grey: np.ndarray, outline: Float64Array, hidden: BoolArray | None) -> None:
         self.outline = outline
@@ -139,7 +139,7 @@ class _Anchor:
         self._view = self._seen(grey, np.eye(3), hidden)
 
     def _seen(self, grey: np.ndarray, motion: Float64Array, hidden: BoolArray | None) -> np.ndarray:
-        """The view of the surface, NaN where it is covered."""
+        """Rectified view of the surface, NaN where it is covered."""
         view = _view(grey, self.outline, motion)
         if hidden is not None:
             view[_view(hidden.astype(np.uint8) * 255, self.outline, motion) > 0] = np.nan
@@ -148,7 +148,7 @@ class _Anchor:
     def mended(
         self, grey: np.ndarray, motion: Float64Array, hidden: BoolArray | None
     ) -> tuple[Float64Array, np.ndarray] | None:
-        """The motion that points of the key give, and where these are; None where too few are found."""
+        """Motion from points of the key frame, and their positions; None if too few match."""
         if len(self._points) < MIN_POINTS:
             return None
         shift = np.array([[1, 0, self._low[0]], [0, 1, self._low[1]], [0, 0, 1]], np.float64)
@@ -170,12 +170,12 @@ class _Anchor:
         return motion @ fitted[0], images[fitted[1]]
 
     def is_same(self, grey: np.ndarray, motion: Float64Array, hidden: BoolArray | None, share: float) -> bool:
-        """Whether enough cells of the surface look as on the key, of those that nothing covers."""
+        """Whether enough uncovered cells of the surface look as on the key frame."""
         return _is_same(self._view, self._seen(grey, motion, hidden), share)
 
 
 def _is_similar(one: np.ndarray, other: np.ndarray, starts: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Which points look as where they were: the correlation of the patches around them."""
+    """Mask of points whose patches still correlate with the original ones."""
     size = (PATCH, PATCH)
     similar = np.zeros(len(starts), np.bool_)
     for i, (start, place) in enumerate(zip(starts, places, strict=True)):
@@ -192,7 +192,7 @@ def _is_similar(one: np.ndarray, other: np.ndarray, starts: np.ndarray, places: 
 
 
 def _within(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Which points lie in an image."""
+    """Mask of points inside an image."""
     height, width = shape[:2]
     inside: np.ndarray = (
         (points[:, 0] >= 0) & (points[:, 1] >= 0) & (points[:, 0] <= width - 1) & (points[:, 1] <= height - 1)
@@ -201,7 +201,7 @@ def _within(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _inside(mask: BoolArray | None, points: np.ndarray) -> np.ndarray:
-    """Which points lie on a mask."""
+    """Mask of points inside a mask."""
     if mask is None or not len(points):
         return np.zeros(len(points), np.bool_)
     inside = _within(points, mask.shape)
@@ -211,7 +211,7 @@ def _inside(mask: BoolArray | None, points: np.ndarray) -> np.ndarray:
 
 
 def _points(grey: np.ndarray, outline: Float64Array, hidden: BoolArray | None = None) -> np.ndarray:
-    """Points within an outline, not hidden, that can be told from their neighbours, (N, 2), float32."""
+    """Well-textured points inside an outline that nothing hides, (N, 2), float32."""
     inside = np.zeros(grey.shape, np.uint8)
     cv2.fillPoly(inside, [np.round(outline).astype(np.int32)], 1)
     if hidden is not None:
@@ -227,7 +227,7 @@ def _projected(points: np.ndarray, homography: Float64Array) -> np.ndarray:
 
 
 def _followed(previous: np.ndarray, grey: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where points are on the next image, and for which of them the way back ends where they were."""
+    """Positions of points on the next image, and whether tracking back returns to them."""
     if not len(points):
         return points, np.zeros(0, np.bool_)
     starts = points[:, None]
@@ -240,7 +240,7 @@ def _followed(previous: np.ndarray, grey: np.ndarray, points: np.ndarray) -> tup
 def _fitted(
     origins: np.ndarray, points: np.ndarray, outline: Float64Array, close: float = CLOSE
 ) -> tuple[Float64Array, np.ndarray] | None:
-    """The simplest motion that explains the points, from a similarity on, and which points follow it."""
+    """Simplest motion that explains the points, from a similarity on, and its inliers."""
     motions: list[tuple[Float64Array, np.ndarray]] = []
     for fit, minimum in (
         (_similarity, MIN_POINTS // 2),
@@ -279,13 +279,13 @@ def _homography(origins: np.ndarray, points: np.ndarray) -> Float64Array | None:
 
 
 def _covers(points: np.ndarray, outline: Float64Array) -> bool:
-    """Whether points lie on a large part of a surface."""
+    """Whether points cover a large part of a surface."""
     hull, surface = (cv2.convexHull(np.asarray(each, np.float32)) for each in (points, outline))
     return cv2.contourArea(hull) >= MIN_COVERED * cv2.contourArea(surface)
 
 
 def _is_steady(outline: Float64Array, previous: Float64Array, motion: Float64Array) -> bool:
-    """Whether a surface lies before the camera and its size changes no more than that of surfaces."""
+    """Whether a surface faces the camera and changes its size plausibly."""
     depths = np.concatenate([outline, np.ones((len(outline), 1))], axis=1) @ motion[2]
     if depths.min() <= 0:
         return False
@@ -297,7 +297,7 @@ def _is_steady(outline: Float64Array, previous: Float64Array, motion: Float64Arr
 
 
 def _view(grey: np.ndarray, outline: Float64Array, motion: Float64Array) -> np.ndarray:
-    """What is seen of a surface as it lay at first, (VIEW, VIEW), float32; NaN where it is not seen."""
+    """Rectified view of a surface, (VIEW, VIEW), float32; NaN where it is not visible."""
     low, high = outline.min(axis=0), outline.max(axis=0)
     x, y = np.maximum(high - low, 1) / VIEW
     place = np.array([[x, 0, low[0]], [0, y, low[1]], [0, 0, 1]])
@@ -311,7 +311,7 @@ def _view(grey: np.ndarray, outline: Float64Array, motion: Float64Array) -> np.n
 
 
 def _is_same(first: np.ndarray, view: np.ndarray, share: float) -> bool:
-    """Whether a share of the cells of a view looks as at first, be the light another one."""
+    """Whether enough cells of a view match the first one, apart from the light."""
     both = np.isfinite(first) & np.isfinite(view)
     if not both.any():
         return False

@@ -1,4 +1,4 @@
-"""Dense optical flow between two images, by OpenCV or by a network, and images of it for networks.
+"""Dense optical flow by OpenCV or a network, and flow images for networks.
 
 A flow image says how far each pixel moved since some earlier frames, one channel for each of them. HOFAM's
 release does not say which frames, nor the scale; measured on its demo images, red is the brightest channel
@@ -44,10 +44,10 @@ SIDE = 256  # sides of the image whose pixels lengths are counted in
 
 
 class FlowProvider(Protocol):
-    """Gives the flow from one image to another."""
+    """Computes the flow from one image to another."""
 
     def __call__(self, first: Image, second: Image) -> Flow:
-        """Flow of each pixel of ``first``, (H, W, 2), to its place in ``second``; both are RGB, uint8."""
+        """Flow of each pixel of ``first``, (H, W, 2), to ``second``; both are RGB, uint8."""
 
 
 class DIS:
@@ -167,7 +167,7 @@ def _grey(image: Image) -> npt.NDArray[np.uint8]:
 
 @dataclass(frozen=True, slots=True)
 class FlowImages:
-    """Makes flow images of a frame and those ``gaps`` before it; ``scale`` pixels of motion are white.
+    """Flow images between a frame and the frames ``gaps`` before it; ``scale`` pixels are white.
 
     Motion is measured in pixels of a 256 x 256 image, as published, for any frame size.
     """
@@ -215,6 +215,6 @@ class FlowImages:
 
 
 def lengths(flow: Flow, scale: float) -> npt.NDArray[np.uint8]:
-    """Lengths of flow (H, W, 2) as grey values, (H, W): ``scale`` pixels and more are white."""
+    """Lengths of flow (H, W, 2) as grey values, (H, W); ``scale`` pixels and more are white."""
     distance = np.linalg.norm(flow, axis=2)
     return np.asarray(np.rint(255 * np.clip(distance / scale, 0, 1)), np.uint8)

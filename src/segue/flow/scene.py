@@ -1,4 +1,4 @@
-"""Motion of objects without the motion of the camera."""
+"""Motion of objects relative to the camera motion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INLIER = 1.0  # pixels by which flow may differ from the camera's and still coun
 
 
 def against_scene(flow: Flow) -> Float32Array:
-    """Compare the flow of each pixel with the motion of the scene.
+    """Subtract the motion of the scene from the flow of each pixel.
 
     Args:
         flow: motion in pixels, (H, W, 2).

@@ -1,4 +1,4 @@
-"""Convolutions with the norm and the activation after them, as networks are built of them."""
+"""Convolutions fused with norm and activation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ACTIVATIONS: dict[Activation, tuple[Callable[[Tensor], Tensor], str, list[float]
 
 
 class PreparedConv(Protocol):
-    """A convolution that was prepared for inference: it adds a map and rectifies in one pass over memory."""
+    """Convolution prepared for inference: adds a map and applies ReLU in one pass over memory."""
 
     def __call__(
         self,
@@ -53,7 +53,7 @@ class ActivatedConv2d(nn.Conv2d):
         return ACTIVATIONS[self.activation][0](super().forward(x))
 
     def centred(self) -> tuple[Tensor, tuple[int, ...]]:
-        """Weights, and a padding that is the same on opposite sides, which give the same convolution.
+        """Weights padded to a symmetric kernel, with equal padding on opposite sides.
 
         Returns weights (cout, cin, height, width), and padding above and left, which is also that below and
         right.

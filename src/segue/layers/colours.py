@@ -1,4 +1,4 @@
-"""ImageNet normalisation, and what the past of each pixel says.
+"""ImageNet normalisation, and cues from the past of each pixel.
 
 The last is ours; for the planes of a scene see :class:`segue.sessions.foreground.background.quantiles.Scene`.
 """
@@ -54,7 +54,7 @@ def normalise_planes(frames: Tensor) -> Tensor:
 
 
 def image_statistics() -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation as fresh (1, 3, 1, 1) tensors, to be kept as buffers."""
+    """Mean and standard deviation as new (1, 3, 1, 1) tensors, for buffers."""
     return torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
 
 
@@ -64,7 +64,7 @@ IMAGE = slice(3, 6)  # the planes of a scene that are its image
 
 
 def past_cues(frame: Tensor, planes: Tensor, context: Sequence[Tensor]) -> Tensor:
-    """Signed differences of a frame to its past, and what is known of each pixel.
+    """Signed differences of a frame to its past, and the statistics of each pixel.
 
     The frame (N, 3, H, W), the planes (N, 21, H, W), see :class:`.quantiles.Scene`, and the K
     frames before it are in [0, 1].
@@ -115,7 +115,7 @@ NO_NOISE = 128.0  # level of a pixel that is as its median
 
 
 class CuesByScene(nn.Module):
-    """The first layer of a :class:`PastPyramid` as a sum over frame, context and scene, for inference.
+    """First layer of a :class:`PastPyramid` as a sum over frame, context and scene, for inference.
 
     It takes images of 8 bits, whose pixels are packed: four channels, the last one of no weight, are one
     number, so that they are copied side by side without a look at each.
@@ -155,7 +155,7 @@ class CuesByScene(nn.Module):
         return *bounds_and_noise, self.scene(cues.permute(0, 3, 1, 2).float())
 
     def forward(self, frame: Tensor, context: Sequence[Tensor], scene: Sequence[Tensor]) -> Tensor:
-        """The layer, (N, C, h, w), for a frame, context frames, each packed, (N, 1, H, W), and a scene."""
+        """Apply the layer, (N, C, h, w), to a frame and context, each packed, (N, 1, H, W), and a scene."""
         low, high, scale, shift, cues = scene
         pixels = frame.contiguous().view(torch.uint8)
         bounded = torch.clamp(pixels, low.view(torch.uint8), high.view(torch.uint8))
@@ -175,7 +175,7 @@ class CuesByScene(nn.Module):
 
 
 def packed_image(frames: Tensor) -> Tensor:
-    """Images of 8 bits, (N, 3, H, W) in [0, 1], with four bytes a pixel as one number, (N, 1, H, W)."""
+    """Pack 8-bit images, (N, 3, H, W) in [0, 1], into one number of four bytes per pixel, (N, 1, H, W)."""
     images = frames.permute(0, 2, 3, 1).contiguous().numpy()
     levels = (cv2.convertScaleAbs(image, alpha=LEVELS) for image in images)
     wide = np.stack([np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), np.uint8) for image in levels])
@@ -183,13 +183,13 @@ def packed_image(frames: Tensor) -> Tensor:
 
 
 def _packed(planes: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Three planes, (3, H, W), uint8 or float32, with four values a pixel as one number, (H, W)."""
+    """Pack three planes, (3, H, W), uint8 or float32, into one number of four values per pixel, (H, W)."""
     wide = cv2.merge([*planes, np.zeros_like(planes[0])])
     return np.asarray(wide.view(np.int32 if planes.dtype == np.uint8 else np.complex128)[..., 0])
 
 
 def _levels_of(scene: Float32Array) -> tuple[npt.NDArray[Any], ...]:
-    """What :meth:`CuesByScene.of_scene` gives of one scene, (21, H, W) in [0, 1].
+    """:meth:`CuesByScene.of_scene` for one scene, (21, H, W) in [0, 1].
 
     The last are levels that its part is made of, (H, W, 12).
     """
@@ -211,7 +211,7 @@ def _levels_of(scene: Float32Array) -> tuple[npt.NDArray[Any], ...]:
 
 
 def _halving(weights: Sequence[Tensor], bias: Tensor | None = None) -> nn.Conv2d:
-    """A 3x3 convolution with stride 2 of weights (C, cin, 3, 3) side by side."""
+    """A 3x3 convolution with stride 2 from weights (C, cin, 3, 3)."""
     weight = torch.cat(list(weights), 1)
     # Without random weights, which would take numbers from the generator of the program.
     conv: nn.Conv2d = skip_init(

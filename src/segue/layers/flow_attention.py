@@ -1,4 +1,4 @@
-"""HOFAM's hierarchical optical flow attention, for the decoder of any foreground network.
+"""HOFAM's hierarchical optical flow attention, for any decoder of a foreground network.
 
 HOFAM (public code WeiZongqi/HOFAM): an encoder of its own sees the lengths of optical flow to several earlier
 frames; at each scale of a decoder a convolution joins its map with that of the image, and attention from
@@ -57,7 +57,7 @@ def filter_flow(
 
 
 class FlowAttention(nn.Module):
-    """Hierarchical optical flow attention as a layer: what it gives is added to features of a decoder."""
+    """Hierarchical optical flow attention: adds its output to the features of a decoder."""
 
     def __init__(
         self,

@@ -56,7 +56,7 @@ class PositionGate(nn.Module):
 
 
 class FRM(nn.Module):
-    """Feature refinement: context maps mixed into one, compared with the frame's, as a gate on it."""
+    """Feature refinement: mixes context maps, compares them with the frame and gates the result."""
 
     norms: ClassVar[Mapping[str, Sequence[str]]] = {"bn1": ["mix"], "bn2": ["conv"]}
 
@@ -75,7 +75,7 @@ class FRM(nn.Module):
 
 
 class FuseBlock(nn.Module):
-    """Past, present and future reduced to one map, as a gate on the present."""
+    """Reduces past, present and future to one map that gates the present."""
 
     norms: ClassVar[Mapping[str, Sequence[str]]] = {"bn": ["reduce"]}
 
@@ -91,7 +91,7 @@ class FuseBlock(nn.Module):
 
 
 def gated(features: Tensor, joined: Tensor, attention: nn.Module | None) -> Tensor:
-    """A map with the attention that follows from ``joined`` as a gate on it; without attention ``joined``.
+    """Gate a map by attention computed from ``joined``; without attention return ``joined``.
 
     ``features``: (N, C, h, w); ``joined``: (N, D, h, w); returns (N, C, h, w).
     """

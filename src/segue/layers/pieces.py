@@ -1,4 +1,4 @@
-"""Work on a part of a tensor at a time, and its parts as a whole again."""
+"""Process a tensor in parts, and join the parts."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def one_by_one(layer: nn.Module, frames: Tensor) -> list[slice]:
 
 
 def cat(parts: list[Tensor], dim: int = 0) -> Tensor:
-    """Parts of a tensor as a whole."""
+    """Join the parts of a tensor."""
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim)

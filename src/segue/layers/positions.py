@@ -1,4 +1,4 @@
-"""Places as sines and cosines of growing wavelength (Vaswani et al., 2017, section 3.5)."""
+"""Positions as sines and cosines of growing wavelength (Vaswani et al., 2017, section 3.5)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ TEMPERATURE = 10000.0
 
 
 def sine_angles(place: Tensor, channels: int) -> Tensor:
-    """Angles (..., channels) of places (...), two channels for each wavelength."""
+    """Angles (..., channels) of positions (...), two channels per wavelength."""
     pair = torch.arange(channels, device=place.device) // 2
     return place[..., None] / TEMPERATURE ** (2 * pair.float() / channels)
 
 
 def sine_code(place: Tensor, channels: int) -> Tensor:
-    """Code (..., channels) of places (...): the sine and the cosine of each wavelength in turn."""
+    """Encode positions (...) as (..., channels): sine and cosine of each wavelength in turn."""
     angle = sine_angles(place, channels)
     return torch.stack((angle[..., 0::2].sin(), angle[..., 1::2].cos()), -1).flatten(-2)

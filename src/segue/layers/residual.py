@@ -1,4 +1,4 @@
-"""Residual blocks of the decoders, and convolutions whose image part is computed once for all objects."""
+"""Residual blocks of decoders; the image part is computed once for all objects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Conv = nn.Conv2d | PreparedConv
 
 
 def convolve(conv: Conv, x: Tensor, skip: Tensor, *, overwrite: bool = False) -> Tensor:
-    """``conv(x) + skip``, in one pass over memory where ``conv`` was prepared for inference.
+    """Compute ``conv(x) + skip``, in one pass over memory if ``conv`` is prepared for inference.
 
     ``x``: (B, cin, H, W); ``skip``: (B, cout, h, w), over which the sum may be written; returns the same.
     """
@@ -22,7 +22,7 @@ def convolve(conv: Conv, x: Tensor, skip: Tensor, *, overwrite: bool = False) ->
 
 
 def conv_channels(conv: Conv, x: Tensor, first: int = 0, *, bias: bool = False) -> Tensor:
-    """The part of a zero-padded ``conv`` that acts on input channels ``first`` to ``first + x.shape[1]``.
+    """Apply a zero-padded ``conv`` to input channels ``first`` to ``first + x.shape[1]`` only.
 
     ``x``: some of its input channels, (B, C, H, W); returns (B, cout, H, W), at the stride of the
     convolution.
@@ -34,7 +34,7 @@ def conv_channels(conv: Conv, x: Tensor, first: int = 0, *, bias: bool = False) 
 
 
 def add_frame(objects: Tensor, frame: Tensor) -> Tensor:
-    """Add what a frame contributes to each of its objects, (B·K, C, H, W) + (B, C, H, W).
+    """Add a frame's features to each of its objects, (B·K, C, H, W) + (B, C, H, W).
 
     With one frame, ``objects`` is changed in place.
     """
@@ -58,7 +58,7 @@ def add_conv_of_frame(objects: Tensor, conv: Conv, frame: Tensor) -> Tensor:
 
 
 def joint_conv(conv: Conv, objects: Tensor, frame: Tensor, *, frame_first: bool = False) -> Tensor:
-    """``conv`` over ``cat[own, frame]``, or ``cat[frame, own]``, of (B·K, C, H, W) and (B, D, H, W).
+    """Apply ``conv`` to ``cat[own, frame]`` or ``cat[frame, own]``: (B·K, C, H, W) and (B, D, H, W).
 
     Returns (B·K, cout, H, W).
     """
@@ -79,7 +79,7 @@ NO_NORM = nn.Identity()
 def norm_relu(
     conv: Conv, norm: nn.Module, x: Tensor, skip: Tensor | None = None, *, overwrite: bool = False
 ) -> Tensor:
-    """``relu(norm(conv(x)) + skip)``, in one pass over memory where ``conv`` was prepared for inference.
+    """Compute ``relu(norm(conv(x)) + skip)``, in one pass over memory if prepared for inference.
 
     ``x``: (B, cin, H, W); ``skip``: (B, cout, h, w); returns (B, cout, h, w).
     """
@@ -108,7 +108,7 @@ class ResBlock(nn.Module):
 
 
 class JointResBlock(nn.Module):
-    """:class:`ResBlock` over ``cat[own, frame]``, where ``frame`` is the same for all objects of a frame."""
+    """:class:`ResBlock` over ``cat[own, frame]``; all objects of a frame share ``frame``."""
 
     def __init__(self, objects: int, frame: int, cout: int, *, frame_first: bool = False) -> None:
         super().__init__()

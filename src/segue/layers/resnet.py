@@ -1,4 +1,4 @@
-"""Residual trunks in torchvision's layout, with batch norms that never learn statistics.
+"""Residual trunks in torchvision's layout, with frozen batch norm statistics.
 
 He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016); the stride of a stage sits on the
 3x3 convolution of its first bottleneck unless said otherwise.
@@ -18,7 +18,7 @@ MULTIPLE = 8  # channels come in multiples of this, which processors like
 
 
 def make_divisible(channels: int, width: float) -> int:
-    """Channels times a factor, as the nearest multiple of 8 and at least 8; at width 1 as they are."""
+    """Scale a number of channels to the nearest multiple of 8, at least 8; unchanged at width 1."""
     if not width > 0:
         raise ValueError(f"width is {width}; it must be above 0")
     return channels if width == 1 else max(MULTIPLE, int(width * channels / MULTIPLE + 0.5) * MULTIPLE)
@@ -37,7 +37,7 @@ class FrozenBatchNorm(nn.BatchNorm2d):
 
 
 class ConstantBatchNorm(FrozenBatchNorm):
-    """Batch norm whose scale and shift are constants too, as detectors have them; no step counter."""
+    """Batch norm with constant scale and shift, as in detectors; no step counter."""
 
     def __init__(self, channels: int, eps: float = 1e-5) -> None:
         super().__init__(channels)
@@ -158,7 +158,7 @@ WIDTHS = (64, 64, 128, 256, 512)
 
 
 class ResidualTrunk(nn.Module):
-    """ResNet without its classifier, up to as many stages as ``blocks`` has numbers."""
+    """ResNet without its classifier, with one stage per number in ``blocks``."""
 
     keeps_stem = False
     """Whether the map at stride 2 is one of those that it gives."""
@@ -196,7 +196,7 @@ class ResidualTrunk(nn.Module):
         return self.stages(self.conv1(x))
 
     def stages(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The maps of the output of the first convolution, (B, 64, H/2, W/2)."""
+        """Maps from the output of the first convolution, (B, 64, H/2, W/2)."""
         x = self.bn1(x)
         maps = [x.relu_()] if self.keeps_stem else []
         x = pool_stem(x)  # lets go of the map at stride 2
@@ -207,7 +207,7 @@ class ResidualTrunk(nn.Module):
 
 
 class ResNet18(ResidualTrunk):
-    """ResNet-18 with norms that learn their statistics: maps at strides 2, 4, 8, 16 and 32.
+    """ResNet-18 with trainable norm statistics: maps at strides 2, 4, 8, 16 and 32.
 
     Its own convolution starts at zero: a network that was trained without depth stays what it was.
     """

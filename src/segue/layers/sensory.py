@@ -1,4 +1,4 @@
-"""The recurrent state of an object ("sensory memory") of XMem and Cutie, and what moves it on.
+"""Recurrent state of an object ("sensory memory") in XMem and Cutie, and its updates.
 
 Cheng and Schwing, "XMem" (ECCV 2022), section 3.5. The gate is not a standard GRU: the candidate sees the
 state as it is, and the forget gate also scales the part that is kept.
@@ -27,7 +27,7 @@ class SensoryGate(nn.Module):
 
 
 class SensoryUpdate(SensoryGate):
-    """The gate over what a decoder computed at strides 16, 8 and 4, the last with the log-odds."""
+    """Gate over decoder features at strides 16, 8 and 4, the last with the log-odds."""
 
     def __init__(self, widths: tuple[int, int, int], joint: int, channels: int) -> None:
         super().__init__(joint, channels)
@@ -37,7 +37,7 @@ class SensoryUpdate(SensoryGate):
         self.g4_conv = nn.Conv2d(wide4 + 1, joint, 1)
 
     def update(self, g16: Tensor, g8: Tensor, g4: Tensor, logits: Tensor, state: Tensor) -> Tensor:
-        """The state after a frame.
+        """State after a frame.
 
         ``g16``: (K, C, h, w), what the decoder computed at stride 16; ``g8``: (K, C, 2h, 2w), the same at
         stride 8; ``g4``: (K, C, 4h, 4w), the same at stride 4; ``logits``: (K, 1, 4h, 4w), log-odds at stride

@@ -67,7 +67,7 @@ class SwinBlock(nn.Module):
         return x + self._dropped(self.mlp(self.norm2(x)))
 
     def _dropped(self, x: Tensor) -> Tensor:
-        """In training the branch is left out of some samples, and strengthened in the others."""
+        """Stochastic depth: drop the branch for some samples and scale it for the others."""
         if not self.training or self.drop_path == 0:
             return x
         keep = x.new_empty(len(x), 1, 1, 1).bernoulli_(1 - self.drop_path)
@@ -102,7 +102,7 @@ class PatchMerging(nn.Module):
 
 
 class SwinStage(nn.Module):
-    """Blocks at one resolution, and the way down to the next."""
+    """Blocks at one resolution, and the patch merging to the next."""
 
     def __init__(self, width: int, heads: int, window: int, drop_paths: Sequence[float], last: bool) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class SwinStage(nn.Module):
         self.downsample = None if last else PatchMerging(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Refine a map (B, h, w, C); the way down is the caller's."""
+        """Refine a map (B, h, w, C); the caller merges patches."""
         mask = shift_mask(x.shape[1], x.shape[2], self.window).to(x.device)
         for block in self.blocks:
             x = block(x, mask)

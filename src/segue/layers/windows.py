@@ -1,4 +1,4 @@
-"""Maps as square windows, and back."""
+"""Split maps into square windows and join them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def to_windows(x: Tensor, window: int) -> Tensor:
-    """Cut a map into square windows. ``x``: (B, H, W, C)."""
+    """Split a map (B, H, W, C) into square windows."""
     batch, height, width, channels = x.shape
     tiles = x.view(batch, height // window, window, width // window, window, channels)
     return tiles.transpose(2, 3).reshape(-1, window, window, channels)

@@ -1,4 +1,4 @@
-"""Prompts given by hand: masks, boxes and points become one annotation of a frame."""
+"""Masks from boxes, points, strokes and text."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The prompts of a frame in the form of trackers."""
+"""Convert the prompts of a frame to the format of trackers."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def resolve_prompts(
 
 
 def _only_corrects(group: Sequence[Prompt]) -> bool:
-    """Whether prompts of an object change some regions of its mask and leave the others as they are."""
+    """Whether all prompts of an object correct regions of its mask and none replaces it."""
     return not any(prompt.replaces for prompt in group)
 
 
@@ -148,7 +148,7 @@ def _group(
 def _native(
     group: list[Prompt], native: Collection[PromptKind], size: tuple[int, int]
 ) -> list[BoxPrompt | PointPrompt] | None:
-    """The prompts of an object as the network itself takes them; None where it does not take all of them."""
+    """Prompts of an object in the form that the network accepts; None if it does not accept all of them."""
     for prompt in group:
         check_pixels(prompt)
     prompts: list[BoxPrompt | PointPrompt] = []
@@ -166,7 +166,7 @@ def _native(
 
 
 def _as_points(prompt: Prompt, marks: ImagePrompts) -> PointPrompt:
-    """A prompt as the clicks that stand for it."""
+    """Replace a prompt by clicks."""
     on, off = (
         [(x, y) for x, y, inside in marks.clicks if inside is is_positive] for is_positive in (True, False)
     )
@@ -208,7 +208,7 @@ def _mask(
     previous_mask: npt.NDArray[np.generic] | None,
     history: ClickHistory,
 ) -> tuple[npt.NDArray[np.bool_], float]:
-    """The mask of an object, given or made by a prompter, and its predicted IoU; NaN where nobody says."""
+    """Mask of an object, from the prompt or a prompter, and its predicted IoU; NaN if unknown."""
     prompt = _ObjectPrompt.of(group)
     box, clicks = prompt.image.box, prompt.image.clicks
     if box is not None and prompt.fill:
@@ -232,7 +232,7 @@ def _mask(
 
 
 def _given_mask(prompt: MaskPrompt, size: tuple[int, int], fit: bool) -> tuple[npt.NDArray[np.bool_], float]:
-    """A mask at the size of the frame, and its predicted IoU; NaN where nobody says."""
+    """Mask prompt at the size of the frame, and its predicted IoU; NaN if unknown."""
     mask = fit_mask(np.asarray(prompt.mask) != 0, size, fit)
     if not mask.any():
         raise PromptError("the mask is empty; draw the object, or remove it with RemovePrompt")
@@ -242,7 +242,7 @@ def _given_mask(prompt: MaskPrompt, size: tuple[int, int], fit: bool) -> tuple[n
 
 
 def _box_around(prompts: ImagePrompts, size: tuple[int, int]) -> Box | None:
-    """The box of prompts inside the image; the positive points lie in it."""
+    """Clip the box of prompts to the image; raise PromptError if a positive point is outside it."""
     if prompts.box is None:
         return None
     box = clip_box(prompts.box, size)
@@ -258,7 +258,7 @@ def _corrected(
     previous_mask: npt.NDArray[np.generic],
     history: ClickHistory,
 ) -> MaskPrediction:
-    """The mask of an object so far, corrected by points and strokes."""
+    """Correct the current mask of an object by points and strokes."""
     clicks = prompt.image.clicks
     if prompt.replaces:
         return replace(history, mends=False).answer(prompter, previous_mask, clicks)
@@ -270,7 +270,7 @@ def _corrected(
 
 
 def extended_history(history: ClickHistory, group: Sequence[Prompt]) -> ClickHistory:
-    """The clicks on an object after further prompts of it.
+    """Add further prompts of an object to its clicks.
 
     Args:
         history: its clicks so far.

@@ -87,7 +87,7 @@ def checked_prompts(prompts: ImagePrompts, size: tuple[int, int]) -> ImagePrompt
 
 
 def calibration_of(prompts: ImagePrompts) -> str:
-    """The line of :data:`CALIBRATION` that predicts the IoU of an answer to prompts."""
+    """Line of :data:`CALIBRATION` for prompts."""
     if prompts.box is not None:
         return "box"
     clicks = [*prompts.points, *prompts.negative, *(stroke[0] for stroke in prompts.scribble)]
@@ -100,7 +100,7 @@ def calibration_of(prompts: ImagePrompts) -> str:
 
 
 def _mask(value: Any, size: tuple[int, int]) -> Float32Array | None:
-    """An earlier mask as probabilities, float32 in [0, 1]; None where it is empty."""
+    """Check an earlier mask; returns probabilities, float32 in [0, 1], or None if it is empty."""
     if value is None:
         return None
     mask = np.asarray(as_array(value))
@@ -115,7 +115,7 @@ def _mask(value: Any, size: tuple[int, int]) -> Float32Array | None:
 
 @dataclass(frozen=True)
 class MaskPrediction:
-    """Masks of an object, the one to take first.
+    """Masks of an object, the best first.
 
     Attributes:
         size: height and width of the image.
@@ -148,7 +148,7 @@ class MaskPrediction:
         return np.stack([self.probability_of(k) > 0.5 for k in range(len(self))])
 
     def joined(self, closer: MaskPrediction) -> MaskPrediction:
-        """Mean of two looks at the resolution of the closer one, which counts twice."""
+        """Average two predictions at the resolution of the closer one, which has twice the weight."""
         x0, y0 = np.minimum(self.window[:2], closer.window[:2]).tolist()
         x1, y1 = np.maximum(self.window[2:], closer.window[2:]).tolist()
         left, top, right, bottom = closer.window
@@ -175,11 +175,11 @@ class MaskPrediction:
         return replace(self, window=(x0, y0, x1, y1), planes=planes, iou=iou)
 
     def one(self, k: int) -> MaskPrediction:
-        """One of the masks alone."""
+        """Prediction with only one of the masks."""
         return replace(self, iou=self.iou[k : k + 1], planes=self.planes[k : k + 1])
 
     def small(self) -> npt.NDArray[np.bool_]:
-        """The first mask at a size at which masks are compared with one another, (h, w)."""
+        """The first mask, reduced for comparisons, (h, w)."""
         shrunk = COMPARED_SIDE / max(COMPARED_SIDE, *self.size)
         size = max(1, round(self.size[0] * shrunk)), max(1, round(self.size[1] * shrunk))
         left, top, right, bottom = (edge * shrunk for edge in self.window)
@@ -191,7 +191,7 @@ class MaskPrediction:
 
     @property
     def cut_off(self) -> bool:
-        """Whether the first mask reaches an edge of its window that is not one of the image."""
+        """Whether the first mask reaches a border of its window that is not a border of the image."""
         inside = self.planes[0] > 0.5
         x0, y0, x1, y1 = self.window
         return bool(
@@ -202,7 +202,7 @@ class MaskPrediction:
         )
 
     def calibrated(self, kind: str) -> MaskPrediction:
-        """The same masks with the IoU that the evidence lets one expect, by a line of :data:`CALIBRATION`.
+        """Replace predicted IoUs by calibrated ones, see :data:`CALIBRATION`.
 
         The evidence are log-odds of numbers in [0.01, 0.99]: what the network predicts; what the
         probabilities of the mask let one expect, as in
@@ -221,7 +221,7 @@ class MaskPrediction:
         return replace(self, iou=np.asarray(1 / (1 + np.exp(-odds)), np.float32))
 
     def probability_of(self, k: int) -> Float32Array:
-        """Give the probability of one mask at the size of the image.
+        """Probability of one mask at the size of the image.
 
         Args:
             k: number of the mask, from 0.
@@ -236,7 +236,7 @@ class MaskPrediction:
 
 
 def covering(answers: Sequence[MaskPrediction]) -> list[int]:
-    """Places of the first of some answers, and of the few that with it come nearest to all of them.
+    """Indices of the first answer and of a few others that together come nearest to all of them.
 
     Each of the answers may be what is meant, in proportion to its predicted IoU. Each further one that is
     chosen raises the IoU most that the best of those chosen is then expected to have: the greedy choice of
@@ -259,7 +259,7 @@ def covering(answers: Sequence[MaskPrediction]) -> list[int]:
 
 
 def distinct(answers: Iterable[MaskPrediction]) -> list[MaskPrediction]:
-    """The first of some answers, and a few further ones that differ from one another."""
+    """Select the first answer and a few others that differ from each other."""
     selected, masks = list[MaskPrediction](), list[npt.NDArray[np.bool_]]()
     for answer in answers:
         mask = answer.small()
@@ -297,7 +297,7 @@ class ImagePrompter(ABC):
         return self._segment(checked_prompts(prompts, self.size))
 
     def candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
-        """Different objects that prompts may point at: the whole, a part, something smaller or larger.
+        """Segment different objects that the prompts may mean: whole, part, smaller or larger.
 
         Args:
             prompts: box, points, strokes and earlier mask of one object; they are checked.
@@ -314,7 +314,7 @@ class ImagePrompter(ABC):
         return [masks[k] for k in covering(masks)]
 
     def predict_near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
-        """Answers to a click that corrects a mask, one for each window that is looked at.
+        """Answer a click that corrects a mask; one answer for each window.
 
         Args:
             prompts: the mask so far and all clicks on the object.
@@ -327,7 +327,7 @@ class ImagePrompter(ABC):
         return [self.answer(prompts)]
 
     def objects_at(self, point: Point) -> Iterator[MaskPrediction]:
-        """Masks of the objects that a detector finds around a point, the likeliest first; none here.
+        """Masks of detected objects at a point, the most likely first; empty without a detector.
 
         Args:
             point: in the image, ``(x, y)``.
@@ -339,11 +339,11 @@ class ImagePrompter(ABC):
 
     @abstractmethod
     def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
-        """The answer to prompts that are checked."""
+        """Answer checked prompts."""
 
 
 class AnswerPrompter(ImagePrompter):
-    """What else prompters do, by the answers of one that only answers, such as one of a program.
+    """Adapts a prompter that only answers prompts, such as one of a user.
 
     Args:
         prompter: has ``answer``.
@@ -360,7 +360,7 @@ class AnswerPrompter(ImagePrompter):
 
 
 def as_image_prompter(prompter: Any, image: Image) -> ImagePrompter:
-    """A prompter as it is, or with all that prompters do where it only answers."""
+    """Return an image prompter; adapt one that only answers prompts."""
     return prompter if isinstance(prompter, ImagePrompter) else AnswerPrompter(prompter, image)
 
 

@@ -1,4 +1,4 @@
-"""The detectors of segue, for the registry; what makes one is imported when it is made."""
+"""Registry entries of the detectors; each is imported when it is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find the objects of an image without prompts: every way of it behind one interface."""
+"""Detectors: find the objects of an image without prompts, behind one interface."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ NamedDetections = Detections[FloatingArray, Sequence[str | None]]
 
 
 class NetworkDetector:
-    """Mask R-CNN or PointRend, in evaluation mode, and the name of each of its class numbers.
+    """Mask R-CNN or PointRend in evaluation mode, with its class names.
 
     Raises:
         PromptError: the rules ask for a class that the network does not know.
@@ -79,7 +79,7 @@ class NetworkDetector:
 
     @torch.inference_mode()
     def detections(self, image: Image) -> TensorDetections:
-        """Find objects in an image, before any rule is applied.
+        """Detect objects in an image; no rule is applied.
 
         Args:
             image: RGB (H, W, 3), uint8.
@@ -92,7 +92,7 @@ class NetworkDetector:
 
 
 class BoxDetector(ProposingDetector):
-    """Boxes of a network, and a prompter that makes masks of them.
+    """A box detector with a prompter that segments its boxes.
 
     Args:
         find: takes RGB (H, W, 3), uint8, and the rules of the detector; detections below their score, and of
@@ -156,7 +156,7 @@ class BoxDetector(ProposingDetector):
 
 
 def _valid(boxes: FloatingArray, scores: FloatingArray) -> npt.NDArray[np.bool_]:
-    """Which of boxes (N, 4) with scores (N,) say a place; warns of others, which are left out."""
+    """Mask of valid boxes (N, 4) with scores (N,); invalid ones are dropped with a warning."""
     finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
     upright = (boxes[:, 2:] >= boxes[:, :2]).all(axis=1)
     if not finite.all():
@@ -173,7 +173,7 @@ def _valid(boxes: FloatingArray, scores: FloatingArray) -> npt.NDArray[np.bool_]
 
 
 def detections_of(value: object, size: tuple[int, int]) -> NamedDetections:
-    """The detections of another library, in an image of this height and width.
+    """Convert the detections of another library for an image of this height and width.
 
     ``value``: ``Detections`` of supervision; a dictionary with ``boxes`` or ``masks`` and perhaps ``scores``
     and ``labels``, as torchvision's models give it; boxes alone, (N, 4); or a tuple of these in this order.
@@ -201,7 +201,7 @@ def detections_of(value: object, size: tuple[int, int]) -> NamedDetections:
 
 
 def _columns(value: Any, size: tuple[int, int]) -> tuple[Any, Any, Any, Any]:
-    """Boxes, scores, labels and masks of what a detector gave; None for what it did not give."""
+    """Boxes, scores, labels and masks of a detector's output; None for missing ones."""
     if hasattr(value, "xyxy"):
         return value.xyxy, value.confidence, labels_of(value), value.mask
     if isinstance(value, Mapping):
@@ -223,7 +223,7 @@ def _columns(value: Any, size: tuple[int, int]) -> tuple[Any, Any, Any, Any]:
 
 
 def _planes(masks: Any, shape: tuple[int, int, int]) -> npt.NDArray[np.float32]:
-    """Masks of a detector, of a shape (N, H, W)."""
+    """Masks of a detector as (N, H, W)."""
     planes = np.asarray(as_array(masks), np.float32)
     planes = planes[:, 0] if planes.ndim == 4 and planes.shape[1] == 1 else planes
     if planes.shape != shape:
@@ -281,7 +281,7 @@ class PhraseDetector(ProposingDetector):
 
 
 class SemanticDetector:
-    """Connected regions of a class, by DeepLabV3.
+    """Connected regions of each class of DeepLabV3.
 
     The score of an object is the mean probability of its class inside it.
     """
@@ -315,12 +315,12 @@ class SemanticDetector:
 
 
 def pixels_of_patches(mask: BoolArray, patch: int, size: tuple[int, int]) -> BoolArray:
-    """The patches (gh, gw) of an object at the size of the image. Returns (H, W)."""
+    """Scale an object's patches (gh, gw) to the image. Returns (H, W)."""
     return np.ascontiguousarray(mask.repeat(patch, 0).repeat(patch, 1)[: size[0], : size[1]])
 
 
 def discover(features: Float32Array, grid: tuple[int, int], *, k: int = POTENTIAL) -> BoolArray:
-    """The most prominent object of an image as patches (gh, gw), by one row of features per patch, (N, d).
+    """Find the most prominent object as patches (gh, gw) from one feature row per patch, (N, d).
 
     Features are neither normalised nor centred.
     """
@@ -341,7 +341,7 @@ def discover(features: Float32Array, grid: tuple[int, int], *, k: int = POTENTIA
 
 
 class DiscoveryDetector:
-    """LOST: the object whose patches correlate least with the rest, refined to its edges.
+    """LOST: finds the object whose patches correlate least with the rest, and refines its edges.
 
     Siméoni et al., "Localizing Objects with Self-Supervised Transformers and no Labels" (BMVC 2021).
 
@@ -371,7 +371,7 @@ class DiscoveryDetector:
 
     @torch.inference_mode()
     def __call__(self, frame: FrameLike, *_: FrameLike) -> Segmentation:
-        """The most prominent object of a frame."""
+        """Find the most prominent object of a frame."""
         frame = as_frame(frame)
         features, grid = self._network.dense(as_planes(frame.image, self._device), self.which)
         rows = features[0].float().cpu().numpy()

@@ -63,7 +63,7 @@ FRINGE = np.ones((5, 5), np.uint8)  # by which flow blurs what moves beyond its 
 
 
 def moves_with(mask: BoolArray, motion: Float32Array) -> BoolArray | None:
-    """The connected region that moves as much as a mask does."""
+    """Connected region with the same motion as a mask."""
     typical = float(np.median(motion[mask])) if mask.any() else 0.0
     if typical < SETTINGS.min_motion:
         return None
@@ -76,7 +76,7 @@ def moves_with(mask: BoolArray, motion: Float32Array) -> BoolArray | None:
 
 
 class MotionPrompter(ImagePrompter):
-    """A prompter that extends a clicked part to all that moves with it.
+    """Prompter that extends a clicked part to the region that moves with it.
 
     Only where clicks alone are given: a box, or an earlier mask, says how much is meant.
 
@@ -93,15 +93,15 @@ class MotionPrompter(ImagePrompter):
         self._last: tuple[ImagePrompts, MaskPrediction] | None = None  # the page asks where the pointer rests
 
     def candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
-        """The first is what moves with the click, the others are those of the prompter."""
+        """Candidates of the wrapped prompter, after the region that moves with the click."""
         return distinct([self.answer(prompts).one(0), *self._prompter.candidates(prompts)])
 
     def predict_near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
-        """The looks of the prompter itself: a mask says how much is meant."""
+        """Predictions of the wrapped prompter; a mask already defines the extent."""
         return self._prompter.predict_near(prompts, click, reach)
 
     def objects_at(self, point: Point) -> Iterator[MaskPrediction]:
-        """The objects of the prompter."""
+        """Objects of the wrapped prompter."""
         return self._prompter.objects_at(point)
 
     def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
@@ -166,7 +166,7 @@ def _same_scene(first: Image, second: Image, flow: Flow) -> bool:
 
 
 def _shrunk(mask: BoolArray, motion: Float32Array) -> BoolArray:
-    """A mask at the size of the motion; a pixel counts from a half on."""
+    """Reduce a mask to the size of the motion; pixels covered by at least half stay."""
     size = motion.shape[1], motion.shape[0]
     share = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     return np.asarray(share >= 0.5)

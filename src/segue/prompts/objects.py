@@ -1,4 +1,4 @@
-"""Objects of a detector that a first click may mean.
+"""Detected objects that a first click may mean.
 
 A click cannot tell a part from the whole. A detector has learned on many images how far objects reach: where
 the mask of a click shows a part, that of a detected box shows the object.
@@ -35,7 +35,7 @@ all of them."""
 
 
 def detected_boxes(detector: Prepared[NanoDetPlus], image: Image) -> TensorDetections:
-    """Find the objects of an image.
+    """Detect the objects of an image.
 
     Args:
         detector: NanoDet-Plus.
@@ -51,7 +51,7 @@ def detected_boxes(detector: Prepared[NanoDetPlus], image: Image) -> TensorDetec
 def boxes_with_clicks(
     detections: TensorDetections, prompts: ImagePrompts, size: tuple[int, int]
 ) -> list[tuple[float, Box]]:
-    """Boxes with all clicks on an object in them and none beside it.
+    """Boxes that contain all positive clicks and no negative one.
 
     Args:
         detections: see :func:`detected_boxes`.
@@ -75,12 +75,12 @@ def boxes_with_clicks(
 
 
 def holds_clicks(answer: MaskPrediction, prompts: ImagePrompts) -> bool:
-    """Whether all clicks on the object lie in its mask."""
+    """Whether a mask contains all positive clicks."""
     return all(answer.mask[int(y), int(x)] for x, y in prompts.positive)
 
 
 def is_part(clicked: MaskPrediction, larger: MaskPrediction, kind: str) -> bool:
-    """Whether the mask of a click is meant as a part of an object.
+    """Whether a click means a part of an object and not the whole.
 
     Args:
         clicked: the first look at the click alone.

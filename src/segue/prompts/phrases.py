@@ -1,4 +1,4 @@
-"""Phrases such as "people" or "red cars", and which labels and colours they mean."""
+"""Phrases such as "people" or "red cars", and the labels and colours that match them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Phrase:
     colour: str | None = None
 
     def fits(self, label: str | None) -> bool:
-        """Whether an object of a label may be meant."""
+        """Whether a label matches the phrase."""
         if self.noun in ANYTHING or label == self.text:
             return True
         if label is None:
@@ -81,7 +81,7 @@ class Phrase:
         return not meanings.isdisjoint(_meanings(label))
 
     def has_colour(self, image: Image, mask: BoolArray) -> bool:
-        """Whether an object, mask (H, W), of an image, RGB (H, W, 3) of uint8, has the phrase's colour."""
+        """Whether an object, mask (H, W), in an RGB image (H, W, 3), uint8, has the phrase's colour."""
         if self.colour is None:
             return True
         counts = np.bincount(colour_numbers(image[mask]), minlength=len(COLOURS))
@@ -90,7 +90,7 @@ class Phrase:
 
 
 def parse_phrases(text: object) -> tuple[Phrase, ...]:
-    """The phrases of a text with commas between them, or of several texts.
+    """Split a text, or several, into phrases at commas.
 
     Full stops also separate them in a text that ends with one, as in "person. red car."
     """
@@ -118,12 +118,12 @@ def _parse(text: str) -> Phrase:
 
 
 def unmatched(phrases: Iterable[Phrase], names: Mapping[int, str]) -> list[Phrase]:
-    """The phrases that fit none of a detector's labels."""
+    """Phrases that match none of a detector's labels."""
     return [phrase for phrase in phrases if not any(phrase.fits(name) for name in names.values())]
 
 
 def _forms(noun: str) -> Iterator[str]:
-    """A noun as it is, and what it may be in the singular."""
+    """A noun and its possible singular forms."""
     yield noun
     for ending, singular in (("s", ""), ("es", ""), ("ies", "y"), ("ves", "fe"), ("mice", "mouse")):
         if noun.endswith(ending):
@@ -132,14 +132,14 @@ def _forms(noun: str) -> Iterator[str]:
 
 @cache
 def _meanings(noun: str) -> frozenset[str]:
-    """Labels in the singular that a noun may mean."""
+    """Singular labels that a noun may mean."""
     forms = {*_forms(noun.lower().replace("-", " "))}
     labels = {label for label, words in SYNONYMS.items() if not forms.isdisjoint(words)}
     return frozenset(forms | labels)
 
 
 def colour_numbers(pixels: UInt8Array) -> UInt8Array:
-    """The number in :data:`COLOURS` of each pixel, RGB (N, 3); returns (N,)."""
+    """Index in :data:`COLOURS` for each pixel, RGB (N, 3); returns (N,)."""
     hue, saturation, value = np.moveaxis(cv2.cvtColor(pixels[None], cv2.COLOR_RGB2HSV)[0], -1, 0)
     # Hues of OpenCV are halved degrees; red begins anew at 172.
     bounds, colour_of_hue = (8, 20, 34, 85, 130, 150, 172), (3, 4, 5, 6, 7, 8, 9, 3)

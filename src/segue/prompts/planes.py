@@ -1,4 +1,4 @@
-"""Prompts as planes of a crop, and which part of an image a crop shows."""
+"""Crops around prompts, and prompts as input planes of a crop."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def tight_box(mask: npt.NDArray[np.generic]) -> Box:
 
 
 def grown(box: Box, margin: float) -> Box:
-    """``box`` with ``margin`` times its width and height more on each side."""
+    """Enlarge a box by ``margin`` times its width and height on each side."""
     x0, y0, x1, y1 = box
     dx, dy = margin * (x1 - x0), margin * (y1 - y0)
     return x0 - dx, y0 - dy, x1 + dx, y1 + dy
 
 
 def box_window(box: Box, size: tuple[int, int]) -> Box:
-    """The window that shows ``box`` of an image of ``size`` (H, W): clipped, and not too long."""
+    """Window around a box, clipped to an image of ``size`` (H, W) and at most :data:`MAX_ASPECT` long."""
     x0, y0, x1, y1 = box
     width, height = x1 - x0, y1 - y0
     width, height = max(width, height / MAX_ASPECT), max(height, width / MAX_ASPECT)
@@ -39,31 +39,31 @@ def box_window(box: Box, size: tuple[int, int]) -> Box:
 
 
 def pixels(window: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A window in whole pixels inside an image of ``size`` (H, W), with one pixel at least."""
+    """Round a window to whole pixels of an image of ``size`` (H, W), at least one."""
     x0, y0 = min(int(window[0]), size[1] - 1), min(int(window[1]), size[0] - 1)
     x1, y1 = min(math.ceil(window[2]), size[1]), min(math.ceil(window[3]), size[0])
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
 
 def draw_disk(plane: UInt8Array, point: Point) -> None:
-    """Mark a click (x, y) on a square plane: a disk of radius 2 % of the side, 3 pixels at least."""
+    """Draw a click (x, y) as a disk: radius 2 % of the side of the plane, at least 3 pixels."""
     radius = max(3, round(0.02 * plane.shape[0]))
     cv2.circle(plane, (int(point[0]), int(point[1])), radius, 255, -1)
 
 
 def draw_stroke(plane: UInt8Array, points: Sequence[Point]) -> None:
-    """Mark a stroke along points (x, y) on a square plane, 3 % of the side wide, 3 pixels at least."""
+    """Draw a stroke along points (x, y): 3 % of the side of the plane wide, at least 3 pixels."""
     line = np.array(points, np.int32).reshape(-1, 1, 2)
     cv2.polylines(plane, [line], False, 255, thickness=max(3, round(0.03 * plane.shape[0])))
 
 
 def enclosing_box(boxes: Sequence[Box]) -> Box:
-    """The smallest box around boxes."""
+    """Smallest box around boxes."""
     x0, y0, x1, y1 = zip(*boxes, strict=True)
     return float(min(x0)), float(min(y0)), float(max(x1)), float(max(y1))
 
 
 def clipped(box: Box, size: tuple[int, int]) -> Box:
-    """The part of a box inside an image of ``size`` (H, W)."""
+    """Clip a box to an image of ``size`` (H, W)."""
     x0, y0, x1, y1 = box
     return max(0.0, x0), max(0.0, y0), min(float(size[1]), x1), min(float(size[0]), y1)

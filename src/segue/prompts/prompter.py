@@ -1,4 +1,4 @@
-"""segue-prompt on one image: crops around the prompts, the network on each, and the mask of the object."""
+"""segue-prompt on one image: crop around prompts, run the network, compose the mask."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ MIN_HALF = 24.0  # the same at least, in pixels
 
 
 class Prompter(ImagePrompter):
-    """segue-prompt on one image, whose features are kept while a person clicks.
+    """segue-prompt on one image; features stay cached between clicks.
 
     Args:
         image: a frame, or RGB (H, W, 3), uint8: an array, a tensor or a PIL image.
@@ -136,7 +136,7 @@ class Prompter(ImagePrompter):
         scribble: Sequence[PointsLike] = (),
         mask: SupportsArray | None = None,
     ) -> MaskPrediction:
-        """:meth:`answer` to these :class:`ImagePrompts`."""
+        """Call :meth:`answer` with :class:`ImagePrompts`."""
         return self.answer(ImagePrompts(box, points, negative, scribble, mask))
 
     def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
@@ -161,7 +161,7 @@ class Prompter(ImagePrompter):
         return answer
 
     def candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
-        """Also masks of whole objects, of the click alone, and of the crops in which it was looked at."""
+        """Add whole objects, the mask of the click alone and those of single crops."""
         prompts = checked_prompts(prompts, self.size)
         if _says_how_much(prompts):
             return super().candidates(prompts)
@@ -186,7 +186,7 @@ class Prompter(ImagePrompter):
         return distinct([answer, *close, *(mask for mask, _ in selected)])
 
     def _find(self, prompts: ImagePrompts) -> list[MaskPrediction]:
-        """Look at the whole image and at squares around first clicks; the best look comes first."""
+        """Predict a first click on the whole image and on squares around it; the best comes first."""
         squares = (_square(prompts.positive, share, self.size) for share in CLICK_CROPS)
         tried = self._ask(prompts, "find", (0.0, 0.0, float(self.size[1]), float(self.size[0])), *squares)
         best = _whole_of([one.small() for one in tried], [float(one.iou[0]) for one in tried])
@@ -195,7 +195,7 @@ class Prompter(ImagePrompter):
     def _ways(
         self, prompts: ImagePrompts, clicked: MaskPrediction, *, every: bool = False
     ) -> list[tuple[ImagePrompts, MaskPrediction]]:
-        """What first clicks may mean, as prompts and a first look at it; what to take comes first.
+        """Interpretations of first clicks, as prompts and a first prediction; the best comes first.
 
         It is the mask of the clicks alone, and the first object around them, or ``every`` one.
         """
@@ -217,17 +217,17 @@ class Prompter(ImagePrompter):
         return ways
 
     def _refine(self, way: ImagePrompts) -> MaskPrediction:
-        """Look closely at what was seen at a first look."""
+        """Refine a first prediction in a closer crop."""
         self._used = ()  # none depends on the crops of another
         return self._predict_crop(way, calibration_of(replace(way, mask=None)), new=True)
 
     @cached_property
     def _detected(self) -> TensorDetections:
-        """The objects of the image."""
+        """Detected objects of the image."""
         return detected_boxes(prepare("nanodet", device=self._device, fast=self._fast), self.image)
 
     def _predict_crop(self, prompts: ImagePrompts, kind: str, *, new: bool) -> MaskPrediction:
-        """Look at what prompts point at; of a ``new`` object the network mends its own mask."""
+        """Predict in a crop around prompts; a ``new`` object's mask is refined once more."""
         [prediction] = self._ask(prompts, "around", self._window(prompts))
         if new and prediction.mask.any():
             [prediction] = self._ask(
@@ -243,7 +243,7 @@ class Prompter(ImagePrompter):
         return prediction.calibrated(kind)
 
     def predict_near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
-        """Look at the whole mask with the click, and at what is near the click; see the base class."""
+        """Predict the whole mask with the click, and the region near the click."""
         prompts = checked_prompts(prompts, self.size)
         if prompts.mask is None:
             return [self.answer(prompts)]
@@ -257,7 +257,7 @@ class Prompter(ImagePrompter):
         return [first.calibrated("mask"), *more]
 
     def objects_at(self, point: Point) -> Iterator[MaskPrediction]:
-        """Masks of the objects that NanoDet-Plus finds around a point; see the base class."""
+        """Masks of objects that NanoDet-Plus detects at a point."""
         if not self._objects:
             return
         for score, box in boxes_with_clicks(self._detected, ImagePrompts(points=[point]), self.size):
@@ -265,7 +265,7 @@ class Prompter(ImagePrompter):
                 yield self.answer(ImagePrompts(box))
 
     def _closer(self, prompts: ImagePrompts, prediction: MaskPrediction) -> MaskPrediction:
-        """Look once more at what was found, in a crop that shows little else, after each click."""
+        """Predict again in a tight crop around the result, after each click."""
         box = tight_box(prediction.mask)
         window = box_window(grown(box, CLOSE_MARGIN), self.size)
         if prompts.box is None:
@@ -295,13 +295,13 @@ class Prompter(ImagePrompter):
         return self._cached_crop("around", window, clipped(with_margin(MIN_MARGIN), self.size)) or window
 
     def _cached_crop(self, purpose_needed: CropPurpose, window: Box, min_window: Box) -> Box | None:
-        """A crop of the question, which does as well as ``window``; ``min_window`` lies in it."""
+        """A cached crop that can replace ``window``; it contains ``min_window``."""
         crops = (place for purpose, place in reversed(self._used) if purpose == purpose_needed)
         return next((place for place in crops if _serves(place, window, min_window)), None)
 
     @torch.inference_mode()
     def _ask(self, prompts: ImagePrompts, purpose: CropPurpose, *windows: Box) -> list[MaskPrediction]:
-        """The answers of the network in each of some windows, which are asked together."""
+        """Predictions of the network in several windows, as one batch."""
         side = CLICK_SIDE if purpose == "find" else SIDE
         places = [pixels(window, self.size) for window in windows]
         asked = [(purpose, place) for place in places]
@@ -322,7 +322,7 @@ class Prompter(ImagePrompter):
         return answers
 
     def _features(self, purpose: CropPurpose, places: Sequence[PixelWindow], side: int) -> tuple[Tensor, ...]:
-        """Maps of the views of crops one after the other; new crops are encoded together."""
+        """Feature maps of crops; new crops are encoded as one batch."""
         new = list(dict.fromkeys(place for place in places if (purpose, place) not in self._crops))
         if new:
             crops = [resized(self.image[y0:y1, x0:x1], side) for x0, y0, x1, y1 in new]
@@ -342,36 +342,36 @@ class Prompter(ImagePrompter):
 
 
 def _identity(probability: Float32Array) -> bytes:
-    """What identifies a mask, (H, W), whose probability may have been saved as levels."""
+    """Key of a mask, (H, W), that is stable after quantisation to levels."""
     return hashlib.blake2b(np.ascontiguousarray(as_levels(probability)).data, digest_size=16).digest()
 
 
 def _says_how_much(prompts: ImagePrompts) -> bool:
-    """Whether a box or an earlier mask says how much is meant."""
+    """Whether prompts define the extent of the object: a box or an earlier mask."""
     return prompts.box is not None or prompts.mask is not None
 
 
 def _views(planes: Iterable[Tensor], side: int) -> Tensor:
-    """Planes (1, C, side, side) of crops one after the other, larger ones each with its mirror image."""
+    """Input planes (1, C, side, side) of crops; large crops also mirrored."""
     return torch.cat([view for one in planes for view in ((one, one.flip(3)) if side == SIDE else (one,))])
 
 
 def resized(image: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
-    """An image (h, w) or (h, w, C) as a square of ``side`` pixels; where it shrinks, areas are averaged."""
+    """Resize an image (h, w) or (h, w, C) to a square of ``side`` pixels; area-averaged when smaller."""
     shrinks = min(image.shape[:2]) > side
     flags = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (side, side), interpolation=flags))
 
 
 def _square(points: Sequence[Point], share: float, size: tuple[int, int]) -> Box:
-    """A square of a share of the longer side of the image, with all points in it."""
+    """Square around points, its side a share of the longer side of the image."""
     x0, y0, x1, y1 = enclosing_box([(x, y, x + 1, y + 1) for x, y in points])
     x, y, reach = (x0 + x1) / 2, (y0 + y1) / 2, share * max(size) / 2
     return box_window((min(x - reach, x0), min(y - reach, y0), max(x + reach, x1), max(y + reach, y1)), size)
 
 
 def _whole_of(masks: Sequence[npt.NDArray[np.bool_]], scores: Sequence[float]) -> int:
-    """Choose the whole object among masks of a click, each (h, w), by score and size."""
+    """Choose the mask of the whole object among masks of a click, each (h, w), by score and size."""
     scored = [score if mask.any() else -1.0 for mask, score in zip(masks, scores, strict=True)]
     surest = selected = int(np.argmax(scored))
     required_area = WHOLE_SHARE * masks[surest].sum()
@@ -385,7 +385,7 @@ def _whole_of(masks: Sequence[npt.NDArray[np.bool_]], scores: Sequence[float]) -
 
 
 def _draw(prompts: ImagePrompts, place: PixelWindow, side: int) -> Float32Array:
-    """Prompt planes (4, side, side) of a crop, in [0, 1]."""
+    """Prompt planes (4, side, side), in [0, 1], of a crop."""
     x0, y0, x1, y1 = place
     sx, sy = side / (x1 - x0), side / (y1 - y0)
 
@@ -410,7 +410,7 @@ def _draw(prompts: ImagePrompts, place: PixelWindow, side: int) -> Float32Array:
 
 
 def _serves(cached: Box, requested: Box, minimum: Box) -> bool:
-    """Whether a known crop shows ``minimum`` and shows it not much smaller than the wanted one would."""
+    """Whether a cached crop contains ``minimum`` at nearly the scale of the wanted crop."""
     holds = (
         cached[0] <= minimum[0]
         and cached[1] <= minimum[1]

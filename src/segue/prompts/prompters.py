@@ -47,7 +47,7 @@ ENTRIES = (
 def find_prompter(
     name: str, *, device: str | int | torch.device | None = None, fast: bool = False
 ) -> MakePrompter:
-    """A prompter by name or weight file.
+    """Find a prompter by name or weight file.
 
     Args:
         name: a name of ``segue.registry.PROMPTERS``, such as ``sam2-tiny``; or a weight file of the network

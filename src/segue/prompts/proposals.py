@@ -1,4 +1,4 @@
-"""What detectors find in a frame, and which of it becomes an object."""
+"""Detections of a frame, and the rules that select objects from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from segue.video.decoding.readers import FrameLike, as_frame
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Selection of detections as objects."""
+    """Rules that select objects from detections."""
 
     score: float = 0.5  # at least, in 0..1
     probability: float = 0.5  # pixels of at least this probability belong to a mask
@@ -31,7 +31,7 @@ class Rules:
     classes: frozenset[str] | None = None  # labels that are wanted; None is all
 
     def checked(self, names: Mapping[int, str]) -> Rules:
-        """The same, for a detector that knows classes of these names; of any where there are none."""
+        """Check the rules against the class names of a detector; empty names allow any class."""
         names_of_detector, classes = set(names.values()), self.classes
         if not names_of_detector or classes is None:
             return self
@@ -52,7 +52,7 @@ def _number(text: str) -> int:
 
 
 def found_in(frame: Frame, mask: IndexMask) -> Segmentation:
-    """The objects of an index mask (H, W), the best first; scores say only the order."""
+    """Objects of an index mask (H, W), the best first; their scores only define the order."""
     extents = measure(mask)
     objects = _objects(extents, [None] * len(extents), 1.0 / np.array(list(extents), int))
     return Segmentation(frame.index, frame.time, mask, objects)
@@ -132,7 +132,7 @@ class Proposals:
 
 
 class ProposingDetector(ABC):
-    """A detector of single frames that gives proposals, from which it selects objects by its rules."""
+    """Detector of single frames that selects objects from its proposals by rules."""
 
     names: Mapping[int, str]
     rules: Rules
@@ -140,7 +140,7 @@ class ProposingDetector(ABC):
 
     @abstractmethod
     def propose(self, frame: Frame, min_score: float) -> Proposals:
-        """Find objects and prepare their masks; see :func:`propose`.
+        """Detect objects and prepare their masks; see :func:`propose`.
 
         Args:
             frame: the frame.
@@ -151,7 +151,7 @@ class ProposingDetector(ABC):
         """
 
     def __call__(self, frame: FrameLike, *_: FrameLike) -> Segmentation:
-        """The objects of a frame, best first: by the score of the box times the expected IoU of the mask."""
+        """Objects of a frame, best first: box score times the expected IoU of the mask."""
         frame = as_frame(frame)
         proposals = self.propose(frame, self.rules.score)
         masks = [proposals.mask(number) for number in range(len(proposals.boxes))]
@@ -164,7 +164,7 @@ class ProposingDetector(ABC):
 
 
 def propose(detector: Detector, frame: Frame, min_score: float) -> Proposals:
-    """The finds of a detector that needs no further frames, below its own threshold too if it can tell."""
+    """Proposals of a detector for one frame, also below its threshold if it has them."""
     if isinstance(detector, ProposingDetector):
         return detector.propose(frame, min_score)
     result = detector(frame)

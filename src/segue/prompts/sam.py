@@ -1,4 +1,4 @@
-"""SAM 2.1 on one image (arXiv 2408.00714, section 4), or a network after it, such as EdgeTAM."""
+"""SAM 2.1 on one image (arXiv 2408.00714, section 4), and derived networks such as EdgeTAM."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from segue.weights.prepared import Prepared
 
 
 class SAM2Stills:
-    """A network for images of one side, a multiple of its ``side_step``, and what depends on the side alone.
+    """A network for images of one side, a multiple of its ``side_step``, with constants of that side.
 
     A single click gives three masks; a box, several clicks or an earlier mask give one.
     """
@@ -35,7 +35,7 @@ class SAM2Stills:
 
     @torch.inference_mode()
     def encode(self, image: Image) -> tuple[Encoded, Tensor]:
-        """Features of an image, and the map that the decoder reads."""
+        """Features of an image, and the decoder's input map."""
         square = still_image(image, self.side, self.device).to(self._dtype)
         with self._guard():
             encoded = self.network.encode(square, self._constants)
@@ -84,7 +84,7 @@ class SAM2Prompter(ImagePrompter):
 
     @torch.inference_mode()
     def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
-        """The object that ``prompts`` point at, the masks in order of their predicted IoU."""
+        """Segment the object of prompts; masks are ordered by predicted IoU."""
         network, (height, width) = self._network, self.size
         positive = [(x, y) for x, y, inside in prompts.clicks if inside]
         points, labels = points_on_square(
