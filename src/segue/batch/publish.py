@@ -26,12 +26,12 @@ place."""
 
 
 def mark_data(batch: str, name: str, digest: str) -> bytes:
-    """Content of the mark among the results of a video; names that are no valid text are kept as they are."""
+    """Content of the mark file among the results of a video; invalid names are kept as they are."""
     return json.dumps({"batch": batch, "name": name, "digest": digest}).encode()
 
 
 def _mark_begin(batch: str, name: str) -> bytes:
-    """How all marks of a video of this batch begin."""
+    """First line of all marks of a video in this batch."""
     return mark_data(batch, name, "").removesuffix(b'"}')
 
 
@@ -69,7 +69,7 @@ def check_free(output: str, names: Iterable[str], batch: str) -> None:
 
 
 def _check_folder(folder: Path, root: Path) -> None:
-    """Raise an error unless a folder, which need not exist, is inside the output."""
+    """Raise an error unless a folder, which may not exist yet, is inside the output."""
     if not folder.resolve().is_relative_to(root):
         raise SinkError(f"{folder}: a link leads out of the output; remove it, or choose another output")
     existing = next(path for path in (folder, *folder.parents) if path.exists())
@@ -80,7 +80,7 @@ def _check_folder(folder: Path, root: Path) -> None:
 
 
 def publish(work: Path, output: str, name: str, batch: str) -> tuple[str, str | None]:
-    """Give the results of a video their final place at once, and return their digest and local stamp."""
+    """Move the results of a video to their final place atomically; return digest and local stamp."""
     digest = digest_of(work)
     write_complete(work / RESULT, mark_data(batch, name, digest))
     if is_url(output):
@@ -110,7 +110,7 @@ def publish(work: Path, output: str, name: str, batch: str) -> tuple[str, str | 
 
 
 def _move(work: Path, coming: Path, final: Path) -> None:
-    """Give a folder its final name; where it lies on another disk, by a copy beside it."""
+    """Rename a folder; copy first if it is on another disk."""
     try:
         rename(work, final)
     except OSError as error:
@@ -124,7 +124,7 @@ def _move(work: Path, coming: Path, final: Path) -> None:
 
 
 def _roll_back(old: Path, final: Path, reason: BaseException) -> None:
-    """Give the results that were to be replaced their name again."""
+    """Restore the names of results that were to be replaced."""
     if not os.path.lexists(old) or os.path.lexists(final):
         return
     try:
@@ -134,7 +134,7 @@ def _roll_back(old: Path, final: Path, reason: BaseException) -> None:
 
 
 def digest_of(folder: Path) -> str:
-    """SHA-256 over names and contents of all files below a folder in order, but for their mark."""
+    """SHA-256 over names and contents of all files below a folder in order, without the mark."""
     total = hashlib.sha256()
     for path in sorted(Path(entry.path) for entry in _files(folder)):
         if path != folder / RESULT:

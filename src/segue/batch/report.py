@@ -1,4 +1,4 @@
-"""Pages of a batch: the outcome, the speed and an image of each video."""
+"""Report pages of a batch: outcome, speed and an image of each video."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_REPORTED = 2000
 
 
 def merge_reports(output: str) -> Path:
-    """Write the page of a batch with the outcomes of all its parts."""
+    """Write one report with the outcomes of all parts of a batch."""
     home, ledgers = home_of(output), ledgers_of(output)
     with ExitStack() as stack:
         parts = [
@@ -35,7 +35,7 @@ def merge_reports(output: str) -> Path:
 
 
 def report_path(output: str, home: Path, batches: Sequence[str]) -> Path:
-    """The report is beside the results; addresses and files of somebody else leave it beside the ledger."""
+    """Path of the report: beside the results, or beside the ledger for addresses and foreign files."""
     default = home.parent / REPORT
     existing = default.read_bytes() if default.is_file() and not default.is_symlink() else b""
     is_ours = any(batch.encode() in existing for batch in batches)
@@ -44,7 +44,7 @@ def report_path(output: str, home: Path, batches: Sequence[str]) -> Path:
 
 
 def write_batch_report(parts: Sequence[tuple[Ledger, Path]], batch: str, path: Path) -> None:
-    """The page of a batch: what is done, what failed and why, how fast it went, an image a video."""
+    """Write the report of a batch: done and failed videos with reasons, speed, an image each."""
     counts = Counter[str]()
     for ledger, _ in parts:
         counts.update(ledger.counts())
@@ -83,5 +83,5 @@ def _cells(row: Task) -> tuple[str, list[str]]:
 
 
 def public(source: str) -> str:
-    """A source for a line of a terminal or page: without secrets, and without what commands a terminal."""
+    """Remove secrets and control characters from a source for display."""
     return printable(hide_secrets(source))

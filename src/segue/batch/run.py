@@ -1,4 +1,4 @@
-"""Run a batch: checks, and the loop in which workers get videos."""
+"""Run a batch: check it, and distribute videos to workers."""
 
 from __future__ import annotations
 
@@ -57,18 +57,18 @@ Workers = LocalWorkers | OwnProcess | RayTasks
 
 
 class BatchObserver:
-    """Receives the progress of a batch; this one ignores it."""
+    """Receives the progress of a batch; the base class ignores it."""
 
     def notice(self, text: str) -> None:
         """Receive a notice for the person who runs the batch."""
 
     def watching(self, ledger: Ledger) -> AbstractContextManager[Callable[[Sequence[Task]], None]]:
-        """For the time of the batch, a function that receives the videos that have ended."""
+        """Context of a running batch; yields a function for finished videos."""
         return nullcontext(lambda _: None)
 
 
 def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) -> int:
-    """Process videos, and report the outcome; gives the number of those that failed."""
+    """Process videos and report the outcome; return the number of failed ones."""
     home = home_of(how.output, how.shard)
     check_division(how)
     if (home / LEDGER).exists() and not (how.resume or how.retry_failed):
@@ -124,7 +124,7 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
 def _settings(
     how: JobConfig, models: Collection[Model], jobs: Iterable[VideoJob]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What all runs of a batch share, by contents of files, and as earlier versions recorded it by paths."""
+    """Settings shared by all runs of a batch: by file contents, and by paths for earlier versions."""
     weights: dict[str, list[str | None]] = {}
     for name, digest in sorted({(model.name, model_digest(model)) for model in models}, key=str):
         weights.setdefault(name, []).append(digest)
@@ -137,7 +137,7 @@ def _settings(
 
 
 def _known_by_content(tasks: Sequence[Task]) -> list[Task]:
-    """Videos whose files, such as a region or weights, are known by their contents, wherever they lie.
+    """Identify the files of videos, such as regions and weights, by content.
 
     Several that would then be the same one stay known by their paths.
     """
@@ -153,7 +153,7 @@ def _by_content(task: Task) -> Task:
 
 
 def _with_current_job(task: Task, by_key: Mapping[tuple[str, tuple[str, ...]], Task]) -> Task:
-    """A video of the ledger with the addresses that the command gives, which may hold passwords."""
+    """A video of the ledger with the addresses of the current command, which may hold passwords."""
     now = by_key.get((task.source, task.arguments))
     return task if now is None else replace(task, source=now.source, arguments=now.arguments, job=now.job)
 
@@ -206,7 +206,7 @@ def _run_waiting(
 
 @contextmanager
 def _noticing(observer: BatchObserver) -> Iterator[None]:
-    """Make a notice of an error."""
+    """Turn an error into a notice."""
     try:
         yield
     except SegueError as error:
@@ -214,7 +214,7 @@ def _noticing(observer: BatchObserver) -> Iterator[None]:
 
 
 def _interim_outcome(ledger: Ledger) -> str:
-    """How far a batch came that an error ended, and what goes on with it."""
+    """Progress of a batch that an error ended, and how to continue."""
     counts, failed = ledger.counts(), [printable(row.name) for row in ledger.tasks("failed")]
     names = f" ({first_few(failed)})" if failed else ""
     retry_hint = "; --retry-failed does those that failed again, too" if failed else ""
@@ -226,7 +226,7 @@ def _interim_outcome(ledger: Ledger) -> str:
 
 
 def open_workers(how: JobConfig, tasks: Sequence[Task]) -> Workers:
-    """Processes of this machine, one a GPU or a core, or with an address the tasks of a Ray cluster."""
+    """Open worker processes, one per GPU or core, or Ray tasks if an address is given."""
     # Jobs that name a device run there: their processes see all GPUs.
     devices = {job.device for job in jobs_of(tasks)} - {None, "cuda"}
     if how.address is not None:
@@ -258,7 +258,7 @@ def run_batch(
     cancel: CancelToken | None = None,
     check: Callable[[], None] | None = None,
 ) -> None:
-    """Do videos, the longest first, as long as their results can be stored.
+    """Process videos, the longest first, while their results can be stored.
 
     ``check`` raises SegueError where nothing can be; it is asked when the results of a video are refused.
     """
@@ -307,7 +307,7 @@ def run_batch(
 
 
 def _outcome(future: Future[Task], task: Task, losses: Counter[str], tries: int, *, stopping: bool) -> Task:
-    """A video as its worker leaves it; it waits for another worker where its own died."""
+    """Outcome of a video; if its worker died, it is queued again."""
     try:
         return future.result()
     except SegueError as error:  # its worker can do no video; Ray adds where that was
@@ -320,14 +320,14 @@ def _outcome(future: Future[Task], task: Task, losses: Counter[str], tries: int,
 
 
 class _Refusals:
-    """Results that a store does not take: no further video is computed where it would take none."""
+    """Counts results refused by a store; a batch stops if none is accepted."""
 
     def __init__(self, check: Callable[[], None] | None) -> None:
         self.reason: str | None = None
         self._check, self._count = check, 0
 
     def note(self, task: Task) -> None:
-        """Count the refusals since results were taken."""
+        """Count refusals since the last accepted result."""
         if not task.refused:
             self._count = 0 if task.state == "done" else self._count
             return
@@ -342,7 +342,7 @@ class _Refusals:
 
 
 def check_recorded(ledger: Ledger, tasks: Sequence[Task], how: JobConfig) -> Iterator[str]:
-    """Queue what is to be done, fail what has another source, and say what differs from the ledger."""
+    """Queue pending videos, fail those with another source, and report differences from the ledger."""
     for task, (now, notice) in in_threads(lambda task: _as_it_is(task, how), tasks):
         if now is not task:
             ledger.record(now)
@@ -352,7 +352,7 @@ def check_recorded(ledger: Ledger, tasks: Sequence[Task], how: JobConfig) -> Ite
 
 
 def _as_it_is(task: Task, how: JobConfig) -> tuple[Task, str | None]:
-    """A video by its source and its results as they are now, and what is wrong with them."""
+    """Current state of a video by source and results, and its problem, if any."""
     if task.state == "failed" and not how.retry_failed:
         return task, None
     now = identity_now(task)
@@ -377,7 +377,7 @@ def _as_it_is(task: Task, how: JobConfig) -> tuple[Task, str | None]:
 
 
 def check_single_files(job: VideoJob) -> None:
-    """Refuse a job that names one file or folder, which all videos would write."""
+    """Refuse a job that writes one file or folder for all videos."""
     for name in ("events", "background", "explain"):
         if getattr(job, name, None) is not None:
             raise SegueError(f"--{name} names one place for all videos; leave it out, or give --format")

@@ -1,4 +1,4 @@
-"""Ledgers of a batch, and its division into parts for several processes."""
+"""Ledgers of a batch, and its shards for several processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BY_NAME = "by-name"
 
 
 def home_of(output: str, shard: str | None = None) -> Path:
-    """Folder of the ledger: in the output, or for one elsewhere in the cache folder of the user.
+    """Folder of the ledger: in the output, or in the user's cache for remote output.
 
     The parts of a divided batch have a folder each below it.
     """
@@ -44,7 +44,7 @@ def home_of(output: str, shard: str | None = None) -> Path:
 
 
 def shard_of(text: str) -> tuple[int, int]:
-    """Number of a part, from 1, and how many there are."""
+    """Number of a shard, from 1, and the number of shards."""
     part, _, parts = (whole_number(word) for word in text.partition("/"))
     if part is None or parts is None or not 1 <= part <= parts:
         raise SegueError(f"--shard {text}: give I/N, the number of the part, from 1, and how many there are")
@@ -52,12 +52,12 @@ def shard_of(text: str) -> tuple[int, int]:
 
 
 def is_divided_by_position(output: str) -> bool:
-    """Whether a batch was begun when places in the list counted, not names."""
+    """Whether an earlier version divided the batch by positions, not by names."""
     return any(path.exists() and not (path.parent / BY_NAME).exists() for path in ledgers_of(output))
 
 
 def part_of(tasks: Sequence[Task], how: JobConfig) -> list[Task]:
-    """The videos of a part: each has its part by its name, so that a folder may grow anywhere."""
+    """Videos of a shard, chosen by name, so that the folder may grow."""
     if how.shard is None:
         return [*tasks]
     part, parts = shard_of(how.shard)
@@ -67,21 +67,21 @@ def part_of(tasks: Sequence[Task], how: JobConfig) -> list[Task]:
 
 
 def open_ledger(home: Path, by_name: bool) -> Ledger:
-    """The ledger of a batch; its folder says first how the batch is divided, for the other parts."""
+    """Open the ledger of a batch; its folder records the division for other shards."""
     if by_name:
         write_complete(home / BY_NAME, b"")
     return Ledger(home / LEDGER)
 
 
 def ledgers_of(output: str) -> list[Path]:
-    """The ledgers of a batch: one, or one for each part."""
+    """Ledgers of a batch: one, or one per shard."""
     home = home_of(output)
     shards = sorted(home.glob(f"shard-*-of-*/{LEDGER}"), key=lambda path: natural_key(str(path)))
     return shards if shards and not (home / LEDGER).exists() else [home / LEDGER]
 
 
 def check_division(how: JobConfig) -> None:
-    """Raise an error unless a batch is divided into the same parts as before."""
+    """Raise an error unless a batch has the same shards as before."""
     if how.shard is not None and how.address is not None:
         raise SegueError(
             "--shard divides a batch between processes, --address gives it to a cluster: give one"

@@ -1,4 +1,4 @@
-"""Results in object stores: tried before the first video, uploaded file by file, and compared afterwards."""
+"""Upload results to object stores: checked before the first video, compared after each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TRIES = 3
 
 
 class UploadError(SinkError):
-    """Results that a store does not take."""
+    """A store refused results."""
 
 
 def check_store(output: str) -> None:
@@ -42,7 +42,7 @@ def check_store(output: str) -> None:
 
 
 def upload(work: Path, place: str, mark: bytes, digest: str) -> None:
-    """Bring all files of a folder to a place that is empty or has this mark; the digest goes there last.
+    """Upload all files of a folder to an empty place or one with this mark; the digest comes last.
 
     Args:
         work: the folder; its mark is among the files.
@@ -75,14 +75,14 @@ def upload(work: Path, place: str, mark: bytes, digest: str) -> None:
 
 
 def _belongs_to_batch(files: Any, existing: set[str], marked: str, mark: bytes) -> bool:
-    """Whether what is at a place is of this video; a mark that was cut off by itself, and nothing, is."""
+    """Whether a place is empty or belongs to this video, also with a partial mark."""
     content: bytes = files.cat_file(marked) if marked in existing else b"no mark"
     return content.startswith(mark) or (existing == {marked} and mark.startswith(content))
 
 
 @contextmanager
 def _uploading(place: str, what: str) -> Iterator[None]:
-    """Turn errors of a store into one that names the place."""
+    """Turn errors of a store into one error that names the place."""
     try:
         yield
     except StoreSilentError as error:
@@ -94,7 +94,7 @@ def _uploading(place: str, what: str) -> Iterator[None]:
 
 
 def _send(files: Any, root: str, uploads: Mapping[str, Path]) -> None:
-    """Upload files below a place until the store has each with its size and content."""
+    """Upload files until the store has each with its size and content."""
     missing = uploads
     for _ in range(TRIES):
         for target, path in missing.items():
@@ -113,7 +113,7 @@ def _send(files: Any, root: str, uploads: Mapping[str, Path]) -> None:
 
 
 def _is_complete(files: Any, target: str, info: Mapping[str, Any], path: Path) -> bool:
-    """Whether a store has a file as it is here, by size and the MD5 that it tells, else by content."""
+    """Whether a store has a file, by size and MD5 if known, otherwise by content."""
     if info.get("size") != path.stat().st_size:
         return False
     with path.open("rb") as file:
@@ -124,7 +124,7 @@ def _is_complete(files: Any, target: str, info: Mapping[str, Any], path: Path) -
 
 
 def _md5s(info: Mapping[str, Any]) -> Iterator[str]:
-    """What may be the MD5 of an object, as S3, Google and Azure tell it; that of parts is another."""
+    """Possible MD5s of an object as S3, Google and Azure report them; multipart uploads differ."""
     yield str(info.get("ETag") or info.get("etag") or "").strip('"')
     yield base64.b64decode(str(info.get("md5Hash") or "")).hex()
     yield bytes((info.get("content_settings") or {}).get("content_md5") or b"").hex()

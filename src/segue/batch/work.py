@@ -1,4 +1,4 @@
-"""Work on one video: fetch it, run the command, publish the results."""
+"""Process one video: fetch it, run the job, publish the results."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class JobConfig(OptionModel):
 
 
 class ProgressRecorder(Observer):
-    """Counts frames, and keeps one from the middle with something on it for the report."""
+    """Counts frames, and keeps a middle frame with objects for the report."""
 
     frames = 0
     pace: float | None = None
@@ -129,7 +129,7 @@ class ProgressRecorder(Observer):
 
 
 def prepare_worker(threads: int) -> None:
-    """Set what makes networks fast in a process, and its number of threads."""
+    """Configure a worker process for fast inference, with its number of threads."""
     prepare_process()
     with permanent_imports():
         import torch  # late: options are checked before
@@ -139,7 +139,7 @@ def prepare_worker(threads: int) -> None:
 
 
 def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Task:
-    """Process one video, continuing what an earlier worker left of it, and always report what came of it.
+    """Process one video, continuing an earlier attempt; always report its outcome.
 
     A video that was interrupted comes back queued.
     """
@@ -182,7 +182,7 @@ def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Task:
 
 
 def _with_addresses(text: str, addresses: Mapping[str, str]) -> str:
-    """A text with the addresses of the files that were brought here: these are removed, and named by keys."""
+    """Replace local copies by their addresses in a text; secrets become keys."""
     public = {path: hide_secrets(address) for path, address in addresses.items()}
     public |= {Path(path).name: address for path, address in public.items()}
     if not public:
@@ -192,7 +192,7 @@ def _with_addresses(text: str, addresses: Mapping[str, str]) -> str:
 
 
 def _placed(task: Task, fetched: Path, work: Path, addresses: dict[str, str]) -> VideoJob:
-    """The job on this machine: with what is elsewhere brought here, and its results in the scratch folder.
+    """The job on this machine: remote files are fetched, results go to the scratch folder.
 
     ``addresses`` is filled with those of all files that were brought here.
     """
@@ -226,7 +226,7 @@ _NETWORKS: dict[Hashable, Any] = {}
 
 
 def forget_networks() -> None:
-    """Give back the memory of the networks of earlier videos."""
+    """Release the networks of earlier videos."""
     _NETWORKS.clear()
 
 

@@ -1,4 +1,4 @@
-"""Where videos are done: in processes of this machine, or as tasks of a Ray cluster."""
+"""Workers of a batch: processes of this machine, or tasks of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _CANCEL = CancelToken()
 
 
 class LocalWorkers:
-    """Worker processes on this machine, each on its GPU; without ``threads`` they share the cores."""
+    """Worker processes of this machine, one per GPU; without ``threads`` they share the cores."""
 
     # Each is a pool of one process: a pool of several fails as a whole when one of its processes dies.
 
@@ -69,7 +69,7 @@ class LocalWorkers:
         self._last: list[Future[Task] | None] = [None] * count
 
     def submit(self, task: Task) -> Future[Task]:
-        """Give a video to an idle worker; the error of one that has died says how."""
+        """Give a video to an idle worker; if a worker dies, the error says how."""
         number = next(n for n, last in enumerate(self._last) if last is None or last.done())
         try:
             future = self._submit(number, task)
@@ -107,7 +107,7 @@ class LocalWorkers:
 
 
 class OwnProcess:
-    """Does each video when it is given, in the process of the caller, which needs no guard for it."""
+    """Processes each video in the calling process."""
 
     room = tries = 1
 
@@ -115,7 +115,7 @@ class OwnProcess:
         self._order, self._cancel = order, CancelToken()
 
     def submit(self, task: Task) -> Future[Task]:
-        """Do a video; one that Ctrl-C interrupted has saved what it has, and no other begins."""
+        """Process a video; Ctrl-C saves its progress and stops the batch."""
         future: Future[Task] = Future()
         done = attempt(task, self._order, self._cancel)
         if done.state == "queued":
@@ -124,15 +124,15 @@ class OwnProcess:
         return future
 
     def interrupt(self) -> None:
-        """Nothing is in work."""
+        """No-op: no video is in progress between calls."""
 
     def close(self) -> None:
-        """Forget the networks of the videos."""
+        """Release the networks of the videos."""
         forget_networks()
 
 
 def _explain(process: BaseProcess | None, explained: Future[Task], future: Future[Task]) -> None:
-    """Pass on what came of a video; where its process has died, with the signal that killed it."""
+    """Return a video's outcome, or name the signal that killed its process."""
     if future.cancelled():
         explained.cancel()
         return
@@ -148,7 +148,7 @@ def _explain(process: BaseProcess | None, explained: Future[Task], future: Futur
 
 
 def gpus_of(order: JobConfig) -> list[str]:
-    """The GPUs of this machine that a batch uses, as ``CUDA_VISIBLE_DEVICES`` calls them."""
+    """GPUs of this machine for a batch, as in ``CUDA_VISIBLE_DEVICES``."""
     available = _count_gpus() if order.gpus != 0 else 0
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = [name.strip() for name in visible.split(",")] if visible else [str(n) for n in range(available)]
@@ -158,7 +158,7 @@ def gpus_of(order: JobConfig) -> list[str]:
 
 
 def _count_gpus() -> int:
-    """GPUs that PyTorch can use; it is imported only where there may be some, which takes a second."""
+    """Number of GPUs of PyTorch, which is imported only if there may be some."""
     if LINUX and "torch" not in sys.modules and not any(map(os.path.exists, GPU_DEVICES)):
         return 0
     import torch  # late: options are checked before
@@ -167,7 +167,7 @@ def _count_gpus() -> int:
 
 
 def worker_environments(threads: int | None, count: int, gpus: Sequence[str] | None) -> list[dict[str, str]]:
-    """Variables of each of ``count`` workers: its threads, and its GPU unless they see what we see."""
+    """Environment variables of ``count`` workers: threads, and one GPU each if several."""
     shared = {"OMP_NUM_THREADS": str(threads or max(1, (os.cpu_count() or 1) // count))}
     if gpus is None:
         return [shared] * count
@@ -177,7 +177,7 @@ def worker_environments(threads: int | None, count: int, gpus: Sequence[str] | N
 
 
 def _begin(stopped: Connection, parent: int, environment: dict[str, str]) -> None:
-    """Prepare a worker process: it stops when the batch says so, and ends with it."""
+    """Initialise a worker process; it stops with the batch."""
     leave_group()  # Ctrl-C reaches the batch, which passes it on
     die_with(parent)
     os.environ.update(environment)  # before PyTorch is loaded, which reads it
@@ -198,7 +198,7 @@ def _attempt_here(task: Task, order: JobConfig) -> Task:
 
 
 class RayTasks:
-    """Tasks of a Ray cluster, which Ray gives to nodes and starts again when a worker or node is lost."""
+    """Tasks of a Ray cluster; Ray schedules them and restarts those of lost nodes."""
 
     tries = 1  # Ray itself tries again
 
@@ -234,7 +234,7 @@ class RayTasks:
 
     @property
     def room(self) -> int:
-        """Number of videos that the cluster can do at once; nodes come and go."""
+        """Number of videos that the cluster can process at once; it changes with its nodes."""
         total = self._ray.cluster_resources()
         return max(1, int(min(self._max_tasks, *(total.get(k, 0) / v for k, v in self._shares.items()))))
 
@@ -266,7 +266,7 @@ class RayTasks:
 
 
 def _attempt(task: Task, order: JobConfig) -> Task:
-    """Do a video on a node of the cluster."""
+    """Process a video on a node of the cluster."""
     prepare_worker(order.threads or 1)
     if Path(order.folder).is_dir():  # relative paths begin there
         os.chdir(order.folder)
@@ -285,7 +285,7 @@ def _attempt(task: Task, order: JobConfig) -> Task:
 
 @cache
 def _check_store_cached(output: str) -> None:
-    """See in each process that a node of the cluster can upload its results."""
+    """Check once per process that a node can upload results."""
     check_store(output)
 
 

@@ -1,1 +1,1 @@
-"""Networks over whole data sets by their protocols (``segue run``)."""
+"""Run networks over data sets by their protocols (``segue run``)."""

@@ -1,4 +1,4 @@
-"""Data sets by their protocols: what is given of every video, the job of each, and the score."""
+"""Protocols of data sets: prompts of each video, its job, and the score."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class DatasetRun(Generic[Scores]):
 
 
 class RunArguments(TypedDict, total=False):
-    """Arguments of :func:`run` that have a default."""
+    """Optional arguments of :func:`run`."""
 
     model: str | None
     weights: str | Path | None
@@ -209,7 +209,7 @@ def run(
 def template_for(
     request: Request, model: str | None, weights: str | Path | None, options: Mapping[str, Any]
 ) -> VideoJob:
-    """The job of every video of a data set, whose source is still to be named."""
+    """Job of every video of a data set, without its source."""
     protocol, path = protocol_of(request.dataset), None if weights is None else user_path(weights)
     name = model or protocol.model or default_model(path, detectors=False)
     values = {"source": VideoSource(place=None), "model": Model(name=name, weights=path), "options": options}
@@ -217,7 +217,7 @@ def template_for(
 
 
 def to_be_scored(job: VideoJob, protocol: DatasetJob) -> VideoJob:
-    """A job whose results are what the protocol scores: files of a format, or whole clips."""
+    """Change a job to the outputs that the protocol scores: files of a format, or whole clips."""
     if protocol.format is None:
         return job.model_copy(update={"whole": True})
     formats = tuple(dict.fromkeys((*(job.outputs.formats or ()), protocol.format)))
@@ -239,7 +239,7 @@ def tasks_of(
     template: VideoJob,
     adapt: Callable[[Iterator[Task]], Iterable[Task]] = iter,
 ) -> list[Task]:
-    """The videos of a data set as tasks of a batch, changed by ``adapt`` and checked before the first starts.
+    """Batch tasks of a data set, changed by ``adapt`` and checked before the first one starts.
 
     What must be written for them lies in the output.
     """
@@ -253,13 +253,13 @@ def tasks_of(
 
 
 def with_job(task: Task, **changes: Any) -> Task:
-    """A video whose job has other fields."""
+    """Copy a video's task with changed fields of its job."""
     assert task.job is not None
     return replace(task, job=task.job.model_copy(update=changes))
 
 
 def check_classes(request: Request, model: Model) -> None:
-    """Raise an error unless the class numbers of a network are those of the data set."""
+    """Raise an error unless network and data set have the same class numbers."""
     # Results hold numbers alone. Those of YouTube-VIS 2019 and 2021 are as many, in another order.
     dataset = _open_ytvis(request)
     from segue.weights.loading import load_for  # imports PyTorch
@@ -282,7 +282,7 @@ def _plain(name: str) -> str:
 
 
 def scored_here(request: Request) -> bool:
-    """Whether there are annotations other than those that are given; of some parts a server keeps them."""
+    """Whether the annotations for scoring are local; some test sets keep them on a server."""
     if is_clips(request.dataset):
         return _open_ytvis(request).annotated
     if not request.entry.served:
@@ -292,12 +292,12 @@ def scored_here(request: Request) -> bool:
 
 
 def results_of(request: Request, output: Path) -> Path:
-    """The part of the output to score: a folder of masks, or one written file for instances."""
+    """Output to score: a folder of masks, or one file for instances."""
     return all_clips(request, output) if is_clips(request.dataset) else output
 
 
 def protocol_of(name: str) -> DatasetJob:
-    """How the videos of a data set are run."""
+    """Protocol of the videos of a data set."""
     if name not in data_sets():
         raise DatasetError(f"no protocol of {name!r} is known; choose from {', '.join(data_sets())}")
     job = completed(DATASETS.find(name)).job
@@ -306,19 +306,19 @@ def protocol_of(name: str) -> DatasetJob:
 
 
 def is_clips(name: str) -> bool:
-    """Whether the videos of a data set are one clip each, and its results one file."""
+    """Whether each video is one clip, and all results one file."""
     return protocol_of(name).command == "instances"
 
 
 def _video(template: VideoJob, name: str, source: Path, **values: Any) -> Task:
-    """A video with the job of all, its folder of images, and what its protocol gives."""
+    """Task of a video with its folder of images and its prompts."""
     place = str(source.absolute())
     task = Task(name, place, job=template)
     return with_job(task, source=template.source.model_copy(update={"place": place}), **values)
 
 
 def mask_videos(request: Request, folder: Path, template: TrackJob) -> Iterator[Task]:
-    """The first annotated frame is given; where objects are known by their boxes, whole boxes."""
+    """Semi-supervised: the first annotated frame is given, or boxes where only boxes are known."""
     for video in request.open():
         if not video.annotations:
             raise DatasetError(f"sequence {video.name} has no annotated frame")
@@ -335,7 +335,7 @@ def mask_videos(request: Request, folder: Path, template: TrackJob) -> Iterator[
 
 
 def ytvos_videos(request: Request, folder: Path, template: TrackJob) -> Iterator[Task]:
-    """Every object is given in the frame in which it appears; only some frames must have results."""
+    """YouTube-VOS: each object is given on its first frame; some frames need results."""
     for video in open_ytvos(request):
         names = list(video.frames)
         prompts: tuple[MaskPrompt, ...] = ()
@@ -352,7 +352,7 @@ def ytvos_videos(request: Request, folder: Path, template: TrackJob) -> Iterator
 def _foreground_video(
     template: ForegroundJob, name: str, source: Path, options: dict[str, Any], **files: Path | None
 ) -> Task:
-    """A video with its region of interest, its flow and the depth maps that it brings."""
+    """Task of a video with its region of interest, flow and depth maps."""
     if template.depth != OWN_DEPTH:
         files.pop("depth", None)
     elif files.get("depth") is None:
@@ -364,13 +364,13 @@ def _foreground_video(
 
 
 def scene_videos(request: Request, folder: Path, template: ForegroundJob) -> Iterator[Task]:
-    """Every video from its first image on, with its region of interest."""
+    """Foreground scenes from the first image on, with their regions of interest."""
     for video in open_videos(request):
         yield _scene_video(video, folder, template)
 
 
 def isd_videos(request: Request, folder: Path, template: ForegroundJob) -> Iterator[Task]:
-    """Every rendered clip, also with its depth maps."""
+    """Rendered clips with their depth maps."""
     for video in open_isd_clips(request):
         clip = IsdClip.of(video)
         yield _scene_video(video, folder, template, clip.folder / "depth" if clip.has_depth else None)
@@ -379,7 +379,7 @@ def isd_videos(request: Request, folder: Path, template: ForegroundJob) -> Itera
 def _scene_video(
     video: ForegroundSequence, folder: Path, template: ForegroundJob, depth: Path | None = None
 ) -> Task:
-    """A video from its first image on."""
+    """Task of a video from its first image on."""
     names = [path.stem for path in video.frames]
     if [frame_number(name, i) for i, name in enumerate(names)] != list(video.numbers):
         names = [f"in{number:06d}" for number in video.numbers]
@@ -393,7 +393,7 @@ def _scene_video(
 
 
 def _alone(paths: Sequence[Path], names: Sequence[str], folder: Path) -> Path:
-    """Where images lie alone, by these names in this order: their own folder, or links in ``folder``."""
+    """Folder with only these images in order: their own, or one of links in ``folder``."""
     folder_of_images = paths[0].parent
     images = list_images(folder_of_images) if folder_of_images.is_dir() else []
     if images == list(paths) and [path.stem for path in paths] == list(names):
@@ -409,7 +409,7 @@ def _alone(paths: Sequence[Path], names: Sequence[str], folder: Path) -> Path:
 
 
 def _leave_only(folder: Path, names: Collection[str]) -> None:
-    """Make a folder of the output, and remove images of an earlier data set from it."""
+    """Make an output folder, and remove images of an earlier data set."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         if path.name not in names:
@@ -417,7 +417,7 @@ def _leave_only(folder: Path, names: Collection[str]) -> None:
 
 
 def composite_videos(request: Request, folder: Path, template: ForegroundJob) -> Iterator[Task]:
-    """Every composite by itself: its frame, and its flow as it is; its images are no video to align."""
+    """Single composites with their frames and flow; images are not aligned."""
     for video in open_videos(request):
         for name, read in (("frames", read_frame), ("flow", read_flow)):
             names = [f"in{number:06d}.png" for number in video.numbers]
@@ -434,7 +434,7 @@ def composite_videos(request: Request, folder: Path, template: ForegroundJob) ->
 
 
 def clip_videos(request: Request, folder: Path, template: InstancesJob) -> Iterator[Task]:
-    """Every video as one clip of its images."""
+    """Videos as one clip each."""
     dataset = _open_ytvis(request)
     if dataset.images is None:
         raise DatasetError(f"{request.data}: no folder of images beside {dataset.path}")
@@ -445,7 +445,7 @@ def clip_videos(request: Request, folder: Path, template: InstancesJob) -> Itera
 
 
 def all_clips(request: Request, output: Path) -> Path:
-    """One file with the results of all videos, in which they have the numbers of the data set."""
+    """Merge the results of all videos into one file with the numbers of the data set."""
     files = ((video.id, output / video.name / "ytvis.json") for video in _open_ytvis(request))
     records = [
         json.dumps({**record, "video_id": number})

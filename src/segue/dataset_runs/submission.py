@@ -1,4 +1,4 @@
-"""Results as the evaluation servers take them: one zip, checked to be complete before it is there."""
+"""Submissions for evaluation servers: one zip, complete and checked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check_served(request: Request) -> None:
 
 
 def write_submission(path: Path, request: Request, output: Path) -> None:
-    """Pack what a run wrote into the zip that the server of its data set takes."""
+    """Pack the results of a run into the zip for its data set's server."""
     check_served(request)
     packed = _tracks(request, output) if is_clips(request.dataset) else _masks(request, output)
     with replacing(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -45,7 +45,7 @@ def write_submission(path: Path, request: Request, output: Path) -> None:
 
 
 def _masks(request: Request, output: Path) -> Iterator[tuple[str, Path]]:
-    """Members and files of all masks that YouTube-VOS asks for, with an error behind the last one."""
+    """Archive members and files of all masks required by YouTube-VOS; raises for missing ones."""
     part = request.data / (request.subset or ".")
     required, results = wanted_masks(part), open_results(output)
     if missing := [name for name in required if name not in results]:
@@ -81,7 +81,7 @@ def _masks(request: Request, output: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _tracks(request: Request, output: Path) -> Iterator[tuple[str, Path]]:
-    """The file with the instances of all videos."""
+    """Result file with the instances of all videos."""
     dataset: YTVISDataset = request.open()
     missing = [video.name for video in dataset if not (output / video.name / "ytvis.json").is_file()]
     if missing:

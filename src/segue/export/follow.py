@@ -1,4 +1,4 @@
-"""Follow objects with the graphs of ``segue export stcn-lite`` or ``stcn``: onnxruntime, NumPy and OpenCV.
+"""Track objects with graphs of ``segue export stcn-lite`` or ``stcn``: onnxruntime, NumPy and OpenCV.
 
     tracker = Tracker("FOLDER")
     first = tracker.step(frame, mask)    # frame (H, W, 3) uint8 RGB, mask (H, W) with ids 1, 2, ...
@@ -26,7 +26,7 @@ MAX_OBJECTS = 1000
 
 
 class Tracker:
-    """Follows the objects of a first mask; a later mask starts anew.
+    """Tracks the objects of a first mask; a later mask restarts it.
 
     The memory is kept frames, and with stcn-lite the previous one. Where it is full, the frame that was read
     least makes room, but never the first. stcn-lite sees a window around the objects between two kept frames.
@@ -47,7 +47,7 @@ class Tracker:
         }
 
     def step(self, frame: Array, mask: Array | None = None) -> Array:
-        """Follow the objects to the next frame."""
+        """Track the objects to the next frame."""
         frame, mask = np.asarray(frame), None if mask is None else np.asarray(mask)
         check(frame, mask, self.state["index"].shape if self.memory else None)
         if mask is not None:
@@ -63,7 +63,7 @@ class Tracker:
         return np.asarray(self.state["ids"][self.state["index"]])
 
     def _predict(self, frame: Array, windows: Array, full: Arrays) -> tuple[Array, Arrays]:
-        """Find the masks in the first window that no object leaves; gives what is to be remembered."""
+        """Find the masks in the first window that contains all objects; return the new memory entry."""
         memory = {key: np.concatenate([item[key] for item in self.memory], -2) for key in ("keys", "values")}
         memory["near"] = self.memory[-1]["places"][: None if len(self.memory) > 1 else 0]
         coarse = self.state["masks"][0].size > (self.about["coarse_above"] or np.inf)
@@ -82,7 +82,7 @@ class Tracker:
         return (windows[-1], full) if full else (window, features)
 
     def _remember(self, frame: Array, window: Array, features: Arrays, keep: bool) -> None:
-        """Put a frame into the memory; the previous one goes, unless it is kept."""
+        """Add a frame to the memory; it replaces the previous one unless that is kept."""
         rows = self._run(
             "remember", image=frame, window=window, keep=keep, given=self.num_frames == 0, **features
         )
@@ -100,13 +100,13 @@ class Tracker:
 
 
 def cut(planes: Array, window: Array, full: Array) -> Array:
-    """The part in a window of planes (..., h, w) of the whole frame at some stride."""
+    """Crop planes (..., h, w) of the whole frame to a window at some stride."""
     top, bottom, left, right = window // (full[1] // planes.shape[-2])
     return planes[..., top:bottom, left:right]
 
 
 def check(frame: Array, mask: Array | None, shape: tuple[int, ...] | None) -> None:
-    """Raise ValueError unless these can be followed after frames of a shape; None before the first."""
+    """Raise ValueError unless an image and mask fit the frames so far; None before the first."""
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise ValueError(f"a frame is RGB (H, W, 3), uint8, not {frame.dtype} of {frame.shape}")
     if mask is None:

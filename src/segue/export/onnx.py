@@ -1,4 +1,4 @@
-"""``segue export``: networks as ONNX graphs with their memory as plain inputs and outputs.
+"""Networks as ONNX graphs with their memory as plain inputs and outputs (``segue export``).
 
 STCN and stcn-lite become start, windows, encode, read, decode, merge and remember, stcn-lite read_coarse as
 well, which reads large images; :mod:`segue.export.follow`, which is written beside them, decides which frames
@@ -56,14 +56,14 @@ SAMPLE = 96, 128  # height and width of the images that the graphs are traced wi
 
 
 def encode(network: STCN | STCNLite, image: Tensor, window: Tensor) -> tuple[Tensor, ...]:
-    """Key, features thin and joint, and two finer ones of a window of a frame, see :func:`prepared`."""
+    """Key, thin and joint features, and two finer maps of a window of a frame, see :func:`prepared`."""
     query = network.encode_query(prepared(network, image, window))
     joint, thin, *finer = query.features
     return (query.key[0], thin, joint, *finer)
 
 
 def start(network: STCN | STCNLite, mask: Tensor) -> tuple[Tensor, ...]:
-    """Ids (K+1,) of a mask (H, W), their index (H, W), masks (K, H', W') of the padded frame, and its size.
+    """Ids (K+1,) of a mask (H, W), indices (H, W), masks (K, H', W') of the padded frame, and its size.
 
     The key (h, w, C) and the values (K, h, w, V) of the frame before, which does not exist, are 0.
     """
@@ -79,18 +79,18 @@ def start(network: STCN | STCNLite, mask: Tensor) -> tuple[Tensor, ...]:
 
 
 def _shape(planes: Tensor) -> Any:
-    """The shape as a tensor, which stays one in a graph; PyTorch takes its parts where it wants numbers."""
+    """Shape as a traceable tensor; PyTorch takes its items as numbers."""
     return shape_as_tensor(planes)
 
 
 def _padding(size: Tensor) -> list[Any]:
-    """Pixels to the left, right, top and bottom that bring a size (2,) to multiples of 16."""
+    """Pixels on the left, right, top and bottom that pad a size (2,) to multiples of 16."""
     missing = (-size % ALIGNED).flip(0)
     return list(torch.stack([missing // 2, missing - missing // 2], 1).flatten().unbind())
 
 
 def windows(margin: float | None, masks: Tensor) -> Tensor:
-    """Parts (n, 4) of a frame to look into for objects with masks (K, H', W'), one after the other.
+    """Windows (n, 4) of a frame to search for objects with masks (K, H', W'), in order.
 
     A part is top, bottom, left and right in the padded frame. The last one is the whole frame, and so are
     those that would save little.
@@ -113,7 +113,7 @@ def windows(margin: float | None, masks: Tensor) -> Tensor:
 
 
 def _side(inside: Tensor, margin: Tensor) -> Tensor:
-    """Where a window begins and ends (2,) on an axis, around the places (n,), bool, where objects are."""
+    """Begin and end (2,) of a window on an axis, around positions (n,), bool, with objects."""
     length = _shape(inside)[0]
     places = torch.arange(length)
     first = torch.where(inside, places, length).amin() - margin
@@ -125,13 +125,13 @@ def _side(inside: Tensor, margin: Tensor) -> Tensor:
 
 
 def _cropped(planes: Tensor, window: Tensor) -> Tensor:
-    """The part in a window of planes (K, h, w, ...)."""
+    """Crop planes (K, h, w, ...) to a window."""
     top, bottom, left, right = window.unbind()
     return planes[:, top:bottom, left:right]
 
 
 def _pasted(part: Tensor, window: Tensor, full: Tensor) -> Tensor:
-    """Planes (K, h, w, ...) with another part in a window."""
+    """Replace a window of planes (K, h, w, ...)."""
     top, bottom, left, right = window.unbind()
     rows = full[:, top:bottom]
     middle = torch.cat([rows[:, :, :left], part, rows[:, :, right:]], 2)
@@ -147,7 +147,7 @@ def decode(
     thin: Tensor,
     *finer: Tensor,
 ) -> tuple[Tensor, ...]:
-    """Log-odds (K, H'/n, W'/n) of a frame by readouts (K, V, h, w) and features of a window.
+    """Log-odds (K, H'/n, W'/n) of a frame from readouts (K, V, h, w) and features of a window.
 
     The others say where objects are likely, uint8, where they can be after masks (K, H', W') of the frame
     before, and whether one touches a side of the window inside the frame.
@@ -166,7 +166,7 @@ def decode(
 
 
 def _dilated(masks: Tensor, radius: Any) -> Tensor:
-    """Positions (K, h, w), bool, at most a radius down and across from those of masks (K, h, w), bool."""
+    """Dilate masks (K, h, w), bool, by a radius."""
     padding, end = radius + 1, -2 * radius - 1
     down = F.pad(masks.float(), [0, 0, padding, radius]).cumsum(1)
     masks = down[:, 2 * radius + 1 :] > down[:, :end]
@@ -184,7 +184,7 @@ def read(
     origin: Tensor,
     window: Tensor,
 ) -> Any:
-    """What objects remember (K, V, h, w) where a key (C, h, w) asks, and the attention to each row (N,).
+    """Readouts (K, V, h, w) of the memory for a key (C, h, w), and the attention to each row (N,).
 
     Rows of the memory have keys (N, C+1), see :func:`key_rows`, and values (K, N, V). The last ones, at the
     places ``origin`` (n, 2), are read from within ``last_window`` alone; the key is that of a window.
@@ -259,7 +259,7 @@ def _read_cells(
     reach: int,
     number: int = COARSE_CELLS,
 ) -> tuple[Tensor, Tensor]:
-    """From coarse to fine: of cells of 2x2 positions, by their means, those that match best, then their rows.
+    """Coarse to fine: match cells of 2x2 positions by their means, then the rows of the best.
 
     The rows of the memory are in the order of such cells.
     """
@@ -275,7 +275,7 @@ def _read_cells(
 
 
 def _cells(keys: Tensor) -> Tensor:
-    """Rows (N/4, C+1) of cells of four rows (N, C+1): their means, and the penalty of the first."""
+    """Means of cells of four rows (N, C+1) as (N/4, C+1), and the penalty of the first."""
     firsts = keys[::4]
     # One for a frame.
     penalties = (firsts[:, -1] - firsts[:, :-1].square().sum(1)) / math.sqrt(keys.shape[1] - 1)
@@ -301,7 +301,7 @@ def _affinities(
 
 
 def _weighted(weights: Tensor, index: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Values (K, P, V) of rows (P, k) by their weights, and the attention to each row of the memory (N,)."""
+    """Weighted values (K, P, V) of rows (P, k), and the attention to each memory row (N,)."""
     readout = (weights[:, None] @ values[:, index])[:, :, 0]
     return readout, torch.zeros_like(keys[:, 0]).scatter_add(0, index.flatten(), weights.flatten())
 
@@ -309,7 +309,7 @@ def _weighted(weights: Tensor, index: Tensor, keys: Tensor, values: Tensor) -> t
 def merge(
     jumps: bool, stride: int, logits: Tensor, reachable: Tensor, pieces: Tensor, size: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Probabilities (K, H', W') of objects by log-odds (K, H'/n, W'/n), and the index (H, W) of the highest.
+    """Probabilities (K, H', W') from log-odds (K, H'/n, W'/n), and the index (H, W) of the highest.
 
     Small pieces of an object are taken away, unless they are near its mask of the frame before. Pieces are
     numbers of connected components (K, H'/n, W'/n), 0 where the object is not likely.
@@ -323,7 +323,7 @@ def merge(
 
 
 def _distant(pieces: Tensor, reachable: Tensor) -> Tensor:
-    """Positions (K, h, w) of small pieces far from the mask before."""
+    """Mask (K, h, w) of small pieces far from the previous mask."""
     objects = _shape(pieces)[0]
     count: Any = pieces.amax() + 1
     labels = pieces + torch.arange(objects)[:, None, None] * count
@@ -342,7 +342,7 @@ def remember(
     keep: Tensor,
     prompted: Tensor,
 ) -> tuple[Tensor, ...]:
-    """Key (h, w, C) and values (K, h, w, V) of a frame with masks (K, H', W'), and its rows of the memory.
+    """Key (h, w, C) and values (K, h, w, V) of a frame with masks (K, H', W') as memory rows.
 
     Outside the window they are those of the frame before. Rows are keys (n, C+1), see :func:`key_rows`,
     places (n, 2) and values (K, n, V), in square cells of positions. Of a small frame that is kept they are
@@ -383,7 +383,7 @@ def decode_scene(network: ForegroundNetwork, counts: Sequence[int], stride: int,
 
 
 def prepared(network: STCN | STCNLite, image: Tensor, window: Tensor) -> Tensor:
-    """A window of a frame (H, W, 3), uint8, that is padded, as the network sees it: (1, 3, h, w), float32."""
+    """Window of a padded frame (H, W, 3), uint8, as network input (1, 3, h, w), float32."""
     height, width = _shape(image)[:2].unbind()
     left, _, top, _ = _padding(_shape(image)[:2])
     place = window - torch.stack([top, top, left, left])
@@ -396,7 +396,7 @@ def prepared(network: STCN | STCNLite, image: Tensor, window: Tensor) -> Tensor:
 
 
 def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
-    """Write a network as ONNX graphs into a folder, whose files are replaced; gives what was written."""
+    """Write a network as ONNX graphs into a folder, replacing its files; return the paths."""
     if find_spec("onnx") is None:
         raise SegueError(f"exporting needs onnx: {install_command('onnx')}")
     folded = fold_batch_norms(network).float().eval().requires_grad_(False)
@@ -500,7 +500,7 @@ def _export_scene(network: ForegroundNetwork, folder: Path) -> list[Path]:
 
 
 class _Graph(nn.Module):
-    """A function of a network, as the tracer wants it, with example inputs and names of the outputs."""
+    """Function of a network to trace, with example inputs and output names."""
 
     def __init__(
         self, network: Any, function: Callable[..., Any], inputs: dict[str, Tensor], *outputs: str
@@ -544,7 +544,7 @@ def _write(
 
 
 def _traced(graph: _Graph, path: Path) -> dict[str, Any]:
-    """Trace and write a graph; gives the types of its inputs, and its outputs."""
+    """Trace and write a graph; return input types and outputs."""
     import onnx
 
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Find the objects of a video without prompts, and track them."""
+"""Detect the objects of a video automatically, and track them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Auto:
 
 
 class AutoSession(DetectionSession):
-    """Finds objects with any detector, and tracks them while they are visible.
+    """Detects objects with any detector, and tracks them while they are visible.
 
     The detector runs on every frame until it finds the first objects. With ``every``, it then runs at this
     interval. A detection that overlaps a tracked object does not change it. A track ends if its object is not
@@ -105,7 +105,7 @@ class AutoSession(DetectionSession):
         return detected, self._session.peek(frame) if self._tracks and detected.objects else None
 
     def _associate(self, frame: Frame, detected: tuple[Segmentation, Segmentation | None]) -> list[Prompt]:
-        """The masks of what is new among the objects of a frame; tracks take note of the run."""
+        """Match detections with tracks; return the masks of new objects."""
         detections, tracked = detected
         for track in self._tracks.values():
             track.misses = 0 if track.area else track.misses + 1

@@ -1,4 +1,4 @@
-"""Instances by detection and tracking: a detector runs every few frames, masks are carried on between."""
+"""Instances by detection and tracking: a detector runs every few frames, a tracker fills the gaps."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ MIN_AREA_SHARE = 0.0003  # share of the image below which an object is out of si
 
 @dataclass(frozen=True, slots=True)
 class DetectionOptions:
-    """When the detector runs, and what becomes an object.
+    """When the detector runs, and which detections become objects.
 
     Attributes:
         every: interval between runs of the detector, in frames.
@@ -71,7 +71,7 @@ class DetectionOptions:
 
 
 class DetectionSession(FindingSession):
-    """Finds, names and tracks all objects, with a detector and a tracking network.
+    """Detects, names and tracks all objects with a detector and a tracking network.
 
     On every ``every``-th frame, detections are matched with the tracked objects by overlap, class and
     appearance. An unmatched detection becomes an object when it is detected again, or immediately if its

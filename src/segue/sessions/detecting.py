@@ -1,4 +1,4 @@
-"""Detectors by name, with their weights."""
+"""Make detectors by name, with their weights."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def box_detector(
     device: str | int | torch.device | None = None,
     fast: bool = False,
 ) -> Detector:
-    """A detector by name that knows classes, for its boxes alone: no mask is computed where that is possible.
+    """Make a detector with classes for its boxes alone; masks are skipped where possible.
 
     Arguments are those of :func:`detector`; it finds all objects of a frame.
     """
@@ -180,7 +180,7 @@ def _of_function(
     device: str | int | torch.device | None,
     fast: bool,
 ) -> Detector:
-    """A detector of a function of an image."""
+    """Make a detector from a function of an image."""
     allowed = None if classes is None else frozenset(classes)
     return BoxDetector(
         lambda image, _: detections_of(find(image), image.shape[:2]),
@@ -191,7 +191,7 @@ def _of_function(
 
 
 def choose_for_text(phrases: Sequence[Phrase]) -> str:
-    """The detector that looks for phrases where none is named; nothing is downloaded."""
+    """Choose the detector for phrases if none is named; nothing is downloaded."""
     strange = unmatched(phrases, COCO_ORDER)
     if not strange and not any(phrase.colour for phrase in phrases):
         return "nanodet"
@@ -207,7 +207,7 @@ def choose_for_text(phrases: Sequence[Phrase]) -> str:
 
 
 def restrict_to_phrases(base: Detector, phrases: Sequence[Phrase]) -> PhraseDetector:
-    """A detector that is asked for phrases, of one with classes or other labels, which stays as it is."""
+    """Restrict a detector to phrases; the detector itself does not change."""
     rules = getattr(base, "rules", None) or Rules()
     if base.names and hasattr(base, "rules"):  # its bound on objects counts those that are wanted
         matching = (name for name in base.names.values() if any(phrase.fits(name) for phrase in phrases))
@@ -226,7 +226,7 @@ def _check_options(name: str, options: DetectorOptions, supported: Collection[st
 
 
 def as_classes(classes: Collection[str | int] | str | None) -> list[str] | None:
-    """Names and numbers of classes as texts, from a list, or from a text with commas."""
+    """Class names and numbers as texts, from a list or comma-separated text."""
     if classes is None:
         return None
     if isinstance(classes, str):
@@ -252,7 +252,7 @@ _OPTIONS = {
 
 
 def build_motion(options: DetectorOptions) -> Detector:
-    """The detector of what moves."""
+    """Make the motion detector."""
     return MotionDetector(
         TrackSession("stcn-lite", device=options.device, fast=options.fast),
         max_objects=options.max_objects or 1,
@@ -262,7 +262,7 @@ def build_motion(options: DetectorOptions) -> Detector:
 def build_network(
     name: str, factory: Callable[..., Detector], options: DetectorOptions, **arguments: Any
 ) -> Detector:
-    """A detector of a network by its name; ``arguments`` are further arguments of its class."""
+    """Make the detector of a network by name; ``arguments`` are further arguments of its class."""
     network = load(name, options.weights)
     return factory(network, rules=_rules(options), device=choose_device(options.device), **arguments)
 
@@ -270,7 +270,7 @@ def build_network(
 def _box_prompter(
     refine: Refinement | None, device: str | int | torch.device | None, fast: bool
 ) -> MakePrompter | None:
-    """The box segmenter of a detector; None takes whole boxes."""
+    """Prompter that segments the boxes of a detector; None keeps whole boxes."""
     if refine not in (None, *BOX_MASKS):
         raise PromptError(f"refine is {refine!r}; for boxes choose {', '.join(BOX_MASKS)}")
     if refine == "none":
@@ -279,7 +279,7 @@ def _box_prompter(
 
 
 def build_nanodet(options: DetectorOptions) -> Detector:
-    """NanoDet-Plus with a prompter that makes masks of its boxes."""
+    """Make NanoDet-Plus with a prompter that segments its boxes."""
     tiles = 1 if options.tiles is None else options.tiles
     if not 1 <= tiles <= MAX_TILES:
         raise PromptError(f"tiles is {tiles}; give 1 to {MAX_TILES} a side")
@@ -289,7 +289,7 @@ def build_nanodet(options: DetectorOptions) -> Detector:
 
 
 def build_open_vocabulary(options: DetectorOptions, released: Released | None = None) -> Detector:
-    """A model of transformers that finds phrases; ``released`` is in the user's cache."""
+    """Make a transformers model that detects phrases; ``released`` is in the user's cache."""
     from segue.models.detection.open_vocabulary import ask_phrases, read_model  # few jobs need transformers
 
     folder = _folder_of(options.weights, released)
@@ -303,7 +303,7 @@ def build_open_vocabulary(options: DetectorOptions, released: Released | None = 
 
 
 def _folder_of(weights: str | os.PathLike[str] | None, released: Released | None) -> Path:
-    """The folder with a model of transformers; ``released`` is in the user's cache."""
+    """Folder of a transformers model; ``released`` is in the user's cache."""
     if weights is not None:
         return Path(weights)
     if released is None:
@@ -314,7 +314,7 @@ def _folder_of(weights: str | os.PathLike[str] | None, released: Released | None
 
 
 def build_discovery(name: str, options: DetectorOptions) -> Detector:
-    """LOST with the features of a network by its name."""
+    """Make LOST with the features of a network by name."""
     return DiscoveryDetector(
         cast(Any, load(name, options.weights)),
         which=options.features or "keys",

@@ -1,4 +1,4 @@
-"""Known objects of a video, and which of them the instances of the next window are."""
+"""Match the instances of each window with the tracks of a video."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOMENTUM = 0.7  # part of the old embedding and class scores that a known object
 
 @dataclass
 class Instance:
-    """An object of a window, or one that is tracked from window to window."""
+    """An instance of a window, or a track over windows."""
 
     embedding: Float32Array  # of its query, (C,)
     class_scores: Float32Array  # (classes,), in 0..1
@@ -36,7 +36,7 @@ class Instance:
 
     @property
     def label(self) -> int:
-        """Its class channel."""
+        """The most likely class channel."""
         return int(self.class_scores.argmax())
 
     @property
@@ -46,7 +46,7 @@ class Instance:
 
 @dataclass
 class Tracks:
-    """All known objects of a video; at most ``PATIENCE`` windows without a match are remembered."""
+    """Tracks of a video; unmatched ones are kept for ``PATIENCE`` windows."""
 
     known: list[Instance] = field(default_factory=list)
     last_id: int = 0
@@ -73,7 +73,7 @@ class Tracks:
         return present
 
     def _match(self, detections: Sequence[Instance], shared: int) -> dict[int, Instance]:
-        """The known object of each instance that has one."""
+        """Track of each matched instance."""
         if not self.known or not detections:
             return {}
         track_masks = torch.stack([track.masks for track in self.known])
@@ -101,7 +101,7 @@ def _likeness(tracks: Sequence[Float32Array], detections: Sequence[Float32Array]
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """How two sets of masks overlap over all frames.
+    """Overlap of two sets of masks over all frames.
 
     Attributes:
         first, second: pixels of each mask, (N,) and (M,).
@@ -114,7 +114,7 @@ class Overlap:
 
     @classmethod
     def of(cls, a: Tensor, b: Tensor) -> Overlap:
-        """Measure masks (N, t, h, w) and (M, t, h, w), bool, on their device, which is waited for once."""
+        """Measure masks (N, t, h, w) and (M, t, h, w), bool, on their device, with one synchronisation."""
         with own_precision(a.device):  # counts are exact in float32
             flat_a, flat_b = a.flatten(1).float(), b.flatten(1).float()
             sizes = to_cpu(flat_a.sum(1), flat_b.sum(1), flat_a @ flat_b.T)
@@ -128,7 +128,7 @@ class Overlap:
 
 
 def distinct(overlap: Overlap, limit: float) -> list[int]:
-    """Places of masks that are not empty, best first, and overlap no better one by more than ``limit``.
+    """Non-maximum suppression of masks: indices, best first, of those that overlap by at most ``limit``.
 
     ``overlap`` is that of the masks with themselves.
     """

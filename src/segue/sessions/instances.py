@@ -1,4 +1,4 @@
-"""Find, classify, segment and follow every instance of a video of any length, window by window."""
+"""Detect, classify, segment and track every instance of a video of any length, window by window."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class _Pending:
 
 @dataclass(frozen=True, slots=True)
 class _ClipResult:
-    """What the network finds in a window: instances, their mask logits, and where their queries look."""
+    """Output of the network for a window: instances, mask logits, and query positions."""
 
     instances: list[Instance]
     masks: Tensor  # (K, T, h, w)
@@ -159,7 +159,7 @@ class InstanceSession(ExplainedSession):
 
     @torch.inference_mode()
     def _segment_clip(self, window: Sequence[_Pending]) -> _ClipResult:
-        """What the network finds in a window."""
+        """Run the network on a window."""
         network, options = self._network, self.options
         with self._prepared.inference_guard():
             memory = self._encode(window)
@@ -184,7 +184,7 @@ class InstanceSession(ExplainedSession):
 
     @torch.inference_mode()
     def _follow(self, clip_result: _ClipResult, keep: int) -> None:
-        """Queue the results of the new frames of the window, and keep its last ``keep`` frames."""
+        """Queue the results of the window's new frames, and keep its last ``keep`` frames."""
         tracks, attention_maps = (
             self._tracks.update(clip_result.instances, self._shared, keep),
             clip_result.attention,
@@ -211,7 +211,7 @@ class InstanceSession(ExplainedSession):
         self._shared = keep
 
     def _encode(self, window: Sequence[_Pending]) -> Any:
-        """Encoded frames of a window; frames of an earlier window are not encoded again."""
+        """Encode the frames of a window; frames shared with the previous window are cached."""
         network = self._network
         if network.relates_frames:
             return self._encoded(window)
@@ -221,13 +221,13 @@ class InstanceSession(ExplainedSession):
         return network.join([pending.memory for pending in window])
 
     def _encoded(self, frames: Sequence[_Pending]) -> Any:
-        """Encode frames together."""
+        """Encode frames as one batch."""
         return self._network.encode(as_tensor([each.image for each in frames], self.device, self._dtype))
 
     def _segment(
         self, pending: _Pending, mask: IndexMask, logits: npt.NDArray[Any], tracks: Sequence[Instance]
     ) -> Segmentation:
-        """The result for one frame from the mask and the logits (K, h, w) of its instances, ids ascending."""
+        """Result of one frame from the image and the logits (K, h, w) of its instances, ids ascending."""
         extents, objects = measure(mask), []
         for track in tracks:
             extent, label = extents.get(track.id), self._names.get(track.label, str(track.label))
@@ -242,7 +242,7 @@ class InstanceSession(ExplainedSession):
 
 
 def compose(logits: Tensor, ids: Tensor) -> Tensor:
-    """Index mask (H, W) of mask logits (K, H, W): each pixel takes the id of the first largest logit."""
+    """Index mask (H, W) of mask logits (K, H, W); the first of equal logits wins."""
     if len(ids) == 0:
         return ids.new_zeros(logits.shape[-2:])
     best = logits.max(0)
@@ -250,7 +250,7 @@ def compose(logits: Tensor, ids: Tensor) -> Tensor:
 
 
 def _probabilities(logits: Tensor, size: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """Each object against all else, (K+1, H, W), background first, summing to one."""
+    """Probability of each object against all else, (K+1, H, W), background first, summing to one."""
     inside = upsample(logits, size).sigmoid()
     background = (1 - inside).prod(0, keepdim=True)
     together = torch.cat((background, inside))
@@ -263,7 +263,7 @@ def _object_logits(logits: Tensor, size: tuple[int, int]) -> npt.NDArray[np.floa
 
 
 def allowed_classes(requested: Collection[str], names: Mapping[int, str]) -> frozenset[int]:
-    """Class channels of names or numbers; one that is not there is an error."""
+    """Class channels of names or numbers; raise an error for unknown ones."""
     by_name = {name: channel for channel, name in names.items()}
     channels = set()
     for text in requested:

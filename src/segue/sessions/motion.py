@@ -1,4 +1,4 @@
-"""The detector of objects that move against the scene."""
+"""Detect objects that move against the scene."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MIN_MOTION_SHARE = 0.25  # moving regions with less than this share of the stron
 
 
 class MotionDetector:
-    """Finds what moves against the scene in a frame and the next two, at most ``max_objects`` regions."""
+    """Detects regions that move in a frame and the next two, at most ``max_objects``."""
 
     names: Mapping[int, str] = {}
     lookahead = 2
@@ -49,7 +49,7 @@ class MotionDetector:
         self._prompter = prompter or Prompter
 
     def __call__(self, frame: FrameLike, *following: FrameLike) -> Segmentation:
-        """Moving objects, strongest first; scores only rank them. Empty without a next frame."""
+        """Detect moving objects, strongest first; scores only rank them. Empty without a next frame."""
         first, *later = (as_frame(each) for each in (frame, *following))
         if not later:
             return found_in(first, np.zeros(first.size, np.uint8))
@@ -59,7 +59,7 @@ class MotionDetector:
         return found_in(first, _without_gaps(refined))
 
     def moving(self, first: Image, *later: Image) -> IndexMask:
-        """Rough index mask (H, W) of what moves from the first image to each of the later ones."""
+        """Rough index mask (H, W) of regions that move from the first image to each later one."""
         size = first.shape[:2]
         if min(size) < MIN_SIDE:
             return np.zeros(size, np.uint8)
@@ -72,7 +72,7 @@ class MotionDetector:
         return resize_mask(regions, size)
 
     def round_trip(self, frame: Frame, following: Frame, mask: IndexMask) -> IndexMask:
-        """A mask (H, W) after the way to the next frame and back; unchanged where it gets lost."""
+        """Warp a mask (H, W) to the next frame and back; unchanged if it gets lost."""
         with self._lock.current():  # runs in several threads may share the detector
             forward = self._follow(frame, following, mask)
             backward = self._follow(following, frame, forward) if forward.any() else forward
@@ -85,7 +85,7 @@ class MotionDetector:
 
 
 def cut_out(image: Image, mask: IndexMask, make: MakePrompter) -> IndexMask:
-    """Objects of a rough index mask (H, W), each drawn anew by a prompter; the first keep their pixels."""
+    """Segment objects of a rough index mask (H, W) anew; earlier objects keep their pixels."""
     cut = np.zeros_like(mask)
     prompter = make(image)
     for number in measure(mask):
@@ -114,6 +114,6 @@ def _strongest(strength: npt.NDArray[np.float32], count: int) -> IndexMask:
 
 
 def _without_gaps(mask: IndexMask) -> IndexMask:
-    """An index mask whose ids go on from 1."""
+    """Renumber an index mask without gaps, from 1."""
     numbers = [0, *measure(mask)]
     return np.searchsorted(numbers, mask).astype(id_type(len(numbers)))

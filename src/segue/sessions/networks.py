@@ -1,4 +1,4 @@
-"""The network or method of a session, by its name or as the caller has it."""
+"""Resolve the network of a session: a name, a network or a prepared one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def track_network(
     device: str | int | torch.device | None = None,
     fast: bool = False,
 ) -> Prepared[TrackNetwork]:
-    """A network for tracking, ready to run: by its name, or as the caller has it."""
+    """Prepare a tracking network given by name or object."""
     check_network("track", model, weights)
     return prepare(model, weights, task="track", device=device, fast=fast)
 
@@ -41,7 +41,7 @@ def instance_network(
     device: str | int | torch.device | None = None,
     fast: bool = False,
 ) -> Prepared[InstanceNetwork]:
-    """A network that finds instances, ready to run: by its name, or as the caller has it."""
+    """Prepare an instance network given by name or object."""
     check_network("instances", model, weights)
     return prepare(model, weights, task="instances", device=device, fast=fast)
 

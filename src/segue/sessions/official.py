@@ -1,4 +1,4 @@
-"""The published inference of instance networks: a whole video is one clip; its ten best answers count."""
+"""Published inference of instance networks: the whole video is one clip; the ten best answers count."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NO_MASK_BELOW = 0.001  # score under which the official results hold no masks
 
 
 class Clip:
-    """The frames of a video that a network looks at together; memory grows with their number.
+    """Frames of a video that a network processes together; memory grows with their number.
 
     Args:
         network: one that is prepared.
@@ -42,7 +42,7 @@ class Clip:
 
     @torch.inference_mode()
     def add(self, image: Image) -> None:
-        """Take the next frame, RGB, (H, W, 3), uint8."""
+        """Add the next frame, RGB, (H, W, 3), uint8."""
         network, device, dtype = self._prepared.network, self._prepared.device, self._prepared.dtype
         with self._prepared.inference_guard():
             frame = as_tensor([resized(image, self._short_side)], device, dtype)
@@ -85,7 +85,7 @@ def whole_clip(
     device: str | int | torch.device | None = None,
     fast: bool = False,
 ) -> Records:
-    """Entries of a YouTube-VIS result file for a video whose number is 1; memory grows with its length.
+    """Entries of a YouTube-VIS result file for a video with number 1; memory grows with its length.
 
     Args:
         network: a network, which is not changed, or one that is prepared.
@@ -112,7 +112,7 @@ def whole_clip(
 
 
 class WholeVideo(Passes):
-    """The frames of a video that a network looks at as one clip, in the first pass.
+    """Frames of a video for one clip, read in the first pass.
 
     Args:
         network: one that is prepared.
@@ -143,7 +143,7 @@ class WholeVideo(Passes):
         self.records: Records = []
 
     def learning(self) -> Iterator[int]:
-        """Look at all frames; yields the number of those done so far."""
+        """Read all frames; yields the number of frames so far."""
         clip, images = Clip(self._network, self._short_side), self._images()
         self._rereads = images and not self._read_once
         keeps = images and self._read_once
@@ -163,12 +163,12 @@ class WholeVideo(Passes):
             self.records = clip.records(self._size() or self._frames_read[0].size)
 
     def second(self) -> Iterator[Frame]:
-        """The same frames; without images where nobody looks at them."""
+        """Iterate over the frames again; images are omitted if nobody needs them."""
         yield from self._frames() if self._rereads else self._frames_read
 
 
 class WholeVideoSession(FindingSession):
-    """Shows the results of :class:`WholeVideo` on each frame, the most confident on top.
+    """Returns the results of :class:`WholeVideo` frame by frame, the most confident on top.
 
     Args:
         video: its first pass is run before the first frame.
@@ -190,14 +190,14 @@ class WholeVideoSession(FindingSession):
 
 
 def _no_image(size: tuple[int, int]) -> Image:
-    """A black image that takes no memory."""
+    """Black image without memory of its own."""
     return np.broadcast_to(np.zeros(3, np.uint8), (*size, 3))
 
 
 def sure_result(
     records: Records, place: int, frame: Frame, min_score: float, names: Mapping[int, str]
 ) -> Segmentation:
-    """Entries of :func:`whole_clip` of at least a score on the frame at a place, the best on top."""
+    """Result of entries of :func:`whole_clip` above a score on one frame, the best on top."""
     visible = sorted(
         (record for record in records if record["score"] >= min_score), key=lambda item: item["score"]
     )
@@ -214,13 +214,13 @@ def sure_result(
 
 
 def _decoded(lengths: Sequence[Rle | None], size: tuple[int, int]) -> Iterator[BoolArray]:
-    """Masks (H, W) of run lengths at a size; None is an empty one."""
+    """Decode run lengths to masks (H, W) of a size; None is an empty mask."""
     for each in lengths:
         yield np.zeros(size, np.bool_) if each is None else resize_mask(decode_rle(each), size)
 
 
 def resized(image: Image, short_side: int = SHORT_SIDE) -> Image:
-    """A frame brought to a short side, as the published inference does (Pillow, bilinear)."""
+    """Resize a frame to a short side as the published inference does (Pillow, bilinear)."""
     height, width = image.shape[:2]
     short, long = min(height, width), max(height, width)
     if short == short_side:
@@ -231,13 +231,13 @@ def resized(image: Image, short_side: int = SHORT_SIDE) -> Image:
 
 
 def as_tensor(images: Sequence[Image], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Images of one size → (1, T, 3, H, W) in [0, 1]. ``images``: RGB (H, W, 3), uint8, T of them."""
+    """Stack T images, RGB (H, W, 3), uint8, of one size → (1, T, 3, H, W) in [0, 1]."""
     stacked = to_device(torch.from_numpy(np.stack(images)), device)
     return (stacked.permute(0, 3, 1, 2).to(dtype) / 255)[None]
 
 
 def best_entries(logits: Tensor, top: int = 10) -> list[tuple[int, int, float]]:
-    """The best ``top`` (query, class, score) of class logits (Q, classes), as in the official inference."""
+    """The ``top`` best (query, class, score) of class logits (Q, classes), as in the official inference."""
     scores = logits.float().sigmoid()
     best = scores.flatten().topk(min(top, scores.numel()))
     places = (divmod(place, scores.shape[1]) for place in best.indices.tolist())
@@ -245,7 +245,7 @@ def best_entries(logits: Tensor, top: int = 10) -> list[tuple[int, int, float]]:
 
 
 def upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Mask logits (K, h, w) of one frame at the size of the video. Returns (K, H, W)."""
+    """Upsample mask logits (K, h, w) of one frame to the size of the video. Returns (K, H, W)."""
     if len(logits) == 0:
         return logits.new_zeros(0, *size, dtype=torch.float32)
     return F.interpolate(logits[None].float(), size, mode="bilinear", align_corners=False)[0]

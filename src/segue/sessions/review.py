@@ -35,7 +35,7 @@ class Doubt:
 def to_review(
     results: Iterable[Segmentation], *, apart: int = MIN_DISTANCE, most: int = MAX_LISTED
 ) -> list[Doubt]:
-    """The frames of a track to review first: frames with the lowest scores that need attention.
+    """Select the frames of a track to review first: the lowest scores that need attention.
 
     Args:
         results: tracking results, in any order; each is read once and not stored.
@@ -56,13 +56,13 @@ def to_review(
 
 
 class ReviewList:
-    """The doubtful masks of a track that goes on, as :func:`to_review` lists them, in bounded memory."""
+    """Doubtful masks of a running track, as :func:`to_review` lists them, in bounded memory."""
 
     def __init__(self) -> None:
         self._doubts: dict[tuple[int, int], Doubt] = {}
 
     def add(self, result: Segmentation) -> None:
-        """Take a result; of a frame that comes again the last one counts."""
+        """Add a result; it replaces an earlier one of its frame."""
         for item in result.objects:
             if item.needs_attention:
                 self._doubts[result.index, item.id] = Doubt(result.index, item.id, item.score)
@@ -72,7 +72,7 @@ class ReviewList:
             self._doubts = {(doubt.index, doubt.id): doubt for doubt in self.worst(most=MAX_REMEMBERED // 2)}
 
     def worst(self, *, apart: int = MIN_DISTANCE, most: int = MAX_LISTED) -> list[Doubt]:
-        """The worst of the masks so far, spread over the video."""
+        """The lowest-scored masks so far, spread over the video."""
         listed: list[Doubt] = []
         for doubt in sorted(self._doubts.values(), key=lambda item: (item.score, item.index, item.id)):
             if len(listed) == most:
@@ -84,7 +84,7 @@ class ReviewList:
 
 @dataclass(slots=True)
 class _Visibility:
-    """When one object was not visible."""
+    """Frames on which one object was not visible."""
 
     area: int  # where it was visible first
     first_gap: int = 0
@@ -98,7 +98,7 @@ class _Visibility:
     num_small: int = 0  # frames up to the last one
 
     def add_area(self, index: int, area: int) -> None:
-        """Take its area on the next frame on which it is visible."""
+        """Add the object's area on the next frame on which it is visible."""
         self.usual_area = self.usual_area or float(area)
         if area < PART_SHARE * self.usual_area:
             self.part_since = self.part_since if self.num_small else index
@@ -112,13 +112,13 @@ class _Visibility:
 
 
 class AbsenceList:
-    """The frames on which objects were not visible, or in part, between others; in bounded memory."""
+    """Gaps in which objects were fully or partly hidden; in bounded memory."""
 
     def __init__(self) -> None:
         self._objects: dict[int, _Visibility] = {}
 
     def add(self, result: Segmentation) -> None:
-        """Take the next result."""
+        """Add the next result."""
         for item in result.objects:
             times = self._objects.get(item.id)
             if times is None:
@@ -135,7 +135,7 @@ class AbsenceList:
                 times.add_area(result.index, item.area)
 
     def describe(self, label: Callable[[int], str]) -> str:
-        """Name the objects and frames.
+        """Describe gaps by object and frames.
 
         Args:
             label: how a frame is named.

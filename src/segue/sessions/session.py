@@ -1,4 +1,4 @@
-"""The interface of all sessions, and what those share that find objects by themselves."""
+"""Interface of all sessions, and the base of sessions without prompts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Step = TypeVar("Step", bound=Callable[..., Any])
 
 
 class SecondThreadError(SegueError):
-    """Another thread is at work with an object that one thread uses at a time."""
+    """A second thread uses an object that allows one thread at a time."""
 
 
 SECOND_THREAD = "session: another thread uses it; use one session per thread, or a lock"
@@ -31,7 +31,7 @@ SECOND_THREAD = "session: another thread uses it; use one session per thread, or
 
 
 def one_thread_at_a_time(step: Step) -> Step:
-    """A method that refuses a second thread while a first one is in one of these methods of the object."""
+    """Decorate a method to raise SecondThreadError while another thread is in such a method."""
 
     @wraps(step)
     def guarded(self: Any, *arguments: Any, **kwargs: Any) -> Any:
@@ -121,7 +121,7 @@ class Session(Protocol):
 
 
 class FindingSession(Checkpointable, Session):
-    """Takes frames without prompts, one by one, and gives the results in their order.
+    """Base of sessions without prompts; results come in order, possibly later.
 
     A class that derives from this one says what becomes of a frame, and puts each result that is made into
     ``_due``, with the image that explains it.
@@ -148,7 +148,7 @@ class FindingSession(Checkpointable, Session):
         *,
         colour: Colour = "rgb",
     ) -> Segmentation | None:
-        """Take the next frame, and give the result that is due, if any; see :meth:`Session.step`.
+        """Process the next frame, and return the result that is due, if any; see :meth:`Session.step`.
 
         Args:
             frame: the next frame, or its image.
@@ -176,7 +176,7 @@ class FindingSession(Checkpointable, Session):
             return self._next_pending()
 
     def finish(self) -> Iterator[Segmentation]:
-        """Give the results that are still due after the last frame."""
+        """Return the remaining results after the last frame."""
         self._complete()
         while (result := self._next_pending()) is not None:
             yield result
@@ -188,18 +188,18 @@ class FindingSession(Checkpointable, Session):
 
     @one_thread_at_a_time
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called; see :meth:`Session.restore`."""
+        """Continue from a state; see :meth:`Session.restore`."""
         super().restore(state)
 
     @one_thread_at_a_time
     def _complete(self) -> None:
-        """Make all results that wait; no frame comes any more."""
+        """Compute all pending results after the last frame."""
         with self.changing("the end"):
             self._end()
 
     @one_thread_at_a_time
     def _next_pending(self) -> Segmentation | None:
-        """The next result, if it is made."""
+        """The next pending result, if it is computed."""
         if not self._due:
             return None
         result, self._explanation = self._due.popleft()
@@ -209,14 +209,14 @@ class FindingSession(Checkpointable, Session):
         self.reset()
 
     def _prepare(self, frame: Frame) -> Any:
-        """Check the next frame, and compute of it what :meth:`_take` needs; nothing changes."""
+        """Check the next frame and compute inputs of :meth:`_take`; the state does not change."""
 
     def _take(self, frame: Frame, prepared: Any) -> None:
-        """Take the next frame."""
+        """Process the next frame."""
         raise NotImplementedError
 
     def _end(self) -> None:
-        """Make the results that wait for frames which will not come."""
+        """Compute results that wait for further frames."""
 
 
 class ExplainedSession(FindingSession):
@@ -235,7 +235,7 @@ class ExplainedSession(FindingSession):
 
 
 class Passes(Iterable[Frame]):
-    """The frames of a video that is read more than once, for the last pass; iterating makes the first one.
+    """Frames of a video that is read twice; iterating runs the first pass.
 
     The first pass of one that is :class:`segue.state.Checkpointable`, too, is saved and resumed.
     """
@@ -246,7 +246,7 @@ class Passes(Iterable[Frame]):
 
     @property
     def summary(self) -> str:
-        """What the pass before found, for the user; empty where there is nothing to say."""
+        """Message for the user about the first pass; empty if there is none."""
         return ""
 
     def __iter__(self) -> Iterator[Frame]:
@@ -256,8 +256,8 @@ class Passes(Iterable[Frame]):
 
     @abstractmethod
     def learning(self) -> Iterator[int]:
-        """Make the first pass, or the rest of one that was restored."""
+        """Run the first pass, or the rest of a restored one."""
 
     @abstractmethod
     def second(self) -> Iterator[Frame]:
-        """The frames of the second pass, after the first one."""
+        """Frames of the second pass."""

@@ -1,4 +1,4 @@
-"""Follow objects through a video with any network for tracking."""
+"""Track objects through a video with any tracking network."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ class TrackSession(Checkpointable, Session):
         arguments: PromptArguments,
         text: str | Sequence[str] | None,
     ) -> FramePrompts:
-        """All prompts of a frame, in the form of trackers.
+        """Resolve all prompts of a frame to the format of trackers.
 
         Those that were added wait until the frame is taken, but invalid ones are dropped.
         """
@@ -263,7 +263,7 @@ class TrackSession(Checkpointable, Session):
     def _step_tracker(
         self, frame: Frame, plan: CrowdPlan, removed: Collection[int], *, predict: bool
     ) -> TrackOutput | None:
-        """Take a frame through the tracker of the network; None where that has no objects."""
+        """Run the network's tracker on a frame; None if it has no objects."""
         prompts = plan.prompts
         if prompts is not None:
             prompts = prompts.on(self.device)
@@ -315,7 +315,7 @@ class TrackSession(Checkpointable, Session):
 
     @contextmanager
     def _dropping_invalid(self, frame: Frame) -> Iterator[None]:
-        """Drop prompts that were added if they are what is invalid."""
+        """Drop added prompts if they are invalid."""
         try:
             yield
         except PromptError:
@@ -334,7 +334,7 @@ class TrackSession(Checkpointable, Session):
         arguments: PromptArguments,
         text: str | Sequence[str] | None,
     ) -> list[Prompt] | None:
-        """All prompts of a frame: those that were added before it, and those that come with it."""
+        """All prompts of a frame: added before it, or given with it."""
         added = self._added
         if isinstance(prompts, Mapping):
             raise PromptError(BY_FRAME)
@@ -354,7 +354,7 @@ class TrackSession(Checkpointable, Session):
     def _of_text(
         self, frame: Frame, text: str | Sequence[str], used_ids: Collection[int]
     ) -> list[MaskPrompt]:
-        """The objects on a frame that a text means, unless they are followed."""
+        """Prompts of new objects on a frame that match a text."""
         key = text if isinstance(text, str) else tuple(text)
         if key != self._text_detector[0]:
             fast = self.prepared.precision != torch.float32
@@ -363,13 +363,13 @@ class TrackSession(Checkpointable, Session):
         return new_objects(self._text_detector[1](frame), tracked, {*self.ids, *used_ids})
 
     def _info_with(self, prompts: FramePrompts) -> dict[int, tuple[str | None, float | None]]:
-        """Labels and predicted IoU of the objects once prompts are taken."""
+        """Labels and predicted IoUs of the objects after prompts."""
         remaining = {i: each for i, each in self._object_info.items() if i not in prompts.removed}
         labels = {i: prompts.labels.get(i, self._object_info.get(i, (None,))[0]) for i in prompts.ids}
         return remaining | {i: (label, prompts.expected.get(i)) for i, label in labels.items()}
 
     def _warn_of_crowd(self, index: int, plan: CrowdPlan, seconds: float) -> None:
-        """Warn once that objects are followed in another way, and how long a frame of many takes."""
+        """Warn once about objects tracked by flow, and about slow frames of many objects."""
         count = len(self.tracker.ids)
         if plan.added and not self._warned_of_small:
             self._warned_of_small = True
@@ -389,12 +389,12 @@ class TrackSession(Checkpointable, Session):
 
     @property
     def _labels(self) -> dict[int, str | None]:
-        """The label of each object."""
+        """Label of each object."""
         return {i: label for i, (label, _) in self._object_info.items()}
 
     @contextmanager
     def _forgotten(self, ids: Collection[int]) -> Iterator[None]:
-        """Stop following objects, unless the block fails: then they are followed as before."""
+        """Stop tracking objects; if the block fails, they are tracked as before."""
         saved = self.tracker.state(copy=False)  # neither forgetting nor a frame that fails writes into it
         try:
             self.tracker.forget(ids)
