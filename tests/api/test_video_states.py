@@ -329,6 +329,16 @@ def test_a_correction_carries_to_an_object_that_is_wholly_hidden() -> None:
     assert all(cells_of(whole_masks(video[index])[2], 0) == {0} for index in range(COUNT))
 
 
+def test_a_correction_carries_where_another_object_lies_too() -> None:
+    """Where both lie the tracker is unsure which is in front, which says nothing of the correction."""
+    video = segue.Video(IMAGES, model=NETWORK, device="cpu")
+    video.add(0, masks={2: mask_of({0, 1}, 0)})
+    for cells in ({0}, {0, 1}):
+        video.add(1, masks={1: mask_of(cells, 0)})
+        list(video.propagate())
+    assert all(cells_of(whole_masks(video[index])[1], 0) == {0, 1} for index in range(COUNT))
+
+
 def test_a_part_gives_each_frame_once() -> None:
     """A stop in the middle leaves frames of two kinds, which two passes reach."""
     video = segue.Video(IMAGES, model=NETWORK, device="cpu")

@@ -23,6 +23,7 @@ from segue.masks import Rle, decode_rle, encode_rle
 from segue.masks.rle import overlapping, rle_box
 from segue.masks.unsure import from_runs, resize_nearest, to_runs, unpack
 from segue.models.base import FramePrompts, one_image
+from segue.prompts.planes import tight_box
 from segue.sessions.track import TrackSession
 from segue.sessions.videos.provenance import StoredMask, StoredObject
 from segue.state import SessionState
@@ -331,7 +332,8 @@ def _limited(
     stays = np.isin(result.mask, fallen) | np.isin(earlier, fallen)
     new = np.where(stays, earlier, np.where(np.isin(result.mask, [*scores]), result.mask, 0))
     unsure = _unsure_of_both(result, previous)
-    mask = region.limit(earlier, new, unsure, nearest=nearest)
+    judged = unsure and (unsure[0], unsure[1] & ~_contested(result, earlier != new, unsure[1].shape))
+    mask = region.limit(earlier, new, judged, nearest=nearest)
     bits = None
     if unsure is not None:
         is_earlier = resize_nearest(mask == earlier, unsure[0].shape) > 0
@@ -351,6 +353,25 @@ def _limited(
         reach=partial(_limited_reach, result, whole_counts),
     )
     return replace(limited, _probabilities=maps)
+
+
+def _contested(result: Segmentation, differs: BoolArray, size: tuple[int, ...]) -> BoolArray:
+    """Pixels, (h, w) of a size, under the masks of two objects: there the tracker is unsure which is in front.
+
+    Only objects that may lie on pixels that differ are looked at.
+    """
+    area = tight_box(differs) if differs.any() else NOWHERE
+    near = [row for row, box in enumerate(_reach_of(result)) if _intersects(box, area)]
+    covers = np.zeros(result.mask.shape, np.uint8)
+    if len(near) > 1:
+        for part in (near[start : start + MAX_MAPS] for start in range(0, len(near), MAX_MAPS)):
+            for plane in result._masks_of(part):
+                covers += plane
+    return resize_nearest(covers > 1, size) > 0
+
+
+def _intersects(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _is_hidden(result: Segmentation, row: int) -> bool:
