@@ -1,4 +1,4 @@
-"""Results of ``segue.track``, ``segue.foreground`` and ``segue.instances``, and how they are written."""
+"""Results of ``segue.track``, ``segue.foreground`` and ``segue.instances``, and functions that save them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ Progress = Callable[[int, int | None], None]
 
 @contextmanager
 def errors_of_arguments(kind: type[VideoJob] = VideoJob) -> Iterator[None]:
-    """Errors from within name arguments of a function where they name options of a command."""
+    """Replace names of options by names of arguments in errors."""
     try:
         yield
     except (SegueError, RunInterrupted) as error:
@@ -61,7 +61,7 @@ def errors_of_arguments(kind: type[VideoJob] = VideoJob) -> Iterator[None]:
 
 
 class ReadAgain:
-    """Reads the image of a frame once more; pickled, it is left out."""
+    """Reads the image of a frame again; not pickled."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -74,7 +74,7 @@ class ReadAgain:
 
 
 def return_image(image: Image, index: int) -> Image:
-    """The image that a result holds."""
+    """Return the image that a result holds."""
     return image
 
 
@@ -295,7 +295,7 @@ def results_of(
     arguments: Mapping[str, Any],
     **fields: Any,
 ) -> Results[Any]:
-    """The results of a job that a function asks for; ``fields`` are those that no argument names."""
+    """Results of a job; ``fields`` are those without an argument."""
     options = dict(arguments)
     progress: Progress | None = options.pop("progress")
     keep_images = bool(options.pop("keep_images"))
@@ -324,7 +324,7 @@ _OBJECTS = ("detector", "names", "prompter", "roi", "scene")
 
 
 def runtime_object(value: Any) -> Any:
-    """An argument as the field of a job has it: texts and paths as they are."""
+    """Wrap an argument for a job; texts and paths stay as they are."""
     return value if isinstance(value, (str, os.PathLike, NoneType)) else RuntimeObject.of(value)
 
 
@@ -340,12 +340,12 @@ READING: dict[str, Any] = {
 
 
 def reading_of(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Take out of the arguments of a function those that say how its source is read."""
+    """Split off the arguments of a function that say how to read its source."""
     return {name: arguments.pop(name, default) for name, default in READING.items()}
 
 
 def opened_source(source: Any, **reading: Any) -> Source:
-    """The source of a caller, opened; ``reading`` are arguments of :func:`segue.open_source`."""
+    """Open the source of a caller; ``reading`` are arguments of :func:`segue.open_source`."""
     if not isinstance(source, Source):
         return open_source(source, **reading)
     for name, value in reading.items():
@@ -355,7 +355,7 @@ def opened_source(source: Any, **reading: Any) -> Source:
 
 
 class _Watch(Observer):
-    """Calls the caller's function after each result that is written."""
+    """Calls the caller's function after each written result."""
 
     def __init__(self, opened: Run, progress: Progress | None) -> None:
         self._opened, self._progress, self._done = opened, progress, 0
@@ -384,20 +384,20 @@ def _pairs_of(
 
 
 def _end_unless_cancelled(token: CancelToken) -> Iterator[Frame]:
-    """No frames; where those before have ended because the run is to stop, no result is made any more."""
+    """Yield nothing, or raise if the run was cancelled."""
     if token.cancelled:
         raise Cancelled
     yield from ()
 
 
 def is_archive(path: Any) -> bool:
-    """Whether a path is that of an archive, and of no folder."""
+    """Whether a path names an archive and not a folder."""
     has_archive_name = isinstance(path, (str, os.PathLike)) and Path(path).suffix.lower() == ZIP
     return has_archive_name and not user_path(path).is_dir()
 
 
 def _outputs(path: Any, **options: Any) -> Outputs:
-    """Where results go, as a caller says it."""
+    """Convert a caller's output arguments."""
     if not isinstance(path, (str, os.PathLike)):
         raise ArgumentError(f"path: {kind_of(path)}; give the path of a folder or file")
     if options["formats"] is None:

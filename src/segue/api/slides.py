@@ -1,4 +1,4 @@
-"""Results in a notebook: the frames with their objects, and a slider."""
+"""Results in a notebook, with a slider."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ QUALITY = 85
 
 @dataclass(frozen=True, slots=True)
 class _Slide:
-    """A frame as it is shown."""
+    """A rendered frame."""
 
     jpeg: bytes
     caption: str
 
 
 class Slides:
-    """The frames of results with their objects, as a notebook shows them: one at a time, with a slider."""
+    """Rendered results for a notebook: one at a time, with a slider."""
 
     def __init__(self, slides: list[_Slide]) -> None:
         self._slides = slides

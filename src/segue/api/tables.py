@@ -1,4 +1,4 @@
-"""Tables of the results of a whole video."""
+"""Tables of all results of a video."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ResultTables:
-    """What :class:`segue.api.Results` and :class:`segue.Video` tell of all their results."""
+    """Tables of :class:`segue.api.Results` and :class:`segue.Video`."""
 
     if TYPE_CHECKING:
 

@@ -1,4 +1,4 @@
-"""Follow objects through a video: the function behind ``segue track``."""
+"""Object tracking: the function behind ``segue track``."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from segue.video.sources.given import SourceLike
 
 
 class TrackArguments(TypedDict, total=False):
-    """Arguments of :func:`track` that go with all objects, given and found."""
+    """Arguments of :func:`track` for prompted and detected objects."""
 
     model: str | TrackNetwork
     weights: str | Path | None
@@ -67,7 +67,7 @@ class TrackArguments(TypedDict, total=False):
 
 
 class PromptedTrackArguments(TrackArguments, PromptArguments, total=False):
-    """Arguments of :func:`track` that go with prompts."""
+    """Arguments of :func:`track` for prompts."""
 
 
 @overload
@@ -243,7 +243,7 @@ def track(
 
 
 def _detector_config(auto: Auto) -> DetectorConfig:
-    """The detector of a job, as ``auto`` asks for it."""
+    """Convert ``auto`` to the detector of a job."""
     name = auto.detector if isinstance(auto.detector, str) else None
     options = {item: getattr(auto, item) for item in ("every", "text", "frames", "score")}
     return checked(
@@ -253,7 +253,7 @@ def _detector_config(auto: Auto) -> DetectorConfig:
 
 
 def stored_prompts(prompts: Sequence[Prompt], source: Source) -> tuple[Prompt, ...]:
-    """Prompts in pixels of the frames of a source as its job has them: in pixels of the source."""
+    """Convert prompts from pixels of frames to pixels of the source, for a job."""
     across = down = 1.0
     if source.size is not None and source.original_size is not None:
         down, across = (of / to for of, to in zip(source.original_size, source.size, strict=True))

@@ -1,4 +1,4 @@
-"""Objects in a video that can be read in any order: prompts on any frame, masks in both directions."""
+"""Interactive tracking: prompts on any frame of a video, masks in both directions."""
 
 from __future__ import annotations
 
@@ -389,7 +389,7 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         self.source.close()
 
     def _steps(self, results: Iterator[Segmentation]) -> Iterator[Segmentation]:
-        """Results that one thread at a time takes."""
+        """Iterate over results in one thread at a time."""
         return iter(partial(self._next, results), None)
 
     @one_thread_at_a_time
@@ -397,11 +397,11 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         return next(results, None)
 
     def _result(self, index: int) -> Segmentation:
-        """The result of a frame, which can read its image."""
+        """Result of a frame that can read its image."""
         return replace(self._session.result(index), _image=self._image_reader)
 
     def _checked(self, index: int) -> int:
-        """The index of a frame, if there is one."""
+        """Check the index of a frame."""
         if not isinstance(index, (int, np.integer)):
             raise SourceError(f"frame: {kind_of(index)}; give the index of a frame, such as video[0]")
         if index not in self.source.times:
@@ -411,7 +411,7 @@ class Video(ResultTables, AbstractContextManager["Video"]):
 
 
 def _rebuilt(arguments: dict[str, Any], state: SessionState) -> Video:
-    """The video of a pickle."""
+    """Restore a pickled video."""
     video = Video(**arguments)
     video.restore(state)
     return video

@@ -1,4 +1,4 @@
-"""Jobs: runs as values, and the one way to carry them out.
+"""Jobs: runs as values, and their execution.
 
 A job says all of a run: its source, what to follow, the network and its weights, options, outputs. It can be
 checked, compared, written as JSON and read again, and :func:`run` carries it out. The command line parses

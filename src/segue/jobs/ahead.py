@@ -1,4 +1,4 @@
-"""What the first frame of a job, its prompts and its outputs show before PyTorch is imported."""
+"""Check a job's first frame, prompts and outputs before PyTorch is imported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from segue.video.sources.images import match_images
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A job that was checked before PyTorch is imported.
+    """A job checked before PyTorch is imported.
 
     Attributes:
         source: its source; None for cameras, addresses and images in memory, which are opened when the run
@@ -44,7 +44,7 @@ class Plan:
 
     @classmethod
     def of(cls, job: VideoJob, source: Source | None = None) -> Plan:
-        """Check a job: what it follows, its outputs, and its prompts by the first frame.
+        """Check a job: model, outputs, and prompts on the first frame.
 
         Args:
             job: the job.
@@ -67,7 +67,7 @@ class Plan:
 
 
 def _checked_prompts(job: VideoJob, source: Source) -> Mapping[int, list[Prompt]] | None:
-    """Check outputs, frames and prompts; gives the prompts where the first frame is known."""
+    """Check outputs, frames and prompts; return the prompts if the first frame is known."""
     outputs = with_defaults(job, endless=False).outputs
     if outputs.rotate is None and not outputs.append:
         places = OutputPlaces.of(job, source.name)
@@ -86,7 +86,7 @@ def _checked_prompts(job: VideoJob, source: Source) -> Mapping[int, list[Prompt]
 def plan_prompts(
     job: TrackJob, first: Frame, size: tuple[int, int], source: Source | None = None
 ) -> dict[int, list[Prompt]]:
-    """The prompts of each frame, as a session takes them; those of the job are in pixels of ``size``."""
+    """Prompts by frame, at the size of frames; those of the job are in pixels of ``size``."""
     by_frame: dict[int, list[AnyPrompt]] = defaultdict(list)
     for value in job.prompts:
         by_frame[first.index if value.frame is None else value.frame].append(value)
@@ -110,7 +110,7 @@ def plan_prompts(
 
 
 def check_frames(job: TrackJob, source: Source) -> None:
-    """Refuse frames that the source is known not to have: of prompts, of texts, and required ones."""
+    """Raise PromptError if the source lacks a frame of a prompt, a text or a required result."""
     frames_by_option = {
         "a prompt": [prompt.frame for prompt in job.prompts if prompt.frame is not None],
         "a text": (job.finding and job.finding.frames) or (),
@@ -129,7 +129,7 @@ def _prompts(
     fit: Callable[[Any], Any],
     read_masks: Callable[[MaskPrompt, tuple[int, int]], list[MaskPrompt]],
 ) -> Iterator[Prompt]:
-    """Read and check the prompts of one frame in pixels of ``size``; frames have ``frame_size``."""
+    """Read, check and scale the prompts of one frame from pixels of ``size`` to ``frame_size``."""
     for item in prompts:  # in their order: where they overlap, the later one wins
         if not isinstance(item, MaskPrompt):
             check_pixels(item)

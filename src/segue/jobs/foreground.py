@@ -1,4 +1,4 @@
-"""Jobs that find foreground: the session that a job asks for, and the frames that it is given."""
+"""Foreground jobs: session, frames and background."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, plan: Plan
 
 
 def _check_passes(job: ForegroundJob, source: Source) -> None:
-    """Refuse two passes of what can be read once, and beside a scene of the user."""
+    """Raise an error for two passes over a source that can be read once, or with a given scene."""
     if job.options.passes == 2 and source.once:
         raise SegueError(f"{source.name}: can be iterated only once; two passes are for files and folders")
     if job.options.passes == 2 and job.scene != "median":
@@ -133,7 +133,7 @@ def _check_passes(job: ForegroundJob, source: Source) -> None:
 
 
 def _flow_files(job: ForegroundJob, able: ForegroundCapabilities, source: Source) -> FlowFiles | None:
-    """The folder of optical flow of a job; None where segue computes it."""
+    """Folder of a job's optical flow; None if segue computes it."""
     if job.flow is None or job.flow in get_args(FlowName):
         return None
     if not able.flow_gaps:
@@ -144,7 +144,7 @@ def _flow_files(job: ForegroundJob, able: ForegroundCapabilities, source: Source
 def _reading(
     job: ForegroundJob, able: ForegroundCapabilities, source: Source
 ) -> tuple[FollowCamera | None, bool]:
-    """How the camera is followed, and whether the video is read twice, by default as suits the network."""
+    """Camera motion mode and number of passes; defaults follow the network."""
     follow, passes = job.options.follow_camera, job.options.passes
     if job.scene != "median" or job.depth is not None:
         return follow, passes == 2
@@ -155,14 +155,14 @@ def _reading(
 
 
 class ForegroundRun(Run):
-    """Segments what is no background; writes the background at its end, where the job says so."""
+    """Segments foreground; writes the background at the end if the job asks for it."""
 
     def __init__(self, *arguments: Any, **kwargs: Any) -> None:
         super().__init__(*arguments, **kwargs)
         self._blind: dict[int, tuple[float, float]] = {}  # motion of the camera by frame
 
     def step(self, frame: Frame) -> Segmentation | None:
-        """Take a frame through the session, and note whether its background is known."""
+        """Process a frame, and record whether its background is known."""
         result = super().step(frame)
         session = cast(ForegroundSession, self.session)
         self.is_blind_now = session.is_blind
@@ -173,24 +173,24 @@ class ForegroundRun(Run):
         return result
 
     def is_blind(self, index: int) -> bool:
-        """Whether the frame of an index had no known background."""
+        """Whether the background of a frame was unknown."""
         return index in self._blind
 
     def camera_motion(self, index: int) -> tuple[float, float]:
-        """The way of the image of a panning camera to a frame, in parts of the longer side."""
+        """Motion of a panning camera to a frame, in parts of the longer side."""
         return self._blind.get(index, (0.0, 0.0))
 
     def note(self, result: Segmentation) -> str:
-        """Share of the image that is foreground."""
+        """Foreground share of the image, for the progress."""
         return f"{np.count_nonzero(result.mask) / result.mask.size:.1%} foreground"
 
     def at_end(self) -> dict[str, Path]:
-        """Write the background that the session knows at the end."""
+        """Write the background of the session."""
         return _write_background(cast(ForegroundJob, self.job), cast(ForegroundSession, self.session))
 
 
 def _last_object(job: ForegroundJob, source: Source) -> int:
-    """The last id of the runs of a camera after which this one goes on."""
+    """Last object id of a camera's earlier runs."""
     # Whether an address has an end is known from its first frame on; if so, a table there is an error.
     job = cast(ForegroundJob, with_defaults(job, endless=source.once))
     outputs = job.outputs
@@ -200,7 +200,7 @@ def _last_object(job: ForegroundJob, source: Source) -> int:
 
 
 def _write_background(job: ForegroundJob, session: ForegroundSession) -> dict[str, Path]:
-    """Write the background that a session knows at the end, where the job says so."""
+    """Write the session's background at the end if the job asks for it."""
     path, image, scenes = job.background, session.background, session.scenes
     if path is None:
         return {}
@@ -214,7 +214,7 @@ def _write_background(job: ForegroundJob, session: ForegroundSession) -> dict[st
 
 
 def object_namer(name: str, device: str | None, fast: bool = False) -> Name:
-    """The labeller of objects by a detector; it computes no masks."""
+    """Make a function that labels boxes by a detector, without masks."""
     find = box_detector(name, score=MIN_SCORE, device=device, fast=fast)
 
     def label(image: Image, box: Box) -> tuple[str, float] | None:
@@ -235,7 +235,7 @@ def object_finder(
     classes: Collection[str] | None = None,
     labels: bool = True,
 ) -> Detect:
-    """What finds objects in an image by a detector, loaded with the first one; it computes no masks.
+    """Make a function that detects objects in an image, without masks; the detector loads on first use.
 
     ``classes``: those to look for; None for all. ``labels``: tell the class of each object.
     """
@@ -249,7 +249,7 @@ def object_finder(
 
 
 def _closer(image: Image, box: Box) -> tuple[Image, Box]:
-    """The part of an image around a box, and the box in it."""
+    """Crop of an image around a box, and the box in the crop."""
     (x0, y0, x1, y1), (height, width) = box, image.shape[:2]
     half = max(CLOSER * max(x1 - x0, y1 - y0), MIN_SIDE) / 2
     across, down = (x0 + x1) / 2, (y0 + y1) / 2
@@ -260,7 +260,7 @@ def _closer(image: Image, box: Box) -> tuple[Image, Box]:
 
 
 def _scenes(scene: Any) -> VideoScenes:
-    """What an image, the file of one, or an earlier run knows of the empty scene."""
+    """Background images from an image, a file or an earlier run."""
     if isinstance(scene, (str, os.PathLike)):
         path = Path(scene)
         try:
@@ -271,7 +271,7 @@ def _scenes(scene: Any) -> VideoScenes:
 
 
 def _region(roi: Any) -> npt.NDArray[Any] | None:
-    """The region of interest as an array; of a file the values that it stores."""
+    """Region of interest as an array; a file keeps its stored values."""
     if roi is None:
         return None
     if isinstance(roi, (str, os.PathLike)):
@@ -286,7 +286,7 @@ def _region(roi: Any) -> npt.NDArray[Any] | None:
 
 
 def _with_files(frames: Iterable[Frame], depth: str | Path | None, flow: FlowFiles | None) -> Iterator[Frame]:
-    """Frames with their depth maps and flow images."""
+    """Add depth maps and flow images to frames."""
     maps = None if depth is None else list_images(Path(depth))
     for frame in frames:
         extended = frame if flow is None else replace(frame, flow=flow(frame.index))

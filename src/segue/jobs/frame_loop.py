@@ -1,4 +1,4 @@
-"""The frame loop: frames through a session, results into a sink, saved so that a run can go on."""
+"""The frame loop: frames through a session, results into a sink, saved for resuming."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SAVE_SHARE = 0.05  # share of the time that saving may take: a large state is sa
 
 
 class FrameLoop:
-    """Takes frames through a session, and gives each result together with its frame.
+    """Processes frames in a session and pairs each result with its frame.
 
     Args:
         session: gives the results, ``session.lag`` frames late at most.
@@ -63,13 +63,13 @@ class FrameLoop:
         self._num_expected = 0  # frames that have or get a result
 
     def over(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Segmentation]]:
-        """All results of frames, each paired with its frame."""
+        """Results of all frames, each with its frame."""
         return itertools.chain(self.take(frames), self.finish())
 
     def take(
         self, frames: Iterable[Frame], between: Callable[[], object] | None = None
     ) -> Iterator[tuple[Frame, Segmentation]]:
-        """The results that come while frames are taken, each with its frame."""
+        """Results that become available while frames are processed, each with its frame."""
         for frame in frames:
             start = time.perf_counter()
             result = self._step(frame)
@@ -85,7 +85,7 @@ class FrameLoop:
                 between()
 
     def finish(self) -> Iterator[tuple[Frame, Segmentation]]:
-        """The results that are due after the last frame."""
+        """Remaining results after the last frame."""
         results = self._session.finish()
         while True:
             start = time.perf_counter()
@@ -97,7 +97,7 @@ class FrameLoop:
 
 
 class Progress(NamedTuple):
-    """How far a saved run came.
+    """Position of a saved run.
 
     Attributes:
         next_frame: index of the first frame without a result.
@@ -113,12 +113,12 @@ class Progress(NamedTuple):
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Progress:
-        """The progress among the values of a saved state."""
+        """Read the progress from the values of a saved state."""
         return cls(*(int(values[name]) for name in cls._fields))
 
 
 class FrameRun(FrameLoop):
-    """A frame loop whose results are written, and which can be saved and resumed.
+    """A frame loop with written results that can be saved and resumed.
 
     Attributes:
         done: number of results that are written.
@@ -145,7 +145,7 @@ class FrameRun(FrameLoop):
         self.restored: Path | None = None
 
     def run(self, cancel: CancelToken | None = None) -> None:
-        """Take all frames of a job through its session into the sink; what stops before the end is saved."""
+        """Process all frames of a job and write the results; an interrupted run is saved."""
         folder, endless = self._folder, self._run.source.endless
         if folder is not None and self._run.job.outputs.resume and (folder / STATE).exists():
             self._catch_up(folder, self._run.frames)
@@ -178,14 +178,14 @@ class FrameRun(FrameLoop):
                 raise
 
     def _write_pending(self, token: CancelToken | None = None) -> None:
-        """Write the results that are due after the last frame, unless the run is to stop."""
+        """Write the remaining results after the last frame, unless the run is stopping."""
         for frame, result in self.finish():
             self._write(frame, result)
             if token is not None and token.cancelled and self.pending:
                 raise Cancelled
 
     def _save(self) -> None:
-        """Save the session after the results before it are written, unless a frame is half done."""
+        """Save the session after earlier results are written, unless a frame is half done."""
         is_complete = (
             self.done + len(self.pending) == self._num_expected
             and getattr(self._session, "torn", None) is None
@@ -201,7 +201,7 @@ class FrameRun(FrameLoop):
             replace(state, values=values).save(self._folder / STATE)
 
     def _catch_up(self, folder: Path, frames: Iterator[Frame]) -> None:
-        """Restore the session, and write the results before it once more."""
+        """Restore the session, and write the earlier results again."""
         self.restored = folder / STATE
         with blaming_state(self.restored):
             state = SessionState.load(self.restored)
@@ -221,7 +221,7 @@ class FrameRun(FrameLoop):
         self._num_expected = self.done + len(self.pending)
 
     def _write_again(self, folder: Path, frames: Iterator[Frame], progress: Progress) -> None:
-        """Write the results of the interrupted run, and pass the frames that its session has taken."""
+        """Write the results of the interrupted run, and skip frames that its session has processed."""
         last_read, sparse = None, self._required is not None
         for frame, result in replayed(folder, frames, progress.next_frame, sparse=sparse):
             self._write(frame, result)
@@ -230,7 +230,7 @@ class FrameRun(FrameLoop):
             next((frame for frame in frames if frame.index == progress.taken), None)
 
     def finish(self) -> Iterator[tuple[Frame, Segmentation]]:
-        """The results that are due after the last frame."""
+        """Remaining results after the last frame."""
         return _blamed_on(self.restored, super().finish())
 
     def _write(self, frame: Frame, result: Segmentation) -> None:
@@ -246,7 +246,7 @@ class FrameRun(FrameLoop):
 
 
 def is_result_of(frame: Frame, result: object, sizes: Container[tuple[int, int] | None]) -> bool:
-    """Whether something is the result of a frame, of the right types and of one of some sizes."""
+    """Whether a value is a result of a frame, with one of some sizes."""
     if not isinstance(result, Segmentation) or not _are_numbers(result.index, result.time):
         return False
     mask, objects = result.mask, result.objects
@@ -278,7 +278,7 @@ def first_pass(
     forms: Forms = DIRECT,
     cancel: CancelToken | None = None,
 ) -> Path | None:
-    """Make the first of two passes; its state is saved into ``folder``. Returns the file it goes on from."""
+    """Run the first of two passes, saving its state in ``folder``; return the state file it resumed from."""
     saved = passes if isinstance(passes, Checkpointable) else None
     path = None if folder is None else folder / FIRST_PASS
     restored = None
@@ -312,7 +312,7 @@ def first_pass(
 
 
 def _blamed_on(restored: Path | None, items: Iterator[Item]) -> Iterator[Item]:
-    """The items; what fails while one is made is blamed on the state that a run goes on from."""
+    """Iterate over items; errors name the state file from which the run resumed."""
     with _blaming(restored):
         yield from items
 
@@ -322,7 +322,7 @@ def _blaming(restored: Path | None) -> AbstractContextManager[None]:
 
 
 def now_and_then(save: Callable[[], None]) -> Callable[[], bool]:
-    """A function that saves when that is due, and says whether it did; it takes a small share of the time."""
+    """Make a function that saves periodically, within a small share of the time, and tells if it did."""
     next_save_time = time.monotonic() + SAVE_EVERY_SECONDS
 
     def save_periodically() -> bool:
@@ -339,7 +339,7 @@ def now_and_then(save: Callable[[], None]) -> Callable[[], bool]:
 
 
 def forms_of_run(folder: Path) -> Forms | None:
-    """The forms of layers with which an interrupted run was computed; None where none goes on."""
+    """Layer forms of an interrupted run; None if there is none to resume."""
     for path in (folder / STATE, folder / FIRST_PASS):
         # Restoring the state tells what is wrong with it.
         with suppress(OSError, CheckpointError, ValueError, KeyError, TypeError):
@@ -348,6 +348,6 @@ def forms_of_run(folder: Path) -> Forms | None:
 
 
 def forget_state(folder: Path) -> None:
-    """Remove what is saved of a run that is complete, or of one that begins anew."""
+    """Remove the saved state of a completed or restarted run."""
     for name in (STATE, FIRST_PASS):
         (folder / name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Jobs that find and follow all instances, in windows of frames or, as published, in a video as one clip."""
+"""Instance jobs: windows of frames, or whole videos as one clip as published."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def open_instances(job: InstancesJob, source: Source | None = None, plan: Plan |
 
 
 def _open_detector(job: InstancesJob, source: Source, finding: str, following: str) -> Run:
-    """A detector by name and the network that tracks its objects."""
+    """Open a detector by name with the network that tracks its objects."""
     options = job.options
     classed = [entry.name for entry in DETECTORS if "classes" in entry.supported_options]
     if finding not in classed:
@@ -88,7 +88,7 @@ def _open_network(
 def _open_whole_video(
     job: InstancesJob, source: Source, prepared: Prepared[InstanceNetwork], names: Mapping[int, str] | None
 ) -> Run:
-    """A network that looks at the video as one clip, as published."""
+    """Open a network that processes the video as one clip, as published."""
     network, names = prepared.network, _names_of(prepared.network, names)
     side = job.options.short_side or network.short_side
 
@@ -117,7 +117,7 @@ def _open_whole_video(
 
 
 def _names_of(network: InstanceNetwork, names: Mapping[int, str] | None) -> dict[int, str]:
-    """Class names of the channels of a network."""
+    """Class names by channel of a network."""
     channels = network.class_names if names is None else names
     return {channel: name for channel, name in channels.items() if 0 <= channel < network.classes}
 
@@ -129,7 +129,7 @@ WORTH_SAYING = 1.0
 def memory_notice(
     network: InstanceNetwork, frames: int | None, size: tuple[int, int] | None, short_side: int
 ) -> str:
-    """Say how much memory a large network needs for a clip; empty where it is small or nobody knows."""
+    """Memory that a large network needs for a clip, as text; empty if small or unknown."""
     needed = getattr(network, "memory_bytes", None)
     if needed is None or frames is None or size is None:
         return ""
@@ -141,7 +141,7 @@ def memory_notice(
 
 
 def as_class_names(names: Mapping[int, str] | str | Path | None) -> Mapping[int, str] | None:
-    """Class names by channel: a mapping, an edition of YouTube-VIS, or an annotation file."""
+    """Class names by channel from a mapping, an edition of YouTube-VIS, or an annotation file."""
     if names is None or isinstance(names, Mapping):
         return names
     if isinstance(names, (str, os.PathLike)):
@@ -154,7 +154,7 @@ def as_class_names(names: Mapping[int, str] | str | Path | None) -> Mapping[int,
 
 
 def _check_options(job: InstancesJob) -> None:
-    """Refuse options that mean nothing where the video is looked at as a whole."""
+    """Raise an error for options without effect on whole videos."""
     expected = {
         *job.model_dump(include={"classes", "explain"}, exclude_defaults=True),
         *job.options.model_dump(exclude={"short_side"}, exclude_defaults=True),

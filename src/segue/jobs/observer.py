@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Observer:
-    """Receives the progress of a job. This class ignores it; subclasses override methods.
+    """Receives the progress of a job; override methods in a subclass.
 
     All methods but :meth:`event` and :meth:`connection` are called in the thread that runs the job.
     """

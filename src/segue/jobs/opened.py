@@ -1,4 +1,4 @@
-"""A run of a job: its source, its session and its frames, from before the first frame to after the last."""
+"""An open run of a job: source, session and frames."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # sources are opened before PyTorch is imported
 
 
 class Frames(Iterator[Frame]):
-    """The frames of a run, each once, until it is to stop; the next image can be seen ahead.
+    """Iterator over the frames of a run that can be stopped; the next image can be read ahead.
 
     Images in memory are copied: a program may fill one again and again.
 
@@ -49,7 +49,7 @@ class Frames(Iterator[Frame]):
         return replace(frame, image=np.array(frame.image)) if self._copies else frame
 
     def next_image(self) -> Image | None:
-        """The image of the next frame, RGB (H, W, 3), uint8; None behind the last frame.
+        """Image of the next frame, RGB (H, W, 3), uint8; None after the last frame.
 
         None, too, where images in memory come once: the next one may replace the one before in its array.
         """
@@ -58,12 +58,12 @@ class Frames(Iterator[Frame]):
         return self._ahead[0].image if self._ahead else None
 
     def push_back(self, frame: Frame) -> None:
-        """Give a frame once more, before all others."""
+        """Return a frame again before all others."""
         self._ahead.appendleft(frame)
 
 
 class Run:
-    """A job whose network is loaded and whose frames can be read; its source is still to be closed.
+    """An open job: network loaded, source readable; the caller closes the source.
 
     Jobs of a kind override :meth:`plan`, :meth:`step`, :meth:`note`, :meth:`at_end` and :meth:`summary`.
 
@@ -123,39 +123,39 @@ class Run:
         self.forms = current()
 
     def plan(self, first: Frame) -> object:
-        """Read the prompts with the first frame, also of a run that goes on."""
+        """Read the prompts with the first frame, also of a resumed run."""
 
     def step(self, frame: Frame) -> Segmentation | None:
-        """Take a frame through the session, with its prompts."""
+        """Process a frame with its prompts."""
         return self.session.step(frame)
 
     def is_blind(self, index: int) -> bool:
-        """Whether the frame of an index had no known background."""
+        """Whether the background of a frame was unknown."""
         return False
 
     def camera_motion(self, index: int) -> tuple[float, float]:
-        """The way of the image of a panning camera to a frame, in parts of the longer side."""
+        """Motion of a panning camera to a frame, in parts of the longer side."""
         return 0.0, 0.0
 
     def note(self, result: Segmentation) -> str:
-        """A few words about a result, for the progress."""
+        """Short text about a result, for the progress."""
         return f"{sum(item.area > 0 for item in result.objects)} objects"
 
     def at_end(self) -> dict[str, Path]:
-        """Files written after the last frame; raises where the job cannot mean what it says."""
+        """Files written after the last frame; raises if the job cannot do what it says."""
         return {}
 
     def summary(self) -> str:
-        """What the person who ran the job should know after the last frame; empty for nothing."""
+        """Message after the last frame; empty if there is none."""
         return ""
 
     @property
     def in_memory(self) -> bool:
-        """Whether the frames are images in memory, of which a program may fill one again and again."""
+        """Whether the frames are images in memory, whose arrays a program may reuse."""
         return self.source.request.place is None
 
     def begin(self) -> None:
-        """Read the first frame, which comes in its turn, and the prompts with it."""
+        """Read the first frame, which is processed later, and the prompts."""
         try:
             first, _ = first_frame(self.source.name, self.frames)
         except SourceError:
@@ -166,14 +166,14 @@ class Run:
         self.frames.push_back(first)
 
     def check_arrival(self, result: Segmentation) -> None:
-        """Learn that a result is there; frames before it that are due without a result have come, too."""
+        """Mark a result as done; earlier frames without a due result are done, too."""
         # Of a run that goes on the first results come once more, not the frames between that have none.
         for index in [i for i in self.due if i <= result.index]:
             if index == result.index or index not in (self.required or ()):
                 del self.due[index]
 
     def finish(self) -> dict[str, Path]:
-        """After the last frame: gives what it wrote, or raises where the job could not mean what it says."""
+        """Return files written at the end; raise if a due frame did not come."""
         if self.due:
             frame = min(self.due)
             raise PromptError(f"{self.due[frame]} frame {frame} is not in the source")
@@ -187,7 +187,7 @@ def open_video(source: VideoSource) -> Source:
 
 
 def first_frame(name: str, frames: Iterable[Frame]) -> tuple[Frame, Iterator[Frame]]:
-    """The first frame of a source, and all of them."""
+    """First frame of a source, and an iterator over all frames."""
     remaining = iter(frames)
     first = next(remaining, None)
     if first is None:

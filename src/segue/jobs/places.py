@@ -1,4 +1,4 @@
-"""Where the outputs of a job go: one place each, or parts of a run or of several runs of a camera."""
+"""Output paths of a job, of parts of a run, and of successive runs of a camera."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVENTS = "events"
 
 @dataclass(frozen=True, slots=True)
 class OutputPlaces:
-    """The places of the outputs of a job.
+    """Output paths of a job.
 
     Attributes:
         folder: folder of the formats, or the file of a single one.
@@ -35,14 +35,14 @@ class OutputPlaces:
 
     @classmethod
     def of(cls, job: VideoJob, name: str) -> OutputPlaces:
-        """The places of a job, whose source has a name."""
+        """Output paths of a job with a source of this name."""
         folder = job.outputs.folder or default_folder(name)
         if not isinstance(job, ForegroundJob):
             return cls(folder, {})
         return cls(folder, {} if job.events is None else {EVENTS: job.events}, job.snapshots)
 
     def record(self, job: VideoJob, paths: Mapping[str, Path]) -> Path:
-        """Where the record of a job goes: into the folder, or beside the table of events if that is all."""
+        """Path of the job's record: its folder, or beside the table of events."""
         if {*paths} != {EVENTS}:
             return self.folder
         table = paths[EVENTS]
@@ -50,7 +50,7 @@ class OutputPlaces:
         return table if is_table else table.parent
 
     def part(self, name: str) -> OutputPlaces:
-        """The places of a part of a run; all have one name."""
+        """Output paths of a part of a run, all with one name."""
         images = () if self.snapshots is None else (self.snapshots,)
         name = new_part((self.folder, *self.other_outputs.values(), *images), name)
         parts = {kind: part_path(path, name) for kind, path in self.other_outputs.items()}
@@ -58,12 +58,12 @@ class OutputPlaces:
         return OutputPlaces(part_path(self.folder, name), parts, snapshots, name)
 
     def next_run(self, name: str, formats: tuple[str, ...]) -> OutputPlaces:
-        """The places of a run that goes on after others: events stay where they are."""
+        """Output paths of the next run of a camera; events keep their place."""
         folder = part_path(self.folder, new_part((self.folder,), name))
         return replace(self, folder=folder, other_outputs=self._with_events(formats))
 
     def last_object(self, formats: tuple[str, ...]) -> int:
-        """The last id of an object of earlier runs, by the store of events."""
+        """Last object id of earlier runs, from the event store."""
         archive = self.archive(formats)
         if archive is None or not (archive.store.exists() or any(p.table.exists() for p in archive.parts())):
             return 0
@@ -75,7 +75,7 @@ class OutputPlaces:
             store.close()
 
     def open_store(self, formats: tuple[str, ...]) -> EventStore | None:
-        """The store of events of all runs, with what was there before it; None without a table of events."""
+        """Open the event store of all runs and import earlier tables; None without events."""
         archive = self.archive(formats)
         if archive is None:
             return None
@@ -93,14 +93,14 @@ class OutputPlaces:
         return {**self.other_outputs, EVENTS: output_paths(self.folder, formats)[EVENTS]}
 
     def archive(self, formats: tuple[str, ...]) -> EventArchive | None:
-        """The events of all runs and of all parts, with their images; None without a table of events."""
+        """Events of all runs and parts with their images; None without events."""
         table = self._with_events(formats).get(EVENTS)
         folder = None if EVENTS in self.other_outputs else self.folder
         return None if table is None else EventArchive(table, self.snapshots, folder)
 
 
 def with_defaults(job: VideoJob, *, endless: bool) -> VideoJob:
-    """The job with the outputs that it has if nobody says: those of a camera with events suit weeks."""
+    """Fill in default outputs; cameras with events get defaults for long runs."""
     outputs = job.outputs
     watches = (
         endless and isinstance(job, ForegroundJob) and job.events is not None and outputs.formats is None

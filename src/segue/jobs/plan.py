@@ -1,4 +1,4 @@
-"""Check jobs before the first one starts: what they name is there, and options fit."""
+"""Check jobs before the first one starts: files exist, and options fit."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def check_source(source: VideoSource) -> None:
 
 
 def refuse_live_options(job: VideoJob, name: str) -> None:
-    """Refuse options for cameras and live streams in a job whose source, called ``name``, has an end."""
+    """Raise an error for options of live sources in a job whose source, ``name``, has an end."""
     keep = job.keep if isinstance(job, ForegroundJob) else ()
     options = {"rotate": job.outputs.rotate, "keep": keep, "append": job.outputs.append}
     for option, value in options.items():
@@ -69,7 +69,7 @@ def _exists(place: str) -> bool:
 
 
 def _check_model(job: VideoJob) -> None:
-    """The networks and weight files of a job."""
+    """Check networks and weight files of a job."""
     task: NetworkTask = job.kind
     name, weights = job.model.name, job.model.weights
     if task == "instances" and "+" in name:  # a detector, whose weights are given, and what follows its finds
@@ -91,7 +91,7 @@ def check_detector(name: str | None, weights: Path | None) -> None:
 
 
 def _check_messages(job: ForegroundJob) -> None:
-    """Refuse receivers, and classes and zones of them that no event has."""
+    """Raise an error for receivers, or classes and zones of them, that no event can have."""
     targets = check_targets(job.notify)
     entry = None if job.name_events is None else DETECTORS.find(job.name_events)
     names = None if entry is None or entry.categories is None else {*entry.categories.values(), UNKNOWN}
@@ -114,7 +114,7 @@ def _check_messages(job: ForegroundJob) -> None:
 
 
 def _check_options(job: VideoJob) -> None:
-    """Options of a job, and the files that they name."""
+    """Check options of a job, and files that they name."""
     source = job.source
     Span.of(source.start, source.end, source.stride, source.duration)
     if job.outputs.rotate is not None:

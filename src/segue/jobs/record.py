@@ -1,4 +1,4 @@
-"""The record of a job beside its results, ``job.json``, and the identity of what the job rests on."""
+"""The record of a job (``job.json``), and identities of its source and files."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ NON_RESULT_FIELDS = {
 
 
 def runtime_objects(part: OptionModel) -> Iterator[tuple[str, RuntimeObject]]:
-    """The objects of a program in a job, each with the argument of the function that takes it."""
+    """Objects of the calling program in a job, with the names of their arguments."""
     for name in type(part).model_fields:
         value = getattr(part, name)
         if isinstance(value, RuntimeObject):
@@ -69,7 +69,7 @@ def runtime_objects(part: OptionModel) -> Iterator[tuple[str, RuntimeObject]]:
 
 
 def _with_digests(part: P) -> P:
-    """A part of a job with the digests of the objects of a program that it holds."""
+    """Add digests to runtime objects in a part of a job."""
     changes: dict[str, Any] = {}
     for name in type(part).model_fields:
         value = getattr(part, name)
@@ -82,7 +82,7 @@ def _with_digests(part: P) -> P:
 
 
 def _digest_of(value: Any, *, runs: bool) -> str | None:
-    """SHA-256 of the values of an array, a tensor or an image, or of the weights of a network; else None.
+    """SHA-256 of the values of an array, tensor or image, or of a network's weights; otherwise None.
 
     Of the network that the job ``runs``, the digest of the weights that its session has.
     """
@@ -98,7 +98,7 @@ def _digest_of(value: Any, *, runs: bool) -> str | None:
 
 
 def identified(job: J) -> J:
-    """The job with the identity of its source and the digests of its files and of objects of a program."""
+    """Add the identity of the source and digests of files and runtime objects to a job."""
     job = _with_digests(job)
     changes: dict[str, Any] = {}
     if job.source.place is not None:
@@ -117,7 +117,7 @@ def identified(job: J) -> J:
 
 
 def result_settings(job: VideoJob, *, whole: bool = True) -> dict[str, Any]:
-    """All that the masks of a job depend on, as JSON values, for the marker of a mask folder.
+    """All settings that determine the masks of a job, as JSON values.
 
     Without ``whole`` no mask depends on later frames, so that a run may continue to another end. A file
     counts by its content, the source by its identity. Prompts are listed by the index of their frame; those
@@ -142,7 +142,7 @@ def result_settings(job: VideoJob, *, whole: bool = True) -> dict[str, Any]:
 
 
 def record(job: VideoJob) -> dict[str, Any]:
-    """The job as recorded beside its results: without output paths, passwords of addresses and secrets."""
+    """The job for its record: without output paths, passwords and secrets."""
     values = job.model_dump(mode="json")
     values["device"] = None  # results of one kind of device do not tell which one it was
     values["outputs"] = {
@@ -160,20 +160,20 @@ def record(job: VideoJob) -> dict[str, Any]:
 
 
 def model_digest(model: Model) -> str | None:
-    """SHA-256 of the weights of a model, joined by + where there are several; None where there are none."""
+    """SHA-256 of a model's weights, several joined by +; None without weights."""
     if model.weights is not None:
         return _content_digest(model.weights)
     return "+".join(filter(None, map(_own_digest, model.name.split("+")))) or None
 
 
 def _content_digest(path: Path) -> str | None:
-    """SHA-256 of a file of weights, or of those of a folder of another library, joined by +."""
+    """SHA-256 of a weight file, or of a third-party library's folder, joined by +."""
     inside = [*path.glob("*.json"), *path.glob("*.safetensors")] if path.is_dir() else [path]
     return "+".join(filter(None, map(file_digest, sorted(inside)))) or None
 
 
 def file_digest(path: Path) -> str | None:
-    """SHA-256 of a file; None where there is none. A file that has not changed is not read again."""
+    """SHA-256 of a file, cached while the file is unchanged; None if there is no file."""
     if not exists(path) or not path.is_file():
         return None
     status = path.stat()
@@ -193,12 +193,12 @@ def _own_digest(name: str) -> str | None:
 
 
 def _is_folder(name: str) -> bool:
-    """Whether the name of a network stands for a folder of another library."""
+    """Whether a network's name is a folder of another library."""
     return name in MODELS and MODELS.find(name).folder is not None
 
 
 def named_files(part: OptionModel) -> dict[str, str]:
-    """What those fields of a part of a job name that may be files or folders, unless it is another choice."""
+    """Values of the fields of a job's part that may name files or folders."""
     files = {}
     for name, kind in get_type_hints(type(part), include_extras=True).items():
         kinds, value = {kind, *get_args(kind)}, getattr(part, name)
@@ -209,7 +209,7 @@ def named_files(part: OptionModel) -> dict[str, str]:
 
 
 def files_of(job: VideoJob) -> set[Path]:
-    """Absolute paths of what the fields and prompts of a job name as files or folders."""
+    """Absolute paths of all files and folders in the fields and prompts of a job."""
     parts = [job, job.model, *([job.finding] if isinstance(job, TrackJob) and job.finding else ())]
     paths = {user_path(text) for part in parts for text in named_files(part).values() if not is_url(text)}
     if isinstance(job, TrackJob):
@@ -218,7 +218,7 @@ def files_of(job: VideoJob) -> set[Path]:
 
 
 def words_by_content(words: Iterable[str], files: Collection[Path]) -> tuple[str, ...]:
-    """The words of a command line, in which the digest of each of these files stands for its path."""
+    """Words of a command line, with paths of these files replaced by their digests."""
     return tuple(_word_by_content(word, files) for word in words)
 
 
@@ -234,7 +234,7 @@ def _word_by_content(word: str, files: Collection[Path]) -> str:
 
 
 def _by_content(part: OptionModel, values: dict[str, Any]) -> dict[str, Any]:
-    """The JSON values of a part of a job, with the digest of each file that one of its fields names."""
+    """JSON values of a job's part, with files replaced by their digests."""
     files = {name: user_path(text) for name, text in named_files(part).items() if name in values}
     digests = {name: _content_digest(path) for name, path in files.items()}
     return values | {name: f"{values[name]} sha256={digest}" for name, digest in digests.items() if digest}
@@ -248,13 +248,13 @@ def write_record(job: VideoJob, folder: Path, paths: Mapping[str, Path]) -> None
 
 
 def record_path(folder: Path, paths: Mapping[str, Path]) -> Path:
-    """Path of the record of results: in their folder, or beside a single file as ``NAME.job.json``."""
+    """Path of a record: in the folder of results, or ``NAME.job.json`` beside a single file."""
     is_single_file = folder in paths.values()
     return folder.with_name(f"{folder.name}.{RECORD}") if is_single_file else folder / RECORD
 
 
 def read_job(path: str | Path) -> Job:
-    """A job from a file: what :func:`segue.jobs.to_json` gave, or a record.
+    """Read a job from a file: JSON of :func:`segue.jobs.to_json`, or a record.
 
     Args:
         path: JSON file in UTF-8, of at most 2^28 bytes.

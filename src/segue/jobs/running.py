@@ -1,4 +1,4 @@
-"""Carry out a job: the one way from a job to its results, for every interface."""
+"""Run jobs: the only way from a job to its results, for every interface."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from segue.video.sources.images import write_image
 
 
 class RunInterrupted(KeyboardInterrupt):
-    """Ctrl-C or a signal ended a job; earlier results are saved, and the message says how to continue."""
+    """Ctrl-C or a signal stopped a job; earlier results are saved, and the message tells how to resume."""
 
 
 class RunCancelledError(SegueError):
-    """The program cancelled a job; earlier results are saved, and the message says how to continue."""
+    """The program cancelled a job; earlier results are saved, and the message tells how to resume."""
 
 
 def run(
@@ -77,7 +77,7 @@ def run(
 
 
 def open_job(job: VideoJob, source: Source | None = None, *, plan: Plan | None = None) -> Run:
-    """Open the source of a job unless it is open, load its network and read its prompts.
+    """Open a job: source, network and prompts.
 
     Args:
         job: what is done.
@@ -104,7 +104,7 @@ def open_job(job: VideoJob, source: Source | None = None, *, plan: Plan | None =
 
 
 def forms_to_resume(job: VideoJob, source: Source) -> Forms | None:
-    """The forms of layers of the run that a job goes on with; None on another kind of processor.
+    """Layer forms of the run to resume; None on another kind of processor.
 
     Args:
         job: with the place of its outputs.
@@ -127,7 +127,7 @@ _OPENERS: dict[type[VideoJob], str] = {
 def run_open(
     opened: Run, observer: Observer | None = None, cancel: CancelToken | None = None
 ) -> dict[str, Path]:
-    """Take the frames of a job through its session into its outputs, and close the source."""
+    """Run an open job and close its source."""
     observer = observer or Observer()
     if opened.notice:
         observer.notice(opened.notice)
@@ -149,12 +149,12 @@ def run_open(
 
 
 def _ended(cancel: CancelToken, text: str) -> RunCancelledError | RunInterrupted:
-    """The error that a stopped run ends with: cancelled by the program, or interrupted."""
+    """Error of a stopped run: cancelled by the program, or interrupted."""
     return RunCancelledError(text) if cancel.by_program else RunInterrupted(text)
 
 
 def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str, Path]:
-    """Take the frames of a job into its outputs: a first pass if it has one, all frames, a report."""
+    """Run a job: first pass if needed, all frames, messages."""
     outputs = JobOutputs(opened, observer)
     with _delivering(opened, observer, outputs):
         outputs.begin()
@@ -187,7 +187,7 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
 
 @contextmanager
 def _delivering(opened: Run, observer: Observer, outputs: JobOutputs) -> Iterator[None]:
-    """Send what waits where a live run ends before its first frame, and stop its outputs."""
+    """Send waiting messages if a live run ends before its first frame; stop its outputs."""
     try:
         yield
     except BaseException as error:
@@ -199,7 +199,7 @@ def _delivering(opened: Run, observer: Observer, outputs: JobOutputs) -> Iterato
 
 
 def _begin(opened: Run, cancel: CancelToken) -> Passes | None:
-    """Open the frames of a job; gives the pass that comes before them, where there are two."""
+    """Open the frames of a job; return the first of two passes, if any."""
     if not isinstance(opened.given, Passes):
         opened.begin()
         return None
@@ -208,7 +208,7 @@ def _begin(opened: Run, cancel: CancelToken) -> Passes | None:
 
 
 def _reporter(opened: Run, observer: Observer) -> Callable[[Frame, Segmentation], None]:
-    """The function that reports a result, and writes its explanation where the job has one."""
+    """Make a function that reports a result and writes its explanation, if requested."""
     job, session = opened.job, opened.session
     explain = job.explain if isinstance(job, (ForegroundJob, InstancesJob)) else None
     if explain is not None:
@@ -228,7 +228,7 @@ def _reporter(opened: Run, observer: Observer) -> Callable[[Frame, Segmentation]
 def _interruptible(
     opened: Run, observer: Observer, outputs: JobOutputs, cancel: CancelToken, *, saves: bool
 ) -> Iterator[None]:
-    """Report what is complete of a run that is interrupted, and how to go on; stop its outputs."""
+    """On interruption, report complete files and how to resume; stop the outputs."""
     try:
         yield
     except KeyboardInterrupt:
@@ -253,7 +253,7 @@ def _first_pass(
     states: Path | None,
     cancel: CancelToken,
 ) -> Path | None:
-    """Look at all frames before the first result; gives the file that this goes on from."""
+    """Run the first pass; return the state file it resumed from."""
 
     def counted(done: int) -> None:
         if passes.latest is not None:
@@ -272,7 +272,7 @@ def _first_pass(
 def _finish(
     opened: Run, observer: Observer, outputs: JobOutputs, loop: FrameRun, undelivered: str | None
 ) -> dict[str, Path]:
-    """Report what was written; raise the error of a live source that broke off."""
+    """Report written files; raise the error of a broken live source."""
     paths = outputs.paths
     for name, path in paths.items():
         observer.written(name, path)
@@ -304,7 +304,7 @@ def _hint(opened: Run, masks: Path | None, saves: bool) -> str:
 
 
 def _memory_advice(opened: Run) -> str:
-    """What to do when memory runs out in a job."""
+    """Advice for a job that runs out of memory."""
     if isinstance(opened.job, InstancesJob) and opened.job.whole:
         return "leave out --whole, which looks at all frames at once, or give a --short-side"
     smaller = "a smaller --short-side or fewer --workers"

@@ -1,4 +1,4 @@
-"""Jobs that follow objects: the session that a job asks for."""
+"""Tracking jobs: sessions for prompts, detectors and texts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ DEFAULT_NOTICE = f"looking for what moves (detector {DEFAULT}; --with chooses an
 
 
 def make_schedule(network: TrackNetwork, options: TrackOptions) -> Schedule:
-    """The published schedule of a network with what options ask for; None is as published."""
+    """Published schedule of a network with the options of a job; None means published."""
     published = network.schedule
     changes = options.model_dump(exclude={"top_k", "settings", "reverse"}, exclude_none=True)
     for name in {"max_jump", "short_side"} & changes.keys():
@@ -64,7 +64,7 @@ def make_schedule(network: TrackNetwork, options: TrackOptions) -> Schedule:
 
 
 def make_detector(finding: DetectorConfig, device: str | None, fast: bool = False) -> Detector:
-    """The detector of a job."""
+    """Make the detector of a job."""
     options = finding.model_dump(exclude={"every", "frames", "name", "detector"})
     return detector(finding.name, **options, device=device, fast=fast)
 
@@ -75,7 +75,7 @@ def step_required(
     prompts: Sequence[Prompt] | FramePrompts | None,
     required: Container[int],
 ) -> Segmentation | None:
-    """Take a frame into the session; only a required one has a result, as in YouTube-VOS."""
+    """Process a frame; return a result only for required frames, as in YouTube-VOS."""
     if frame.index in required:
         return session.step(frame, prompts)
     if session.requires_update:
@@ -120,7 +120,7 @@ def _num_visible(result: Segmentation) -> str:
 
 
 class TrackRun(Run):
-    """Follows the objects that a job names, from their prompts on.
+    """Tracks the objects of a job from their prompts on.
 
     Attributes:
         backwards: what follows them backwards first, where the job says so.
@@ -159,7 +159,7 @@ class TrackRun(Run):
                 self.plan(first_frame(source.name, source)[0])
 
     def _next_image(self) -> Image | None:
-        """The image after the frame whose prompts are read."""
+        """Image after the frame whose prompts are read."""
         backwards = self.backwards
         return (
             self.frames.next_image()
@@ -168,7 +168,7 @@ class TrackRun(Run):
         )
 
     def plan(self, first: Frame) -> Mapping[int, list[Prompt] | FramePrompts]:
-        """The prompts by frame, read with the first frame."""
+        """Prompts by frame, read with the first frame."""
         if not self._prompts:
             if self.backwards is not None:
                 self.backwards.index = first.index
@@ -183,7 +183,7 @@ class TrackRun(Run):
         return self._prompts
 
     def step(self, frame: Frame) -> Segmentation | None:
-        """Take a frame through the session with its prompts."""
+        """Process a frame with its prompts."""
         prompts = self._prompts.get(frame.index)
         self.due.pop(frame.index, None)
         if self.required is not None:
@@ -192,13 +192,13 @@ class TrackRun(Run):
         return result if self.backwards is None else self.backwards.complete(result)
 
     def note(self, result: Segmentation) -> str:
-        """How many objects a result shows; it is looked at for the summary."""
+        """Number of visible objects; the result also counts for the summary."""
         self._review.add(result)
         self._absences.add(result)
         return _num_visible(result)
 
     def summary(self) -> str:
-        """The frames that a person should look at, and where objects are gone; empty where there are none."""
+        """Frames to review, and gaps of objects; empty if there are none."""
         frames = dict.fromkeys(
             self.source.frame_label(doubt.index) for doubt in self._review.worst(most=MAX_NAMED)
         )
@@ -208,7 +208,7 @@ class TrackRun(Run):
 
 
 def _numbering_notice(job: TrackJob, source: Source) -> str:
-    """Which files the numbers of prompted frames mean, where names have other numbers; else empty."""
+    """Files of prompted frames whose names have other numbers; empty if there are none."""
     prompted = sorted({prompt.frame for prompt in job.prompts if prompt.frame is not None})
     renumbered = [index for index in prompted if source.frame_label(index) != str(index)]
     files = [f"frame {index} is {source.files[index].name}" for index in renumbered]
@@ -216,7 +216,7 @@ def _numbering_notice(job: TrackJob, source: Source) -> str:
 
 
 class DetectionRun(Run):
-    """Follows the objects that a detector finds."""
+    """Tracks the objects of a detector."""
 
     def __init__(
         self,
@@ -235,11 +235,11 @@ class DetectionRun(Run):
             self.due |= dict.fromkeys(finding.frames or (), "text")
 
     def note(self, result: Segmentation) -> str:
-        """How many of the objects a result shows."""
+        """Number of visible objects."""
         return _num_visible(result)
 
     def at_end(self) -> dict[str, Path]:
-        """Refuse a run in which nothing was found; a program sees that in the results."""
+        """Raise an error if nothing was found, except for programs, which see the results."""
         if self.strict and self._detection_session.num_found == 0:
             raise PromptError(
                 "no object was found in any frame; choose another detector or a lower --score, or give a box"
@@ -250,7 +250,7 @@ class DetectionRun(Run):
 def _open_finding(
     job: TrackJob, source: Source, tracker: TrackSession, finding: DetectorConfig, *, strict: bool
 ) -> DetectionRun:
-    """A run with objects from a detector: for a text as instances, otherwise as they appear."""
+    """Open a run with a detector: instances for a text, otherwise objects as they appear."""
     custom = unwrap(finding.detector)
     session: DetectionSession
     if finding.text is None:

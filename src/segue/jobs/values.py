@@ -1,4 +1,4 @@
-"""Jobs: runs as values that can be checked, compared, written as JSON and carried out anywhere."""
+"""Jobs as values: checked, compared, written as JSON and run anywhere."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SettingValue = str | int | float | bool | None
 
 
 def _settings(value: object) -> object:
-    """Settings as a mapping, also of texts ``NAME=VALUE`` from a command line."""
+    """Settings as a mapping, also from texts ``NAME=VALUE``."""
     if value is None or isinstance(value, Mapping):
         return value or {}
     if not isinstance(value, Sequence) or not all(isinstance(text, str) for text in value):
@@ -50,7 +50,7 @@ def _settings(value: object) -> object:
 
 
 def setting_of(text: str) -> SettingValue:
-    """The value that is written in a text: a number, true, false, none, or the text itself."""
+    """Parse the value of a setting: a number, true, false, none, or text."""
     try:
         value = parse_json({"none": "null"}.get(text.lower(), text.lower()))
     except ValueError:
@@ -59,7 +59,7 @@ def setting_of(text: str) -> SettingValue:
 
 
 def _as_names(value: object) -> object:
-    """Names and numbers in a list as names."""
+    """Convert names and numbers of a list to names."""
     if not isinstance(value, Collection) or isinstance(value, (str, Mapping)):
         return by_commas(value)
     return by_commas([str(each) if isinstance(each, Integral) else each for each in value])
@@ -73,7 +73,7 @@ FrameIndex = Annotated[int, Field(ge=0)]
 
 
 class Model(OptionModel):
-    """The network or method of a job."""
+    """Network or method of a job."""
 
     name: str = option(..., "Model", "model")
     """Network or method by name, as for :func:`segue.load`; for tracking also hf:OWNER/NAME of the Hugging
@@ -90,14 +90,14 @@ class Model(OptionModel):
 
     @classmethod
     def of(cls, network: Any, weights: Path | None = None) -> Model:
-        """A network by name or of a program."""
+        """Make a model from a name or a network."""
         if isinstance(network, str):
             return cls(name=network, weights=weights)
         return cls(name=type(network).__name__, network=RuntimeObject.of(network))
 
     @property
     def choice(self) -> Any:
-        """The network of a program, else the name."""
+        """The network object if there is one, otherwise the name."""
         return self.name if self.network is None else self.network.value
 
 
@@ -150,7 +150,7 @@ DEFAULT_FORMATS = ("png", "overlay")
 
 
 def _by_ending(values: Any) -> Any:
-    """Outputs whose folder is a file have the format of its ending, unless formats are given."""
+    """Choose the format from the ending of an output file, unless formats are given."""
     if isinstance(values, Mapping) and values.get("formats") is None:
         from segue.sinks.outputs import format_of  # it opens decoders
 
@@ -358,7 +358,7 @@ Licence = Literal["any", "commercial"]
 
 
 def _commercial(values: Any) -> Any:
-    """Values of a tracking job whose networks allow commercial use, if its ``licence`` says so."""
+    """Restrict a tracking job to networks for commercial use if its ``licence`` asks for it."""
     if not isinstance(values, Mapping) or values.get("licence") != "commercial" or "model" not in values:
         return values
     given = values["model"]
@@ -457,7 +457,7 @@ class ForegroundJob(EventOptions, VideoJob):
 
 
 def _clip_format(values: Any) -> Any:
-    """A JSON file of a video that is one clip is a result file of YouTube-VIS, unless formats are given."""
+    """Choose the result format of YouTube-VIS for a JSON file of a whole-clip job."""
     if not (isinstance(values, Mapping) and values.get("whole") and values.get("outputs")):
         return values
     outputs = values["outputs"]
@@ -500,7 +500,7 @@ _ANY: TypeAdapter[Job] = TypeAdapter(Job, config=ConfigDict(defer_build=True))
 
 
 def checked(kind: type[V], values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> V:
-    """Options of a caller as a value; ``names`` say how the caller calls fields, such as ``options.fps``."""
+    """Validate options; ``names`` map fields to the caller's names, such as ``options.fps``."""
     try:
         return kind(**values)
     except ValidationError as errors:
@@ -509,7 +509,7 @@ def checked(kind: type[V], values: Mapping[str, Any], names: Mapping[str, str] |
 
 
 def error_text(errors: ValidationError, names: Mapping[str, str] = MappingProxyType({})) -> str:
-    """The first of the errors that pydantic found, for people: which field, what it is, what is expected.
+    """Text of pydantic's first error: field, value and expectation.
 
     ``names`` are those of fields, where they are not called by their place.
     """
@@ -544,7 +544,7 @@ _TRIED = ("literal[", "function-", "constrained-", "int")
 
 
 def place_text(loc: Sequence[int | str]) -> str:
-    """The place of a wrong value for people: ``source.stride``, ``prompts[0]: frame``."""
+    """Location of an invalid value as text: ``source.stride``, ``prompts[0]: frame``."""
     parts = [part for part in loc if not str(part).startswith(_TRIED)]
     if len(parts) > 1 and parts[0] in _KINDS:
         parts = parts[1:]
@@ -560,7 +560,7 @@ def place_text(loc: Sequence[int | str]) -> str:
 
 
 def to_json(job: OptionModel) -> str:
-    """A job as JSON, one line; :func:`from_json` gives an equal one.
+    """Convert a job to one line of JSON; :func:`from_json` restores an equal job.
 
     Args:
         job: a job of any kind.
@@ -572,7 +572,7 @@ def to_json(job: OptionModel) -> str:
 
 
 def from_json(text: str) -> Job:
-    """The job that :func:`to_json` wrote; the text may come from anywhere.
+    """Read a job from :func:`to_json`; the text may be untrusted.
 
     Args:
         text: JSON object; its field ``kind`` says which kind of job it is.

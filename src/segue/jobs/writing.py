@@ -1,4 +1,4 @@
-"""What a job writes and sends while its frames are taken: files, events, and messages about them."""
+"""Outputs of a running job: files, events, and messages."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MIN_LAST_SECONDS = 0.5
 
 
 class JobOutputs:
-    """The open outputs of a job; :meth:`stop` ends what sends messages.
+    """Open outputs of a job; :meth:`stop` ends messages.
 
     Attributes:
         sink: takes the results.
@@ -69,7 +69,7 @@ class JobOutputs:
         self.sink = Sink()
 
     def begin(self) -> None:
-        """Open what tells of events before the first frame of a live source.
+        """Open event outputs before the first frame of a live source.
 
         Messages that wait are sent at once, and a camera that is away is reported.
         """
@@ -80,7 +80,7 @@ class JobOutputs:
             source.on_change(self.connection)
 
     def open(self) -> None:
-        """Open all outputs, when the first frame is there and tells whether the source has an end."""
+        """Open all outputs once the first frame shows whether the source has an end."""
         opened, outputs = self._opened, self._opened.job.outputs
         _check(opened)
         if self._store is not None and (outputs.overwrite or not opened.source.endless):
@@ -99,7 +99,7 @@ class JobOutputs:
             self._tell_of(ConnectionChange(opened.source.name, online=True, frame=0, time=0.0))
 
     def see(self, frame: Frame, result: Segmentation) -> Segmentation:
-        """The result of a frame as everybody sees it; its events wait for :meth:`_MonitoredSink.write`."""
+        """Add a result's events and ids; events wait for :meth:`_MonitoredSink.write`."""
         if self._monitor is None:
             return result
         with self._lock:
@@ -108,28 +108,28 @@ class JobOutputs:
             return result
 
     def pass_events(self) -> None:
-        """Hand on the events of the newest frame, which the outputs have got."""
+        """Send events of the newest frame, which is written."""
         if self._monitor is not None:
             with self._lock:
                 events, self._pending = self._pending, []
                 self._hand_on(events, self._monitor.objects)
 
     def _hand_on(self, events: Sequence[Event], objects: Mapping[int, Event] | None = None) -> None:
-        """Give events to all outputs; before the first frame to what sends messages alone."""
+        """Send events to all outputs; before the first frame only to messages."""
         if self._inner is not None:
             self._inner.events(events, objects or {})
         elif self._publisher is not None:
             self._publisher.publish_early(events)
 
     def finish_events(self) -> None:
-        """Tell of the objects that are there at the end."""
+        """Send events of objects present at the end."""
         if self._monitor is not None:
             with self._lock:
                 self._pending += self._monitor.finish(goes_on=self._stop_time() is not None)
                 self.pass_events()
 
     def change_events(self, job: ForegroundJob) -> None:
-        """Go on with the zones and rules of another job; any thread may call it."""
+        """Switch to the zones and rules of another job; thread-safe."""
         opened, settings = self._opened, job.event_settings(job.outputs.formats or (EVENTS,))
         opened.job = opened.job.model_copy(update={name: getattr(job, name) for name in RULES})
         rules = replace(settings.rules, min_frames=opened.events.rules.min_frames)
@@ -141,7 +141,7 @@ class JobOutputs:
                 self._hand_on(events)
 
     def connection(self, change: ConnectionChange) -> None:
-        """Tell everybody that a live source was lost or is back."""
+        """Report that a live source was lost or is back."""
         if self._inner is not None:
             self._inner.connection(change)
         self._tell_of(change)
@@ -150,14 +150,14 @@ class JobOutputs:
         self._observer.connection(change)
 
     def _tell_of(self, change: ConnectionChange) -> None:
-        """Hand on the event of a lost camera; of an outage that an earlier run reported, its end alone."""
+        """Send the event of a lost camera; for an outage that an earlier run reported, only its end."""
         with self._lock:
             if self._monitor is not None and (change.online or self._outage is None):
                 self._hand_on(self._monitor.connection(change, self._outage))
                 self._outage = None
 
     def end_events(self) -> None:
-        """Count what the run has seen of zones, and close the store; messages may still be sent."""
+        """Count zone events of the run, and close the store; messages may still be sent."""
         store = self._store
         if store is None:
             return
@@ -167,19 +167,19 @@ class JobOutputs:
         store.end_run()
 
     def abandon(self) -> None:
-        """Keep what is known of the scene, of a run that failed."""
+        """Save the scene memory of a failed run."""
         if self._monitor is not None:
             with suppress(SinkError):
                 self._monitor.save()
 
     def record(self) -> None:
-        """Write the job beside its results; parts of a run have records of their own."""
+        """Write the job's record; parts of a run have their own."""
         outputs = self._opened.job.outputs
         if outputs.rotate is None and not outputs.append:
             self._record(self._places, self.paths)
 
     def deliver(self) -> str:
-        """Wait until the messages about events have arrived; says how many have not, or nothing."""
+        """Wait for messages about events; return a text about undelivered ones, or an empty one."""
         messages, endless = self.messages, self._opened.source.endless
         if messages is None:
             return ""
@@ -192,7 +192,7 @@ class JobOutputs:
         return f"{left} of {messages.total} events not delivered{_later(messages, endless)}" if left else ""
 
     def _delivery_seconds(self) -> float:
-        """Seconds for messages that have not arrived; of those of a run that is to stop some are over."""
+        """Seconds to wait for messages; fewer if the run is already stopping."""
         if self._observer.goes_on:
             return 0.0
         if not self._opened.source.endless:
@@ -202,7 +202,7 @@ class JobOutputs:
         return max(MIN_LAST_SECONDS, LAST_SECONDS - max(0.0, over - END_SECONDS))
 
     def stop(self) -> None:
-        """Send no more messages; other zones and rules are too late now."""
+        """Stop messages and changes of zones and rules."""
         self._opened.change_events = None
         if self.messages is not None:
             self.messages.stop()
@@ -212,7 +212,7 @@ class JobOutputs:
         self._close_store()
 
     def _close_store(self) -> None:
-        """Care no more for the store, and close it."""
+        """Close the event store and stop its upkeep."""
         archive, self._cared_archive = self._cared_archive, None
         if archive is not None:
             UPKEEP.leave(archive, maintain=self._stop_time() is None)
@@ -221,7 +221,7 @@ class JobOutputs:
             warn_caller(f"{store.problem}; {num_unsaved} events wait for room", TableWarning)
 
     def _close_events(self) -> None:
-        """Close what was opened before the first frame, after its messages have arrived."""
+        """Deliver messages and close event outputs opened before the first frame."""
         messages, self.messages = self.messages, None
         if messages is not None:
             messages.close(LAST_SECONDS)
@@ -229,7 +229,7 @@ class JobOutputs:
         self._close_store()
 
     def _open_events(self, job: VideoJob, *, is_empty: bool = True) -> None:
-        """Open the store of the camera, what tells of events, and what finds them, if the job has events.
+        """Open event store, receivers and monitor if the job has events.
 
         Args:
             job: with the outputs that it has.
@@ -309,7 +309,7 @@ class JobOutputs:
         )
 
     def _blind_tracker(self, store: EventStore) -> BlindTracker | None:
-        """What carries objects of a camera over frames without a known background, by its detector."""
+        """Make the tracker that carries a camera's objects while the background is unknown."""
         opened = self._opened
         if opened.detect_objects is None or not opened.source.endless:
             return None
@@ -331,7 +331,7 @@ class JobOutputs:
         return self._open_part(self._places)
 
     def _open_part(self, places: OutputPlaces, begin: float = 0.0) -> Sink:
-        """Open the outputs of a run, or of a part of it."""
+        """Open the outputs of a run, or of one of its parts."""
         opened, job = self._opened, self._opened.job
         outputs, alone = job.outputs, job.outputs.rotate is None
         sinks = open_sinks(
@@ -368,7 +368,7 @@ class JobOutputs:
         return sinks.sink
 
     def _packets(self) -> PacketBuffer | None:
-        """The packets of the stream where clips are made of them."""
+        """Stream packets for clips copied without encoding."""
         job = self._opened.job
         copies = isinstance(job, ForegroundJob) and job.clips == "packets"
         packets = self._opened.source.packets() if copies and self._places.snapshots is not None else None
@@ -377,13 +377,13 @@ class JobOutputs:
         return packets
 
     def _settings(self) -> dict[str, Any]:
-        """What the masks of the folder depend on; whole ones are recorded beside them."""
+        """Settings that determine the masks of the folder, with a mark for whole ones."""
         opened = self._opened
         settings = result_settings(opened.job, whole=isinstance(opened.given, Passes))
         return settings | ({"whole": True} if opened.job.outputs.whole else {})
 
     def _stop_time(self) -> float | None:
-        """When the run was asked to stop before its end, by ``time.monotonic()``; None while it was not."""
+        """Time of a requested stop by ``time.monotonic()``; None without one."""
         token = self._opened.frames.token
         if token.cancelled:
             return token.cancel_time
@@ -405,7 +405,7 @@ class JobOutputs:
 
 
 class _MonitoredSink(Sink):
-    """The outputs of a job, each frame with the events that are known on it."""
+    """Outputs of a job, each frame with its events."""
 
     def __init__(self, sink: Sink, outputs: JobOutputs) -> None:
         self._sink, self._outputs = sink, outputs
@@ -432,7 +432,7 @@ class _MonitoredSink(Sink):
 
 
 def _later(messages: Notifiers, endless: bool) -> str:
-    """What happens to messages that have not arrived, in words."""
+    """Text about the later delivery of messages."""
     if not endless:
         return ""
     if messages.num_unsaved:
@@ -441,7 +441,7 @@ def _later(messages: Notifiers, endless: bool) -> str:
 
 
 def _check(opened: Run) -> None:
-    """Refuse outputs that the source of a job cannot have."""
+    """Raise an error for outputs that the source cannot have."""
     outputs, source = opened.job.outputs, opened.source
     if not source.endless:
         refuse_live_options(opened.job, source.name)

@@ -49,7 +49,7 @@ from segue.utils.inputs import kind_of
 
 
 class DetectionsLike(Protocol):
-    """The ``Detections`` of supervision."""
+    """Interface of supervision's ``Detections``."""
 
     @property
     def xyxy(self) -> Any:
@@ -86,7 +86,7 @@ PromptsLike: TypeAlias = (
 
 
 class PromptArguments(TypedDict, total=False):
-    """Prompts of a frame by their kinds, as keywords of a function.
+    """Prompts of a frame by kind, as keyword arguments.
 
     Attributes:
         box: a box ``(x0, y0, x1, y1)`` around one object, in pixels.
@@ -157,7 +157,7 @@ def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
 
 
 def _detected(detections: Any) -> list[Prompt]:
-    """Prompts of supervision's ``Detections``: masks, or boxes."""
+    """Prompts from supervision's ``Detections``: masks, or boxes."""
     count = len(detections.xyxy)
     check_count(count)
     ids = range(1, count + 1) if detections.tracker_id is None else [int(i) for i in detections.tracker_id]
@@ -171,7 +171,7 @@ def _detected(detections: Any) -> list[Prompt]:
 
 
 def _as_known_kinds(prompt: Prompt, where: str) -> list[Prompt]:
-    """A prompt of a class of the caller as the box, points and strokes that it says of an image."""
+    """Convert a user-defined prompt to box, points and strokes."""
     if isinstance(prompt, PROMPTS):
         return [prompt]
     marks = prompt.to_image(ImagePrompts())
@@ -190,7 +190,7 @@ def _as_known_kinds(prompt: Prompt, where: str) -> list[Prompt]:
 
 
 def _checked(prompt: Prompt, where: str) -> Prompt:
-    """A prompt with a box, points or a mask of plain numbers, as sessions and records take them."""
+    """Convert the values of a prompt to plain numbers."""
     where = f"{where}: {type(prompt).__name__}({prompt.id!r}, ...)"
     fields = {
         name: read(getattr(prompt, name), f"{where}: {name}")
@@ -201,7 +201,7 @@ def _checked(prompt: Prompt, where: str) -> Prompt:
 
 
 def _plane(value: Any, where: str) -> Any:
-    """The mask of one object, (H, W), bool, or its path."""
+    """Convert the mask of one object to (H, W), bool; a path stays a path."""
     if isinstance(value, (str, os.PathLike)):
         return os.fspath(value)
     value = as_array(value)
@@ -238,7 +238,7 @@ def collect_prompts(
     corrects: bool = False,
     needed: bool = True,
 ) -> list[Prompt]:
-    """All prompts of a caller for a video by frame; None is the first frame.
+    """Collect all prompts of a caller by frame; None is the first frame.
 
     ``prompts`` is for the first frame what :func:`as_prompts` takes, or has it by frame index; the others are
     for the first frame, as :func:`segue.track` has them. ``size`` is height and width of the frames, which
@@ -277,7 +277,7 @@ def collect_prompts(
 
 
 def _of_object(prompts: Sequence[Prompt], value: Any, id: int) -> Sequence[Prompt]:
-    """Prompts of a value for the object ``id``, that of a single mask or box; 1 has no effect."""
+    """Assign prompts of a single mask or box to the object ``id``; 1 changes nothing."""
     if id == 1:
         return prompts
     if is_mask_like(value) and len(prompts) == 1:
@@ -292,7 +292,7 @@ def _of_object(prompts: Sequence[Prompt], value: Any, id: int) -> Sequence[Promp
 
 
 def _point_prompts(points: Any, labels: Any, negative: Any, id: int, corrects: bool) -> list[PointPrompt]:
-    """Points of an object in their order; labels are 1 on the object and 0 beside it."""
+    """Prompts of an object's points in order; labels are 1 on the object and 0 beside it."""
     places = () if points is None else as_points(points, "points")
     if labels is None:
         return [PointPrompt(id, places, points_of(negative, "negative"))]
@@ -318,7 +318,7 @@ def _point_prompts(points: Any, labels: Any, negative: Any, id: int, corrects: b
 
 
 def _by_id(value: Any, where: str) -> Iterator[tuple[int, Any]]:
-    """The values of objects by their id; of a list or an array the first one has the id 1."""
+    """Iterate over values by object id; items of a list or array get 1 to N."""
     if isinstance(value, Mapping):
         for number in value:
             if not isinstance(number, (int, np.integer)) or isinstance(number, bool):
@@ -334,7 +334,7 @@ def _by_id(value: Any, where: str) -> Iterator[tuple[int, Any]]:
 
 
 def _masks(value: Any, size: tuple[int, int] | None) -> list[Prompt]:
-    """Prompts of masks by id, of masks (N, H, W) or (N, 1, H, W), or of an index mask."""
+    """Prompts from masks by id, masks (N, H, W) or (N, 1, H, W), or an index mask."""
     planes = as_array(value)
     if isinstance(planes, np.ndarray) and planes.ndim == 4 and planes.shape[1] == 1:
         planes = planes[:, 0]  # SAM's masks of N objects, and a channel
@@ -350,7 +350,7 @@ def _masks(value: Any, size: tuple[int, int] | None) -> list[Prompt]:
 
 
 def _rasterised(value: Any, size: tuple[int, int] | None, where: str) -> Any:
-    """Run lengths and polygons of COCO, and one polygon, as a mask; anything else as it is."""
+    """Rasterise COCO run lengths and polygons; other values stay as they are."""
     corners = as_array(value)
     if isinstance(corners, np.ndarray) and _is_polygon(corners) and corners.shape != size:
         value = [corners.astype(np.float64).ravel().tolist()]
@@ -374,7 +374,7 @@ def _is_polygon(corners: np.ndarray) -> bool:
 
 
 def _is_one_mask(value: Any) -> bool:
-    """Whether a value is the mask of a single object, and not an index mask of several."""
+    """Whether a value is the mask of one object, not an index mask."""
     plane = as_array(value)
     return isinstance(value, PillowImage) or (
         isinstance(plane, np.ndarray) and plane.ndim == 2 and len(np.unique(plane)) <= 2
@@ -382,7 +382,7 @@ def _is_one_mask(value: Any) -> bool:
 
 
 def _check_frames(prompts: Mapping[Any, Any]) -> None:
-    """Refuse masks by id where prompts by frame are expected."""
+    """Raise PromptError for masks by id where prompts by frame are expected."""
     if set(prompts) == {*range(1, len(prompts) + 1)} and all(map(_is_one_mask, prompts.values())):
         some = ", ".join(f"{number}: mask{number}" for number in prompts)
         raise PromptError(

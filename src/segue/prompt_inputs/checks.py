@@ -28,7 +28,7 @@ _DEGREES = ("0°", "90° to the left", "180°", "90° to the right")
 
 
 def check_frame(prompts: Iterable[Prompt], index: int) -> None:
-    """Refuse prompts that name another frame."""
+    """Raise PromptError for prompts that name another frame."""
     for prompt in prompts:
         if prompt.frame not in (None, index):
             raise PromptError(
@@ -38,7 +38,7 @@ def check_frame(prompts: Iterable[Prompt], index: int) -> None:
 
 @contextmanager
 def errors_name(what: object) -> Iterator[None]:
-    """Errors from within begin with what they are about."""
+    """Prefix errors raised inside with their subject."""
     try:
         yield
     except PromptError as error:
@@ -46,7 +46,7 @@ def errors_name(what: object) -> Iterator[None]:
 
 
 def check_ids(ids: Any) -> frozenset[int]:
-    """The ids of several objects, or of one."""
+    """Convert one id or several to a checked set."""
     several = isinstance(ids, Iterable) and not isinstance(ids, (str, bytes))
     return frozenset(map(check_id, ids if several else (ids,)))
 
@@ -54,7 +54,7 @@ def check_ids(ids: Any) -> frozenset[int]:
 def fit_mask(
     mask: npt.NDArray[Any], size: tuple[int, int], fit: bool, turns: int = 0, pixel_aspect: Fraction = SQUARE
 ) -> npt.NDArray[Any]:
-    """A mask, (h, w), at ``size`` (H, W); only with ``fit`` may it have had another one.
+    """Bring a mask, (h, w), to ``size`` (H, W); another size is only allowed with ``fit``.
 
     A mask of the image as stored is turned as metadata turn the image. Another shape than that of the frame,
     as stored or as shown with pixels of ``pixel_aspect``, is refused.
@@ -82,14 +82,14 @@ def fit_mask(
 
 
 def _same_shape(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """Whether two sizes have one shape, but for rounding to whole pixels."""
+    """Whether two sizes have the same aspect, up to rounding to whole pixels."""
     (height, width), (tall, wide) = one, other
     scale = min(height / tall, width / wide)
     return max(abs(height - tall * scale), abs(width - wide * scale)) <= max(1.0, scale, 0.02 * max(one))
 
 
 def check_pixels(prompt: Prompt) -> None:
-    """Refuse a box, points or strokes that must be shares of the image: all their values lie in 0 to 1."""
+    """Raise PromptError if coordinates look normalised: all in 0 to 1."""
     marks = prompt.to_image(ImagePrompts())
     places = [*marks.points, *marks.negative, *(point for stroke in marks.scribble for point in stroke)]
     values = [float(value) for place in (marks.box or (), *places) for value in place]
@@ -110,7 +110,7 @@ def check_points(points: Sequence[Point], size: tuple[int, int]) -> None:
 
 
 def clip_box(box: Box, size: tuple[int, int]) -> Box:
-    """``box`` in whole pixels inside an image of ``size`` (H, W)."""
+    """Round a box to whole pixels and clip it to an image of ``size`` (H, W)."""
     name = "box (" + ", ".join(f"{value:g}" for value in box) + ")"
     if len(box) != 4 or not all(math.isfinite(value) for value in box):
         raise PromptError(f"{name} does not have four finite numbers x0, y0, x1, y1")

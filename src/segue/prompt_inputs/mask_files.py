@@ -29,7 +29,7 @@ _MASK_OF_MATTE = LazyCallable("segue.formats.mattes:mask_of_matte")
 
 @dataclass(frozen=True)
 class _OneImage:
-    """What readers of annotations must know of the frame of a prompt."""
+    """Properties of the prompted frame for readers of annotations."""
 
     size: tuple[int, int]
     count: int = 1
@@ -43,7 +43,7 @@ class _OneImage:
 def read_masks(
     prompt: MaskPrompt, size: tuple[int, int], frame: int = 0, frames: int | None = 1
 ) -> list[MaskPrompt]:
-    """Prompts with their masks as arrays, (H, W); a file with ids becomes one for each of its objects.
+    """Read prompts with masks as arrays, (H, W); a file with ids gives one prompt per object.
 
     ``size`` is height and width of the frame, which polygons of annotations need. Its index ``frame`` and the
     number of ``frames`` of the source choose the page of a stack.
@@ -74,7 +74,7 @@ def read_masks(
 
 
 def _stored(path: Path, frame: int, frames: int | None) -> IndexMask:
-    """The index mask of a file, or of the page of a frame in a stack that has a page for each frame."""
+    """Read the index mask of a file, or of the frame's page in a stack."""
     with MaskStack.opened(path) as stack:
         count = len(stack.pages)
         if count > 1 and count != frames:
@@ -85,7 +85,7 @@ def _stored(path: Path, frame: int, frames: int | None) -> IndexMask:
 
 
 def _annotated(path: Path, size: tuple[int, int]) -> list[MaskPrompt]:
-    """The objects of a file that annotates one image, each with its name; they may overlap."""
+    """Read the named objects of a file that annotates one image; they may overlap."""
     try:
         labels = _READ_LABELS(path, _OneImage(size))
     except SegueError as error:

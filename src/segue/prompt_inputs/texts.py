@@ -31,7 +31,7 @@ _Typed = tuple[int | None, int | None, list[str]]
 
 @dataclass(frozen=True)
 class PromptForm:
-    """How prompts of one kind are typed.
+    """Syntax of one kind of prompt on the command line.
 
     Attributes:
         pattern: what stands after the frame: an id and further values.
@@ -45,7 +45,7 @@ class PromptForm:
 
 
 def _typed_masks(typed: list[_Typed], fill: bool) -> Iterator[Prompt]:
-    """Masks with their id; a single one of a frame has the ids of its values."""
+    """Masks with their ids; a single mask of a frame uses the ids of its values."""
     frames = [frame for frame, _, _ in typed]
     for (frame, given_id, (path,)), id in zip(typed, _ids(typed), strict=True):
         yield MaskPrompt(id if given_id or frames.count(frame) > 1 else 0, path, frame=frame)
@@ -93,7 +93,7 @@ PROMPT_FORMS: Mapping[str, PromptForm] = {
 
 
 def typed_prompts(texts: Mapping[str, Iterable[str]], *, fill: bool = False) -> tuple[Prompt, ...]:
-    """Prompts as they are typed, by kind, as values; what names no frame is for the first one.
+    """Parse prompts from the command line by kind; without a frame they are for the first one.
 
     Masks and boxes without an id get the smallest ids of their frame that are free, in their order. A single
     mask of a frame has the ids of its values.
@@ -117,7 +117,7 @@ def _typed(kind: str, texts: Iterable[str]) -> Iterator[_Typed]:
 
 
 def split_mask(text: str) -> tuple[str, str]:
-    """The frame and id before a mask as it is typed, ``[FRAME@][ID=]``, and its path."""
+    """Split ``[FRAME@][ID=]PATH`` into prefix and path."""
     at = _AT.fullmatch(text)
     typed = text if at is None else at[2]
     match = re.fullmatch(PROMPT_FORMS["mask"].pattern, typed, re.DOTALL)
@@ -126,7 +126,7 @@ def split_mask(text: str) -> tuple[str, str]:
 
 
 def _ids(typed: Iterable[_Typed]) -> Iterator[int]:
-    """The id of each text, or the smallest one that is free on its frame."""
+    """Id of each text, or the smallest free one on its frame."""
     used_ids = {(frame, id) for frame, id, _ in typed}
     for frame, given_id, _ in typed:
         id = given_id or next(number for number in itertools.count(1) if (frame, number) not in used_ids)

@@ -1,4 +1,4 @@
-"""Masks, boxes and points of a caller as plain arrays and tuples.
+"""Convert masks, boxes and points of a caller to plain arrays and tuples.
 
 They may be arrays, tensors, lists, PIL images or paths.
 """
@@ -34,18 +34,18 @@ EXPECTED = (
 
 
 class PromptWarning(UserWarning):
-    """A prompt was read in the likely one of two ways; the message names the prompt and the other way."""
+    """An ambiguous prompt was read in its likely meaning; the message names both meanings."""
 
 
 def is_mask_like(value: object) -> bool:
-    """Whether a value is an array, a tensor, a PIL image or a path, which :func:`as_masks` reads."""
+    """Whether :func:`as_masks` can read a value: an array, a tensor, a PIL image or a path."""
     if isinstance(value, (np.ndarray, PillowImage, str, os.PathLike)) or hasattr(value, "detach"):
         return True
     return hasattr(type(value), "__array__") and not isinstance(value, np.generic)
 
 
 def as_masks(value: Any, where: str) -> npt.NDArray[Any]:
-    """A caller's mask as whole numbers or booleans, by the rules of :func:`segue.masks.read_index_mask`."""
+    """Convert a mask to whole numbers or booleans, by the rules of :func:`segue.masks.read_index_mask`."""
     if isinstance(value, (str, os.PathLike)):
         return read_index_mask(user_path(value))
     original = value
@@ -81,13 +81,13 @@ def _index_values(image: PillowImage, where: str) -> IndexMask:
 
 
 def shape_of(mask: npt.NDArray[Any], where: str) -> BoolArray:
-    """Where a mask (H, W) of one object is not 0; soft edges of a white one are cut at half."""
+    """Convert a mask (H, W) of one object to booleans; soft edges of a white mask are cut at half."""
     white = as_white(mask, where, PromptError)
     return np.asarray((mask if white is None else white) != 0)
 
 
 def one_object(mask: IndexMask, where: str) -> IndexMask:
-    """An index mask (H, W); one white object, as images have them, gets the id 1.
+    """Check an index mask (H, W); one white object, as images have them, gets the id 1.
 
     Soft edges of it are cut at half, with a warning.
     """
@@ -104,7 +104,7 @@ def one_object(mask: IndexMask, where: str) -> IndexMask:
 
 
 def as_box(value: Any, where: str) -> Box:
-    """Four numbers as a box."""
+    """Convert four numbers to a box."""
     try:
         numbers = np.asarray(as_array(value), np.float64)
     except (TypeError, ValueError):
@@ -117,7 +117,7 @@ def as_box(value: Any, where: str) -> Box:
 
 
 def as_points(value: Any, where: str) -> tuple[Point, ...]:
-    """One point or several as pairs of numbers."""
+    """Convert one point or several to pairs of numbers."""
     try:
         numbers = np.asarray(as_array(value), np.float64)
     except (TypeError, ValueError):
@@ -130,7 +130,7 @@ def as_points(value: Any, where: str) -> tuple[Point, ...]:
 
 
 def as_strokes(value: Any, where: str) -> tuple[tuple[Point, ...], ...]:
-    """Strokes, each of several points, as pairs of numbers."""
+    """Convert strokes, each of several points, to pairs of numbers."""
     value = as_array(value)
     if not isinstance(value, (Sequence, np.ndarray)) or any(
         np.ndim(as_array(stroke)) < 2 for stroke in value
@@ -140,5 +140,5 @@ def as_strokes(value: Any, where: str) -> tuple[tuple[Point, ...], ...]:
 
 
 def points_of(value: Any, where: str) -> tuple[Point, ...]:
-    """Points of a caller as pairs of numbers; there may be none."""
+    """Convert points of a caller to pairs of numbers; None is empty."""
     return as_points(value, where) if value is not None and len(value) else ()

@@ -39,7 +39,7 @@ def segmentation_of(
     expected: Mapping[int, float],
     confidence: tuple[float, float],
 ) -> Segmentation:
-    """The result of a frame as what a tracker gives of it.
+    """Convert the output of a tracker to the result of a frame.
 
     ``info`` has the label of each object and the predicted IoU of its first mask, ``expected`` those of masks
     of this frame, and ``confidence`` is that of the network.
@@ -125,7 +125,7 @@ def with_crowd(
 
 
 def _reach(compact: Tensor, ids: Sequence[int], size: tuple[int, ...]) -> dict[int, Box | None]:
-    """Boxes around all log-odds above 0 in an image (H, W), by those (K, h, w) of a small tensor."""
+    """Boxes of positive log-odds in an image (H, W), from those (K, h, w) of a small tensor."""
     boxes: dict[int, Box | None] = {}
     scales = [side / length for side, length in zip(size, compact.shape[1:], strict=True)]
     for i, plane in zip(ids, (compact > 0).numpy(), strict=True):
@@ -145,7 +145,7 @@ def _reach(compact: Tensor, ids: Sequence[int], size: tuple[int, ...]) -> dict[i
 def _planes_with_crowd(
     result: Segmentation, crowd_mask: npt.NDArray[np.integer], ids: Sequence[int]
 ) -> npt.NDArray[np.float32]:
-    """Probabilities of a result of the tracker, with objects in front that are as drawn, (H, W)."""
+    """Probabilities of a tracker's result with drawn objects in front, (H, W)."""
     free = (crowd_mask == 0).astype(np.float32)
     background, *planes = result.probabilities
     planes_by_id = dict(zip(result.ids, planes, strict=True))
@@ -163,7 +163,7 @@ def _planes_with_crowd(
 def _logits_with_crowd(
     result: Segmentation, crowd_mask: npt.NDArray[np.integer], ids: Sequence[int]
 ) -> npt.NDArray[np.float32]:
-    """Log-odds of a result of the tracker, with objects that are as drawn, (H, W)."""
+    """Log-odds of a tracker's result with drawn objects in front, (H, W)."""
     tracked = dict(zip(result.ids, result.logits, strict=True))
     planes = [
         log_odds((crowd_mask == i).astype(np.float32)) if i in ids else tracked[i]
@@ -175,7 +175,7 @@ def _logits_with_crowd(
 def _rows_with_crowd(
     result: Segmentation, crowd_mask: npt.NDArray[np.integer], ids: Sequence[int], rows: Sequence[int]
 ) -> Float32Array:
-    """Log-odds of :func:`_logits_with_crowd` of the objects at some places."""
+    """Log-odds of :func:`_logits_with_crowd` for the objects of some rows."""
     numbers = sorted((*result.ids, *ids))
     tracked = [result.ids.index(numbers[row]) for row in rows if numbers[row] not in ids]
     of_result = iter(result._logits_of(tracked) if tracked else ())
@@ -187,14 +187,14 @@ def _rows_with_crowd(
 
 
 def _expanded_rows(compact: Tensor, logits: Callable[[Tensor], Tensor], rows: Sequence[int]) -> Float32Array:
-    """Log-odds of the objects at some places, (k, H, W)."""
+    """Log-odds for the objects of some rows, (k, H, W)."""
     return expanded(compact[list(rows)], logits)
 
 
 def _rows_with_predicted(
     mask: IndexMask, ids: Sequence[int], predicted: PredictedObjects, rows: Sequence[int]
 ) -> Float32Array:
-    """Log-odds of objects at some places: as predicted, or as they are in an index mask, (H, W)."""
+    """Log-odds for the objects of some rows: predicted, or from an index mask, (H, W)."""
     places = [predicted.ids.index(ids[row]) for row in rows if ids[row] in predicted.ids]
     of_predicted = iter(expanded(predicted.compact[places], predicted.expand) if places else ())
     planes = [
@@ -207,19 +207,19 @@ def _rows_with_predicted(
 def _logits_with_predicted(
     probabilities: Callable[[], Float32Array], ids: Sequence[int], predicted: PredictedObjects
 ) -> Float32Array:
-    """Log-odds (K, H, W) of objects, of which some are as predicted and others as their probabilities."""
+    """Log-odds (K, H, W): predicted where available, otherwise from probabilities."""
     logits = _logits_of(probabilities)
     logits[[ids.index(i) for i in predicted.ids]] = expanded(predicted.compact, predicted.expand)
     return logits
 
 
 def _logits_of(probabilities: Callable[[], npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """Log-odds (K, H, W) of objects by their probabilities (K+1, H, W)."""
+    """Log-odds (K, H, W) from probabilities (K+1, H, W)."""
     return log_odds(probabilities()[1:])
 
 
 def expected_overlap(inside: float, total: float, area: int, confidence: tuple[float, float]) -> float:
-    """IoU with the truth that the probabilities of a mask let one expect, in [0, 1]."""
+    """Expected IoU of a mask with the truth, in [0, 1], from its probabilities."""
     share = min(max(inside / (area + max(total - inside, 0.0)), 1e-6), 1 - 1e-6)
     factor, offset = confidence
     return 1 / (1 + math.exp(-offset) * float(((1 - share) / share) ** factor))
@@ -227,5 +227,5 @@ def expected_overlap(inside: float, total: float, area: int, confidence: tuple[f
 
 @torch.inference_mode()
 def expanded(compact: Tensor, expand: Callable[[Tensor], Tensor] | None) -> npt.NDArray[np.float32]:
-    """Probabilities (K+1, H, W), or log-odds, of what a result keeps of them, as an array of their own."""
+    """Full-size probabilities (K+1, H, W), or log-odds, as a new array."""
     return np.array((compact if expand is None else expand(compact)).numpy(), np.float32)

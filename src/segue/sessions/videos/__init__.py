@@ -1,4 +1,4 @@
-"""Objects in a video whose frames are tracked in any order."""
+"""Sessions of videos whose frames can be tracked in any order."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ MAX_MAPS = 8
 
 @dataclass(frozen=True, slots=True)
 class ConditioningFrame:
-    """A corrected frame.
+    """A prompted or corrected frame, as memory of a pass.
 
     Attributes:
         mask: index mask (H, W); known objects without a pixel and without a whole mask are not visible.
@@ -74,7 +74,7 @@ class ConditioningFrame:
     def of(
         cls, masks: Mapping[int, str], size: tuple[int, int], checked: frozenset[int], **more: Any
     ) -> ConditioningFrame:
-        """A frame with masks by their run lengths, those in front last; ``more`` are further fields."""
+        """Make a frame from masks as run lengths, front ones last; ``more`` are further fields."""
         mask: IndexMask = np.zeros(size, id_type(max(masks, default=0)))
         areas = dict[int, int]()
         for number, counts in masks.items():
@@ -91,7 +91,7 @@ class ConditioningFrame:
         return bool(self.whole) or bool(self.mask.any())
 
     def prompts(self) -> FramePrompts:
-        """The masks as prompts of a session."""
+        """Masks of the frame as prompts of a session."""
         size = list(self.mask.shape)
         whole = {
             i: torch.from_numpy(decode_rle(Rle(size=size, counts=counts))) for i, counts in self.whole.items()
@@ -104,7 +104,7 @@ class ConditioningFrame:
 
 @dataclass(slots=True)
 class Layer:
-    """Objects that one session propagates.
+    """Objects that one session tracks together.
 
     Attributes:
         session: tracks them.
@@ -121,21 +121,21 @@ class Layer:
     region: ChangeRegion | None = None
 
     def state(self) -> SessionState:
-        """What :meth:`restore` needs to go on identically; it shares tensors with the session."""
+        """State for :meth:`restore`; it shares tensors with the session."""
         parts = {"session": self.session.state(copy=False)}
         if self.region is not None:
             parts["region"] = self.region.state()
         return SessionState.joined(parts, {})
 
     def restore(self, state: SessionState) -> None:
-        """Go on from a state of the same objects."""
+        """Continue from a state of the same objects."""
         self.session.restore(state.part("session"))
         self.region = None
         if "region" in state.values["parts"]:
             self.region = ChangeRegion.of_state(state.part("region"))
 
     def count_needed(self, way: Sequence[int]) -> int:
-        """Count the first frames of a way that have to be tracked, whatever is left of the region.
+        """Number of first frames that must be tracked even if the region is gone.
 
         On the others, all objects have masks before or are all corrected, and no further change comes.
         """
@@ -195,7 +195,7 @@ class Layer:
         return any(each.is_visible for index, each in self.conditioning.items() if index != start)
 
     def _is_nearest(self, index: int, previous: Sequence[StoredMask]) -> bool:
-        """Whether no other frame that the masks were made from is nearer than those that have changed."""
+        """Whether a changed frame is the nearest of all frames that the masks were made from."""
         changed = [frame for frame in self.conditioning.values() if frame.changed is not None]
         corrected = frozenset[int]().union(*(frame.corrected or frame.checked for frame in changed))
         of_corrected = (mask.made_from.carried for mask in previous if mask.stored[0].id in corrected)
@@ -210,7 +210,7 @@ class Layer:
 
 
 def select_conditioning_frames(corrected: Sequence[int], start: int, stop: int) -> set[int]:
-    """The corrected frames that a session gets: those on its way, and the nearest of the others."""
+    """Select the corrected frames for a session: those on its way, and the nearest others."""
     low, high = sorted((start, stop))
     nearest = sorted(corrected, key=lambda i: max(low - i, i - high, 0))
     return {*nearest[:MAX_AHEAD], *(i for i in corrected if low <= i <= high), start}
@@ -219,7 +219,7 @@ def select_conditioning_frames(corrected: Sequence[int], start: int, stop: int) 
 def split_overlapping(
     objects: Sequence[int], masks: Iterable[Mapping[int, str]], size: tuple[int, int]
 ) -> list[list[int]]:
-    """Objects, apart from those that they overlap on a frame; ``masks`` has run lengths by id for each."""
+    """Group objects so that those overlapping on a frame are apart; ``masks`` are run lengths by id."""
     conflicts = {number: set[int]() for number in objects}
     for frame in masks:
         masks_of_layer = {i: counts for i, counts in frame.items() if i in conflicts}
@@ -237,7 +237,7 @@ def split_overlapping(
 
 
 def select_earlier_frames(corrected: Mapping[int, ConditioningFrame], start: int) -> list[int]:
-    """The corrected frames besides ``start`` that show an object: all are memory from the beginning."""
+    """Corrected frames besides ``start`` with visible objects, which enter the memory first."""
     earlier = (index for index in corrected if index != start and corrected[index].is_visible)
     return sorted(earlier, key=lambda index: (len(corrected[index].checked), index))
 
@@ -245,7 +245,7 @@ def select_earlier_frames(corrected: Mapping[int, ConditioningFrame], start: int
 def add_conditioning_frame(
     session: TrackSession, frame: Frame, conditioning: ConditioningFrame
 ) -> Segmentation:
-    """Give a corrected frame to a session."""
+    """Add a corrected frame to a session."""
     predict = bool(set(session.ids) - conditioning.checked)
     return session.step(frame, conditioning.prompts(), predict=predict)
 
@@ -253,7 +253,7 @@ def add_conditioning_frame(
 def show_earlier_frames(
     layers: Sequence[Layer], start: int, read: Callable[[int], Frame]
 ) -> Iterator[tuple[int, int]]:
-    """Let sessions take the corrected frames besides ``start`` before they begin.
+    """Add the corrected frames besides ``start`` to the memories of sessions.
 
     Args:
         layers: the objects.
@@ -273,7 +273,7 @@ def show_earlier_frames(
 def propagate(
     layers: Sequence[Layer], frames: Iterable[Frame], times: Mapping[int, float], start: int
 ) -> Iterator[tuple[Segmentation, ...]]:
-    """Track neighbouring frames, in either direction, of objects that are corrected on ``start``.
+    """Track objects that are corrected on ``start`` to neighbouring frames, in either direction.
 
     Args:
         layers: the objects.
@@ -311,14 +311,14 @@ def propagate(
 
 
 def _is_over(layer: Layer, further: int) -> bool:
-    """Whether masks stay as they are from now on, so many frames behind those that have to be tracked."""
+    """Whether no later mask of the pass can change."""
     return further >= 0 and layer.region is not None and layer.region.is_gone
 
 
 def _limited(
     result: Segmentation, previous: Sequence[StoredObject], region: ChangeRegion, *, nearest: bool
 ) -> Segmentation:
-    """A result that differs from the previous masks in the region of corrections alone.
+    """Limit a result to changes inside the region of corrections.
 
     Objects that had no mask before are as in the result, and so are the scores of those that change.
     """
@@ -356,7 +356,7 @@ def _limited(
 
 
 def _contested(result: Segmentation, differs: BoolArray, size: tuple[int, ...]) -> BoolArray:
-    """Pixels, (h, w) of a size, under the masks of two objects: there the tracker is unsure which is in front.
+    """Pixels, (h, w) of a size, under the masks of two objects, where a tracker is unsure which is in front.
 
     Only objects that may lie on pixels that differ are looked at.
     """
@@ -375,13 +375,13 @@ def _intersects(one: Box, other: Box) -> bool:
 
 
 def _is_hidden(result: Segmentation, row: int) -> bool:
-    """Whether the object of a row lies wholly behind others, which leaves it no score."""
+    """Whether the object of a row is completely behind others, so that its score is 0."""
     is_visible = bool((result.mask == result.objects[row].id).any())
     return not is_visible and bool(result._masks_of([row]).any())
 
 
 def _by_themselves(objects: Sequence[StoredObject], like: IndexMask) -> IndexMask:
-    """The index mask of objects without any others, which may have hidden parts of them before."""
+    """Index mask of some objects without all others; their hidden parts are filled in last."""
     mask: IndexMask = np.zeros(like.shape, id_type(max(int(like.max()), *(item.id for item, *_ in objects))))
     visible = [(item.id, counts) for item, counts, *_ in objects]
     whole = [(item.id, counts) for item, _, counts, _ in objects if counts is not None]
@@ -396,7 +396,7 @@ def _limited_logits(
     is_previous: BoolArray,
     rows: Sequence[int] | None = None,
 ) -> Float32Array:
-    """Log-odds (K, H, W) of objects of a result, as whole masks before wherever nothing changes."""
+    """Log-odds (K, H, W) of objects of a result; from previous whole masks where nothing changes."""
     rows = range(len(result.ids)) if rows is None else rows
     logits = result._logits_of(rows)
     for logit, row in zip(logits, rows, strict=True):
@@ -407,7 +407,7 @@ def _limited_logits(
 
 
 def _limited_reach(result: Segmentation, previous: Mapping[int, str]) -> dict[int, Box | None]:
-    """Boxes around the pixels of objects, of a result or before, also behind others."""
+    """Boxes of objects in a result or before, including hidden parts."""
     size = list(result.mask.shape)
     boxes: dict[int, Box | None] = {}
     for item, reach in zip(result.objects, _reach_of(result), strict=True):
@@ -420,7 +420,7 @@ def _limited_reach(result: Segmentation, previous: Mapping[int, str]) -> dict[in
 def _unsure_of_both(
     result: Segmentation, previous: Sequence[StoredObject]
 ) -> tuple[BoolArray, BoolArray] | None:
-    """Where the masks before and those of a result are not sure, (h, w) each; None where it is not known."""
+    """Unsure pixels of the previous masks and of a result, (h, w) each; None if unknown."""
     if result._unsure is None or any(unsure is None for *_, unsure in previous):
         return None
     runs = [unsure for *_, unsure in previous if unsure is not None]
@@ -428,7 +428,7 @@ def _unsure_of_both(
 
 
 def to_rle(result: Segmentation, ids: Collection[int]) -> list[StoredObject]:
-    """Some objects of a result, to be kept."""
+    """Convert some objects of a result to run lengths."""
     whole_counts, unsure = _partly_hidden(result), to_runs(result._unsure, result.mask.shape)
     return [
         (item, encode_rle(result.mask == item.id)["counts"], whole_counts.get(item.id), unsure)
@@ -438,7 +438,7 @@ def to_rle(result: Segmentation, ids: Collection[int]) -> list[StoredObject]:
 
 
 def _partly_hidden(result: Segmentation) -> dict[int, str]:
-    """Run lengths of the whole masks of objects of which a part is behind others, by id."""
+    """Run lengths of the whole masks of partly hidden objects, by id."""
     # Objects apart from each other hide nothing, and their maps need not be computed. Few are computed at
     # once, so that memory does not grow with the number of objects.
     rows = touching(_reach_of(result), [item.box for item in result.objects])
@@ -451,7 +451,7 @@ def _partly_hidden(result: Segmentation) -> dict[int, str]:
 
 
 def _reach_of(result: Segmentation) -> list[Box]:
-    """Boxes around the pixels of objects, also those behind others; where they are not known, everywhere."""
+    """Boxes of objects including hidden parts; unbounded where unknown."""
     maps = result._probabilities
     reach = maps.reach() if isinstance(maps, ObjectMaps) and maps.reach is not None else None
     boxes = list[Box]()
@@ -466,13 +466,13 @@ def _reach_of(result: Segmentation) -> list[Box]:
 
 
 def _around(*boxes: Box | None) -> Box:
-    """The box around boxes, of which None holds nothing."""
+    """Smallest box around boxes; None is empty."""
     x0, y0, x1, y1 = zip(*(box or NOWHERE for box in boxes), strict=True)
     return min(x0), min(y0), max(x1), max(y1)
 
 
 def touching(reach: Sequence[Box], boxes: Sequence[Box | None]) -> list[int]:
-    """Places of objects whose reach touches the box of another one."""
+    """Rows of objects whose reach touches the box of another one."""
     x0, y0, x1, y1 = np.array([box or NOWHERE for box in boxes], np.float64).reshape(-1, 4).T
     left, top, right, bottom = np.array(reach, np.float64).reshape(-1, 4).T
     across = (x0 <= right[:, None]) & (left[:, None] <= x1)
@@ -483,7 +483,7 @@ def touching(reach: Sequence[Box], boxes: Sequence[Box | None]) -> list[int]:
 
 
 def composite(result: Segmentation, hidden: Sequence[StoredObject]) -> Segmentation:
-    """A result with further objects, each behind those before it."""
+    """Add objects to a result, each behind those before it."""
     if not hidden:
         return result
     highest = max((*result.ids, *(item.id for item, *_ in hidden)))

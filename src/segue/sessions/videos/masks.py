@@ -1,4 +1,4 @@
-"""Objects in a video by networks of masks: prompts become masks, and sessions track these."""
+"""Video sessions for networks that take masks: prompts become masks, and sessions track them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ KEPT_FRAMES = 2
 
 
 class MaskVideoSession(VideoSession):
-    """Follows objects through a video with a network that takes masks.
+    """Tracks objects through a video with a network that takes masks.
 
     A prompted frame keeps its mask. What has to be tracked is planned from what each mask was made from;
     objects that overlap on a prompted frame are tracked by sessions of their own.
@@ -101,7 +101,7 @@ class MaskVideoSession(VideoSession):
     def _run(
         self, passes: Sequence[Pass], snapshots: Mapping[int, PromptSnapshot], part: tuple[int, int] | None
     ) -> Iterator[int]:
-        """Run passes, and give each frame once its masks are final, then those that stay as they were."""
+        """Run passes; yield each frame when its masks are final, then the unchanged ones."""
         low, high = (self._frames[0], self._frames[-1]) if part is None else sorted(part)
         last_pass = {
             index: number
@@ -133,7 +133,7 @@ class MaskVideoSession(VideoSession):
         yield from (i for i in order if low <= i <= high and i in stored and i not in yielded)
 
     def _track(self, each: Pass, snapshots: Mapping[int, PromptSnapshot]) -> Iterator[int]:
-        """Track objects through a pass and store their masks; gives the indices of its frames."""
+        """Run a pass and store its masks; yields frame indices."""
         objects = {i: s.current() for i, s in snapshots.items() if self.objects.get(i) is s.masks}
         targets = {
             i
@@ -164,7 +164,7 @@ class MaskVideoSession(VideoSession):
             yield index
 
     def _layers(self, each: Pass, objects: Mapping[int, PromptSnapshot], targets: set[int]) -> list[Layer]:
-        """Objects that sessions track apart, with the frames that they are shown and their masks before."""
+        """Group the objects of a pass into sessions, with conditioning frames and previous masks."""
         prompted = sorted({index for snapshot in objects.values() for index in snapshot.prompts})
         frames = select_conditioning_frames(prompted, each.start, each.stop)
         masks = [
@@ -189,7 +189,7 @@ class MaskVideoSession(VideoSession):
     def _conditioning_frame(
         self, each: Pass, index: int, objects: Mapping[int, PromptSnapshot]
     ) -> ConditioningFrame:
-        """What a session of some objects is shown of a frame."""
+        """Conditioning frame for a session of some objects."""
         prompted = {
             i: snapshot.prompts[index] for i, snapshot in objects.items() if index in snapshot.prompts
         }
@@ -215,7 +215,7 @@ class MaskVideoSession(VideoSession):
         )
 
     def _corrected_whole_counts(self, previous: StoredObject, inside: BoolArray) -> str | None:
-        """Run lengths of a whole mask with the changes of its visible part; None where no part is hidden."""
+        """Apply the changes of a visible mask to its whole mask; None if nothing is hidden."""
         _, counts, whole_counts, _ = previous
         if whole_counts is None:
             return None
@@ -224,11 +224,11 @@ class MaskVideoSession(VideoSession):
         return encode_rle(plane)["counts"]
 
     def _history(self, index: int, number: int) -> ClickHistory:
-        """The clicks on an object that has a mask."""
+        """Clicks on an object with a mask."""
         return self.objects[number].clicks.get(index, ClickHistory(mends=True))
 
     def _note_clicks(self, index: int, prompts: Sequence[Prompt], present: Collection[int]) -> None:
-        """Keep the clicks on objects, and how their masks were made."""
+        """Store clicks on objects, and how their masks were made."""
         prompted = {item.id for item in prompts if not isinstance(item, RemovePrompt)}
         for number in prompted & self.objects.keys():  # a file of several objects has the id 0
             history = self._history(index, number) if number in present else ClickHistory()

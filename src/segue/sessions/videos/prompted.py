@@ -1,4 +1,4 @@
-"""Objects in a video by networks that take boxes and points themselves, on any frame."""
+"""Video sessions for networks that take boxes and points themselves, on any frame."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Marks = tuple[bool, tuple[Label, ...]]
 
 
 class PromptedVideoSession(VideoSession):
-    """Follows objects through a video with a network that takes boxes and points itself.
+    """Tracks objects through a video with a network that takes boxes and points itself.
 
     The network says which frames keep their masks, and remembers all frames. Masks of frames are those that
     it has; after values were restored, they are the stored ones until a frame is tracked or prompted.
@@ -72,7 +72,7 @@ class PromptedVideoSession(VideoSession):
 
     @staticmethod
     def takes(session: TrackSession) -> bool:
-        """Whether the network of a session takes boxes and points of a whole video itself."""
+        """Whether a session's network takes boxes and points of a whole video itself."""
         return bool(session.native) and track_capabilities(session.prepared.network).video is not None
 
     def reset(self) -> None:
@@ -129,7 +129,7 @@ class PromptedVideoSession(VideoSession):
         return replace(exact, objects=tuple(replace(item, label=labels[item.id]) for item in exact.objects))
 
     def restore_values(self, values: Mapping[str, Any]) -> None:
-        """Take prompts and masks; the network gets the masks of the prompted frames."""
+        """Restore prompts and masks; the network gets the masks of prompted frames."""
         super().restore_values(values)
         self._forget_all()
         for index in self.prompted:
@@ -166,16 +166,16 @@ class PromptedVideoSession(VideoSession):
         self._marks, self._latest, self._encoded_frames = marks, None, encoded_frames
 
     def _forget_all(self) -> None:
-        """Let the network forget all objects."""
+        """Remove all objects from the network."""
         self._tracker.reset()
         self._latest, self._marks, self._encoded_frames = None, {}, set()
 
     def _prompted_on(self, index: int) -> set[int]:
-        """The objects that have prompts on a frame."""
+        """Objects with prompts on a frame."""
         return {i for i, masks in self.objects.items() if index in masks.prompts}
 
     def _take_over(self, index: int, prompted: Collection[int]) -> None:
-        """Store what the network has of a frame: masks of prompted objects, and tracked ones."""
+        """Store the network's masks of a frame, of prompted and tracked objects."""
         self._encoded_frames.add(index)
         result = self._network_result(index)
         for stored in () if result is None else stored_objects(result, self.objects.keys()):
@@ -188,7 +188,7 @@ class PromptedVideoSession(VideoSession):
                 masks.tracked[index] = [StoredMask(stored, present(masks.sources(index)))]
 
     def _first_frame(self) -> int:
-        """The first frame whose prompts hold in later passes."""
+        """First frame whose prompts hold in later passes."""
         starts = [i for i in self.prompted if any(self._is_prompted(i, id) for id in self.objects)]
         if not starts:
             raise PromptError(f"no frame is prompted to start from, only corrected; {self.prompts_text}")
@@ -207,7 +207,7 @@ class PromptedVideoSession(VideoSession):
                 self._click(frame.index, number, [item for item in prompts.prompts if item.id == number])
 
     def _add_masks(self, frame: Frame, masks: Mapping[int, BoolArray]) -> None:
-        """Take masks (H, W) of objects on a frame; they may overlap."""
+        """Add masks (H, W) of objects on a frame; they may overlap."""
         with self._reading(frame):
             for number, mask in masks.items():
                 self._marks.pop((frame.index, number), None)
@@ -220,7 +220,7 @@ class PromptedVideoSession(VideoSession):
         self._tracker.unprompt(self._place(index), id)
 
     def _pass(self, start: int, stop: int) -> Iterator[int]:
-        """Track all objects from one frame to another; gives the indices of the frames, ``start`` first."""
+        """Track all objects from one frame to another; yields frame indices, ``start`` first."""
         first, last = self._place(start), self._place(stop)
         passes = self._tracker.propagate(first, reverse=last < first, frames=abs(last - first))
         for frame in self._source.walk(start, stop):
@@ -231,11 +231,11 @@ class PromptedVideoSession(VideoSession):
             yield frame.index
 
     def _is_prompted(self, index: int, id: int) -> bool:
-        """Whether an object keeps its mask on a frame when the video is tracked anew."""
+        """Whether an object keeps its mask on a frame in a new pass."""
         return self._tracker.is_prompted(self._place(index), id)
 
     def _network_result(self, index: int) -> Segmentation | None:
-        """The objects that have a mask on a frame; None where none has."""
+        """The network's result of a frame; None if no object has a mask."""
         if self._latest is None or self._latest.index != index:
             with self._prepared.inference_guard():
                 output = self._tracker.output(self._place(index))
@@ -245,7 +245,7 @@ class PromptedVideoSession(VideoSession):
         return self._latest
 
     def _click(self, index: int, number: int, prompts: Sequence[BoxPrompt | PointPrompt]) -> None:
-        """Take box and points of an object on a frame: those that it has there count once.
+        """Add box and points of an object on a frame; repeated ones are added once.
 
         As in the notebook of SAM 2, a call may repeat them.
         """
@@ -272,7 +272,7 @@ class PromptedVideoSession(VideoSession):
 
     @contextmanager
     def _reading(self, frame: Frame) -> Iterator[None]:
-        """Run the network on a frame that was read."""
+        """Run the network on a frame that is already read."""
         self._current, self._latest = frame, None
         try:
             with self._prepared.inference_guard():

@@ -1,4 +1,4 @@
-"""The masks of an object in a video, what each was made from, and what has to be tracked again.
+"""Masks of an object in a video, the prompts each was made from, and the passes that are still needed.
 
 A tracked mask was made from prompted frames, each with the revision of its prompts. It is stale if the
 nearest prompted frames are others now, or have another revision, and if one that it was made from is no
@@ -39,7 +39,7 @@ Direction = Literal[1, -1]
 
 
 class MadeFrom(NamedTuple):
-    """The prompted frames that a mask was made from.
+    """Prompted frames from which a mask was made.
 
     Attributes:
         carried: those whose masks trackings have carried to it, in this order.
@@ -50,21 +50,21 @@ class MadeFrom(NamedTuple):
     shielding: tuple[Source, ...] = ()
 
     def with_change(self, source: Source, sources: Sources) -> MadeFrom:
-        """What a mask is made from after a tracking from one of the present sources has come to it."""
+        """Add a source whose change a pass has carried to the mask."""
         carried = *(each for each in self.carried if each != source), source
         shielding = (each for each in (*self.shielding, *sources) if each is not None and each not in carried)
         return MadeFrom(carried, tuple(dict.fromkeys(shielding)))
 
 
 class Sources(NamedTuple):
-    """The nearest prompted frames of a frame; None on a side without one."""
+    """Nearest prompted frames on both sides of a frame; None on a side without one."""
 
     previous: Source | None = None
     following: Source | None = None
 
     @classmethod
     def of(cls, carried: Iterable[Source], frame: int) -> Sources:
-        """The nearest ones of those that were carried to a frame; of two revisions the later one."""
+        """Nearest carried sources of a frame; the later one of two revisions."""
         previous = following = None
         for source in carried:
             if source[0] < frame and (previous is None or source[0] >= previous[0]):
@@ -74,19 +74,19 @@ class Sources(NamedTuple):
         return cls(previous, following)
 
     def behind(self, direction: int) -> Source | None:
-        """The prompted frame from which a tracking in a direction comes."""
+        """Prompted frame from which a pass in a direction comes."""
         return self.previous if direction == 1 else self.following
 
 
 class StoredMask(NamedTuple):
-    """A tracked mask and what it was made from."""
+    """A tracked mask and its sources."""
 
     stored: StoredObject
     made_from: MadeFrom
 
 
 class PromptedMask(NamedTuple):
-    """The mask of a prompted frame and the revision of its prompts."""
+    """Mask of a prompted frame and the revision of its prompts."""
 
     stored: StoredObject
     revision: Revision
@@ -94,7 +94,7 @@ class PromptedMask(NamedTuple):
 
 @dataclass(eq=False)
 class ObjectMasks:
-    """The masks of an object in a video.
+    """All masks of an object in a video.
 
     Attributes:
         label: class or name.
@@ -114,7 +114,7 @@ class ObjectMasks:
     versions: dict[int, dict[Revision, str]] = field(default_factory=dict)
 
     def prompt(self, frame: int, stored: StoredObject, revision: Revision) -> None:
-        """Take the mask of a prompted frame; the same mask keeps its revision."""
+        """Store the mask of a prompted frame; an equal mask keeps its revision."""
         current = self.prompts.get(frame)
         if current is not None and current.stored[1:] == stored[1:]:
             revision = current.revision
@@ -123,7 +123,7 @@ class ObjectMasks:
         self.removed.discard(frame)
 
     def withdraw(self, frame: int) -> None:
-        """Withdraw the prompts of a frame, or the removal of the object there."""
+        """Withdraw the prompts on a frame, or the object's removal there."""
         self.prompts.pop(frame, None)
         self.clicks.pop(frame, None)
         self.versions.pop(frame, None)
@@ -136,7 +136,7 @@ class ObjectMasks:
         self.removed.add(frame)
 
     def store(self, frame: int, mask: StoredMask) -> None:
-        """Store a tracked mask, unless a prompt that it was made from was withdrawn meanwhile."""
+        """Store a tracked mask, unless one of its prompts was withdrawn meanwhile."""
         if not self.is_valid(mask):
             return
         frames = _frames_of(mask)
@@ -156,7 +156,7 @@ class ObjectMasks:
             }
 
     def earlier_versions(self) -> Iterator[tuple[int, Revision, str]]:
-        """Frame, revision and run lengths of earlier versions of prompts that masks were made from."""
+        """Frame, revision and run lengths of replaced prompts that masks were made from."""
         for frame, revision in sorted(self._used()):
             versions = self.versions.get(frame, {})
             if revision in versions and revision != self.prompts[frame].revision:
@@ -167,14 +167,14 @@ class ObjectMasks:
         return {source for mask in masks for part in mask.made_from for source in part}
 
     def at(self, frame: int) -> StoredObject | None:
-        """The mask of a frame; None where none is known, and where the object is absent."""
+        """Mask of a frame; None if unknown, or if the object is absent."""
         if frame in self.prompts:
             return self.prompts[frame].stored
         mask = None if self.is_absent(frame) else self.tracked_at(frame)
         return None if mask is None else mask.stored
 
     def tracked_at(self, frame: int) -> StoredMask | None:
-        """The tracked mask of a frame: one of the present prompts, else the newest of no withdrawn prompt."""
+        """Tracked mask of a frame: one of the present prompts, else the newest valid one."""
         masks = self.tracked.get(frame, ())
         if len(masks) > 1:
             sources = self.sources(frame)
@@ -184,17 +184,17 @@ class ObjectMasks:
         return masks[0] if masks else None
 
     def is_absent(self, frame: int) -> bool:
-        """Whether the object was removed on this frame or before, and not prompted since."""
+        """Whether the object was removed on or before this frame and not prompted since."""
         return bool(self.removed) and self.sources(frame) == Sources() and frame not in self.prompts
 
     def sources(self, frame: int) -> Sources:
-        """The nearest prompted frames of a frame; none where the object is absent."""
+        """Nearest prompted frames of a frame; none where the object is absent."""
         previous = max((index for index in (*self.prompts, *self.removed) if index < frame), default=None)
         following = min((index for index in (*self.prompts, *self.removed) if index > frame), default=None)
         return self._between(frame if frame in self.removed else previous, following)
 
     def _between(self, previous: int | None, following: int | None) -> Sources:
-        """The sources between two neighbouring frames with prompts or a removal."""
+        """Sources between two neighbouring frames with prompts or a removal."""
         if previous in self.removed:
             return Sources()
         return Sources(self._source(previous), self._source(following))
@@ -203,7 +203,7 @@ class ObjectMasks:
         return None if frame is None or frame in self.removed else (frame, self.prompts[frame].revision)
 
     def segments(self, frames: Sequence[int]) -> Iterator[tuple[Sequence[int], Sources]]:
-        """Frames with the same sources, of ascending ones, wherever the object is tracked."""
+        """Split ascending frames into runs with equal sources, where the object is present."""
         for previous, following in pairwise([None, *sorted((*self.prompts, *self.removed)), None]):
             sources = self._between(previous, following)
             if sources != Sources():
@@ -212,7 +212,7 @@ class ObjectMasks:
                 yield frames[low:high], sources
 
     def stale(self, frame: int, mask: StoredMask, sources: Sources) -> list[Direction]:
-        """The directions of trackings that carry to a mask what has changed since it was made.
+        """Directions of the passes that bring a mask up to date.
 
         Args:
             frame: index of its frame.
@@ -232,7 +232,7 @@ class ObjectMasks:
         return self._replaced(direction, earlier, source) != self.versions[source[0]][source[1]]
 
     def _replaced(self, direction: Direction, earlier: Source | None, source: Source) -> str | None:
-        """Run lengths of the mask of a prompted frame as masks of an earlier source know it."""
+        """Run lengths of a prompted frame's mask as known to masks of an earlier source."""
         frame = source[0]
         if earlier is not None and earlier[0] == frame:
             return self.versions[frame][earlier[1]]
@@ -244,13 +244,13 @@ class ObjectMasks:
     def difference(
         self, direction: Direction, earlier: Source | None, source: Source, size: tuple[int, int]
     ) -> BoolArray:
-        """Pixels, (H, W), of a prompted frame that differ from what masks of an earlier source know of it."""
+        """Pixels, (H, W), of a prompted frame that changed since masks of an earlier source."""
         replaced = self._replaced(direction, earlier, source)
         mask = decode(self.versions[source[0]][source[1]], size)
         return mask if replaced is None else mask != decode(replaced, size)
 
     def baseline(self, frame: int, direction: Direction, source: Source | None) -> StoredMask | None:
-        """The newest mask of a frame to which a tracking from another frame than ``source`` is to come."""
+        """Newest mask of a frame that a pass from another frame than ``source`` will replace."""
         for mask in reversed(self.tracked.get(frame, ())):
             is_of_source = Sources.of(mask.made_from.carried, frame).behind(direction) == source
             if is_of_source and self.is_valid(mask):
@@ -264,7 +264,7 @@ class ObjectMasks:
 
 
 def present(sources: Sources) -> MadeFrom:
-    """What a mask that is tracked anew is made from."""
+    """Sources of a mask that is tracked anew."""
     return MadeFrom(tuple(source for source in sources if source is not None))
 
 
@@ -273,13 +273,13 @@ def _frames_of(mask: StoredMask) -> set[int]:
 
 
 def decode(counts: str, size: tuple[int, int]) -> BoolArray:
-    """The mask, (H, W), of checked run lengths."""
+    """Decode checked run lengths to a mask, (H, W)."""
     return decode_rle(Rle(size=list(size), counts=counts))
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Frames that are tracked from a prompted one.
+    """Frames to track from a prompted one.
 
     Attributes:
         start: index of the prompted frame.
@@ -296,7 +296,7 @@ class Pass:
 
     @property
     def direction(self) -> Direction:
-        """The direction of the tracking."""
+        """Direction of the pass."""
         return 1 if self.start < self.stop else -1
 
 
@@ -311,7 +311,7 @@ frame, the object, and the source of its masks so far."""
 def plan(
     objects: Mapping[int, ObjectMasks], frames: Sequence[int], part: tuple[int, int] | None = None
 ) -> list[Pass]:
-    """Find out what has to be tracked.
+    """Plan the passes that are needed.
 
     Args:
         objects: the objects by id.
@@ -358,7 +358,7 @@ def plan(
 
 
 def _tracking_passes(missing: Sequence[tuple[int, int, _Frames]], frames: Sequence[int]) -> Iterator[Pass]:
-    """Passes over frames without masks; those whose ways meet are one."""
+    """Passes over frames without masks; overlapping ones are joined."""
     directions: tuple[Direction, Direction] = (1, -1)
     for direction in directions:
         ways = [way for way in missing if (min(way[2]) > way[0]) == (direction == 1)]
@@ -375,13 +375,13 @@ def _tracking_passes(missing: Sequence[tuple[int, int, _Frames]], frames: Sequen
 
 
 def _next(frames: Sequence[int], frame: int, direction: Direction) -> int:
-    """The neighbour of a frame in a direction, or the frame itself at the end of the video."""
+    """Neighbour of a frame in a direction, or the frame itself at the end of the video."""
     place = bisect_left(frames, frame) + direction
     return frames[place] if 0 <= place < len(frames) else frame
 
 
 def _from(start: int, missing: Iterable[tuple[int, int, _Frames]]) -> Iterator[Pass]:
-    """One pass from a frame over frames without masks on one side of it."""
+    """A pass over frames without masks on one side of a frame."""
     frames = [frame for *_, each in missing for frame in each]
     if frames:
         yield Pass(start, max(frames, key=lambda frame: abs(frame - start)), _by_object(missing))
@@ -395,7 +395,7 @@ def _by_object(ways: Iterable[tuple[int, int, _Frames]]) -> dict[int, _Frames]:
 
 
 def _carrying(changes: _Changes) -> Iterator[Pass]:
-    """Passes that carry the changes of prompted frames; objects with one range are together."""
+    """Passes that carry changes of prompted frames; objects with one range share a pass."""
     for (start, _, _), objects in sorted(changes.items(), key=lambda item: (item[0][0], -item[0][1])):
         for count in range(max(map(len, objects.values()))):
             several = {i: [*each.items()][count] for i, each in objects.items() if count < len(each)}
@@ -406,7 +406,7 @@ def _carrying(changes: _Changes) -> Iterator[Pass]:
 
 @dataclass(frozen=True, slots=True)
 class PromptSnapshot:
-    """An object, and the prompts that a tracking of it knows.
+    """An object and its prompts when a pass was planned.
 
     Attributes:
         masks: the object.
@@ -417,18 +417,18 @@ class PromptSnapshot:
     prompts: Mapping[int, PromptedMask]
 
     def current(self) -> PromptSnapshot:
-        """The same without prompts that were withdrawn since."""
+        """Copy without prompts that were withdrawn since."""
         return PromptSnapshot(
             self.masks, {i: each for i, each in self.prompts.items() if i in self.masks.prompts}
         )
 
     def is_present(self, frame: int) -> bool:
-        """Whether the object has prompts and was not removed before a frame."""
+        """Whether the object is prompted and not removed before a frame."""
         return bool(self.prompts) and not self.masks.is_absent(frame)
 
 
 class PreviousMasks(Mapping[int, Sequence[StoredMask]]):
-    """The masks of some objects that a pass replaces near a change, by frame, as they are when looked up."""
+    """Masks that a pass may change, by frame, looked up when needed."""
 
     def __init__(self, each: Pass, objects: Mapping[int, PromptSnapshot]) -> None:
         self._pass, self._objects = each, objects
@@ -452,7 +452,7 @@ class PreviousMasks(Mapping[int, Sequence[StoredMask]]):
 
 
 def as_json(objects: Mapping[int, ObjectMasks]) -> dict[str, Any]:
-    """The objects of a video as values for JSON; :func:`from_json` reads them."""
+    """Convert objects to JSON values, see :func:`from_json`."""
     prompted: dict[str, dict[str, list[Any]]] = {}
     tracked: dict[str, dict[str, list[Any]]] = {}
     replaced, versions, removed, clicks = [], [], [], []
@@ -484,7 +484,7 @@ def _row(stored: StoredObject) -> list[Any]:
 def from_json(
     state: Mapping[str, Any], frames: Sequence[int], size: tuple[int, int]
 ) -> tuple[dict[int, ObjectMasks], Revision]:
-    """The objects of :func:`as_json`, and the last revision that was given.
+    """Objects from JSON values of :func:`as_json`, and the last revision.
 
     Masks of earlier versions, which do not say what they were made from, were made from all prompts but for
     corrections that were not tracked yet.
@@ -537,7 +537,7 @@ def _made_from_all(
     frames: Sequence[int],
     replaced_sources: Mapping[tuple[int, int], Source],
 ) -> None:
-    """Let masks be made from their sources now, or from those before corrections by frame and direction."""
+    """Assign sources to masks of earlier versions: the present ones, or those before corrections."""
     for segment, sources in masks.segments(frames):
         both = zip((1, -1), sources, strict=True)
         carried = (replaced_sources.get((each[0], way), each) for way, each in both if each is not None)
@@ -550,7 +550,7 @@ def _made_from_all(
 
 
 def _stored(number: int, row: Sequence[Any]) -> tuple[StoredObject, Sequence[Any]]:
-    """A mask of a row, and what follows it; rows of earlier versions are shorter."""
+    """Mask of a JSON row, and the rest of the row; earlier versions have shorter rows."""
     score, counts, *optional = row
     whole_counts, unsure = (None if runs is None else str(runs) for runs in (*optional, None, None)[:2])
     return (ObjectInfo(number, score=float(score)), str(counts), whole_counts, unsure), optional[2:]
@@ -562,7 +562,7 @@ def _made_from(parts: Sequence[Sequence[Sequence[Any]]]) -> MadeFrom:
 
 
 def _history_of(clicks: Any, box: Any, mends: Any, size: tuple[int, int]) -> ClickHistory:
-    """The clicks of a state, inside of the image."""
+    """Clicks of a state, checked against the image."""
     history = ClickHistory(
         tuple((float(x), float(y), bool(inside)) for x, y, inside in clicks),
         None if box is None else as_box(box, "box"),
@@ -573,7 +573,7 @@ def _history_of(clicks: Any, box: Any, mends: Any, size: tuple[int, int]) -> Cli
 
 
 def _check(objects: Mapping[int, ObjectMasks], size: tuple[int, int]) -> None:
-    """Raise DatasetError where run lengths are none of an image of a size."""
+    """Raise DatasetError unless all run lengths fit an image of a size."""
     stored = [each.stored for masks in objects.values() for each in masks.prompts.values()]
     stored += [m.stored for masks in objects.values() for each in masks.tracked.values() for m in each]
     runs = [counts for _, *both, _ in stored for counts in both if counts is not None]

@@ -1,4 +1,4 @@
-"""Objects on the frames before their first prompt: the video is tracked backwards first.
+"""Track a video backwards first, for the frames before the first prompts.
 
 Each object is followed backwards from the frame of its first prompt to the first frame of the video. Frames
 are read in chunks, forwards, so that memory does not grow with the video; what is found is kept as run
@@ -26,7 +26,7 @@ PromptsByFrame = Mapping[int, "Sequence[Prompt] | FramePrompts"]
 
 
 class ReversePass(Checkpointable, Passes):
-    """The frames of a video for the pass forwards, after objects were followed backwards.
+    """Backward pass that runs before the forward pass.
 
     Attributes:
         index: of the frame whose prompts are read or that is taken backwards; None in the pass forwards.
@@ -46,14 +46,14 @@ class ReversePass(Checkpointable, Passes):
         self.index: int | None = None
 
     def next_image(self) -> Image | None:
-        """The image after the frame that is taken; None behind the last frame."""
+        """Image after the current frame; None after the last frame."""
         if self.index is not None:
             with suppress(SourceError):
                 return self._source.frame(self.index + self._source.request.stride).image
         return None
 
     def learning(self) -> Iterator[int]:
-        """Follow the objects backwards; see :class:`segue.sessions.session.Passes`."""
+        """Track backwards; see :class:`segue.sessions.session.Passes`."""
         first = next(iter(self._source))
         self._source.close()
         self.index = first.index
@@ -71,7 +71,7 @@ class ReversePass(Checkpointable, Passes):
         self._done, self.latest, self.index = True, None, None
 
     def _follow(self, first: Frame, plan: Mapping[int, Sequence[Prompt]]) -> Iterator[int]:
-        """Follow objects backwards from the last of their prompts."""
+        """Track backwards from the last prompt."""
         stride, top = self._source.request.stride, max(plan, default=first.index)
         self.total = (top - first.index) // stride + 1
         begin = top if self._next is None else self._next
@@ -88,7 +88,7 @@ class ReversePass(Checkpointable, Passes):
             yield (top - frame.index) // stride + 1
 
     def _last_before_damage(self, first: int, top: int) -> int:
-        """Index of the last frame that can be read."""
+        """Index of the last readable frame."""
         last = first
         with suppress(SourceDamageError):
             for frame in self._source.part(first, top + 1):
@@ -99,11 +99,11 @@ class ReversePass(Checkpointable, Passes):
         yield from self._source  # from when the first frame is asked for: the pass before closes the source
 
     def complete(self, result: Segmentation) -> Segmentation:
-        """Put the objects tracked backwards into a result of the pass forwards."""
+        """Add the objects tracked backwards to a result of the forward pass."""
         return composite(result, self._found.get(result.index, ()))
 
     def _backwards(self, first: Frame, top: int, plan: Mapping[int, Any]) -> Iterator[Frame]:
-        """The frames from ``top`` down to the first; frames with prompts have to be there."""
+        """Yield frames backwards; raise if a prompted frame is missing."""
         prompted = {index for index in plan if index <= top}
         frames = self._source.walk(top, first.index)
         while True:
@@ -123,7 +123,7 @@ class ReversePass(Checkpointable, Passes):
 
 
 def first_prompts(plan: PromptsByFrame) -> dict[int, list[Prompt]]:
-    """The prompts of each object on the first frame that has any for it."""
+    """Prompts of each object on its first prompted frame."""
     prompted_ids: set[int] = set()
     by_frame: dict[int, list[Prompt]] = {}
     for index in sorted(plan):

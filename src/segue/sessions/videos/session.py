@@ -1,4 +1,4 @@
-"""Sessions of videos whose frames can be read in any order, and the masks that they share."""
+"""Base of video sessions: prompts on any frame, masks in both directions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STATE_FORMAT = "segue-video-1"
 
 
 class VideoSession(ABC):
-    """Follows objects through a video, with prompts on any frame, in both directions.
+    """Tracks objects through a video, with prompts on any frame, in both directions.
 
     Masks of objects are run lengths with what each was made from, see
     :mod:`segue.sessions.videos.provenance`. Frames are named by their index in the source.
@@ -48,23 +48,23 @@ class VideoSession(ABC):
 
     @property
     def prompted(self) -> tuple[int, ...]:
-        """Indices of the frames that have prompts, ascending."""
+        """Indices of prompted frames, ascending."""
         return tuple(sorted({index for masks in self.objects.values() for index in masks.prompts}))
 
     @property
     def tracked(self) -> set[int]:
-        """Indices of the frames with tracked masks."""
+        """Indices of frames with tracked masks."""
         return {index for masks in self.objects.values() for index in masks.tracked}
 
     @property
     def prompts_text(self) -> str:
-        """The prompted frames, for errors."""
+        """List of prompted frames, for errors."""
         frames_text = ", ".join(map(str, self.prompted[:10]))
         return f"prompted frames are {frames_text}" if frames_text else "no frame is prompted"
 
     @abstractmethod
     def prompt(self, frame: Frame, prompts: Sequence[Prompt]) -> None:
-        """Take the prompts of a frame: they add, correct and remove objects.
+        """Apply the prompts of a frame: add, correct and remove objects.
 
         Args:
             frame: the frame.
@@ -102,7 +102,7 @@ class VideoSession(ABC):
         self.objects.pop(id, None)
 
     def remove_from(self, id: int, index: int) -> list[int]:
-        """Make an object absent from a frame on; gives the frames of which prompts are withdrawn."""
+        """Make an object absent from a frame on; return frames whose prompts are withdrawn."""
         masks = self.objects.get(id)
         if masks is None:
             return []
@@ -114,7 +114,7 @@ class VideoSession(ABC):
         return withdrawn
 
     def result(self, index: int) -> Segmentation:
-        """The result of a frame: objects of higher ids are in front."""
+        """Result of a frame; objects with higher ids are in front."""
         empty = Segmentation(index, self._source.times[index], np.zeros(self._size, np.uint8))
         visible = [
             (replace(each[0], label=self.objects[i].label), *each[1:])
@@ -123,7 +123,7 @@ class VideoSession(ABC):
         return composite(empty, visible)
 
     def stored_at(self, index: int) -> dict[int, StoredObject]:
-        """The masks of a frame by object, ascending."""
+        """Masks of a frame by object, ascending."""
         by_id = {i: masks.at(index) for i, masks in sorted(self.objects.items())}
         return {i: stored for i, stored in by_id.items() if stored is not None}
 
@@ -132,7 +132,7 @@ class VideoSession(ABC):
         self.objects, self._revision = {}, 0
 
     def values(self) -> dict[str, Any]:
-        """All prompts and masks as values for JSON."""
+        """All prompts and masks as JSON values."""
         return {
             "format": STATE_FORMAT,
             "frames": [self._frames[0], self._frames[-1], len(self._frames)],
@@ -142,7 +142,7 @@ class VideoSession(ABC):
         }
 
     def restore_values(self, values: Mapping[str, Any]) -> None:
-        """Take prompts and masks of :meth:`values`; nothing changes where they are wrong.
+        """Restore prompts and masks of :meth:`values`; invalid ones change nothing.
 
         Raises:
             CheckpointError: they are those of another video, or damaged.
@@ -160,11 +160,11 @@ class VideoSession(ABC):
         self.objects, self._revision = objects, revision
 
     def state(self) -> SessionState:
-        """All that :meth:`restore` needs to go on identically."""
+        """Complete state for :meth:`restore`."""
         return SessionState.joined({}, {"video": self.values(), "network": self._digest})
 
     def restore(self, state: SessionState) -> None:
-        """Continue from a state of :meth:`state`; nothing changes where it is wrong."""
+        """Continue from a state; an invalid one changes nothing."""
         previous = self.state()
         try:
             with blaming_state():
@@ -178,7 +178,7 @@ class VideoSession(ABC):
         VideoSession.restore_values(self, state.values["video"])
 
     def _object(self, id: int, resolved: FramePrompts) -> ObjectMasks:
-        """The masks of an object that has prompts."""
+        """Masks of a prompted object."""
         masks = self.objects.setdefault(id, ObjectMasks())
         masks.label = resolved.labels.get(id, masks.label)
         return masks
@@ -189,6 +189,6 @@ class VideoSession(ABC):
 
 
 def stored_objects(result: Segmentation, ids: Collection[int]) -> Iterator[StoredObject]:
-    """Some objects of a result as a video stores them: labels, boxes and areas follow from it."""
+    """Some objects of a result in stored form, without labels, boxes and areas."""
     for item, counts, whole_counts, unsure in to_rle(result, ids):
         yield replace(item, label=None, box=None, area=0, whole=None), counts, whole_counts, unsure
