@@ -1,4 +1,4 @@
-"""The data sets of segue: how each is recognised, opened, run and scored."""
+"""Registry entries of the data sets: how each is recognised, opened, run and scored."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ KINDS: Mapping[LabelKind, Mapping[str, Any]] = {
 
 
 def completed(entry: DatasetEntry) -> DatasetEntry:
-    """The entry of a data set that is run or scored, with what its kind of labels gives."""
+    """Complete the entry of a data set with the defaults of its kind of labels."""
     if entry.labels is None:
         raise DatasetError(
             f"{entry.name} names no videos: its entry has neither masks, nor instances, nor videos"

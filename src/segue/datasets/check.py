@@ -39,7 +39,7 @@ class DataCheck:
         return not (self.missing or self.problems or any(video.problems for video in self.videos))
 
     def values(self) -> dict[str, Any]:
-        """Everything as values that JSON can hold."""
+        """All fields as JSON values."""
         return {
             "kind": self.kind,
             "root": str(self.root),
@@ -54,7 +54,7 @@ class DataCheck:
 def check_data(
     root: Path | str, kind: str | None = None, *, progress: Callable[[int, int, str], None] | None = None
 ) -> DataCheck:
-    """Say what a folder holds of a data set.
+    """Check which parts of a data set a folder holds.
 
     The folder is opened with the reader of the data set, and the header of every image is read, so that
     damaged downloads show; nothing is decoded.
@@ -102,7 +102,7 @@ def check_data(
 
 
 def _entry_of(kind: str) -> DatasetEntry:
-    """The entry of a kind that is named."""
+    """Entry of a named kind."""
     if kind in DATASETS and (entry := DATASETS.find(kind)).labels is not None:
         return entry
     kinds = ", ".join(entry.name for entry in DATASETS if entry.labels is not None)
@@ -110,7 +110,7 @@ def _entry_of(kind: str) -> DatasetEntry:
 
 
 def _listed(entry: DatasetEntry, root: Path) -> Inventory:
-    """The videos of a data set in a folder, by a function of its own or the reader of its labels."""
+    """List the videos of a data set in a folder, by its own function or the reader of its labels."""
     if entry.list is not None:
         listed: Inventory = entry.list(root)
         return listed
@@ -123,7 +123,7 @@ def _listed(entry: DatasetEntry, root: Path) -> Inventory:
 
 
 def _refused(entry: DatasetEntry, root: Path) -> str | None:
-    """The error of the reader that `segue run` and `segue train` open a folder with."""
+    """Error of the reader that `segue run` and `segue train` use for a folder."""
     kinds: dict[str | None, LabelKind] = {"masks": "masks", "videos": "videos", "stills": "instances"}
     kind = kinds.get(entry.labels)
     try:
@@ -135,7 +135,7 @@ def _refused(entry: DatasetEntry, root: Path) -> str | None:
 
 
 def foreground_videos(root: Path, kind: str | None = None) -> list[ForegroundSequence]:
-    """The videos of a data set with foreground labels, which is told by its layout without ``kind``."""
+    """Videos of a data set with foreground labels; without ``kind`` the layout decides."""
     entry = _recognised(root) if kind is None else _entry_of(kind)
     if entry.videos is None:
         raise DatasetError(f"{entry.title} has no foreground labels")
@@ -143,7 +143,7 @@ def foreground_videos(root: Path, kind: str | None = None) -> list[ForegroundSeq
 
 
 def recognise(root: Path) -> DatasetEntry | None:
-    """The entry of the data set whose layout a folder has; None of another folder."""
+    """Find the entry of the data set whose layout a folder has; None if there is none."""
     return next((entry for entry in DATASETS if entry.fits is not None and entry.fits(root)), None)
 
 

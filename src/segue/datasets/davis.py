@@ -1,4 +1,4 @@
-"""Readers of DAVIS-style folders and of still images with index masks; nothing is decoded in advance.
+"""Readers of DAVIS-style folders and of still images with index masks; files are decoded when used.
 
 Layout, with or without the resolution level::
 
@@ -54,7 +54,7 @@ RESOLUTIONS = ("480p", "Full-Resolution", "1080p")
 
 @dataclass(frozen=True)
 class Sequence:
-    """One video as a folder of images, some or all of them annotated.
+    """A video as a folder of images, of which some or all are annotated.
 
     Attributes:
         name: name of the folder.
@@ -71,7 +71,7 @@ class Sequence:
 
     @cached_property
     def binary(self) -> bool:
-        """Whether masks are 0/255 with 255 as object (DAVIS 2016), as the first that is not empty shows."""
+        """Whether masks are 0/255 with 255 as object (DAVIS 2016), judged by the first non-empty one."""
         for path in self.annotations.values():
             mask = read_index_mask(path)
             if mask.any():
@@ -106,7 +106,7 @@ class Sequence:
         return mask
 
     def read_boxes(self, i: int) -> dict[int, Box]:
-        """Find boxes around the objects of a frame, without void.
+        """Boxes of the objects of a frame; void is ignored.
 
         Args:
             i: number of the frame, from 0.
@@ -119,7 +119,7 @@ class Sequence:
 
 
 class DavisFolder(ByName[Sequence]):
-    """The sequences of a DAVIS-style folder, found when it is opened, read when they are used.
+    """Sequences of a DAVIS-style folder.
 
     >>> davis = DavisFolder("DAVIS", "val")
     >>> davis["bear"].read_mask(0)
@@ -179,7 +179,7 @@ class DavisFolder(ByName[Sequence]):
 
 
 class ImageMaskFolder:
-    """Still images with index masks of the same stem, in natural order.
+    """Still images with index masks of the same stems, in natural order.
 
     Attributes:
         images: image files.
@@ -235,18 +235,18 @@ class ImageMaskFolder:
         return mask
 
     def check(self, i: int) -> None:
-        """DatasetError if the headers of an image and its mask differ in size."""
+        """Raise DatasetError if the headers of an image and its mask differ in size."""
         check_sizes(self.images[i], self.masks[i])
 
 
 def _is_binary(mask: UInt8Array) -> bool:
-    """Whether 255 is set and no other value but 0."""
+    """Whether a mask has no other values than 0 and 255, and has 255."""
     counts = np.bincount(mask.ravel(), minlength=256)
     return bool(counts[255] and not counts[1:255].any())
 
 
 def _at_resolution(folders: tuple[Path, Path], resolution: str | None) -> tuple[Path, Path]:
-    """The folders of images and of masks that hold the sequences, both at one resolution."""
+    """Folders of images and masks of the sequences at the same resolution."""
     for folder in folders:
         if not folder.is_dir():
             raise DatasetError(
@@ -262,7 +262,7 @@ def _at_resolution(folders: tuple[Path, Path], resolution: str | None) -> tuple[
 
 
 def _sequence_of(line: str, path: Path) -> str:
-    """The sequence that a line of a split names, by itself or (2016) by the paths of an image and a mask."""
+    """Parse the sequence of a line in a split: a name, or (2016) paths of an image and a mask."""
     first = line.split()[0]
     name = PurePosixPath(first).parent.name if first.startswith("/") else line.strip()
     if name in ("", ".", "..") or "/" in name or "\\" in name:

@@ -1,4 +1,4 @@
-"""Images and masks in the files of data sets."""
+"""Read images and masks of data sets."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Video = TypeVar("Video")
 
 
 def read_rgb(path: Path) -> RgbImage:
-    """Image as RGB, (H, W, 3), uint8, as stored: an orientation tag is not applied, for masks know none."""
+    """Read an image as stored, RGB (H, W, 3), uint8; orientation tags are ignored, as masks have none."""
     with opened(path) as image:
         return np.array(image.convert("RGB"))
 
 
 def read_text(path: Path) -> str:
-    """Text of a small file."""
+    """Read a small text file."""
     try:
         return text_of(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
@@ -38,7 +38,7 @@ def read_text(path: Path) -> str:
 
 
 def read_mask_file(file: Path | BytesIO, where: str = "", size: tuple[int, int] | None = None) -> StoredMask:
-    """Index mask (H, W) of a file, uint8 or (16-bit files) uint16; one white object is 255, as void is."""
+    """Read an index mask (H, W), uint8 or uint16 (16-bit files); one white object is 255, as void is."""
     try:
         return read_stored_mask(file, where or str(file), size)
     except OtherSizeError:
@@ -48,7 +48,7 @@ def read_mask_file(file: Path | BytesIO, where: str = "", size: tuple[int, int] 
 
 
 def read_map(path: Path) -> StoredMask:
-    """Grey levels (H, W) of a file, uint8 or uint16, such as distances."""
+    """Read grey levels (H, W), uint8 or uint16, such as distances."""
     try:
         return read_levels(path, str(path))
     except SourceError as error:
@@ -56,7 +56,7 @@ def read_map(path: Path) -> StoredMask:
 
 
 def read_index_mask(path: Path) -> UInt8Array:
-    """The same of a file with 8 bits, (H, W), uint8."""
+    """Read an index mask from an 8-bit file, (H, W), uint8."""
     values = read_mask_file(path)
     if values.dtype != np.uint8:
         raise DatasetError(f"{path} has {8 * values.itemsize} bits a pixel; a mask must have 8")
@@ -71,7 +71,7 @@ def image_size(path: Path) -> tuple[int, int]:
 
 @contextmanager
 def opened(file: Path | BytesIO, where: str = "") -> Iterator[Image.Image]:
-    """An image, not decoded yet; what Pillow raises inside the block comes as a DatasetError."""
+    """Open an image without decoding it; Pillow's errors inside the block become DatasetError."""
     where = where or str(file)
     if isinstance(file, Path):
         check_file(file, DatasetError)
@@ -85,13 +85,13 @@ def opened(file: Path | BytesIO, where: str = "") -> Iterator[Image.Image]:
 
 
 def read_mask_of(image: Path, path: Path) -> UInt8Array:
-    """Index mask of an image, (H, W), uint8, which must have the size in the header of the image."""
+    """Read the index mask of an image, (H, W), uint8; sizes must match."""
     check_sizes(image, path)
     return read_index_mask(path)
 
 
 def check_sizes(image: Path, path: Path) -> None:
-    """See by their headers that a mask has the size of its image."""
+    """Raise DatasetError if the headers of a mask and its image differ in size."""
     mask, size = image_size(path), image_size(image)
     if mask != size:
         raise DatasetError(
@@ -100,7 +100,7 @@ def check_sizes(image: Path, path: Path) -> None:
 
 
 class ByName(Generic[Video]):
-    """The videos of a folder by name, in order."""
+    """Videos of a folder by name, in order."""
 
     noun = "video"
     split: str = "all"
@@ -109,14 +109,14 @@ class ByName(Generic[Video]):
 
     @classmethod
     def of(cls, root: Path, videos: Mapping[str, Video]) -> ByName[Video]:
-        """These videos of a folder, by name."""
+        """Make a mapping of these videos of a folder."""
         opened: ByName[Video] = ByName()
         opened.root, opened._videos = root, dict(videos)
         return opened
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the videos: natural order, or the order in which they were asked for."""
+        """Names of the videos, in natural or requested order."""
         return tuple(self._videos)
 
     def __len__(self) -> int:
@@ -131,7 +131,7 @@ class ByName(Generic[Video]):
         return self._videos[name]
 
     def select(self, names: Collection[str]) -> ByName[Video]:
-        """Choose videos by name.
+        """Select videos by name.
 
         Args:
             names: names of videos.
@@ -148,7 +148,7 @@ class ByName(Generic[Video]):
 
 
 def subfolders(root: Path) -> list[Path]:
-    """Folders in ``root``, without hidden ones, in natural order."""
+    """Visible folders in ``root``, in natural order."""
     if not root.is_dir():
         raise DatasetError(f"no folder {root}")
     folders = (path for path in root.iterdir() if path.is_dir() and not is_hidden(path.name))
@@ -156,7 +156,7 @@ def subfolders(root: Path) -> list[Path]:
 
 
 def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
-    """Files of a folder with one of these endings (small letters, with dot), without hidden ones."""
+    """Visible files of a folder with one of these endings (lower case, with dot)."""
     if not folder.is_dir():
         raise DatasetError(f"no folder {folder}")
     visible = (path for path in folder.iterdir() if not is_hidden(path.name))
@@ -164,7 +164,7 @@ def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
 
 
 def files_by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
-    """The files of :func:`files_in` by stem, in natural order; at least one."""
+    """Files of :func:`files_in` by stem, in natural order; at least one."""
     files: dict[str, Path] = {}
     for path in sorted(files_in(folder, suffixes), key=lambda item: natural_key(item.name)):
         if path.stem in files:

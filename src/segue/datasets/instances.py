@@ -1,4 +1,4 @@
-"""Instances of categories with masks: what the readers of YouTube-VIS and COCO files give."""
+"""Instances with categories and masks, from YouTube-VIS and COCO files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ClipInstances:
 
 
 def decode_clip(instances: Iterable[Instance], frames: Sequence[int], size: tuple[int, int]) -> ClipInstances:
-    """Decode the instances that are visible on at least one of ``frames``, in their order."""
+    """Decode the instances visible on at least one of ``frames``, in order."""
     selected = list(frames)
     visible_instances = [item for item in instances if item.masks.areas[selected].any()]
     shape = (len(visible_instances), len(selected), *size)

@@ -1,4 +1,4 @@
-"""List the parts of each data set in a folder and check its videos."""
+"""List the parts of data sets in a folder and check their videos."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class CheckedVideo:
-    """One video of a data set, how many images and labelled frames it has, and what is wrong with it."""
+    """A video of a data set: numbers of images and labelled frames, and its problems."""
 
     name: str
     frames: int
@@ -51,7 +51,7 @@ class _NamedFrames(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What to check of a data set: a check for each video, expected names, and problems as a whole."""
+    """Checks of a data set: one per video, expected names, and problems of the whole."""
 
     parts: Mapping[str, Callable[[], CheckedVideo]]
     expected: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ _Parts = dict[str, Callable[[], CheckedVideo]]
 
 
 def check_headers(images: Iterable[Path], kind: str, size: Size | None) -> tuple[Size | None, list[str]]:
-    """Read the headers of images that should have one size."""
+    """Check that the headers of images have one size."""
     sizes: dict[Path, Size] = {}
     damaged = []
     for path in images:
@@ -88,7 +88,7 @@ def _check_files(name: str, frames: list[Path], masks: list[Path], problems: lis
 
 
 def list_videos(layout: VideoLayout, root: Path) -> Inventory:
-    """Videos with foreground labels in a folder."""
+    """List videos with foreground labels in a folder."""
     parts: _Parts = {}
     twice = []
     for name, folder in layout.find(root):
@@ -106,7 +106,7 @@ def is_isd(root: Path) -> bool:
 
 
 def list_isd(root: Path) -> Inventory:
-    """Synthetic scenes in a folder."""
+    """List synthetic scenes in a folder."""
     path = root / INDEX
     inventory = list_videos(CDNET, root)
     try:
@@ -151,7 +151,7 @@ def is_davis(root: Path) -> bool:
 
 
 def list_davis(root: Path) -> Inventory:
-    """Sequences of a DAVIS folder and of the splits that it names."""
+    """List the sequences of a DAVIS folder and of its splits."""
     images = root / "JPEGImages"
     resolution = next((name for name in RESOLUTIONS if (images / name).is_dir()), ".")
     parts: _Parts = {
@@ -173,7 +173,7 @@ def _check_davis(root: Path, name: str) -> CheckedVideo:
 
 
 def davis_videos(root: Path, part: str, year: str) -> tuple[list[str], list[str]]:
-    """Names of the sequences of a split, and of all that are there; ``val`` needs no ``ImageSets``."""
+    """Names of the sequences of a split, and of all present ones; ``val`` needs no ``ImageSets``."""
     file, available = root / "ImageSets" / year / f"{part}.txt", list(list_davis(root).parts)
     if file.is_file():
         return list(filter(None, map(str.strip, file.read_text("utf-8", "replace").splitlines()))), available
@@ -194,7 +194,7 @@ def _ytvos_parts(root: Path) -> Iterator[Path]:
 
 
 def list_ytvos(root: Path) -> Inventory:
-    """Videos that the descriptions of YouTube-VOS name."""
+    """List the videos of YouTube-VOS by their descriptions."""
     parts: _Parts = {}
     expected, problems = [], []
     for folder in _ytvos_parts(root):
@@ -212,14 +212,14 @@ def list_ytvos(root: Path) -> Inventory:
 
 
 def ytvos_videos(root: Path, part: str, _: str) -> tuple[list[str], list[str]]:
-    """Names of the videos of a part of YouTube-VOS, and of those that are there."""
+    """Names of the videos of a part of YouTube-VOS, and of the present ones."""
     images = all_frames_folder(root / part) or root / part / "JPEGImages"
     described = described_videos(root / part / "meta.json")
     return described, [name for name in described if (images / name).is_dir()]
 
 
 def isd_videos(root: Path, part: str, _: str) -> tuple[list[str], list[str]]:
-    """Names of the scenes of a part of rendered scenes, and of those that are there."""
+    """Names of the scenes of a part of rendered scenes, and of the present ones."""
     inventory, begin = list_isd(root), f"{part}/"
     described, available = (
         filter(lambda name: name.startswith(begin), x) for x in (inventory.expected, inventory.parts)
@@ -228,7 +228,7 @@ def isd_videos(root: Path, part: str, _: str) -> tuple[list[str], list[str]]:
 
 
 def described_videos(meta: Path) -> list[str]:
-    """Names of the videos of a ``meta.json`` that stay inside their folder."""
+    """Names of the videos in a ``meta.json``; names with paths are dropped."""
     videos = read_members(meta).get("videos")
     if not isinstance(videos, dict):
         raise DatasetError(f"{meta} describes no videos")
@@ -256,7 +256,7 @@ def is_ytvis(root: Path) -> bool:
 
 
 def is_ovis(root: Path) -> bool:
-    """Whether a folder holds annotations in the layout of YouTube-VIS and is named after OVIS."""
+    """Whether a folder has the layout of YouTube-VIS and a name of OVIS."""
     return "ovis" in root.resolve().name.lower() and is_ytvis(root)
 
 
@@ -268,7 +268,7 @@ def _annotated_splits(root: Path) -> list[str]:
 
 
 def list_ytvis(root: Path) -> Inventory:
-    """Videos that the annotation files of YouTube-VIS or OVIS name."""
+    """List the videos of annotation files of YouTube-VIS or OVIS."""
     parts: _Parts = {}
     problems = []
     splits = _annotated_splits(root)
@@ -300,7 +300,7 @@ def _check_ytvis(name: str, video: YTVISVideo, images: Path | None, labelled: in
 
 
 def list_stills(root: Path) -> Inventory:
-    """Still images with masks, as one part."""
+    """List still images with masks as one part."""
     try:
         stills = open_stills(root)
     except DatasetError as error:
@@ -309,7 +309,7 @@ def list_stills(root: Path) -> Inventory:
 
 
 def check_stills(stills: StillImages) -> CheckedVideo:
-    """Still images with masks, as one video."""
+    """Check still images with masks as one video."""
     wrong = []
     for i, name in enumerate(stills.names):
         try:
@@ -323,7 +323,7 @@ def check_stills(stills: StillImages) -> CheckedVideo:
 def list_opened(
     open_folder: Callable[[Path], Iterable[LabelledSequence | ForegroundSequence]], root: Path
 ) -> Inventory:
-    """Videos of a reader of a data set with a mask file for each labelled frame."""
+    """List videos of a reader with one mask file per labelled frame."""
     try:
         videos = list(open_folder(root))
     except DatasetError as error:
@@ -341,7 +341,7 @@ def _check_opened(video: LabelledSequence | ForegroundSequence) -> CheckedVideo:
 
 
 def list_instances(open_folder: Callable[[Path], YTVISDataset], root: Path) -> Inventory:
-    """Videos of a reader of labels in the form of YouTube-VIS."""
+    """List videos of a reader with labels in the form of YouTube-VIS."""
     try:
         data = open_folder(root)
     except DatasetError as error:
@@ -355,7 +355,7 @@ def list_instances(open_folder: Callable[[Path], YTVISDataset], root: Path) -> I
 
 
 def list_videos_by_name(open_folder: Callable[[Path], Iterable[_NamedFrames]], root: Path) -> Inventory:
-    """Videos of a reader whose labels need no files of their own."""
+    """List videos of a reader without label files of their own."""
     try:
         videos = list(open_folder(root))
     except DatasetError as error:

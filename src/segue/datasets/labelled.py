@@ -1,4 +1,4 @@
-"""Results in any format that is read: a file or folder for each video, or one file of several videos."""
+"""Results in any readable format: one file or folder per video, or one file of several videos."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_OBJECTS = 254
 
 @dataclass(frozen=True)
 class FrameFiles:
-    """A video as readers of labels need it, by the images of its frames."""
+    """Properties of a video for readers of labels, from its image files."""
 
     name: str
     files: tuple[Path, ...]
@@ -48,12 +48,12 @@ class FrameFiles:
         return image_size(self.files[0])
 
     def time(self, index: int) -> float:
-        """Frames of data sets have no times."""
+        """Time of a frame; always 0, as data sets have none."""
         return 0.0
 
 
 class LabelledResults(Results):
-    """Results of videos in formats of annotations; see :func:`open_any_results`."""
+    """Results in annotation formats; see :func:`open_any_results`."""
 
     def __init__(self, path: Path, places: Mapping[str, Path], videos: Mapping[str, FrameFiles]) -> None:
         self.path = path
@@ -71,7 +71,7 @@ class LabelledResults(Results):
         return sequence in self._places
 
     def names(self, sequence: str) -> tuple[str, ...]:
-        """Names of all frames of a video: those that a file does not list show no object."""
+        """Names of all frames of a video; frames that a file does not list are empty."""
         return self._videos[sequence].names
 
     def read(self, sequence: str, name: str, size: tuple[int, int] | None = None) -> StoredMask:
@@ -110,7 +110,7 @@ def _own_ids(labels: Labels) -> dict[int, int]:
 
 
 class AnnotatedSequence(DavisSequence):
-    """A folder of images with annotations in any format that is read."""
+    """A folder of images with annotations in any readable format."""
 
     def __init__(self, video: FrameFiles, place: Path) -> None:
         try:
@@ -124,11 +124,11 @@ class AnnotatedSequence(DavisSequence):
 
     @property
     def binary(self) -> bool:
-        """Whether masks are 0/255: objects have numbers here."""
+        """Always False: objects have ids."""
         return False
 
     def read_mask(self, i: int) -> UInt8Array:
-        """Index mask (H, W), uint8, of a frame: by the ids of the file, else numbered from below."""
+        """Index mask (H, W), uint8, of a frame: with the ids of the file, or numbered from below."""
         if i not in self.annotations:
             raise DatasetError(f"sequence {self.name}: frame {i} has no annotation")
         labels: Labels = self.__dict__["_labels"]
@@ -140,7 +140,7 @@ class AnnotatedSequence(DavisSequence):
 
 
 def open_labelled(root: Path | str) -> ByName[DavisSequence]:
-    """Open folders of images with annotations of the same names beside them, in any format that is read.
+    """Open folders of images with annotations of the same names, in any readable format.
 
     Args:
         root: folder with ``<video>/`` and ``<video>.json``, ``<video>.xml``, ``<video>.zip`` ...
@@ -166,7 +166,7 @@ def open_labelled(root: Path | str) -> ByName[DavisSequence]:
 
 
 def open_any_results(path: Results | Path | str, videos: Mapping[str, Sequence[Path]]) -> Results:
-    """Open results of videos in any format that is read.
+    """Open results of videos in any readable format.
 
     Args:
         path: a folder or archive of index masks, as for :func:`open_results`; a file of annotations or
@@ -196,7 +196,7 @@ def open_any_results(path: Results | Path | str, videos: Mapping[str, Sequence[P
 
 
 def _place_of(folder: Path, video: str) -> Path | None:
-    """The file or folder of a video in a folder, if there is one."""
+    """Find the file or folder of a video in a folder."""
     if not folder.is_dir():
         return None
     if (folder / video).exists():
@@ -206,7 +206,7 @@ def _place_of(folder: Path, video: str) -> Path | None:
 
 
 def list_labelled(root: Path) -> Inventory:
-    """The videos of a folder, to be checked."""
+    """List the videos of a folder for checks."""
     try:
         videos = [*open_labelled(root)]
     except DatasetError as error:

@@ -1,4 +1,4 @@
-"""The videos of a folder by the reader of a data set, which may be that of another package."""
+"""Open the videos of a folder by the reader of a data set, also of a plug-in."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _READERS: Mapping[str, tuple[type, str]] = {
 
 
 def open_labels(entry: DatasetEntry, kind: LabelKind, root: Path) -> Any:
-    """The videos of a folder by a reader of a data set.
+    """Open the videos of a folder by the reader of a data set.
 
     Args:
         entry: the data set.

@@ -1,4 +1,4 @@
-"""Still images whose masks are outlines in files beside them, as YOLO and labelme keep them."""
+"""Still images with outlines in separate files, as in YOLO and labelme."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SPLIT = "train"
 
 @dataclass(frozen=True, slots=True)
 class _OneImage:
-    """What readers of annotations must know of an image."""
+    """Properties of an image for readers of annotations."""
 
     size: tuple[int, int]
     names: tuple[str, ...]
@@ -41,22 +41,22 @@ class _OneImage:
 
 @dataclass(frozen=True, slots=True)
 class OutlinedStills:
-    """Images and files with the outlines of their objects; the smaller one of two lies in front."""
+    """Images with outlines of their objects; smaller objects are in front."""
 
     folder: Path
     pairs: tuple[tuple[str, str], ...]  # an image and its labels each, below the folder
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the images without their endings."""
+        """Names of the images without extensions."""
         return tuple(PurePosixPath(image).stem for image, _ in self.pairs)
 
     def read_image(self, i: int) -> Image:
-        """An image. Returns RGB (H, W, 3), uint8."""
+        """Read an image. Returns RGB (H, W, 3), uint8."""
         return read_rgb(self.folder / self.pairs[i][0])
 
     def read_mask(self, i: int) -> UInt8Array:
-        """The mask of an image. Returns an index mask (H, W), uint8."""
+        """Read the mask of an image. Returns an index mask (H, W), uint8."""
         image, name = self.pairs[i]
         size = image_size(self.folder / image)
         labels, where = Labels(size), str(self.folder / name)
@@ -76,12 +76,12 @@ class OutlinedStills:
         return mask
 
     def check(self, i: int) -> None:
-        """Raise an error unless the outlines of an image can be read."""
+        """Raise an error unless the outlines of an image are readable."""
         self.read_mask(i)
 
 
 def open_outlined(folder: Path) -> OutlinedStills | None:
-    """The images of a folder with labels of YOLO or labelme; None of another folder."""
+    """Open a folder of images with YOLO or labelme labels; None for another folder."""
     tree = Tree(folder)
     files = [name for name in tree.names if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES]
     texts = _beside_images(files, [name for name in tree.files_with_suffix(".txt") if is_label(name)])
@@ -101,7 +101,7 @@ def open_outlined(folder: Path) -> OutlinedStills | None:
 
 
 def is_outlined(folder: Path) -> bool:
-    """Whether a folder has images with labels of YOLO or labelme."""
+    """Whether a folder has images with YOLO or labelme labels."""
     try:
         return open_outlined(folder) is not None
     except DatasetError:  # images of files of labelme are missing
@@ -109,7 +109,7 @@ def is_outlined(folder: Path) -> bool:
 
 
 def list_outlined(folder: Path) -> Inventory:
-    """The images of a folder with labels of YOLO or labelme, to be checked."""
+    """List images with YOLO or labelme labels for checks."""
     try:
         stills = open_outlined(folder)
     except DatasetError as error:
@@ -122,13 +122,13 @@ def _folders(name: str) -> tuple[str, ...]:
 
 
 def _beside_images(files: Sequence[str], texts: Iterable[str]) -> list[str]:
-    """Texts that may be the labels of an image, by their names."""
+    """Possible label files of images, by name."""
     images = _Images({_stem(name): name for name in files})
     return [name for name in texts if images.find(name, PurePosixPath(name).stem) is not None]
 
 
 def _of_texts(files: Sequence[str], texts: Iterable[str], folder: Path) -> list[tuple[str, str]]:
-    """Files of labels with the images of their stems."""
+    """Match label files with images of the same stems."""
     images = _Images({_stem(name): name for name in _of_one_kind(files, folder)})
     pairs = ((images.find(name, PurePosixPath(name).stem), name) for name in texts)
     return [(image, name) for image, name in pairs if image is not None]
@@ -137,7 +137,7 @@ def _of_texts(files: Sequence[str], texts: Iterable[str], folder: Path) -> list[
 def _of_labelme(
     files: Sequence[str], image_names: Mapping[str, str | None], folder: Path
 ) -> list[tuple[str, str]]:
-    """Files of labelme with the images that they name, else with those of their stems."""
+    """Match labelme files with the images that they name, or of the same stems."""
     files_by_name = _Images({name: name for name in files})
     pairs = {name: image and files_by_name.find(name, image) for name, image in image_names.items()}
     rest = [name for name, image in pairs.items() if image is None]
@@ -146,7 +146,7 @@ def _of_labelme(
 
 
 def _of_one_kind(files: Sequence[str], folder: Path) -> list[str]:
-    """Images without others of the same stems in their folders, such as masks."""
+    """Images without other images of the same stem, such as masks, in their folders."""
     folders: dict[PurePosixPath, list[Path]] = {}
     for name in files:
         folders.setdefault(PurePosixPath(name).parent, []).append(Path(name))
@@ -161,7 +161,7 @@ def _stem(name: str) -> str:
 
 
 class _Images:
-    """Images by their places, with or without an ending."""
+    """Images by path, with or without extension."""
 
     def __init__(self, places: Mapping[str, str]) -> None:
         self._places = places

@@ -1,4 +1,4 @@
-"""Results made by any program: a folder or a zip archive with one folder of mask files for each sequence."""
+"""Results of any program: a folder or zip archive with one folder of masks per sequence."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _Files = list[tuple[str, str]]
 
 
 class Results:
-    """Masks of many sequences; listed when opened, read when asked for. Made by :func:`open_results`.
+    """Masks of many sequences, read when used; made by :func:`open_results`.
 
     >>> results = open_results("results.zip")
     >>> for name in results.names("bear"):
@@ -70,7 +70,7 @@ class Results:
 
     @property
     def sequences(self) -> tuple[str, ...]:
-        """Names of the sequences in natural order, without the levels that all of them share."""
+        """Names of the sequences in natural order, without shared parent folders."""
         return tuple(sorted(self._short_names().values(), key=natural_key))
 
     def _short_names(self) -> dict[_Parts, str]:
@@ -80,7 +80,7 @@ class Results:
         return {folder: "/".join(folder[shared:]) for folder in self._folders}
 
     def besides(self, sequences: Collection[str]) -> tuple[str, ...]:
-        """Folders of masks that belong to none of some sequences."""
+        """Folders of masks that belong to none of these sequences."""
         if len(sequences) == 1 and len(self._folders) == 1:
             return ()
         used = {folder for name in sequences for folder in self._matches(name)}
@@ -132,7 +132,7 @@ class Results:
         return read_grey(*self._file(sequence, name), size)
 
     def only(self, sequence: str) -> Results:
-        """The results of one sequence, to hand it to another process."""
+        """Results of one sequence, for another process."""
         folder = self._folder(sequence)
         return Results(self._store, {folder: self._folders[folder]}, self._other_folders)
 
@@ -143,7 +143,7 @@ class Results:
         return self._store.open(members[composed(name)])
 
     def _find(self, sequence: str) -> dict[str, str]:
-        """Member by name without ending, in natural order."""
+        """Files of a sequence by name without extension, in natural order."""
         if sequence not in self._members:
             folder = self._folder(sequence)
             members: dict[str, str] = {}
@@ -172,14 +172,14 @@ class Results:
         return matches[0]
 
     def alone_as(self, sequence: str) -> Results | None:
-        """The only folder of masks as the results of a sequence of any name; None if there are more."""
+        """The only folder of masks as results of a sequence with any name; None if there are several."""
         if len(self._folders) != 1 or not self._folders.keys().isdisjoint(self._other_folders):
             return None
         (files,) = self._folders.values()
         return Results(self._store, {tuple(sequence.split("/")): files})
 
     def _matches(self, sequence: str) -> list[_Parts]:
-        """Folders of a sequence, else folders inside a folder of its name, where other programs put masks."""
+        """Folders of a sequence, or folders below one of its name, as other programs write them."""
         parts = tuple(composed(sequence).split("/"))
         exact = [folder for folder in self._folders if folder[-len(parts) :] == parts]
         inside = [folder for folder in self._folders if folder not in self._other_folders]
@@ -229,7 +229,7 @@ def open_results(
 def _without_inner(
     folders: Mapping[_Parts, _Files], ours: Collection[_Parts], inner: str
 ) -> dict[_Parts, _Files]:
-    """The same folders; the folder that segue made in an output replaces the output."""
+    """Replace an output folder by the mask folder that segue made inside it."""
     parents = {folder[:-1] for folder in ours if folder[-1] == inner and folder in folders}
     outer: dict[_Parts, _Files] = {}
     for folder, files in folders.items():
@@ -244,14 +244,14 @@ def _without_inner(
 
 
 class _Folder:
-    """A folder of files with the interface of :class:`_Archive`; both can be pickled."""
+    """A folder of files with the interface of :class:`_Archive`; both are picklable."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.resolve().name
 
     def files(self) -> Iterator[tuple[_Parts, str]]:
-        """Parts of the path of every file, and what :meth:`open` takes for it."""
+        """Path parts of every file, and its argument for :meth:`open`."""
         top = len(self.path.parts)
         for folder, subfolders, names in os.walk(self.path, followlinks=True):
             parts = Path(folder).parts[top:]
@@ -262,7 +262,7 @@ class _Folder:
                 yield (*parts, name), "/".join((*parts, name))
 
     def open(self, member: str) -> tuple[Path | BytesIO, str]:
-        """A file, or its bytes as a stream, and its name for messages."""
+        """Open a file; returns its stream and its name for messages."""
         path = self.path / member
         return path, str(path)
 

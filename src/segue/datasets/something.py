@@ -1,4 +1,4 @@
-"""Reader of the boxes of Something-Else, which are drawn by people in videos of Something-Something.
+"""Reader of Something-Else: hand-drawn boxes in videos of Something-Something.
 
 Layout, as in https://github.com/joaanna/something_else::
 
@@ -64,7 +64,7 @@ class _Frame(Record):
 
 @dataclass(frozen=True)
 class BoxSequence:
-    """One video whose objects are known by their boxes, from the first image on that has one.
+    """A video with objects as boxes, from its first image with a box on.
 
     Ids count the boxes of the first frame; objects that come later are left out.
     """
@@ -79,7 +79,7 @@ class BoxSequence:
         return len(self.frames)
 
     def read_image(self, i: int) -> RgbImage:
-        """Image of a frame. Returns RGB (H, W, 3), uint8."""
+        """Read a frame. Returns RGB (H, W, 3), uint8."""
         return read_rgb(self.frames[i])
 
     def read_boxes(self, i: int) -> Mapping[int, Box]:
@@ -87,12 +87,12 @@ class BoxSequence:
         return self.annotations[i]
 
     def read_mask(self, i: int) -> UInt8Array:
-        """The boxes of a frame, filled; later ids cover earlier ones."""
+        """Filled boxes of a frame; later ids cover earlier ones."""
         return fill_boxes(self.annotations[i], image_size(self.frames[i]))
 
 
 class SomethingElseFolder(ByName[BoxSequence]):
-    """The annotated videos whose images are there, in natural order.
+    """Annotated videos with images, in natural order.
 
     >>> SomethingElseFolder("something_else")["2"].read_boxes(0)
 
@@ -132,7 +132,7 @@ class SomethingElseFolder(ByName[BoxSequence]):
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a name is a plain file or folder name without path separators or parent folders."""
+    """Whether a name has no path separators and no parent folders."""
     windows = PureWindowsPath(name)  # knows both kinds of separators
     return windows.parts == (name,) and not windows.drive and name != ".." and "\0" not in name
 
@@ -157,7 +157,7 @@ def _sequence(name: str, records: list[_Frame], folder: Path, path: Path) -> Box
 
 
 def _keyed(record: _Frame) -> Iterator[tuple[tuple[str, int], _Label]]:
-    """The labels of a frame with what tells their objects apart."""
+    """Labels of a frame with the keys that identify their objects."""
     counts: Counter[str] = Counter()
     for label in record.labels:
         name = label.gt_annotation or label.category

@@ -1,4 +1,4 @@
-"""Readers of still images with masks, in the layouts in which their makers publish them.
+"""Readers of still images with masks, in their publishers' layouts.
 
 | set | layout | masks |
 | --- | --- | --- |
@@ -57,7 +57,7 @@ MaskKind = Literal["index", "saliency"]
 
 
 class StillImages(Protocol):
-    """Images with masks, both decoded when they are asked for."""
+    """Images with masks, decoded when used."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -84,7 +84,7 @@ class StillImages(Protocol):
         """
 
     def check(self, i: int) -> None:
-        """DatasetError if an image or its mask cannot be read or their headers differ in size."""
+        """Raise DatasetError if an image or mask is unreadable, or their headers differ in size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +96,15 @@ class StillPairs:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the images without their endings."""
+        """Names of the images without extensions."""
         return tuple(image.stem for image, _ in self.pairs)
 
     def read_image(self, i: int) -> Image:
-        """An image. Returns RGB (H, W, 3), uint8."""
+        """Read an image. Returns RGB (H, W, 3), uint8."""
         return read_rgb(self.pairs[i][0])
 
     def read_mask(self, i: int) -> UInt8Array:
-        """The mask of an image."""
+        """Read the mask of an image."""
         image, path = self.pairs[i]
         if self.kind == "index":
             return read_mask_of(image, path)
@@ -114,12 +114,12 @@ class StillPairs:
         return (grey >= HALF).astype(np.uint8)
 
     def check(self, i: int) -> None:
-        """See by their headers that an image and its mask have one size."""
+        """Raise DatasetError if the headers of an image and its mask differ in size."""
         check_sizes(*self.pairs[i])
 
 
 class CocoStills:
-    """The images of COCO that have instances; crowds are void.
+    """Images of COCO with instances; crowds are void.
 
     Args:
         images: the annotations and images of one split.
@@ -131,15 +131,15 @@ class CocoStills:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the images without their endings."""
+        """Names of the images without extensions."""
         return tuple(Path(item.file_names[0]).stem for item in self._entries)
 
     def read_image(self, i: int) -> Image:
-        """An image. Returns RGB (H, W, 3), uint8."""
+        """Read an image. Returns RGB (H, W, 3), uint8."""
         return self._dataset.read_image(self._entries[i], 0)
 
     def read_mask(self, i: int) -> UInt8Array:
-        """The mask of an image; of two instances the smaller one lies in front."""
+        """Mask of an image; smaller instances are in front."""
         image = self._entries[i]
         mask = np.zeros(image.size, np.uint8)
         instances = sorted(self._dataset.annotations(image), key=lambda item: -item.mean_area)
@@ -150,7 +150,7 @@ class CocoStills:
         return mask
 
     def check(self, i: int) -> None:
-        """See by its header that an image has the size that its annotations have."""
+        """Raise DatasetError if the header of an image has another size than its annotations."""
         image, root = self._entries[i], self._dataset.images
         if root is None:
             raise DatasetError("its folder is not there")
@@ -160,7 +160,7 @@ class CocoStills:
 
 
 def open_stills(folder: str | Path) -> StillImages:
-    """Open a folder of still images and their masks in the first layout that fits.
+    """Open a folder of still images and masks in the first matching layout.
 
     Args:
         folder: folder in one of the layouts of :mod:`segue.datasets.stills`.
@@ -186,7 +186,7 @@ def open_stills(folder: str | Path) -> StillImages:
 
 @dataclass(frozen=True, slots=True)
 class _Folders:
-    """Layout of two folders whose files have the same names."""
+    """Layout of two folders with equal file names."""
 
     images: str
     masks: str
@@ -209,7 +209,7 @@ def _partners(images: Path, masks: Path, *, all_of_them: bool) -> Iterator[tuple
 
 
 def _paired(images: Files, masks: Files, where: Path, masks_in: Path) -> Iterator[tuple[Path, Path]]:
-    """Images and masks by their names; DatasetError where one has no partner."""
+    """Pair images and masks by name; DatasetError if one has no partner."""
     if lonely := sorted(masks.keys() - images.keys(), key=natural_key):
         raise DatasetError(f"{where} lacks the image of {first_few(lonely)}")
     if lonely := sorted(images.keys() - masks.keys(), key=natural_key):
@@ -239,7 +239,7 @@ def _roboflow(folder: Path) -> StillImages | None:
 
 
 def _one_folder(folder: Path) -> StillImages | None:
-    """One folder with ``<name>.jpg`` and ``<name>.png``, or with ``<name>_im.*`` and ``<name>_gt.png``."""
+    """Pairs ``<name>.jpg`` and ``<name>.png``, or ``<name>_im.*`` and ``<name>_gt.png``, in one folder."""
     for place in (folder, folder / "Imgs", folder / "MSRA10K_Imgs_GT" / "Imgs"):
         if place.is_dir() and _holds_pairs(place):
             return StillPairs(tuple(_side_by_side(place)), "saliency")
@@ -247,7 +247,7 @@ def _one_folder(folder: Path) -> StillImages | None:
 
 
 def _classes(folder: Path) -> StillImages | None:
-    """One folder for each class, as in FSS-1000; their masks and images lie side by side."""
+    """One folder per class with masks and images, as in FSS-1000."""
     for place in (folder, folder / "fewshot_data"):
         parts = subfolders(place) if place.is_dir() else []
         if any(map(_holds_pairs, parts)):
@@ -258,7 +258,7 @@ def _classes(folder: Path) -> StillImages | None:
 
 @dataclass(frozen=True, slots=True)
 class _NamedByClass(StillPairs):
-    """Images that have the same names in each folder."""
+    """Images whose names repeat in each folder."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -266,12 +266,12 @@ class _NamedByClass(StillPairs):
 
 
 def _side_by_side(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """Pairs of one folder; DatasetError where a file has no partner."""
+    """Pairs of one folder; DatasetError if a file has no partner."""
     return _paired(*_images_and_masks(folder), folder, folder)
 
 
 def _holds_pairs(folder: Path) -> bool:
-    """Whether an image and its mask lie in one folder."""
+    """Whether a folder holds an image and its mask."""
     images, masks = _images_and_masks(folder)
     return not images.keys().isdisjoint(masks)
 
@@ -310,7 +310,7 @@ LAYOUTS: tuple[Layout, ...] = (
 
 
 def is_roboflow(folder: Path) -> bool:
-    """Whether a folder is a split of an export of Roboflow in the form of COCO."""
+    """Whether a folder is a split of a Roboflow export in COCO format."""
     return (folder / ROBOFLOW).is_file()
 
 
@@ -327,10 +327,10 @@ def is_fss(folder: Path) -> bool:
 
 
 def is_repacked(folder: Path, name: str) -> bool:
-    """Whether a folder is named after a set and holds its pairs, as BIG_small in the sets of STCN."""
+    """Whether a folder is named after a set and holds its pairs, as BIG_small in STCN's sets."""
     return folder.resolve().name.lower().startswith(name) and _holds_pairs(folder)
 
 
 def is_big_dataset(folder: Path) -> bool:
-    """Whether a folder holds the data set BIG: its masks or the folder are named so."""
+    """Whether a folder holds the data set BIG, by the names of masks or folder."""
     return any(folder.glob("*_gt.png")) or is_repacked(folder, "big")

@@ -1,4 +1,4 @@
-"""YouTube-VIS 2019 and 2021, OVIS and COCO: where their files are; images and masks are decoded when used.
+"""YouTube-VIS 2019 and 2021, OVIS and COCO; images and masks are decoded when used.
 
 :class:`segue.formats.coco.annotations.AnnotationFile` reads the annotations.
 """
@@ -39,7 +39,7 @@ IMAGE_FOLDERS = ("{split}/JPEGImages", "JPEGImages", "{split}", "Images/{split}"
 
 @dataclass(frozen=True, slots=True)
 class YTVISVideo:
-    """One video, by its number."""
+    """A video by number."""
 
     id: int
     name: str  # folder of its images, or the number where that would not tell videos apart
@@ -51,12 +51,12 @@ class YTVISVideo:
 
     @property
     def frame_names(self) -> tuple[str, ...]:
-        """File names without folder and suffix."""
+        """File names without folder and extension."""
         return tuple(PurePosixPath(name).stem for name in self.file_names)
 
 
 class YTVISDataset:
-    """The videos of an annotation file.
+    """Videos of an annotation file.
 
     >>> dataset = YTVISDataset.open("youtube_vis_2021", "train")
     >>> video = dataset.videos[0]
@@ -148,7 +148,7 @@ class YTVISDataset:
         return self._by_id[number]
 
     def annotations(self, video: YTVISVideo) -> tuple[Instance, ...]:
-        """Give the annotated instances of a video.
+        """Annotated instances of a video.
 
         Args:
             video: of this data set.
@@ -159,7 +159,7 @@ class YTVISDataset:
         return tuple(self._instances.get(video.id, ()))
 
     def instances(self, video: YTVISVideo, frames: Sequence[int]) -> ClipInstances:
-        """Decode the instances that are visible on at least one of some frames.
+        """Decode the instances visible on at least one of some frames.
 
         Args:
             video: one of :attr:`videos`.
@@ -193,7 +193,7 @@ class YTVISDataset:
         return image
 
     def image_path(self, video: YTVISVideo, frame: int) -> Path:
-        """Name the file of a frame, which need not exist.
+        """Path of a frame's file, which may not exist.
 
         Args:
             video: of this data set.
@@ -214,7 +214,7 @@ class YTVISDataset:
 
 
 class CocoImages(YTVISDataset):
-    """The images of an annotation file; each is a video whose only frame is 0.
+    """Images of an annotation file, each a video with only frame 0.
 
     >>> dataset = CocoImages.open("coco", "train2017")
     >>> image = dataset.videos[0]
@@ -225,7 +225,7 @@ class CocoImages(YTVISDataset):
 
 
 class OutlinedImages(CocoImages):
-    """The images of an annotation file to learn masks from, as Roboflow exports it."""
+    """Training images of an annotation file, as Roboflow exports them."""
 
     _kind = "outlines"
 
@@ -236,5 +236,5 @@ def _video(entry: AnnotatedVideo | AnnotatedImage) -> YTVISVideo:
 
 
 def read_results(path: Path | str, dataset: YTVISDataset) -> dict[int, list[DetectedInstance]]:
-    """Results by the number of their video, in the order of the file; videos without results have none."""
+    """Read results by video number, in the order of the file; videos without results have none."""
     return read_result_file(user_path(path), lambda number: dataset.video(number).size)

@@ -1,4 +1,4 @@
-"""Reader of YouTube-VOS 2018 and 2019; nothing is decoded in advance.
+"""Reader of YouTube-VOS 2018 and 2019; files are decoded when used.
 
 Layout of each part of the data set, such as ``train``::
 
@@ -46,7 +46,7 @@ class _Meta(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class YtvosObject:
-    """One object of a video: its value in the masks, its class, and the frame in which it is given."""
+    """An object of a video: its value in masks, its class, and its first frame."""
 
     id: int
     category: str
@@ -55,7 +55,7 @@ class YtvosObject:
 
 @dataclass(frozen=True)
 class YtvosVideo:
-    """One video.
+    """A video of YouTube-VOS.
 
     Attributes:
         name: name of its folders.
@@ -103,7 +103,7 @@ class YtvosVideo:
 
 
 class YtvosFolder(ByName[YtvosVideo]):
-    """The videos of one part of YouTube-VOS.
+    """Videos of one part of YouTube-VOS.
 
     >>> videos = YtvosFolder("YouTube-VOS/train")
     >>> videos["003234408d"].objects
@@ -159,7 +159,7 @@ class YtvosFolder(ByName[YtvosVideo]):
 
 
 def all_frames_folder(part: Path | str) -> Path | None:
-    """Folder of all frames of a part, such as ``valid``; None if they were not downloaded."""
+    """Folder with all frames of a part, such as ``valid``; None if it is missing."""
     part = user_path(part).absolute()
     name = f"{part.name}_all_frames"
     places = (part.parent / name / "JPEGImages", part.parent / "all_frames" / name / "JPEGImages")
@@ -167,7 +167,7 @@ def all_frames_folder(part: Path | str) -> Path | None:
 
 
 def read_categories(path: Path | str) -> frozenset[str]:
-    """Read names of categories.
+    """Read the names of categories.
 
     Args:
         path: a ``meta.json`` of YouTube-VOS, or a text file with one name a line.
@@ -191,14 +191,14 @@ def read_categories(path: Path | str) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class WantedMasks:
-    """Required results of one video: the frames that any object lists, in natural order, and all ids."""
+    """Required results of a video: frames listed by any object, in natural order, and all ids."""
 
     frames: tuple[str, ...]
     ids: tuple[int, ...]
 
 
 def wanted_masks(part: Path | str) -> dict[str, WantedMasks]:
-    """Required results of each video of a part, by its ``meta.json``; images may be missing."""
+    """Required results of each video of a part, from ``meta.json``; images may be missing."""
     by_video = {}
     for name, record in _read_meta(user_path(part) / "meta.json").videos.items():
         frames = {frame for item in record.objects.values() for frame in item.frames}

@@ -1,4 +1,4 @@
-"""Images of frames for reports: the truth, results, and what a result got right, added and missed."""
+"""Images of frames for reports: ground truth, results, and their errors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _DIMMED = 0.5
 
 
 class Worst(NamedTuple):
-    """A frame that was scored low, by name, and what it was scored by the measure."""
+    """A low-scored frame by name, and its score."""
 
     sequence: str
     frame: str
@@ -55,7 +55,7 @@ class Worst(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """A frame that two results were scored differently on, by name, and both values of the measure."""
+    """A frame scored differently for two results, with both scores."""
 
     sequence: str
     frame: str
@@ -67,7 +67,7 @@ class Changed(NamedTuple):
 def changed_frames(
     first: Mapping[str, Mapping[str, Series]], second: Mapping[str, Mapping[str, Series]], count: int
 ) -> list[Changed]:
-    """The frames of both with the largest differences of the first measure, then with the lowest values."""
+    """Frames with the largest differences of the first measure, then the lowest values."""
     changed = []
     for sequence in first.keys() & second.keys():
         for measure, one in list(first[sequence].items())[:1]:
@@ -88,7 +88,7 @@ def _by_change(item: Changed) -> tuple[float, float, str, str]:
 
 
 def worst_frames(series: Mapping[str, Mapping[str, Series]], count: int) -> list[Worst]:
-    """The frames with the lowest values of their sequence's first measure, lowest first."""
+    """Frames with the lowest values of their sequence's first measure, lowest first."""
     worst = []
     for sequence, measures in series.items():
         for measure, item in list(measures.items())[:1]:
@@ -98,7 +98,7 @@ def worst_frames(series: Mapping[str, Mapping[str, Series]], count: int) -> list
 
 
 def _lowest(values: npt.NDArray[np.float64], then: npt.NDArray[np.float64] | None = None) -> list[int]:
-    """Positions of the lowest values, of equal ones the lowest by ``then``, none near to another."""
+    """Indices of the lowest values, ties broken by ``then``, at a distance from each other."""
     min_distance = max(len(values) // 10, 1)
     selected: list[int] = []
     for i in np.lexsort((values if then is None else then, values)):  # NaN comes last
@@ -110,7 +110,7 @@ def _lowest(values: npt.NDArray[np.float64], then: npt.NDArray[np.float64] | Non
 
 
 def colour_errors(view: FrameView) -> Image:
-    """Every pixel in one of :data:`COLOURS` by its outcome, over the dimmed image if there is one."""
+    """Colour every pixel by its outcome (:data:`COLOURS`), over the dimmed image if given."""
     truth, result = view.truth, view.result
     if not truth.shape == result.shape == view.ignored.shape:
         raise SegueError(f"truth is {truth.shape}, result {result.shape}; they must have one size")
@@ -129,7 +129,7 @@ def colour_errors(view: FrameView) -> Image:
 
 
 def panels(views: Mapping[str, FrameView]) -> tuple[list[tuple[str, Image]], bool]:
-    """The truth of a frame, a result and its errors, or the errors of each; whether a part is enlarged."""
+    """Panels of a frame: truth, result and its errors, or the errors of two; whether a part is enlarged."""
     some = next(iter(views.values()))
     part = closer(views.values())
     shape = some.truth[part].shape
@@ -152,7 +152,7 @@ def panels(views: Mapping[str, FrameView]) -> tuple[list[tuple[str, Image]], boo
 
 
 def closer(views: Iterable[FrameView]) -> tuple[slice, slice]:
-    """Rows and columns around all that truth and results of a frame hold, in the shape of the frame."""
+    """Crop around truth and results of a frame, in the aspect of the frame."""
     marked = np.logical_or.reduce(
         [((view.truth > 0) | (view.result > 0)) & ~view.ignored for view in views], axis=0
     )
@@ -165,13 +165,13 @@ def closer(views: Iterable[FrameView]) -> tuple[slice, slice]:
 
 
 def _span(centre: float, length: float, size: int) -> slice:
-    """A part of a side around ``centre``, moved so that it lies inside."""
+    """An interval around ``centre``, shifted inside a side."""
     start = min(max(round(centre - length / 2), 0), size - math.ceil(length))
     return slice(start, start + math.ceil(length))
 
 
 def data_uri(image: Image, long_side: int = LONG_SIDE) -> str:
-    """An image (H, W, 3) as a JPEG inside an address, its longer side near ``long_side``."""
+    """Encode an image (H, W, 3) as a JPEG data URI, its longer side near ``long_side``."""
     height, width = image.shape[:2]
     scale = long_side / max(height, width)
     if scale < 1:

@@ -1,4 +1,4 @@
-"""Output of commands: progress, tables for people, tab-separated lines for programs, and files."""
+"""Output of commands: progress, tables for people, tab-separated lines for programs, files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Files(OptionModel):
-    """Files to write beside the table."""
+    """Files written in addition to the table."""
 
     json_file: FilePath | None = option(None, flags="json")
     """File for all scores in full precision."""
@@ -41,7 +41,7 @@ class Files(OptionModel):
     """Zip with all results in the format of the evaluation server."""
 
     def check(self, *inputs: Path) -> None:
-        """Raise an error unless all of them can be written and none is part of the inputs."""
+        """Raise an error unless all are writable and none is an input."""
         pages = [*filter(None, (self.json_file, self.report))]
         if len({page.resolve() for page in pages}) < len(pages):
             raise SinkError(f"{pages[0]}: is to hold both scores and report; give each a file of its own")
@@ -57,7 +57,7 @@ class Files(OptionModel):
                 prepare(path)
 
     def save(self, values: Mapping[str, Any]) -> None:
-        """Write the file of scores where there is to be one, and say what was written."""
+        """Write the file of scores if requested, and report it."""
         if self.json_file is not None:
             from segue.reports.files import write_json
 
@@ -71,7 +71,7 @@ class Files(OptionModel):
 
 
 def bars(field: str, *columns: ProgressColumn) -> Progress:
-    """Bars of progress, gone when they end; nothing is shown where no terminal is."""
+    """Transient progress bars; nothing without a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -89,7 +89,7 @@ def bars(field: str, *columns: ProgressColumn) -> Progress:
 
 @contextmanager
 def interruptible(otherwise: str = "interrupted") -> Iterator[None]:
-    """Ctrl-C ends the program with 130 and what the interruption says, or ``otherwise``."""
+    """On Ctrl-C exit with 130 and the interruption's message, or ``otherwise``."""
     try:
         yield
     except KeyboardInterrupt as interrupted:
@@ -101,7 +101,7 @@ def interruptible(otherwise: str = "interrupted") -> Iterator[None]:
 def progress(
     title: str, interrupted: str = "interrupted; nothing was written"
 ) -> Iterator[evaluation.Progress]:
-    """A function that shows how many sequences are done; Ctrl-C ends the program with a message and 130."""
+    """Make a function that shows the number of finished sequences; Ctrl-C exits with 130."""
     with interruptible(interrupted), bars("name") as bar:
         task = bar.add_task(printable(title), total=None, name="")
 
@@ -131,7 +131,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Print the overall numbers of both results, the differences by sequence, and the interval."""
+    """Print overall scores of both results, differences by sequence, and the interval."""
     from segue.reports.html import describe_interval, difference_rows, in_both, interval_rows
 
     print_title(comparison.first.protocol)
@@ -144,20 +144,20 @@ def print_comparison(comparison: Comparison) -> None:
 
 
 def print_remarks(remarks: Iterable[str]) -> None:
-    """Print remarks on the standard error, where they are not taken for scores."""
+    """Print remarks on standard error."""
     for remark in remarks:
         typer.echo(f"note: {printable(remark)}", err=True)
 
 
 def print_title(text: str) -> None:
-    """Print the line above tables."""
+    """Print the line above a table."""
     from rich.console import Console
 
     Console(highlight=False, soft_wrap=True).print(printable(text), markup=False, style="bold")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> None:
-    """Print a table; where no terminal is, lines with tabs between the columns."""
+    """Print a table; without a terminal, as tab-separated lines."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table

@@ -1,4 +1,4 @@
-"""Results as one zip archive."""
+"""Write results into one zip archive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DATE = (1980, 1, 1, 0, 0, 0)  # equal results are equal files
 
 
 def write_archive(path: Path, overwrite: bool, write: Callable[[Path], dict[str, Path]]) -> dict[str, Path]:
-    """Have results written into a folder, and put all of it into an archive; it appears when complete.
+    """Write results into a folder and archive it; the archive appears when complete.
 
     Args:
         path: the archive.

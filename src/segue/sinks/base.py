@@ -1,4 +1,4 @@
-"""Sinks that combine other sinks."""
+"""Sinks that combine or wrap other sinks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from segue.video.decoding.readers import ConnectionChange
 
 
 class MultiSink(Sink):
-    """Gives every result to several sinks in turn; they are completed in the same order.
+    """Sends every result to several sinks in order; they are closed in the same order.
 
     When one of them fails, the others are aborted.
     """
@@ -65,11 +65,11 @@ class MultiSink(Sink):
 
 
 class ShowingWarning(UserWarning):
-    """A video that only shows results of a camera misses some; the message names it."""
+    """Frames of a camera are missing in a preview video; the message names it."""
 
 
 class LenientSink(Sink):
-    """Writes to a sink that only shows results: where it fails, frames are missing there, with a warning."""
+    """Wraps a preview sink; its failures become warnings and missing frames."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -130,7 +130,7 @@ class BackgroundSink(Sink):
             raise
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        """Queue the result of a frame; an error of an earlier frame is raised here.
+        """Queue a result; raises the error of an earlier one.
 
         Args:
             frame: the frame.
@@ -140,11 +140,11 @@ class BackgroundSink(Sink):
         self._jobs.put(partial(self._sink.write, frame, segmentation))
 
     def connection(self, change: ConnectionChange) -> None:
-        """Queue a change of the connection; any thread may call it."""
+        """Queue a change of the connection; thread-safe."""
         self._jobs.put(partial(self._sink.connection, change))
 
     def events(self, events: Sequence[Any], objects: Mapping[int, Any]) -> None:
-        """Queue what has happened; any thread may call it."""
+        """Queue events; thread-safe."""
         self._jobs.put(partial(self._sink.events, events, objects))
 
     def flush(self) -> None:
@@ -171,7 +171,7 @@ class BackgroundSink(Sink):
         self._sink.suspend()
 
     def abort(self) -> None:
-        """Write what is queued, so that a later run can go on after it, then abort the other sink."""
+        """Write queued results, so that a later run can resume, then abort the other sink."""
         self._stop()
         self._end(self._sink.abort)
 
@@ -181,7 +181,7 @@ class BackgroundSink(Sink):
         self._sink, self._error = Sink(), None
 
     def _stop(self) -> None:
-        """Write what is queued, at the priority of the caller, which waits for it."""
+        """Write queued results at the priority of the waiting caller."""
         self._ends.set()
         with suppress(queue.Full):  # then the thread does not wait for something to write
             self._jobs.put_nowait(None)
@@ -200,7 +200,7 @@ class BackgroundSink(Sink):
             self._run(self._jobs.get())
 
     def _run(self, job: Callable[[], None] | None) -> None:
-        """Do one of the things that are queued."""
+        """Run one queued action."""
         if job is not None and self._error is None:
             try:
                 job()

@@ -42,7 +42,7 @@ class OpenSinks:
 
 
 def output_paths(output: str | Path, formats: Sequence[str]) -> dict[str, Path]:
-    """Say where the outputs of a run go; nothing is created.
+    """Paths of the outputs of a run; nothing is created.
 
     Args:
         output: a folder that holds all outputs under the names of their entries (``masks/``,
@@ -77,7 +77,7 @@ def output_paths(output: str | Path, formats: Sequence[str]) -> dict[str, Path]:
 
 
 def find_format(name: str) -> SinkEntry:
-    """The format of a name, which results can be written in."""
+    """Find a writable format by name."""
     entry = FORMATS.find(name)
     if entry.open is None:
         raise SinkError(f"format {name!r} is only read; choose from {', '.join(FORMATS.names)}")
@@ -85,29 +85,29 @@ def find_format(name: str) -> SinkEntry:
 
 
 def default_folder(name: str) -> Path:
-    """``segue-out/NAME``, the folder of the results of a video; NAME never ends as a file does."""
+    """``segue-out/NAME``, the default folder for a video; NAME never ends like a file."""
     stem, _, ending = name.rpartition(".")
     return Path("segue-out") / (f"{stem}_{ending}" if f".{ending.lower()}" in _file_endings() else name)
 
 
 def _file_endings() -> frozenset[str]:
-    """Endings by which an output is a file, that of a format or one that segue does not write."""
+    """Suffixes that make an output a file, also of unsupported formats."""
     return VIDEO_SUFFIXES | IMAGE_SUFFIXES | {ZIP} | _suffixes()
 
 
 def _suffixes() -> set[str]:
-    """The endings of files that formats write."""
+    """Suffixes of all formats."""
     return {Path(file).suffix for _, file in FORMATS.files()} - {""}
 
 
 def format_of(output: str | os.PathLike[str]) -> str | None:
-    """The first format whose file has the ending of ``output``; None for a folder."""
+    """First format with the suffix of ``output``; None for a folder."""
     suffix = Path(output).suffix.lower()
     return next((name for name, file in FORMATS.files() if suffix and Path(file).suffix == suffix), None)
 
 
 class _Existing(Protocol):
-    """What to do with the output of an earlier run."""
+    """Handling of the output of an earlier run."""
 
     @property
     def overwrite(self) -> bool:
@@ -132,7 +132,7 @@ def open_sinks(
     sound: bool = True,
     **options: Any,
 ) -> OpenSinks:
-    """Open everything that a run writes.
+    """Open all outputs of a run.
 
     Output of an earlier run is kept until the first result is written, and no other run can write
     there until the sink is closed.
@@ -196,7 +196,7 @@ def free_paths(
     existing: _Existing,
     places: Mapping[str, Path] | None = None,
 ) -> dict[str, Path]:
-    """The paths of the outputs of a run, see :func:`open_sinks`; what it may not replace is refused."""
+    """Paths of the outputs of a run, see :func:`open_sinks`; raise if something must not be replaced."""
     paths = dict(places or {})
     rest = [name for name in formats if name not in paths]
     if rest or not paths:
@@ -224,7 +224,7 @@ def free_paths(
 
 
 class _LockedSinks(MultiSink):
-    """The sinks of a run, whose outputs are kept to it until it ends."""
+    """Sinks of a run, whose outputs stay locked until it ends."""
 
     def __init__(self, sinks: Sequence[Sink], locks: ExitStack) -> None:
         super().__init__(sinks)
@@ -240,7 +240,7 @@ class _LockedSinks(MultiSink):
 
 
 def _check_distinct(outputs: Mapping[Any, Path], source: Source) -> None:
-    """Refuse outputs, by their names for messages, that would replace each other or the source's files."""
+    """Raise an error for outputs that would replace each other or the source's files."""
     places: dict[Path, str] = {}
     for name, path in outputs.items():
         other = places.setdefault(path.resolve(), name)
@@ -256,7 +256,7 @@ def _check_distinct(outputs: Mapping[Any, Path], source: Source) -> None:
 def replayed(
     folder: str | Path, frames: Iterator[Frame], stop: int | None = None, *, sparse: bool = False
 ) -> Iterator[tuple[Frame, Segmentation]]:
-    """Results of an interrupted run with their frames, for the sinks that are made anew.
+    """Results and frames of an interrupted run, for sinks that are written again.
 
     Takes from ``frames`` the frames that it gives back, and none behind them, so that a session can go on
     with the rest.

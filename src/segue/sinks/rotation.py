@@ -1,4 +1,4 @@
-"""Outputs of a source without an end, in parts that are complete one after the other."""
+"""Outputs of endless sources, in consecutive complete parts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from segue.video.decoding.readers import ConnectionChange
 
 
 class RotatingSink(Sink):
-    """Writes to one sink after another, each for ``seconds`` by the times of the frames.
+    """Writes to consecutive sinks, each for ``seconds`` of frame time.
 
     ``open_part`` opens the sink of the part that begins at a time; the first one is opened now. ``final``
     gives the last events, where no further part can be opened.
@@ -42,7 +42,7 @@ class RotatingSink(Sink):
             self._part.write(frame, segmentation)
 
     def _rotate(self) -> None:
-        """Complete the part, and go on with another one; where there can be none, its objects end with it."""
+        """Close the part and open the next one; if that fails, objects end with the part."""
         complete, self._part = self._part, None
         with ExitStack() as after_failure:
             if complete is not None:
@@ -78,13 +78,13 @@ class RotatingSink(Sink):
             self._part.close()
 
     def abort(self) -> None:
-        """Give up the part that is written; those before it stay."""
+        """Abort the current part; earlier ones stay."""
         if self._part is not None:
             self._part.abort()
 
 
 def part_name(now: datetime | None = None) -> str:
-    """Name of a part that begins now, in UTC, such as ``20261121T205300Z``: names sort as the parts do."""
+    """Name of a part that begins now, in UTC, such as ``20261121T205300Z``; names sort by time."""
     return (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
 
 
@@ -95,7 +95,7 @@ _PART = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?")
 
 
 def part_names(output: Path) -> list[str]:
-    """Names of the parts that are there of an output, in order of time."""
+    """Names of the existing parts of an output, by time."""
     folder = output.parent if _is_file(output) else output
     start = f"{output.stem}-" if _is_file(output) else ""
     end = output.suffix if _is_file(output) else ""
@@ -108,13 +108,13 @@ def part_names(output: Path) -> list[str]:
 
 
 def order_of_part(name: str) -> tuple[str, int]:
-    """What sorts names of parts by time; the output without parts comes first."""
+    """Sort key of part names by time; output without parts comes first."""
     part = _PART.fullmatch(name)
     return ("", 0) if part is None else (part[1], int(part[2] or 1))
 
 
 def parts_of(output: Path) -> list[Path]:
-    """The parts that are there of an output, as :func:`part_path` calls them, in order of time."""
+    """Existing parts of an output, as :func:`part_path` names them, by time."""
     return [part_path(output, name) for name in part_names(output)]
 
 
@@ -129,7 +129,7 @@ def part_path(output: Path, part: str) -> Path:
 
 
 def new_part(outputs: Iterable[Path], part: str) -> str:
-    """The name of a part, with a number where one of the outputs has such a part already."""
+    """Name of a new part, numbered if an output already has such a part."""
     outputs, number, name = [*outputs], 1, part
     while any(part_path(output, name).exists() for output in outputs):
         number += 1
