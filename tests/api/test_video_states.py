@@ -339,6 +339,16 @@ def test_a_correction_carries_where_another_object_lies_too() -> None:
     assert all(cells_of(whole_masks(video[index])[1], 0) == {0, 1} for index in range(COUNT))
 
 
+def test_a_correction_carries_to_parts_that_another_object_hides() -> None:
+    """Object 1 lies in front of cell 1 of object 2, which a correction removes, and shows no difference."""
+    video = segue.Video(IMAGES, model=NETWORK, device="cpu")
+    video.add(1, masks={1: mask_of({0, 1}, 0)})
+    for cells in ({0, 1, 2}, {0}):
+        video.add(0, masks={2: mask_of(cells, 0)})
+        list(video.propagate())
+    assert all(cells_of(whole_masks(video[index])[2], 0) == {0} for index in range(COUNT))
+
+
 def test_a_part_gives_each_frame_once() -> None:
     """A stop in the middle leaves frames of two kinds, which two passes reach."""
     video = segue.Video(IMAGES, model=NETWORK, device="cpu")

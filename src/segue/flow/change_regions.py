@@ -104,7 +104,7 @@ class ChangeRegion(Checkpointable):
             An index mask (H, W).
         """
         pieces = Pieces.of(previous != new)
-        accepted_pieces = pieces.count(self._outside(new.shape)) > TOUCHED * pieces.areas
+        accepted_pieces = pieces.count(self.surroundings(new.shape)) > TOUCHED * pieces.areas
         if unsure is not None:
             counts = [pieces.count(resize_nearest(each, new.shape) > 0) for each in unsure]
             gains = (counts[0] - counts[1]) / np.maximum(pieces.areas, 1)
@@ -116,8 +116,8 @@ class ChangeRegion(Checkpointable):
         self._region = np.maximum(self._region, thick.astype(np.float32))
         return np.where(accepted, new, previous)
 
-    def _outside(self, size: tuple[int, ...]) -> BoolArray:
-        """The region enlarged by its margin, (H, W)."""
+    def surroundings(self, size: tuple[int, ...]) -> BoolArray:
+        """The region with its margin, (H, W), bool."""
         width = max(3, round(MARGIN * min(self._region.shape)))
         inside = (self._region > PRESENT).astype(np.uint8)
         wide = cv2.dilate(inside, np.ones((width, width), np.uint8))

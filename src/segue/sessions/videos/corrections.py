@@ -18,8 +18,9 @@ import numpy as np
 import torch
 
 from segue.errors import PromptError
-from segue.flow.change_regions import ChangeRegion
+from segue.flow.change_regions import TOUCHED, ChangeRegion
 from segue.masks import Rle, decode_rle, encode_rle
+from segue.masks.pieces import Pieces
 from segue.masks.rle import overlapping, rle_box
 from segue.masks.unsure import from_runs, resize_nearest, to_runs, unpack
 from segue.models.base import FramePrompts, one_image
@@ -333,6 +334,7 @@ def _limited(
     new = np.where(stays, earlier, np.where(np.isin(result.mask, [*scores]), result.mask, 0))
     unsure = _unsure_of_both(result, previous)
     judged = unsure and (unsure[0], unsure[1] & ~_contested(result, earlier != new, unsure[1].shape))
+    surroundings = region.surroundings(new.shape) if nearest else None
     mask = region.limit(earlier, new, judged, nearest=nearest)
     bits = None
     if unsure is not None:
@@ -347,9 +349,10 @@ def _limited(
     )
     limited = replace(result, mask=mask, objects=visible_in(mask, objects), _unsure=bits)
     whole_counts = {item.id: whole_counts or counts for item, counts, whole_counts, *_ in previous}
+    limited_logits = partial(_limited_logits, limited, result, whole_counts, mask == earlier, surroundings)
     maps = ObjectMaps(
-        partial(_limited_logits, result, whole_counts, mask == earlier),
-        rows=partial(_limited_logits, result, whole_counts, mask == earlier),
+        limited_logits,
+        rows=limited_logits,
         reach=partial(_limited_reach, result, whole_counts),
     )
     return replace(limited, _probabilities=maps)
@@ -391,18 +394,31 @@ def _by_themselves(objects: Sequence[StoredObject], like: IndexMask) -> IndexMas
 
 
 def _limited_logits(
+    limited: Segmentation,
     result: Segmentation,
     previous: Mapping[int, str],
     is_previous: BoolArray,
+    surroundings: BoolArray | None,
     rows: Sequence[int] | None = None,
 ) -> Float32Array:
-    """Log-odds (K, H, W) of objects of a result; from previous whole masks where nothing changes."""
+    """Log-odds (K, H, W) of objects of a result; from previous whole masks where nothing changes.
+
+    Hidden parts change as visible ones do: whole pieces of difference in ``surroundings`` of the region. None
+    keeps them.
+    """
     rows = range(len(result.ids)) if rows is None else rows
     logits = result._logits_of(rows)
     for logit, row in zip(logits, rows, strict=True):
-        if (counts := previous.get(result.ids[row])) is not None:
-            plane = decode_rle(Rle(size=list(is_previous.shape), counts=counts))
-            logit[is_previous] = log_odds(plane[is_previous].astype(np.float32))
+        number = result.ids[row]
+        if (counts := previous.get(number)) is None:
+            continue
+        plane = decode_rle(Rle(size=list(is_previous.shape), counts=counts))
+        stays = is_previous
+        if surroundings is not None:
+            is_hidden = (limited.mask != 0) & (limited.mask != number)
+            pieces = Pieces.of(is_previous & is_hidden & (plane != (logit > 0)))
+            stays = is_previous & ~pieces.where(pieces.count(surroundings) > TOUCHED * pieces.areas)
+        logit[stays] = log_odds(plane[stays].astype(np.float32))
     return logits
 
 
