@@ -1,4 +1,4 @@
-"""Tables of the papers as runs of data sets (``segue reproduce``)."""
+"""Reproduce the tables of the papers (``segue reproduce``)."""
 
 from __future__ import annotations
 

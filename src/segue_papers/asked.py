@@ -1,4 +1,4 @@
-"""The rows that are wanted, and what is given for them: data, weights, options."""
+"""Requested rows of tables, with their data, weights and options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from segue_papers.tables import Table, TableRow
 
 
 def _by_name(value: Any, info: ValidationInfo) -> Any:
-    """A mapping, also of texts ``NAME=PATH``."""
+    """Convert texts ``NAME=PATH`` to a mapping."""
     if isinstance(value, Mapping):
         return value
     pairs = [text.partition("=") for text in value]
@@ -27,7 +27,7 @@ def _by_name(value: Any, info: ValidationInfo) -> Any:
 
 
 def _by_row(value: Any) -> Any:
-    """Options with the row or network that they are for, also of texts ``OPTIONS`` or ``NAME=OPTIONS``."""
+    """Convert texts ``OPTIONS`` or ``NAME=OPTIONS`` to options by row or network."""
     return [_options(item) if isinstance(item, str) else item for item in value]
 
 
@@ -44,7 +44,7 @@ def _options(text: str) -> tuple[str | None, str]:
 
 
 class How(OptionModel):
-    """The rows to run and their options."""
+    """Requested rows and their options."""
 
     data: Annotated[Mapping[str, FilePath], BeforeValidator(_by_name)] = option({})
     """Folder of a data set, NAME=FOLDER. Repeatable."""
@@ -77,7 +77,7 @@ class How(OptionModel):
     """Continue an interrupted run."""
 
     def for_tables(self, tables: Iterable[Table]) -> How:
-        """The same, with rows by their keys; names that mean nothing for these tables are refused."""
+        """Resolve rows to keys of these tables; raise an error for unknown names."""
         if self.model is not None:
             MODELS.find(self.model)
         rows = [(row, row.model or self.model or table.model) for table in tables for row in table.runnable]
@@ -103,11 +103,11 @@ class How(OptionModel):
         )
 
     def options_of(self, model: str, row: TableRow) -> list[str]:
-        """Further options of a row: those of all, of its network, and its own; of two, the last counts."""
+        """Further options of a row: for all rows, for its network, and for itself; later ones win."""
         names = (None, model, row.key) if model != row.key else (None, model)
         return [word for name in names for to, text in self.run if to == name for word in shlex.split(text)]
 
     def weights_of(self, row: TableRow, model: str) -> str | None:
-        """The weight file that is given for the network of a row: for this row, or for all rows of it."""
+        """Weight file of a row's network: for this row, or for all its rows."""
         weights = self.weights.get(model)
         return weights if row.first is not None else self.weights.get(row.key, weights)

@@ -1,4 +1,4 @@
-"""What encoders attend to in videos whose objects change their look, as the poster of MS-STS VIS draws it."""
+"""Attention maps of encoders on videos with changing appearance, as on the poster of MS-STS VIS."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHORT_SIDE, STRIDE = 320, 32
 
 
 def select_videos(data: YTVISDataset, names: Sequence[str] | None) -> dict[str, YTVISVideo]:
-    """The videos of a figure by what happens in them.
+    """Select the videos of a figure by their deformations.
 
     Args:
         data: videos; without ``names`` they need annotations.
@@ -57,7 +57,7 @@ DEFORMATIONS = ("scale variation", "aspect ratio change", "partial visibility", 
 
 
 def _deformations(data: YTVISDataset, video: YTVISVideo) -> dict[str, float]:
-    """How much of each kind of deformation the objects of a video show at most."""
+    """Largest value of each kind of deformation in a video."""
     strongest = dict.fromkeys(DEFORMATIONS, 0.0)
     clip = data.instances(video, range(len(video)))
     for masks in np.asarray(clip.masks, bool):
@@ -67,7 +67,7 @@ def _deformations(data: YTVISDataset, video: YTVISVideo) -> dict[str, float]:
 
 
 def deformation_of(masks: BoolArray) -> dict[str, float]:
-    """How much of each kind of deformation the masks of an object (T, H, W) show."""
+    """Value of each kind of deformation in the masks of an object (T, H, W)."""
     visible = [t for t, mask in enumerate(masks) if mask.any()]
     if len(visible) < 2:
         return {}
@@ -87,14 +87,14 @@ def deformation_of(masks: BoolArray) -> dict[str, float]:
 
 
 def read_frames(data: YTVISDataset, video: YTVISVideo) -> list[Image]:
-    """Frames of a video, evenly spaced."""
+    """Read evenly spaced frames of a video."""
     places = np.unique(np.linspace(0, len(video) - 1, FRAMES).round().astype(int))
     return [data.read_image(video, int(place)) for place in places]
 
 
 @torch.inference_mode()
 def attention_maps(network: Any, images: Sequence[Image]) -> list[Float32Array]:
-    """What the last layer of an encoder reads of each frame, (H, W) in [0, 1], all scales together."""
+    """Attention of an encoder's last layer per frame, (H, W) in [0, 1], summed over scales."""
     height, width = images[0].shape[:2]
     scale = SHORT_SIDE / min(height, width)
     size = tuple(max(round(side * scale / STRIDE), 1) * STRIDE for side in (width, height))
@@ -115,7 +115,7 @@ def attention_maps(network: Any, images: Sequence[Image]) -> list[Float32Array]:
 
 
 def draw_figure(images: Sequence[Image], maps: Mapping[str, Sequence[Float32Array]]) -> Image:
-    """The frames of a video, and below them the maps of each network over them."""
+    """Draw the frames of a video above the attention maps of each network."""
     lines = [np.concatenate([panel(image, "") for image in images], axis=1)]
     for name, planes in maps.items():
         panels = [
@@ -127,7 +127,7 @@ def draw_figure(images: Sequence[Image], maps: Mapping[str, Sequence[Float32Arra
 
 
 def _heat(image: Image, plane: Float32Array) -> Image:
-    """An image in grey under a map from blue to yellow."""
+    """Overlay a map from blue to yellow on a grey image."""
     colours = cv2.applyColorMap(np.rint(plane * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     return np.asarray(np.rint(0.4 * grey + 0.6 * colours), np.uint8)

@@ -1,4 +1,4 @@
-"""``segue reproduce``: the tables of the papers, one command each."""
+"""Commands that reproduce the tables of the papers (``segue reproduce``)."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ reproduce = command(_reproduce, Options(How), Options(Files, only=["json_file"])
 
 
 def _print_commands(run: TableRun) -> None:
-    """The command of each row; one that cannot be run is a comment that says why."""
+    """Print the command of each row; rows that cannot run become comments with the reason."""
     typer.echo(f"# {run.table.paper} {run.table.name}. {run.table.title}")
     for row in run.rows:
         if row.row.no_command is not None:

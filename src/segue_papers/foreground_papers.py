@@ -1,4 +1,4 @@
-"""The tables of MUSTAN and HOFAM, with the published numbers: what moves."""
+"""Tables of MUSTAN and HOFAM with the published numbers."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def _mustan(
     folds: bool = False,
     published: Mapping[str, float] | None = None,
 ) -> TableRow:
-    """A row of MUSTAN, which is trained for it."""
+    """A row of MUSTAN with its training."""
     training = Training(network, data, options, folds, pretrained=RESNET18)
     return TableRow(name, published or {}, network, training=training)
 
 
 def _fgsegnet(*, folds: bool, published: Mapping[str, float] | None = None) -> tuple[TableRow, TableRow]:
-    """FgSegNet_v2 as one network of all videos, from 200 and from 25 frames of each."""
+    """Rows of FgSegNet_v2 as one network for all videos, from 200 and from 25 frames each."""
     many, few = (
         Training("fgsegnet", ("cdnet",), ("--frames", count, *LISTED), folds, pretrained=VGG16)
         for count in ("200", "25")
@@ -59,7 +59,7 @@ def _fgsegnet(*, folds: bool, published: Mapping[str, float] | None = None) -> t
 
 
 def _ablation(name: str, title: str, dataset: str, *, folds: bool) -> Table:
-    """The checks that the paper names, each against the first row."""
+    """Ablations of the paper, each compared with the first row."""
     rows = (
         _mustan("MUSTAN2, three frames", "mustan2", BOTH, folds=folds),
         _mustan("MUSTAN2 without refinement", "mustan2", BOTH, "--frm", "none", folds=folds),
@@ -94,7 +94,7 @@ def _ablation(name: str, title: str, dataset: str, *, folds: bool) -> Table:
 
 
 def _context() -> Table:
-    """The paper's open questions: how many frames, depth, and a camera that moves."""
+    """Open questions of the paper: number of frames, depth, camera motion."""
     rendered = ("isd",)
     return Table(
         "mustan",
@@ -145,7 +145,7 @@ _COMPARED = tuple(
 
 
 def _hofam(name: str, title: str, published: Mapping[str, float], columns: Mapping[str, str]) -> Table:
-    """HOFAM as released, and the same trained on CDnet2014 without one of its parts."""
+    """HOFAM as released, and trained on CDnet2014 without one of its parts."""
 
     def without(part: str, *options: str, network: str = "hofam") -> TableRow:
         return TableRow(part, model=network, training=Training("hofam", ("cdnet",), options))
@@ -181,7 +181,7 @@ def _hofam(name: str, title: str, published: Mapping[str, float], columns: Mappi
 
 
 def _plug_in(name: str, title: str, dataset: str) -> Table:
-    """HOFAM's parts in mustan-lite, trained on from what ships, each for as many steps on the same data."""
+    """HOFAM's parts in mustan-lite, fine-tuned from our weights with equal steps and data."""
 
     def trained(part: str, *options: str) -> TableRow:
         start = ("--samples", "0", "--start", "shipped")

@@ -1,4 +1,4 @@
-"""What a table and its rows need: data, weights, trainings; and the commands that bring what is missing."""
+"""Requirements of tables and rows (data, weights, trainings), and commands that provide them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from segue_papers.tables import Table, TableRow, Training
 
 
 def request_of(table: Table, how: How) -> tuple[Request | None, list[str]]:
-    """What a table runs of its data set, None where that is not there, and what is missing."""
+    """Data set request of a table, or None and the missing parts."""
     table = replace(table, subset=table.subset if how.subset is None else how.subset)
     if table.dataset not in how.data:
         return None, [absent(table.dataset)]
@@ -68,13 +68,13 @@ def request_of(table: Table, how: How) -> tuple[Request | None, list[str]]:
 
 
 def absent(name: str) -> str:
-    """Say that a data set is missing, where it comes from, and how its folder is given."""
+    """Message for a missing data set: its address, and how to give its folder."""
     entry = DATASETS.find(name)
     return f"{entry.title} is not there: {entry.address}; give --data {name}=FOLDER"
 
 
 def row_lacks(row: TableRow, table: Table, how: How, videos: Collection[str] = ()) -> Iterator[str]:
-    """What must be given, trained or installed for a row, beside the data of its table, as commands."""
+    """Missing weights, trainings and packages of a row, as commands."""
     model = row.model or how.model or table.model
     if missing := missing_among(MODELS.find(model).packages):
         yield f"`pip install {' '.join(missing)}`"
@@ -94,12 +94,12 @@ def row_lacks(row: TableRow, table: Table, how: How, videos: Collection[str] = (
 
 
 def training_of(row: TableRow, how: How) -> Training | None:
-    """The training of a row, unless its weights or another network are given."""
+    """Training of a row, unless weights or another network are given."""
     return None if row.key in how.weights or (row.model is None and how.model) else row.training
 
 
 def trained(training: Training, model: str, how: How, fold: int | None = None) -> Path:
-    """Where the weights of a training are, when it has ended."""
+    """Weights of a finished training."""
     part = "" if fold is None else f"-fold-{fold}"
     return how.output / "weights" / f"{training.name}{part}" / f"{model}.safetensors"
 
@@ -113,7 +113,7 @@ def folds_of(videos: Collection[str]) -> dict[str, int]:
 
 
 def trainings(training: Training, model: str, how: How, videos: Collection[str] = ()) -> Iterator[str]:
-    """Commands of the trainings of a row that have not come to their end, and what these need."""
+    """Commands of a row's unfinished trainings and of their requirements."""
     if packages := missing_packages("train"):
         yield packages
     folds: list[int | None] = [None]
@@ -137,7 +137,7 @@ def trainings(training: Training, model: str, how: How, videos: Collection[str] 
 def _command(
     training: Training, weights: Path, how: How, fold: int | None = None, start: str | None = None
 ) -> str:
-    """A training as it is typed; FOLDER and FILE stand for what is not given."""
+    """Command line of a training; FOLDER and FILE stand for missing paths."""
     words = ["segue", "train", training.network, *training.options]
     words += [f"--data={name}={how.data.get(name, 'FOLDER')}" for name in training.data]
     words += [] if fold is None else ["--fold", str(fold)]
@@ -148,6 +148,6 @@ def _command(
 
 
 def _ended(weights: Path) -> bool:
-    """Whether a training has come to its end."""
+    """Whether a training has finished."""
     notes = read_checkpoint(weights, "meta").metadata if weights.is_file() else {}
     return bool(notes) and notes.get("step") == notes.get("steps")

@@ -1,4 +1,4 @@
-"""The tables of all papers, with the published numbers: objects followed, instances found."""
+"""Tables of the tracking and instance papers with the published numbers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ smaller area, or the box whose lower side is lower in the image, in front."""
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the masks of first frames come from.
+    """Source of the masks of first frames.
 
     Attributes:
         detector: its name; None takes the boxes of the truth.
@@ -73,18 +73,18 @@ LOST_NETWORKS = (
 
 
 def _lost_measures(*values: float) -> dict[str, tuple[float, float, float, float]]:
-    """The numbers of the report for LOST, beside each network that may have given them."""
+    """The report's numbers for LOST, listed for each network that may have produced them."""
     score, region, contour, speed = values
     return {f"LOST {size}, keys": (score, region, contour, speed) for size in ("B/16", "S/16")}
 
 
 def source_names(truth: Truth) -> tuple[str, ...]:
-    """Names of all sources of first frames, for masks or for boxes, which need not be filled."""
+    """Names of all sources of first frames, for masks, or boxes that need not be filled."""
     return ("ground truth", *(name for name, of in SOURCES.items() if truth == "masks" or of.front is None))
 
 
 def every(n: int) -> TableRow:
-    """Row with every n-th frame and the previous one in memory (the paper: n = 5)."""
+    """Row that stores every n-th frame and the previous one (the paper: n = 5)."""
     options = ("--mem-every", str(n), "--include-last")
     return TableRow(f"every {n} frames", options=options)
 
@@ -100,7 +100,7 @@ PAPER_OF_STCN = TableRow(
 def first_frames(
     published: Mapping[str, tuple[float, float, float, float]], truth: Truth
 ) -> tuple[TableRow, ...]:
-    """A row for each source of first frames."""
+    """Rows for all sources of first frames."""
     numbers = {name: dict(zip((*DAVIS, SPEED), values, strict=True)) for name, values in published.items()}
     return tuple(
         TableRow(name, numbers.get(name, {}), first=None if name == "ground truth" else name)
@@ -147,7 +147,7 @@ def _tracks(numbers: tuple[float, ...]) -> dict[str, float]:
 
 
 def _msstsvis(name: str, backbone: str, numbers: tuple[float, ...] = (), *options: str) -> TableRow:
-    """MS-STS VIS, which is trained: nobody published its weights."""
+    """A row of MS-STS VIS with its training; no weights were published."""
     arguments = ("--backbone", backbone, *options)
     training = Training("msstsvis", ("ytvis", "coco"), arguments, start=COCO[backbone])
     model = None if backbone == "r50" and not options else f"msstsvis-{backbone}"
@@ -155,7 +155,7 @@ def _msstsvis(name: str, backbone: str, numbers: tuple[float, ...] = (), *option
 
 
 def _plain(name: str, *options: str) -> TableRow:
-    """SeqFormer with a ResNet-50, trained here."""
+    """SeqFormer with a ResNet-50, trained by us."""
     training = Training("seqformer", ("ytvis", "coco"), ("--backbone", "r50", *options), start=COCO["r50"])
     return TableRow(name, {}, "seqformer-r50", training=training)
 

@@ -1,4 +1,4 @@
-"""The rows of a table as runs of a data set, and their numbers beside the published ones."""
+"""Run the rows of a table, and compare their numbers with the published ones."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ from segue_papers.tables import (
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """Gives the job of a request, runs its videos, gives the number that failed, scores, and tells."""
+    """Interface to run and score requests: makes jobs, runs videos, reports."""
 
     template: Callable[[Request, JobConfig], VideoJob]
     run_videos: Callable[[Request, JobConfig, VideoJob, Callable[[Iterator[Task]], Iterable[Task]]], int]
@@ -63,7 +63,7 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A row: how it is run, and its scores or what is missing."""
+    """Outcome of a row: its run with scores, or what is missing."""
 
     row: TableRow
     model: str
@@ -81,7 +81,7 @@ class Done:
 
     @property
     def remarks(self) -> Iterator[str]:
-        """What is said of the row below its table."""
+        """Remarks below the table."""
         yield from (*self.lacks, *self.notes, *(() if self.ended is None else (f"ended: {self.ended}",)))
         if self.failed and self.ended is None:
             yield f"{self.failed} videos failed, and count as empty masks"
@@ -90,7 +90,7 @@ class Done:
 
 @dataclass(slots=True)
 class TableRun:
-    """A table with the rows that are wanted: planned, and done as far as their data and weights are there."""
+    """A table with its requested rows: planned, then run as far as data and weights are present."""
 
     table: Table
     how: How
@@ -104,7 +104,7 @@ class TableRun:
     broken: BaseException | None = None
 
     def cells(self) -> dict[str, list[str]]:
-        """Rows as they are printed: measured, then published."""
+        """Table cells of rows: measured, then published."""
         table, rows = self.table, {}
         for done in self.rows:
             values = {SPEED: done.speed, NETWORK_SPEED: done.network_speed}
@@ -118,7 +118,7 @@ class TableRun:
         return rows
 
     def values(self) -> dict[str, Any]:
-        """Everything as values that JSON can hold."""
+        """All results as JSON values."""
         rows = [
             {
                 "name": done.row.name,
@@ -140,7 +140,7 @@ class TableRun:
         return names | {"rows": rows, "remarks": self.remarks, "percentiles": dict(self.percentiles)}
 
     def plan(self) -> None:
-        """Say of each row what it lacks or what is wrong with it; none is run."""
+        """Check each row without running it."""
         rows = [self._plan(row) for row in self.table.rows if row.key in (self.how.rows or {row.key})]
         for done in rows:
             if (done.folder / SUBFOLDER / LEDGER).exists() and not self.how.resume:
@@ -149,7 +149,7 @@ class TableRun:
         self.rows = [done if done.row.no_command else _attempt(self._check, done) for done in rows]
 
     def do(self) -> None:
-        """Do the rows whose data and weights are there."""
+        """Run the rows whose data and weights are present."""
         planned, self.rows = self.rows, []
         try:
             with interrupt_on_signals():
@@ -184,7 +184,7 @@ class TableRun:
         return Done(row, model, how.output / table.name / row.key, tuple(options))
 
     def _check(self, done: Done) -> Done:
-        """A row with what it lacks; an error says what is wrong with its options or weights."""
+        """Check the requirements, options and weights of a row."""
         if self.request is None:
             return done
         training = training_of(done.row, self.how)
@@ -210,7 +210,7 @@ class TableRun:
         return JobConfig(options=done.options, output=folder, workers=how.workers, resume=how.resume)
 
     def _run(self, done: Done) -> Done:
-        """A row with its scores, or the zip for the server that scores it."""
+        """Run and score a row, or pack the zip for its server."""
         request = self.request
         assert request is not None
         assert done.job is not None
@@ -253,7 +253,7 @@ class TableRun:
         return replace(done, evaluation=evaluation, notes=tuple(notes))
 
     def _difference(self, difference: Difference) -> str | None:
-        """What was measured of a difference that the paper names."""
+        """Measured value of a published difference."""
         values = {
             done.row.name: self.table.measured(done.evaluation)
             for done in self.rows
@@ -270,7 +270,7 @@ class TableRun:
         )
 
     def command_of(self, done: Done) -> str:
-        """The command that gives the numbers of a row by itself, as a shell takes it."""
+        """Shell command that reproduces a row alone."""
         request, training = self.request, training_of(done.row, self.how)
         assert request is not None
         by_itself = self.table.shows_attention or done.row.first is not None
@@ -285,7 +285,7 @@ class TableRun:
         return shlex.join(["segue", "run", *where, *done.options, *published, "-o", str(done.folder)])
 
     def _own_command(self, done: Done) -> str:
-        """This table with a row whose first frames, or weights of each video, no other command chooses."""
+        """Command of this table for a row that no other command can express."""
         table, how = self.table, self.how
         words = ["segue", "reproduce", table.paper, table.name, "--row", done.row.name]
         names = {table.dataset, *(table_training.data if (table_training := done.row.training) else ())}
@@ -311,7 +311,7 @@ class TableRun:
         return shlex.join([*words, "-o", str(how.output)])
 
     def _adapt(self, done: Done, videos: Iterator[Task]) -> Iterator[Task]:
-        """The videos with first frames of another source, or with weights that have not seen them."""
+        """Videos with first frames of another source, or with weights of their fold."""
         assert self.request is not None
         assert done.job is not None
         training = training_of(done.row, self.how)
@@ -338,7 +338,7 @@ class TableRun:
             self.remarks.append(f"no strips: {error}")
 
     def _look(self, request: Request, done: Done) -> None:
-        """Keep what the network of a row attends to."""
+        """Store the attention of a row's network."""
         assert done.job is not None
         model = done.job.model
         network = load(model.name, model.weights, device=str(choose_device(done.job.device)))
@@ -348,7 +348,7 @@ class TableRun:
             self.attention.setdefault(title, {})[done.row.name] = maps
 
     def _draw_attention(self) -> None:
-        """An image of each video, with the maps of all rows."""
+        """Draw an image per video with the maps of all rows."""
         if not self.attention:
             return
         assert self.request is not None
@@ -360,7 +360,7 @@ class TableRun:
             self.remarks.append(f"{title}: video {video.name}, {folder / f'{slug(title)}.png'}")
 
     def _draw(self) -> None:
-        """The distribution of a measure over all objects and frames, one line a row."""
+        """Draw the distribution of a measure over all objects and frames, one line per row."""
         self._draw_attention()
         scored = [(done, done.evaluation) for done in self.rows if done.evaluation is not None]
         if self.table.strip is not None and scored:
@@ -379,7 +379,7 @@ class TableRun:
 
 
 def plan_table(table: Table, how: How, face: Face) -> TableRun:
-    """The rows of a table that are wanted, each with what it lacks or what is wrong with it; none is run."""
+    """Plan the requested rows of a table without running them."""
     request, missing = request_of(table, how)
     remarks = [*filter(None, (table.remark,)), *missing]
     run = TableRun(table, how, face, request, missing, remarks)
@@ -388,23 +388,23 @@ def plan_table(table: Table, how: How, face: Face) -> TableRun:
 
 
 def _images(done: Done) -> Path:
-    """Folder of the first-frame images of a row, beside its results."""
+    """Folder of a row's first-frame images, beside its results."""
     return done.folder.with_name(f"{done.folder.name}-first-frames")
 
 
 def _inverse(value: float) -> float:
-    """1 divided by a number, NaN for 0."""
+    """Reciprocal of a number; NaN for 0."""
     return 1 / value if value else math.nan
 
 
 def _millions(model: Model) -> float:
-    """Learnt values of a network, in millions."""
+    """Trainable parameters of a network, in millions."""
     network = load(model.name, model.weights)
     return float(sum(parameter.numel() for parameter in network.parameters())) / 1e6
 
 
 def _attempt(step: Callable[[Done], Done], done: Done) -> Done:
-    """A row after a step; what is wrong with it is in its result."""
+    """Run a step of a row; an error becomes its outcome."""
     try:
         return step(done)
     except SegueError as error:

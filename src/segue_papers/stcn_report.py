@@ -1,4 +1,4 @@
-"""First frames of the STCN report: they come from a detector instead of a person.
+"""The STCN report: first frames from a detector instead of a person.
 
 Objects are given by masks, or by whole boxes if the ground truth has boxes, as in Something-Else.
 """
@@ -48,7 +48,7 @@ MANY = 100
 
 @dataclass(frozen=True)
 class Start:
-    """Start of a video: up to three frames, the annotation of the first, and boxes of its objects."""
+    """Beginning of a video: up to three frames, the first annotation, and boxes of its objects."""
 
     frames: tuple[Frame, ...]
     truth: IndexMask
@@ -57,7 +57,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Candidate for an object on the first frame: box, and probability of each pixel, (H, W)."""
+    """Candidate object on the first frame: box, and probability of each pixel, (H, W)."""
 
     box: Box
     plane: FloatingArray
@@ -69,7 +69,7 @@ Candidates = Mapping[int, Candidate]
 
 @dataclass(frozen=True)
 class FirstMask:
-    """What a source gives of a first frame.
+    """First mask of a source.
 
     Attributes:
         mask: index mask (H, W) of what is chosen, with ids of the ground truth.
@@ -89,7 +89,7 @@ FirstFrame = Callable[[Start], FirstMask]
 def first_frame(
     name: str, truth: Truth, weights: Mapping[str, str | os.PathLike[str]], device: str | None = None
 ) -> FirstFrame:
-    """A source of first frames."""
+    """Make a source of first frames."""
     source = SOURCES[name]
     if source.detector is None:
         fill = (
@@ -128,7 +128,7 @@ def first_frame(
 
 
 def nearest_instances(find: NetworkDetector, start: Start) -> tuple[FloatingArray, Candidates]:
-    """For each object the instance whose box is nearest to its own."""
+    """Match each object with the instance of the nearest box."""
     detections = find.detections(start.frames[0].image)
     assert detections.masks is not None
     planes, boxes, scores = (
@@ -138,7 +138,7 @@ def nearest_instances(find: NetworkDetector, start: Start) -> tuple[FloatingArra
 
 
 def nearest_regions(find: Detector, start: Start) -> tuple[FloatingArray, Candidates]:
-    """For each object the region whose box is nearest to its own."""
+    """Match each object with the region of the nearest box."""
     detections = find(start.frames[0])
     boxes = np.array([item.box for item in detections.objects], np.float64)
     scores = np.array([item.score for item in detections.objects])
@@ -148,7 +148,7 @@ def nearest_regions(find: Detector, start: Start) -> tuple[FloatingArray, Candid
 def nearest_detections(
     targets: FloatingArray, boxes: FloatingArray, scores: FloatingArray
 ) -> list[int] | list[None]:
-    """Index of the detection whose numbers are nearest to each known box (K, 4): the rule of the STCN report.
+    """Index of the detection nearest to each ground-truth box (K, 4), by the report's rule.
 
     Of the detections, boxes (N, 4), those that score less than :data:`MIN_SCORE` are left out.
     """
@@ -185,7 +185,7 @@ def discovered(find: Detector, start: Start) -> tuple[FloatingArray, Candidates]
 
 
 def draw_masks(start: Start, candidates: Candidates) -> UInt8Array:
-    """Masks of probability above 0.5; the more probable one wins a pixel, of equals the first."""
+    """Masks of probability above 0.5; the more probable object wins a pixel, the first of equals."""
     mask = np.zeros(start.truth.shape, np.uint8)
     best = np.full(mask.shape, 0.5, np.float32)
     for number, candidate in candidates.items():
@@ -195,12 +195,12 @@ def draw_masks(start: Start, candidates: Candidates) -> UInt8Array:
 
 
 def draw_boxes(start: Start, boxes: Mapping[int, Box], front: Front = "later") -> UInt8Array:
-    """Whole boxes; those in front cover the others."""
+    """Filled boxes; front ones cover the others."""
     return fill_boxes(back_to_front(boxes, front), start.frames[0].size)
 
 
 def back_to_front(boxes: Mapping[int, Box], front: Front) -> dict[int, Box]:
-    """Boxes by id in the order in which they are drawn; of equals the later one is in front."""
+    """Boxes by id in drawing order; of equals the later one is in front."""
 
     def depth(number: int) -> float:
         x0, y0, x1, y1 = boxes[number]
@@ -210,7 +210,7 @@ def back_to_front(boxes: Mapping[int, Box], front: Front) -> dict[int, Box]:
 
 
 def cut_boxes(start: Start, boxes: Mapping[int, Box], *, device: str | None = None) -> UInt8Array:
-    """Masks of the boxes by segue-prompt; later ones cover earlier ones."""
+    """Segment boxes with segue-prompt; later ones cover earlier ones."""
     first = start.frames[0]
     prompter = Prompter(first, device=device)
     mask = np.zeros(first.size, np.uint8)
@@ -221,7 +221,7 @@ def cut_boxes(start: Start, boxes: Mapping[int, Box], *, device: str | None = No
 
 
 def filtering_image(start: Start, planes: FloatingArray, first: FirstMask) -> Image:
-    """A first frame three times, as figure 3 of the report: what was found, what was chosen, the truth.
+    """Three views of a first frame, as in figure 3 of the report: detections, selection, truth.
 
     Where CRF drew what was chosen, the mask before it stands between, as in figure 4.
     """
@@ -234,7 +234,7 @@ def filtering_image(start: Start, planes: FloatingArray, first: FirstMask) -> Im
 
 
 def start_of(video: Sequence | BoxSequence) -> Start:
-    """Start of a video; its first frame must be annotated."""
+    """Read the beginning of a video; its first frame must be annotated."""
     if 0 not in video.annotations:
         raise DatasetError(
             f"sequence {video.name}: its first frame is not annotated; nothing says what to follow"
@@ -252,7 +252,7 @@ def with_first_frames(
     folder: Path,
     images: Path,
 ) -> Iterator[Task]:
-    """The videos with the masks that a source draws; where it draws none, the results are empty masks."""
+    """Videos with the first masks of a source; without a mask, results are empty."""
     for video in videos:
         sequence = sequences[video.name]
         mask_file = folder / SUBFOLDER / "prompts" / video.name / "found.png"

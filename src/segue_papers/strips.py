@@ -1,4 +1,4 @@
-"""Strips of frames as the figures of papers have them: a column a frame, the image above what rows found."""
+"""Strips of frames as in figures of papers: one column per frame, image above results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_FRAMES = 5
 
 
 def draw_strips(evaluations: Mapping[str, Evaluation], kind: Strip, folder: Path) -> list[Path]:
-    """Draw a strip of each sequence, of the frames on which the first and the last row differ most.
+    """Draw a strip per sequence of the frames on which the first and the last row differ most.
 
     Args:
         evaluations: by the name of their row, from top to bottom.
@@ -57,7 +57,7 @@ def draw_strips(evaluations: Mapping[str, Evaluation], kind: Strip, folder: Path
 
 
 def _frames(first: Evaluation, last: Evaluation, sequence: str) -> list[str]:
-    """Frames of a sequence in their order."""
+    """Frames of a sequence in order."""
     one, other = ({sequence: each.series[sequence]} for each in (first, last))
     found = [item.frame for item in changed_frames(one, other, MAX_FRAMES)] if first is not last else []
     names = found or [item.frame for item in worst_frames(one, MAX_FRAMES)]
@@ -66,7 +66,7 @@ def _frames(first: Evaluation, last: Evaluation, sequence: str) -> list[str]:
 
 
 def _column(views: Mapping[str, FrameView], kind: Strip) -> Image:
-    """The image of a frame, above that of each row with its name."""
+    """Image of a frame above the named results of each row."""
     some = next(iter(views.values()))
     image = np.zeros((*some.truth.shape, 3), np.uint8) if some.image is None else some.image
     panels = [panel(image, "")]
@@ -77,7 +77,7 @@ def _column(views: Mapping[str, FrameView], kind: Strip) -> Image:
 
 
 def panel(image: Image, text: str) -> Image:
-    """An image at the width of a strip, with a name in its corner."""
+    """Resize an image to the width of a strip, with a name in its corner."""
     height = max(round(image.shape[0] * WIDTH / image.shape[1]), 1)
     resized = np.ascontiguousarray(cv2.resize(image, (WIDTH, height), interpolation=cv2.INTER_AREA), np.uint8)
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):

@@ -29,7 +29,7 @@ NETWORK_PACE = "s/frame, network"
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """Training of the network of a row; its command is printed, and its weights are found when it has ended.
+    """Training of a row's network; prints its command and finds its weights.
 
     Attributes:
         network: the command of ``segue train``.
@@ -55,13 +55,13 @@ class Training:
 
     @property
     def name(self) -> str:
-        """Beginning of the names of its folders."""
+        """Prefix of its folder names."""
         return slug(" ".join((self.network, *self.data, *self.options)))
 
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One row: a model over the data set of its table.
+    """A row: a model on the data set of its table.
 
     Attributes:
         name: heading of the row.
@@ -84,13 +84,13 @@ class TableRow:
 
     @property
     def key(self) -> str:
-        """Name of its folder, and of its weights for ``--weights``."""
+        """Name of its folder, and of its weights in ``--weights``."""
         return slug(self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """By how much a row is above another one, as a paper says it.
+    """Published difference between two rows.
 
     Attributes:
         heading: of the measure.
@@ -106,7 +106,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table, or what a figure shows.
+    """A table or figure of a paper.
 
     Attributes:
         paper, name: what the user types.
@@ -155,35 +155,35 @@ class Table:
 
     @property
     def runnable(self) -> tuple[TableRow, ...]:
-        """The rows that a command runs."""
+        """Rows that a command can run."""
         return tuple(row for row in self.rows if row.no_command is None)
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """Headings of all that is measured."""
+        """Headings of all measured values."""
         speeds = (PACE, NETWORK_PACE) if self.pace else (SPEED, NETWORK_SPEED)
         return (*self.columns, *((SIZE,) if self.sizes else ()), *speeds[: 1 + self.network_speed])
 
     @property
     def headings(self) -> tuple[str, ...]:
-        """Headings with a published number."""
+        """Headings with published values."""
         names = self.measures
         return tuple(name for name in names if any(name in row.published for row in self.rows))
 
     @property
     def trainings(self) -> tuple[Training, ...]:
-        """Trainings of its rows, and those that they begin from."""
+        """Trainings of the rows, and those they start from."""
         row_trainings = [row.training for row in self.rows if row.training is not None]
         return (*row_trainings, *(training.start for training in row_trainings if training.start is not None))
 
     @property
     def data(self) -> str:
-        """Names of the data sets that it takes, those to learn from in brackets."""
+        """Names of the required data sets, training sets in brackets."""
         learnt = dict.fromkeys(name for training in self.trainings for name in training.data)
         return self.dataset + (f" ({', '.join(learnt)})" if learnt else "")
 
     def measured(self, evaluation: Evaluation) -> dict[str, float]:
-        """Numbers of a row by heading, from an evaluation overall, by category and by group."""
+        """Values of a row by heading, from an evaluation overall, by category and by group."""
         parts = {**evaluation.groups, **evaluation.categories}
         scale = 100 if self.percent else 1
         by_heading = {}
@@ -195,7 +195,7 @@ class Table:
         return by_heading
 
     def published_text(self, row: TableRow) -> str:
-        """The published numbers of a row, with its name and table; empty without any."""
+        """Published values of a row, with its name and table; empty without any."""
         columns = [name for name in self.headings if name in row.published]
         numbers = [f"{name} {self.show(name, row.published[name])}" for name in columns]
         return f"{self.paper} {self.name}, {row.name}: {', '.join(numbers)}" if numbers else ""
@@ -215,7 +215,7 @@ NOT_HERE = "its network is not in segue; the numbers are those of the paper"
 
 
 def published_rows(headings: Iterable[str], text: str) -> tuple[TableRow, ...]:
-    """Rows of a paper that stand beside those that run: ``NAME | numbers``, ``-`` where there is none."""
+    """Parse published rows to print beside ours: ``NAME | numbers``, ``-`` for missing ones."""
     names = tuple(headings)
     rows = []
     for line in text.strip().splitlines():
@@ -230,5 +230,5 @@ def published_rows(headings: Iterable[str], text: str) -> tuple[TableRow, ...]:
 
 
 def slug(text: str) -> str:
-    """A text as the name of a folder."""
+    """Convert a text to a folder name."""
     return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-")

@@ -1,4 +1,4 @@
-"""``segue batch``: many videos, on all cores of this machine or on a Ray cluster."""
+"""``segue batch``: process many videos on all cores or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class BatchCommand(TyperCommand):
     """Parses its own options and keeps those of the repeated command in ``context.args``."""
 
     def handed_on(self, args: list[str]) -> str:
-        """The command that the other options are for."""
+        """Command that receives the other options."""
         return value_of(args, "--do") or "track"
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -66,7 +66,7 @@ class BatchCommand(TyperCommand):
 
 
 def value_of(words: Sequence[str], name: str) -> str | None:
-    """The value that an option has among the words of a command line; None where it is not there."""
+    """Value of an option among the words of a command line; None if it is absent."""
     for place, word in enumerate(words):
         if word == name and place + 1 < len(words):
             return words[place + 1]
@@ -136,7 +136,7 @@ batch = command(_batch, Options(JobConfig), kind=BatchCommand)
 
 
 def do_tasks(tasks: Sequence[Task], how: JobConfig) -> int:
-    """Do videos, and report the outcome; gives the number of those that have failed."""
+    """Process videos and report the outcome; return the number of failed ones."""
     with interruptible("interrupted; give the same command with --resume to go on"):
         failed = run_tasks(with_jobs(tasks, how), how, Terminal(how))
     _report(how)
@@ -144,7 +144,7 @@ def do_tasks(tasks: Sequence[Task], how: JobConfig) -> int:
 
 
 class Terminal(BatchObserver):
-    """Shows a batch to a person, or as JSON lines to a machine."""
+    """Shows a batch on a terminal, or prints JSON lines."""
 
     def __init__(self, how: JobConfig) -> None:
         self._how = how
@@ -177,7 +177,7 @@ class Terminal(BatchObserver):
 
 
 def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
-    """The videos with their jobs: what the options of the batch and their own mean."""
+    """Add jobs to videos from the options of the batch and their own."""
     prepared, jobs, shared = [], dict[tuple[str, ...], Job](), dict[str, Any]()
     for task in tasks:
         if task.job is None and task.arguments not in jobs:
@@ -196,7 +196,7 @@ def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
 
 
 def _row_options(name: str, task: Task) -> Values:
-    """The source and the options of one video, by the names of parameters."""
+    """Source and options of a video, by parameter names."""
     if task.row is None:  # of a program
         return given_by_batch(name, [task.source, *task.arguments])
     values = given_in_file(name, task.row.values)
@@ -204,14 +204,14 @@ def _row_options(name: str, task: Task) -> Values:
 
 
 def given_by_batch(name: str, words: Sequence[str]) -> Values:
-    """The options in words, by the names of parameters; outputs and progress are set by the batch."""
+    """Parse option words by parameter names; the batch itself sets outputs and progress."""
     if reserved := sorted({word.partition("=")[0] for word in words}.intersection(WORKER_OPTIONS)):
         raise SegueError(f"{reserved[0]} is set for each video by the batch; leave it out of its options")
     return given_in_words(name, words)
 
 
 def _joined(shared: Mapping[str, Any], values: Mapping[str, Any]) -> Values:
-    """Options and further ones, which follow those of the same name or replace them."""
+    """Merge options; further ones extend or replace those of the same name."""
     both = {
         name: [*shared[name], *values[name]]
         for name in values
@@ -221,14 +221,14 @@ def _joined(shared: Mapping[str, Any], values: Mapping[str, Any]) -> Values:
 
 
 def job_of(name: str, *values: Mapping[str, Any]) -> Job:
-    """The job of options by the names of parameters, those of the batch before those of a video."""
+    """Make a job from options by parameter names; those of the video win."""
     job = job_of_values(name, reduce(_joined, values))
     check_single_files(job)
     return job
 
 
 def _report(how: JobConfig) -> None:
-    """Report the outcome so far, of all parts of a divided batch or of one."""
+    """Report the outcome so far, of one or all parts of a batch."""
     one = home_of(how.output, how.shard) / LEDGER
     counts, failed = dict.fromkeys(STATES, 0), list[Task]()
     for path in ledgers_of(how.output) if how.shard is None else [one]:

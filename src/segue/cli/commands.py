@@ -1,4 +1,4 @@
-"""The commands of segue: where each is, and the first line of its help; none is imported before it is run."""
+"""Commands of segue with their modules and first help lines; nothing is imported yet."""
 
 from __future__ import annotations
 

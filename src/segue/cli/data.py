@@ -1,4 +1,4 @@
-"""``segue data``: what there is of a data set; nothing is downloaded."""
+"""``segue data``: inspect data sets; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def composites(
 
 @app.command("formats")
 def list_formats() -> None:
-    """List the formats that segue reads and writes, and what comes back of a video that is written.
+    """List the formats that segue reads and writes, and what a round trip keeps.
 
     A name in parentheses is the one of `segue annotate --export`.
     """
@@ -184,7 +184,7 @@ def _print(report: DataCheck) -> None:
 
 
 def format_rows() -> Iterator[tuple[str, ...]]:
-    """A row of :data:`FORMATS_HEADER` for each format, those of other packages too."""
+    """Rows of :data:`FORMATS_HEADER` for all formats, also of plug-ins."""
     for entry in FORMATS:
         if isinstance(entry, Format):
             ways = [way for way, has in (("read", entry.read), ("written", entry.open)) if has is not None]

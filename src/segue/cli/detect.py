@@ -1,4 +1,4 @@
-"""``segue detect``: the objects of one frame."""
+"""``segue detect``: detect the objects of one frame."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from segue.utils.notices import notice
 
 
 class FrameDetector(DetectorConfig):
-    """What finds the objects of one frame."""
+    """Detector for the objects of one frame."""
 
     weights: FilePath | None = option(None, "Advanced")
     """Weight file of the detector."""

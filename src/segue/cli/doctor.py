@@ -1,4 +1,4 @@
-"""``segue doctor``: what a bug report needs."""
+"""``segue doctor``: information for bug reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``segue eval`` and ``segue compare``: score results with the numbers of the official tools."""
+"""``segue eval`` and ``segue compare``: scores equal to the official tools."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ app = typer.Typer(
 
 
 class ResultArguments(OptionModel):
-    """The results that are scored."""
+    """Results to score."""
 
     results: FilePath = option(argument=True)
     """Results in the format of the data set."""
@@ -44,7 +44,7 @@ _RESULTS: dict[str | None, str] = {
 
 
 def _help(name: str, about: ScoreHelp) -> str:
-    """Text of the command's help, before its options."""
+    """Help text of the command, above its options."""
     lines = [f"    segue eval {name} {example}" for example in about.examples]
     heading = ["Examples:" if len(lines) > 1 else "Example:"] if lines else []
     return "\n\n".join((about.about, *heading, *lines))

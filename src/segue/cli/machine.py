@@ -1,4 +1,4 @@
-"""What a bug report needs to know of a machine, and a test of the bundled video on it."""
+"""Facts about a machine for bug reports, and a self-test on the bundled video."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TOLERANCE = 8  # pixels by which a box may differ
 
 
 def facts() -> Iterator[tuple[str, str]]:
-    """Names and values to show, nothing private but the cache folder; a part that fails says so."""
+    """Names and values to print, nothing private but the cache folder; failures are printed too."""
     yield "segue", segue.__version__
     yield "python", f"{platform.python_version()} ({sys.executable})"
     yield "system", platform.platform()
@@ -88,7 +88,7 @@ def _layers() -> Facts:
 
 
 def summary() -> str:
-    """One line: whether segue can run here, and which extras are missing."""
+    """One line: whether segue can run here, and missing extras."""
     broken = [name for name, value in facts() if value.startswith(("not known", "not installed"))]
     missing = [name for name, packages in extras().items() if not all(map(_version, packages))]
     state = f"problems: {', '.join(broken)}" if broken else "everything that segue needs is there"
@@ -142,14 +142,14 @@ _PARTS: Mapping[str, Callable[[], Facts]] = {
 
 
 def requirements() -> dict[str, str]:
-    """The packages that segue needs in any case, with their versions."""
+    """Required packages with their versions."""
     lines = importlib.metadata.requires("segue") or ()
     names = [_name(line) for line in lines if "extra ==" not in line]
     return {name: _version(name) or "not installed" for name in names}
 
 
 def extras() -> dict[str, list[str]]:
-    """The packages of each extra that users install; without a record of them, those of :data:`EXTRAS`."""
+    """Packages of each extra for users, from metadata or :data:`EXTRAS`."""
     try:
         lines = importlib.metadata.requires("segue") or ()
     except importlib.metadata.PackageNotFoundError:  # run from its sources
@@ -162,7 +162,7 @@ def extras() -> dict[str, list[str]]:
 
 
 def self_test(device: str | None = None) -> str:
-    """Follow the objects of the bundled video for some frames, and compare their boxes with known ones."""
+    """Track the objects of the bundled video for some frames, and check their boxes."""
     from segue.masks.files import read_index_mask
 
     first = read_index_mask(ASSETS / "sample" / "first.png")

@@ -53,7 +53,7 @@ HELP = """Video segmentation: track objects, find what moves, find and name ever
 
 
 def _quiet_option() -> Any:
-    """The option ``--quiet`` for a command that has none of its own."""
+    """Add ``--quiet`` to a command without such an option."""
     alone = typer.Typer()
     alone.command()(_with_quiet)
     (option,) = (item for item in typer.main.get_command(alone).params if "--quiet" in item.opts)
@@ -71,11 +71,11 @@ def _with_quiet(
         typer.Option("--quiet", "-q", callback=_hush, expose_value=False, help="Hide progress and notices."),
     ] = False,
 ) -> None:
-    """Has the option that :func:`_quiet_option` takes."""
+    """Signature with the option of :func:`_quiet_option`."""
 
 
 class LazyGroup(TyperGroup):
-    """Imports a command when it is run: most of them need PyTorch, which takes seconds."""
+    """Imports a command when it runs, since most need PyTorch, which takes seconds."""
 
     _words: Sequence[str] = ()  # those of the command
 
@@ -105,13 +105,13 @@ class LazyGroup(TyperGroup):
             raise
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """List the commands with the whole first line of their help."""
+        """List the commands with the full first line of their help."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.help or "") for name, command in self.commands.items()])
 
 
 def _is_path(word: str) -> bool:
-    """Whether a word in the place of a command is a file or folder, or has the form of one."""
+    """Whether a word in the place of a command is a path or looks like one."""
     named = os.sep in word or VIDEO_NAME.fullmatch(word) is not None
     return named or os.path.exists(word)  # noqa: PTH110  pathlib is not loaded yet
 
@@ -123,7 +123,7 @@ _NUMBER = re.compile(r"-?[0-9.]+,?")
 
 
 def check_numbers(words: Sequence[str]) -> None:
-    """Refuse numbers of a box or a point that are separated by blanks, each a word of its own."""
+    """Raise an error for numbers of a box or point separated by blanks."""
     for place, word in enumerate(words):
         name, mark, value = word.partition("=")
         if name in _NUMBERS:
@@ -137,7 +137,7 @@ def check_numbers(words: Sequence[str]) -> None:
 
 
 def _surplus(error: Any, words: Sequence[str]) -> list[str]:
-    """The words of a command line that no argument of its command takes, in an error of it."""
+    """Surplus words in an error about unexpected arguments."""
     command = getattr(error.ctx, "command", None)
     if command is None or hasattr(command, "commands"):
         return []
@@ -150,7 +150,7 @@ def _surplus(error: Any, words: Sequence[str]) -> list[str]:
 
 
 def surplus_text(surplus: Sequence[str]) -> str:
-    """What to do about words that no argument takes, such as the names that a shell makes of a pattern."""
+    """Advice about surplus words, such as file names from a shell pattern."""
     from pathlib import Path  # imported late to keep start-up short
 
     from segue.utils.naming import first_few
@@ -169,7 +169,7 @@ def surplus_text(surplus: Sequence[str]) -> str:
 
 @cache
 def load_command(name: str) -> Any:
-    """Import a command or group of commands; once, for a batch parses the options of every video."""
+    """Import a command or group, cached for batches."""
     entry = COMMANDS.find(name)
     if memory_is_short(COMMAND_ROOM):  # libraries crash as they are loaded
         raise OutOfMemoryError(f"a command needs about {COMMAND_ROOM >> 20} MB to begin")
@@ -199,7 +199,7 @@ app = typer.Typer(
 
 
 def _unloaded() -> None:
-    """Stands for a command that :class:`LazyGroup` has not imported."""
+    """Placeholder for a command that :class:`LazyGroup` has not imported."""
 
 
 for _entry in COMMANDS:
@@ -219,11 +219,11 @@ def options(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    """Options of the command itself."""
+    """Options of ``segue`` itself."""
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Run the command line; errors that a user can repair take one line and exit code 2.
+    """Run the command line; user errors print one line and exit with code 2.
 
     Args:
         words: those after ``segue``; None are the ones this process was started with.
@@ -264,18 +264,18 @@ def _run(words: Sequence[str] | None) -> None:
 
 
 def _with_home(word: str) -> str:
-    """A word with ``~`` as the home folder, also where shells leave it: after =, @, : and blanks."""
+    """Expand ``~`` also where shells leave it: after =, @, : and blanks."""
     return re.sub(r"(?:^|(?<=[=@:\s]))~(?=/|$)", lambda _: os.path.expanduser("~"), word)  # noqa: PTH111  a text
 
 
 def _complain(kind: str, message: object) -> None:
-    """Write a message as it is, on one line: names in it neither end the line nor command the terminal."""
+    """Print a message on one line, with control characters escaped."""
     with suppress(OSError):  # a terminal that is gone ends no run, and the exit code says it, too
         print(f"{kind}: {printable(_with_options(str(message)))}", file=sys.stderr)
 
 
 def _with_options(text: str) -> str:
-    """A message with options of the command line, where it names arguments of Python."""
+    """Replace Python argument names in a message by command-line options."""
     if "=" not in text:
         return text
     from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob

@@ -1,4 +1,4 @@
-"""Commands made from models of options: what a field says of itself stands only there.
+"""Build commands from option models; each field describes itself once.
 
 Types, bounds, defaults and docstrings of the fields become those of the options, see
 :func:`segue.options.option`.
@@ -43,7 +43,7 @@ PLAIN_HTTP = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of a model as a command offers them: all, ``only`` some, or all ``without`` some.
+    """Options of a model for a command: all, ``only`` some, or ``without`` some.
 
     ``defaults`` and ``help`` replace those of the model. Fields are named by their place: ``finding.every``.
     """
@@ -55,14 +55,14 @@ class Options:
     help: Mapping[str, str] = field(default_factory=dict)
 
     def parameters(self) -> Iterator[tuple[Place, inspect.Parameter]]:
-        """The place of each option in the model, and the parameter as Typer takes it."""
+        """Place of each option in the model, and its Typer parameter."""
         for place, item in offered(self.of):
             name = ".".join(place)
             if name in (self.only or (name,)) and name not in self.without:
                 yield place, self._parameter(name, place, item)
 
     def _parameter(self, name: str, place: Place, item: FieldInfo) -> inspect.Parameter:
-        """A field as Typer takes it."""
+        """Convert a field to a Typer parameter."""
         extra, kind = cast(dict[str, Any], item.json_schema_extra), _kind(item)
         default = self.defaults.get(name, ... if item.is_required() else item.default)
         is_plain = isinstance(default, (bool, int, float, str)) and not (
@@ -89,14 +89,14 @@ class Options:
 
 
 def _kind(item: FieldInfo) -> Any:
-    """The type of what is given for a field: one, or texts in a list."""
+    """Command-line type of a field: a value, or a list of texts."""
     extra, kinds = cast(dict[str, Any], item.json_schema_extra), _kinds(item.annotation)
     kind: Any = str if extra["text"] or str in kinds else kinds[0]
     return list[str] if get_origin(kind) in (tuple, frozenset, Mapping) else kind
 
 
 def _kinds(kind: Any) -> list[Any]:
-    """The types of a union, without None and what is annotated."""
+    """Types of a union, without None and annotations."""
     if get_origin(kind) is Annotated:
         return _kinds(get_args(kind)[0])
     if get_origin(kind) in (Union, UnionType):
@@ -105,27 +105,27 @@ def _kinds(kind: Any) -> list[Any]:
 
 
 def _bounds(metadata: Sequence[Any]) -> dict[str, Any]:
-    """The bounds of a type as Typer takes them."""
+    """Bounds of a type for Typer."""
     minima = [item.ge for item in metadata if isinstance(item, Ge)]
     maxima = [item.le for item in metadata if isinstance(item, Le)]
     return {name: values[0] for name, values in (("min", minima), ("max", maxima)) if values}
 
 
 def _panel(parameter: inspect.Parameter) -> int:
-    """Position of the group of an option in the help; options without a group come first."""
+    """Position of an option group in the help; ungrouped options come first."""
     panel = getattr(getattr(parameter.annotation, "__metadata__", (None,))[0], "rich_help_panel", None)
     return PANELS.index(panel) if panel in PANELS else -1
 
 
 class Form:
-    """The options of groups by their names, and the fields that values of them mean."""
+    """Option groups by name, and conversion of their values to fields."""
 
     def __init__(self, *groups: Options) -> None:
         self._groups = groups
         self._parameters = [list(group.parameters()) for group in groups]
 
     def fields(self, values_by_name: Mapping[str, Any]) -> list[Values]:
-        """The fields of each group that are given or have a default, nested as its model takes them.
+        """Fields of each group with values or defaults, nested as in its model.
 
         ``values_by_name`` are values by the names of the parameters of a command.
         """
@@ -138,7 +138,7 @@ class Form:
         ]
 
     def parse(self, values: Mapping[str, Any]) -> Values:
-        """Values by the names of options, as a file has them, by the names of parameters.
+        """Convert values by option names, as in a file, to parameter names.
 
         An empty list is an option that is not given.
 
@@ -155,7 +155,7 @@ class Form:
         return parsed
 
     def by_option(self, groups: Iterable[Values]) -> Values:
-        """The values of :meth:`fields` by the names of options, as a file has them."""
+        """Values of :meth:`fields` by option names, as in a file."""
         by_option = {}
         for group, values in zip(self._groups, groups, strict=True):
             for place, item in offered(group.of):
@@ -167,7 +167,7 @@ class Form:
         return by_option
 
     def _find(self, flag: str) -> tuple[str, FieldInfo, bool]:
-        """The parameter and the field of an option, and whether its name says that it is off."""
+        """Parameter and field of an option, and whether its name negates it."""
         if flag in self._by_flag:
             return *self._by_flag[flag], False
         entry = self._by_flag.get(flag.removeprefix("no-"))
@@ -180,7 +180,7 @@ class Form:
 
     @cached_property
     def _by_flag(self) -> dict[str, tuple[str, FieldInfo]]:
-        """The name of the parameter, and the field, of each option."""
+        """Parameter name and field of each option."""
         by_flag: dict[str, tuple[str, FieldInfo]] = {}
         for group, parameters in zip(self._groups, self._parameters, strict=True):
             fields = dict(offered(group.of))
@@ -191,14 +191,14 @@ class Form:
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """How each field of the last group is called as an option, by its place with dots."""
+        """Option names of the last group's fields, by dotted place."""
         return {
             ".".join(place): ("" if is_argument(item) else "--") + flags_of(place, item)[0]
             for place, item in offered(self._groups[-1].of)
         }
 
     def command(self, run: Callable[..., Any], kind: type[TyperCommand] | None = None) -> Callable[..., None]:
-        """A function for Typer, see :func:`command`."""
+        """Make a Typer function, see :func:`command`."""
         hints, signature = get_type_hints(run, include_extras=True), inspect.signature(run).parameters
         extra = [
             item.replace(annotation=hints[name])
@@ -220,7 +220,7 @@ class Form:
 
 
 def _value(name: str, item: FieldInfo, value: object) -> Any:
-    """A value of a file for a field, of the type that it has on a command line; the model checks the rest."""
+    """Convert a file's value to the command-line type of a field; the model validates it."""
     kind = _kind(item)
     if kind is bool:
         if not isinstance(value, bool):
@@ -243,7 +243,7 @@ def _value(name: str, item: FieldInfo, value: object) -> Any:
 def command(
     run: Callable[..., Any], *groups: Options, kind: type[TyperCommand] | None = None
 ) -> Callable[..., None]:
-    """A function for Typer: its parameters are the keyword-only ones of ``run`` and those of the groups.
+    """Make a Typer function whose parameters are those of ``run`` and of the groups.
 
     ``run`` is given a dictionary for each group, in order: the fields of its model that are typed or have a
     default, nested as the model takes them.

@@ -1,4 +1,4 @@
-"""``segue run``: a model over a whole data set by its protocol, and the score."""
+"""``segue run``: run a model over a data set by its protocol, and score it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from segue.utils.notices import notice
 
 
 class RunCommand(BatchCommand):
-    """Keeps the options of the command that the data set is run with."""
+    """Keeps the options of the command that runs on the data set."""
 
     def handed_on(self, args: list[str]) -> str:
-        """``track`` or ``foreground``, by the name of the data set."""
+        """``track`` or ``foreground``, depending on the data set."""
         name = next((word for word in args if word in data_sets()), "davis")
         return protocol_of(name).command
 
@@ -116,13 +116,13 @@ def run_videos(
     template: VideoJob,
     adapt: Callable[[Iterator[Task]], Iterable[Task]] = iter,
 ) -> int:
-    """Run a job over the videos of a request, changed by ``adapt``; gives how many of them failed."""
+    """Run a job over the videos of a request, changed by ``adapt``; return the number of failures."""
     tasks = tasks_of(request, Path(how.output), template, adapt)
     return do_tasks(tasks, how.model_copy(update={"command": template.kind}))
 
 
 def template_of(request: Request, how: JobConfig) -> VideoJob:
-    """The job of every video of a request, as the options say; its source is still to be named."""
+    """Job for every video of a request from the options, without a source."""
     protocol = protocol_of(request.dataset)
     defaults: dict[str, Any] = {} if protocol.model is None else {"model": protocol.model}
     if protocol.command == "instances":
@@ -132,7 +132,7 @@ def template_of(request: Request, how: JobConfig) -> VideoJob:
 
 
 def score_videos(request: Request, how: JobConfig, failed: int) -> Evaluation:
-    """Score what :func:`run_videos` wrote; frames of videos that failed count as empty."""
+    """Score the output of :func:`run_videos`; frames of failed videos count as empty."""
     if is_clips(request.dataset):
         notice(f"results: {results_of(request, Path(how.output))}")
     with progress(request.dataset) as show:

@@ -1,4 +1,4 @@
-"""Commands that carry out a job over a video: ``segue track``, ``demo``, ``foreground`` and ``instances``."""
+"""Commands that run a job over a video: ``segue track``, ``demo``, ``foreground`` and ``instances``."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ TRACKERS = ", ".join(entry.name for entry in MODELS if entry.task == "track")
 
 
 class JobForm:
-    """The options of a command that carries out a job, and the job that values of them make.
+    """Options of a command that runs a job, and their conversion to the job.
 
     ``parse`` changes what is typed otherwise than the job has it. It is given the fields of the job that are
     typed, and those of each group.
@@ -89,14 +89,14 @@ class JobForm:
         self._parse, self._kind, self._form = parse, kind, Form(*groups, job_options)
 
     def parse(self, values: Mapping[str, Any]) -> Values:
-        """What a file gives by the names of options, by the names of parameters."""
+        """Convert values by option names to parameter names."""
         if values.get("live"):
             raise SegueError(NOT_LIVE)
         of_job = {name: value for name, value in values.items() if name.removeprefix("no-") not in SHOWING}
         return self._form.parse(of_job)
 
     def job(self, values: Mapping[str, Any]) -> VideoJob:
-        """The job of values by the names of parameters."""
+        """Make the job from values by parameter names."""
         return self._job(*self._form.fields(values))
 
     def _job(self, *typed: Values) -> VideoJob:
@@ -105,7 +105,7 @@ class JobForm:
         return checked(self._kind, fields, self._form.names)
 
     def command(self) -> Callable[..., None]:
-        """The command that carries the job out."""
+        """The command that runs the job."""
 
         def carry_out(
             *typed: Values,
@@ -148,7 +148,7 @@ NOT_LIVE = "--live shows one run alone; leave it out"
 
 
 def given_in_words(name: str, words: Sequence[str]) -> Values:
-    """The options in the words of a command line, by the names of parameters; nothing is carried out."""
+    """Parse the options of a command line by parameter names; nothing runs."""
     if "--live" in words:
         raise SegueError(NOT_LIVE)
     if "--help" in words:
@@ -163,7 +163,7 @@ def given_in_words(name: str, words: Sequence[str]) -> Values:
 
 
 def given_in_file(name: str, values: Mapping[str, Any]) -> Values:
-    """Options of a command as a file has them, by the names of parameters."""
+    """Parse the options of a file by parameter names."""
     try:
         return FORMS[name].parse(values)
     except SegueError as error:
@@ -171,25 +171,25 @@ def given_in_file(name: str, values: Mapping[str, Any]) -> Values:
 
 
 def job_of_values(name: str, values: Mapping[str, Any]) -> Job:
-    """The job of options by the names of parameters, without carrying it out or saying anything."""
+    """Make a job from options by parameter names, silently."""
     context = copy_context()
     context.run(be_quiet)
     return cast(Job, context.run(FORMS[name].job, values))
 
 
 def parse_job(name: str, words: Sequence[str]) -> Job:
-    """The job that a command line means, without carrying it out or saying anything."""
+    """Parse a command line to its job, silently."""
     return job_of_values(name, given_in_words(name, words))
 
 
 def check_training(words: Sequence[str]) -> None:
-    """Refuse a network and options that ``segue train`` would refuse, without training."""
+    """Raise an error for networks and options that ``segue train`` would refuse."""
     network, *options = words
     _parsed(f"train {network}", load_command("train").commands[network].make_context, network, options)
 
 
 def _parsed(name: str, parse: Callable[..., Any], *arguments: Any, **how: Any) -> Any:
-    """What a command line means; nothing is said but what is wrong with it."""
+    """Parse a command line; only errors are printed."""
     context = copy_context()
     context.run(be_quiet)
     try:
@@ -199,7 +199,7 @@ def _parsed(name: str, parse: Callable[..., Any], *arguments: Any, **how: Any) -
 
 
 def show(job: VideoJob, watched: Watched = nullcontext) -> None:
-    """Carry out a job, and show how it goes on; ends the program with 130 where it is interrupted."""
+    """Run a job with progress; exits with 130 if it is interrupted."""
     check_needs([job])
     plan = Plan.of(job)
     with permanent_imports():
@@ -210,7 +210,7 @@ def show(job: VideoJob, watched: Watched = nullcontext) -> None:
 
 
 class Console(Observer):
-    """Shows on a terminal how a job goes on."""
+    """Shows the progress of a job on a terminal."""
 
     _source: Source
     _task: TaskID
@@ -221,7 +221,7 @@ class Console(Observer):
         self._bars.start()
 
     def close(self) -> None:
-        """Take the bars away."""
+        """Remove the progress bars."""
         self._bars.stop()
 
     def notice(self, text: str) -> None:
@@ -245,7 +245,7 @@ class Console(Observer):
 
     @property
     def _dropped(self) -> str:
-        """Frames of a live source that came too fast, in words."""
+        """Text about dropped frames of a live source."""
         return f", {self._source.dropped} frames dropped" if self._source.dropped else ""
 
     def connection(self, change: ConnectionChange) -> None:
@@ -264,7 +264,7 @@ class Console(Observer):
 
 
 class TypedPrompts(OptionModel):
-    """The objects to follow, as they are typed."""
+    """Prompts on the command line."""
 
     box: tuple[str, ...] = option((), "Objects and events")
     """Box in pixels. [FRAME@][ID:]x0,y0,x1,y1"""

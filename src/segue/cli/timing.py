@@ -1,4 +1,4 @@
-"""Times networks on this machine's device, and forms of layers on its processor, for ``segue doctor``."""
+"""Time networks and layer forms on this machine, for ``segue doctor``."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def table(device: str | None) -> Iterator[str]:
 
 
 def tune_machine() -> Iterator[str]:
-    """Write a table of forms for this machine, measured with one thread, two, and as many as are set.
+    """Measure layer forms with one thread, two, and the configured number; write them for this machine.
 
     Yields:
         Lines that say how it goes on.
@@ -86,7 +86,7 @@ def _is_random(name: str) -> bool:
 
 
 def _step(name: str, mask: Any, device: str) -> Callable[[Frame], object]:
-    """What a frame does with a network, ending with a result on the processor."""
+    """Make a function that processes a frame with a network and returns its result."""
     task = MODELS.find(name).task
     if task == "detect":
         return segue.detector(name, device=device)
@@ -102,7 +102,7 @@ def _step(name: str, mask: Any, device: str) -> Callable[[Frame], object]:
 
 
 def _times(step: Callable[[Frame], object], frames: list[Frame]) -> list[float]:
-    """Seconds of the clock for frames after the first ones, at least one."""
+    """Wall-clock seconds per frame after the first ones, at least one."""
     seconds: list[float] = []
     loop_start = time.perf_counter()
     for frame in frames:

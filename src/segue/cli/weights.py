@@ -1,4 +1,4 @@
-"""``segue weights`` and ``segue export``: what networks there are, their files, and their graphs."""
+"""``segue weights`` and ``segue export``: networks, weight files and ONNX graphs."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def get_weights(
 
 
 def _get_repository(name: str) -> None:
-    """Download a video model of transformers into the cache of the Hub."""
+    """Download a transformers video model into the Hub's cache."""
     from segue.weights.pretrained import download_repository  # imports PyTorch
 
     def report(licence: str, size: int) -> None:
@@ -212,7 +212,7 @@ def export(
 
 
 def state_of(entry: Entry) -> str:
-    """Whether the weights of a network are there, or what brings them."""
+    """Whether the weights of a network are installed, or how to get them."""
     if entry.bundled:
         return "come with segue"
     if installed(entry) is not None:
@@ -223,7 +223,7 @@ def state_of(entry: Entry) -> str:
 
 
 def details_of(entry: Entry) -> dict[str, object]:
-    """All that the catalogue knows of an entry; None is not known."""
+    """All catalogue data of an entry; None is unknown."""
     remote = entry.remote
     return {
         "network": entry.name,
