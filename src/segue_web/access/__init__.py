@@ -1,1 +1,1 @@
-"""Who may use the servers of segue: passwords, tokens, sessions, encryption. No further package is needed."""
+"""Access to servers: passwords, tokens, sessions and encryption, without further packages."""

@@ -1,4 +1,4 @@
-"""Who sends a request, by the addresses of connections and of trusted proxies."""
+"""Client addresses, also behind trusted proxies."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ EVERY = ("", "0.0.0.0", "::")
 
 
 def page_host(host: str) -> str:
-    """The host of a server as an address has it that another machine can open."""
+    """Host name of a server for links from other machines."""
     name = socket.gethostname() if host in EVERY else host
     return f"[{name}]" if ":" in name else name
 
 
 def sender_of(address: str) -> str:
-    """Who sends from an address: itself, or of IPv6 its network, in which one computer has many addresses."""
+    """Identity of a client for rate limits: its IPv4 address, or its IPv6 network."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -41,7 +41,7 @@ MAX_HOPS = 20
 
 
 def client_address(peer: str, forwarded: str, proxies: Iterable[str]) -> str:
-    """The address of a client, which trusted proxies name.
+    """Address of a client, as trusted proxies report it.
 
     Args:
         peer: address of the connection.
@@ -64,7 +64,7 @@ def client_address(peer: str, forwarded: str, proxies: Iterable[str]) -> str:
 
 
 def check_network(text: str) -> None:
-    """Refuse a text that is neither an address nor a network; SegueError if so."""
+    """Raise SegueError unless a text is an address or a network."""
     try:
         ipaddress.ip_network(text, strict=False)
     except ValueError as error:
@@ -82,7 +82,7 @@ def _is_in(address: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network)
 
 
 def _without_port(text: str) -> str:
-    """An address of ``X-Forwarded-For``, where some proxies write the port of the client, too."""
+    """Address from ``X-Forwarded-For`` without a port."""
     if text.startswith("["):
         return text[1:].partition("]")[0]
     return text.partition(":")[0] if text.count(":") == 1 else text

@@ -1,4 +1,4 @@
-"""Who sends a request to a server of segue, and what they may do: the one authenticator of all servers."""
+"""Authentication of all servers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SESSION_SECONDS = 86_400
 
 
 class TooManyTriesError(Exception):
-    """Somebody has sent too many wrong passwords or tokens."""
+    """A client sent too many wrong passwords or tokens."""
 
 
 class Credential(NamedTuple):
@@ -50,7 +50,7 @@ class Credential(NamedTuple):
 
 
 class Visit(NamedTuple):
-    """What the sender of a request may do, and what its browser is to keep.
+    """Permissions of a request, and the cookie for its browser.
 
     Attributes:
         permission: None where it says nothing, or the wrong thing, of who sends it.
@@ -66,7 +66,7 @@ class Visit(NamedTuple):
 
 
 class Authenticator:
-    """Tells who sends a request; wrong passwords and tokens are counted by address.
+    """Authenticates requests and limits wrong credentials by client.
 
     A browser that has sent a right one gets a signed session: it is never refused because of the tries of
     others, and its own wrong ones are counted apart.
@@ -99,7 +99,7 @@ class Authenticator:
         self._has_warned = False
 
     def visit(self, credentials: Sequence[Credential], session: str, sender: str) -> Visit:
-        """What the sender of a request may do.
+        """Authenticate a request.
 
         Args:
             credentials: what it says of who sends it.
@@ -136,7 +136,7 @@ class Authenticator:
         return Visit(access.permission(bearer), signed, best.is_link, "" if user is None else user.name)
 
     def takes_long(self, credentials: Sequence[Credential], session: str) -> bool:
-        """Whether :meth:`visit` computes the hash of a password, which takes tens of milliseconds."""
+        """Whether :meth:`visit` hashes a password, which takes tens of milliseconds."""
         access = self.access
         return (
             any(each.user and not self._was_right(access, each) for each in credentials)
@@ -145,7 +145,7 @@ class Authenticator:
         )
 
     def sender(self, peer: str, forwarded: str) -> str:
-        """Who sends a request, whose tries are counted together.
+        """Identity of a client for rate limits.
 
         Args:
             peer: address of the connection.
@@ -162,7 +162,7 @@ class Authenticator:
         return sender_of(client_address(peer, forwarded, proxies))
 
     def _try(self, access: Access, sender: str, credential: Credential) -> str:
-        """Whose secret a credential is, ``refused`` or empty; it counts as a try until it is right."""
+        """Check a credential within the rate limit: its bearer, ``refused``, or empty."""
         if self._is_generated and same(credential.secret, access.token):
             return "token"
         secret = f"{hash(access)} {credential.user}:{credential.secret}"
@@ -174,7 +174,7 @@ class Authenticator:
         return who
 
     def _check(self, access: Access, credential: Credential) -> str:
-        """Whose secret a credential is: ``token``, ``look`` or ``user:NAME``; empty where it is wrong."""
+        """Bearer of a credential: ``token``, ``look`` or ``user:NAME``; empty if it is wrong."""
         for bearer, token in (("token", access.token), ("look", access.look)):
             if token and same(credential.secret, token):
                 return bearer
@@ -205,14 +205,14 @@ class Authenticator:
 
 
 def _signed(access: Access, bearer: str, expiry: int) -> str:
-    """The session of somebody until a time, in seconds of the epoch."""
+    """Sign a session that ends at a time, in seconds of the epoch."""
     text = f"{quote(bearer, safe='')}.{expiry}"
     signature = hmac.digest(access.signing_key(bearer).encode(), f"segue session {text}".encode(), "sha256")
     return f"{text}.{signature.hex()}"
 
 
 def _bearer_of(session: str, access: Access) -> str:
-    """Whose session it is; empty where it is forged or over."""
+    """Bearer of a session; empty if it is forged or expired."""
     name, _, expiry = session.rpartition(".")[0].rpartition(".")
     bearer = unquote(name)
     if not access.signing_key(bearer) or not (expiry.isdecimal() and len(expiry) < 20):
@@ -223,7 +223,7 @@ def _bearer_of(session: str, access: Access) -> str:
 
 
 def credentials_of(authorization: str, token: str, question: str) -> list[Credential]:
-    """What a request says of who sends it.
+    """Credentials of a request.
 
     Args:
         authorization: header ``Authorization``: a bearer, or a user with a password.
@@ -242,7 +242,7 @@ def credentials_of(authorization: str, token: str, question: str) -> list[Creden
 
 
 def user_and_password(header: str) -> tuple[str, str]:
-    """User and password of a header ``Authorization``, of a bearer with an empty user; else empty."""
+    """User and password of an ``Authorization`` header; bearers have an empty user."""
     scheme, _, value = header.partition(" ")
     if scheme.lower() == "bearer":
         return "", value
@@ -254,12 +254,12 @@ def user_and_password(header: str) -> tuple[str, str]:
 
 
 def session_cookie(port: int | None) -> str:
-    """Name of the cookie of a server: browsers send those of all ports of a host to each of them."""
+    """Cookie name of a server; it includes the port, as browsers share cookies between ports."""
     return SESSION if port is None else f"{SESSION}-{port}"
 
 
 def cookie_of(header: str, names: Sequence[str] = (SESSION,)) -> str:
-    """The first cookie of some names in a header ``Cookie``, whatever others are there; else empty."""
+    """First cookie of some names in a ``Cookie`` header; otherwise empty."""
     with requires_extra("web"):
         from starlette.requests import cookie_parser
     cookies = cookie_parser(header)
@@ -267,7 +267,7 @@ def cookie_of(header: str, names: Sequence[str] = (SESSION,)) -> str:
 
 
 def token_of(question: str) -> str:
-    """The token of a link; empty without one."""
+    """Token in the query of a link; empty without one."""
     try:
         return parse_qs(question, max_num_fields=100).get("token", [""])[0]
     except ValueError:

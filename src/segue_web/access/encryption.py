@@ -1,4 +1,4 @@
-"""How a server encrypts, and what one beyond this machine needs."""
+"""TLS of servers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segue_web.access.addresses import LOOPBACK
 def encryption(
     host: str, certfile: Path | None, keyfile: Path | None, *, plain_http: bool
 ) -> ssl.SSLContext | None:
-    """How a server encrypts; None where it does not.
+    """TLS context of a server; None without encryption.
 
     Args:
         host: where it listens.
@@ -38,14 +38,14 @@ def encryption(
 
 
 def certificate(certfile: Path, keyfile: Path | None) -> ssl.SSLContext:
-    """Encryption with a certificate; one that cannot be used is an error now."""
+    """Load a certificate; raise an error if it is unusable."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     load_certificate(context, certfile, keyfile)
     return context
 
 
 def load_certificate(context: ssl.SSLContext, certfile: Path, keyfile: Path | None) -> None:
-    """Let connections from now on have a certificate, as one that was renewed."""
+    """Use a renewed certificate for new connections."""
     try:
         # A key with a passphrase would be asked for at the terminal, twice.
         context.load_cert_chain(certfile, keyfile, password="")

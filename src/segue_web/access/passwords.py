@@ -1,4 +1,4 @@
-"""Passwords and tokens: those that can be guessed are refused, and none can be read from what is stored.
+"""Passwords and tokens: weak ones are refused, and only hashes are stored.
 
 Passwords are hashed by scrypt of the standard library, which is that of OpenSSL, with the costs that OWASP
 recommends: a further package (argon2-cffi, bcrypt) would bring compiled code for four lines of ours.
@@ -28,7 +28,7 @@ _SALT, _KEY = 16, 32  # bytes
 
 
 def hash_password(password: str) -> str:
-    """A text from which nobody reads a password, by scrypt with a new salt.
+    """Hash a password by scrypt with a new salt.
 
     Args:
         password: what a person types.
@@ -42,7 +42,7 @@ def hash_password(password: str) -> str:
 
 
 def is_password(password: str, hashed: str | None) -> bool:
-    """Whether a password is the one of a text by :func:`hash_password`; takes a tenth of a second.
+    """Whether a password matches a hash of :func:`hash_password`; takes a tenth of a second.
 
     None has no password, and takes as long: nobody learns which users there are.
 
@@ -58,7 +58,7 @@ def _hash(kind: str, password: str, salt: bytes) -> bytes:
 
 
 def _parts(hashed: str) -> tuple[str, bytes, bytes]:
-    """Kind, salt and key of a hashed password."""
+    """Kind, salt and key of a hash."""
     kind, *parts = hashed.split(":")
     with suppress(binascii.Error, ValueError):
         salt, key = (base64.urlsafe_b64decode(part) for part in parts)
@@ -68,12 +68,12 @@ def _parts(hashed: str) -> tuple[str, bytes, bytes]:
 
 
 def check_hash(hashed: str) -> None:
-    """Refuse a text that :func:`hash_password` has not made; SegueError if so."""
+    """Raise SegueError unless a text is a hash of :func:`hash_password`."""
     _parts(hashed)
 
 
 def same(value: str, expected: str) -> bool:
-    """Whether two texts are the same, in a time that does not tell how much of them is."""
+    """Compare two texts in constant time."""
     return secrets.compare_digest(value.encode(errors="replace"), expected.encode())
 
 
@@ -82,13 +82,13 @@ MIN_TOKEN = 16
 
 
 def check_token(name: str, token: str) -> None:
-    """Refuse a token that can be guessed; SegueError if so."""
+    """Raise SegueError for a token that is easy to guess."""
     if len(token) < MIN_TOKEN:
         raise SegueError(f"{name} is too short; give at least {MIN_TOKEN} characters")
 
 
 def own_token() -> tuple[str, bool]:
-    """The token of SEGUE_TOKEN, or a new one; and whether it is new, so that it must be printed.
+    """Token of SEGUE_TOKEN, or a new one, and whether it is new and must be printed.
 
     Raises:
         SegueError: that of SEGUE_TOKEN can be guessed.

@@ -1,4 +1,4 @@
-"""Who may use a server: named users with passwords, and tokens, as the table ``[page]`` has them."""
+"""Access rights of a server: users with passwords, and tokens, from the table ``[page]``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TOKENS: Mapping[str, Permission] = {"token": "change", "look": "look"}
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who gives a name and a password.
+    """A named user with a password.
 
     Attributes:
         name: what they give.
@@ -41,7 +41,7 @@ class User:
 
     @classmethod
     def parse(cls, name: str, values: Any) -> User:
-        """Read an entry of ``[page.users]``: the hash of a password, or a table; raises SegueError."""
+        """Parse an entry of ``[page.users]``: a password hash, or a table; raises SegueError."""
         table = {"password": values} if isinstance(values, str) else values
         if not isinstance(table, dict) or not {"password"} <= {*table} <= {"password", "may"}:
             raise SegueError(f"user {name}: give a password, and may = {' or '.join(get_args(Permission))}")
@@ -58,7 +58,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may use a server, such as the table ``[page]`` of the file of cameras says.
+    """Access rights of a server, such as the table ``[page]`` of the cameras' file.
 
     Attributes:
         users: those with a password.
@@ -76,7 +76,7 @@ class Access:
 
     @classmethod
     def parse(cls, table: Mapping[str, Any]) -> Access:
-        """Read the table ``[page]``.
+        """Parse the table ``[page]``.
 
         Raises:
             SegueError: it is wrong.
@@ -109,11 +109,11 @@ class Access:
 
     @property
     def is_open(self) -> bool:
-        """Whether nobody needs to say who they are."""
+        """Whether no authentication is needed."""
         return not (self.users or self.token or self.look)
 
     def for_host(self, host: str, printed: str = "") -> tuple[Access, str]:
-        """Access where a server listens, and the token that was or is to be printed; empty for none.
+        """Access rights for a host, and the token to print; empty for none.
 
         A server that others reach has a user or a token: that of SEGUE_TOKEN, the one that was ``printed``
         before, or a new one.
@@ -126,7 +126,7 @@ class Access:
         return replace(self, token=token), token if is_new else ""
 
     def changes(self, previous: Access) -> str:
-        """What is new since a table before, such as ``look removed, token changed``; empty for nothing."""
+        """Differences from an earlier table, such as ``look removed, token changed``; empty for none."""
         previous_values, now = previous._values(), self._values()
         words = []
         for name in dict.fromkeys([*now, *previous_values]):
@@ -147,34 +147,34 @@ class Access:
         }
 
     def permission(self, bearer: str) -> Permission | None:
-        """What the bearer of ``token``, ``look`` or ``user:NAME`` may do; None where there is none."""
+        """Permission of the bearer ``token``, ``look`` or ``user:NAME``; None without one."""
         if not self.signing_key(bearer):
             return None
         user = self.user(bearer)
         return _TOKENS[bearer] if user is None else user.permission
 
     def signing_key(self, bearer: str) -> str:
-        """What signs the sessions of a secret, which end when it changes; empty without that secret."""
+        """Key for the sessions of a secret, which end when it changes; empty without the secret."""
         user = self.user(bearer)
         if user is not None:
             return f"{user.name}:{user.password}"
         return {"token": self.token, "look": self.look}.get(bearer, "")
 
     def user(self, bearer: str) -> User | None:
-        """The user whom a bearer names; None for a token."""
+        """User of a bearer; None for a token."""
         matching = (user for user in self.users if f"{USER}{user.name}" == bearer)
         return next(matching, None)
 
 
 def _check_address(text: str) -> None:
-    """Refuse an address of a page that no link can begin with; SegueError if so."""
+    """Raise SegueError for a page address that cannot start a link."""
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise SegueError("address: give where people reach the page, such as https://cameras.example.org/")
 
 
 def _users_of(table: Mapping[str, Any]) -> tuple[User, ...]:
-    """The users of a table: the one of ``user`` and ``password``, and those of ``users``."""
+    """Users of a table: ``user`` with ``password``, and ``users``."""
     if bool(table.get("user")) != bool(table.get("password")):
         raise SegueError("user and password belong together")
     listed = table.get("users", {})

@@ -1,4 +1,4 @@
-"""How many wrong passwords and tokens somebody may send."""
+"""Rate limits for wrong passwords and tokens."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ MAX_SENDERS = 1000
 
 
 class _Try(NamedTuple):
-    """A password or token that was sent, and when; wrong, or still being checked."""
+    """A sent credential and its time; wrong, or still unchecked."""
 
     time: float
     is_wrong: bool = False
 
 
 class Tries:
-    """Counts wrong passwords and tokens by sender; one that is sent again is counted once.
+    """Counts wrong credentials by client; repeats of one count once.
 
     Args:
         limit: wrong ones that a sender may send.
@@ -38,7 +38,7 @@ class Tries:
         self._tries: OrderedDict[str, dict[bytes, _Try]] = OrderedDict()
 
     def begin(self, sender: str, secret: str) -> Literal["new", "wrong", "refused"]:
-        """Count a password or token before anybody sees whether it is right.
+        """Count a credential before it is checked.
 
         Args:
             sender: who sends it.
@@ -64,7 +64,7 @@ class Tries:
             return "new"
 
     def end(self, sender: str, secret: str, *, right: bool) -> None:
-        """Note what came of a password or token; one that was right counts no more."""
+        """Record the outcome of a check; correct credentials no longer count."""
         digest = self._digest(secret)
         with self._lock:
             tries = self._tries.get(sender, {})

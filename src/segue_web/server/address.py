@@ -1,4 +1,4 @@
-"""The address of a page that is used again: its port and its secret, in files for their owner alone."""
+"""Persistent address of a page: port and secret, in files readable by their owner only."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")
 
 
 class Address(NamedTuple):
-    """A port of 127.0.0.1, and the secret of the page there."""
+    """Port on 127.0.0.1 and secret of a page."""
 
     port: int
     token: str
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens at an address: who connects before the server answers waits for it."""
+    """Open a listening socket; early connections wait for the server."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -64,7 +64,7 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def listen(port: int, folder: Path | None) -> tuple[socket.socket, Address]:
-    """Listen at the address that a folder had the last time, or at a new one, which it keeps.
+    """Listen at the stored address of a folder, or at a new one, which is stored.
 
     A secret goes with its port: who listens at another port could have been sent it by an open page.
     """
@@ -80,7 +80,7 @@ def listen(port: int, folder: Path | None) -> tuple[socket.socket, Address]:
 
 
 def read_address(folder: Path) -> Address | None:
-    """The address that a folder keeps; None where there is none, or where others may know it."""
+    """Read the address of a folder; None if it is missing or not private."""
     try:
         flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe is not waited for
         with os.fdopen(os.open(folder / FILE, os.O_RDONLY | flags), "rb") as file:
@@ -99,7 +99,7 @@ def read_address(folder: Path) -> Address | None:
 
 
 def write_address(folder: Path, address: Address) -> None:
-    """Keep the address of a folder, in a file that its owner alone can read."""
+    """Store the address of a folder in a private file."""
     path = folder / FILE
     text = json.dumps({"folder": _identity(folder), **address._asdict()})
     with writing(path):
@@ -108,7 +108,7 @@ def write_address(folder: Path, address: Address) -> None:
 
 @contextmanager
 def redirect_file(address: str, folder: Path | None) -> Iterator[Path]:
-    """A page that leads to an address, for its owner alone: every user reads the arguments of a browser."""
+    """Write a private page that redirects to an address; command lines are visible to all users."""
     with ExitStack() as stack:
         # A browser in a sandbox may read the folder of a project, and perhaps not a temporary one.
         with writing(Path(folder or gettempdir())):
@@ -120,18 +120,18 @@ def redirect_file(address: str, folder: Path | None) -> Iterator[Path]:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a file that its owner alone can read, in place of any other or of a link."""
+    """Write a file readable by its owner only, replacing any file or link."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
 
 
 def _identity(folder: Path) -> list[int]:
-    """Device and number of a folder, which a copy does not have."""
+    """Device and inode of a folder, which a copy does not share."""
     about = folder.stat()
     return [about.st_dev, about.st_ino]
 
 
 def proof(token: str, challenge: str) -> str:
-    """Shows a page that we know its secret, so that it sends it to no other program at this port."""
+    """Proof that we know a page's secret, so that it is not sent to another program at this port."""
     return hmac.digest(token.encode(), challenge.encode(), "sha256").hex()

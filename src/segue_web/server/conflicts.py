@@ -1,4 +1,4 @@
-"""Changes of several people: each names what its sender saw, and replaces nothing else."""
+"""Optimistic locking of changes by several people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from segue.errors import SegueError
 
 
 class ConflictError(SegueError):
-    """A change was made of something as it no longer is; nothing was changed.
+    """The changed value is no longer what the sender saw; nothing was changed.
 
     Attributes:
         current: the value now, as JSON has it; None where it is gone or large, and the page asks for it.
@@ -20,18 +20,18 @@ class ConflictError(SegueError):
 
 
 class LastChange(NamedTuple):
-    """The version of something: the revision of its last change, and who made it."""
+    """Version of a value: revision and author of its last change."""
 
     revision: int = 0
     user: str = ""
 
     @property
     def who(self) -> str:
-        """Who made it, as a message says it."""
+        """Author of the change, for messages."""
         return f"by {self.user}" if self.user else "in another window"
 
     def check(self, revision: int, what: str, current: Any = None) -> None:
-        """Refuse a change of what was changed after a revision that its sender has seen.
+        """Raise ConflictError if the value changed after a revision seen by the sender.
 
         Args:
             revision: what its sender has seen.
@@ -46,7 +46,7 @@ class LastChange(NamedTuple):
 
 
 def check_value(seen: Any, current: Any, what: str) -> None:
-    """Refuse a change of a value that is another one than its sender has seen.
+    """Raise ConflictError if a value differs from the one seen by the sender.
 
     Args:
         seen: the value as the sender has seen it.

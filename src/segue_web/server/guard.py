@@ -1,4 +1,4 @@
-"""What all servers refuse: foreign pages, foreign names of this machine, and those without permission."""
+"""Access control of all servers: foreign origins, foreign host names, missing permission."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _MAX_LOGIN_BYTES = 10_000
 
 
 class Guard:
-    """Middleware: passes on what the sender may do, with our headers on its answer, and refuses all else.
+    """Middleware that passes on permitted requests with security headers, and refuses others.
 
     What it knows of the sender is ``visit`` of the state of the request.
 
@@ -84,7 +84,7 @@ class Guard:
         self._hashing = CapacityLimiter(1)  # a password takes a core
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
+        """Handle a request."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -118,7 +118,7 @@ class Guard:
         await answer(scope, receive, sent)
 
     def _foreign(self, connection: HTTPConnection) -> Response | None:
-        """Refuse pages of others, and this machine under a name of others."""
+        """Refuse foreign origins and host names."""
         headers = connection.headers
         host, origin, site = (headers.get(name) for name in ("host", "origin", "sec-fetch-site"))
         is_local = self._has_secret or self._authenticator.access.is_open
@@ -141,14 +141,14 @@ class Guard:
         return Response("this page answers only itself", 403) if foreign else None
 
     def _proof(self, connection: HTTPConnection) -> Response | None:
-        """What shows a page that we know its secret, where it asks for it."""
+        """Proof that we know the page's secret, if requested."""
         match = _PROOF.fullmatch(connection.scope["path"]) if self._has_secret else None
         if match is None or connection.scope["type"] != "http":
             return None
         return Response(proof(self._authenticator.access.token, match[1]), media_type="text/plain")
 
     async def _account(self, connection: HTTPConnection, receive: Receive) -> tuple[Response | None, Visit]:
-        """The answer to somebody who signs in or out, and what the browser is to keep."""
+        """Response to signing in or out, with its cookie."""
         path, nobody = connection.scope["path"], Visit(None)
         if connection.scope["type"] != "http" or path not in (*_LOGIN_FILES, _LOGOUT):
             return None, nobody
@@ -173,7 +173,7 @@ class Guard:
         return Response(status_code=204), visit
 
     def _cookie_names(self, connection: HTTPConnection) -> tuple[str, str]:
-        """The session of this server, and that of earlier versions, which was one for all ports."""
+        """Cookie names of this server, and of earlier versions."""
         server = connection.scope.get("server")
         return session_cookie(server[1] if server else None), SESSION
 
@@ -201,7 +201,7 @@ class Guard:
         return credentials_of(headers.get("authorization", ""), headers.get("token", ""), question)
 
     def _refusal(self, connection: HTTPConnection, visit: Visit) -> Response | None:
-        """The answer to somebody who may not do what is asked for."""
+        """Response to a request without permission."""
         if visit.permission == "look" and _changes(connection):
             return Response("this link is for looking", 403)
         if visit.permission is not None or (self._health and connection.scope["path"] == self._health):
@@ -211,7 +211,7 @@ class Guard:
         return Response("give a user and password, or a token", 401, _CHALLENGE)
 
     def _cookie(self, connection: HTTPConnection, visit: Visit) -> str:
-        """What the browser is to keep of a session; empty for nothing."""
+        """Cookie header of a session; empty without one."""
         if not visit.session or self._has_secret:
             return ""
         name, _ = self._cookie_names(connection)
@@ -226,7 +226,7 @@ class Guard:
 
 
 async def _sent_credential(request: Request) -> Credential | None:
-    """User and password of the body of a request; None where it has none."""
+    """Credential in the body of a request; None without one."""
     body = bytearray()
     async for part in request.stream():
         body += part
@@ -241,5 +241,5 @@ async def _sent_credential(request: Request) -> Credential | None:
 
 
 def _changes(connection: HTTPConnection) -> bool:
-    """Whether a request may change something."""
+    """Whether a request may change state."""
     return connection.scope["type"] == "websocket" or connection.scope["method"] not in READING

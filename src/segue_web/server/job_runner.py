@@ -1,4 +1,4 @@
-"""Background jobs of a project: one tracking and one export at a time, each with its progress."""
+"""Background jobs of a project, one tracking and one export at a time, with progress."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from segue_web.server.server import DEFECT
 
 @dataclass
 class Job:
-    """A tracking, whose rest is noted in the project, or an export."""
+    """A running tracking or export."""
 
     what: str  # direction of a tracking, or ``export``
     total: int
@@ -43,7 +43,7 @@ class Job:
 
     @property
     def progress(self) -> dict[str, Any]:
-        """Steps done, in total, and a second; the rate is 0 until it can be measured."""
+        """Steps done, in total, and per second; 0 while the rate is unknown."""
         rate = 0.0
         if self.since is not None and self.done > 1:
             rate = (self.done - 1) / max(time.monotonic() - self.since, 1e-3)
@@ -55,7 +55,7 @@ class Job:
 
     @property
     def passes(self) -> int:
-        """How often each frame is gone through: objects that overlap are tracked apart."""
+        """Passes per frame, as overlapping objects are tracked separately."""
         return 1 if self.plan is None else self.plan.passes
 
 
@@ -67,7 +67,7 @@ Ended = Callable[[Job, str, SegueError | None], Awaitable[None]]
 
 
 class JobRunner:
-    """Begins and ends jobs of a kind, one at a time, and tells all pages how far they are."""
+    """Runs jobs of one kind, one at a time, and reports progress to all pages."""
 
     def __init__(
         self,
@@ -82,18 +82,18 @@ class JobRunner:
         self._task: asyncio.Future[None] | None = None
 
     def close(self) -> None:
-        """End the job without a note of it: a tracking can be resumed."""
+        """End the job; a tracking can be resumed."""
         if self.job is not None and self._task is not None:
             self._task.cancel()
 
     @property
     def busy(self) -> bool:
-        """Whether a job runs, or is about to."""
+        """Whether a job runs or is starting."""
         return self.job is not None or self._begins
 
     @contextmanager
     def beginning(self, what: str) -> Iterator[None]:
-        """Let no other computation begin until this one has a job, or has failed."""
+        """Block other computations until this one has started or failed."""
         if self.busy:
             raise SegueError(f"cannot {what} while another {self._kind} runs; stop it first")
         self._begins = True
@@ -103,7 +103,7 @@ class JobRunner:
             self._begins = False
 
     def check_run(self, run: str | None) -> None:
-        """Raise an error if a job other than the given one is running; None: if any is."""
+        """Raise an error if another job than the given one runs; None: if any runs."""
         if run is not None and self.job is not None and self.job.run != run:
             whose = f" of {self.job.user}" if self.job.user else ""
             raise ConflictError(
@@ -111,20 +111,20 @@ class JobRunner:
             )
 
     def begin(self, job: Job, steps: AsyncGenerator[Any, None]) -> None:
-        """Begin a job, whose steps are a tracked or an exported frame each."""
+        """Start a job; each step is a tracked or exported frame."""
         self.job = job
         self._progress(job)
         self._task = asyncio.ensure_future(self._work(job, steps))
 
     async def stop(self, how: str = "stopped") -> None:
-        """End the job; what it has given so far stays."""
+        """Stop the job; finished steps stay."""
         job = self.job
         self.close()
         if job is not None:
             await self._end(job, how)
 
     async def _work(self, job: Job, steps: AsyncGenerator[Any, None]) -> None:
-        """Save the steps of a job, and tell all pages how it ends."""
+        """Save the steps of a job, and report its end to all pages."""
         error = None
         try:
             async with aclosing(steps):

@@ -1,4 +1,4 @@
-"""The application and the server of all pages and services: a table of routes, with a guard before it."""
+"""Application and server of all pages and services: a route table behind a guard."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def application(
     within: Sequence[Middleware] = (),
     **guard: Any,
 ) -> Starlette:
-    """An application behind a :class:`segue_web.server.guard.Guard`.
+    """Make an application behind a :class:`segue_web.server.guard.Guard`.
 
     Args:
         routes: what answers which request.
@@ -98,7 +98,7 @@ def local_application(
     life: Life,
     errors: Mapping[type[Exception], Refuse] | None = None,
 ) -> Starlette:
-    """An application for one person on this machine: a page, and what it asks for, below ``/TOKEN/``."""
+    """Make an application for one person on this machine; all routes are below ``/TOKEN/``."""
     authenticator = Authenticator(Access(token=token), is_generated=True)
     routes = {"GET /": lambda _: FileResponse(STATIC / page), **PARTS, **routes}
     return application(routes, authenticator, errors=errors, life=life, secret=True)
@@ -116,12 +116,12 @@ async def _refuse(_: Request, error: HTTPException) -> Response:
 
 
 async def refuse_half(_: Request, __: ClientDisconnect) -> Response:
-    """Clients that go away in the middle of a request are no defect of the server."""
+    """Ignore disconnects in the middle of a request."""
     return PlainTextResponse("the request is not complete", 400)
 
 
 class _Parts(StaticFiles):
-    """Scripts, styles and icons of pages, each of which a browser asks for again before it uses it."""
+    """Static files that browsers revalidate before use."""
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
         return super().lookup_path(path) if _PART.fullmatch(path) else ("", None)
@@ -133,7 +133,7 @@ class _Parts(StaticFiles):
 
 
 class SentFile(FileResponse):
-    """A file, or ranges of it, that may be deleted meanwhile: it is answered for once it was read from."""
+    """Response with a file or ranges of it; the file may be deleted meanwhile."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file, or status 404 where it is gone."""
@@ -160,14 +160,14 @@ class SentFile(FileResponse):
 
 
 def question_of(request: Request) -> str:
-    """What stands behind ``?``."""
+    """Query string of a request."""
     query: bytes = request.scope["query_string"]
     return query.decode("latin-1")
 
 
 @asynccontextmanager
 async def cancelled_with(request: Request) -> AsyncIterator[CancelToken]:
-    """A token that is cancelled once the client of a request without a body has gone."""
+    """Token that is cancelled when the client of a request without body disconnects."""
     token = CancelToken()
 
     async def listen() -> None:
@@ -183,7 +183,7 @@ async def cancelled_with(request: Request) -> AsyncIterator[CancelToken]:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The body of a request; SegueError where it is longer than so many bytes, before all of it has come."""
+    """Read the body of a request; raise SegueError as soon as it exceeds a number of bytes."""
     error = SegueError(f"the request is longer than {limit} bytes")
     if (whole_number(request.headers.get("content-length", "0")) or 0) > limit:
         raise error
@@ -200,7 +200,7 @@ PARTS: Routes = {"MOUNT /static": _Parts(directory=STATIC)}
 
 
 class ServerThread:
-    """Serves an application at a socket: here until Ctrl-C, or in a thread until :meth:`stop`.
+    """Serves an application at a socket, in this thread or another one.
 
     Args:
         app: what answers.
@@ -218,7 +218,7 @@ class ServerThread:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Port of the socket."""
         port: int = self._listener.getsockname()[1]
         return port
 
@@ -231,7 +231,7 @@ class ServerThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """End what :meth:`start` began."""
+        """Stop the thread."""
         self.server.should_exit = True
         if self._thread.ident is not None:
             self._thread.join(10)
@@ -239,7 +239,7 @@ class ServerThread:
 
 
 def quiet_server(app: ASGIApp, encryption: ssl.SSLContext | None = None, **settings: Any) -> uvicorn.Server:
-    """A server that prints errors only; ``settings`` are those of uvicorn."""
+    """Make a uvicorn server that prints only errors; ``settings`` are uvicorn's."""
     defaults: dict[str, Any] = {"log_level": "error", "access_log": False, "server_header": False}
     defaults |= {"http": PatientProtocol, "interface": "asgi3", "timeout_graceful_shutdown": 2}
     defaults |= {"proxy_headers": False}  # the authenticator knows which proxies are trusted
@@ -249,7 +249,7 @@ def quiet_server(app: ASGIApp, encryption: ssl.SSLContext | None = None, **setti
 
 
 async def _answer_at_the_end(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Pass a request on; one that is still computed when the server ends is refused, which is no defect."""
+    """Pass a request on; refuse it quietly if the server ends meanwhile."""
     has_started = False
 
     async def noticed(message: Message) -> None:
@@ -266,12 +266,12 @@ async def _answer_at_the_end(app: ASGIApp, scope: Scope, receive: Receive, send:
 
 
 def for_programs(app: ASGIApp, token: str | None) -> Guard:
-    """An application that programs ask with a token, or without one on this machine, and no pages."""
+    """Make an application for programs, with a token unless on this machine, and without pages."""
     return Guard(app, Authenticator(Access(token=token or "")), programs=True)
 
 
 class LocalServer(ServerThread):
-    """Serves the application made for a secret on 127.0.0.1, and tells its address, which a folder keeps."""
+    """Serves an application on 127.0.0.1 at a persistent address, which it prints."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The page of a run: each page asks for the newest frame, which is compressed once, when it has drawn one."""
+"""Page of a running job: shows the newest frame, compressed once for all viewers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ MAX_MESSAGE_BYTES = 64
 
 @dataclass(frozen=True)
 class _Done:
-    """The newest frame of a run and its result."""
+    """Newest frame of a run and its result."""
 
     number: int  # in the run, from 1
     frame: Frame
@@ -64,7 +64,7 @@ class _Done:
 
     @cached_property
     def encoded(self) -> tuple[dict[str, Any], bytes]:
-        """What pages get: what is on the image, and its JPEG."""
+        """Message for pages: objects and JPEG."""
         frame, result = self.frame, self.result
         scale = min(1.0, MAX_SIDE / max(frame.size))
         height, width = (max(1, round(side * scale)) for side in frame.size)
@@ -88,7 +88,7 @@ class _Done:
 
 
 class LivePage(Observer):
-    """Serves the page of a job while it runs, and passes all progress on to another observer."""
+    """Serves the page of a running job, and forwards progress to another observer."""
 
     patience = 1.0
     """Seconds after which a page hears of the run although there is no new image."""
@@ -168,7 +168,7 @@ class LivePage(Observer):
         self._observer.frame(frame, result, note)
 
     def _publish(self, frame: Frame, result: Segmentation) -> None:
-        """Let pages show a frame."""
+        """Publish a frame."""
         number = 1 if self._done is None else self._done.number + 1
         full = self._source.original_size if self._source is not None else None
         self._delay = self._source.delay(frame) if self._source is not None else None
@@ -197,7 +197,7 @@ class LivePage(Observer):
     # What pages get
 
     def make_app(self, token: str) -> Starlette:
-        """The application; everything is below ``/TOKEN/``."""
+        """Make the application; all routes are below ``/TOKEN/``."""
 
         @asynccontextmanager
         async def life(_: Starlette) -> AsyncIterator[None]:
@@ -220,7 +220,7 @@ class LivePage(Observer):
         return local_application(token, "live.html", {"WS /ws": show}, life)
 
     async def _show(self, page: WebSocket) -> None:
-        """Send what happens, as often as a page asks, until the run ends."""
+        """Send updates on request until the run ends."""
         number = last_event = 0
         about: dict[str, Any] = {"about": self._about}
         while True:
@@ -246,7 +246,7 @@ class LivePage(Observer):
                 return
 
     async def _next(self, number: int) -> tuple[str, _Done | None]:
-        """End of the run, if it has ended, and a newer frame with its image, if one comes in time."""
+        """End of the run, if any, and a newer frame with its image, if one arrives in time."""
         until = time.monotonic() + self.patience
         while True:
             await asyncio.sleep(PAUSE)

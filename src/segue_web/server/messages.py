@@ -1,4 +1,4 @@
-"""Requests of a page: each names a method of its backend, whose parameters bound every field."""
+"""Requests of a page: each names a backend method, whose parameters validate its fields."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ Runs = Annotated[str, Field(max_length=MAX_BYTES)]
 
 
 class Suggestion(BaseModel):
-    """An object that a detector found; its score is None where that is unknown."""
+    """A detected object; its score is None if unknown."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     counts: Runs
@@ -72,7 +72,7 @@ Suggestions = Annotated[list[Suggestion], Field(min_length=1, max_length=1000)]
 
 
 class PageRequest(BaseModel):
-    """A request: ``op`` names it, other fields are its parameters, and the answer has the same ``id``."""
+    """A request: ``op`` names the method, other fields are its parameters; the answer has its ``id``."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     id: int
@@ -81,7 +81,7 @@ class PageRequest(BaseModel):
 
 @contextmanager
 def checked() -> Iterator[None]:
-    """What pydantic refuses inside of the block, in one line for the page."""
+    """Convert pydantic's errors inside the block to one line."""
     try:
         yield
     except ValidationError as error:
@@ -90,7 +90,7 @@ def checked() -> Iterator[None]:
 
 
 def parse(text: str) -> PageRequest:
-    """A request of the page; its parameters are checked by the method that it names."""
+    """Parse a request of the page; its method validates the parameters."""
     if len(text) > MAX_BYTES:
         raise SegueError(f"a message of {len(text)} characters is refused; the limit is {MAX_BYTES}")
     with checked():
@@ -98,7 +98,7 @@ def parse(text: str) -> PageRequest:
 
 
 def plane_of(counts: Runs, what: str, height: int, width: int) -> npt.NDArray[np.bool_]:
-    """The mask of run lengths that a page sent, (H, W)."""
+    """Decode run lengths from a page to a mask, (H, W)."""
     try:
         check_runs([counts.encode("utf-8", "surrogatepass")], height * width)
     except DatasetError as error:
@@ -107,5 +107,5 @@ def plane_of(counts: Runs, what: str, height: int, width: int) -> npt.NDArray[np
 
 
 def clicks_within(points: Sequence[Click], height: int, width: int) -> list[Click]:
-    """Points moved into a frame of a size."""
+    """Clip points to a frame of a size."""
     return [(min(max(x, 0), width - 1), min(max(y, 0), height - 1), on) for x, y, on in points]

@@ -1,4 +1,4 @@
-"""The network that answers clicks: which is used, which are there, and the download of one that is not."""
+"""Networks for clicks: the current one, available ones, and downloads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PERIOD = 0.1
 
 
 class Prompters:
-    """Answers what a page asks of prompters; ``send`` reaches all pages."""
+    """Handles prompter requests of a page; ``send`` reaches all pages."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Prompters:
         self._cancelled = False
 
     def known(self) -> dict[str, Any]:
-        """The prompter that is used, those that can be, and the one to download with its progress."""
+        """Current prompter, available ones, and the downloadable one with its progress."""
         names = [entry.name for entry in PROMPTERS if _is_available(entry.network)]
         name, title = OFFERED
         offer = None
@@ -52,7 +52,7 @@ class Prompters:
         return {"used": self._name, "choices": choices, "offer": offer, "progress": self._progress}
 
     async def use(self, name: messages.LongText) -> None:
-        """Answer clicks by another prompter, whose weights are there."""
+        """Switch to an installed prompter."""
         if name not in self.known()["choices"]:
             raise PromptError(f"prompter {name!r}: choose one of {', '.join(self.known()['choices'])}")
         await self._worker.use_prompter(name)
@@ -61,7 +61,7 @@ class Prompters:
         self._tell()
 
     async def download(self) -> dict[str, bool]:
-        """Download the weights of the offered prompter, check and convert them.
+        """Download, check and convert the weights of the offered prompter.
 
         Returns whether they are there; not where the download was cancelled.
         """
@@ -103,7 +103,7 @@ class Prompters:
         return {"there": True}
 
     async def cancel(self) -> None:
-        """Stop the download; what has come stays, and the next one goes on from there."""
+        """Cancel the download; a later one resumes it."""
         self._cancelled = True
 
     def _tell(self) -> None:
@@ -121,7 +121,7 @@ def _is_available(network: str | None) -> bool:
 
 
 def _in_thread(call: Callable[[], Path]) -> Future[Path]:
-    """Run a call in a thread that does not keep the program from ending; a download goes on the next time."""
+    """Run a call in a daemon thread; an interrupted download resumes next time."""
     future: Future[Path] = Future()
     future.set_running_or_notify_cancel()
 

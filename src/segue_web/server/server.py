@@ -1,4 +1,4 @@
-"""The server of the page of a project or of results; :mod:`segue_web.server.guard` controls access."""
+"""Server of the page of a project or results; :mod:`segue_web.server.guard` controls access."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 class Backend:
-    """The backend of a page, by itself one that imports and exports nothing; ``send`` reaches all pages.
+    """Base of page backends, without imports and exports; ``send`` reaches all pages.
 
     ``requests`` are the methods that answer requests, by name; what is no coroutine runs by :meth:`run`.
     """
@@ -77,11 +77,11 @@ class Backend:
         """Called in the running event loop before the first request."""
 
     def close(self) -> None:
-        """Save and end."""
+        """Save and close."""
         self.video.close()
 
     async def run(self, call: Callable[[], Any]) -> Any:
-        """Run a call in a thread that may take its time."""
+        """Run a slow call in a thread."""
         return await asyncio.to_thread(call)
 
     async def handle(self, request: messages.PageRequest) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class Backend:
         raise SegueError("this page cannot import files")
 
     def shown(self, number: int | None) -> Video:
-        """The video that a page shows, by its number in a list."""
+        """Video shown by a page, by its number in a list."""
         return self.video
 
     def joined(self, channel: int | None) -> None:
@@ -127,14 +127,14 @@ class Backend:
 
 @cache
 def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that refuses what its annotations do not allow; Pydantic takes milliseconds to make one."""
+    """Validate a function's arguments by its annotations; cached, as pydantic takes milliseconds."""
     return validate_call(function)
 
 
 def make_app(
     backend: Backend, token: str, *, max_upload: int = MAX_UPLOAD, most_waiting: int = MAX_WAITING
 ) -> Starlette:
-    """The application of a backend; everything is below ``/TOKEN/``."""
+    """Make the application of a backend; all routes are below ``/TOKEN/``."""
     pages: set[Outbox] = set()
 
     def send(event: dict[str, Any]) -> None:
@@ -242,7 +242,7 @@ def _refuse(_: Request, error: SegueError) -> Response:
 
 
 class Outbox:
-    """Messages that wait to be sent to a page; one that does not read them is dropped, and may come again."""
+    """Messages waiting for a page; a page that does not read is disconnected."""
 
     def __init__(self, page: WebSocket, max_waiting: int) -> None:
         self._page, self._max_waiting = page, max_waiting
@@ -252,14 +252,14 @@ class Outbox:
         self.sending = asyncio.create_task(self._send())
 
     def show(self, backend: Backend, video: int | None) -> None:
-        """Note which video of a list the page shows; None is none."""
+        """Record which video of a list the page shows."""
         previous, self.video = self.video, video
         if video != previous:
             backend.joined(video)
             backend.left(previous)
 
     def put(self, text: str) -> None:
-        """Add a message, of any length while nothing else waits."""
+        """Queue a message; any length is accepted if the queue is empty."""
         if self._waiting and self._waiting + len(text) > self._max_waiting:
             self.sending.cancel()
         elif not self.sending.done():
@@ -292,7 +292,7 @@ async def _reply(backend: Backend, text: str, outbox: Outbox) -> None:
 
 
 def _zipped(folder: Path, stack: ExitStack) -> Path:
-    """A zip archive of an export folder, in a hidden folder beside it that goes when ``stack`` is closed.
+    """Zip an export folder into a hidden temporary folder, removed when ``stack`` closes.
 
     While it is being sent, it is claimed; what a killed process leaves is removed with what exports leave.
     """

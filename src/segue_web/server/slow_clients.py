@@ -1,4 +1,4 @@
-"""The protocol of our servers: slow clients are not waited for, and take nobody's place."""
+"""Server protocol with timeouts for slow clients."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ with requires_extra("web"):
 
 
 class EncryptedConfig(uvicorn.Config):
-    """Settings of a server that encrypts by a context, whose certificate may be renewed at any time."""
+    """Settings of a TLS server whose certificate may be renewed at any time."""
 
     encryption: ssl.SSLContext | None = None
 
 
 class PatientProtocol(H11Protocol):
-    """HTTP/1.1 with a time for each handshake, head and body, and for reading an answer.
+    """HTTP/1.1 with timeouts for handshake, head, body, and reading the response.
 
     Where ``limit_concurrency`` connections are open, the one that has been waited for the longest makes room
     for a new one; those whose request is complete stay.
@@ -74,7 +74,7 @@ class PatientProtocol(H11Protocol):
             self._drop()
 
     async def _encrypt(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
-        """Shake hands, and go on encrypted."""
+        """Start TLS."""
         try:
             encrypted = await self.loop.start_tls(
                 transport, self, context, server_side=True, ssl_handshake_timeout=self.head_seconds
@@ -107,7 +107,7 @@ class PatientProtocol(H11Protocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, unless an answer has begun already."""
+        """Refuse invalid HTTP, unless a response has started."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
         else:
@@ -116,7 +116,7 @@ class PatientProtocol(H11Protocol):
             self.cycle.disconnected = True  # its answer goes nowhere
 
     def shutdown(self) -> None:
-        """End when the server does: half a body is not waited for."""
+        """Shut down with the server; unfinished bodies are dropped."""
         if self._handshake is not None:
             self._drop()
             return
@@ -127,7 +127,7 @@ class PatientProtocol(H11Protocol):
             super().shutdown()
 
     def _notice(self, num_bytes: int = 0) -> None:
-        """See whether another head or body is waited for than before, or none; so many bytes have come."""
+        """Update the timeout after received bytes."""
         # While we do not read, the client owes nothing.
         state = None if self.flow.read_paused else self.conn.their_state
         if state not in (h11.IDLE, h11.SEND_BODY) or self._has_unread:
@@ -140,11 +140,11 @@ class PatientProtocol(H11Protocol):
 
     @property
     def _has_unread(self) -> bool:
-        """Whether something waits until the client reads it."""
+        """Whether output waits for the client."""
         return any(each.get_write_buffer_size() for each in (self.transport, self._connection))
 
     def _watch(self) -> None:
-        """Drop the client once its time is over."""
+        """Disconnect the client after its timeout."""
         is_page = self.transport.get_protocol() is not self and self._handshake is None
         if is_page or (self.transport.is_closing() and not self._has_unread):
             return
@@ -168,7 +168,7 @@ class PatientProtocol(H11Protocol):
         return self.waits_since is not None and now - self.waits_since > limit
 
     def _made_room(self) -> bool:
-        """Drop the connection that has been waited for the longest, if any is waited for."""
+        """Disconnect the connection that has waited longest."""
         other_connections = [
             each for each in self.connections if isinstance(each, PatientProtocol) and each is not self
         ]

@@ -1,4 +1,4 @@
-"""The process that computes, so that the page answers while a network is at work."""
+"""Worker process for networks, so that the page stays responsive."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ KEPT_ANSWERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The mask of an answer on a frame, who gave it, and levels of its probability where they count."""
+    """Mask of an answer, its author, and probability levels if needed."""
 
     frame: int
     prompter: weakref.ref[ImagePrompter]
@@ -84,7 +84,7 @@ class Answer:
 def drawn_soft(
     masks: Mapping[int, BoolArray], edges: Mapping[int, Edge], image: Image | None
 ) -> dict[int, dict[str, Any]]:
-    """The opacities of the objects of a frame whose opacity is not their mask, as the page draws them.
+    """Opacities of soft-edged objects of a frame, as the page draws them.
 
     Args:
         masks: by object, (H, W), from below.
@@ -100,7 +100,7 @@ def drawn_soft(
 
 
 def _drawn(window: Window, alpha: Float32Array) -> dict[str, Any]:
-    """An opacity: where it begins and as a PNG of white with this opacity, in base 64."""
+    """An opacity as its offset and a white PNG with this opacity, in base64."""
     rows, columns = window
     levels = np.round(255 * alpha).astype(np.uint8)
     white = np.full_like(levels, 255)
@@ -110,7 +110,7 @@ def _drawn(window: Window, alpha: Float32Array) -> dict[str, Any]:
 
 
 class Tools:
-    """State of the process between requests: the video, the networks, and features of frames."""
+    """State of the process: video, networks, and cached features."""
 
     def __init__(
         self, path: Path, index: FrameIndex | None, model: Model, prompter: str, device: str | None
@@ -125,7 +125,7 @@ class Tools:
 
     @cached_property
     def video(self) -> Video:
-        """Opened by the first request: where it was moved away meanwhile, that one fails."""
+        """The video, opened by the first request; if it is missing, that request fails."""
         return Video(self._path, self._index, kept_bytes=KEPT_BYTES)
 
     @cached_property
@@ -137,19 +137,19 @@ class Tools:
         return find_prompter(self._prompter_name, device=self.device)
 
     def _prompter(self, index: int) -> ImagePrompter:
-        """The prompter on a frame; what it computed of the frame is kept for the next click."""
+        """Prompter of a frame, cached for further clicks."""
         image = self.video.frame(index).image
         return MotionPrompter(self._make_prompter(image), image, partial(self._neighbour, index))
 
     def _neighbour(self, index: int) -> Image | None:
-        """The image of the next frame, or of the one before the last; None of a single image."""
+        """Next image, or the previous one for the last frame; None for a single image."""
         other = index + 1 if index + 1 < self.video.count else index - 1
         return None if other < 0 else self.video.frame(other).image
 
     def soft_masks(
         self, index: int, masks: Mapping[int, BoolArray], edges: Mapping[int, Edge]
     ) -> dict[int, dict[str, Any]]:
-        """The opacities of the objects of a frame, see :func:`drawn_soft`."""
+        """Opacities of the objects of a frame, see :func:`drawn_soft`."""
         return drawn_soft(masks, edges, self.video.frame(index).image)
 
     def fit_shape(
@@ -170,7 +170,7 @@ class Tools:
         motion: Float64Array,
         covered: dict[int, list[str]],
     ) -> tuple[list[Float64Array], bool]:
-        """The motion of a plane from a key to each frame after ``first``, and whether it was lost on the way.
+        """Motion of a plane from a key frame to each frame after ``first``, and whether it was lost.
 
         ``motion`` is the one to the first frame, and ``covered`` has the run lengths of what lies in front.
         """
@@ -186,27 +186,27 @@ class Tools:
         return motions, False
 
     def _united(self, masks: Sequence[str]) -> BoolArray | None:
-        """All pixels of masks, run lengths; None without any."""
+        """Union of masks, run lengths; None without any."""
         planes = [decode_mask(counts, self.video.size) for counts in masks]
         return np.logical_or.reduce(planes) if planes else None
 
     def load_prompter(self) -> None:
-        """Load the network that answers clicks, so that the first one does not wait for it."""
+        """Load the network for clicks before the first one."""
         self.prepare(0)
 
     def use_prompter(self, name: str) -> None:
-        """Answer clicks by another network, which is loaded at once."""
+        """Switch to another network for clicks, and load it."""
         self._make_prompter = find_prompter(name, device=self.device)
         self._prompter_name = name
         self.prompter.cache_clear()
         self.load_prompter()
 
     def load_tracker(self) -> None:
-        """Load the network that tracks, so that the first tracking begins at once."""
+        """Load the tracking network before the first tracking."""
         self.network  # noqa: B018  a cached property
 
     def prepare(self, index: int, at: Point | None = None) -> None:
-        """Compute what a click on a frame needs, and answer a first one at a place, or in the middle."""
+        """Precompute features of a frame, and an answer at a point, by default the centre."""
         height, width = self.video.size
         self.prompter(index).answer(ImagePrompts(points=[at or (width / 2, height / 2)]))
 
@@ -217,7 +217,7 @@ class Tools:
         history: ClickHistory | None = None,
         new: Sequence[Click] = (),
     ) -> tuple[BoolArray, float]:
-        """The mask (H, W) that prompts mean, and the IoU to be expected.
+        """Mask (H, W) of prompts, and its expected IoU.
 
         With ``history``, which has made the mask of the prompts, it is the answer to ``new`` clicks.
         """
@@ -229,7 +229,7 @@ class Tools:
         return self._kept(index, answer, is_recalled=mask.dtype.kind == "f")
 
     def _recalled(self, index: int, mask: BoolArray, history: ClickHistory) -> Float32Array | BoolArray:
-        """Probability of a mask that clicks made, also before the process began, else the mask."""
+        """Probability of a mask made by clicks, also of an earlier process; otherwise the mask."""
         prompter = self.prompter(index)  # another one does not know in which crops it was seen
         here = (one for one in reversed(self._answers) if one.frame == index and one.prompter() is prompter)
         answer = next((one for one in here if np.array_equal(one.mask, mask)), None)
@@ -238,7 +238,7 @@ class Tools:
         return mask if answer.levels is None else from_levels(answer.levels)
 
     def correct(self, index: int, mask: BoolArray, clicks: list[Click], new: int) -> tuple[BoolArray, float]:
-        """A mask (H, W) with what its last clicks change under them, and the IoU to be expected.
+        """Correct a mask (H, W) by its last clicks; returns the expected IoU, too.
 
         It is taken as it was saved, as by :class:`segue.Video`: its probability is not known after a restart.
         """
@@ -246,14 +246,14 @@ class Tools:
         return self._kept(index, answer, is_recalled=False)
 
     def candidates(self, index: int, prompts: ImagePrompts) -> list[tuple[BoolArray, float]]:
-        """Different masks (H, W) that prompts may mean, each with the IoU to be expected; the best first."""
+        """Candidate masks (H, W) of prompts with expected IoUs, the best first."""
         predictions = self.prompter(index).candidates(prompts)
         return [self._kept(index, answer) for answer in predictions]
 
     def readings(
         self, index: int, mask: BoolArray, prompts: ImagePrompts
     ) -> list[tuple[BoolArray, float | None]]:
-        """A corrected mask (H, W), and others that its prompts may mean, each with the IoU to be expected.
+        """A corrected mask (H, W) and alternatives of its prompts, with expected IoUs.
 
         The first one has its score already.
         """
@@ -263,14 +263,14 @@ class Tools:
     def _kept(
         self, index: int, answer: MaskPrediction, *, is_recalled: bool = True
     ) -> tuple[BoolArray, float]:
-        """Keep the probabilities of an answer for further clicks, if another process can recall them."""
+        """Store the probabilities of an answer for further clicks, if they can be recovered later."""
         levels = as_levels(answer.probability) if is_recalled else None
         self._answers.append(Answer(index, weakref.ref(self.prompter(index)), answer.mask, levels))
         iou = _iou(answer)
         return answer.mask, 1.0 if iou is None else iou
 
     def find(self, index: int, name: str, text: str = "") -> dict[str, Any]:
-        """Objects that a detector finds, or that a text names; the prompter scores those without a score.
+        """Detect objects, optionally by text; the prompter scores those without a score.
 
         Where the detector knows no classes, another one looks for the text: the answer names it.
         """
@@ -289,11 +289,11 @@ class Tools:
         return {"detector": name, "found": rows}
 
     def begin(self, make: Callable[..., Iterator[Any]], arguments: tuple[Any, ...]) -> None:
-        """Begin a job in place of the one before."""
+        """Start a job; it replaces the previous one."""
         self._steps = make(self, *arguments)
 
     def step(self) -> Any:
-        """The next step of the job; None is its end."""
+        """Next step of the job; None at its end."""
         if self._steps is None:
             raise SegueError(ENDED)
         return next(self._steps, None)
@@ -312,7 +312,7 @@ _tools: Tools
 
 
 def _begin(*arguments: Any) -> None:
-    """Prepare the process: Ctrl-C is for the server, with which it ends."""
+    """Initialise the process: it ignores Ctrl-C and ends with the server."""
     global _tools
     leave_group()
     threading.Thread(target=_end_with_server, daemon=True).start()
@@ -331,7 +331,7 @@ def _call(method: str, *arguments: Any) -> Any:
 
 
 async def _exit_code(process: BaseProcess) -> int:
-    """Exit code of a process that has ended; 0 where it stays unknown.
+    """Exit code of an ended process; 0 if unknown.
 
     The executor's thread may be taking it from the system at this moment: then nobody else gets it.
     """
@@ -344,14 +344,14 @@ async def _exit_code(process: BaseProcess) -> int:
 
 
 class ClosedError(SegueError):
-    """Answer to requests of a project that was closed."""
+    """The project was closed before the answer."""
 
     def __init__(self) -> None:
         super().__init__("another video was opened in the meantime, or segue is closing; try again")
 
 
 class Worker:
-    """The other process, seen from the server; one request at a time, and a new process if it has ended."""
+    """Client of the worker process: one request at a time; a dead process is replaced."""
 
     def __init__(self, video: Video, model: Model, prompter: str, device: str | None) -> None:
         self._arguments = (video.path, video.index, model, prompter, device)
@@ -364,12 +364,12 @@ class Worker:
         return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, self._arguments)
 
     def submit(self, method: str, *arguments: Any) -> Future[Any]:
-        """Ask the process, which begins with the first request."""
+        """Send a request; the first one starts the process."""
         with signals_blocked({signal.SIGINT}):  # Ctrl-C reaches the process until it has begun
             return self._pool.submit(_call, method, *arguments)
 
     async def ask(self, method: str, *arguments: Any) -> Any:
-        """Call a method of :class:`Tools` in the process, after what was asked before."""
+        """Call a method of :class:`Tools` in the process, after earlier requests."""
         self._refuse_closed()
         pool, processes = self._pool, list[BaseProcess]()
         self._asked += 1
@@ -399,20 +399,20 @@ class Worker:
             raise ClosedError
 
     async def use_prompter(self, name: str) -> None:
-        """Answer clicks by another network, also in a process that takes the place of this one."""
+        """Switch the network for clicks, also in later processes."""
         await self.ask("use_prompter", name)
         path, index, model, _, device = self._arguments
         self._arguments = path, index, model, name, device
 
     async def idle(self, seconds: float) -> None:
-        """Wait until everything is answered and nothing new was asked for some seconds."""
+        """Wait until no request is open and none came for some seconds."""
         last_request = None
         while last_request != self._asked or self._answered != self._asked:
             last_request = self._asked
             await asyncio.sleep(seconds)
 
     def _replace(self, pool: ProcessPoolExecutor) -> None:
-        """Begin a new process, unless another request has done so; those that wait for the old one fail."""
+        """Start a new process unless another request has done so; waiting requests fail."""
         if pool is self._pool:
             self._pool = self._new_pool()
             for process in list((pool._processes or {}).values()):
@@ -421,7 +421,7 @@ class Worker:
             self.on_replaced()
 
     async def steps(self, make: Callable[..., Iterator[Any]], *arguments: Any) -> AsyncGenerator[Any, None]:
-        """Steps of a job, made from the tools and arguments; the next one is computed while one is used."""
+        """Iterate over the steps of a job; the next one is computed ahead."""
         await self.ask("begin", make, arguments)
         coming = asyncio.ensure_future(self.ask("step"))
         try:
@@ -432,7 +432,7 @@ class Worker:
             coming.cancel()
 
     def close(self) -> None:
-        """End the process; requests that wait get an error."""
+        """End the process; open requests fail."""
         self._closed = True
         self.on_replaced = lambda: None
         for process in (self._pool._processes or {}).values():

@@ -1,1 +1,1 @@
-"""Services for annotation tools: Label Studio, CVAT and X-AnyLabeling ask, segue answers."""
+"""Services for annotation tools: Label Studio, CVAT and X-AnyLabeling."""

@@ -1,4 +1,4 @@
-"""The backend of all services: masks of prompts on an image, and objects followed through frames."""
+"""Backend of all services: segment prompts on images, and track objects."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ KEPT_IMAGES = 4
 
 
 class RequestError(SegueError):
-    """A request that is not of the tool's form, or cannot be carried out; its text is for the annotator."""
+    """An invalid or impossible request; its text is for the annotator."""
 
 
 class Assistant:
-    """Networks for one service, loaded once; the names are those of the options of ``segue serve``."""
+    """Networks of a service, loaded once, named as in the options of ``segue serve``."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Assistant:
         self._lock = threading.Lock()
 
     def answer(self, image: Image, prompts: ImagePrompts) -> MaskPrediction:
-        """The mask of what prompts point at on an image, RGB (H, W, 3), uint8."""
+        """Segment prompts on an image, RGB (H, W, 3), uint8."""
         with self._lock:
             return self._prompter(image.shape, image.tobytes()).answer(prompts)
 
@@ -58,18 +58,18 @@ class Assistant:
         return self.make_prompter(np.frombuffer(pixels, np.uint8).reshape(shape).copy())
 
     def session(self) -> TrackSession:
-        """A session that follows objects from frame to frame."""
+        """Make a session that tracks objects."""
         return TrackSession(self.network, device=self.device, prompter=self.make_prompter)
 
     def track(self, source: Source | Iterable[Image], prompts: Mapping[int, list[Prompt]]) -> Results[Any]:
-        """Objects followed through a clip; see :func:`segue.track`."""
+        """Track objects through a clip; see :func:`segue.track`."""
         return segue.track(
             source, dict(prompts), model=self.network, prompter=self.make_prompter, device=self.device
         )
 
 
 def image_file(text: str) -> bytes:
-    """The file of an image in a request: base64, by itself or as a ``data:`` address; else ValueError."""
+    """Decode the image file of a request from base64 or a ``data:`` URI; ValueError if invalid."""
     if text.startswith("data:"):
         text = text.partition(",")[2]
     return base64.b64decode(text, validate=True)

@@ -25,7 +25,7 @@ def create(
     model: str = "stcn-lite",
     prompter: str = "segue-prompt",
 ) -> Interactor | Tracker:
-    """The function of a kind; parameters of ``cvat-cli function`` reach it."""
+    """Create the function of a kind; parameters come from ``cvat-cli function``."""
     functions: dict[str, Callable[[Assistant], Interactor | Tracker]]
     functions = {"interactor": Interactor, "tracker": Tracker}
     if kind not in functions:
@@ -34,7 +34,7 @@ def create(
 
 
 class Interactor:
-    """Clicks and a box on an image become a mask: an ``InteractionFunction``."""
+    """CVAT ``InteractionFunction``: clicks and a box become a mask."""
 
     spec = auto_annotation.InteractionFunctionSpec(min_pos_points=0, min_neg_points=0, min_bounding_boxes=0)
 
@@ -42,11 +42,11 @@ class Interactor:
         self._assistant = assistant
 
     def preprocess_image(self, context: Any, image: Any) -> ImagePrompter:
-        """The prompter on an image, which keeps its features."""
+        """Make the prompter of an image, which caches its features."""
         return self._assistant.make_prompter(as_rgb(image, "image"))
 
     def detect(self, context: Any, pp_image: ImagePrompter, prompts: Any) -> list[Any]:
-        """The object that prompts point at, as a mask."""
+        """Segment prompts as a mask."""
         box = None
         if prompts.bounding_box is not None:
             (x0, y0), (x1, y1) = prompts.bounding_box
@@ -58,7 +58,7 @@ class Interactor:
 
 
 class Tracker:
-    """A shape is followed from frame to frame: a ``TrackingFunction``, whose states are sessions."""
+    """CVAT ``TrackingFunction``: tracks a shape; states are sessions."""
 
     spec = auto_annotation.TrackingFunctionSpec(supported_shape_types={"rectangle", "polygon", "mask"})
 
@@ -66,17 +66,17 @@ class Tracker:
         self._assistant = assistant
 
     def preprocess_image(self, context: Any, image: Any) -> Image:
-        """An image, RGB (H, W, 3), uint8."""
+        """Convert an image to RGB (H, W, 3), uint8."""
         return as_rgb(image, "image")
 
     def init_tracking_state(self, context: Any, pp_image: Image, shape: Any) -> TrackSession:
-        """A session that was shown the shape."""
+        """Start a session with the shape."""
         session = self._assistant.session()
         session.step(pp_image, [_prompt(shape.type, shape.points, pp_image.shape[:2])])
         return session
 
     def track(self, context: Any, pp_image: Image, state: TrackSession) -> Any:
-        """The shape on the next frame; None where it is not visible."""
+        """Shape on the next frame; None if it is not visible."""
         mask = state.step(pp_image).mask == 1
         kind = context.original_shape_type
         return auto_annotation.TrackableShape(type=kind, points=_points(mask, kind)) if mask.any() else None
@@ -97,7 +97,7 @@ def _prompt(kind: str, points: Sequence[float], size: tuple[int, ...]) -> Prompt
 
 
 def _points(mask: BoolArray, kind: str) -> list[float]:
-    """Points of a mask that is not empty, in the form of a kind of shape."""
+    """Points of a non-empty mask for a kind of shape."""
     if kind == "rectangle":
         x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
         return [x, y, x + w, y + h]

@@ -41,7 +41,7 @@ MAX_BRUSH = 4_000_000
 
 
 class Key(Body):
-    """The box of an object on a frame of a video; what segue does not use goes back as it came."""
+    """Box of an object on a frame of a video; unused fields are returned unchanged."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     frame: Annotated[int, Field(ge=1, lt=1 << 31)]
@@ -78,7 +78,7 @@ _NEEDED = {
 
 
 class Region(Body):
-    """A region that an annotator has drawn."""
+    """A region drawn by an annotator."""
 
     id: str | int | None = None
     type: Annotated[str, Field(max_length=100)]
@@ -94,7 +94,7 @@ class Region(Body):
 
 
 class LabelStudioTask(Body):
-    """An image or video, by the fields of a task's data."""
+    """Image or video of a task, by its data fields."""
 
     data: dict[str, Any] = Field({})
 
@@ -111,7 +111,7 @@ class Prediction(Body):
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """The supported tags of a labelling configuration, and the field of a task of its image or video."""
+    """Supported tags of a labelling configuration, and the task field of the image or video."""
 
     kind: str
     from_name: str
@@ -120,7 +120,7 @@ class Tags:
 
     @classmethod
     def of(cls, config: str) -> Tags:
-        """The first tag that segue can fill."""
+        """Find the first supported tag."""
         try:
             root = ET.fromstring(refuse_entities(config))
         except (ET.ParseError, SegueError) as error:
@@ -171,7 +171,7 @@ def _image(media: Media, place: object) -> Image:
 
 
 def _region(assistant: Assistant, image: Image, regions: Sequence[Region], tags: Tags) -> dict[str, Any]:
-    """The object that clicks, a box and brush strokes mark."""
+    """Region of the object marked by clicks, a box and brush strokes."""
     height, width = image.shape[:2]
     answer = assistant.answer(image, prompts_of(regions, (height, width)))
     score = float(answer.iou[0])
@@ -197,7 +197,7 @@ def _value(mask: npt.NDArray[np.bool_], kind: str) -> dict[str, Any]:
 
 
 def _labels(regions: Sequence[Region], kind: str) -> dict[str, list[str]]:
-    """The label of what was drawn last, under the name that the answer's kind has for it."""
+    """Label of the last drawn shape, under the name for the answer's kind."""
     for region in reversed(regions):
         if labels := region.value.labels(region.type):
             return {kind: labels}
@@ -205,7 +205,7 @@ def _labels(regions: Sequence[Region], kind: str) -> dict[str, list[str]]:
 
 
 def prompts_of(regions: Sequence[Region], size: tuple[int, int]) -> ImagePrompts:
-    """Drawn shapes of an image as prompts in pixels."""
+    """Convert drawn shapes of an image to prompts in pixels."""
     height, width = size
     points: list[Point] = []
     negative: list[Point] = []
@@ -235,7 +235,7 @@ def _box(shape: Value | Key, size: tuple[int, int]) -> Box:
 def _followed(
     assistant: Assistant, path: Path, regions: Sequence[Region], tags: Tags, frames: int
 ) -> list[dict[str, Any]]:
-    """Boxes of each object of a video, continued to the frames after the last drawn one."""
+    """Continue the boxes of each object to the frames after the last drawn one."""
     video_regions = [region for region in regions if region.type == "videorectangle"]
     sequences = [sorted(region.value.sequence, key=lambda key: key.frame) for region in video_regions]
     if not any(sequences):
@@ -305,7 +305,7 @@ def _video_region(
 
 
 def make_app(assistant: Assistant, media: Media, frames: int = 50) -> Starlette:
-    """The backend as an application."""
+    """Make the application of the backend."""
     app = Service(lambda text: {"error": text})
 
     async def predict(request: Prediction) -> dict[str, Any]:

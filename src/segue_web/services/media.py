@@ -1,4 +1,4 @@
-"""Images and videos that tasks name by an address: which are read, and from where."""
+"""Media of tasks: which addresses may be read, and how."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Media:
 
     @contextmanager
     def opened(self, place: object) -> Iterator[Path]:
-        """A file of a task on this disk; what is downloaded is removed after the block."""
+        """Open a file of a task on disk; downloads are removed after the block."""
         if not isinstance(place, str) or not place:
             raise RequestError("the task names no image or video")
         try:
@@ -89,7 +89,7 @@ class Media:
             raise RequestError(f"{address}: cannot be downloaded ({error})") from None
 
     def _authorization(self) -> dict[str, str]:
-        """Header of a legacy token, or of a personal access token, which Label Studio exchanges."""
+        """Authorization header of a legacy token, or of an exchanged personal access token."""
         if self.token is None:
             return {}
         if self.token.count(".") != 2:  # no JSON web token

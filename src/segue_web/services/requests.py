@@ -1,4 +1,4 @@
-"""The application of a service: limits of requests, errors in the words of the tool, threads that compute."""
+"""Application of a service: body limits, errors in the tool's format, worker threads."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Limits(NamedTuple):
 
 
 class Body(BaseModel):
-    """A request, or a part of it; what segue does not use is ignored."""
+    """A request, or a part of it; unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -98,7 +98,7 @@ class Service(Starlette):
         self._limiter = CapacityLimiter(MAX_PARALLEL)
 
     def says(self, paths: Sequence[str], say: Callable[[], dict[str, Any]]) -> None:
-        """Answer requests to paths at once, in no thread: tools wait a second for them."""
+        """Answer requests to paths immediately, without a thread, as tools wait one second."""
 
         async def answer(_: Request) -> Response:
             return JSONResponse(say())
@@ -109,7 +109,7 @@ class Service(Starlette):
     def answers(
         self, path: str, kind: type[B], call: Callable[[B], Awaitable[Response | dict[str, Any]]]
     ) -> None:
-        """Answer requests to a path, whose bodies are of a kind."""
+        """Answer requests to a path with bodies of a type."""
 
         async def answer(request: Request) -> Response:
             reply = await call(kind.model_validate_json(await request.body()))
@@ -126,5 +126,5 @@ class Service(Starlette):
         return JSONResponse(self._error_body(text), status)
 
     async def run(self, call: Callable[..., T], *arguments: Any) -> T:
-        """Run a call in a thread that neither other requests nor the end of the server wait for."""
+        """Run a call in a thread that blocks neither other requests nor shutdown."""
         return await run_sync(call, *arguments, abandon_on_cancel=True, limiter=self._limiter)

@@ -77,7 +77,7 @@ class ParamsBody(Body):
 
 
 class PredictBody(Body):
-    """An image, and what was marked on it."""
+    """An image and its marks."""
 
     image: ImageFile = b""
     params: ParamsBody = ParamsBody()
@@ -90,7 +90,7 @@ class InitBody(Body):
 
 
 class SessionBody(Body):
-    """A clip that was sent before."""
+    """Reference to an earlier clip."""
 
     session_id: str | None = None
 
@@ -107,7 +107,7 @@ class PromptBody(SessionBody):
 
 
 def predict(assistant: Assistant, request: PredictBody) -> dict[str, Any]:
-    """The polygons of what marks on an image point at."""
+    """Polygons of the objects marked on an image."""
     shapes: list[dict[str, Any]] = []
     if request.params.marks:
         answer = assistant.answer(decode_image(request.image, "image"), prompts_of(request.params.marks))
@@ -116,7 +116,7 @@ def predict(assistant: Assistant, request: PredictBody) -> dict[str, Any]:
 
 
 def prompts_of(marks: list[MarkBody]) -> ImagePrompts:
-    """Marks of X-AnyLabeling as prompts."""
+    """Convert marks of X-AnyLabeling to prompts."""
     points: list[Point] = []
     negative: list[Point] = []
     box: Box | None = None
@@ -134,7 +134,7 @@ def prompts_of(marks: list[MarkBody]) -> ImagePrompts:
 def polygons(
     mask: npt.NDArray[np.bool_], score: float, group: int | None, fineness: float = 0.001
 ) -> list[dict[str, Any]]:
-    """A mask (H, W) as closed polygons of X-AnyLabeling, one for each part with an area; holes are filled."""
+    """Closed polygons of a mask (H, W), one per part with an area; holes are filled."""
     shapes = []
     for outside, *_ in parts_of(mask):
         outline = outside.reshape(-1, 1, 2)
@@ -149,7 +149,7 @@ def polygons(
 
 @dataclass(frozen=True, slots=True)
 class SentClip:
-    """The images of a folder, as files, and what was pointed at on each."""
+    """Image files of a folder, and the prompts on each."""
 
     folder: TemporaryDirectory[str]  # the files, by their number; they may be larger than the memory
     count: int
@@ -157,12 +157,12 @@ class SentClip:
     id: str = field(default_factory=partial(secrets.token_hex, 8))
 
     def image(self, index: int) -> Image:
-        """One of them, RGB (H, W, 3), uint8."""
+        """Read an image, RGB (H, W, 3), uint8."""
         return decode_image(Path(self.folder.name, str(index)).read_bytes(), f"image {index}")
 
     @classmethod
     def of(cls, files: list[bytes]) -> SentClip:
-        """Take the images of a folder."""
+        """Store the images of a folder."""
         folder = TemporaryDirectory(prefix="segue-clip-", ignore_cleanup_errors=True)
         for index, data in enumerate(files):
             with writing(Path(folder.name)):
@@ -171,20 +171,20 @@ class SentClip:
 
 
 class SentClips:
-    """The last clips that X-AnyLabeling has sent."""
+    """Latest clips sent by X-AnyLabeling."""
 
     def __init__(self, assistant: Assistant) -> None:
         self._assistant = assistant
         self._clips: deque[SentClip] = deque(maxlen=SESSIONS)
 
     def init(self, request: InitBody) -> dict[str, Any]:
-        """Take the images of a folder."""
+        """Store the images of a folder."""
         clip = SentClip.of(request.frames)
         self._clips.append(clip)
         return {"session_id": clip.id, "total_frames": clip.count}
 
     def prompt(self, request: PromptBody) -> dict[str, Any]:
-        """Take clicks on an image; they replace earlier ones on the same object and image."""
+        """Set the clicks on an image; they replace earlier ones for the same object and image."""
         if request.text_prompt:
             raise RequestError("segue has no text prompts: click on the object")
         if len(request.points) != len(request.point_labels):
@@ -203,7 +203,7 @@ class SentClips:
         return {"masks": polygons(answer.mask, float(answer.iou[0]), number, request.params.epsilon_factor)}
 
     def propagate(self, request: SessionBody) -> Iterator[dict[str, Any]]:
-        """Follow what was pointed at from its first image on."""
+        """Track the prompted objects from the first prompted image on."""
         clip = self._clip(request)
         if not clip.prompts:
             raise RequestError("click on an object first")
@@ -231,7 +231,7 @@ class SentClips:
 
 
 def make_app(assistant: Assistant, limits: Limits = Limits()) -> Starlette:  # noqa: B008  it cannot be changed
-    """The server as an application."""
+    """Make the application of the server."""
     failed = {"success": False}
     app = Service(
         lambda text: failed | {"error": {"code": "INFERENCE_ERROR", "message": text}}, CLIP_REQUESTS, limits
@@ -261,7 +261,7 @@ def make_app(assistant: Assistant, limits: Limits = Limits()) -> Starlette:  # n
 
 
 async def _events(app: Service, clips: SentClips, request: SessionBody) -> AsyncIterator[str]:
-    """The events of a tracking; each step waits for its turn among the requests that compute."""
+    """Events of a tracking; each step waits for its turn."""
     steps = clips.propagate(request)
     try:
         while (event := await app.run(next, steps, None)) is not None:
