@@ -21,7 +21,7 @@ NOISE = 4.0
 
 
 def thumbnail(image: Image | None, size: tuple[int, ...], box: Box) -> Float32Array:
-    """What is in a box of a frame, (8, 8, 3).
+    """Thumbnail of a box in a frame, (8, 8, 3).
 
     ``image``: RGB (h, w, 3), without which all look the same; ``size``: height and width of the frame that
     the box is in.
@@ -37,7 +37,7 @@ def thumbnail(image: Image | None, size: tuple[int, ...], box: Box) -> Float32Ar
 
 
 def likeness(previous: Sequence[Float32Array], current: Sequence[Float32Array]) -> Float32Array:
-    """How alike thumbnails of two frames are, (previous, current), in 0..1."""
+    """Similarity of thumbnails of two frames, (previous, current), in 0..1."""
     first, second = (
         np.reshape(np.array(each, np.float32), (len(each), SIDE * SIDE, 3)) for each in (previous, current)
     )

@@ -64,7 +64,7 @@ Shares = list[list[int]]
 
 @dataclass(slots=True)
 class _Track:
-    """A track: its last box and time, and the number of frames on which it was seen."""
+    """A track: last box, last time, and number of frames."""
 
     box: Box
     seen: float
@@ -76,7 +76,7 @@ class _Track:
     thumbnail: Float32Array = field(default_factory=lambda: np.zeros((SIDE, SIDE, 3), np.float32))
 
     def is_confirmed(self, frames: int = CONFIRMED) -> bool:
-        """Whether it was seen on so many frames, with enough evidence."""
+        """Whether it was seen on enough frames, with enough evidence."""
         return self.frames >= frames and self.evidence >= EVIDENCE * (frames - 1) / (CONFIRMED - 1)
 
 
@@ -100,7 +100,7 @@ class ComponentTracker(Checkpointable):
         self._last_id = self._after
 
     def restart(self) -> None:
-        """Forget all objects; their ids are not given again."""
+        """End all tracks; their ids are not used again."""
         self._before = self._motion = self._time = None
         self._tracks = {}
 
@@ -330,7 +330,7 @@ class ComponentTracker(Checkpointable):
 
 
 class _UsualMotion:
-    """How objects move by place, in their sizes a frame: votes of all that may be one object on two frames.
+    """Usual motion by place, in object sizes per frame, from votes of all possible matches.
 
     True motions are alike and add up; those from one object to another one differ.
 

@@ -1,4 +1,4 @@
-"""From probabilities at the working size to the result of a frame."""
+"""Convert probabilities at the working size to the result of a frame."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CROWD = 100
 
 
 class ForegroundMasks(Checkpointable):
-    """Turns probabilities into masks and objects.
+    """Converts probabilities to masks and objects.
 
     Args:
         threshold: a pixel is foreground, or shadow, from this probability on; None takes that of the model,
@@ -80,11 +80,11 @@ class ForegroundMasks(Checkpointable):
         self._crowded = False
 
     def set_default_threshold(self, threshold: float) -> None:
-        """Take the threshold of a model, in (0, 1), if none was given."""
+        """Use a model's threshold, in (0, 1), if none was given."""
         self._threshold = threshold if self._given is None else self._given
 
     def check(self, size: tuple[int, int]) -> None:
-        """Check that the region of interest fits frames of a size; PromptError if not."""
+        """Raise PromptError unless the region of interest fits frames of a size."""
         if self._roi is not None and not same_shape(size, self._roi.shape):
             (height, width), (rows, columns) = size, self._roi.shape
             raise PromptError(
@@ -92,12 +92,12 @@ class ForegroundMasks(Checkpointable):
             )
 
     def restart(self) -> None:
-        """Begin another scene, in which no object of the last one is left."""
+        """Start a new scene without the objects of the last one."""
         if self._tracker is not None:
             self._tracker.restart()
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Reset the complete state."""
         self._crowded = False
         if self._tracker is not None:
             self._tracker.reset()
@@ -111,7 +111,7 @@ class ForegroundMasks(Checkpointable):
         image: Image | None = None,
         find_boxes: FindBoxes | None = None,
     ) -> Segmentation:
-        """Result of a frame from probability maps (C, h, w): foreground, then shadow if there is one.
+        """Result of a frame from probability maps (C, h, w): foreground, then shadow if available.
 
         Shadow has the id 2, or is background without ``shadows``. The image distinguishes fast objects, and
         those with a detected box (in pixels of the maps) have an id at once.
@@ -143,23 +143,23 @@ class ForegroundMasks(Checkpointable):
         return Segmentation(index, time, both, _summary(both, scores), lazily)
 
     def nothing(self, index: int, time: float, size: tuple[int, int]) -> Segmentation:
-        """An empty result of a size, for a frame on which the model still learns."""
+        """Empty result of a size, while the model is still learning."""
         return Segmentation(index, time, np.zeros(size, np.uint8))
 
     def out_of_sight(self, index: int, time: float, size: tuple[int, int]) -> Segmentation:
-        """An empty result for a frame that shows nothing, after which all objects are where they were."""
+        """Empty result for an unusable frame; objects keep their places."""
         objects = () if self._tracker is None else self._tracker.out_of_sight()
         return Segmentation(index, time, np.zeros(size, np.uint8), objects)
 
 
 def _resized_boxes(find_boxes: FindBoxes, old: tuple[int, ...], new: tuple[int, int]) -> list[Box]:
-    """Boxes of an image of one size (h, w) in pixels of another one."""
+    """Scale boxes from an image of one size (h, w) to another one."""
     down, right = new[0] / old[0], new[1] / old[1]
     return [(x0 * right, y0 * down, x1 * right, y1 * down) for x0, y0, x1, y1 in find_boxes()]
 
 
 def _inside(values: Float32Array, size: tuple[int, int], roi: BoolArray | None) -> Float32Array:
-    """Probabilities (h, w) at the size of the frame, 0 outside the region of interest."""
+    """Resize probabilities (h, w) to the frame; 0 outside the region of interest."""
     if values.shape != size:
         values = np.asarray(cv2.resize(values, size[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
     return values if roi is None else np.asarray(values * resize_mask(roi, size), np.float32)
@@ -179,7 +179,7 @@ def _summary(mask: npt.NDArray[np.uint8], scores: list[Float32Array]) -> tuple[O
 
 
 def _of_classes(inside: Callable[[Float32Array], Float32Array], maps: Float32Array) -> Float32Array:
-    """Background, foreground and perhaps shadow, which sum to one: shadow is what is not foreground."""
+    """Probabilities of background, foreground and perhaps shadow, summing to one."""
     foreground, *rest = map(inside, maps)
     shadows = [shadow * (1 - foreground) for shadow in rest]
     return np.stack([1 - foreground - sum(shadows), foreground, *shadows]).astype(np.float32)
@@ -191,14 +191,14 @@ def _of_objects(
     labels: npt.NDArray[Any],
     objects: Sequence[ObjectInfo],
 ) -> Float32Array:
-    """Background and each object, which has its probability inside its own piece only."""
+    """Probabilities of background and of each object inside its own component."""
     foreground = inside(values)
     each = [np.where(labels == item.id, foreground, 0) for item in objects]
     return np.stack([1 - np.where(labels > 0, foreground, 0), *each]).astype(np.float32)
 
 
 def without_small(mask: BoolArray, min_area: int) -> BoolArray:
-    """A mask, (H, W), without the connected components that have fewer than ``min_area`` pixels."""
+    """Remove connected components with fewer than ``min_area`` pixels from a mask, (H, W)."""
     if min_area <= 1 or not mask.any():
         return mask
     pieces = Pieces.of(mask)

@@ -1,4 +1,4 @@
-"""Segment what moves or does not belong to the scene."""
+"""Session for foreground segmentation."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _LOGGER = logging.getLogger("segue")
 
 
 class ForegroundWarning(UserWarning):
-    """The frames changed their size, or the camera is followed from now on."""
+    """The frame size changed, or camera motion is compensated from now on."""
 
 
 class ForegroundSession(ExplainedSession):
@@ -154,12 +154,12 @@ class ForegroundSession(ExplainedSession):
 
     @property
     def restorable(self) -> bool:
-        """Whether :meth:`state` can be called; OpenCV's subtractors do not expose their state."""
+        """Whether :meth:`state` is available; OpenCV's subtractors do not expose their state."""
         return self._segmenter.restorable
 
     @property
     def is_blind(self) -> bool:
-        """Whether the last frame has no background to be compared with.
+        """Whether the background of the last frame is unknown.
 
         The image changes as a whole, the camera pans, or the scene begins and is not known yet.
         """
@@ -168,12 +168,12 @@ class ForegroundSession(ExplainedSession):
 
     @property
     def detector_classes(self) -> frozenset[str] | None:
-        """The classes that the detector looks for; None without one."""
+        """Classes that the detector looks for; None without one."""
         return None if self._box_finder is None else self._box_finder.classes
 
     @property
     def camera_motion(self) -> tuple[float, float]:
-        """The way of the image of a panning camera to the last frame.
+        """Motion of a panning camera to the last frame.
 
         To the right and down, in parts of the longer side; zeros if the camera does not pan.
         """
@@ -181,14 +181,14 @@ class ForegroundSession(ExplainedSession):
 
     @property
     def background(self) -> Image | None:
-        """The background at the working size, RGB (h, w, 3), uint8; None if there is no such image."""
+        """Background image at the working size, RGB (h, w, 3), uint8; None if unavailable."""
         if isinstance(self._segmenter, Subtractor):
             return self._segmenter.scene
         return self._background.image if self._learns else None
 
     @property
     def scenes(self) -> VideoScenes | None:
-        """The background model, to be saved; None if there is no background image."""
+        """Background model for saving; None without a background image."""
         image, background = self.background, self._background
         if image is None:
             return None
@@ -198,7 +198,7 @@ class ForegroundSession(ExplainedSession):
 
     @one_thread_at_a_time
     def state(self, *, copy: bool = True) -> SessionState:
-        """As :meth:`Session.state`, due results with masks alone; only if :attr:`restorable`."""
+        """See :meth:`Session.state`; due results keep masks only. Requires :attr:`restorable`."""
         if not self.restorable:
             raise SegueError(f"{self._segmenter.name} cannot be saved")
         return super().state(copy=copy)
@@ -266,14 +266,14 @@ class ForegroundSession(ExplainedSession):
         self._advance(complete=True)
 
     def _give_empty(self, result: Segmentation, image: Image) -> None:
-        """The result of a frame on which the image changes as a whole, or that is of one colour."""
+        """Empty result of a frame that is blank or changes as a whole."""
         strip = None
         if self._explains:
             strip = draw(image, None, np.zeros(image.shape[:2], np.float32), [[]], self._decision)
         self._due.append((result, strip))
 
     def _resize(self, frame: Frame) -> ResizePadGeometry:
-        """Take frames of another size; the background stays if they have the same shape."""
+        """Adapt to another frame size; the background stays if the aspect is the same."""
         geometry, image = ResizePadGeometry.of(frame.size, self._short_side, 1), self._background.image
         previous_size = frame.size if self._geometry is None else self._geometry.image
         retained_background = image if same_shape(frame.size, previous_size) else None
@@ -291,7 +291,7 @@ class ForegroundSession(ExplainedSession):
         return geometry
 
     def _detect_change(self, frame: Frame, image: Image) -> None:
-        """Decide what happens to the image as a whole on a frame; scenes end and begin."""
+        """Handle changes of the whole image; scenes end and begin."""
         panned, changed, previous_decision = self._events.pans, self._events.changes, self._decision
         known_event = None
         if isinstance(self._background, LearntBackground):
@@ -325,13 +325,13 @@ class ForegroundSession(ExplainedSession):
             _LOGGER.info("frame %d: %s", frame.index, self._decision)
 
     def _forget_context(self) -> None:
-        """Complete all frames: they are no context of those that follow."""
+        """Complete all frames, so that later ones do not use them as context."""
         self._advance(complete=True)
         self._frames.clear()
         self._num_segmented = self._num_emitted = 0
 
     def _begin_scene(self, event: Change = Change.scene, view: int | None = None) -> None:
-        """Complete the scene before, and begin one, whose view may be known."""
+        """Complete the current scene, and begin one, whose view may be known."""
         self._forget_context()
         self._masks.restart()
         self._segmenter.restart()
@@ -344,7 +344,7 @@ class ForegroundSession(ExplainedSession):
         self._hidden, self._completed = None, 0
 
     def _advance(self, ahead: int = 0, *, complete: bool = False) -> None:
-        """Segment all frames but the last ``ahead``, and make the results that are due, or all of them."""
+        """Segment all frames but the last ``ahead``, and compute the due results, or all."""
         while self._num_segmented < len(self._frames) - ahead:
             self._decode(self._num_segmented)
             self._num_segmented += 1
@@ -357,7 +357,7 @@ class ForegroundSession(ExplainedSession):
             self._num_segmented -= 1
 
     def _decode(self, place: int) -> None:
-        """Segment a frame; the background learns from it."""
+        """Segment a frame and update the background."""
         frame, background, last = self._frames[place], self._background, len(self._frames) - 1
         frame.scene = background.scene or Scene.of(frame.image, 1)
         frame.context = {
@@ -385,7 +385,7 @@ class ForegroundSession(ExplainedSession):
             self._frames[place - self._past].input.features.clear()
 
     def _make_results(self, until: int) -> None:
-        """Make the results of the first frames up to a place."""
+        """Compute the results of the first frames up to an index."""
         while self._num_emitted < until:
             frame = self._frames[self._num_emitted]
             for hook in self._stages.postprocess:

@@ -1,4 +1,4 @@
-"""The stages that a foreground session runs: by its model, its camera and its passes."""
+"""Select the stages of a foreground session by model, camera and passes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def stages_for(
     without: Collection[str] = (),
     further: Collection[str] = (),
 ) -> StageList:
-    """The stages of a session, outermost first: those of its model and further ones by name."""
+    """Stages of a session, outermost first: those of its model, and further ones by name."""
     left_out = checked(without)
     requested = {*segmenter.stages, *(STAGES.find(name).name for name in further)}
 
@@ -69,7 +69,7 @@ def stages_for(
 
 
 def _built(entry: StageEntry, segmenter: Segmenter) -> Iterator[Stage]:
-    """The stage of an entry, unless it would have no effect."""
+    """Build the stage of an entry, unless it would have no effect."""
     if entry.of_scene and not segmenter.uses_background:
         return
     stage = entry.build(segmenter)
@@ -79,7 +79,7 @@ def _built(entry: StageEntry, segmenter: Segmenter) -> Iterator[Stage]:
 
 
 def checked(without: Collection[str]) -> frozenset[str]:
-    """Names of stages to leave out, if there are such stages."""
+    """Check names of stages to leave out."""
     if isinstance(without, str):
         raise ArgumentError(f"without: give a list of names, [{without!r}]")
     names = (*OF_CAMERA, *STAGES.names)
@@ -89,7 +89,7 @@ def checked(without: Collection[str]) -> frozenset[str]:
 
 
 def followed(follow: FollowCamera | None, without: Collection[str]) -> FollowCamera:
-    """How the camera is followed."""
+    """Camera mode of a session."""
     follow = follow or "never"
     check_choice("follow_camera", follow, FollowCamera, ArgumentError)
     return "never" if "follow" in checked(without) else follow

@@ -1,4 +1,4 @@
-"""Two passes over a video: the first learns the background of each of its parts, the second gives masks."""
+"""Two passes: the first learns the background of each part of a video, the second segments."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LOGGER = logging.getLogger("segue")
 
 
 class NullSegmenter(Segmenter):
-    """Finds nothing: in the first pass there is no background yet to compare frames with."""
+    """Segmenter without output, for the first pass, in which no background is known."""
 
     name = "first pass"
     uses_background = True
@@ -45,7 +45,7 @@ class NullSegmenter(Segmenter):
 
 
 class TwoPasses(Checkpointable, Passes):
-    """The frames of a video for the second pass; the first one learns the background of each part of it.
+    """Frames of a video for the second pass; the first pass learns backgrounds.
 
     Args:
         segmenter: looks at the background.
@@ -89,17 +89,17 @@ class TwoPasses(Checkpointable, Passes):
 
     @property
     def scenes(self) -> VideoScenes:
-        """What has been learnt so far."""
+        """Backgrounds learnt so far."""
         return self._collected.scenes
 
     @property
     def summary(self) -> str:
-        """The number of scenes, if there are several."""
+        """Number of scenes, if there are several."""
         count = self.scenes.count
         return f"first pass: {count} scenes in {self._count} frames" if count > 1 else ""
 
     def learning(self) -> Iterator[int]:
-        """Run or continue the first pass; yields the number of frames done so far."""
+        """Run or continue the first pass; yields the number of frames done."""
         if not self.done:
             try:
                 for frame in islice(self._source(), self._count, None):
@@ -114,7 +114,7 @@ class TwoPasses(Checkpointable, Passes):
         self._background.scenes = self.scenes
 
     def second(self) -> Iterator[Frame]:
-        """The frames of the second pass, after the first one."""
+        """Frames of the second pass."""
         count = 0
         for count, frame in enumerate(self._source(), start=1):
             if count > self._count:
@@ -128,13 +128,13 @@ class TwoPasses(Checkpointable, Passes):
             )
 
     def take(self, frame: Frame) -> None:
-        """Look at the next frame in the first pass."""
+        """Process the next frame in the first pass."""
         with self.changing(f"frame {frame.index} of the first pass"):
             self._count += 1
             self._session.step(frame)
 
     def finish(self) -> None:
-        """End the first pass; no frame follows."""
+        """End the first pass."""
         with self.changing("the end of the first pass"):
             deque(self._session.finish(), maxlen=0)
             self._collected.finish()

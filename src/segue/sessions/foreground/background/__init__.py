@@ -1,1 +1,1 @@
-"""Models of the background: statistics of each pixel, live or learnt in a first pass."""
+"""Background models: per-pixel statistics, live or learnt in a first pass."""

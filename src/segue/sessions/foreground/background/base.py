@@ -34,39 +34,39 @@ class Background(Checkpointable):
 
     @property
     def past(self) -> Past:
-        """Frames with which those of now are compared."""
+        """Past frames to compare with current ones."""
         return Past((), recent=self.recent.frames, places=self.recent.places)
 
     def recurrence(self, image: Image, rows: slice, columns: slice) -> UInt8Array:
-        """How often the colours of a part of an image were seen at their places, see :class:`Past`."""
+        """How often the colours of an image part occurred at their places, see :class:`Past`."""
         return self.past.recurrence(image, rows, columns)
 
     def learn(self, frame: Image, foreground: npt.NDArray[np.generic]) -> None:
-        """Take the next frame, RGB (H, W, 3), and where something was found in it, (H, W)."""
+        """Learn from the next frame, RGB (H, W, 3), and its foreground mask, (H, W)."""
         self.recent.update(frame, foreground)
         self.update(frame, foreground)
 
     @property
     def image(self) -> Image | None:
-        """The image of the empty scene, RGB (H, W, 3), uint8, if it is known."""
+        """Image of the background, RGB (H, W, 3), uint8, if known."""
         return None if self.scene is None else self.scene.image
 
     def observe(self, index: int, image: Image, event: Change, events: SceneEvents) -> None:
-        """Note what happens to the image as a whole on a frame, RGB (H, W, 3), as it was taken."""
+        """Record the global event of an original frame, RGB (H, W, 3)."""
         if events.views.current is not None:
             self.view = events.views.current
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
-        """Take the next frame, RGB (H, W, 3), and where something was before the scene, (H, W)."""
+        """Update with the next frame, RGB (H, W, 3), and its foreground mask, (H, W)."""
 
     def apply_gain(self, gains: Sequence[float]) -> None:
-        """Make the scene brighter or darker by factors of red, green and blue."""
+        """Scale the background by factors of red, green and blue."""
 
     def adopt(self, image: Image, region: BoolArray) -> None:
-        """Take a part of the scene, (H, W), as an image, RGB (H, W, 3), shows it."""
+        """Take over a region, (H, W), of the background from an image, RGB (H, W, 3)."""
 
     def enter(self, view: int | None, known: Collection[int], frames: Sequence[Image] = ()) -> None:
-        """Begin the scene of a view, of which something may be known.
+        """Begin the scene of a view, possibly a known one.
 
         Args:
             view: its number, if it is known.
@@ -76,10 +76,10 @@ class Background(Checkpointable):
         self.restart()
 
     def replace(self, image: Image) -> None:
-        """Forget everything and begin with an image of the empty scene."""
+        """Reset to an image of the background."""
 
     def check(self, size: tuple[int, int]) -> None:
-        """Check that the background can be that of frames of a height and width; PromptError if not."""
+        """Raise PromptError unless the background fits frames of a height and width."""
 
     def fit(self, size: tuple[int, int]) -> None:
-        """Take frames of another height and width, for which :meth:`check` was made."""
+        """Adapt to frames of another size, already checked by :meth:`check`."""

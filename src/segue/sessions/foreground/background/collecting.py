@@ -1,4 +1,4 @@
-"""The background of the first of two passes: it collects frames, and learns the background of each part."""
+"""Background of the first of two passes: collects frames and learns the background of each part."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ WAIT = 24
 
 @dataclass(slots=True, eq=False)
 class _Seen:
-    """A frame at the working size, and what seems to happen on it."""
+    """A frame at the working size, and its apparent event."""
 
     index: int
     image: Image
@@ -60,7 +60,7 @@ class _Seen:
 
 
 def _pans(pending: _Seen, waiting: Sequence[_Seen]) -> bool:
-    """Whether the camera pans on a frame, or on one after it before the next cut."""
+    """Whether the camera pans on a frame, or later before the next cut."""
     following = takewhile(lambda each: each.cut == Change.none.value, waiting)
     return pending.pans or any(each.pans for each in following)
 
@@ -75,7 +75,7 @@ def boundary(
     quiet: int,
     frames: int,
 ) -> Change | None:
-    """With which change a part of the video begins at a frame, apart from another light.
+    """Change with which a new part begins at a frame, other than light.
 
     Args:
         pending: the frame.
@@ -107,7 +107,7 @@ Probe = Callable[[Sample, Scene, Past], Float32Array]
 
 
 class CollectingBackground(Background):
-    """Collects frames of each part of a video, and learns from them what is behind the objects.
+    """Collects frames of each part of a video, and learns its background.
 
     Frames wait: those after a frame tell whether a part begins with it.
 
@@ -145,7 +145,7 @@ class CollectingBackground(Background):
 
     @property
     def image(self) -> Image | None:
-        """The frame before, aligned: it fills what a shaken frame does not show."""
+        """The aligned previous frame, which fills borders of shaken frames."""
         return self._newest
 
     def enter(self, view: int | None, known: Collection[int], frames: Sequence[Image] = ()) -> None:
@@ -171,13 +171,13 @@ class CollectingBackground(Background):
             }
 
     def finish(self) -> None:
-        """Learn from the frames that wait and the last part; no frame follows."""
+        """Learn from the waiting frames and the last part."""
         while self._waiting:
             self._learn()
         self._close()
 
     def _learn(self) -> None:
-        """Take the frame that has waited longest; it may begin another part."""
+        """Process the longest-waiting frame; it may begin a new part."""
         pending, waiting = self._waiting.popleft(), list(self._waiting)
         pans = _pans(pending, waiting)
         changes = pending.changes and not pans
@@ -202,11 +202,11 @@ class CollectingBackground(Background):
         self._frames += 1
 
     def _is_relit(self, image: Image) -> bool:
-        """Whether a frame is far brighter or darker than the first one of the part, or of other colours."""
+        """Whether a frame differs much in brightness or colour from the part's first frame."""
         return self._light is not None and _light_between(reduced_to(image, LONG_SIDE), self._light) > RELIT
 
     def _has_settled(self, image: Image) -> bool:
-        """Whether the frames after a frame are in the same light."""
+        """Whether the following frames have the same light."""
         now, following = reduced_to(image, LONG_SIDE), [each.image for each in islice(self._waiting, QUIET)]
         later = (reduced_to(each, LONG_SIDE) for each in following[:: QUIET // 2])
         same = (_light_between(each, now) < SETTLED for each in later)
@@ -222,7 +222,7 @@ class CollectingBackground(Background):
             self._samples = list(self._views[seen.view])
 
     def _sample(self, image: Image) -> None:
-        """Take a frame of the part for its background."""
+        """Sample a frame of the part for its background."""
         self._recent.append(image)
         if self._frames % self._every == 0 and len(self._samples) == KEEP:
             self._samples, self._every = self._samples[::2], 2 * self._every
@@ -232,7 +232,7 @@ class CollectingBackground(Background):
             self._samples.append(Sample(image, context))
 
     def _close(self) -> None:
-        """Learn the background of the part, if it has samples."""
+        """Learn the background of the part from its samples."""
         if not self.scenes.learnt:
             return
         if self._samples:
@@ -253,6 +253,6 @@ class CollectingBackground(Background):
 
 
 def _light_between(image: Levels, other: Levels) -> float:
-    """Logarithm of the gain between two reduced images, the largest of three colours."""
+    """Largest absolute log gain per colour between two reduced images."""
     _, altered = structure(image, other)
     return float(np.abs(np.log(gains_between(image, other, ~altered))).max())

@@ -1,4 +1,4 @@
-"""The background model: quantiles of each pixel."""
+"""Background model by per-pixel quantiles."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ class MedianSettings:
 
 @dataclass(slots=True, eq=False)
 class _Past:
-    """What is kept of a view while the camera shows another one."""
+    """State of a view while another one is visible."""
 
     frames: list[Image]  # planar, (3, H, W)
     hidden: list[BoolArray]
 
 
 def colours_between(scene: Image, image: Image) -> Float32Array | None:
-    """Colours of an image of the same scene in another light, (3, 4): an affine map of those of the scene.
+    """Affine colour map, (3, 4), from an image to another of the same scene in another light.
 
     None where no such map explains most of the image.
     """
@@ -105,18 +105,18 @@ def colours_between(scene: Image, image: Image) -> Float32Array | None:
 
 
 def has_moved(scene: Image, image: Image) -> bool:
-    """Whether an image of a scene was taken from beside it, so that no pixel shows what it showed."""
+    """Whether the camera has moved, so that no pixel shows the same point."""
     return float(np.hypot(*CameraStep.between(scene, image).way(EXPLAINS))) > MOVED
 
 
 def in_colours(frame: Image, colours: Float32Array) -> Image:
-    """A planar frame, (3, H, W), in other colours."""
+    """Apply a colour map to a planar frame, (3, H, W)."""
     values = np.tensordot(colours[:, :3], frame.astype(np.float32), 1) + colours[:, 3, None, None]
     return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
 class MaskedMedian(Background):
-    """Running per-pixel median of past frames, each without what was foreground in it.
+    """Running per-pixel median of past frames without their foreground.
 
     Masks are grown by two pixels, and colours that come back again and again are learnt in spite of them.
     Per pixel the median goes over the kept frames in which the pixel was background; where there are too
@@ -193,7 +193,7 @@ class MaskedMedian(Background):
         self._lights *= self._settings.least
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
-        """Take the next frame (H, W, 3), and where something was in front of the background, (H, W)."""
+        """Update with the next frame (H, W, 3) and its foreground mask, (H, W)."""
         if self._since >= self._every or not self._frames:
             is_full = len(self._frames) >= self._settings.keep
             if is_full and 2 * self._every <= self._settings.longest:
@@ -246,12 +246,12 @@ class MaskedMedian(Background):
         self._learn()
 
     def _lit_frames(self, first: int = 0) -> list[Image]:
-        """The kept frames from one on in the light of now."""
+        """Kept frames from an index on, in the current light."""
         pairs = zip(self._frames[first:], self._lights[first:], strict=True)
         return [frame if light == SAME_LIGHT else in_other_light(frame, light) for frame, light in pairs]
 
     def _learn(self) -> None:
-        """Make the scene of the kept frames."""
+        """Compute the background of the kept frames."""
         frames, previous = self._lit_frames(), self.scene
         scene = Scene(scene_planes(frames, self._hidden, self._settings.least))
         if previous is not None:

@@ -1,4 +1,4 @@
-"""The empty scene: quantiles of each pixel over time."""
+"""Background statistics: quantiles of each pixel over time."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ what is compared pixel by pixel is always up to date."""
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Look:
-    """An image of the empty scene that is encoded once, for all backgrounds that look the same."""
+    """A background image that is encoded once and shared by similar backgrounds."""
 
     image: Image  # RGB (H, W, 3), uint8; not written to
 
     def is_like(self, image: Image) -> bool:
-        """Whether an image, RGB (H, W, 3), looks the same."""
+        """Whether an image, RGB (H, W, 3), is similar."""
         if image.shape != self.image.shape:
             return False
         height, width = image.shape[:2]
@@ -74,7 +74,7 @@ class Scene:
 
     @classmethod
     def of(cls, image: Image, frames: int = 35) -> Scene:
-        """A scene that is known from an image. ``image``: RGB (H, W, 3), uint8."""
+        """Background statistics from one image, RGB (H, W, 3), uint8."""
         if image.ndim != 3 or image.shape[2] != 3:
             raise PromptError(f"an empty scene is an image (H, W, 3), not an array {image.shape}")
         planes = np.tile(image.transpose(2, 0, 1), (6, 1, 1))
@@ -83,17 +83,17 @@ class Scene:
         return cls(np.concatenate([planes, np.zeros((2, height, width), np.uint8), count]))
 
     def in_other_light(self, gains: Sequence[float]) -> Scene:
-        """The scene brighter or darker by factors of red, green and blue."""
+        """Scale the background by factors of red, green and blue."""
         planes = np.concatenate([in_other_light(self.planes[:18], gains), self.planes[18:]])
         return Scene(planes).with_look(self.look)
 
     def with_look(self, look: Look) -> Scene:
-        """The scene encoded as another image of it, if it looks the same."""
+        """Share the encoding of another background image if it is similar."""
         return Scene(self.planes, look) if look.is_like(self.image) else self
 
 
 def once_per_scene(compute: Callable[[Scene], Known]) -> Callable[[Scene], Known]:
-    """A function that is computed once for each scene in use, by any number of sessions.
+    """Cache a function's value for each scene in use.
 
     Its results must not hold the scene.
     """
@@ -117,20 +117,20 @@ def bounds_of(scene: Scene) -> tuple[Image, Image]:
 
 
 def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether two sizes (height, width) are the same image enlarged or reduced, up to rounding."""
+    """Whether two sizes (height, width) have the same aspect, up to rounding."""
     (height, width), (rows, columns) = size, other
     return abs(height * columns - width * rows) <= max(height, width, rows, columns)
 
 
 def resized(image: npt.NDArray[Level], size: tuple[int, int]) -> npt.NDArray[Level]:
-    """An image or a map, (H, W, 3) or (H, W), at another height and width."""
+    """Resize an image or map, (H, W, 3) or (H, W)."""
     if image.shape[:2] == size:
         return image
     return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), image.dtype)
 
 
 def in_other_light(planes: UInt8Array, gains: Sequence[float]) -> UInt8Array:
-    """Planes (n, H, W) of red, green, blue, red, ... brighter or darker by factors of these colours."""
+    """Scale planes (n, H, W) of red, green, blue, red, ... by factors of these colours."""
     lit = np.empty_like(planes)
     for channel, gain in enumerate(gains):
         table = np.clip(np.rint(np.arange(256) * gain), 0, 255).astype(np.uint8)
@@ -142,7 +142,7 @@ def in_other_light(planes: UInt8Array, gains: Sequence[float]) -> UInt8Array:
 def scene_planes(
     frames: Iterable[UInt8Array], hidden: Sequence[BoolArray] | BoolArray, least: int
 ) -> UInt8Array:
-    """The planes (21, H, W) of a :class:`Scene` of frames (3, H, W).
+    """Planes (21, H, W) of a :class:`Scene` from frames (3, H, W).
 
     ``hidden``, (H, W) each, is where something was in front of the background; a pixel needs ``least`` frames
     in which it was background.
@@ -177,7 +177,7 @@ BLOCK = 1 << 16
 
 
 def order_statistics(arrays: Sequence[npt.NDArray[Level]], places: Iterable[int]) -> list[npt.NDArray[Level]]:
-    """Arrays of one shape with the values that come at some places in ascending order, at each element."""
+    """Order statistics of several arrays, element by element, at some ranks."""
     shape, ranks_needed = arrays[0].shape, [*places]
     flat = [np.asarray(each).reshape(-1) for each in arrays]
     selected = [np.empty_like(flat[0]) for _ in ranks_needed]
@@ -197,7 +197,7 @@ def order_statistics(arrays: Sequence[npt.NDArray[Level]], places: Iterable[int]
 
 @lru_cache(maxsize=64)
 def comparators(count: int) -> tuple[tuple[int, int], ...]:
-    """Pairs of places that sort so many values where each pair is put in order, one after the other.
+    """Comparators of a sorting network for so many values, as pairs of places.
 
     Batcher's odd-even merge sort (Sorting networks and their applications, AFIPS 1968).
     """
@@ -213,18 +213,18 @@ def comparators(count: int) -> tuple[tuple[int, int], ...]:
 
 
 def ranks(count: Any) -> tuple[Any, Any, Any]:
-    """Places of the low quantile, the median and the high quantile among ``count`` values in order."""
+    """Ranks of the low quantile, the median and the high quantile among ``count`` values."""
     low = (count - 1) // round(1 / LOW)
     return low, count // 2, count - 1 - low
 
 
 def too_few(visible: npt.NDArray[np.integer], frames: int, least: int) -> BoolArray:
-    """Mask (H, W) of pixels that were background in too few of ``frames`` kept frames."""
+    """Mask (H, W) of pixels that were background in too few of ``frames`` frames."""
     return np.asarray(visible < (least if frames >= DOUBT_FROM else 1))
 
 
 def median_of(arrays: Sequence[npt.NDArray[Level]]) -> npt.NDArray[Level]:
-    """Median of arrays of one shape, (H, W) or (H, W, C); of an even number the mean of the middle two."""
+    """Median of arrays of one shape, (H, W) or (H, W, C); the mean of the middle two for even numbers."""
     middle = len(arrays) // 2
     if len(arrays) % 2:
         return order_statistics(arrays, [middle])[0]

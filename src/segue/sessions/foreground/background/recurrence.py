@@ -1,4 +1,4 @@
-"""How often the colours of each pixel of a frame were seen at its place before.
+"""Recurrence of colours at each pixel.
 
 Leaves before the sky show two colours in turn, water shows many: a median has one of them, and a range has
 none that a person or a car could not have, too. A model with several modes, as those of MOG2 (Zivkovic, 2004)
@@ -44,7 +44,7 @@ MEMORY, LONG_MEMORY = 150, 600
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Past:
-    """What was seen before at half size, with all that was to be seen in it.
+    """Past frames at half size, including foreground.
 
     Attributes:
         frames: kept frames, RGB (ceil(H / 2), ceil(W / 2), 3), uint8, the oldest first; not written to.
@@ -60,7 +60,7 @@ class Past:
     places: UInt8Array | None = None
 
     def recurrence(self, image: Image, rows: slice = slice(None), columns: slice = slice(None)) -> UInt8Array:
-        """How often the colours of an image were seen at their places.
+        """How often the colours of an image occurred at their places.
 
         Args:
             image: RGB (H, W, 3), uint8.
@@ -87,18 +87,18 @@ class Past:
         return planes
 
     def in_other_light(self, gains: Sequence[float]) -> Past:
-        """The same kept frames, brighter or darker by factors of red, green and blue."""
+        """Scale the kept frames by factors of red, green and blue."""
         return replace(self, gains=scaled(self.gains, gains))
 
 
 def _spread(frames: Sequence[Image]) -> list[Image]:
-    """At most :data:`MOST` of the frames, evenly spread, the newest first."""
+    """Select at most :data:`MOST` evenly spread frames, the newest first."""
     places = np.linspace(len(frames) - 1, 0, min(len(frames), MOST)).round().astype(int).tolist()
     return [frames[place] for place in places]
 
 
 def _returns(frames: Sequence[Image], low: Image, high: Image) -> UInt8Array:
-    """Share of the frames that show colours in a range, and how often these came back, (2, h, w)."""
+    """Share of frames with colours in a range, and number of their recurrences, (2, h, w)."""
     count, returns = np.zeros((2, *low.shape[:2]), np.uint8)
     previous = np.full_like(count, 255)
     for frame in frames:
@@ -112,7 +112,7 @@ def _returns(frames: Sequence[Image], low: Image, high: Image) -> UInt8Array:
 
 
 class RecentPast(Checkpointable):
-    """The last frames, masked or not, and what was foreground in them: it never stops learning.
+    """Background that never stops learning: the last frames with their foreground.
 
     It holds samples, as ViBe does (Barnich and Van Droogenbroeck, 2011), which can be saved.
     """
@@ -126,14 +126,14 @@ class RecentPast(Checkpointable):
 
     @property
     def places(self) -> UInt8Array | None:
-        """Share of the frames in which each place was foreground, and how often foreground came there."""
+        """Share of frames with foreground at each place, and number of arrivals."""
         if self._presence is None or self._arrivals is None:
             return None
         times = cv2.convertScaleAbs(self._arrivals, alpha=VISIT / 255)
         return np.stack([cv2.convertScaleAbs(self._presence), np.asarray(times, np.uint8)])
 
     def update(self, image: Image, foreground: npt.NDArray[np.generic]) -> None:
-        """Take the next frame, RGB (H, W, 3), and where foreground was found in it, (H, W)."""
+        """Update with the next frame, RGB (H, W, 3), and its foreground, (H, W)."""
         if self._since * GOLDEN % 1 < RECENT_SHARE:
             self.frames = [*self.frames[1 - MOST :], halved(image)]
         self._since += 1
@@ -153,12 +153,12 @@ class RecentPast(Checkpointable):
         self._before = now
 
     def returns(self, image: Image, times: int, share: float) -> BoolArray:
-        """Where an image, RGB (H, W, 3), shows colours of such a share of the frames that came back often."""
+        """Pixels of an image, RGB (H, W, 3), whose colours recur in such a share of frames."""
         shares, visits = _returns(_spread(self.frames), *colours_around(halved(image)))
         return _doubled((visits >= times * VISIT) & (shares >= share * 255), image.shape[:2])
 
     def unseen(self, image: Image, share: float) -> BoolArray | None:
-        """Where an image, RGB (H, W, 3), shows colours that fewer than such a share of the frames show.
+        """Pixels of an image, RGB (H, W, 3), whose colours occur in less than such a share of frames.
 
         None before :data:`RECENT_FRAMES` frames are known.
         """
@@ -168,13 +168,13 @@ class RecentPast(Checkpointable):
         return _doubled(shares < share * 255, image.shape[:2])
 
     def arrivals(self, size: tuple[int, int]) -> Float32Array:
-        """How often foreground came to each place, fading, (H, W)."""
+        """Decayed number of foreground arrivals at each place, (H, W)."""
         if self._arrivals is None:
             return np.zeros(size, np.float32)
         return _doubled(self._arrivals / np.float32(255), size)
 
     def apply_gain(self, gains: Sequence[float]) -> None:
-        """Make all frames brighter or darker by factors of red, green and blue."""
+        """Scale all frames by factors of red, green and blue."""
         table = _table(np.arange(256)[:, None] * np.asarray(gains))
         self.frames = [np.asarray(cv2.LUT(frame, table), np.uint8) for frame in self.frames]
 
@@ -184,14 +184,14 @@ NO_PAST = Past(())
 
 
 def halved(image: Image) -> Image:
-    """An image (H, W, 3) at half size, rounded up."""
+    """Reduce an image (H, W, 3) to half size, rounded up."""
     height, width = image.shape[:2]
     size = -(-width // 2), -(-height // 2)
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def colours_around(image: Image, gains: Sequence[float] = SAME_LIGHT) -> tuple[Image, Image]:
-    """Lowest and highest colours that are those of each pixel of an image or of one beside it.
+    """Lowest and highest colours in the neighbourhood of each pixel.
 
     ``gains``: of the image over the frames with which they are compared.
     """
@@ -206,10 +206,10 @@ def colours_around(image: Image, gains: Sequence[float] = SAME_LIGHT) -> tuple[I
 
 
 def _doubled(values: npt.NDArray[Any], size: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Values at half size, rounded up, at the full one, (H, W)."""
+    """Enlarge values from half size, rounded up, to full size, (H, W)."""
     return values.repeat(2, axis=0).repeat(2, axis=1)[: size[0], : size[1]]
 
 
 def _table(levels: npt.NDArray[np.float64]) -> UInt8Array:
-    """What OpenCV looks up for each level of three colours, from (256, 3)."""
+    """Lookup table for OpenCV for the levels of three colours, from (256, 3)."""
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)[:, None]

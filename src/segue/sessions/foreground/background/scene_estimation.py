@@ -1,4 +1,4 @@
-"""Background initialisation: the empty scene from frames of a whole video, objects in each of them.
+"""Background initialisation from a whole video whose frames all contain objects.
 
 The image begins as the largest consensus of each patch over time, which survives where something stands
 before the scene most of the time but never looks the same for long, as leaves do. Where a region shows
@@ -63,7 +63,7 @@ _AROUND = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """A frame of the video with those that the network wants beside it."""
+    """A frame of the video with its neighbours for the network."""
 
     image: Image  # RGB (H, W, 3), uint8
     context: Mapping[int, Image]  # frames by their offset, such as -3, of the same size
@@ -74,7 +74,7 @@ Probe = Callable[[Sample, Scene], Float32Array]
 
 
 def estimate_scene(samples: Sequence[Sample], probe: Probe) -> Scene:
-    """The empty scene behind what moves in a video."""
+    """Estimate the background of a video."""
     frames = [sample.image for sample in samples]
     planar = np.ascontiguousarray(np.stack([frame.transpose(2, 0, 1) for frame in frames]))
     outside = _outside_consensus(samples, planar)
@@ -84,7 +84,7 @@ def estimate_scene(samples: Sequence[Sample], probe: Probe) -> Scene:
 
 
 def _outside_consensus(samples: Sequence[Sample], planar: UInt8Array) -> npt.NDArray[np.bool_]:
-    """Masks where each frame does not show the background, (n, H, W), by consensus over time."""
+    """Masks of pixels that do not show the background in each frame, (n, H, W), by consensus."""
     frames = [sample.image for sample in samples]
     support = _support(samples)
     side = 1 + 2 * round(SETTINGS.patch * min(frames[0].shape[:2]) / 2)
@@ -104,7 +104,7 @@ def _outside_consensus(samples: Sequence[Sample], planar: UInt8Array) -> npt.NDA
 
 
 def _support(samples: Sequence[Sample]) -> Float32Array:
-    """Number of frames that agree with each one at each pixel, (n, H, W); moving pixels count less."""
+    """Number of frames that agree with each one at each pixel, (n, H, W); moving pixels have less weight."""
     count, shape = len(samples), samples[0].image.shape[:2]
     weights = np.ones((count, *shape), np.float32)
     for i, sample in enumerate(samples):
@@ -130,7 +130,7 @@ def _regions(mask: BoolArray) -> list[BoolArray]:
 
 
 def _better(region: BoolArray, image: Image, frames: Sequence[Image], support: Float32Array) -> Image | None:
-    """The frame whose content of a region fits best into the image around it, if it fits clearly better."""
+    """Frame whose content fits best into the surroundings of a region, if it is clearly better."""
     stays = [i for i, each in enumerate(support) if each[region].mean() >= SETTINGS.min_rival * len(frames)]
     rows, columns = (slice(max(0, at.min() - _AROUND), at.max() + 1 + _AROUND) for at in region.nonzero())
     part, image_part = region[rows, columns], image[rows, columns]
@@ -147,7 +147,7 @@ def _better(region: BoolArray, image: Image, frames: Sequence[Image], support: F
 
 
 def _outline_contrasts(piece: BoolArray, images: Iterable[Image]) -> list[float] | None:
-    """Edge strength along the outline of a piece (H, W) in each of several images."""
+    """Edge strength along the outline of a region (H, W) in several images."""
     smooth = cv2.GaussianBlur(piece.astype(np.float32), (0, 0), 1.5)
     across = np.stack([cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)])
     steepness = np.linalg.norm(across, axis=0)
@@ -159,7 +159,7 @@ def _outline_contrasts(piece: BoolArray, images: Iterable[Image]) -> list[float]
 
 
 def _contrast(image: Image, outline: BoolArray, normal: npt.NDArray[np.float32]) -> float:
-    """Mean change of the colours across an outline, in levels a pixel."""
+    """Mean colour change across an outline, in levels per pixel."""
     smooth = cv2.GaussianBlur(image, (0, 0), 1.0).astype(np.float32)
     right, down = (cv2.Sobel(smooth, cv2.CV_32F, dx, 1 - dx, scale=1 / 8)[outline] for dx in (1, 0))
     return float(np.abs(right * normal[0][:, None] + down * normal[1][:, None]).max(axis=1).mean())

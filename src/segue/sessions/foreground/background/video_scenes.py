@@ -1,4 +1,4 @@
-"""The backgrounds of a video, learnt in a first pass, and a background model that serves them."""
+"""Backgrounds of a video from a first pass, and the background model that uses them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MAPPED = 64 << 20
 
 @dataclass(slots=True, eq=False)
 class VideoPart:
-    """A part of a video that has one background."""
+    """A part of a video with one background."""
 
     first: int  # frame of the source from which on it holds
     change: str  # value of the Change with which it begins
@@ -47,7 +47,7 @@ class VideoPart:
 
     @property
     def is_valid(self) -> bool:
-        """Whether its values make sense, for one that was read from a file."""
+        """Whether its values are plausible, for values read from a file."""
         is_valid_part = (
             type(self.first) is int and self.first >= 0 and self.change in {each.value for each in Change}
         )
@@ -65,7 +65,7 @@ class VideoPart:
 
 
 class _Store:
-    """Arrays in a temporary file, which take no memory while nobody looks at them."""
+    """Memory-mapped arrays in a temporary file."""
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
@@ -73,7 +73,7 @@ class _Store:
         self._end = self._begin = 0  # of what is written, and of the map
 
     def put(self, values: UInt8Array) -> UInt8Array:
-        """The same array, in the file."""
+        """Store an array and return its mapped copy."""
         if self._file is None:
             self._file = TemporaryFile()  # noqa: SIM115  it goes with the last array in it
         if self._map is None or self._end + values.nbytes > self._begin + len(self._map):
@@ -90,7 +90,7 @@ class _Store:
 
 
 class VideoScenes(Checkpointable):
-    """The backgrounds of a video, one for each of its parts."""
+    """Backgrounds of a video, one per part."""
 
     learnt: list[VideoPart] = checkpointed(list)
     state_types = (VideoPart,)
@@ -103,7 +103,7 @@ class VideoScenes(Checkpointable):
         self._store, self._held = _Store(), 0
 
     def keep(self, part: VideoPart) -> None:
-        """Keep the planes of a part that is complete: the first ones in memory, all others on disk."""
+        """Store the planes of a complete part: the first ones in memory, others on disk."""
         self._held += part.planes.nbytes + (0 if part.past is None else part.past.nbytes)
         if self._held > IN_MEMORY:
             part.planes = self._store.put(part.planes)
@@ -118,14 +118,14 @@ class VideoScenes(Checkpointable):
 
     @classmethod
     def of(cls, scene: Scene) -> VideoScenes:
-        """One background for all frames, from frame 0 on."""
+        """One background for all frames."""
         scenes = cls()
         scenes.learnt.append(VideoPart(0, Change.none.value, scene.planes))
         return scenes
 
     @classmethod
     def load(cls, path: str | Path) -> VideoScenes:
-        """Read what :meth:`save` wrote.
+        """Read a file of :meth:`save`.
 
         Args:
             path: the file.
@@ -161,18 +161,18 @@ class VideoScenes(Checkpointable):
 
     @property
     def count(self) -> int:
-        """Number of scenes: parts with a background that differ in more than the light."""
+        """Number of scenes: parts that differ in more than light."""
         parts = [part for part in self.learnt if not part.pans and not part.changes]
         scene_changes = {Change.scene.value, Change.back.value}
         return sum(number == 0 or part.change in scene_changes for number, part in enumerate(parts))
 
     def number_at(self, index: int) -> int:
-        """Number, from 0, of the part to which a frame of the source belongs."""
+        """Number, from 0, of a source frame's part."""
         return max(0, bisect.bisect_right([part.first for part in self.learnt], index) - 1)
 
 
 class LearntBackground(Background):
-    """Backgrounds that are known beforehand, in the size of the frames; the exposure alone is followed.
+    """Backgrounds known in advance, at the size of frames; only exposure is tracked.
 
     Args:
         scenes: those of a video, or one for all frames, such as an image that was taken at night.
@@ -204,7 +204,7 @@ class LearntBackground(Background):
         return replace(learnt, recent=self.recent.frames, places=self.recent.places)
 
     def seek(self, index: int, leave: Callable[[], object] = lambda: None) -> KnownEvent | None:
-        """Take the background of a frame, and tell what happens on it; None where the video is not known.
+        """Select the background of a frame and return its event; None for an unknown video.
 
         ``leave`` is called before another scene is taken.
         """
@@ -219,7 +219,7 @@ class LearntBackground(Background):
         return KnownEvent(Change(part.change) if begins else Change.none, part.pans, part.changes)
 
     def restart(self) -> None:
-        """Go back to the background as it was learnt."""
+        """Restore the background as learnt."""
         self._gains, self.recent, self._adopted = SAME_LIGHT, RecentPast(), None
         if self._number >= 0:
             self.scene = self._learnt()
@@ -251,7 +251,7 @@ class LearntBackground(Background):
             self.scene = self._learnt().in_other_light(self._gains)
 
     def _learnt_past(self) -> Past:
-        """Frames of the part at half the size of the frames."""
+        """Frames of the part at half the frame size."""
         frames = self.scenes.learnt[self._number].past if self._number >= 0 else None
         if frames is None:
             return NO_PAST
@@ -259,7 +259,7 @@ class LearntBackground(Background):
         return Past([frame if size is None else resized(frame, size) for frame in frames])
 
     def _learnt(self) -> Scene:
-        """The background as it was learnt, at the size of the frames, with parts that have changed since."""
+        """Background as learnt, at the frame size, with parts that have changed since."""
         if self._adopted is not None:
             return self._adopted
         planes = self.scenes.learnt[self._number].planes

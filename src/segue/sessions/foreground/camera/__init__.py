@@ -1,1 +1,1 @@
-"""Motion of the camera, and changes of the whole image."""
+"""Camera motion and global changes of the image."""

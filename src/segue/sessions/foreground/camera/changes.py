@@ -1,4 +1,4 @@
-"""Detect changes of the whole image: another scene, another light."""
+"""Detect global changes: another scene, another light."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Change(Enum):
 
 
 class Difference(NamedTuple):
-    """How an image differs from another one.
+    """Global difference between two images.
 
     Attributes:
         change: another scene, another light, or neither.
@@ -128,23 +128,23 @@ def structure(one: Levels, other: Levels) -> tuple[BoolArray, BoolArray]:
 
 
 def count_of(mask: BoolArray) -> int:
-    """Pixels that a mask holds; on small masks ``sum`` takes ten times as long."""
+    """Number of true pixels; faster than ``sum`` for small masks."""
     return int(np.count_nonzero(mask))
 
 
 def share_of(mask: BoolArray) -> float:
-    """Share of the pixels of a mask that it holds."""
+    """Share of true pixels in a mask."""
     return count_of(mask) / mask.size
 
 
 def farthest(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """By how much two images (h, w, 3) of one type differ in the colour that differs most, (h, w)."""
+    """Largest difference over colours of two images (h, w, 3) of one type, (h, w)."""
     differences = cv2.absdiff(one, other)  # on small images ``max`` takes ten times as long
     return np.asarray(np.maximum(np.maximum(differences[..., 0], differences[..., 1]), differences[..., 2]))
 
 
 def seen_share(image: Image, scene: Image) -> tuple[float, float]:
-    """Share of what two reduced images show that is the same, and that has the same colours, too.
+    """Shares of two reduced images with equal structure, and with equal colours.
 
     Plain parts count little: a road or the sky looks the same in many views.
     """
@@ -157,7 +157,7 @@ def seen_share(image: Image, scene: Image) -> tuple[float, float]:
 
 
 def gains_between(image: Levels, scene: Levels, where: BoolArray) -> Float64Array:
-    """Median gain of one reduced image over another for red, green and blue, over some pixels."""
+    """Median gain of one reduced image over another per colour, over some pixels."""
     lit = (scene > DARK) & (image < BRIGHT) & where[..., None]
     ratios = np.divide(image, np.maximum(scene, 1), dtype=np.float32)
     ratios[~lit] = np.nan
@@ -166,12 +166,12 @@ def gains_between(image: Levels, scene: Levels, where: BoolArray) -> Float64Arra
 
 
 def scaled(light: Gains, gains: Sequence[float]) -> Gains:
-    """A light that has become brighter or darker by factors of red, green and blue."""
+    """Multiply a light by factors of red, green and blue."""
     return tuple(one * other for one, other in zip(light, gains, strict=True))
 
 
 def medians(values: Float32Array, axis: int) -> Float32Array:
-    """Medians along an axis, which stays, without NaN; faster than those of NumPy on small images."""
+    """Medians along a kept axis without NaN; faster than NumPy for small images."""
     ordered = np.sort(values, axis=axis)  # NaN comes last
     count = np.count_nonzero(~np.isnan(values), axis=axis, keepdims=True)
     middle = np.concatenate([(count - 1) // 2, count // 2], axis)
@@ -179,13 +179,13 @@ def medians(values: Float32Array, axis: int) -> Float32Array:
 
 
 def is_blank(image: Image) -> bool:
-    """Whether an image (h, w, 3) is of one colour, as what a camera or decoder gives in place of a frame."""
+    """Whether an image (h, w, 3) has a single colour, as broken cameras and decoders give."""
     tiny = reduced_to(image, LONG_SIDE).reshape(-1, 3)
     return int((tiny.max(0) - tiny.min(0)).max()) <= TOUCH
 
 
 def is_shown(scene: Image | None, image: Image) -> bool:
-    """Whether a part of the background is seen, so that what hides the rest stands before it."""
+    """Whether part of the background is visible, so that an object hides the rest."""
     if scene is None:
         return False
     one, other = reduced_to(image, LONG_SIDE), reduced_to(scene, LONG_SIDE)

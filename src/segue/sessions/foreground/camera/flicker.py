@@ -1,4 +1,4 @@
-"""Bands of brightness that lamps on mains draw into the images of a rolling shutter."""
+"""Brightness bands of a rolling shutter under mains lighting."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SETTINGS = FlickerSettings()
 
 
 class Flicker(Checkpointable):
-    """Tells whether bands wander through the frames, and takes them out.
+    """Detects moving bands, and removes them.
 
     Attributes:
         moved: whether bands are the difference between the last two frames.
@@ -57,7 +57,7 @@ class Flicker(Checkpointable):
     _seen: int = checkpointed(0)
 
     def look(self, small: Image, last: Image | None) -> Image:
-        """Take the next frame, RGB (h, w, 3), uint8, small, and give it without bands.
+        """Remove bands from the next small frame, RGB (h, w, 3), uint8.
 
         It is in the light of ``last``, the frame before without bands, where gains of rows or columns are the
         difference.
@@ -77,7 +77,7 @@ class Flicker(Checkpointable):
 
 
 def row_gains(now: Float32Array, previous: Float32Array) -> Float32Array | None:
-    """Gains of the rows or columns of an image over those of another, (h, w), by which they differ.
+    """Gains per row or column of an image over another one, (h, w).
 
     None where the images are alike, but for one gain of all, or differ in another way. Both are reduced, RGB
     (h, w, 3).

@@ -1,4 +1,4 @@
-"""Detect a camera that pans, as opposed to one that stands still or shakes."""
+"""Detect panning, as opposed to a still or shaking camera."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ SETTINGS = PanSettings()
 
 
 class PanDetector(Checkpointable):
-    """Adds up the steps of the camera over the last frames."""
+    """Accumulates camera motion over the last frames."""
 
     _steps: deque[tuple[float, float]] = checkpointed(partial(deque, maxlen=SETTINGS.window))
     pans: bool = checkpointed(False)
 
     def look(self, step: CameraStep) -> bool:
-        """Take the step to the next frame."""
+        """Add the motion to the next frame."""
         if not step.known:
             return self.pans
         self._steps.append(step.way())
@@ -58,6 +58,6 @@ class PanDetector(Checkpointable):
 
     @property
     def pace(self) -> float:
-        """How far the camera usually goes from frame to frame while it moves, in parts of the longer side."""
+        """Usual camera motion per frame while it moves, in parts of the longer side."""
         steps = [float(np.hypot(*step)) for step in self._steps if any(step)]
         return float(np.median(steps)) if steps else 0.0

@@ -1,4 +1,4 @@
-"""Compare images under a movement, and move them."""
+"""Register and warp images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OUTSIDE = -1000.0
 
 
 def normalised(image: npt.NDArray[Level], sigma: float = 8.0) -> Float32Array:
-    """An image, RGB (H, W, 3) or grey (H, W), in grey without the mean and contrast of its surroundings."""
+    """Normalise an image, RGB (H, W, 3) or grey (H, W), to grey with local mean and contrast removed."""
     grey = np.asarray(image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.float32)
     detail = grey - cv2.GaussianBlur(grey, (0, 0), sigma)
     contrast = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), sigma))
@@ -45,7 +45,7 @@ def warped(
     flags: int = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
     onto: Image | None = None,
 ) -> npt.NDArray[Any]:
-    """An image moved by a matrix that leads to it or, without ``WARP_INVERSE_MAP``, from it."""
+    """Warp an image by a matrix that leads to it or, without ``WARP_INVERSE_MAP``, from it."""
     height, width = image.shape[:2]
     warp: Any = cv2.warpAffine if len(matrix) == 2 else cv2.warpPerspective
     values = (outside,) * 3
@@ -55,25 +55,25 @@ def warped(
 
 
 def to_reference(image: Image, matrix: Matrix, fill: Image) -> Image:
-    """A frame, (H, W, 3), as seen from the reference; pixels that it does not show come from ``fill``."""
+    """Warp a frame, (H, W, 3), to the reference; missing pixels come from ``fill``."""
     # Starting from the filling makes OpenCV leave pixels without a source as they are.
     return warped(image, matrix, cv2.BORDER_TRANSPARENT, onto=fill.copy())
 
 
 def to_frame(values: Float32Array, matrix: Matrix) -> Float32Array:
-    """Values in the reference, (h, w), as seen from the frame."""
+    """Warp values in the reference, (h, w), to the frame."""
     return warped(values, matrix, cv2.BORDER_REPLICATE, flags=cv2.INTER_LINEAR)
 
 
 def half_grey(image: Image) -> UInt8Array:
-    """A grey image of half the sides."""
+    """Grey image at half size."""
     height, width = image.shape[0] // 2, image.shape[1] // 2
     grey = cv2.cvtColor(image[: 2 * height, : 2 * width], cv2.COLOR_RGB2GRAY)
     return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def shift(reference: Float32Array, view: Float32Array) -> Matrix:
-    """Movement without turning, by phase correlation."""
+    """Translation by phase correlation."""
     height, width = view.shape
     window = cv2.createHanningWindow((width, height), cv2.CV_32F)
     # Copies: where the sizes are good for its transform, OpenCV 5.0 writes into what it is given.
@@ -84,19 +84,19 @@ def shift(reference: Float32Array, view: Float32Array) -> Matrix:
 def residual_of(
     reference: Float32Array, view: Float32Array, matrix: Movement
 ) -> tuple[Float32Array, npt.NDArray[np.bool_]]:
-    """Clipped difference for each pixel of the reference, (h, w), and where the frame shows it."""
+    """Clipped difference per pixel of the reference, (h, w), and where the frame is visible."""
     aligned = warped(view, matrix, cv2.BORDER_CONSTANT, _OUTSIDE)
     return np.minimum(np.abs(aligned - reference), _CLIP), aligned > _OUTSIDE / 10
 
 
 def difference(reference: Float32Array, view: Float32Array, matrix: Movement) -> float:
-    """Mean clipped difference of two normalised images, (h, w), where both show something."""
+    """Mean clipped difference of two normalised images, (h, w), in their overlap."""
     residual, visible = residual_of(reference, view, matrix)
     return float(residual[visible].mean()) if visible.any() else _CLIP
 
 
 def support(reference: Float32Array, view: Float32Array, matrix: Movement) -> float:
-    """Share of 6 by 8 parts of two normalised images, (h, w), in which a movement explains the change."""
+    """Share of 6 by 8 cells of two normalised images, (h, w), whose change a motion explains."""
     still, visible = residual_of(reference, view, _IDENTITY)
     aligned, is_covered = residual_of(reference, view, matrix)
     visible &= is_covered
@@ -115,11 +115,11 @@ def support(reference: Float32Array, view: Float32Array, matrix: Movement) -> fl
 
 
 def agree(one: Image, other: Image, levels: int) -> BoolArray:
-    """Pixels at which two images, (H, W, 3), differ by no more than these levels, (H, W)."""
+    """Pixels at which two images, (H, W, 3), differ by at most some levels, (H, W)."""
     return np.asarray(cv2.inRange(cv2.absdiff(one, other), (0, 0, 0), (levels, levels, levels)) > 0)
 
 
 def sampled(values: npt.NDArray[Level], x: Float32Array, y: Float32Array) -> npt.NDArray[Level]:
-    """Bilinear values of (H, W) or (H, W, C) at positions in pixels; the border is repeated."""
+    """Sample (H, W) or (H, W, C) bilinearly at positions in pixels; the border is repeated."""
     values_at: Any = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(values_at, values.dtype)

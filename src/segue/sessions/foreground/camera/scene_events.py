@@ -1,4 +1,4 @@
-"""Tell what happens to the image as a whole: another scene, another light, a camera that moves."""
+"""Detect scene changes, light changes and camera motion."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ PACE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class KnownEvent:
-    """What is known beforehand of a frame: the event on it, whether the camera pans, the image changes."""
+    """Known facts about a frame: its event, whether the camera pans, whether the image changes."""
 
     change: Change
     pans: bool
@@ -58,7 +58,7 @@ class KnownEvent:
 
 
 class SceneEvents(Checkpointable):
-    """Gives the event of each frame.
+    """Detects the event of each frame.
 
     A frame is compared with those before it, which tells whether the view has settled, and with the view that
     was known, which tells whether it is still there. Where the known view is gone, the image changes until it
@@ -100,7 +100,7 @@ class SceneEvents(Checkpointable):
         *,
         time: float | None = None,
     ) -> Change:
-        """Take the next frame, RGB (h, w, 3), uint8, as it was taken, and tell what happens on it.
+        """Process the next original frame, RGB (h, w, 3), uint8, and return its event.
 
         ``empty``: image of the empty scene; ``known``: what is known to happen; ``time``: of the frame in
         seconds. None where nobody knows.
@@ -133,7 +133,7 @@ class SceneEvents(Checkpointable):
         return event
 
     def _take_time(self, time: float | None) -> None:
-        """Adapt the number of frames of a rest to the distance of frames."""
+        """Adapt frame counts to the frame rate."""
         if time is not None and self._time is not None and time > self._time:
             step, usual = time - self._time, self._step_seconds
             self._step_seconds = step if usual is None else usual + PACE * (min(step, 2 * usual) - usual)
@@ -141,7 +141,7 @@ class SceneEvents(Checkpointable):
         self._time = time
 
     def _event(self, jump: Difference, small: Image, empty: Image | None, *, panned: bool) -> Change:
-        """What happens on a frame that differs by ``jump`` from the one before."""
+        """Event of a frame that differs by ``jump`` from the previous one."""
         if panned:  # what was known before the camera panned lies elsewhere
             return self._arrive(small)
         rest, settled = self.rest, False
@@ -170,11 +170,11 @@ class SceneEvents(Checkpointable):
 
     @property
     def _longest(self) -> int:
-        """Frames of a change after which a scene begins even if the view has not settled."""
+        """Maximum frames of a change before a scene begins with an unsettled view."""
         return LONGEST * self.rest // REST
 
     def _at_rest(self, small: Image) -> Change:
-        """Take a frame of a view at rest: little by little it may have become another one."""
+        """Process a frame of a settled view, which may have changed gradually."""
         self._differs = self._differs + 1 if self.views.differs(small) else 0
         if self._differs >= self.rest:
             self.settled = 2 * self.rest - 1
@@ -184,7 +184,7 @@ class SceneEvents(Checkpointable):
         return Change.none
 
     def _without_view(self, seen: Change, small: Image, empty: Image | None, *, settled: bool) -> Change:
-        """Take a frame of a camera that is not known to rest: it is compared with the frame before alone."""
+        """Process a frame without a known view, compared only with the previous frame."""
         if seen is Change.none and settled:
             if self.views.find(small):
                 return Change.back
@@ -198,12 +198,12 @@ class SceneEvents(Checkpointable):
         return seen
 
     def _give_up(self) -> Change:
-        """Begin a scene whose view is not known: nothing has settled."""
+        """Begin a scene with an unknown view."""
         self.changes, self.views.current = False, None
         return Change.scene
 
     def _arrive(self, small: Image) -> Change:
-        """Take the view that has settled, a remembered or a new one."""
+        """Begin a scene with the settled view, remembered or new."""
         self.changes, self._differs, previous_view = False, 0, self.views.current
         if self.views.find(small):
             return Change.light if self.views.current == previous_view else Change.back

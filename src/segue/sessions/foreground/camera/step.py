@@ -1,4 +1,4 @@
-"""The motion of the camera from one frame to the next: estimated once, for all who need it."""
+"""Camera motion between consecutive frames, estimated once per frame."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SUPPORT = 0.5
 
 
 class CameraStep:
-    """The motion of the camera from one frame to the next, estimated at the first request.
+    """Camera motion to the next frame, estimated on first use.
 
     Cuts and pans take its way where enough of the image supports it. Alignment and following refine its
     matrix.
@@ -40,11 +40,11 @@ class CameraStep:
 
     @classmethod
     def between(cls, previous: Image, now: Image) -> CameraStep:
-        """The step between two frames of any size."""
+        """Motion between two frames of any size."""
         return cls(reduced_to(previous, VIEW_SIDE), reduced_to(now, VIEW_SIDE))
 
     def way(self, minimum: float = SUPPORT) -> tuple[float, float]:
-        """The way to the right and down, in parts of the longer side; zeros where there is none.
+        """Motion right and down, in parts of the longer side; zeros if unknown.
 
         ``minimum``: share of the parts of the image that a movement must explain.
         """
@@ -52,7 +52,7 @@ class CameraStep:
         return (right, down) if explained >= minimum else (0.0, 0.0)
 
     def matrix(self, size: tuple[int, int]) -> Matrix:
-        """From points of the frame before, in pixels of images of a height and width, to those of the frame.
+        """Matrix from points of the previous frame to the frame, for images of a height and width.
 
         Nothing need support it: those who refine it look themselves.
         """
@@ -61,7 +61,7 @@ class CameraStep:
 
     @cached_property
     def _motion(self) -> tuple[float, float, float]:
-        """The way, and the share of the parts of the image that it explains."""
+        """Motion, and the share of the image that it explains."""
         if self._before is None or self._now is None or not self.known:
             return 0.0, 0.0, 0.0
         if min(self._now.shape[:2]) < MIN_SIDE:

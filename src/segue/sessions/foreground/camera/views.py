@@ -1,4 +1,4 @@
-"""The views of a camera: what it shows while it is at rest, so that it is known when it comes back."""
+"""Views of a camera at rest, remembered to recognise them later."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ LIT = 0.1
 
 @dataclass(slots=True, eq=False)
 class _View:
-    """One view."""
+    """A remembered view."""
 
     frames: deque[UInt8Array]  # reduced to LONG_SIDE
     median: Image  # of these
@@ -68,7 +68,7 @@ class _View:
 
 
 class Views(Checkpointable):
-    """Compares frames with the view that the camera shows, and with those that it showed before.
+    """Compares frames with the current view and earlier ones.
 
     Attributes:
         current: number of the view; None while the camera is not known to rest.
@@ -82,7 +82,7 @@ class Views(Checkpointable):
 
     @property
     def known(self) -> tuple[int, ...]:
-        """Numbers of all views that are remembered."""
+        """Numbers of all remembered views."""
         return tuple(self._known)
 
     def begin(self, small: Image) -> None:
@@ -95,7 +95,7 @@ class Views(Checkpointable):
             del self._known[next(iter(self._known))]
 
     def learn(self, small: Image) -> None:
-        """Take a frame of the current view."""
+        """Add a frame of the current view."""
         view = self._view
         view.since, view.newest = view.since + 1, small
         if view.since >= EVERY:
@@ -103,7 +103,7 @@ class Views(Checkpointable):
             view.median, view.since = np.asarray(np.median(np.stack(view.frames), axis=0), np.uint8), 0
 
     def find(self, small: Image) -> bool:
-        """Look for a known view that an image shows, and make it the current one."""
+        """Find the remembered view of an image, and make it current."""
         image, likeness_of = reduced_to(small, LONG_SIDE), {}
         for number, view in self._known.items():
             view_images = view.median, reduced_to(view.newest, LONG_SIDE)
@@ -116,7 +116,7 @@ class Views(Checkpointable):
         return True
 
     def is_gone(self, small: Image) -> bool:
-        """Whether nothing is left of the current view, nor of one from which a shaken camera has moved.
+        """Whether the current view, also shifted, is no longer visible.
 
         To be asked for each frame: the exposure of a camera, which follows what passes, is followed.
         """
@@ -131,7 +131,7 @@ class Views(Checkpointable):
         return seen_share(reduced_to(to_reference(small, matrix, small), LONG_SIDE), median)[0] < DIFFERS
 
     def is_shown(self, small: Image) -> bool:
-        """Whether an image shows the current view in its own light, but for what is in front of it.
+        """Whether an image shows the current view in its light, apart from objects.
 
         Something large that moves from frame to frame changes as much of the image as a lamp does, but what
         it leaves free is as it was.
@@ -142,14 +142,14 @@ class Views(Checkpointable):
         return change.change is Change.none and change.relit <= RELIT and seen >= CLOSE
 
     def _in_light_of(self, image: Image) -> Image:
-        """The median of the current view in the light of a reduced image, if that did not change at once."""
+        """Median of the current view adapted to the light of a reduced image, unless it jumped."""
         median, light = self._view.median, np.asarray(self._light)
         gains = gains_between(image, median, ~structure(image, median)[1])
         self._light = tuple(np.clip(gains, light * (1 - FASTEST), light * (1 + FASTEST)).tolist())
         return np.asarray(np.clip(np.rint(median * np.asarray(self._light)), 0, 255), np.uint8)
 
     def differs(self, small: Image) -> bool:
-        """Whether more than half of an image is not as in the current view, in any light."""
+        """Whether more than half of an image differs from the current view, in any light."""
         image, median = reduced_to(small, LONG_SIDE), self._view.median
         change = difference(image, median)
         if change.altered > DIFFERS:
@@ -163,11 +163,11 @@ class Views(Checkpointable):
 
 
 def _has_colours(image: Image, median: Image) -> bool:
-    """Whether half of an image has the colours of a view: a crowd on a plain square hides its structure."""
+    """Whether half of an image has the colours of a view, as a crowd hides a plain square's structure."""
     return share_of(farthest(image, median) <= TOUCH) >= 1 - DIFFERS
 
 
 def _likeness(image: Image, other: Image) -> float:
-    """Share of two images that has the same structure; 0 in lights that no gain makes equal."""
+    """Share of two images with equal structure; 0 if no gain matches their light."""
     change = difference(image, other)
     return 1 - change.altered if change.relit <= LIT else 0.0
