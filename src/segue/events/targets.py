@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from segue.errors import SinkError
 from segue.events.rules import UNKNOWN, with_groups
 from segue.events.schedule import ARMED, is_due, parse_span
-from segue.events.store.store import RecordedEvent
+from segue.events.store.store import LAST, RecordedEvent
 from segue.events.table import Kind
 from segue.events.templates import FIELDS, unknown_fields
 from segue.registry import EVENT_SINKS, EventSinkEntry
@@ -179,9 +179,23 @@ class NotifyTarget:
         """The classes of each rule that names some."""
         return [rule.only_classes for rule in self.rules if rule.only]
 
-    def rule_of(self, recorded: RecordedEvent) -> NotifyRule:
-        """The first rule that lets an event pass."""
-        return next((rule for rule in self.rules if rule.receives(recorded)), self.rules[0])
+    def rule_of(
+        self, recorded: RecordedEvent, events_of: Callable[[RecordedEvent], Iterable[RecordedEvent]]
+    ) -> NotifyRule:
+        """The first rule that lets an event pass, and means its class.
+
+        Args:
+            recorded: the event.
+            events_of: gives all events of its visit so far, one of which may have its class.
+
+        Returns:
+            The rule.
+        """
+        rules = [rule for rule in self.rules if rule.receives(recorded)]
+        if len(rules) > 1 or (rules and not rules[0].admits(recorded)):
+            visit = (recorded, *events_of(recorded))
+            rules = [rule for each in visit for rule in rules if rule.admits(each)]
+        return next(iter(rules), self.rules[0])
 
     def due(
         self, recorded: RecordedEvent, events_of: Callable[[RecordedEvent], Iterable[RecordedEvent]]
@@ -196,7 +210,7 @@ class NotifyTarget:
             Events in order.
         """
         rule = self.rules[0]
-        if len(self.rules) == 1 and not self._is_once(rule):
+        if len(self.rules) == 1 and not self._is_once(rule) and not self._is_end(recorded):
             if not rule.admits(recorded):
                 return []
             is_new = rule.only and recorded.event.object and rule.only_classes.isdisjoint(recorded.earlier)
@@ -230,12 +244,19 @@ class NotifyTarget:
                 elif deferred[number] and not (sent or ready):
                     ready = dict([[*deferred[number].items()][-1]])
                 deferred[number].clear()
+            if self._is_end(recorded) and (sent or ready):
+                ready[recorded.seq] = recorded
             yield [ready[seq] for seq in sorted(ready) if seq not in sent]
             sent |= {*ready}
 
     def _is_once(self, rule: NotifyRule) -> bool:
         """Whether a rule lets one event of a visit pass."""
         return (rule.per or ("visit" if self.is_alert else "event")) == "visit"
+
+    def _is_end(self, recorded: RecordedEvent) -> bool:
+        """Whether an event is the last one of a visit, of which its receiver has to know."""
+        event = recorded.event
+        return bool(event.object) and event.event in LAST and entry_of(self.address).needs_end
 
     @property
     def is_alert(self) -> bool:
