@@ -103,3 +103,20 @@ def test_a_class_is_decided_once_and_told_when_it_is_known(only: tuple[str, ...]
     assert told[-2:] == [("zone-leave", "car"), ("leave", "car")]
     assert labels[0] is None
     assert labels[-1] == "person", "and the overlay says so, as far as somebody has looked"
+
+
+def test_an_object_that_stayed_over_a_restart_and_left_in_a_crash_has_its_whole_stay() -> None:
+    """Each run has times of its own: the second one begins at 0 again."""
+
+    def event(kind: Any, hour: int, time: float, zone: str = "") -> Event:
+        at = f"2026-05-01T{hour:02}:00:00+00:00"
+        return Event(kind, 3, 0, time, 0.0, 0.0, 9.0, 9.0, 81, 0.0, 81, zone=zone, at=at)
+
+    events = [
+        event("enter", 8, 100.0),
+        event("zone-enter", 9, 3700.0, "hall"),
+        event("loiter", 12, 60.0, "hall"),
+    ]
+    monitor = EventMonitor([HALL], present={3: events})
+    _, told = monitor.update(*big(0, {}))
+    assert [(each.event, each.seconds) for each in told] == [("zone-leave", 3 * 3600), ("leave", 4 * 3600)]

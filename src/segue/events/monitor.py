@@ -278,8 +278,17 @@ class EventMonitor:
         last = replace(cut_off.last, direction="", snapshot="", clip="")
         events = []
         for zone, inside in cut_off.inside.items():
-            seconds = max(0.0, round(last.time - inside.time, 6))
-            events.append(replace(last, event="zone-leave", zone=zone, seconds=seconds))
-        seconds = max(0.0, round(last.time - cut_off.first.time, 6))
-        events.append(replace(last, event="leave", seconds=seconds))
+            events.append(
+                replace(last, event="zone-leave", zone=zone, seconds=_seconds_between(inside, last))
+            )
+        events.append(replace(last, event="leave", seconds=_seconds_between(cut_off.first, last)))
         return [self._complete(event) for event in events]
+
+
+def _seconds_between(first: Event, last: Event) -> float:
+    """The duration between two events, which may be of different runs: each has times of its own."""
+    if first.at and last.at:
+        seconds = (datetime.fromisoformat(last.at) - datetime.fromisoformat(first.at)).total_seconds()
+    else:
+        seconds = last.time - first.time
+    return max(0.0, round(seconds, 6))

@@ -136,7 +136,8 @@ class ZoneEvents:
             for visit in self._visits.values():
                 place = visit.places.pop(name, None)
                 if place is not None and place.inside is not None:
-                    events.append(_leaving(name, place.inside, visit.last))
+                    known = events if visit.reported else visit.pending
+                    known.append(_leaving(name, place.inside, visit.last))
         return self._classes.take(events, self._labels.get)
 
     def resume(
