@@ -694,6 +694,38 @@ def test_check_says_each_mistake_in_a_line_of_its_own(command: Command, tmp_path
     assert len(lines) == len(parts)
 
 
+def test_check_says_each_mistake_of_a_list(command: Command, tmp_path: Path) -> None:
+    path = cameras_file(
+        tmp_path,
+        """
+        [cameras.gate]
+        source = "0"
+        zone = ["door=0,0 9,0 9,9", "drive=0,0", "=1,1 2,2"]
+        [cameras.yard]
+        source = "1"
+        zone = ["door=0,0 9,0 9,9"]
+        [[cameras.yard.notify]]
+        address = "http://h/"
+        zone = ["dor"]
+        [[cameras.yard.notify]]
+        address = "http://h/"
+        zone = ["dor"]
+        [[cameras.yard.notify]]
+        address = "http://h/"
+        zone = ["door"]
+        [[cameras.yard.notify]]
+        address = "ftp://h/"
+        [[cameras.yard.notify]]
+        address = "http://h/"
+        per = "day"
+        """,
+    )
+    lines = command("watch", path, "--check").err.splitlines()
+    parts = ("drive=0,0", "'=1,1 2,2'", "'dor'", "addresses begin with", "per is event or visit")
+    assert [sum(part in line for line in lines) for part in parts] == [1] * len(parts), lines
+    assert len(lines) == len(parts)
+
+
 def test_a_name_stands_for_the_camera_everywhere_also_in_its_source(tmp_path: Path) -> None:
     path = cameras_file(
         tmp_path,
