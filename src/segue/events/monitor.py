@@ -152,8 +152,10 @@ class EventMonitor:
             outage: its loss, where an earlier run has reported it.
 
         Returns:
-            Its event.
+            Its event; none of one that was lost before.
         """
+        if change.was_lost:
+            return []
         with self._lock:
             kind: Kind = "online" if change.online else "offline"
             seconds, now = round(change.seconds, 6), self._at(change.time)
