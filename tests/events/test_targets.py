@@ -130,6 +130,8 @@ def test_a_table_of_a_file_is_a_target() -> None:
     ):
         with pytest.raises(SinkError, match="table"):
             NotifyTarget.text_of(wrong)
+    with pytest.raises(SinkError, match="text must not contain zone="):  # it would be a filter
+        NotifyTarget.text_of({"address": "http://h/", "text": "{who} is in zone={zone}"})
 
 
 def sent(folder: Path, texts: list[str], events: list[Event], limit: float = 30.0) -> Notifiers:

@@ -655,7 +655,12 @@ def test_the_example_beside_a_recorder_is_a_file_of_cameras(tmp_path: Path) -> N
     jobs = read_cameras(example, tmp_path)
     assert jobs["yard"].recording == "http://localhost:8971/api/yard/start/{start}/end/{end}/clip.mp4"
     assert jobs["front"].notify[0].startswith("frigate://frigate:5000/front ")
-    for wrong in ("http://me:secret@nvr/{start}", "ftp://nvr/{start}", "http://nvr/now"):
+    for wrong in (
+        "http://me:secret@nvr/{start}",
+        "ftp://nvr/{start}",
+        "http://nvr/now",
+        "http://nvr/{start}/{to}",
+    ):
         text = f"[cameras.gate]\nsource = '0'\nrecording = '{wrong}'"
         with pytest.raises(SegueError, match="--recording"):
             read_cameras(cameras_file(tmp_path, text), tmp_path)

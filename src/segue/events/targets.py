@@ -153,6 +153,9 @@ class NotifyTarget:
         is_table = are_texts and {"address"} <= {*values} <= {"address", *_KEYS}
         if not is_table or any(len(values[key]) != 1 for key in single if key in values):
             raise SinkError(f"notify: give a table with address, and if you like {', '.join(_KEYS)}")
+        for key in ("title", "text"):
+            if match := _FILTER.search(" ".join(values.get(key, ()))):
+                raise SinkError(f"notify: {key} must not contain {match[1]}= after a space")
         texts = [f"{key}={_listed(values[key])}" for key in _LISTS if key in values]
         texts += [f"{key}={values[key][0]}" for key in single[1:] if key in values]
         return " ".join([values["address"][0], *texts])
