@@ -131,7 +131,7 @@ class ZoneEvents:
         self._zones, self._rules, self._zones_fit = _parsed(zones), rules or EventRules(), False
         self._classes.only = self._rules.only
         now = {zone.name: zone.is_line for zone in self._zones}
-        events = []
+        events = list[Event]()
         for name in (name for name, is_line in previous.items() if now.get(name) != is_line):
             for visit in self._visits.values():
                 place = visit.places.pop(name, None)

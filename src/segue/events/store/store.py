@@ -712,7 +712,7 @@ class EventStore:
 
 
 def _is_armed(base: sqlite3.Connection) -> bool:
-    return base.execute("select value from meta where key = 'armed'").fetchone() != ("0",)
+    return ("0",) not in base.execute("select value from meta where key = 'armed'").fetchall()
 
 
 def _reason(error: Exception) -> str:
