@@ -18,7 +18,7 @@ from segue.events.zones import Zone
 from segue.jobs.opened import Run
 from segue.jobs.running import run_open
 from segue.masks import read_index_mask
-from segue.types import Box, Image, ObjectInfo
+from segue.types import Box, Image, ObjectInfo, Segmentation
 from tests.events.test_sink import big
 from tests.events.test_standing import CAR, SIZE, Camera
 from tests.jobs.test_running import Recorder, foreground
@@ -120,3 +120,29 @@ def test_an_object_that_stayed_over_a_restart_and_left_in_a_crash_has_its_whole_
     monitor = EventMonitor([HALL], present={3: events})
     _, told = monitor.update(*big(0, {}))
     assert [(each.event, each.seconds) for each in told] == [("zone-leave", 3 * 3600), ("leave", 4 * 3600)]
+
+
+def test_an_object_that_stays_over_a_restart_keeps_its_class() -> None:
+    """It is named in the first run, and no view of the second one shows what it is."""
+    memory, camera = SceneMemory(), Camera()
+    memory.begin(None, "gate")
+    first, told = EventMonitor([HALL], memory=memory, name=lambda *_: ("car", 0.8)), list[Event]()
+    for seconds, car, listed in ((20, False, None), (15, True, 3)):
+        for frame, result in camera.frames(seconds, car=car, listed=listed):
+            told += first.update(frame, unnamed(result))[1]
+    first.finish(goes_on=True)
+    assert {event.label for event in told} == {"car"}
+    memory.begin(None, "gate")
+    second, later = (
+        EventMonitor([HALL], memory=memory, name=lambda *_: None, present={3: told}),
+        list[Event](),
+    )
+    for seconds, car in ((5, True), (15, False)):
+        for frame, result in camera.frames(seconds, car=car):
+            later += second.update(frame, unnamed(result))[1]
+    assert [(event.event, event.label) for event in later] == [("zone-leave", "car"), ("leave", "car")]
+
+
+def unnamed(result: Segmentation) -> Segmentation:
+    """A result as a session without a detector has it."""
+    return replace(result, objects=tuple(ObjectInfo(item.id) for item in result.objects))

@@ -258,6 +258,8 @@ class EventMonitor:
             entered = [self._rebased(event, cut_off, frame) for event in cut_off.inside.values()]
             last = replace(cut_off.last, event="enter", direction="", snapshot="", clip="", at="")
             last = replace(last, frame=frame.index, time=frame.time)
+            if self._views is not None and last.label not in (None, UNKNOWN):
+                self._views.resume(number, str(last.label), last.label_score or 0.0)
             self._classes.admit(number)
             self._reported[number] = {last.label or UNKNOWN}
             events += self._passing(self._events.resume(first, last, entered, cut_off.loitered))

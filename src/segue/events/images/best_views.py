@@ -76,6 +76,12 @@ class BestViews:
             view.looked_at, view.name = view_so_far.looked_at, view_so_far.name
         self._views[number] = view
 
+    def resume(self, number: int, label: str, score: float) -> None:
+        """Go on with an object of an earlier run, whose views are gone."""
+        self._views[number] = _View(
+            0.0, np.zeros((0, 0, 3), np.uint8), (0.0, 0.0, 0.0, 0.0), name=(label, score)
+        )
+
     def name(self, number: int) -> tuple[str, float] | None:
         """Label and score of an object, in [0, 1]; None where nothing is known."""
         view = self._views.get(number)
