@@ -328,6 +328,8 @@ class EventSinkEntry:
         check: refuses an address by SinkError, before the run.
         alerts: whether its messages are for people: one of each visit by default, and none while the camera
             is not armed.
+        needs_end: whether it gets the last event of each visit of which it has got another, whatever its
+            rules say.
     """
 
     name: str
@@ -337,6 +339,7 @@ class EventSinkEntry:
     rank: int = 100
     check: Callable[[str], object] = lambda _: None
     alerts: bool = False
+    needs_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)

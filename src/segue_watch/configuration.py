@@ -165,9 +165,9 @@ def _job_of(values: Mapping[str, Any], name: str) -> ForegroundJob:
 def _mistakes(values: Mapping[str, Any], name: str, first: str) -> Iterator[str]:
     """Find all mistakes in the options of a camera, by dropping each invalid option."""
 
-    def problem_without(key: str) -> str:
+    def problem_of(options: Mapping[str, Any]) -> str:
         try:
-            _job_of({other: value for other, value in values.items() if other != key}, name)
+            _job_of(options, name)
         except SegueError as error:
             return str(error)
         return ""
@@ -175,11 +175,25 @@ def _mistakes(values: Mapping[str, Any], name: str, first: str) -> Iterator[str]
     problem = first
     while problem:
         yield problem
-        rest = {key: left for key in values if key != "source" and (left := problem_without(key)) != problem}
+        rest = [
+            (key not in problem, is_whole, len(left), left, shorter)
+            for key, is_whole, shorter in _without_parts(values)
+            if (left := problem_of(shorter)) != problem
+        ]
         if not rest:
             return
-        option = min(rest, key=lambda key: (key not in problem, len(rest[key])))
-        values, problem = {key: value for key, value in values.items() if key != option}, rest[option]
+        *_, problem, values = min(rest, key=lambda each: each[:3])
+
+
+def _without_parts(values: Mapping[str, Any]) -> Iterator[tuple[str, bool, dict[str, Any]]]:
+    """The options without an item of a list, or without an option as a whole, and the name of that option."""
+    for key, value in values.items():
+        if key == "source":
+            continue
+        if isinstance(value, list) and len(value) > 1:
+            for place in range(len(value)):
+                yield key, False, {**values, key: value[:place] + value[place + 1 :]}
+        yield key, True, {other: each for other, each in values.items() if other != key}
 
 
 def _receivers(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 
 import segue
 from segue.cli.main import load_command
+from segue_watch.configuration import read_file
 from tests.cli.forked import run_program
 from tests.needs import needs
 from tools.run_docs import cut_sample
@@ -67,3 +68,23 @@ def test_a_program_runs_as_its_first_lines_say(script: Path, sample: Path, tmp_p
     done = run_program(script, *shlex.split(found[2]), folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
+
+
+@pytest.mark.parametrize("page", ["cameras", "cameras-frigate"])
+def test_files_of_cameras_on_the_pages_are_accepted(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("apprise", reason="apprise is not installed (pip install 'segue[apprise]')")
+    pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (pip install 'segue[mqtt]')")
+    for name in ("MAIL_USER", "MAIL_PASSWORD", "PAGE_TOKEN", "LOOK_TOKEN"):
+        monkeypatch.setenv(name, "0123456789abcdef")
+    monkeypatch.setenv("BOT_TOKEN", f"123456789:{'a' * 35}")
+    monkeypatch.setenv("CHAT", "12345")
+    text = (EXAMPLES.parent / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    files = [block for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if "[cameras." in block]
+    assert files
+    for block in files:
+        path = tmp_path / "cameras.toml"
+        path.write_text(block, encoding="utf-8")
+        jobs, _ = read_file(path, tmp_path)
+        assert jobs

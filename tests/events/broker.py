@@ -32,6 +32,10 @@ class MemoryBroker:
 
     Args:
         refuses: refuses all logins.
+
+    Attributes:
+        deaf: whether it loses messages, as a connection that is broken and does not know it.
+        num_unheard: number of these messages.
     """
 
     def __init__(self, *, refuses: bool = False) -> None:
@@ -39,6 +43,7 @@ class MemoryBroker:
         self.retained: dict[str, bytes] = {}
         self.sessions: dict[str, _Session] = {}
         self.lock = threading.RLock()
+        self.deaf, self.num_unheard = False, 0
         self._server: _Server | None = None
 
     @property
@@ -130,7 +135,9 @@ class _Client(StreamRequestHandler):
         kind, flags, data = self._packet()
         if kind == CONNECT:
             return self._connect(broker, data)
-        if kind == PUBLISH:
+        if kind == PUBLISH and broker.deaf:
+            broker.num_unheard += 1
+        elif kind == PUBLISH:
             topic, rest = _text(data)
             if flags & 6:
                 self._send(PUBACK << 4, rest[:2])

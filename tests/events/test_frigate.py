@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -15,6 +16,8 @@ import pytest
 
 from segue.errors import SinkError
 from segue.events.deliveries import Notifiers, NotifyWarning
+from segue.events.receivers.base import Message, ReceiverContext
+from segue.events.receivers.frigate import FrigateReceiver
 from segue.events.store.records import CLASS
 from segue.events.store.store import EventStore
 from segue.events.table import Event
@@ -31,6 +34,7 @@ class Frigate(ThreadingHTTPServer):
 
     def __init__(self, account: tuple[str, str] | None = None, busy: int = 0) -> None:
         self.account, self.busy, self.logins = account, busy, 0
+        self.cameras = {"front"}
         self.events: dict[str, dict[str, Any]] = {}
         super().__init__(("127.0.0.1", 0), _Answer)
         Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
@@ -53,7 +57,7 @@ class _Answer(BaseHTTPRequestHandler):
                 self._answer(401, {"message": "Login failed"})
         elif self._may() and (match := re.fullmatch(r"/api/events/(\w+)/([\w%]+)/create", self.path)):
             camera, label = match.groups()
-            if camera != "front":
+            if camera not in self.server.cameras:
                 self._answer(404, {"success": False, "message": f"{camera} is not a valid camera."})
                 return
             assert {*body} <= CREATE
@@ -61,15 +65,20 @@ class _Answer(BaseHTTPRequestHandler):
             self.server.events[id] = {"label": label, **body}
             self._answer(200, {"success": True, "message": "Successfully created event.", "event_id": id})
         elif match := re.fullmatch(r"/api/events/([\w.-]+)/sub_label", self.path):
-            self.server.events[match[1]]["sub_label"] = body["subLabel"]
-            self._answer(200, {"success": True})
+            self._change(match[1], "sub_label", body["subLabel"])
 
     def do_PUT(self) -> None:
         body = self._body()
         match = re.fullmatch(r"/api/events/([\w.-]+)/end", self.path)
         assert match is not None
-        self.server.events[match[1]]["end_time"] = body.get("end_time")
-        self._answer(200, {"success": True, "message": "Event successfully ended."})
+        self._change(match[1], "end_time", body.get("end_time"))
+
+    def _change(self, id: str, name: str, value: Any) -> None:
+        if id in self.server.events:
+            self.server.events[id][name] = value
+            self._answer(200, {"success": True})
+        else:
+            self._answer(404, {"success": False, "message": f"Event {id} not found."})
 
     def _may(self) -> bool:
         self.server.busy -= 1
@@ -105,8 +114,12 @@ def frigate() -> Iterator[Frigate]:
     server.end()
 
 
-COME = replace(ENTER, event="enter", label=None, label_score=None, zone="", at="2026-12-01T12:00:00+00:00")
-GONE = replace(COME, event="leave", label="dog", at="2026-12-01T12:00:30+00:00")
+NOW = datetime.now(UTC) + timedelta(seconds=300)
+"""Frigate dates events by their creation: later than any of this test."""
+
+COME = replace(ENTER, event="enter", label=None, label_score=None, zone="", at=NOW.isoformat())
+GONE = replace(COME, event="leave", label="dog", at=(NOW + timedelta(seconds=30)).isoformat())
+END = NOW.timestamp() + 30
 
 
 def tell(folder: Path, address: str, *events: Event, limit: float = 20.0) -> int:
@@ -141,7 +154,7 @@ def test_a_visit_is_an_event_that_begins_and_ends_with_it(frigate: Frigate, tmp_
         "duration": None,
         "include_recording": True,
         "draw": {"boxes": [{"box": [0.005, 0.02, 0.04, 0.07], "color": [255, 90, 40], "score": 0}]},
-        "end_time": 1796126430.0,
+        "end_time": pytest.approx(END),
     }
     assert (second["label"], second["score"], second["sub_label"]) == ("person", 0.75, "segue")
     assert "end_time" not in second
@@ -152,7 +165,7 @@ def test_the_next_run_ends_the_event_of_a_visit(frigate: Frigate, tmp_path: Path
     assert tell(tmp_path, address, COME) == 0
     assert tell(tmp_path, address, GONE) == 0
     (event,) = frigate.events.values()
-    assert event["end_time"] == 1796126430.0
+    assert event["end_time"] == pytest.approx(END)
     store = EventStore.open(tmp_path / "gate.db")
     assert not [key for key in store.settings() if key.startswith("frigate")]
     store.close()
@@ -173,3 +186,68 @@ def test_a_camera_that_frigate_lacks_is_said(frigate: Frigate, tmp_path: Path) -
         assert tell(tmp_path, address, COME, limit=0.3) == 1
     with pytest.raises(SinkError, match="give the camera of Frigate"):
         check_targets(["frigate://host:5000/"])
+
+
+@pytest.mark.parametrize("rule", ["zone=door", "event=enter,zone-enter", "per=visit", "when=armed"])
+def test_an_event_ends_with_its_visit_whatever_the_rules_say(
+    frigate: Frigate, tmp_path: Path, rule: str
+) -> None:
+    """An object enters at the door, and leaves elsewhere, at another time."""
+    address = f"frigate://127.0.0.1:{frigate.server_port}/front {rule}"
+    store = EventStore.open(tmp_path / "gate.db")
+    store.begin_part("", "gate.csv")
+    notifiers = Notifiers([address], store)
+    for event in (COME, replace(COME, event="zone-enter", zone="door")):
+        store.put(store.record(event))
+    store.arm(False)
+    store.put(store.record(GONE))
+    for event in (replace(COME, object=4), replace(GONE, object=4)):  # elsewhere, not armed
+        store.put(store.record(event))
+    notifiers.wake()
+    assert notifiers.close(20.0) == 0
+    store.close()
+    assert all("end_time" in event for event in frigate.events.values())
+    assert len(frigate.events) == (1 if rule in ("zone=door", "when=armed") else 2)
+
+
+LOITER = replace(COME, event="loiter", zone="door")
+
+
+@pytest.mark.parametrize(
+    ("refused", "later"),
+    [((COME, GONE), (COME, GONE)), ((COME, GONE), (GONE, COME)), ((COME,), (LOITER, GONE, COME))],
+)
+def test_an_event_that_frigate_refused_is_created_once_and_ends(
+    frigate: Frigate, refused: tuple[Event, ...], later: tuple[Event, ...]
+) -> None:
+    """The camera gets its name in Frigate after the visit has begun, or has ended."""
+    receiver = FrigateReceiver(
+        ReceiverContext(address=f"frigate://127.0.0.1:{frigate.server_port}/yard", store=EventStore())
+    )
+
+    def outcomes(events: tuple[Event, ...]) -> set[str]:
+        return {receiver.send(Message(asdict(event), 1), 20.0).outcome for event in events}
+
+    assert outcomes(refused) == {"refused"}
+    frigate.cameras.add("yard")
+    assert outcomes(later) == {"sent"}
+    (event,) = frigate.events.values()
+    assert "end_time" in event
+
+
+def test_an_event_that_is_told_late_does_not_end_before_it_begins(frigate: Frigate, tmp_path: Path) -> None:
+    address = f"frigate://127.0.0.1:{frigate.server_port}/front"
+    late = (NOW - timedelta(hours=1)).isoformat()
+    assert tell(tmp_path, address, replace(COME, at=late), replace(GONE, at=late)) == 0
+    (event,) = frigate.events.values()
+    assert event["end_time"] is None, "Frigate takes the time at which it hears of it"
+
+
+def test_an_event_that_somebody_has_deleted_in_frigate_holds_up_nothing(
+    frigate: Frigate, tmp_path: Path
+) -> None:
+    address = f"frigate://127.0.0.1:{frigate.server_port}/front"
+    assert tell(tmp_path, address, COME) == 0
+    frigate.events.clear()
+    assert tell(tmp_path, address, GONE) == 0
+    assert not frigate.events

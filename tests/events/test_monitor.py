@@ -18,7 +18,7 @@ from segue.events.zones import Zone
 from segue.jobs.opened import Run
 from segue.jobs.running import run_open
 from segue.masks import read_index_mask
-from segue.types import Box, Image, ObjectInfo
+from segue.types import Box, Image, ObjectInfo, Segmentation
 from tests.events.test_sink import big
 from tests.events.test_standing import CAR, SIZE, Camera
 from tests.jobs.test_running import Recorder, foreground
@@ -103,3 +103,46 @@ def test_a_class_is_decided_once_and_told_when_it_is_known(only: tuple[str, ...]
     assert told[-2:] == [("zone-leave", "car"), ("leave", "car")]
     assert labels[0] is None
     assert labels[-1] == "person", "and the overlay says so, as far as somebody has looked"
+
+
+def test_an_object_that_stayed_over_a_restart_and_left_in_a_crash_has_its_whole_stay() -> None:
+    """Each run has times of its own: the second one begins at 0 again."""
+
+    def event(kind: Any, hour: int, time: float, zone: str = "") -> Event:
+        at = f"2026-05-01T{hour:02}:00:00+00:00"
+        return Event(kind, 3, 0, time, 0.0, 0.0, 9.0, 9.0, 81, 0.0, 81, zone=zone, at=at)
+
+    events = [
+        event("enter", 8, 100.0),
+        event("zone-enter", 9, 3700.0, "hall"),
+        event("loiter", 12, 60.0, "hall"),
+    ]
+    monitor = EventMonitor([HALL], present={3: events})
+    _, told = monitor.update(*big(0, {}))
+    assert [(each.event, each.seconds) for each in told] == [("zone-leave", 3 * 3600), ("leave", 4 * 3600)]
+
+
+def test_an_object_that_stays_over_a_restart_keeps_its_class() -> None:
+    """It is named in the first run, and no view of the second one shows what it is."""
+    memory, camera = SceneMemory(), Camera()
+    memory.begin(None, "gate")
+    first, told = EventMonitor([HALL], memory=memory, name=lambda *_: ("car", 0.8)), list[Event]()
+    for seconds, car, listed in ((20, False, None), (15, True, 3)):
+        for frame, result in camera.frames(seconds, car=car, listed=listed):
+            told += first.update(frame, unnamed(result))[1]
+    first.finish(goes_on=True)
+    assert {event.label for event in told} == {"car"}
+    memory.begin(None, "gate")
+    second, later = (
+        EventMonitor([HALL], memory=memory, name=lambda *_: None, present={3: told}),
+        list[Event](),
+    )
+    for seconds, car in ((5, True), (15, False)):
+        for frame, result in camera.frames(seconds, car=car):
+            later += second.update(frame, unnamed(result))[1]
+    assert [(event.event, event.label) for event in later] == [("zone-leave", "car"), ("leave", "car")]
+
+
+def unnamed(result: Segmentation) -> Segmentation:
+    """A result as a session without a detector has it."""
+    return replace(result, objects=tuple(ObjectInfo(item.id) for item in result.objects))

@@ -27,6 +27,7 @@ from segue.events.deliveries import Notifier, Notifiers, NotifyWarning
 from segue.events.images.snapshots import Snapshots
 from segue.events.monitor import EventMonitor
 from segue.events.receivers.home_assistant import HomeAssistant
+from segue.events.receivers.mqtt import MqttReceiver
 from segue.events.store import store as store_module
 from segue.events.store.store import EventStore
 from segue.events.table import Event
@@ -516,6 +517,31 @@ def test_a_broker_keeps_whether_the_camera_is_there(broker: AnyBroker) -> None:
     wait_for(lambda: len(subscriber.availability) == 4)
     subscriber.end()
     assert subscriber.availability == [b"online", b"offline", b"online", b"offline"]
+
+
+def test_a_broker_that_loses_its_connection_keeps_the_newest_state() -> None:
+    """Messages that it has not confirmed are sent again after the connection; newer ones count."""
+    pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (pip install 'segue[mqtt]')")
+    broker = MemoryBroker()
+    broker.start()
+    notifier = Notifier(broker.address, patience=QUICK)
+    receiver = notifier.receiver
+    assert isinstance(receiver, MqttReceiver)
+    wait_for(lambda: broker.retained.get("cameras/front yard/availability") == b"online")
+    broker.deaf = True
+    receiver.keep("cameras/front yard/zone/door", b"ON")
+    wait_for(lambda: broker.num_unheard == 1)
+    broker.stop()
+    wait_for(lambda: not receiver._connected.is_set())
+    receiver.keep("cameras/front yard/zone/door", b"OFF")
+    broker.deaf = False
+    broker.start()
+    notifier.send({"event": "enter"})  # after all that the client sends again
+    wait_for(lambda: notifier.undelivered == 0)
+    wait_for(lambda: "cameras/front yard/zone/door" in broker.retained)
+    assert notifier.close() == 0
+    assert broker.retained["cameras/front yard/zone/door"] == b"OFF"
+    broker.stop()
 
 
 def test_the_last_will_of_a_process_that_is_killed_is_offline(broker: AnyBroker) -> None:

@@ -14,6 +14,7 @@ from segue.events.scene.memory import SceneMemory
 from segue.events.scene.standing import STILL_SECONDS, StandingObjects
 from segue.events.table import read_events
 from segue.types import Frame, Image, ObjectInfo, Segmentation
+from segue.utils.arrays import id_type
 
 SIZE, FPS = (120, 160), 5
 CAR = slice(60, 90), slice(50, 100)
@@ -51,7 +52,7 @@ class Camera:
             if car:
                 image[CAR] = PAINT[CAR] // 2
             image = np.clip(self.light * image + self.rng.normal(0, 4, image.shape), 0, 255)
-            mask = np.zeros(SIZE, np.uint8)
+            mask = np.zeros(SIZE, id_type(listed or 0))  # as a session has it
             if listed is not None:
                 mask[CAR] = listed
             objects = () if listed is None else (ObjectInfo(listed, "car"),)
@@ -76,6 +77,33 @@ def test_a_parked_car_keeps_its_id_for_hours_while_the_light_changes(camera: Cam
         assert {*camera.run(8, car=True)} == {(3,)}
     *_, last = camera.run(10, car=False)
     assert last == ()
+
+
+def test_an_object_of_any_id_stands_in_results_without_other_objects() -> None:
+    camera = Camera()
+    assert {*camera.run(20, car=False)} == {()}
+    assert {*camera.run(15, car=True, listed=300)} == {(300,)}
+    assert {*camera.run(8, car=True)} == {(300,)}
+    assert {*camera.run(4, car=True, listed=3)} == {(300,)}, "it is found again, under another id"
+
+
+def test_an_object_elsewhere_has_another_id_than_the_one_that_stands() -> None:
+    """Ids have begun anew meanwhile, and the next one is that of the parked car."""
+    camera, ids = Camera(), set[tuple[int, ...]]()
+    assert {*camera.run(20, car=False)} == {()}
+    assert {*camera.run(15, car=True, listed=300)} == {(300,)}
+    assert {*camera.run(90, car=True)} == {(300,)}
+    for frame, seen in camera.frames(4, car=True):
+        mask = np.zeros(SIZE, np.uint16)
+        mask[10:40, 100:130] = 300
+        result = Segmentation(seen.index, seen.time, mask, (ObjectInfo(300, "person"),))
+        result = camera.standing.see(frame, result)
+        ids.add(tuple(sorted(result.ids)))
+        assert (result.mask[CAR] == 300).mean() > 0.9
+        assert not (result.mask[10:40, 100:130] == 300).any()
+    ((car, other),) = ids
+    assert car == 300
+    assert other > 30_000, "an id that the session does not give soon"
 
 
 def test_what_slides_slowly_or_is_found_in_parts_stays_one_object() -> None:

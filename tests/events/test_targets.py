@@ -131,6 +131,8 @@ def test_a_table_of_a_file_is_a_target() -> None:
     ):
         with pytest.raises(SinkError, match="table"):
             NotifyTarget.text_of(wrong)
+    with pytest.raises(SinkError, match="text must not contain zone="):  # it would be a filter
+        NotifyTarget.text_of({"address": "http://h/", "text": "{who} is in zone={zone}"})
 
 
 def sent(folder: Path, texts: list[str], events: list[Event], limit: float = 30.0) -> Notifiers:
@@ -232,6 +234,24 @@ def test_a_receiver_has_a_rule_of_each_text_and_gets_nothing_twice() -> None:
     assert due_of([*texts, "http://h/ event=zone-enter"], events) == [1, 3, 4, 6, 8]
 
 
+def test_a_message_has_the_words_of_the_rule_of_its_class(listeners: list[Listener]) -> None:
+    """Both rules mean the same events, of other classes; the class of one object is known late."""
+    listener, store = listeners[0], EventStore()
+    texts = [f"{listener.address} only={label} title={label.upper()}" for label in ("person", "car")]
+    notifiers = Notifiers(texts, store)
+    events = [event("enter", 1, "car"), event("enter", 2, "person"), event("enter", 3)]
+    recorded([*events, event(cast(Kind, CLASS), 3, "car"), event("leave", 3, "car")], store)
+    notifiers.wake()
+    assert notifiers.close(20.0) == 0
+    titles = [(each["object"], each["event"], each["title"]) for each in listener.received]
+    assert titles == [
+        (1, "enter", "CAR"),
+        (2, "enter", "PERSON"),
+        (3, "enter", "CAR"),
+        (3, "leave", "CAR"),
+    ]
+
+
 def test_a_group_stands_for_its_classes() -> None:
     events = [event("enter", 1, "truck"), event("enter", 2, "dog"), event("enter", 3, "person")]
     assert due_of(["http://h/ only=vehicle"], events) == [0]
@@ -302,6 +322,23 @@ def test_whether_a_camera_is_armed_is_noted_with_each_event_and_holds_over_a_res
     assert [each.armed for each in store.after(0)] == [True, False]
     assert [each.armed for each in (*first, *second)] == [True, False]
     store.close()
+
+
+def test_a_camera_that_is_not_armed_stays_so_where_its_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = EventStore.open(tmp_path / "gate.db")
+    recorded([event("enter", 1)], store)
+    store.arm(False)
+    store.close()
+
+    def fail(_: EventStore) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(EventStore, "_connect", fail)
+    store = EventStore(tmp_path / "gate.db")
+    assert store.problem
+    assert not store.armed
 
 
 def test_a_store_of_before_knows_its_events_as_armed(tmp_path: Path) -> None:
@@ -453,3 +490,19 @@ def test_a_sensor_counts_the_objects_of_each_class() -> None:
     assert states[2] == {"Person": "2", "Unknown": "1"}
     assert states[3] == {"Person": "2", "Unknown": "0", "Dog": "1"}
     assert states[-1] == {"Person": "1", "Unknown": "0", "Dog": "0"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "counts"), [("", {"dog": b"0", "person": b"1"}), (" only=dog", {"dog": b"0"})]
+)
+def test_sensors_of_classes_that_went_meanwhile_show_none(rule: str, counts: dict[str, bytes]) -> None:
+    """A broker that was away as a dog went still has 1 of it."""
+    store, broker = EventStore(), Broker()
+    events = [event("enter", 1, "dog"), event("leave", 1, "dog"), event("enter", 2, "person")]
+    recorded(events, store)
+    store.flush()
+    target = NotifyTarget.parse(f"mqtt://h/cameras/gate{rule}")
+    HomeAssistant(broker, target, "gate", [], store.present().values(), store.labels())
+    prefix = "cameras/gate/count/"
+    found = {topic.removeprefix(prefix): body for topic, body in broker.retained.items() if prefix in topic}
+    assert found == counts

@@ -10,6 +10,7 @@ import pytest
 
 from segue.errors import ArgumentError, SegueError
 from segue.events import EventRules, EventSink, Zone, ZoneEvents
+from segue.events.table import Event
 from segue.types import Segmentation
 from tests.events.test_sink import big
 
@@ -61,7 +62,7 @@ def test_zones_boxes_and_areas_are_those_of_a_given_size() -> None:
 
 
 def test_results_without_times_get_them_from_the_frame_rate() -> None:
-    events = ZoneEvents(rules=EventRules(min_seconds=0.5), fps=20)
+    events = ZoneEvents(rules=EventRules(min_seconds=0.8), fps=20)
     results = (Segmentation(result.index, 0.0, result.mask, result.objects) for result in walk(20))
     known = [(result.index, event) for result in results for event in events.update(result)]
     assert [(index, event.event, event.time) for index, event in known] == [(10, "enter", 0.0)]
@@ -121,3 +122,16 @@ def test_pixels_of_an_ignored_region_belong_to_no_event() -> None:
     for text in ("line=0,0 10,10", "far=500,500 600,500 600,600"):
         with pytest.raises(SegueError):
             ZoneEvents([], EventRules.parse(0.0, (), (), (), [text]), (120, 180))
+
+
+@pytest.mark.parametrize("zones", [[], [DOOR]])
+def test_a_zone_that_goes_before_its_object_is_reported_is_left_after_it(zones: list[str]) -> None:
+    events = ZoneEvents(["all=0,0 179,0 179,119 0,119"], EventRules(min_seconds=0.8))
+    known, results = list[Event](), walk(20)
+    for result in results[:6]:
+        known += events.update(result)
+    known += events.change(zones, EventRules(min_seconds=0.8))
+    assert not known, "nobody knows of the object"
+    known = [event for result in results[6:] for event in events.update(result)]
+    assert [event.event for event in known][:3] == ["enter", "zone-enter", "zone-leave"]
+    assert {event.zone for event in known[1:3]} == {"all"}

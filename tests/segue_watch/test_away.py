@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ from segue.video.sources.live import LOGIN_SECONDS
 from segue_watch.camera import Camera
 from segue_watch.configuration import read_cameras
 from segue_watch.log import CameraWarning
-from tests.cli.mjpeg import mjpeg_camera
+from tests.cli.mjpeg import JPEGS, mjpeg_camera
 from tests.events.test_notify import AnyBroker, Listener, Subscriber, make_broker
 from tests.events.test_store import event as stored_event
 from tests.events.test_store import put
@@ -42,11 +43,11 @@ def broker(tmp_path: Path) -> Iterator[AnyBroker]:
 
 
 class Refusing(ThreadingHTTPServer):
-    """A camera that refuses user and password."""
+    """A camera that refuses user and password; it gives some images, or another error, before."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Refusal)
-        self.num_logins = 0
+        self.num_logins, self.first = 0, ""
 
 
 class _Refusal(BaseHTTPRequestHandler):
@@ -54,7 +55,16 @@ class _Refusal(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.num_logins += 1
-        self.send_error(401)
+        first, self.server.first = self.server.first, ""
+        if first == "images":
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=b")
+            self.end_headers()
+            for jpeg in JPEGS:
+                head = b"--b\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
+                self.wfile.write(head + jpeg + b"\r\n")
+        else:
+            self.send_error(503 if first else 401)
 
     def log_message(self, *args: object) -> None:
         pass
@@ -155,3 +165,22 @@ def test_waiting_messages_are_sent_while_the_camera_refuses_the_login(
     assert refusing.num_logins == 1
     assert "wrong" not in json.dumps(camera.state())
     assert urlsplit(address).password == "wrong"
+
+
+@pytest.mark.parametrize("first", ["images", "busy"])
+def test_a_camera_that_refuses_the_login_after_it_was_lost_says_so_and_is_lost_once(
+    refusing: Refusing, listener: Listener, tmp_path: Path, first: str
+) -> None:
+    """Somebody changes its password, and it starts again."""
+    refusing.first, told = first, list[str]()
+    address = f"http://user:wrong@127.0.0.1:{refusing.server_port}/stream.mjpeg"
+    camera = camera_at(address, tmp_path, listener.address, lambda _: None)
+    camera._tell = lambda _, text: told.append(text)
+    with pytest.warns(CameraWarning) if first == "busy" else nullcontext() as warned, watched(camera):
+        wait_for(lambda: refusing.num_logins == 2)
+        wait_for(lambda: "refuses user and password" in camera.state()["error"])
+        wait_for(lambda: camera.undelivered == 0)
+    texts = [*told, *(str(each.message) for each in warned or ())]
+    assert sum("refuses user and password" in text and "in 5 minutes" in text for text in texts) == 1
+    assert listener.kinds.count("offline") == 1
+    assert refusing.num_logins == 2

@@ -659,7 +659,12 @@ def test_the_example_beside_a_recorder_is_a_file_of_cameras(tmp_path: Path) -> N
     jobs = read_cameras(example, tmp_path)
     assert jobs["yard"].recording == "http://localhost:8971/api/yard/start/{start}/end/{end}/clip.mp4"
     assert jobs["front"].notify[0].startswith("frigate://frigate:5000/front ")
-    for wrong in ("http://me:secret@nvr/{start}", "ftp://nvr/{start}", "http://nvr/now"):
+    for wrong in (
+        "http://me:secret@nvr/{start}",
+        "ftp://nvr/{start}",
+        "http://nvr/now",
+        "http://nvr/{start}/{to}",
+    ):
         text = f"[cameras.gate]\nsource = '0'\nrecording = '{wrong}'"
         with pytest.raises(SegueError, match="--recording"):
             read_cameras(cameras_file(tmp_path, text), tmp_path)
@@ -694,6 +699,38 @@ def test_check_says_each_mistake_in_a_line_of_its_own(command: Command, tmp_path
     assert outcome.code == 2
     assert all(line.startswith("error: ") and "\\n" not in line for line in lines), lines
     parts = ("[page]", "'a/b'", "--colour", "--fps", "door", "--only", "[cameras.yard]", "one and two")
+    assert [sum(part in line for line in lines) for part in parts] == [1] * len(parts), lines
+    assert len(lines) == len(parts)
+
+
+def test_check_says_each_mistake_of_a_list(command: Command, tmp_path: Path) -> None:
+    path = cameras_file(
+        tmp_path,
+        """
+        [cameras.gate]
+        source = "0"
+        zone = ["door=0,0 9,0 9,9", "drive=0,0", "=1,1 2,2"]
+        [cameras.yard]
+        source = "1"
+        zone = ["door=0,0 9,0 9,9"]
+        [[cameras.yard.notify]]
+        address = "http://h/"
+        zone = ["dor"]
+        [[cameras.yard.notify]]
+        address = "http://h/"
+        zone = ["dor"]
+        [[cameras.yard.notify]]
+        address = "http://h/"
+        zone = ["door"]
+        [[cameras.yard.notify]]
+        address = "ftp://h/"
+        [[cameras.yard.notify]]
+        address = "http://h/"
+        per = "day"
+        """,
+    )
+    lines = command("watch", path, "--check").err.splitlines()
+    parts = ("drive=0,0", "'=1,1 2,2'", "'dor'", "addresses begin with", "per is event or visit")
     assert [sum(part in line for line in lines) for part in parts] == [1] * len(parts), lines
     assert len(lines) == len(parts)
 

@@ -152,8 +152,10 @@ class EventMonitor:
             outage: its loss, where an earlier run has reported it.
 
         Returns:
-            Its event.
+            Its event; none of one that was lost before.
         """
+        if change.was_lost:
+            return []
         with self._lock:
             kind: Kind = "online" if change.online else "offline"
             seconds, now = round(change.seconds, 6), self._at(change.time)
@@ -256,6 +258,8 @@ class EventMonitor:
             entered = [self._rebased(event, cut_off, frame) for event in cut_off.inside.values()]
             last = replace(cut_off.last, event="enter", direction="", snapshot="", clip="", at="")
             last = replace(last, frame=frame.index, time=frame.time)
+            if self._views is not None and last.label not in (None, UNKNOWN):
+                self._views.resume(number, str(last.label), last.label_score or 0.0)
             self._classes.admit(number)
             self._reported[number] = {last.label or UNKNOWN}
             events += self._passing(self._events.resume(first, last, entered, cut_off.loitered))
@@ -278,8 +282,17 @@ class EventMonitor:
         last = replace(cut_off.last, direction="", snapshot="", clip="")
         events = []
         for zone, inside in cut_off.inside.items():
-            seconds = max(0.0, round(last.time - inside.time, 6))
-            events.append(replace(last, event="zone-leave", zone=zone, seconds=seconds))
-        seconds = max(0.0, round(last.time - cut_off.first.time, 6))
-        events.append(replace(last, event="leave", seconds=seconds))
+            events.append(
+                replace(last, event="zone-leave", zone=zone, seconds=_seconds_between(inside, last))
+            )
+        events.append(replace(last, event="leave", seconds=_seconds_between(cut_off.first, last)))
         return [self._complete(event) for event in events]
+
+
+def _seconds_between(first: Event, last: Event) -> float:
+    """The duration between two events, which may be of different runs: each has times of its own."""
+    if first.at and last.at:
+        seconds = (datetime.fromisoformat(last.at) - datetime.fromisoformat(first.at)).total_seconds()
+    else:
+        seconds = last.time - first.time
+    return max(0.0, round(seconds, 6))

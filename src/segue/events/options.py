@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
@@ -53,6 +54,8 @@ def _check_recording(address: str) -> None:
         )
     if "{start}" not in address:
         raise SegueError("--recording: write {start}, and if you like {end}, where the times stand")
+    if unknown := {*re.findall(r"\{.*?\}", address)} - {"{start}", "{end}"}:
+        raise SegueError(f"--recording: there is no {min(unknown)}; write {{start}} and {{end}}")
 
 
 class EventOptions(OptionModel):

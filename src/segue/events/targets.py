@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from segue.errors import SinkError
 from segue.events.rules import UNKNOWN, with_groups
 from segue.events.schedule import ARMED, is_due, parse_span
-from segue.events.store.records import RecordedEvent
+from segue.events.store.records import LAST, RecordedEvent
 from segue.events.table import Kind
 from segue.events.templates import FIELDS, unknown_fields
 from segue.registry import EVENT_SINKS, EventSinkEntry
@@ -153,6 +153,9 @@ class NotifyTarget:
         is_table = are_texts and {"address"} <= {*values} <= {"address", *_KEYS}
         if not is_table or any(len(values[key]) != 1 for key in single if key in values):
             raise SinkError(f"notify: give a table with address, and if you like {', '.join(_KEYS)}")
+        for key in ("title", "text"):
+            if match := _FILTER.search(" ".join(values.get(key, ()))):
+                raise SinkError(f"notify: {key} must not contain {match[1]}= after a space")
         texts = [f"{key}={_listed(values[key])}" for key in _LISTS if key in values]
         texts += [f"{key}={values[key][0]}" for key in single[1:] if key in values]
         return " ".join([values["address"][0], *texts])
@@ -179,9 +182,23 @@ class NotifyTarget:
         """Classes of each rule that lists some."""
         return [rule.only_classes for rule in self.rules if rule.only]
 
-    def rule_of(self, recorded: RecordedEvent) -> NotifyRule:
-        """First rule that selects an event."""
-        return next((rule for rule in self.rules if rule.receives(recorded)), self.rules[0])
+    def rule_of(
+        self, recorded: RecordedEvent, events_of: Callable[[RecordedEvent], Iterable[RecordedEvent]]
+    ) -> NotifyRule:
+        """The first rule that lets an event pass, and means its class.
+
+        Args:
+            recorded: the event.
+            events_of: gives all events of its visit so far, one of which may have its class.
+
+        Returns:
+            The rule.
+        """
+        rules = [rule for rule in self.rules if rule.receives(recorded)]
+        if len(rules) > 1 or (rules and not rules[0].admits(recorded)):
+            visit = (recorded, *events_of(recorded))
+            rules = [rule for each in visit for rule in rules if rule.admits(each)]
+        return next(iter(rules), self.rules[0])
 
     def due(
         self, recorded: RecordedEvent, events_of: Callable[[RecordedEvent], Iterable[RecordedEvent]]
@@ -196,7 +213,7 @@ class NotifyTarget:
             Events in order.
         """
         rule = self.rules[0]
-        if len(self.rules) == 1 and not self._is_once(rule):
+        if len(self.rules) == 1 and not self._is_once(rule) and not self._is_end(recorded):
             if not rule.admits(recorded):
                 return []
             is_new = rule.only and recorded.event.object and rule.only_classes.isdisjoint(recorded.earlier)
@@ -230,12 +247,19 @@ class NotifyTarget:
                 elif deferred[number] and not (sent or ready):
                     ready = dict([[*deferred[number].items()][-1]])
                 deferred[number].clear()
+            if self._is_end(recorded) and (sent or ready):
+                ready[recorded.seq] = recorded
             yield [ready[seq] for seq in sorted(ready) if seq not in sent]
             sent |= {*ready}
 
     def _is_once(self, rule: NotifyRule) -> bool:
         """Whether a rule selects one event per visit."""
         return (rule.per or ("visit" if self.is_alert else "event")) == "visit"
+
+    def _is_end(self, recorded: RecordedEvent) -> bool:
+        """Whether an event is the last one of a visit, of which its receiver has to know."""
+        event = recorded.event
+        return bool(event.object) and event.event in LAST and entry_of(self.address).needs_end
 
     @property
     def is_alert(self) -> bool:

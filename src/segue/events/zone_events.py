@@ -131,12 +131,13 @@ class ZoneEvents:
         self._zones, self._rules, self._zones_fit = _parsed(zones), rules or EventRules(), False
         self._classes.only = self._rules.only
         now = {zone.name: zone.is_line for zone in self._zones}
-        events = []
+        events = list[Event]()
         for name in (name for name, is_line in previous.items() if now.get(name) != is_line):
             for visit in self._visits.values():
                 place = visit.places.pop(name, None)
                 if place is not None and place.inside is not None:
-                    events.append(_leaving(name, place.inside, visit.last))
+                    known = events if visit.reported else visit.pending
+                    known.append(_leaving(name, place.inside, visit.last))
         return self._classes.take(events, self._labels.get)
 
     def resume(

@@ -78,6 +78,12 @@ class BestViews:
             view.looked_at, view.name = view_so_far.looked_at, view_so_far.name
         self._views[number] = view
 
+    def resume(self, number: int, label: str, score: float) -> None:
+        """Go on with an object of an earlier run, whose views are gone."""
+        self._views[number] = _View(
+            0.0, np.zeros((0, 0, 3), np.uint8), (0.0, 0.0, 0.0, 0.0), name=(label, score)
+        )
+
     def name(self, number: int) -> tuple[str, float] | None:
         """Label the best view; returns label and score in [0, 1], or None if unknown."""
         view = self._views.get(number)

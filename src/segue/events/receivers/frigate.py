@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
 from collections.abc import Mapping
 from http.cookiejar import CookieJar
@@ -21,8 +22,15 @@ from segue.video.sources.addresses import public_address
 SUB_LABEL = "segue"
 """Of the events that segue creates."""
 
+REFUSED, ENDED = "-", "+"
+"""Notes in place of an id: Frigate refused the event of a visit; the event has ended, and messages of the
+visit that were refused before change nothing."""
+
 MAX_ANSWER = 1 << 16
 """Maximum number of bytes read of an answer."""
+
+NOT_FOUND = 404
+"""Answer about an event that there is no more."""
 
 COLOUR = (255, 90, 40)
 """Colour of an object's box, RGB."""
@@ -40,7 +48,8 @@ class FrigateReceiver(EventReceiver):
     """Creates an event of Frigate with the first event of a visit, and ends it with the last.
 
     The class of an object that becomes known later is the sub-label. Which event belongs to a visit is in the
-    store of the camera, so that the next run ends it.
+    store of the camera, so that the next run ends it. A visit whose event was refused has one that ends at
+    once when Frigate takes it after the visit.
     """
 
     def __init__(self, context: ReceiverContext) -> None:
@@ -67,24 +76,49 @@ class FrigateReceiver(EventReceiver):
         return SENT
 
     def _tell(self, values: Mapping[str, Any], key: str, timeout: float) -> None:
-        id, _, created_label = self._event(key).partition(" ")
+        id, _, rest = self._event(key).partition(" ")
+        created_label, created, mark = (*rest.split("\t"), "", "")[:3]
         label = str(values.get("label") or UNKNOWN)
         is_last = values.get("event") in LAST
-        if not id and not is_last:
-            place = f"events/{quote(self._camera, safe='')}/{quote(label, safe='')}/create"
-            id = str(self._ask("POST", place, self._about(values), timeout).get("event_id") or "")
-            if not id:
-                raise ValueError("Frigate gives no id of the event")
-            self._remember(key, f"{id} {label}")
-        elif id and label not in (UNKNOWN, created_label):
+        was_refused = REFUSED in (id, mark)
+        if id == ENDED or (is_last and not id):
+            return
+        end = f"\t{REFUSED}" if was_refused else ""
+        if id in ("", REFUSED):
+            id, created = self._created(key, values, label, timeout), f"{time.time():.3f}"
+            self._remember(key, f"{id} {label}\t{created}{end}")
+        elif label not in (UNKNOWN, created_label):
             about = {"subLabel": label, "camera": self._camera}
-            self._ask("POST", f"events/{quote(id, safe='')}/sub_label", about, timeout)
-            self._remember(key, f"{id} {label}")
-        if id and is_last:
+            self._change("POST", id, "sub_label", about, timeout)
+            self._remember(key, f"{id} {label}\t{created}{end}")
+        if is_last:
             moment = moment_of(str(values.get("at") or ""))
-            body = {"end_time": moment} if moment else {}
-            self._ask("PUT", f"events/{quote(id, safe='')}/end", body, timeout)
-            self._remember(key, "")
+            # Frigate dates an event by its creation: one that is sent late ends when its end is sent.
+            body = {"end_time": moment} if moment > float(created or 0) else {}
+            self._change("PUT", id, "end", body, timeout)
+            self._remember(key, ENDED if was_refused else "")
+
+    def _created(self, key: str, values: Mapping[str, Any], label: str, timeout: float) -> str:
+        """The id of a new event of a visit."""
+        place = f"events/{quote(self._camera, safe='')}/{quote(label, safe='')}/create"
+        try:
+            id = str(self._ask("POST", place, self._about(values), timeout).get("event_id") or "")
+        except HTTPError as error:
+            if answer_of(error.code, "").outcome == "refused":
+                self._remember(key, REFUSED)
+            raise
+        if not id:
+            raise ValueError("Frigate gives no id of the event")
+        return id
+
+    def _change(self, method: str, id: str, what: str, body: Mapping[str, Any], timeout: float) -> None:
+        """Change an event, unless somebody has deleted it in Frigate."""
+        try:
+            self._ask(method, f"events/{quote(id, safe='')}/{what}", body, timeout)
+        except HTTPError as error:
+            if error.code != NOT_FOUND:
+                raise
+            error.close()
 
     def _about(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Fields of a new event of Frigate, which lasts until it is ended."""
@@ -143,4 +177,8 @@ class FrigateReceiver(EventReceiver):
             self._store.change("delete from meta where key = ?", key)
 
 
-ENTRIES = (EventSinkEntry("frigate", FrigateReceiver, schemes=("frigate", "frigates"), check=check_frigate),)
+ENTRIES = (
+    EventSinkEntry(
+        "frigate", FrigateReceiver, schemes=("frigate", "frigates"), check=check_frigate, needs_end=True
+    ),
+)

@@ -45,6 +45,7 @@ class HomeAssistant(EventReceiver):
         name: of the camera, for people.
         zones: what is watched; lines have no state.
         present: events of objects that are there, as of a run before.
+        labels: classes of objects of earlier runs, whose sensors the broker has.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class HomeAssistant(EventReceiver):
         name: str,
         zones: Sequence[Zone],
         present: Iterable[Sequence[RecordedEvent]] = (),
+        labels: Iterable[str] = (),
     ) -> None:
         self._broker, self._target, self._name = broker, target, name
         self._topic = str(broker.topic)
@@ -87,7 +89,9 @@ class HomeAssistant(EventReceiver):
             },
             has_availability=False,
         )
-        for label in sorted(each for classes in target.class_lists for each in classes):
+        listed = {each for classes in target.class_lists for each in classes}
+        has_all = len(target.class_lists) < len(target.rules)
+        for label in sorted(listed.union(labels if has_all else ())):
             self._count(label, 0)
         self._count_all()
         broker.keep_no_other((self._config("binary_sensor", "+"), f"{self._topic}/zone/+"))
@@ -227,9 +231,10 @@ def _open(context: ReceiverContext) -> HomeAssistants | None:
     if not context.home_assistant:
         return None
     present = [] if context.store is None else [*context.store.present().values()]
+    labels = [] if context.store is None else context.store.labels()
     return HomeAssistants(
         [
-            HomeAssistant(receiver, target, context.name, context.zones, present)
+            HomeAssistant(receiver, target, context.name, context.zones, present, labels)
             for target, receiver in context.targets
             if receiver.topic is not None
         ]

@@ -78,6 +78,7 @@ class MqttReceiver(EventReceiver):
         self._filters: Sequence[str] = ()
         self._armed, self._arm = f"{topic}/armed", context.arm
         self._connected, self._refusal = threading.Event(), ""
+        self._is_stale = False  # whether the broker may keep messages of before the connection
         self._sent: tuple[bytes, MQTTMessageInfo] | None = None  # the client sends it until it is confirmed
         self._client = client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv311)
         if parts.username:
@@ -90,6 +91,7 @@ class MqttReceiver(EventReceiver):
         longest = min(MAX_RECONNECT, patience.max_delay)
         client.reconnect_delay_set(patience.first_delay, longest)  # type: ignore[arg-type]
         client.on_connect, client.on_disconnect, client.on_message = self._hear, self._lose, self._take
+        client.on_subscribe = self._renew
         client.connect_async(str(parts.hostname), parts.port or _PORTS[parts.scheme])
         client.loop_start()  # connects, also to a broker that is not there yet, and again when it was lost
 
@@ -136,16 +138,20 @@ class MqttReceiver(EventReceiver):
     def _hear(self, _: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
         self._refusal = f"the broker refused the login: {reason}" if reason.is_failure else ""
         if not self._refusal:
+            self._is_stale = True
             self._connected.set()
-            for topic, body in [*self._retained.items()]:
-                self._client.publish(topic, body, qos=1, retain=True)
             self._ask()
 
+    def _renew(self, *_: Any) -> None:
+        """Publish what the broker keeps, after older messages, which the client sends again by itself."""
+        if self._is_stale:
+            self._is_stale = False
+            for topic, body in [*self._retained.items()]:
+                self._client.publish(topic, body, qos=1, retain=True)
+
     def _ask(self) -> None:
-        """Subscribe to retained messages; if the broker does not allow it, they all stay."""
-        filters = [*self._filters, *([f"{self._armed}/set"] if self._arm is not None else [])]
-        if filters:
-            self._client.subscribe([(each, 1) for each in filters])
+        """Ask for what the broker keeps; a broker that does not allow it keeps all."""
+        self._client.subscribe([(each, 1) for each in (*self._filters, f"{self._armed}/set")])
 
     def _take(self, _: Any, __: Any, message: Any) -> None:
         """Arm on request, or clear what another run has retained."""

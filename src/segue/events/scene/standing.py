@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, NamedTuple
 
@@ -25,8 +25,9 @@ from segue.masks import resize_mask
 from segue.masks.rle import decode_rle, encode_rle, stored_mask
 from segue.masks.values import MAX_ID
 from segue.prompts.planes import tight_box
-from segue.types import Frame, ObjectInfo, Segmentation
-from segue.utils.arrays import BoolArray
+from segue.sessions.association import next_id
+from segue.types import Frame, IndexMask, ObjectInfo, Segmentation
+from segue.utils.arrays import BoolArray, id_type
 
 STILL_SECONDS = 1.0
 """Seconds in view after which an object that has not moved stands."""
@@ -66,6 +67,9 @@ _MISSES = 3
 
 _MISSES_UNLIKE = 30
 """The same where its place shows neither it nor its background, as while somebody stands before it."""
+
+_REUSE_SECONDS = 60.0
+"""Seconds without an object in results after which another one with its id is not the same object."""
 
 _SAME_PLACE = 0.3
 """Overlap of an object with one that stands from which on it is the same one."""
@@ -340,11 +344,16 @@ class StandingObjects:
         objects = {item.id: item for item in result.objects}
         self._matches = {number: match for number, match in self._matches.items() if number in objects}
         for number in objects.keys() - self._tracks.keys() - self._matches.keys():
-            if (match := self._match(image, result.mask == number)) is not None:
+            pixels = result.mask == number
+            match = self._match(image, pixels)
+            if match is None and self._is_reused(number, pixels, result.time):
+                used_ids = {*result.ids, *self._retained, *self._tracks}
+                match = _Match(next_id((number + MAX_ID // 2) % MAX_ID, used_ids), is_hole=False)
+            if match is not None:
                 self._matches[number] = match
         if not self._matches:
             return result
-        mask = result.mask.copy()
+        mask = _with_room(result.mask, [match.number for match in self._matches.values()])
         for number, match in self._matches.items():
             mask[mask == number] = 0 if match.is_hole else match.number
             item, retained = objects.pop(number), self._retained.pop(match.number, None)
@@ -353,6 +362,13 @@ class StandingObjects:
                 if retained is not None:
                     self._tracks[match.number] = retained
         return replace(result, mask=mask, objects=tuple(objects.values()))
+
+    def _is_reused(self, number: int, pixels: BoolArray, time: float) -> bool:
+        """Whether a new object elsewhere has the id of one that stands: ids have begun anew meanwhile."""
+        track = self._retained.get(number)
+        if track is None or track.standing is None or abs(time - track.last_time) < _REUSE_SECONDS:
+            return False
+        return not (pixels & track.standing.mask).any()
 
     def _joined(self, result: Segmentation) -> Segmentation:
         """A result in which new objects inside of one that stands are parts of it."""
@@ -365,7 +381,7 @@ class StandingObjects:
         owners = {number: owner for number in numbers if (owner := _owner(result.mask == number, standing))}
         if not owners:
             return result
-        mask, listed = result.mask.copy(), {*result.ids}
+        mask, listed = _with_room(result.mask, owners.values()), {*result.ids}
         for number, owner in owners.items():
             mask[mask == number] = owner if owner in listed else 0  # else it is drawn with the owner
         return replace(
@@ -476,12 +492,17 @@ class StandingObjects:
         """A result with the objects that it does not list."""
         if not self._retained:
             return result
-        mask, objects = result.mask.copy(), [*result.objects]
+        mask, objects = _with_room(result.mask, self._retained), [*result.objects]
         for number, track in self._retained.items():
             assert track.standing is not None
             mask[track.standing.mask & (mask == 0)] = number
             objects.append(replace(track.standing.info, id=number))
         return replace(result, mask=mask, objects=tuple(objects))
+
+
+def _with_room(mask: IndexMask, ids: Collection[int]) -> IndexMask:
+    """A copy of a mask whose type takes some ids; that of a frame without objects takes those up to 255."""
+    return mask.astype(np.promote_types(mask.dtype, id_type(max(ids))))
 
 
 def _standing(

@@ -174,7 +174,8 @@ class StoreQueue:
 
     def _message(self, recorded: RecordedEvent) -> Message:
         """Create the message of an event; its id depends on the event only."""
-        message, rule = with_id(recorded.values), self._target.rule_of(recorded)
+        message = with_id(recorded.values)
+        rule = self._target.rule_of(recorded, lambda each: self._store.events_of(each.visit))
         more: dict[str, Any] = {}
         if (page := self._page()) and recorded.event.object and recorded.event.source:
             place = f"{quote(recorded.event.source, safe='')}/{recorded.visit}"

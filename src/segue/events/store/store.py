@@ -122,7 +122,7 @@ class EventStore:
             raise SinkError(f"{path}: is no store of events ({error}); move it away") from None
         except (sqlite3.OperationalError, OSError) as error:  # as on a full disk
             self._note_failure(error)
-            self._last = self._saved = self._last_part = self._last_run = self._estimated_last()
+            self._last = self._saved = self._last_part = self._last_run = self._estimate()
         except sqlite3.DatabaseError as error:
             raise SinkError(f"{path}: is no store of events ({error}); move it away") from None
 
@@ -340,6 +340,12 @@ class EventStore:
         with self._memory:
             visits = {number: visit.id for number, visit in self._present.items() if number}
         return {number: self.events_of(visit) for number, visit in visits.items()}
+
+    def labels(self) -> list[str]:
+        """Classes that objects have had; none while the file cannot be read."""
+        with suppress(SinkError):
+            return [label for (label,) in self.read("select distinct label from choices where label != ''")]
+        return []
 
     @property
     def outage(self) -> Event | None:
@@ -604,7 +610,7 @@ class EventStore:
             self._present[number] = _Visit(visit, number, {label or UNKNOWN for (label,) in labels})
         stored = dict(base.execute("select key, value from meta where key like 'clock%'"))
         self.clock = StoreClock(stored)
-        self.armed = base.execute("select value from meta where key = 'armed'").fetchone() != ("0",)
+        self.armed = _is_armed(base)
 
     def reload(self) -> None:
         """Load the state again after the file was changed, as by an import."""
@@ -625,8 +631,8 @@ class EventStore:
             if not self.armed:
                 self.set(armed="0")
 
-    def _estimated_last(self) -> int:
-        """Estimate a number above all events, for a file that can only be read or not at all."""
+    def _estimate(self) -> int:
+        """Estimate a number above all events, and load the state, of a file that can at most be read."""
         if self.path is None or not self.path.exists():
             return 0
         journal = self.path.with_name(f"{self.path.name}-wal")
@@ -637,6 +643,8 @@ class EventStore:
             return waiting
         try:
             [(last,)] = base.execute("select max(seq) from events").fetchall()
+            with suppress(sqlite3.Error):
+                self.armed = _is_armed(base)
             return int(last or 0) + waiting
         except sqlite3.Error:  # an empty file
             return waiting
@@ -650,6 +658,10 @@ class EventStore:
     def _note_failure(self, error: Exception) -> None:
         self.problem = f"{self.path}: cannot be written ({_reason(error)})"
         self._retry_time = time.monotonic() + RETRY_SECONDS
+
+
+def _is_armed(base: sqlite3.Connection) -> bool:
+    return ("0",) not in base.execute("select value from meta where key = 'armed'").fetchall()
 
 
 def _reason(error: Exception) -> str:

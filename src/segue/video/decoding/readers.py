@@ -58,6 +58,7 @@ class ConnectionChange:
         seconds: time that it was away.
         reason: why it was lost; empty where it is back.
         retry: when it is tried again, in words.
+        was_lost: whether it has been lost before, and is for another reason now.
     """
 
     where: str
@@ -67,11 +68,12 @@ class ConnectionChange:
     seconds: float = 0.0
     reason: str = ""
     retry: str = "it is tried again"
+    was_lost: bool = False
 
     def __str__(self) -> str:
         if self.online:
             return f"{self.where}: camera back after {max(1, round(self.seconds))} s"
-        what = "camera lost" if self.frame >= 0 else "no frame yet"
+        what = "no frame yet" if self.frame < 0 else "camera still lost" if self.was_lost else "camera lost"
         return f"{self.where}: {what} ({self.reason}); {self.retry}"
 
 

@@ -147,6 +147,7 @@ class _LiveReader(Reader):
         self._is_refused = False  # the last connection ended so
         self._num_frames = 0
         self._lost_at: float | None = None
+        self._told_refusal = False  # whether the reason that was told is a refused login
 
     def interrupt(self) -> None:
         """End the wait before the next try; a blocked read ends by its timeout."""
@@ -180,12 +181,13 @@ class _LiveReader(Reader):
                 raise SourceError(
                     f"{self.where}: lost ({reason}); gave up after {self._failures} tries in a row"
                 )
-            if self._lost_at is None and (self._num_frames == 0 or lives):
+            is_news = self._lost_at is None or is_refused != self._told_refusal
+            if is_news and (self._num_frames == 0 or lives):
                 self._report_loss(reason, tries, is_refused=is_refused)
             self._stopped.wait(LOGIN_SECONDS if is_refused else self._reconnect.delay(self._failures))
 
     def _report_loss(self, reason: str, tries: int | None, *, is_refused: bool) -> None:
-        """Report a lost source, or a failed first try."""
+        """Report a lost source or a failed first try, again when it begins or ceases to refuse logins."""
         retry = "it is tried again" + ("" if tries is None else f", {tries} times in all")
         if is_refused:
             minutes = round(LOGIN_SECONDS / 60)
@@ -194,8 +196,10 @@ class _LiveReader(Reader):
         elif self._num_frames:
             retry = "it is tried again"
         last, now = self._num_frames - 1, self._clock.now
-        self._lost_at = now if self._num_frames else monotonic()
-        self.on_change(ConnectionChange(self.where, False, last, now, 0.0, reason, retry))
+        was_lost, self._told_refusal = self._lost_at is not None, is_refused
+        if self._lost_at is None:
+            self._lost_at = now if self._num_frames else monotonic()
+        self.on_change(ConnectionChange(self.where, False, last, now, 0.0, reason, retry, was_lost))
 
     def _connection(self) -> Generator[SourceImage, None, str | None]:
         """Iterate over the images of one connection; returns why it ended, or None at the end."""
