@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -383,3 +384,12 @@ class TestVideoForLong(_LongMachine.TestCase):  # type: ignore[misc, name-define
 @pytest.mark.slow
 class TestOverlappingForLong(_LongOverlappingMachine.TestCase):  # type: ignore[misc, name-defined]
     """The same with objects that overlap."""
+
+
+def test_a_state_has_prompts_on_frames_that_numpy_counted(tmp_path: Path) -> None:
+    video, other = (segue.Video(IMAGES, model=NETWORK, device="cpu") for _ in range(2))
+    video.add(np.int64(2), mask_of({0}, 0))
+    other.restore(json.loads(json.dumps(video.state())))
+    video.save_state(tmp_path / "state")
+    other.restore(tmp_path / "state")
+    assert other.prompted == (2,)

@@ -407,7 +407,7 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         if index not in self.source.times:
             first, last = self._frames[0], self._frames[-1]
             raise SourceError(f"{self.source.name}: has no frame {index}; frames are {first} to {last}")
-        return index
+        return int(index)
 
 
 def _rebuilt(arguments: dict[str, Any], state: SessionState) -> Video:
