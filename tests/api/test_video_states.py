@@ -341,6 +341,19 @@ def test_a_part_gives_each_frame_once() -> None:
     assert sorted(indices) == [0, 1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("prompted", [(0, 1), (7, 8), (3, 8), (0, 4, 8)])
+@pytest.mark.parametrize("part", [True, False])
+def test_every_frame_comes_also_those_that_are_prompted_only(prompted: tuple[int, ...], part: bool) -> None:
+    video = segue.Video(IMAGES, model=NETWORK, device="cpu")
+    for index in prompted:
+        video.add(index, mask_of({0}, 0))
+    if not part:
+        assert sorted(result.index for result in video.propagate()) == [*range(COUNT)]
+        return
+    first, last = prompted[0], prompted[-1]
+    assert [result.index for result in video.propagate(first, last)] == [*range(first, last + 1)]
+
+
 class OverlappingMachine(VideoMachine):
     """Objects of one row, which overlap in any way; each is as if it were alone."""
 
