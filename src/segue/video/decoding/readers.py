@@ -213,8 +213,7 @@ def as_rgb(
             f"{kind_of(value)}{hint}"
         )
     if value.dtype != np.uint8:
-        hint = "; scale to 0..255 and convert" if value.dtype.kind == "f" else ""
-        raise SourceError(f"{where}: expected uint8, not {value.dtype}{hint}")
+        raise SourceError(f"{where}: expected uint8, not {value.dtype}; scale to 0..255 and convert")
     if value.ndim == 2:
         value = value[..., None]
     elif value.ndim == 3 and channels_first:
