@@ -377,6 +377,11 @@ WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
     "nothing to follow": (lambda: segue.track(IMAGES), PromptError, "say what to follow"),
     "no source": (lambda: segue.track(None, FIRST), SourceError, "source"),
     "floats": (lambda: segue.track(FLOATS, FIRST), SourceError, "frame 0"),
+    "images of 16 bits": (
+        lambda: segue.track(FRAMES.astype(np.uint16) * 257, FIRST),
+        SourceError,
+        r"frame 0: expected uint8, not uint16; scale to 0\.\.255",
+    ),
     "channels first": (
         lambda: segue.track(CHANNELS_FIRST, FIRST),
         SourceError,

@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -365,6 +366,19 @@ def test_a_part_gives_each_frame_once() -> None:
     assert sorted(indices) == [0, 1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("prompted", [(0, 1), (7, 8), (3, 8), (0, 4, 8)])
+@pytest.mark.parametrize("part", [True, False])
+def test_every_frame_comes_also_those_that_are_prompted_only(prompted: tuple[int, ...], part: bool) -> None:
+    video = segue.Video(IMAGES, model=NETWORK, device="cpu")
+    for index in prompted:
+        video.add(index, mask_of({0}, 0))
+    if not part:
+        assert sorted(result.index for result in video.propagate()) == [*range(COUNT)]
+        return
+    first, last = prompted[0], prompted[-1]
+    assert [result.index for result in video.propagate(first, last)] == [*range(first, last + 1)]
+
+
 class OverlappingMachine(VideoMachine):
     """Objects of one row, which overlap in any way; each is as if it were alone."""
 
@@ -408,3 +422,12 @@ class TestVideoForLong(_LongMachine.TestCase):  # type: ignore[misc, name-define
 @pytest.mark.slow
 class TestOverlappingForLong(_LongOverlappingMachine.TestCase):  # type: ignore[misc, name-defined]
     """The same with objects that overlap."""
+
+
+def test_a_state_has_prompts_on_frames_that_numpy_counted(tmp_path: Path) -> None:
+    video, other = (segue.Video(IMAGES, model=NETWORK, device="cpu") for _ in range(2))
+    video.add(np.int64(2), mask_of({0}, 0))
+    other.restore(json.loads(json.dumps(video.state())))
+    video.save_state(tmp_path / "state")
+    other.restore(tmp_path / "state")
+    assert other.prompted == (2,)

@@ -16,7 +16,6 @@ from segue.datasets.davis import DavisFolder
 from segue.datasets.labelled import open_labelled
 from segue.entries import Format
 from segue.errors import SegueError
-from segue.formats.conversion import to_write
 from segue.formats.labels import Labels
 from segue.masks import encode_rle
 from segue.metrics import evaluate_davis
@@ -58,7 +57,6 @@ def planes(index: int) -> dict[int, np.ndarray]:
 @pytest.fixture(scope="module")
 def coco(video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     labels = Labels(SIZE, {7: "table", 3: "hand"})
-    labels.ids = {7: 7, 3: 3}
     labels.class_of = {7: "table", 3: "hand"}
     for index in (0, 1, 3):
         labels.masks[index] = {i: encode_rle(plane)["counts"] for i, plane in planes(index).items()}
@@ -66,13 +64,12 @@ def coco(video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check(labels: Labels) -> None:
-    ids = {labels.ids[number]: number for number in labels.names}
-    assert {i: labels.names[number] for i, number in ids.items()} == {3: "hand", 7: "table"}
+    assert labels.names == {3: "hand", 7: "table"}
     assert sorted(index for index, masks in labels.masks.items() if masks) == [0, 1, 3]
     for index in (0, 1, 3):
         for i, plane in planes(index).items():
-            assert np.array_equal(labels.planes(index)[ids[i]], plane)
-        assert ((labels.mask(index) == ids[3]) == planes(index)[3]).all(), "the hand is on top"
+            assert np.array_equal(labels.planes(index)[i], plane)
+        assert ((labels.mask(index) == 3) == planes(index)[3]).all(), "the hand is on top"
 
 
 @pytest.mark.parametrize(("first", "second"), [*product(EXACT, EXACT)], ids=lambda entry: entry.name)
@@ -175,13 +172,42 @@ def test_impossible_conversions_are_refused_in_one_sentence(
     )
 
 
-def test_objects_without_ids_of_their_own_are_numbered() -> None:
-    labels = Labels(SIZE, {4: "b", 2: "a"})
-    labels.ids = {4: 0}
-    labels.masks = {0: {4: encode_rle(planes(0)[7])["counts"]}}
-    written = to_write(labels)
-    assert written.names == {2: "b", 1: "a"}
-    assert [*written.masks[0]] == [2]
+@pytest.mark.parametrize("form", EXACT, ids=lambda entry: entry.name)
+def test_a_program_reads_the_ids_that_it_wrote(form: Format, video: Path, tmp_path: Path) -> None:
+    labels = Labels(SIZE, {300: "table", 2: "hand"})
+    for index, (table, hand) in enumerate(tuple(planes(index).values()) for index in range(COUNT)):
+        visible = {300: table} | ({2: hand} if index else {})
+        labels.masks[index] = {i: encode_rle(plane)["counts"] for i, plane in visible.items()}
+    path = labels.save(tmp_path / f"labels{form.suffix}", video, format=form.name)
+    back = segue.read_labels(path, video)
+    for index in range(COUNT):
+        assert np.array_equal(back.mask(index), labels.mask(index))
+        assert back.planes(index).keys() == labels.planes(index).keys()
+
+
+@pytest.mark.parametrize(
+    ("form", "name"), [("cvat", "labels.xml"), ("mot", "labels.txt"), ("mots", "train.txt")]
+)
+def test_a_file_may_have_the_name_of_a_list_in_folders(
+    form: str, name: str, coco: Path, video: Path, tmp_path: Path
+) -> None:
+    segue.convert(coco, tmp_path / name, video=video, format=form)
+    assert {*segue.read_labels(tmp_path / name, video).names} == {3, 7}
+
+
+def test_a_folder_that_is_not_there_is_named(video: Path, tmp_path: Path) -> None:
+    with pytest.raises(SegueError, match="missing: no such file or folder"):
+        segue.read_labels(tmp_path / "missing", video)
+
+
+def test_objects_of_one_id_in_the_file_are_numbered(video: Path, tmp_path: Path) -> None:
+    labels = Labels(SIZE, {1: "table", 2: "hand"})
+    labels.masks = {
+        0: dict(zip((1, 2), (encode_rle(each)["counts"] for each in planes(0).values()), strict=True))
+    }
+    path = labels.save(tmp_path / "labels.json", video)
+    path.write_text(path.read_text().replace('"track_id": 2', '"track_id": 1'))
+    assert list(segue.read_labels(path, video).names) == [1, 2]
 
 
 def test_a_file_that_is_of_another_video_is_refused(coco: Path, tmp_path: Path) -> None:

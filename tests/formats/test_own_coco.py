@@ -62,3 +62,21 @@ def test_a_file_of_a_whole_video_as_a_prompt_says_how(written: tuple[Path, Path]
     first = Segmentation.from_coco(content(path))
     found = next(segue.track(str(video), first.prompts))
     assert {item.label for item in found.objects} == {"dog", "ball"}
+
+
+@pytest.mark.parametrize("indices", [(0, 1, 2, 3), (0, 1), (1, 3), (2,)])
+@pytest.mark.parametrize("form", ["coco", "ytvis"])
+def test_results_of_some_frames_are_read_on_these_frames(
+    form: str, indices: tuple[int, ...], tmp_path: Path
+) -> None:
+    video = write_video(tmp_path / "v.mp4", [np.full((*SIZE, 3), 9 * index, np.uint8) for index in range(4)])
+    results = []
+    for index in indices:
+        mask = np.zeros(SIZE, np.uint16)
+        mask[10:20, 5 + index : 15 + index], mask[30:40, 20:40] = 300, 7
+        results.append(Segmentation(index, index / 25, mask, (ObjectInfo(7, "ball"), ObjectInfo(300, "dog"))))
+    path = segue.save(results, tmp_path / "out.json", formats=form, source=str(video))[form]
+    labels = segue.read_labels(path, video)
+    assert sorted(labels.masks) == [*indices]
+    for result in results:
+        np.testing.assert_array_equal(labels.mask(result.index), result.mask)

@@ -50,4 +50,4 @@ def test_the_output_folder_of_a_run_is_read_by_the_first_file_that_comes_back(tm
     found = read_labels(tmp_path / "out", images)
     assert found.names == {3: "class 3"}, "of several the first: run lengths of MOTS"
     (tmp_path / "out" / "mots.txt").unlink()
-    assert read_labels(tmp_path / "out", images).class_of == {1: "cat"}
+    assert read_labels(tmp_path / "out", images).class_of == {3: "cat"}

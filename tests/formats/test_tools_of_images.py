@@ -240,9 +240,9 @@ def test_attributes_of_via_name_class_and_object(tmp_path: Path) -> None:
     }
     (tmp_path / "a.json").write_text(json.dumps(images))
     labels = read_labels(tmp_path / "a.json", VIDEO)
-    assert labels.class_of == {1: "car", 2: "car"}
-    assert labels.attributes[2]["colour"] == "red"
-    assert {frame: [*masks] for frame, masks in labels.masks.items()} == {0: [1, 2], 1: [1]}
+    assert labels.class_of == {4: "car", 5: "car"}
+    assert labels.attributes[5]["colour"] == "red"
+    assert {frame: [*masks] for frame, masks in labels.masks.items()} == {0: [4, 5], 1: [4]}
 
 
 def test_each_class_of_via_has_ids_of_its_own(tmp_path: Path) -> None:

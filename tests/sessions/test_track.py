@@ -779,6 +779,28 @@ def test_added_prompts_are_taken_with_the_next_frame() -> None:
     assert np.array_equal(session.step(FRAMES[2]).mask, expected.step(FRAMES[2]).mask), "dropped"
 
 
+def test_an_object_that_is_removed_before_the_next_frame_does_not_come(lite: STCNLite) -> None:
+    session, expected = new_session(lite), new_session(lite)
+    for each in (session, expected):
+        each.step(frame(0), FIRST)
+    session.add(box=(2, 2, 20, 20), id=4)
+    session.add(box=(30, 2, 50, 20), id=2)
+    expected.add(box=(2, 2, 20, 20), id=4)
+    for each in (session, expected):
+        each.remove(2)
+    assert np.array_equal(session.step(frame(1)).mask, expected.step(frame(1)).mask)
+    assert session.ids == (1, 3, 4)
+
+
+def test_a_state_has_frames_that_numpy_counted(lite: STCNLite, tmp_path: Path) -> None:
+    session = new_session(lite)
+    session.step(Frame(np.int64(3), np.float32(0.5), FRAMES[0]), FIRST)  # type: ignore[arg-type]
+    session.state().save(tmp_path / "state")
+    other = new_session(lite)
+    other.restore(SessionState.load(tmp_path / "state"))
+    assert other.step(FRAMES[1]).index == 4
+
+
 def test_a_state_has_what_was_added_for_the_next_frame(lite: STCNLite, tmp_path: Path) -> None:
     session = new_session(lite)
     session.step(frame(0), FIRST)

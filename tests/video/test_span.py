@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,8 @@ from tests.video.making import drawn_image
     [
         (7, 7),
         (7.0, 7.0),
+        (np.int64(7), 7),
+        (np.float32(7.5), 7.5),
         ("250", 250),
         ("12.5s", 12.5),
         ("12s", 12.0),
@@ -78,3 +81,9 @@ def test_a_part_of_a_source_has_its_frames_within_the_span(end: object, indices:
 
 def test_a_duration_without_a_unit_is_in_seconds() -> None:
     assert [parse_duration(text) for text in ("45", "45s", "1.5min", "0:45")] == [45.0, 45.0, 90.0, 45.0]
+
+
+def test_limits_may_be_counted_by_numpy() -> None:
+    limits = {"start": np.int64(2), "end": np.int32(9), "stride": np.int64(3)}
+    source = open_source([drawn_image(0)] * 9, **limits)
+    assert [frame.index for frame in source] == [2, 5, 8]

@@ -186,7 +186,8 @@ def track(
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``. It also counts
             for masks in colours (H, W, 3).
         layout: axes of arrays and tensors; ``tchw`` has the channels first.
-        max_size: maximum longer side in pixels; larger frames are reduced by averaging.
+        max_size: maximum longer side in pixels; larger frames are reduced by averaging. Prompts and results
+            are in pixels of the reduced frames; saved files have the size of the source.
         start: first frame that is read: an int counts frames, a float seconds, a string is either ("250",
             "12.5s", "1:30"). Frames keep the index of the source.
         end: end before this frame, written like ``start``.

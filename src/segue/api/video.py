@@ -65,7 +65,8 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         colour: order of the channels of arrays and tensors, and of masks in colours; ``bgr`` is that of
             ``cv2.imread``.
         layout: axes of arrays and tensors; ``tchw`` has the channels first.
-        max_size: maximum longer side in pixels; larger frames are reduced by averaging.
+        max_size: maximum longer side in pixels; larger frames are reduced by averaging. Prompts and results
+            are in pixels of the reduced frames; saved files have the size of the source.
         start: first frame that is read: an int counts frames, a float seconds, a string is either ("250",
             "12.5s", "1:30"). Frames keep the index of the source.
         end: end before this frame, written like ``start``.
@@ -407,7 +408,7 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         if index not in self.source.times:
             first, last = self._frames[0], self._frames[-1]
             raise SourceError(f"{self.source.name}: has no frame {index}; frames are {first} to {last}")
-        return index
+        return int(index)
 
 
 def _rebuilt(arguments: dict[str, Any], state: SessionState) -> Video:

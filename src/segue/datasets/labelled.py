@@ -80,9 +80,7 @@ class LabelledResults(Results):
             where = self._places[sequence]
             raise OtherSizeError(f"{where}: has another size than its annotations", labels.size)
         index = video.names.index(name)
-        numbers = _own_ids(labels)
-        planes = {numbers[number]: plane for number, plane in labels.planes(index).items()}
-        mask: StoredMask = FrameObjects(index, planes, labels.size).mask  # type: ignore[assignment]
+        mask: StoredMask = labels.mask(index)  # type: ignore[assignment]
         return mask
 
     def only(self, sequence: str) -> Results:
@@ -100,13 +98,6 @@ class LabelledResults(Results):
             except SegueError as error:
                 raise DatasetError(f"sequence {sequence}: {error}") from error
         return self._read[sequence]
-
-
-def _own_ids(labels: Labels) -> dict[int, int]:
-    """The ids that objects have in their file, else their numbers."""
-    ids = {number: labels.ids.get(number, 0) for number in labels.names}
-    distinct = len({*ids.values()}) == len(ids) and all(1 <= i <= 65535 for i in ids.values())
-    return ids if distinct else {number: number for number in labels.names}
 
 
 class AnnotatedSequence(DavisSequence):
@@ -132,10 +123,10 @@ class AnnotatedSequence(DavisSequence):
         if i not in self.annotations:
             raise DatasetError(f"sequence {self.name}: frame {i} has no annotation")
         labels: Labels = self.__dict__["_labels"]
-        places = _own_ids(labels)
-        if max(places.values(), default=0) > MAX_OBJECTS:
+        planes = labels.planes(i)
+        if max(labels.names, default=0) > MAX_OBJECTS:
             places = {number: place for place, number in enumerate(labels.names, 1)}
-        planes = {places[number]: plane for number, plane in labels.planes(i).items()}
+            planes = {places[number]: plane for number, plane in planes.items()}
         return np.asarray(FrameObjects(i, planes, labels.size).mask, np.uint8)
 
 

@@ -13,7 +13,7 @@ from segue.datasets.files import IMAGE_SUFFIXES, image_size, read_rgb
 from segue.datasets.inventories import Inventory, check_stills
 from segue.datasets.stills import MAX_OBJECTS
 from segue.errors import DatasetError
-from segue.formats.files import Tree, has_shapes, is_label, is_labelme, read_text
+from segue.formats.files import Tree, has_shapes, is_labelme, read_text
 from segue.formats.labelme import image_name, read_labelme
 from segue.formats.labels import Labels, decode_mask
 from segue.formats.yolo import read_outlines
@@ -84,7 +84,7 @@ def open_outlined(folder: Path) -> OutlinedStills | None:
     """Open a folder of images with YOLO or labelme labels; None for another folder."""
     tree = Tree(folder)
     files = [name for name in tree.names if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES]
-    texts = _beside_images(files, [name for name in tree.files_with_suffix(".txt") if is_label(name)])
+    texts = _beside_images(files, tree.label_files())
     first = next((text for name in texts if (text := read_text(folder / name)).strip()), "")
     if has_shapes(first):
         pairs = _of_texts(files, texts, folder)

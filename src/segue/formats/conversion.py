@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from segue.formats.reading import read_labels
 from segue.formats.videos import LabelledVideo
 from segue.masks import DAVIS_PALETTE
 from segue.masks.splines import shape_runs
-from segue.masks.values import MAX_ID
 from segue.registry import FORMATS
 from segue.utils.files import locked
 from segue.utils.inputs import user_path
@@ -128,35 +127,23 @@ def save_labels(
 
 
 def to_write(labels: Labels) -> Labels:
-    """Prepare labels of a file for writing: original ids, class names, and all colours."""
-    ids = {number: labels.ids.get(number, 0) for number in labels.names}
-    if len({*ids.values()}) < len(ids) or not all(1 <= i <= MAX_ID for i in ids.values()):
-        ids = {number: place for place, number in enumerate(sorted(labels.names), 1)}
-    classes = {ids[n]: labels.class_of.get(n) or name for n, name in labels.names.items()}
+    """Prepare labels of a file for writing: class names, and all colours."""
+    classes = {number: labels.class_of.get(number) or name for number, name in labels.names.items()}
     colours: dict[str, str] = {one.name: one.colour for one in labels.schema.classes if one.colour}
-    for number, i in sorted(ids.items(), key=lambda item: item[1]):
+    for number in sorted(labels.names):
         known = labels.colour_of.get(number)
-        colours.setdefault(classes[i], known or _colour(len(colours) + 1))
-    written = Labels(labels.size, classes)
-    written.masks = {
-        index: {ids[number]: counts for number, counts in masks.items()}
-        for index, masks in labels.masks.items()
-    }
-    written.scores = {(index, ids[n]): score for (index, n), score in labels.scores.items() if n in ids}
-    written.attributes = {ids[n]: values for n, values in labels.attributes.items() if n in ids}
-    written.frame_attributes = {ids[n]: values for n, values in labels.frame_attributes.items() if n in ids}
-    written.schema, written.colours = labels.schema, colours
-    written.shapes = {ids[n]: labels.shapes[n] for n in labels.shapes if _is_shaped(labels, n)}
-    written.objects = [
+        colours.setdefault(classes[number], known or _colour(len(colours) + 1))
+    objects = [
         {
-            "id": ids[number],
+            "id": number,
             "name": name,
-            "category": classes[ids[number]],
-            "colour": labels.colour_of.get(number) or colours[classes[ids[number]]],
+            "category": classes[number],
+            "colour": labels.colour_of.get(number) or colours[classes[number]],
         }
         for number, name in labels.names.items()
     ]
-    return written
+    shapes = {number: each for number, each in labels.shapes.items() if _is_shaped(labels, number)}
+    return replace(labels, names=classes, colours=colours, objects=objects, shapes=shapes)
 
 
 def _is_shaped(labels: Labels, number: int) -> bool:

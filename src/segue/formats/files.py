@@ -95,6 +95,16 @@ class Tree:
             members = [*self._members]
         self.names = sorted((name for name in members if not is_hidden(name)), key=natural_key)
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a single file and not an archive."""
+        return self._archive is None and not self.path.is_dir()
+
+    def label_files(self) -> list[str]:
+        """Names of text files that may be of labels; in a folder not those of lists of classes or images."""
+        texts = self.files_with_suffix(".txt")
+        return texts if self.is_file else [i for i in texts if PurePosixPath(i).name not in _NO_LABELS]
+
     def files_with_suffix(self, *suffixes: str) -> list[str]:
         """Names of the files with one of these suffixes, given in lower case."""
         return [name for name in self.names if PurePosixPath(name).suffix.lower() in suffixes]
@@ -146,12 +156,8 @@ class Files(Tree):
     def __init__(self, path: Path, video: Frames) -> None:
         super().__init__(path)
         self.video = video
-        self.annotations = [name for name in self.files_with_suffix(".xml", ".json") if not is_set_up(name)]
-
-    @property
-    def is_file(self) -> bool:
-        """Whether it is a single file and not an archive."""
-        return self._archive is None and not self.path.is_dir()
+        annotations = self.files_with_suffix(".xml", ".json")
+        self.annotations = [name for name in annotations if self.is_file or not is_set_up(name)]
 
     def where(self, name: str) -> str:
         """Name of a file in messages."""
@@ -194,7 +200,7 @@ class Files(Tree):
     @cached_property
     def texts(self) -> list[str]:
         """Label files of YOLO: in label folders, else those outside of folders."""
-        texts = [name for name in self.files_with_suffix(".txt") if is_label(name)]
+        texts = self.label_files()
         return [name for name in texts if _LABELS & {*PurePosixPath(name).parts[:-1]}] or (
             [name for name in texts if len(PurePosixPath(name).parts) == 1]
         )
@@ -247,11 +253,6 @@ def json_entries(text: str, where: str) -> Iterator[tuple[str, int, Any]]:
         if number > MAX_ENTRIES:
             raise DatasetError(f"has more than {MAX_ENTRIES} entries; import it in parts")
         yield key, place, value
-
-
-def is_label(name: str) -> bool:
-    """Whether the name of a text file may be of labels, not of a list of classes or images."""
-    return PurePosixPath(name).name not in _NO_LABELS
 
 
 def has_shapes(text: str) -> bool:

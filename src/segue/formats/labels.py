@@ -29,6 +29,7 @@ from segue.formats.text import without_controls
 from segue.masks import Rle, decode_rle, encode_objects, measure, rle_area
 from segue.masks.shapes import Canvas
 from segue.masks.splines import KeyedShape
+from segue.masks.values import MAX_ID
 from segue.types import Frame, IndexMask
 from segue.utils.arrays import BoolArray, id_type
 from segue.utils.inputs import user_path
@@ -102,7 +103,9 @@ class Labels:
     # by id, name and frame; each value holds until the next one
     frame_attributes: dict[int, dict[str, dict[int, str]]] = field(default_factory=dict)
     schema: LabelSchema = field(default_factory=LabelSchema)
-    ids: dict[int, int] = field(default_factory=dict)  # the objects' own numbers in the file, by id
+    ids: dict[int, int] = field(
+        default_factory=dict
+    )  # ids in the file; other keys where these are not unique
     class_of: dict[int, str] = field(default_factory=dict)  # by id
     colour_of: dict[int, str] = field(default_factory=dict)  # ``#rrggbb`` by id
     # of objects whose file has them; their masks are among the others
@@ -372,6 +375,19 @@ class Labels:
         """
         order = layer_order(map(list, self.masks.values()), rank) or sorted(rank, key=rank.__getitem__)
         self.names = {number: self.names[number] for number in order}
+
+    def settle_ids(self) -> None:
+        """After reading, number the objects by their ids in the file, if all have different valid ones."""
+        ids = {number: self.ids.get(number, 0) for number in self.names}
+        if len({*ids.values()}) < len(ids) or not all(1 <= i <= MAX_ID for i in ids.values()):
+            return
+        self.masks = {
+            index: {ids[number]: counts for number, counts in masks.items()}
+            for index, masks in self.masks.items()
+        }
+        self.scores = {(index, ids[n]): score for (index, n), score in self.scores.items() if n in ids}
+        for name in ("names", "attributes", "frame_attributes", "ids", "class_of", "colour_of", "shapes"):
+            setattr(self, name, {ids[n]: value for n, value in getattr(self, name).items() if n in ids})
 
     def settle_layers(self) -> None:
         """After reading, put the masks of each frame in the order of the objects."""

@@ -11,7 +11,7 @@ import numpy as np
 from segue.entries import Format, Holds
 from segue.errors import DatasetError, SinkError
 from segue.formats.base import TextSink
-from segue.formats.files import Files, is_label
+from segue.formats.files import Files
 from segue.formats.frames import FrameObjects, Size
 from segue.formats.labels import MAX_MASKS, Frames, Labels
 from segue.masks import encode_objects, measure
@@ -110,7 +110,7 @@ _MOTS_LINE = re.compile(r"(\d{1,9}) (\d{1,9}) (\d{1,3}) (\d{1,6}) (\d{1,6}) (\S+
 
 def _files_of(files: Files, line: re.Pattern[str]) -> list[str]:
     """Text files whose first line has the format of a challenge."""
-    texts = [name for name in files.files_with_suffix(".txt") if is_label(name)]
+    texts = files.label_files()
     if not texts or not _begins_with(files.text(texts[0]), line):
         return []
     return [name for name in texts if _begins_with(files.text(name), line)]

@@ -43,7 +43,8 @@ def read_labels(
         name: what errors call the file; by default its path.
 
     Returns:
-        Objects and masks, by the frames of the video.
+        Objects and masks, by the frames of the video. Objects have the ids of the file; if it gives none, or
+        one id to several objects, they are numbered.
 
     Raises:
         SegueError: if the file is of no known kind, cannot be read, or does not fit the video.
@@ -58,6 +59,8 @@ def read_labels(
     path = user_path(path)
     where = name or str(path)
     with _with_location(where, path):
+        if not path.exists():
+            raise DatasetError("no such file or folder")
         if path.is_dir():
             names = (*RESULT_FORMATS, *(_files_of_runs() if (path / RECORD).is_file() else ()))
             path = next((path / name for name in names if (path / name).exists()), path)
@@ -99,6 +102,7 @@ def _labels_of(entry: Format, files: Files, video: Frames) -> Labels:
     labels = read if isinstance(read, Labels) else Labels.of_frames(read, video)
     if labels.skipped and not labels.names:
         raise DatasetError(f"holds no areas, only {skipped_text(labels)}")
+    labels.settle_ids()
     labels.settle_layers()
     return labels
 

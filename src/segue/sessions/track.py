@@ -158,7 +158,9 @@ class TrackSession(Checkpointable, Session):
     @one_thread_at_a_time
     @torch.inference_mode()
     def remove(self, ids: int | Iterable[int]) -> None:
-        """Stop tracking objects; a prompt for one of them on the next frame starts a new track.
+        """Stop tracking objects; a later prompt for one of them starts a new track.
+
+        Prompts of these objects that wait for the next frame are dropped.
 
         Args:
             ids: one or several objects; objects that are not tracked are ignored.
@@ -171,6 +173,7 @@ class TrackSession(Checkpointable, Session):
             self.tracker.forget(ids)
             self._crowd.places = {i: each for i, each in self._crowd.places.items() if i not in ids}
         self._object_info = {i: info for i, info in self._object_info.items() if i not in ids}
+        self._added = [item for item in self._added if not (isinstance(item, Prompt) and item.id in ids)]
 
     @suggests_names
     @one_thread_at_a_time

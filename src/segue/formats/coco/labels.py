@@ -192,13 +192,14 @@ def _read_tracks(labels: Labels, video: Frames, head: _Head, items: Iterable[Ite
     about = head.videos.get(video_id, {})
     canvas = Canvas.of(video.size, about.get("height"), about.get("width"))
     names = [str(name) for name in about.get("file_names") or ()]
-    frames = match_frames(names, video.count, video.names) if names else None
+    listed = match_frames(names, video.count, video.names) if names else None
     number = 0
     for item in items:
         if len(head.videos) > 1 and item.get("video_id") != video_id:
             continue
         number += 1
         segmentations = item["segmentations"]
+        frames = _frames_of(item, video.count) if listed is None else listed
         num_frames = video.count if frames is None else len(frames)
         if len(segmentations) > num_frames:
             raise DatasetError(f"it has {len(segmentations)} frames, the video {num_frames}")
@@ -211,6 +212,16 @@ def _read_tracks(labels: Labels, video: Frames, head: _Head, items: Iterable[Ite
         labels.add_object(number, name, item.get("id"), item.get("attributes"), **appearance)
         for t, one in visible.items():
             labels.add_mask(t if frames is None else frames[t], number, one, score)
+
+
+def _frames_of(item: Item, count: int) -> Sequence[int] | None:
+    """Frames of the run lengths of a result of segue; None if they are counted from 0."""
+    frames = item.get("frames")
+    if frames is None:
+        return None
+    if not isinstance(frames, list) or not all(type(i) is int and 0 <= i < count for i in frames):
+        raise DatasetError(f"its frames are not those of the video, which has {count}")
+    return frames
 
 
 def _track_counts(item: Item, segmentations: Sequence[Any], canvas: Canvas) -> Sequence[bytes | None]:

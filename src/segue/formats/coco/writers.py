@@ -63,7 +63,7 @@ class CocoSink(SpooledSink):
     ``track_id``) and ``categories``. "ytvis" is a result file of
     YouTube-VIS: a list with one entry an object, ``video_id``, ``category_id`` (its last one), ``score``
     (mean over the frames where the object is visible) and ``segmentations`` with one run length or null for
-    every frame.
+    every frame; beside these fields its ``id``, and ``frames``, the indices, if they are not counted from 0.
 
     Args:
         path: file to write, ending in ``.json``.
@@ -186,8 +186,9 @@ class CocoSink(SpooledSink):
         tracks: dict[int, list[Any]] = {}
         categories: dict[int, int] = {}
         scores: dict[int, list[float]] = {}
-        length = 0
-        for length, (*_, objects) in enumerate(self._frames(), start=1):
+        frames: list[int] = []
+        for length, (index, *_, objects) in enumerate(self._frames(), start=1):
+            frames.append(index)
             for number, category, score, rle, _ in objects:
                 categories[number] = category  # the class may become clear only late
                 lengths = tracks.setdefault(number, [])
@@ -195,12 +196,16 @@ class CocoSink(SpooledSink):
                 if rle_area(rle):
                     lengths.append(rle)
                     scores.setdefault(number, []).append(score)
+        length = len(frames)
+        of_frames = {} if frames == [*range(length)] else {"frames": frames}
         return [
             {
+                "id": number,
                 "video_id": self._video_id,
                 "category_id": categories[number],
                 "score": float(np.mean(scores.get(number, 0.0))),
                 "segmentations": lengths + [None] * (length - len(lengths)),
+                **of_frames,
             }
             for number, lengths in sorted(tracks.items())
         ]

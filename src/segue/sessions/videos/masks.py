@@ -125,10 +125,7 @@ class MaskVideoSession(VideoSession):
                 if is_final(index, number) and (part is None or index != part[0]):
                     yielded.add(index)
                     yield index
-        tracked = self.tracked
-        stored = {*self.prompted, *tracked} if part is None and tracked else tracked
-        if part is None and passes and all(each.carries is None for each in passes):
-            stored &= last_pass.keys()
+        stored = {*self.prompted, *self.tracked}
         order = self._frames if part is None or part[0] < part[1] else self._frames[::-1]
         yield from (i for i in order if low <= i <= high and i in stored and i not in yielded)
 

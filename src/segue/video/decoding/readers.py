@@ -215,8 +215,7 @@ def as_rgb(
             f"{kind_of(value)}{hint}"
         )
     if value.dtype != np.uint8:
-        hint = "; scale to 0..255 and convert" if value.dtype.kind == "f" else ""
-        raise SourceError(f"{where}: expected uint8, not {value.dtype}{hint}")
+        raise SourceError(f"{where}: expected uint8, not {value.dtype}; scale to 0..255 and convert")
     if value.ndim == 2:
         value = value[..., None]
     elif value.ndim == 3 and channels_first:
@@ -245,7 +244,7 @@ FrameLike: TypeAlias = Frame | SupportsArray | PillowImage.Image
 def as_frame(
     value: FrameLike, index: int = 0, size: tuple[int, int] | None = None, *, colour: Colour = "rgb"
 ) -> Frame:
-    """Return a frame unchanged, or make an image the frame ``index`` of a video at 25 frames/s.
+    """Return a frame, or make an image the frame ``index`` of a video at 25 frames/s.
 
     Args:
         value: the frame or image.
@@ -267,6 +266,8 @@ def as_frame(
                 f"colour: the image of a Frame is RGB; give the image itself, frame {value.index}"
             )
         frame = value
+        if not (type(value.index) is int and isinstance(value.time, float | int)):  # numbers of numpy
+            frame = replace(value, index=int(value.index), time=float(value.time))
     else:
         frame = Frame(index, index / DEFAULT_FPS, as_rgb(value, "frame", bgr=colour == "bgr"))
     image = frame.image  # of a program: it may be anything

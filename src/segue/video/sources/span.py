@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+import numpy as np
+
 from segue.errors import SourceError
 from segue.utils.inputs import whole_number
 
@@ -38,9 +40,10 @@ def parse_position(value: int | float | str, argument: str = "position") -> Posi
         SourceError: the value is negative or cannot be read.
     """
     if not isinstance(value, str):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+        if not is_number or not 0 <= value < float("inf"):
             raise SourceError(f"{argument} {value!r}: give a frame index or a time of 0 or more")
-        return value
+        return int(value) if isinstance(value, (int, np.integer)) else float(value)
     text = value.strip()
     if (number := whole_number(text, 2**53)) is not None:
         return number
@@ -99,13 +102,13 @@ class Span:
         """Validate the limits of :func:`segue.open_source`."""
         first = parse_position(0 if start is None else start, "start")
         last = None if end is None else parse_position(end, "end")
-        if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
+        if isinstance(stride, bool) or not isinstance(stride, (int, np.integer)) or stride < 1:
             raise SourceError(f"stride {stride!r}: give a whole number of 1 or more")
         if last is not None and type(first) is type(last) and last <= first:
             raise SourceError(f"end {end} is not after start {start}")
         if last == 0:
             raise SourceError(f"end {end} leaves no frame")
-        return cls(first, last, stride, None if duration is None else parse_duration(duration))
+        return cls(first, last, int(stride), None if duration is None else parse_duration(duration))
 
     def select(self, images: Iterable[SourceImage]) -> Iterator[SourceImage]:
         """Select images of the span; reads none beyond the last one."""
