@@ -10,7 +10,7 @@ import { state } from "./state.js";
  */
 const parts = new Map();
 
-const place = () => `segue-drafts ${state.video.number ?? ""} ${state.video.name}`;
+const place = () => `segue-drafts ${state.folder}`;
 
 /** Have a part of the page keep its unfinished work. */
 export function keepDrafts(
