@@ -204,7 +204,7 @@ function onEvent(/** @type {ServerEvent} */ event) {
     notice(event.error, "bad");
   } else if (event.event === "exported") {
     const anchor = make("a", {
-      href: `exports/${encodeURIComponent(event.name)}`,
+      href: `exports/${encodeURIComponent(event.name)}?${new URLSearchParams({ path: event.path })}`,
       textContent: "Download",
       download: "",
     });
