@@ -121,7 +121,7 @@ function begin(/** @type {Hello} */ known) {
     folder,
     schema: wholeSchema(schema),
   });
-  Object.assign(state.settings, settings);
+  if (first) Object.assign(state.settings, settings); // those of a page that comes back are its own, such as its range
   document.body.dataset.mode = mode;
   document.body.classList.toggle("several", videos.length > 0);
   state.setObjects(objects);

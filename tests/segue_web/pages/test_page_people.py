@@ -15,6 +15,7 @@ from segue_web.project.project import Project
 from segue_web.video import Video
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.conftest import ServeHere
+from tests.segue_web.pages.desk import Desk
 from tests.segue_web.pages.page import Page, Server, becomes, playwright, png_of, press
 from tests.segue_web.videos import cut_of_sample, numbered, write_video
 
@@ -107,6 +108,64 @@ def test_two_people_comment_resolve_and_ask_before_they_undo_each_other(
     ben.page.get_by_label("Comment", exact=True).press("Enter")
     playwright.expect(news).to_have_text("1")  # though Ann has opened and closed the dialog before
     assert ann.errors == ben.errors == []
+
+
+def test_a_comment_that_is_being_saved_is_not_given_twice(one: Desk) -> None:
+    one.held = {"people", "comment"}
+    press(one.page, "people")
+    one.answer(one.next("people"), people=[], changes=[])
+    field = one.page.locator("#dialog").get_by_label("Comment", exact=True)
+    field.fill("too wide here")
+    field.press("Enter")
+    field.press("Enter")
+    first = one.next("comment")
+    assert one.ops("comment") == ["comment"]
+    one.answer(first, comment=1)
+    playwright.expect(field).to_have_value("")
+    field.fill("and here")
+    field.press("Enter")
+    assert one.next("comment")["text"] == "and here"
+
+
+def test_a_comment_that_was_begun_stays_on_its_place_after_a_reload(one: Desk) -> None:
+    one.held = {"people", "comment"}
+    one.page.evaluate(
+        "import('./static/comments.js').then(({ peopleDialog }) => { peopleDialog('', [30, 20]); })"
+    )
+    one.answer(one.next("people"), people=[], changes=[])
+    one.page.locator("#dialog").get_by_label("Comment", exact=True).fill("too wide here")
+    one.page.reload()
+    one.answer(one.next("people"), people=[], changes=[])
+    field = one.page.locator("#dialog").get_by_label("Comment", exact=True)
+    playwright.expect(field).to_have_value("too wide here")
+    field.press("Enter")
+    given = one.next("comment")
+    assert (given["text"], given["frame"], given["object"], given["place"]) == (
+        "too wide here",
+        0,
+        None,
+        [30, 20],
+    )
+
+
+def test_a_page_that_comes_back_keeps_its_range(
+    browser: Any, serve: Callable[..., Server], video: Path, tmp_path: Path
+) -> None:
+    arguments = ("annotate", video, "--project", tmp_path / "p")
+    server = serve(*arguments)
+    ann, ben = (Page(browser, server.address) for _ in range(2))
+    ann.key("b")
+    ann.drag((100, 100), (140, 100))
+    ann.here("Object 1: corrected by you")
+    for page, frame in ((ann, 2), (ben, 5)):
+        page.page.evaluate(f"import('./static/link.js').then(({{ remember }}) => remember('from', {frame}))")
+        page.page.evaluate("import('./static/link.js').then(({ request }) => request('keys'))")
+    server.stop()
+    ann.page.locator("#offline").wait_for()
+    serve(*arguments)
+    # A connection begins without a revision; the first answer has it.
+    becomes(ann.page, "import('./static/state.js').then(({ state }) => state.online && state.revision > 0)")
+    assert ann.page.evaluate("import('./static/state.js').then(({ state }) => state.wanted)") == [2, 8]
 
 
 def test_what_one_person_stops_waits_while_the_other_tracks_and_goes_on_after_a_restart(
