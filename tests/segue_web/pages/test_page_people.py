@@ -148,6 +148,33 @@ def test_a_comment_that_was_begun_stays_on_its_place_after_a_reload(one: Desk) -
     )
 
 
+def test_what_is_being_drawn_on_an_object_that_another_person_removes_goes_to_no_other_one(one: Desk) -> None:
+    for tool in ("p", "b"):
+        one.objects = [1, 2]
+        one.tell_objects()
+        one.page.evaluate("import('./static/state.js').then(({ state }) => { state.choose(2); })")
+        one.settle()
+        one.page.keyboard.press(tool)
+        if tool == "p":
+            for x, y in ((0.2, 0.2), (0.3, 0.2), (0.3, 0.3)):
+                one.click(x, y)
+        else:
+            one.page.mouse.move(*one.at(50, 50))
+            one.page.mouse.down()
+            one.page.mouse.move(*one.at(90, 90), steps=3)
+        one.objects = [1]
+        one.tell_objects()
+        one.page.locator(".notice", has_text="was removed").last.wait_for()
+        one.page.keyboard.press("Enter") if tool == "p" else one.page.mouse.up()
+        assert one.ops("stroke") == []
+        becomes(one.page, "import('./static/state.js').then(({ state }) => state.object === 1)")
+        one.page.evaluate("document.querySelectorAll('.notice').forEach((box) => box.remove())")
+    one.page.mouse.down()
+    one.page.mouse.move(*one.at(120, 60), steps=3)
+    one.page.mouse.up()
+    assert one.next_asked("stroke")["object"] == 1
+
+
 def test_a_page_that_comes_back_keeps_its_range(
     browser: Any, serve: Callable[..., Server], video: Path, tmp_path: Path
 ) -> None:
