@@ -54,3 +54,7 @@ export function resumeDrafts() {
 }
 
 addEventListener("pagehide", saveDrafts);
+// Changes wait for those before them, perhaps for a network that is being loaded: the browser asks whether to leave.
+addEventListener("beforeunload", (event) => {
+  if (state.pending) event.preventDefault();
+});
