@@ -147,7 +147,8 @@ def test_the_browser_asks_before_it_leaves_changes_that_wait(one: Desk) -> None:
     click = one.next("click")
     one.page.keyboard.press("b")
     one.click(0.7, 0.7)
-    assert one.ops("stroke") == [] and one.page.evaluate(asks)
+    assert one.ops("stroke") == []
+    assert one.page.evaluate(asks)
     one.answer(click, object=1)
     one.next_asked("stroke")
     becomes(one.page, "import('./static/state.js').then(({ state }) => state.pending === 0)")
