@@ -24,6 +24,7 @@ from segue.weights.download import is_available
 from segue_web.exports import (
     claimed_path,
     export_formats,
+    export_in,
     export_job,
     find_export,
     import_endings,
@@ -95,7 +96,7 @@ class AnnotateBackend(Backend):
         proxies: bool = True,
     ) -> None:
         self._closed = False
-        self._visitors = Visitors(user)
+        self.visitors = Visitors(user)
         self.project = Project(folder, video.describe(), video.size, video.path, adopt=adopt)
         self.exports = folder / "exports"
         self._extend_schema(schema, classes)
@@ -292,9 +293,8 @@ class AnnotateBackend(Backend):
         upload.revision = self.project.revision
         return {"objects": _listed(changes)}
 
-    def export_file(self, name: str) -> Path | None:
-        files = {path.name: path for path in self.exports.iterdir()} if self.exports.is_dir() else {}
-        return files.get(name)
+    def export_file(self, name: str, place: str | None = None) -> Path | None:
+        return export_in(self.exports, name, place)
 
     def import_all(self, labels: Labels, selected: list[Effect]) -> None:
         """Import what was read of a file, as one change."""
@@ -329,7 +329,8 @@ class AnnotateBackend(Backend):
             if jobs == [runner.job for runner in runners]:
                 break
         tracking, exporting = [job and job.progress for job in jobs]
-        name, is_guest = self._visitors.name_of(browser, guest=guest)
+        people = {row["user"] for row in await self.run(self.project.people)}
+        name, is_guest = self.visitors.name_of(browser, guest=guest, taken=people)
         visitor = {"user": name, "guest": is_guest}
         return {**state, **visitor, "running": tracking, "exporting": exporting, "loading": self._loading}
 

@@ -24,6 +24,7 @@ __all__ = [
     "claimed_path",
     "complete_folder",
     "export_formats",
+    "export_in",
     "export_job",
     "find_export",
     "import_endings",
@@ -76,6 +77,12 @@ def claimed_path(folder: Path, name: str, export_format: str, suffix: str | None
     plain = plain_name(name) or "video"
     ends = (f"{'' if number == 1 else f'-{number}'}{end}" for number in count(1))
     return next(done for one in ends if (done := claim(folder / f"{plain}-{export_format}{one}")) is not None)
+
+
+def export_in(folder: Path, name: str, place: str | None = None) -> Path | None:
+    """The export of a name in a folder of exports, or of several folders the one at a path."""
+    paths = folder.iterdir() if folder.is_dir() else ()
+    return next((path for path in paths if path.name == name and place in (None, str(path))), None)
 
 
 def remove_unfinished(folder: Path, target: Path | None = None) -> None:

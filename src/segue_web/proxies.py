@@ -6,7 +6,6 @@ Each image stands by itself, so that a seek decodes no other frame. Masks, click
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from contextlib import closing, suppress
 from pathlib import Path
@@ -110,6 +109,8 @@ class Proxy:
                         raise _StoppedError
                     with suppress(SourceError):  # a damaged frame says so where it is shown
                         new.writestr(_name(index), self._encoded(video.frame(index).image))
+            if not self._video.is_unchanged:  # its frames are not those that the page shows
+                raise _StoppedError
         _remove_oldest(self._path)
         return self._opened()
 
@@ -133,10 +134,8 @@ def _name(index: int) -> str:
 
 
 def _digest(video: Video) -> str:
-    """Digest of the files of a video by their names, sizes and times, and of the form of the copy."""
-    stats = [(path.name, path.stat()) for path in video.files]
-    about = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-    return hashlib.sha256(json.dumps([about, SHORT_SIDE, QUALITY]).encode()).hexdigest()[:16]
+    """Digest of a video as its files are, and of the form of the copy."""
+    return hashlib.sha256(f"{video.version} {SHORT_SIDE} {QUALITY}".encode()).hexdigest()[:16]
 
 
 def _remove_oldest(kept: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -161,7 +163,22 @@ class Video:
         even = all(abs(time - index / self.fps) <= 0.1 / self.fps for index, time in enumerate(self._times))
         times = None if even else [round(time, 4) for time in self._times]
         about = {"pixel_aspect": float(self.pixel_aspect), "times": times, "bits": self.bits}
-        return {**self.describe(), **about}
+        return {**self.describe(), **about, "version": self.version}
+
+    @cached_property
+    def version(self) -> str:
+        """Digest of the path, and of sizes and times of the files; tells videos and changes apart."""
+        return self._version()
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether its files are those that :attr:`version` stands for."""
+        return self._version() == self.version
+
+    def _version(self) -> str:
+        stats = [(file.name, file.stat()) for file in self.files if file.exists()]
+        about = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+        return hashlib.sha256(json.dumps([str(self.path.resolve()), about]).encode()).hexdigest()[:16]
 
     def close(self) -> None:
         with self._changed:

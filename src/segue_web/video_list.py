@@ -21,10 +21,19 @@ from segue.metrics.agreement import agreement
 from segue.utils.naming import is_hidden, natural_key, short_name
 from segue.video.sources.kinds import is_image, is_video
 from segue_web.annotate import AnnotateBackend
-from segue_web.exports import Snapshot, claimed_path, complete_folder, find_export, snapshot, write_export
+from segue_web.exports import (
+    Snapshot,
+    claimed_path,
+    complete_folder,
+    export_in,
+    find_export,
+    snapshot,
+    write_export,
+)
 from segue_web.project.project import Project
 from segue_web.project.source import check_source
 from segue_web.project.store import Progress, Store, actor
+from segue_web.project.visitors import Visitors
 from segue_web.server import messages
 from segue_web.server.job_runner import Job
 from segue_web.server.server import Backend
@@ -128,6 +137,7 @@ class VideoListBackend(Backend):
         videos = named_by_projects(videos, folder)
         self._names, self._paths = [*videos], [*videos.values()]
         self._tasks = Tasks(folder)
+        self._visitors = Visitors(user)  # a person is the same one at each video
         self._agreements: dict[int, float] = {}  # that were asked for
         self.exports = folder / "exports"
         self._errors: dict[int, str] = {}  # of videos that could not be opened
@@ -205,10 +215,9 @@ class VideoListBackend(Backend):
     async def import_file(self, name: str, path: Path, number: int | None = None) -> dict[str, Any]:
         return await self.backend_of(number).import_file(name, path)
 
-    def export_file(self, name: str) -> Path | None:
-        files = {path.name: path for path in self.exports.iterdir()} if self.exports.is_dir() else {}
-        of_videos = (backend.export_file(name) for backend in self._backends.values())
-        return files.get(name) or next(filter(None, of_videos), None)
+    def export_file(self, name: str, place: str | None = None) -> Path | None:
+        folders = (self.exports, *(backend.exports for backend in self._backends.values()))
+        return next(filter(None, (export_in(folder, name, place) for folder in folders)), None)
 
     async def handle(self, request: messages.PageRequest) -> dict[str, Any]:
         if request.op in OF_PAGE:
@@ -278,6 +287,7 @@ class VideoListBackend(Backend):
             self._errors[number] = str(error)
             raise
         self._errors.pop(number, None)
+        backend.visitors = self._visitors
         return backend
 
     def _open_first(self, numbers: Iterable[int]) -> int:

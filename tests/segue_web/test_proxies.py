@@ -97,6 +97,26 @@ def test_what_a_kill_or_a_fault_left_is_made_again(path: Path, tmp_path: Path) -
     assert cached(tmp_path) == [name]
 
 
+def test_frames_of_a_video_that_is_replaced_meanwhile_are_not_shown(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded = Proxy._encoded
+
+    def replace_video(proxy: Proxy, image: np.ndarray) -> bytes:
+        write_video(path, numbered(COUNT)[::-1].copy())
+        monkeypatch.setattr(Proxy, "_encoded", encoded)
+        return encoded(proxy, image)
+
+    monkeypatch.setattr(Proxy, "_encoded", replace_video)
+    video, proxy = made(path)
+    assert video.reduced(0, 10) is None
+    proxy.close()
+    assert cached(tmp_path) == []
+    video, proxy = made(path)
+    assert video.reduced(0, 10) is not None
+    proxy.close()
+
+
 def test_one_that_is_closed_while_it_is_made_leaves_nothing(path: Path, tmp_path: Path) -> None:
     proxy = Proxy(Video(path))
     proxy.close()

@@ -202,6 +202,38 @@ def test_all_videos_with_masks_are_exported_together(videos: VideoListBackend, t
     assert videos.export_file("videos-coco") == found[0].parent
 
 
+def test_exports_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    folder = tmp_path / "videos"
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True)
+        write_video(folder / name / "clip.mp4", numbered(3))
+    found = videos_of(folder)
+    assert found is not None
+
+    def make(path: Path, place: Path) -> AnnotateBackend:
+        video = Video(path)
+        return AnnotateBackend(video, place, worker=ExportWorker(video.size))
+
+    with closing(VideoListBackend("videos", found, tmp_path / "out", make)) as backend:
+        ask(backend, "open", number=1)
+        paths = []
+        for number in range(2):
+            exports = backend.backend_of(number).exports
+            exports.mkdir(parents=True)
+            paths.append(exports / "clip-coco.json")
+            paths[-1].write_text(str(number))
+        assert [backend.export_file("clip-coco.json", str(path)) for path in paths] == paths
+        assert backend.export_file("clip-coco.json", str(tmp_path / "clip-coco.json")) is None
+
+
+def test_a_person_has_one_name_at_all_videos(videos: VideoListBackend) -> None:
+    first = ask(videos, "hello", browser="one")
+    guest = ask(videos, "hello", browser="two", video=1)
+    other = ask(videos, "hello", browser="three", video=2)
+    assert [answer["user"] for answer in (first, guest, other)] == ["", "Person 2", "Person 3"]
+    assert ask(videos, "hello", browser="two", guest=True, video=2)["user"] == "Person 2"
+
+
 def states(videos: VideoListBackend) -> list[str]:
     return [one["state"] for one in ask(videos, "videos")["videos"]]
 

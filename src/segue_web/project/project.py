@@ -558,6 +558,7 @@ class Project(Store):
             raise PromptError(f"{row['name']} has masks only on one side of frame {frame}")
         new = self.add_object()
         self._set("objects", (new,), {**self._object(new), **{key: row[key] for key in _OF_BOTH_PARTS}})
+        self.move_object(new, number)  # both lie between the same others
         for index in frames:
             self._move(index, number, new)
         self._move_comments(number, new, frame)

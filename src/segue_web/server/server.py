@@ -121,8 +121,8 @@ class Backend:
     def left(self, channel: int | None) -> None:
         """Called when a page no longer shows it."""
 
-    def export_file(self, name: str) -> Path | None:
-        """File or folder of an export by its name."""
+    def export_file(self, name: str, place: str | None = None) -> Path | None:
+        """File or folder of an export by its name, the one at a path where several have it."""
 
 
 @cache
@@ -172,7 +172,7 @@ def make_app(
         return Response(image, media_type="image/jpeg", headers={"Cache-Control": cache})
 
     def export(request: Request) -> Response:
-        path = backend.export_file(request.path_params["name"])
+        path = backend.export_file(request.path_params["name"], request.query_params.get("path"))
         if path is None:
             raise SourceError("there is no such export")
         if path.is_file():

@@ -8,7 +8,7 @@ import { resumeDrafts } from "./drafts.js";
 import { icon } from "./icons.js";
 import "./keys.js";
 import "./layout.js";
-import { ask, connect, giveName, hello, loadFrames, loadKeys, remember, takeName } from "./link.js";
+import { ask, connect, giveName, hello, loadFrames, loadKeys, remember, showVideo, takeName } from "./link.js";
 import { go, goUnsure } from "./playback.js";
 import { wholeSchema } from "./schema.js";
 import { COMPARE_MODES, state } from "./state.js";
@@ -69,8 +69,9 @@ async function onState(/** @type {boolean} */ online, /** @type {boolean} */ may
 
 function begin(/** @type {Hello} */ known) {
   const first = state.mode === "loading";
-  if (!first && (known.video.number !== state.video.number || known.video.name !== state.video.name)) {
-    location.reload(); // segue was started with another list
+  const isSame = known.video.version === state.video.version && String(known.videos ?? []) === String(state.videos);
+  if (!first && !isSame) {
+    showAgain(known.videos ?? []); // segue was started with another list, or the video has changed
     return;
   }
   const {
@@ -120,7 +121,7 @@ function begin(/** @type {Hello} */ known) {
     folder,
     schema: wholeSchema(schema),
   });
-  Object.assign(state.settings, settings);
+  if (first) Object.assign(state.settings, settings); // those of a page that comes back are its own, such as its range
   document.body.dataset.mode = mode;
   document.body.classList.toggle("several", videos.length > 0);
   state.setObjects(objects);
@@ -141,6 +142,15 @@ function begin(/** @type {Hello} */ known) {
   }
   go(state.frame);
   if (first && mode === "annotate") resumeDrafts();
+}
+
+/** Load the page again with the video that it shows, whose number in the list may be another one now. */
+function showAgain(/** @type {string[]} */ videos) {
+  const { number = 0 } = state.video;
+  const { length } = state.videos;
+  const place = videos.indexOf(state.videos[number % Math.max(1, length)]);
+  if (place < 0) location.reload();
+  else showVideo(number < length ? place : place + videos.length);
 }
 
 /** names of people that a new browser is offered */
@@ -194,7 +204,7 @@ function onEvent(/** @type {ServerEvent} */ event) {
     notice(event.error, "bad");
   } else if (event.event === "exported") {
     const anchor = make("a", {
-      href: `exports/${encodeURIComponent(event.name)}`,
+      href: `exports/${encodeURIComponent(event.name)}?${new URLSearchParams({ path: event.path })}`,
       textContent: "Download",
       download: "",
     });

@@ -654,8 +654,7 @@ function toggleKey() {
 
 /** Show the masks in another view, or in the usual view again. */
 function setView(/** @type {string} */ way) {
-  state.settings.view = state.settings.view === way ? "masks" : way;
-  state.changed();
+  remember("view", state.settings.view === way ? "masks" : way);
 }
 
 /** Show or hide the side panels. */

@@ -18,8 +18,10 @@ import { view } from "./view.js";
 /** where the browser keeps which comments of a project it has shown: the last one */
 const READ = "segue-read";
 
-/** the field of a comment in the dialog @type {HTMLInputElement | null} */
-let field = null;
+/** the comment in the dialog: its field, and the frame and the place that it may be on
+ * @type {{field: HTMLInputElement, place: HTMLSelectElement, frame: number, at: number[] | null} | null}
+ */
+let written = null;
 
 /** Comment on the place of the image under the pointer, or where the cross is. */
 export function commentAtPlace() {
@@ -29,7 +31,7 @@ export function commentAtPlace() {
 }
 
 /** Show people and comments, with a comment that was begun, or one on a place of the image to be written. */
-export async function peopleDialog(begun = "", at = /** @type {number[] | null} */ (null)) {
+export async function peopleDialog(begun = "", at = /** @type {number[] | null} */ (null), subject = "") {
   const { frame, chosenObject: item } = state;
   const answer = await ask("people");
   if (!answer) return;
@@ -55,13 +57,17 @@ export async function peopleDialog(begun = "", at = /** @type {number[] | null} 
   );
   const text = make("input", { className: "grow", maxLength: 1000, placeholder: "Comment", "aria-label": "Comment" });
   text.value = begun;
-  field = text;
+  if (subject) place.value = subject;
+  written = { field: text, place, frame, at };
   const give = async () => {
-    if (!text.value.trim()) return;
+    if (!text.value.trim() || text.readOnly) return; // one that is being saved is not given twice
     const isOn = (/** @type {string} */ part) => place.value === "here" || place.value === part;
     const object = item && isOn("object") ? item.id : null;
     const isAt = place.value === "place";
-    if (!(await comment(text.value.trim(), object, isOn("frame") || isAt ? frame : null, isAt ? at : null))) return;
+    text.readOnly = true;
+    const made = await comment(text.value.trim(), object, isOn("frame") || isAt ? frame : null, isAt ? at : null);
+    text.readOnly = false;
+    if (!made) return;
     text.value = "";
     noteTyped(false);
   };
@@ -180,6 +186,12 @@ export function showRemarks() {
 element("remarks").onclick = () => void peopleDialog();
 keepDrafts(
   "comment",
-  () => (field?.closest("dialog")?.open && field.value.trim()) || null,
-  (/** @type {string} */ text) => void peopleDialog(text),
+  () => {
+    const text = written?.field.closest("dialog")?.open && written.field.value.trim();
+    return written && text ? { text, frame: written.frame, at: written.at, subject: written.place.value } : null;
+  },
+  (/** @type {{text: string, frame: number, at: number[] | null, subject: string}} */ { text, frame, at, subject }) => {
+    go(frame);
+    void peopleDialog(text, at, subject);
+  },
 );

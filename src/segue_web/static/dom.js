@@ -108,7 +108,8 @@ export const isTyping = () => document.activeElement?.matches("input:not([type=c
 /** callbacks that rebuild lists after a press @type {Map<HTMLElement, () => void>} */
 const postponed = new Map();
 
-const RELEASES = ["pointerup", "pointercancel", "dragend", "keyup"];
+/** what ends a press; a part that was dragged counts as pressed until the pointer is moved */
+const RELEASES = ["pointerup", "pointercancel", "dragend", "pointermove", "keyup"];
 
 function updatePostponed() {
   for (const name of RELEASES) removeEventListener(name, updatePostponed);

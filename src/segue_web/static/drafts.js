@@ -10,7 +10,7 @@ import { state } from "./state.js";
  */
 const parts = new Map();
 
-const place = () => `segue-drafts ${state.video.number ?? ""} ${state.video.name}`;
+const place = () => `segue-drafts ${state.folder}`;
 
 /** Have a part of the page keep its unfinished work. */
 export function keepDrafts(
@@ -54,3 +54,7 @@ export function resumeDrafts() {
 }
 
 addEventListener("pagehide", saveDrafts);
+// Changes wait for those before them, perhaps for a network that is being loaded: the browser asks whether to leave.
+addEventListener("beforeunload", (event) => {
+  if (state.pending) event.preventDefault();
+});

@@ -178,11 +178,13 @@ class Frames {
  * @param {number} index @param {number} width @param {Record<string, string>} how @param {AbortSignal} [signal]
  */
 async function imageOf(index, width, how, signal) {
-  const { number, width: whole } = state.video;
+  const { number, version, width: whole } = state.video;
   const which = {
     ...how,
     ...(width < whole ? { width: String(width) } : {}),
     ...(number === undefined ? {} : { video: String(number) }),
+    // The browser keeps images by their address: numbers of a list and files of a name become those of other videos.
+    ...(version === undefined ? {} : { version }),
   };
   const answer = await fetch(`frame/${index}.jpg?${new URLSearchParams(which)}`, { signal });
   if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error || `frame ${index} cannot be read`);

@@ -127,7 +127,8 @@ class Masks {
     over.clearRect(0, 0, layer.width, layer.height);
     for (const { id } of this.shown) {
       if (!masks[id]) continue;
-      const hard = this.paintMask(`mask ${id}`, masks[id], { colour: "#ffffff", alpha: 1, hatch: null, isLine: false });
+      // Without a rim, as with a line in its place: the opacity ends where the mask does.
+      const hard = this.paintMask(`mask ${id}`, masks[id], { colour: "#ffffff", alpha: 1, hatch: null, isLine: true });
       const { image, x, y } = softMask(id) ?? hard;
       over.drawImage(image, x, y);
     }

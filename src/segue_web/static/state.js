@@ -7,7 +7,7 @@ import { Store } from "./store.js";
 /**
  * @typedef {{grow: number, width: number, feather: number, detail: boolean}} Edge
  * @typedef {{name: string, width: number, height: number, frames: number, fps: number, pixel_aspect: number,
- *   times: number[] | null, bits?: number, number?: number}} Video
+ *   times: number[] | null, bits?: number, number?: number, version?: string}} Video  ``version``: of its files
  * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean, category?: string, group?:
  *   string,
  *   attributes?: Record<string, string>, frame_attributes?: Record<string, Record<string, string>>, fixed?: string,

@@ -116,6 +116,14 @@ class Tools {
       if (state.usedTool === "shape") shapes.doubleClick(view.videoPoint(event));
     });
     canvas.addEventListener("wheel", (/** @type {WheelEvent} */ event) => this.wheel(event), { passive: false });
+    let selected = state.object;
+    state.listen(() => {
+      const before = selected;
+      selected = state.object;
+      // Another object is selected then, which nobody has drawn on.
+      const isRemoved = before !== null && !state.objects.some(({ id }) => id === before);
+      if (isRemoved && this.giveUp()) notice("The object that you drew on was removed. Nothing was changed.");
+    });
   }
 
   use(/** @type {string} */ id) {

@@ -150,6 +150,20 @@ def test_a_range_does_not_move_the_image(forty: Desk) -> None:
         becomes(forty.page.locator(part), UNCOVERED)
 
 
+def test_the_list_has_the_new_order_after_a_drag(desk: Desk) -> None:
+    desk.objects = [1, 2, 3]
+    desk.open()
+    rows = desk.page.locator("#objects li")
+    rows.nth(0).drag_to(rows.nth(2), target_position={"x": 150, "y": 24})
+    desk.next_asked("layer")
+    desk.page.wait_for_timeout(300)  # the drag has ended
+    desk.objects = [3, 1, 2]
+    desk.tell_objects()
+    desk.settle()
+    desk.page.mouse.move(600, 300)
+    playwright.expect(rows.nth(0)).to_contain_text("Object 2", timeout=5000)
+
+
 def test_objects_are_dragged_over_one_another(desk: Desk) -> None:
     desk.objects = [1, 2, 3]
     desk.open()

@@ -37,6 +37,19 @@ def test_keys_show_the_matte_the_cut_out_and_the_outlines(one: Desk) -> None:
     assert pixel(one, *INSIDE) == masks
 
 
+def test_the_matte_and_the_cut_out_end_where_the_mask_ends(one: Desk) -> None:
+    edge = [(x, 50) for x in (39.5, 40.5, 41.5, 58.5, 59.5, 60.5)]  # the browser smooths half a pixel
+    for key, inside in (("Shift+Q", WHITE), ("Shift+E", FILM)):
+        one.page.keyboard.press(key)
+        red = [pixel(one, *place)[0] for place in edge]
+        assert [value > inside[0] / 2 for value in red] == [False, True, True, True, True, False], key
+
+
+def test_the_view_is_kept_for_the_person(one: Desk) -> None:
+    one.page.keyboard.press("Shift+J")
+    assert {"view": "outline"} in [message["values"] for message in one.asked("settings")]
+
+
 def test_the_colour_behind_the_cut_out_can_be_chosen(one: Desk) -> None:
     one.page.locator('[data-command="display"]').click()
     one.page.locator("#display").get_by_role("button", name="View the cut-out").click()

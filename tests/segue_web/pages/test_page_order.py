@@ -135,6 +135,26 @@ def test_the_image_stays_where_it_is_while_something_is_tracked(desk: Desk) -> N
     playwright.expect(desk.page.locator("#frame")).to_have_value("0")
 
 
+def test_the_browser_asks_before_it_leaves_changes_that_wait(one: Desk) -> None:
+    asks = """() => {
+      const event = new Event("beforeunload", { cancelable: true });
+      dispatchEvent(event);
+      return event.defaultPrevented;
+    }"""
+    assert not one.page.evaluate(asks)
+    one.held = {"click"}
+    one.click(0.2, 0.5)
+    click = one.next("click")
+    one.page.keyboard.press("b")
+    one.click(0.7, 0.7)
+    assert one.ops("stroke") == []
+    assert one.page.evaluate(asks)
+    one.answer(click, object=1)
+    one.next_asked("stroke")
+    becomes(one.page, "import('./static/state.js').then(({ state }) => state.pending === 0)")
+    assert not one.page.evaluate(asks)
+
+
 def test_an_export_has_the_click_before(desk: Desk) -> None:
     desk.held = {"click"}
     desk.open()

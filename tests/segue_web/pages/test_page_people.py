@@ -15,6 +15,7 @@ from segue_web.project.project import Project
 from segue_web.video import Video
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.conftest import ServeHere
+from tests.segue_web.pages.desk import Desk
 from tests.segue_web.pages.page import Page, Server, becomes, playwright, png_of, press
 from tests.segue_web.videos import cut_of_sample, numbered, write_video
 
@@ -107,6 +108,91 @@ def test_two_people_comment_resolve_and_ask_before_they_undo_each_other(
     ben.page.get_by_label("Comment", exact=True).press("Enter")
     playwright.expect(news).to_have_text("1")  # though Ann has opened and closed the dialog before
     assert ann.errors == ben.errors == []
+
+
+def test_a_comment_that_is_being_saved_is_not_given_twice(one: Desk) -> None:
+    one.held = {"people", "comment"}
+    press(one.page, "people")
+    one.answer(one.next("people"), people=[], changes=[])
+    field = one.page.locator("#dialog").get_by_label("Comment", exact=True)
+    field.fill("too wide here")
+    field.press("Enter")
+    field.press("Enter")
+    first = one.next("comment")
+    assert one.ops("comment") == ["comment"]
+    one.answer(first, comment=1)
+    playwright.expect(field).to_have_value("")
+    field.fill("and here")
+    field.press("Enter")
+    assert one.next("comment")["text"] == "and here"
+
+
+def test_a_comment_that_was_begun_stays_on_its_place_after_a_reload(one: Desk) -> None:
+    one.held = {"people", "comment"}
+    one.page.evaluate(
+        "import('./static/comments.js').then(({ peopleDialog }) => { peopleDialog('', [30, 20]); })"
+    )
+    one.answer(one.next("people"), people=[], changes=[])
+    one.page.locator("#dialog").get_by_label("Comment", exact=True).fill("too wide here")
+    one.page.reload()
+    one.answer(one.next("people"), people=[], changes=[])
+    field = one.page.locator("#dialog").get_by_label("Comment", exact=True)
+    playwright.expect(field).to_have_value("too wide here")
+    field.press("Enter")
+    given = one.next("comment")
+    assert (given["text"], given["frame"], given["object"], given["place"]) == (
+        "too wide here",
+        0,
+        None,
+        [30, 20],
+    )
+
+
+def test_what_is_being_drawn_on_an_object_that_another_person_removes_goes_to_no_other_one(one: Desk) -> None:
+    for tool in ("p", "b"):
+        one.objects = [1, 2]
+        one.tell_objects()
+        one.page.evaluate("import('./static/state.js').then(({ state }) => { state.choose(2); })")
+        one.settle()
+        one.page.keyboard.press(tool)
+        if tool == "p":
+            for x, y in ((0.2, 0.2), (0.3, 0.2), (0.3, 0.3)):
+                one.click(x, y)
+        else:
+            one.page.mouse.move(*one.at(50, 50))
+            one.page.mouse.down()
+            one.page.mouse.move(*one.at(90, 90), steps=3)
+        one.objects = [1]
+        one.tell_objects()
+        one.page.locator(".notice", has_text="was removed").last.wait_for()
+        one.page.keyboard.press("Enter") if tool == "p" else one.page.mouse.up()
+        assert one.ops("stroke") == []
+        becomes(one.page, "import('./static/state.js').then(({ state }) => state.object === 1)")
+        one.page.evaluate("document.querySelectorAll('.notice').forEach((box) => box.remove())")
+    one.page.mouse.down()
+    one.page.mouse.move(*one.at(120, 60), steps=3)
+    one.page.mouse.up()
+    assert one.next_asked("stroke")["object"] == 1
+
+
+def test_a_page_that_comes_back_keeps_its_range(
+    browser: Any, serve: Callable[..., Server], video: Path, tmp_path: Path
+) -> None:
+    arguments = ("annotate", video, "--project", tmp_path / "p")
+    server = serve(*arguments)
+    ann, ben = (Page(browser, server.address) for _ in range(2))
+    ann.key("b")
+    ann.drag((100, 100), (140, 100))
+    ann.here("Object 1: corrected by you")
+    for page, frame in ((ann, 2), (ben, 5)):
+        page.page.evaluate(f"import('./static/link.js').then(({{ remember }}) => remember('from', {frame}))")
+        page.page.evaluate("import('./static/link.js').then(({ request }) => request('keys'))")
+    server.stop()
+    ann.page.locator("#offline").wait_for()
+    serve(*arguments)
+    # A connection begins without a revision; the first answer has it.
+    becomes(ann.page, "import('./static/state.js').then(({ state }) => state.online && state.revision > 0)")
+    assert ann.page.evaluate("import('./static/state.js').then(({ state }) => state.wanted)") == [2, 8]
 
 
 def test_what_one_person_stops_waits_while_the_other_tracks_and_goes_on_after_a_restart(

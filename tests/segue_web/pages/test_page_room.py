@@ -394,6 +394,38 @@ def test_a_message_in_a_dialog_covers_none_of_its_buttons(one: Desk) -> None:
         assert box["y"] + box["height"] <= told["y"] or told["y"] + told["height"] <= box["y"]
 
 
+LONG = "a name of an object or of a video that a camera gives " * 3
+
+BEYOND = """dialog => {
+  const { right } = dialog.getBoundingClientRect();
+  return [...dialog.querySelectorAll("button, input, select")]
+    .filter((part) => part.checkVisibility() && part.getBoundingClientRect().right > right)
+    .map((part) => part.ariaLabel ?? part.textContent);
+}"""
+"""Controls beyond the right edge of a dialog."""
+
+
+@pytest.mark.parametrize("window", [(390, 844), (768, 1024)])
+def test_long_names_push_no_control_out_of_a_dialog(one: Desk, window: tuple[int, int]) -> None:
+    one.page.set_viewport_size({"width": window[0], "height": window[1]})
+    one.known[1] = {"name": LONG}
+    one.tell_objects()
+    one.held = {"people", "videos"}
+    dialog = one.page.locator("#dialog")
+    press(one.page, "people")
+    person = {"user": LONG[:80], "masks": 3, "reviewed": 2, "comments": 0}
+    change = {"label": "click", "user": LONG[:80], "undone": False, "time": 0, "objects": [LONG]}
+    one.answer(one.next("people"), people=[person], changes=[{**change, "frames": [0, 3]}])
+    dialog.get_by_text("Newest changes").wait_for()
+    assert dialog.evaluate(BEYOND) == []
+    one.page.keyboard.press("Escape")
+    one.page.evaluate("import('./static/videos.js').then(({ videosDialog }) => { videosDialog(); })")
+    row = {"name": LONG, "frames": 9, "annotated": 3, "reviewed": 2, "objects": 1, "state": "work"}
+    one.answer(one.next("videos"), videos=[{**row, "assigned": LONG[:80], "people": [person]}], open=0)
+    dialog.get_by_role("button", name="Export all").wait_for()
+    assert dialog.evaluate(BEYOND) == []
+
+
 def test_keys_are_searched_in_the_help(one: Desk) -> None:
     one.page.locator('[data-command="help"]').click()
     groups = one.page.locator(".keys section")

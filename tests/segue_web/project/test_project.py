@@ -417,6 +417,19 @@ def test_an_object_is_split_at_a_frame(project: Project) -> None:
     assert list(project.marks_of(one)) == [0, 1, 2, 3]
 
 
+def test_both_parts_of_an_object_lie_below_what_lay_in_front_of_it(project: Project) -> None:
+    behind, split, in_front = new(project), new(project), new(project)
+    with project.change("set up"):
+        for frame in range(2):
+            project.put(frame, dict.fromkeys((split, in_front), (plane(2), FrameAnnotation("tracked"))))
+    with project.change("split"):
+        part = project.split_object(split, 1)
+    order = [row["id"] for row in project.objects()]
+    assert (order[0], order[-1]) == (behind, in_front)
+    assert project.mask(1).max() == in_front
+    assert part in order[1:3]
+
+
 def held(project: Project, name: str, *frames: int) -> list[str | None]:
     points = project.objects()[0]["frame_attributes"].get(name, {})
     return [held_at(points, frame) for frame in frames]

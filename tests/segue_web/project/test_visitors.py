@@ -19,3 +19,7 @@ def test_a_guest_that_comes_first_after_a_restart_stays_a_guest() -> None:
     visitors = Visitors("Ann")
     assert visitors.name_of("b", guest=True) == ("Person 2", True)
     assert visitors.name_of("a", guest=False) == ("Ann", False)
+
+
+def test_a_new_guest_has_no_name_of_somebody_who_worked_here_before() -> None:
+    assert Visitors("Ann").name_of("b", guest=True, taken={"Ann", "Person 2"}) == ("Person 3", True)

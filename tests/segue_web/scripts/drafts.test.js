@@ -31,15 +31,15 @@ test("what is unfinished comes back once, with its video alone", () => {
     () => assert.fail("there was none"),
   );
   state.mode = "annotate";
-  state.video = { ...state.video, name: "a", number: 0 };
+  state.folder = "a.project";
   leave();
   corners = [];
 
-  state.video = { ...state.video, name: "b", number: 1 };
+  state.folder = "b.project";
   resumeDrafts();
   assert.deepEqual(resumed, []);
   leave();
-  state.video = { ...state.video, name: "a", number: 0 };
+  state.folder = "a.project";
   resumeDrafts();
   resumeDrafts();
   assert.deepEqual(resumed, [[[1, 2]]]);

@@ -53,7 +53,7 @@ class Failing(AnnotateBackend):
         self.uploads.append(path)
         return {"upload": name}
 
-    def export_file(self, name: str) -> Path | None:
+    def export_file(self, name: str, place: str | None = None) -> Path | None:
         return {"masks.json": self.folder / "masks.json", "masks": self.folder / "masks"}.get(name)
 
 
