@@ -200,6 +200,18 @@ def test_a_folder_that_is_not_there_is_named(video: Path, tmp_path: Path) -> Non
         segue.read_labels(tmp_path / "missing", video)
 
 
+@pytest.mark.parametrize("number", [0, 70_000])
+def test_ids_that_no_index_mask_holds_are_counted(number: int, video: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(f"1,{number},5,10,25,20,1,-1,-1,-1\n1,3,40,10,20,20,1,-1,-1,-1\n")
+    read = segue.read_labels(tmp_path / "a.txt", video)
+    assert {*read.names} == {1, 2}
+    made = Labels(SIZE, {number: "table"}, {0: {number: encode_rle(planes(0)[7])["counts"]}})
+    for form, name in (("png", "masks"), ("coco", "coco.json")):
+        back = segue.read_labels(made.save(tmp_path / name, video, format=form), video)
+        assert {*np.unique(back.mask(0))} == {0, 1}
+    assert [*made.names] == [number]
+
+
 def test_objects_of_one_id_in_the_file_are_numbered(video: Path, tmp_path: Path) -> None:
     labels = Labels(SIZE, {1: "table", 2: "hand"})
     labels.masks = {

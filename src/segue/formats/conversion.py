@@ -127,7 +127,9 @@ def save_labels(
 
 
 def to_write(labels: Labels) -> Labels:
-    """Prepare labels of a file for writing: class names, and all colours."""
+    """Prepare labels for writing: valid ids, class names, and all colours."""
+    labels = replace(labels)
+    labels.settle_ids()
     classes = {number: labels.class_of.get(number) or name for number, name in labels.names.items()}
     colours: dict[str, str] = {one.name: one.colour for one in labels.schema.classes if one.colour}
     for number in sorted(labels.names):

@@ -6,7 +6,7 @@ import os
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar
@@ -377,9 +377,12 @@ class Labels:
         self.names = {number: self.names[number] for number in order}
 
     def settle_ids(self) -> None:
-        """After reading, number the objects by their ids in the file, if all have different valid ones."""
-        ids = {number: self.ids.get(number, 0) for number in self.names}
-        if len({*ids.values()}) < len(ids) or not all(1 <= i <= MAX_ID for i in ids.values()):
+        """Number the objects by their ids in the file if these are valid, else keep valid numbers."""
+        recorded = {number: self.ids.get(number, 0) for number in self.names}
+        kept = {number: number for number in self.names}
+        counted = {number: place for place, number in enumerate(sorted(self.names), 1)}
+        ids = next((each for each in (recorded, kept) if _are_ids(each.values())), counted)
+        if ids == kept:
             return
         self.masks = {
             index: {ids[number]: counts for number, counts in masks.items()}
@@ -394,6 +397,11 @@ class Labels:
         place = {number: place for place, number in enumerate(self.names)}
         for index, masks in self.masks.items():
             self.masks[index] = dict(sorted(masks.items(), key=lambda item: place[item[0]]))
+
+
+def _are_ids(numbers: Collection[int]) -> bool:
+    """Whether numbers are different ids of an index mask."""
+    return len({*numbers}) == len(numbers) and all(1 <= i <= MAX_ID for i in numbers)
 
 
 class Numbering:
