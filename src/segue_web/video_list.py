@@ -1,4 +1,4 @@
-"""Several videos in the page of ``segue annotate``: each has its project, and each page shows one."""
+"""A list of videos in ``segue annotate``: one project each; each page shows one video."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ Make = Callable[[Path, Path], AnnotateBackend]
 
 
 def videos_of(place: Path) -> dict[str, Path] | None:
-    """The videos and folders of images below a folder by their names, in natural order.
+    """Find videos and folders of images below a folder, by name, in natural order.
 
     None of a video, which may be a folder of images. Of two with the same name, one has its ending, too.
     """
@@ -86,7 +86,7 @@ def videos_of(place: Path) -> dict[str, Path] | None:
 
 
 def named_by_projects(videos: Mapping[str, Path], folder: Path) -> dict[str, Path]:
-    """Videos by their names, where a project or a task of a folder that is of one of them keeps its name.
+    """Videos by name; videos with existing projects or tasks keep the names of those.
 
     A new video beside it, such as ``cam1.mov`` beside ``cam1.mp4``, takes another one.
     """
@@ -111,13 +111,13 @@ def named_by_projects(videos: Mapping[str, Path], folder: Path) -> dict[str, Pat
 
 
 def project_folder(folder: Path, name: str, *, second: bool = False) -> Path:
-    """The project of a video in a folder of projects, also of one whose name is as long as names may be."""
+    """Project folder of a video, also for very long names."""
     path = folder / name
     return path.with_name(f"{short_name(path.name)}{SECOND if second else ''}.project")
 
 
 def _image_folders(place: Path) -> list[Path]:
-    """Folders below a place that hold images, but for those that segue wrote."""
+    """Folders below a place that hold images, except results of segue."""
     folders = []
     for folder, inner, names in os.walk(place.absolute()):
         inner[:] = [name for name in inner if not is_hidden(name) and not is_result(Path(folder, name))]
@@ -128,7 +128,7 @@ def _image_folders(place: Path) -> list[Path]:
 
 
 class VideoListBackend(Backend):
-    """The backend of a list of videos: it passes requests on to that of the video that a page shows."""
+    """Backend of a list of videos: forwards requests to the video that a page shows."""
 
     def __init__(
         self, name: str, videos: Mapping[str, Path], folder: Path, make: Make, user: str = ""
@@ -167,11 +167,11 @@ class VideoListBackend(Backend):
 
     @property
     def current(self) -> AnnotateBackend:
-        """The backend of the video that was shown last."""
+        """Backend of the video shown last."""
         return self._backends[self._usual]
 
     def backend_of(self, number: Any) -> AnnotateBackend:
-        """The backend of an open video; SourceError where it is not open."""
+        """Backend of an open video; SourceError if it is not open."""
         backend = self._backends.get(self._usual if number is None else number)
         if backend is None:
             raise SourceError("this video is no longer open; reload this page")
@@ -185,7 +185,7 @@ class VideoListBackend(Backend):
             self._start(number)
 
     def _start(self, number: int) -> None:
-        """Begin the work of an opened video; only pages that show it hear of it."""
+        """Start the background work of an opened video; only its pages are notified."""
         backend = self._backends[number]
         backend.send = lambda event: self.send({**event, "video": number})
         backend.open()
@@ -206,7 +206,7 @@ class VideoListBackend(Backend):
             asyncio.get_running_loop().call_later(IDLE, self._close_unused)
 
     def _close_unused(self) -> None:
-        """Close videos that no page shows and where nothing runs, but for the one shown last."""
+        """Close videos without pages and running jobs, except the last shown one."""
         for number, backend in list(self._backends.items()):
             if number != self._usual and not self._pages[number] and not backend.busy:
                 del self._backends[number]
@@ -250,7 +250,7 @@ class VideoListBackend(Backend):
         return answer
 
     async def _ensure_open(self, numbers: Sequence[int], leaving: int | None = None) -> int:
-        """Open the first of some videos that can be opened, unless it is; its number."""
+        """Open the first video that can be opened, unless one is open; return its number."""
         async with self._switching:
             for number in numbers:
                 if number in self._backends:
@@ -280,7 +280,7 @@ class VideoListBackend(Backend):
         return project_folder(self._folder, name, second=second)
 
     def _made(self, number: int) -> AnnotateBackend:
-        """Open a video, or note why it cannot be opened."""
+        """Open a video, or record why it cannot be opened."""
         try:
             backend = self._make(self._path(number), self._project(number))
         except SegueError as error:
@@ -291,7 +291,7 @@ class VideoListBackend(Backend):
         return backend
 
     def _open_first(self, numbers: Iterable[int]) -> int:
-        """Open the first of some videos that can be opened; its number."""
+        """Open the first video that can be opened; return its number."""
         first: SegueError | None = None
         for number in numbers:
             try:
@@ -319,7 +319,7 @@ class VideoListBackend(Backend):
             return None
 
     def _list(self, video: messages.Index | None = None) -> dict[str, Any]:
-        """All videos, how far each is or why it cannot be opened, whose it is, and which the page shows."""
+        """List of videos: progress or error, assignment, and the one shown by the page."""
         videos: list[dict[str, Any]] = []
         tasks = self._tasks.read()
         for number, (name, about) in enumerate(zip(self._names, self._progress(), strict=True)):
@@ -339,17 +339,17 @@ class VideoListBackend(Backend):
         return {"videos": videos, "open": self._usual if video is None else video}
 
     def _second(self, number: int) -> dict[str, Any] | None:
-        """How far the second look at a video is, and who has one; None without one."""
+        """Progress and annotator of the second annotation of a video; None without one."""
         place = number + len(self._names)
         about = self._progress_of(place)
         return None if about is None else {**about._asdict(), "people": Store.people_of(self._project(place))}
 
     def _assigned(self) -> dict[str, str]:
-        """The person of each assigned video."""
+        """Assigned person of each video."""
         return {name: task.person for name, task in self._tasks.read().items() if task.person}
 
     def _checked(self, number: int) -> str:
-        """The name of a video by its number in the list."""
+        """Name of a video by its number in the list."""
         if number >= len(self._names):
             raise PromptError(f"there is no video {number + 1}; the last one is {len(self._names)}")
         return self._names[number]
@@ -361,7 +361,7 @@ class VideoListBackend(Backend):
         seen: messages.ShortText | None = None,
         role: Role = "person",
     ) -> None:
-        """Assign a video to a person, or to a reviewer; an empty name takes that back.
+        """Assign a video to a person or a reviewer; an empty name removes the assignment.
 
         ``seen``: the person whose it was, as the page shows it; None does not matter.
         """
@@ -374,13 +374,13 @@ class VideoListBackend(Backend):
         state: State,
         seen: State | None = None,
     ) -> None:
-        """Say how far a video is; ``seen`` is its state as the page shows it."""
+        """Set the state of a video; ``seen`` is the state shown by the page."""
         name, about = self._checked(number), self._progress_of(number)
         annotated = bool(about and about.annotated)
         self._tasks.set_state(name, state, annotated, seen, video=self._paths[number])
 
     def _agreement(self, number: messages.Index) -> dict[str, Any]:
-        """How far the two people agree who annotated a video, in the mean and by object."""
+        """Agreement of the two annotations of a video, in the mean and by object."""
         name, places = self._checked(number), (number, number + len(self._names))
         for place, whose in zip(places, ("", " in the second annotation"), strict=True):
             if not (about := self._progress_of(place)) or not about.annotated:
@@ -401,7 +401,7 @@ class VideoListBackend(Backend):
         second: bool = False,
         video: messages.Index | None = None,
     ) -> dict[str, Any]:
-        """Open another video, or a ``second`` annotation of one, for the page that asks.
+        """Open another video, or the ``second`` annotation of one, for a page.
 
         ``onward`` takes the next one that can be opened, and says how many were left out. ``video`` is the
         one that the page shows; its label schema is that of a new project.
@@ -416,7 +416,7 @@ class VideoListBackend(Backend):
     async def _export_all(
         self, format: messages.ShortText, video: messages.Index | None = None
     ) -> dict[str, Any]:
-        """Export the masks of all videos that have some, each as one export in a common folder."""
+        """Export all videos with masks, one export each, into one folder."""
         entry = find_export(format)
         annotated = [
             (number, about) for number, about in enumerate(self._progress()) if about and about.annotated
@@ -437,7 +437,7 @@ class VideoListBackend(Backend):
     async def _exported(
         self, backend: AnnotateBackend, numbers: list[int], format: str, target: Path
     ) -> AsyncGenerator[int, None]:
-        """Frames of all exports, each video after the other."""
+        """Iterate over the frames of all exports, video by video."""
         with complete_folder(target) as folder:
             for number in numbers:
                 owner = self._backends.get(number)
@@ -449,7 +449,7 @@ class VideoListBackend(Backend):
                             yield index
 
     def _snapshot(self, owner: AnnotateBackend | None, number: int) -> Snapshot:
-        """The objects of a video; of one that is not open, its project is for a moment."""
+        """Objects of a video; a closed project is opened briefly."""
         if owner is not None:
             return snapshot(owner.project, owner.video)
         video = Video(self._paths[number])
@@ -464,7 +464,7 @@ class VideoListBackend(Backend):
 
 
 def export_of(tools: Tools, path: Path, annotations: Snapshot, form: str, target: Path) -> Iterator[int]:
-    """Job of :meth:`segue_web.server.worker.Worker.steps` that writes an export of a video by its path."""
+    """Export job for a video given by its path; see :meth:`segue_web.server.worker.Worker.steps`."""
     video = Video(path)
     try:
         yield from write_export(video, annotations, form, target)

@@ -1,4 +1,4 @@
-"""The backend of the page of ``segue view``: results, or two by objects as in DAVIS or as in CDnet2014."""
+"""Backend of ``segue view``: one result, or two compared as in DAVIS or CDnet2014."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MATCHED_FRAMES = 24
 
 
 class MaskComparison:
-    """Two results of one video by J and F of DAVIS, means over the frames that it scores."""
+    """Comparison of two results by J and F of DAVIS, averaged over scored frames."""
 
     columns: tuple[str, ...] = ("J", "F")
     left_out = "the first and last frame with ground truth are left out, as in DAVIS"
@@ -55,11 +55,11 @@ class MaskComparison:
         self._means: dict[int, list[float]] = {}
 
     def compare(self, index: int, predicted: BoolArray, truth: BoolArray) -> Any:
-        """What is known of one object on a frame."""
+        """Statistics of one object on a frame."""
         return region_similarity(predicted, truth), contour_accuracy(predicted, truth)
 
     def values(self, frame_scores: Sequence[Any]) -> list[float]:
-        """The measures of what is known of some frames."""
+        """Measures from the statistics of frames."""
         means: list[float] = np.mean(frame_scores, axis=0).tolist()
         return means
 
@@ -72,7 +72,7 @@ class MaskComparison:
         return self._scores[index]
 
     def score(self, index: int) -> dict[str, Any]:
-        """A row for each object: on the frame, and on those that count and were looked at so far."""
+        """Rows by object: measures on the frame, and over the frames visited so far."""
         here = self.frame_scores(index) if index in self.second.masks else {}
         scored = [self._scores[i] for i in self.scored if i in self._scores]
         rows = [
@@ -94,14 +94,14 @@ class MaskComparison:
         }
 
     def curve(self) -> list[list[float]]:
-        """The frames that were looked at so far, each with its measures in the mean of its objects."""
+        """Mean measures over objects for each visited frame."""
         for index in [i for i in list(self._scores) if i not in self._means and self._scores[i]]:
             each = [self.values([object_scores]) for object_scores in self._scores[index].values()]
             self._means[index] = np.mean(each, axis=0).round(4).tolist()
         return [[index, *self._means[index]] for index in sorted(self._means)]
 
     def _matched(self) -> dict[int, int]:
-        """The same where a person gave equal names, else by overlap; others get an id of their own."""
+        """Match objects by names given by people, otherwise by overlap; others get new ids."""
         ours, theirs = sorted(self.first.names), sorted(self.second.names)
         names = {i: self.second.names[i] for i in theirs if self.second.names[i] != f"Object {i}"}
         agreed = {i: i for i, name in names.items() if self.first.names.get(i) == name}
@@ -112,7 +112,7 @@ class MaskComparison:
         return {i: partners.get(i) or (i if i in unused else next(free)) for i in theirs}
 
     def _overlapping(self, theirs: Sequence[int], ours: Sequence[int]) -> dict[int, int]:
-        """The object of the first result that overlaps each one of the second best, one for one."""
+        """Match each object of the second result with the most overlapping one of the first."""
         both, either = np.zeros((len(theirs), len(ours))), np.zeros((len(theirs), len(ours)))
         shared = sorted(set(self.first.masks) & set(self.second.masks))
         for index in shared[:: max(1, len(shared) // MATCHED_FRAMES)]:
@@ -127,7 +127,7 @@ class MaskComparison:
 
 
 class ForegroundComparison(MaskComparison):
-    """Two results by recall, precision and F of CDnet2014, over the pixels that its labels count."""
+    """Comparison by recall, precision and F of CDnet2014, over labelled pixels."""
 
     columns = ("Re", "Pr", "F")
     left_out = ""
@@ -150,12 +150,12 @@ class ForegroundComparison(MaskComparison):
 
 
 def is_labels(labels: Labels) -> bool:
-    """Whether what was read for objects are labels of CDnet2014; a frame of 0 and 255 alone reads as 1."""
+    """Whether index masks are labels of CDnet2014."""
     return bool(set(labels.names) & LABELS) and set(labels.names) <= LABELS | {1}
 
 
 def foreground_of(labels: Labels) -> Labels:
-    """All foreground as one object: everything but shadow, or of labels of CDnet2014 what moves."""
+    """Foreground as one object: everything but shadow, or the moving class of CDnet2014."""
     shadow = {i for i, name in labels.names.items() if name == "shadow"}
     foreground = set() if is_labels(labels) else set(labels.names)
     moving = {MOTION, 1} | foreground - shadow  # an image of labels without shadow reads as 1
@@ -168,7 +168,7 @@ def foreground_of(labels: Labels) -> Labels:
 
 
 def video_of(results: Path) -> Path:
-    """The video that results of segue were made of.
+    """Video of segue's results.
 
     It is named by the record of the job beside them, or by their project; an export may have images itself.
     """
@@ -192,14 +192,14 @@ def video_of(results: Path) -> Path:
 
 
 def _own_images(results: Path) -> Path | None:
-    """The folder of images that an export of DAVIS, COCO or YOLO has; None without one, or with several."""
+    """Image folder of a DAVIS, COCO or YOLO export; None without exactly one."""
     folders = [folder for pattern in ("JPEGImages/*/*", "images/*") for folder in results.glob(pattern)]
     image_folders = [folder for folder in folders if folder.is_dir() and any(map(is_image, folder.iterdir()))]
     return image_folders[0] if len(image_folders) == 1 else None
 
 
 def read_results(results: Path, video: Video) -> Labels:
-    """The masks of results, of an export, or of a project, which may be open in a page.
+    """Read masks of results, of an export, or of a project, which may be open in a page.
 
     Raises:
         SegueError: there are no masks of this video.
@@ -213,7 +213,7 @@ def read_results(results: Path, video: Video) -> Labels:
 
 
 def read_project(place: Path, video: Video, **options: Any) -> Snapshot:
-    """The masks of a project of a video, which may be open in a page; options as for :func:`snapshot`."""
+    """Read masks of a project, which may be open in a page; options as for :func:`snapshot`."""
     with TemporaryDirectory(prefix="segue-view-") as temporary:
         folder = Path(temporary, "project")
         Store.copy(place, folder)
@@ -222,7 +222,7 @@ def read_project(place: Path, video: Video, **options: Any) -> Snapshot:
 
 
 class ViewBackend(Backend):
-    """Results that are shown, perhaps against a second result or the truth; see :class:`MaskComparison`."""
+    """Backend for results, optionally compared with others; see :class:`MaskComparison`."""
 
     def __init__(
         self, video: Video, results: Path, against: Path | None = None, measure: str | None = None
@@ -260,7 +260,7 @@ class ViewBackend(Backend):
         return {"score": self._comparison.score(frame)}
 
     def _hello(self, browser: messages.ShortText = "", guest: bool = False) -> dict[str, Any]:
-        """All that a page needs to begin, whichever browser it is in: nothing is changed here."""
+        """Initial data of a page."""
         names = dict(self._first.names)
         if self._comparison:
             compared = self._comparison.second.names.items()
@@ -282,7 +282,7 @@ class ViewBackend(Backend):
         }
 
     def _marks(self, index: int) -> dict[int, list[Any]]:
-        """Kind, score and area by object, as a project has them."""
+        """Kind, score and area by object, as in projects."""
         first = self._first
         masks = first.masks.get(index, {})
         return {i: ["imported", first.score(index, i), first.area(index, i)] for i in masks}

@@ -1,1 +1,1 @@
-"""A project of ``segue annotate``: masks on disk, edits, imports, review and tracking."""
+"""Projects of ``segue annotate``: masks on disk, edits, imports, review and tracking."""

@@ -1,4 +1,4 @@
-"""Colours of objects on the pages: each as far as possible from those before it."""
+"""Colours of objects, each as different as possible from earlier ones."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ TONES = ((0.42, 0.6), (0.55, 0.9), (0.68, 0.6), (0.78, 0.95), (0.88, 0.8))
 
 
 def colour_of(number: int) -> str:
-    """The colour of an object by its number from 1 on, ``#rrggbb``; they repeat after some two hundred."""
+    """Colour ``#rrggbb`` of an object by its number from 1 on; they repeat after about 200."""
     colours = palette()
     return colours[(number - 1) % len(colours)]
 
 
 @cache
 def palette() -> tuple[str, ...]:
-    """All colours, in their order: the next one is the farthest from all before it in CIELAB."""
+    """All colours in order; each is the farthest from its predecessors in CIELAB."""
     tones = [(n / HUES, *tone) for n in range(HUES) for tone in TONES]
     offered = [_hex(colorsys.hls_to_rgb(*tone)) for tone in tones]
     places, selected = _lab(offered), list(FIRST)
@@ -42,6 +42,6 @@ def _hex(parts: tuple[float, float, float]) -> str:
 
 
 def _lab(colours: list[str]) -> np.ndarray:
-    """Places of colours in CIELAB, (N, 3)."""
+    """CIELAB coordinates of colours, (N, 3)."""
     rgb = np.array([[[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in colours]], np.float32)
     return np.asarray(cv2.cvtColor(rgb / 255, cv2.COLOR_RGB2LAB)[0])

@@ -1,4 +1,4 @@
-"""Edits of an object on a frame: clicks, boxes, scribbles, strokes of a brush, and "not visible"."""
+"""Edits of an object on a frame: clicks, boxes, scribbles, brush strokes, "not visible"."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ NEAREST = 4.0
 
 
 class Edits:
-    """Saves what a person says; the worker makes masks of clicks."""
+    """Saves edits of people; the worker computes masks."""
 
     def __init__(self, video: Video, project: Project, run: Run, worker: Worker) -> None:
         self._video, self._project, self._run, self._worker = video, project, run, worker
@@ -71,7 +71,7 @@ class Edits:
         box: BoxCorners | None = None,
         whole: bool = False,
     ) -> dict[str, Any]:
-        """Make a mask of all clicks and the box of an object, None for a new one, and save it.
+        """Segment all clicks and the box of an object, None for a new one, and save the mask.
 
         Clicks on a tracked, imported or suggested mask change the regions under them alone, unless ``whole``
         asks for the whole object anew. Where such a mask is replaced, the answer says so: its pixels
@@ -121,7 +121,7 @@ class Edits:
         return reply | ({"replaced": areas} if areas else {})
 
     async def candidate(self, frame: Index, object: Number | None, seen: Revision) -> dict[str, Any]:
-        """Give an object the next mask that its clicks may mean; after the last, the first.
+        """Switch an object to the next candidate mask of its clicks, cyclically.
 
         Returns its ``place`` from 0 on, and the IoU to be expected of all of them: ``scores``.
         """
@@ -156,7 +156,7 @@ class Edits:
         return reply
 
     async def candidates(self, frame: Index, object: Number, seen: Revision) -> dict[str, Any]:
-        """The masks that the clicks of an object may mean, to be shown and not saved; the best first."""
+        """Candidate masks of an object's clicks, unsaved, the best first."""
         _, candidates = await self._readings(frame, object, seen)
         return {
             "masks": [runs_of(plane) for plane, _ in candidates],
@@ -166,7 +166,7 @@ class Edits:
     async def _readings(
         self, frame: int, number: int, revision: int
     ) -> tuple[Correction, list[tuple[BoolArray, float]]]:
-        """What a person said of an object, and the masks that it may mean, each with the IoU to be expected.
+        """Prompts of an object, and candidate masks with expected IoUs.
 
         One click on a new object has candidates. A corrected mask has what its clicks mean of the whole
         object; its readings stay the same while another one of them is shown.
@@ -198,7 +198,7 @@ class Edits:
     def _corrected_by(
         self, frame: int, number: int | None, revision: int, points: list[Click], box: Box | None
     ) -> tuple[BoolArray | None, list[Click], bool]:
-        """The mask that further clicks correct, None where it is asked for anew, and those clicks.
+        """Mask to correct by further clicks, or None to segment anew, and those clicks.
 
         Also whether a mask is there that no clicks and no box have made, so that clicks leave the rest of it
         as it is.
@@ -219,7 +219,7 @@ class Edits:
     async def scribble(
         self, frame: Index, object: Number | None, seen: Revision, path: Path
     ) -> dict[str, Any]:
-        """Make a mask of a stroke on an object, None for a new one; a mask that is there is corrected."""
+        """Segment a stroke on an object, None for a new one, or correct its mask."""
         inside = clicks_within([(x, y, True) for x, y in path], *self._video.size)
         marks = ImagePrompts(scribble=[[(x, y) for x, y, _ in inside]])
 
@@ -258,7 +258,7 @@ class Edits:
         path: Path,
         width: Width | None,
     ) -> dict[str, Any]:
-        """Add what a brush covers to an object or take it away; without a width, what the path encloses."""
+        """Add or erase a brush stroke; without a width, the area enclosed by the path."""
         if object is None and not add:
             raise PromptError("select an object before you erase")
         corners = np.array(path)
@@ -277,7 +277,7 @@ class Edits:
         )
 
     def forget(self, frame: Index, object: Number, seen: Revision, hidden: bool) -> None:
-        """Save that an object is not on a frame, or that nothing is known of it there."""
+        """Mark an object as not visible on a frame, or remove its mask there."""
         self._project.check_edit(frame, seen, object)
         with self._project.change("“Not visible”" if hidden else "“Clear mask”"):
             if not hidden:
@@ -288,7 +288,7 @@ class Edits:
                 self._project.correct(frame, object, Correction())
 
     def outline(self, frame: Index, object: Number) -> dict[str, Any]:
-        """The outlines of a mask as polygons with few corners, in pixels of the video."""
+        """Outlines of a mask as simplified polygons in pixels of the video."""
         plane = self._project.plane(frame, object)
         reach = max(1.0, min(plane.shape) / SMOOTH)
         polygons = []
@@ -302,7 +302,7 @@ class Edits:
     def reshape(
         self, frame: Index, object: Number, seen: Revision, before: Path, after: Path, hole: bool = False
     ) -> dict[str, Any]:
-        """Change a mask by what an outline of it gains and loses, as if painted or erased."""
+        """Apply the change of an outline to a mask, as if painted or erased."""
         old, new = (filled(np.array(corners), self._video.size) for corners in (before, after))
         gained, removed = (old & ~new, new & ~old) if hole else (new & ~old, old & ~new)
         if not gained.any() and not removed.any():
@@ -316,7 +316,7 @@ class Edits:
         )
 
     def clean(self, frame: Index, object: Number, seen: Revision, what: Flaw) -> None:
-        """Fill the holes of a mask, or remove its specks; what changes counts as painted or erased."""
+        """Fill holes or remove specks of a mask, as if painted or erased."""
         plane = self._project.plane(frame, object)
         flaws = holes(plane) if what == "holes" else specks(plane)
         if not flaws.any():
@@ -337,7 +337,7 @@ class Edits:
     def paste(
         self, frame: Index, object: Number | None, seen: Revision, of_frame: Index, of_object: Number
     ) -> dict[str, Any]:
-        """Give an object the mask that an object, the same or another one, has on a frame."""
+        """Paste a mask of the same or another object and frame."""
         copied = self._copied(of_frame, of_object)
         pasted = copied, Paint(copied, np.zeros_like(copied))
         return self._give(frame, object, seen, "paste", lambda _, __: pasted, ((), None, True))
@@ -345,7 +345,7 @@ class Edits:
     def spread(
         self, frame: Index, object: Number, seen: Revision, first: Index, last: Index
     ) -> dict[str, Any]:
-        """Copy the mask of a frame to other frames, but for those that a person corrected."""
+        """Copy the mask of a frame to other frames, except those corrected by a person."""
         project = self._project
         project.check_edit(frame, seen, object)
         copied = self._copied(frame, object)
@@ -377,7 +377,7 @@ class Edits:
         *,
         keeps_score: bool = False,
     ) -> dict[str, Any]:
-        """Save what a person said of an object on a frame, and the IoU to be expected of its mask.
+        """Save a person's edit of an object on a frame, with the expected IoU of its mask.
 
         With ``keeps_score`` that of a mask that stays as it was does not change.
         """
@@ -406,25 +406,25 @@ class Edits:
 
 @dataclass(frozen=True, slots=True)
 class Paint:
-    """Pixels that a person painted and erased, (H, W) each; they lie over the answers of the prompter."""
+    """Painted and erased pixels, (H, W) each, over the masks of a prompter."""
 
     on: BoolArray
     off: BoolArray
 
     def add(self, stroke: BoolArray) -> Paint:
-        """Paint more."""
+        """Add painted pixels."""
         return Paint(self.on | stroke, self.off & ~stroke)
 
     def erase(self, stroke: BoolArray) -> Paint:
-        """Erase more."""
+        """Add erased pixels."""
         return Paint(self.on & ~stroke, self.off | stroke)
 
     def over(self, answer: BoolArray) -> BoolArray:
-        """The mask: an answer of the prompter with the paint over it."""
+        """Apply the paint to a mask."""
         return (answer | self.on) & ~self.off
 
     def without(self, clicks: Sequence[Click], answer: BoolArray) -> Paint:
-        """The paint without what clicks right on it contradict: near them, the answer decides."""
+        """Remove paint near contradicting clicks."""
         on, off = self.on.copy(), self.off.copy()
         reach = max(NEAREST, min(answer.shape) / CLICK_REACH_SHARE)
         for x, y, inside in clicks:
@@ -436,31 +436,31 @@ class Paint:
 
 
 def _is_detected(mark: FrameAnnotation, correction: Correction) -> bool:
-    """Whether a mask was tracked, imported or suggested, and no clicks and no paint have made it since."""
+    """Whether a mask was tracked, imported or suggested, and not edited since."""
     untouched = not (correction.box or correction.on or correction.off)
     return not correction.points and (mark.kind != "given" or untouched)
 
 
 def holes(plane: BoolArray) -> BoolArray:
-    """Pixels that a mask encloses without having them, (H, W)."""
+    """Holes of a mask, (H, W)."""
     outside = np.pad(~plane, 1, constant_values=True).view(np.uint8)
     labels = cv2.connectedComponents(outside, connectivity=4)[1]
     return np.asarray(~plane & (labels[1:-1, 1:-1] != labels[0, 0]))
 
 
 def specks(plane: BoolArray) -> BoolArray:
-    """Parts of a mask that are small beside its largest one, (H, W)."""
+    """Components of a mask that are small compared with its largest one, (H, W)."""
     pieces = Pieces.of(plane)
     return pieces.where(pieces.areas < SPECK * pieces.areas.max())
 
 
 def filled(corners: npt.NDArray[np.float64], size: tuple[int, int]) -> BoolArray:
-    """The mask of a polygon, (N, 2), x before y, in pixels of the video, as COCO draws it."""
+    """Rasterise a polygon, (N, 2), x before y, in pixels of the video, as COCO does."""
     return RleTrack.parse([[corners.ravel().tolist()]], size).decode(0)
 
 
 def brushed(path: npt.NDArray[np.float64], width: float, size: tuple[int, int]) -> BoolArray:
-    """The mask of a round brush that is moved along a path, (N, 2)."""
+    """Mask of a round brush moved along a path, (N, 2)."""
     plane = np.zeros(size, np.uint8)
     # OpenCV takes whole numbers with bits behind the point, from the centres of the pixels on.
     points = np.round((path - 0.5) * (1 << FRACTION)).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Bring masks of a file into a project: match the objects, list what changes, and make the change."""
+"""Import masks of a file into a project: match objects, list changes, apply them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Effect:
 
 
 def _ranges(frames: Sequence[int]) -> str:
-    """Frames as a person reads them: ``frames 0 to 7, 9``."""
+    """Format frame numbers: ``frames 0 to 7, 9``."""
     runs = [[i for _, i in run] for _, run in groupby(enumerate(frames), lambda item: item[1] - item[0])]
     texts = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs[:MAX_RANGES]]
     rest = sum(map(len, runs[MAX_RANGES:]))
@@ -91,7 +91,7 @@ def effects(project: Project, labels: Labels, targets: Targets | None = None) ->
 
 
 def additions(project: Project, labels: Labels) -> list[str]:
-    """Classes and attributes that an import adds to the label schema of the project, by their names."""
+    """Classes and attributes that an import adds to the label schema, by name."""
     schema = project.schema
     merged = schema.with_additions(labels.schema)
     old = set(schema.all_attributes())
@@ -103,7 +103,7 @@ def additions(project: Project, labels: Labels) -> list[str]:
 def _changed_on_frames(
     row: Mapping[str, Any] | None, imported: Mapping[str, Mapping[int, str]]
 ) -> dict[str, Mapping[int, str]]:
-    """Attributes of frames of an object of a file that its target does not have so."""
+    """Frame attributes of an imported object that differ from its target."""
     existing: Mapping[str, Mapping[int, str]] = {} if row is None else row["frame_attributes"]
     return {
         name: values
@@ -113,7 +113,7 @@ def _changed_on_frames(
 
 
 def _changed_attributes(row: Mapping[str, Any] | None, imported: Mapping[str, str]) -> dict[str, str]:
-    """Attributes and group of an object of a file that its target does not have yet."""
+    """Attributes and group of an imported object that its target lacks."""
     imported = {key: value[:MAX_NAME_LENGTH] if key == "group" else value for key, value in imported.items()}
     existing = {} if row is None else {**row["attributes"], "group": row["group"]}
     return {key: value for key, value in imported.items() if existing.get(key) != value}
@@ -129,7 +129,7 @@ def _same_objects(project: Project, labels: Labels) -> dict[int, int]:
 
 
 def store(project: Project, labels: Labels, effects: Sequence[Effect]) -> None:
-    """Bring what was read into a project, inside :meth:`segue_web.project.project.Project.change`."""
+    """Store imported objects, inside :meth:`segue_web.project.project.Project.change`."""
     merged = project.schema.with_additions(labels.schema)
     if merged != project.schema:
         project.set_schema(merged)
@@ -161,7 +161,7 @@ def store(project: Project, labels: Labels, effects: Sequence[Effect]) -> None:
 
 
 def _store_shapes(project: Project, number: int, shapes: Sequence[KeyedShape]) -> None:
-    """Give an object the shapes of a file, whose masks it has, unless it has shapes of its own."""
+    """Store the shapes of an imported object, unless its target has shapes."""
     if project.shapes_of(number):
         return
     for shape in shapes:

@@ -1,4 +1,4 @@
-"""The memory of a tracking, kept with its project: after an interruption it goes on with equal masks."""
+"""State of a tracking on disk, so that an interrupted one continues identically."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from segue.utils.system import rename
 
 @dataclass(frozen=True, slots=True)
 class TrackingMemory:
-    """The file of the layers of a tracking, each after the same frame; others that wait have their own.
+    """File with the layers of a tracking, all after the same frame.
 
     A state is written beside the file and takes its name once the results up to its frame are in the project.
     """
@@ -26,16 +26,16 @@ class TrackingMemory:
     run: str  # identifies the tracking
 
     def save(self, layers: Sequence[Layer], index: int) -> None:
-        """Write the state of layers that have taken frame ``index``; :meth:`publish` makes it count."""
+        """Write the state of layers after frame ``index``; :meth:`publish` makes it valid."""
         parts = {str(number): layer.state() for number, layer in enumerate(layers)}
         SessionState.joined(parts, {"run": self.run, "index": index}).save(self._next)
 
     def publish(self) -> None:
-        """Let the state that was written last take the place of the one before."""
+        """Replace the valid state by the last written one."""
         rename(self._next, self.file)
 
     def restore(self, layers: Sequence[Layer], saved: range) -> int | None:
-        """Restore layers, and give the last frame that they have taken; None if there is no state.
+        """Restore layers and return their last frame; None without a state.
 
         ``saved``: the frames whose results are in the project; a state after others does not count.
         """
@@ -59,7 +59,7 @@ class TrackingMemory:
 
     @property
     def file(self) -> Path:
-        """The last state that counts."""
+        """The valid state file."""
         return self.folder / f"tracking-{self.run}.safetensors"
 
     @property
@@ -68,7 +68,7 @@ class TrackingMemory:
 
 
 def prune_memories(folder: Path, runs: Collection[str]) -> None:
-    """Remove the memories of all trackings but those of these runs."""
+    """Remove all memories except those of these runs."""
     for path in folder.glob("*.safetensors"):
         match = re.fullmatch(r"(?:next-)?tracking(?:-([0-9a-f]{32}))?", path.stem)
         if match and match[1] not in runs:  # earlier versions had one for all trackings
@@ -76,7 +76,7 @@ def prune_memories(folder: Path, runs: Collection[str]) -> None:
 
 
 def fingerprint(layers: Sequence[Mapping[int, ConditioningFrame]]) -> str:
-    """SHA-256 of the corrected frames of each layer: masks, known objects and expected overlaps."""
+    """SHA-256 of the conditioning frames of each layer."""
     digest = hashlib.sha256()
     for layer in layers:
         for index, frame in sorted(layer.items()):

@@ -1,4 +1,4 @@
-"""The tables of a project: each migration makes those of one version out of those of the one before."""
+"""Schema migrations of project databases, one per version."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _add_people(database: sqlite3.Connection) -> None:
 
 
 def _add_replaced_masks(database: sqlite3.Connection) -> None:
-    """Add the JSON of the mask that a tracking replaced, and the IoU with it."""
+    """Add masks replaced by trackings as JSON, with their IoU."""
     _add_columns(database, "marks", previous=_TEXT)
     if "agreement" in _columns(database, "marks"):  # the first projects had the IoU of two trackings there
         database.execute("UPDATE marks SET agreement=NULL")
@@ -71,7 +71,7 @@ def _add_time(database: sqlite3.Connection) -> None:
 
 
 def _add_layers(database: sqlite3.Connection) -> None:
-    """Add the order in which objects lie on one another, which was that of their ids."""
+    """Add layer order, which was the order of ids."""
     _add_columns(database, "objects", layer="REAL NOT NULL DEFAULT 0")
     database.execute("UPDATE objects SET layer=id")
     database.execute(
@@ -81,35 +81,35 @@ def _add_layers(database: sqlite3.Connection) -> None:
 
 
 def _add_edges(database: sqlite3.Connection) -> None:
-    """Add the JSON of the soft edge of an object; empty without one."""
+    """Add soft edges as JSON; empty without one."""
     _add_columns(database, "objects", edge=_TEXT)
 
 
 def _add_shapes(database: sqlite3.Connection) -> None:
-    """Add shapes with keys, as JSON."""
+    """Add keyed shapes as JSON."""
     database.execute(
         "CREATE TABLE shapes (id INTEGER PRIMARY KEY, object INTEGER NOT NULL, data TEXT NOT NULL)"
     )
 
 
 def _add_places(database: sqlite3.Connection) -> None:
-    """Add the place of the image that a comment is on."""
+    """Add image positions of comments."""
     _add_columns(database, "comments", x="REAL", y="REAL")
 
 
 def _add_unsure(database: sqlite3.Connection) -> None:
-    """Add the run lengths of where the tracker of a mask was not sure; empty where that is not known."""
+    """Add unsure pixels of tracked masks as run lengths; empty if unknown."""
     _add_columns(database, "marks", unsure=_TEXT)
 
 
 def _add_sources(database: sqlite3.Connection) -> None:
-    """Add the JSON of the corrected frames that a mask was made from; empty where that is not known."""
+    """Add sources of tracked masks as JSON; empty if unknown."""
     if "made_from" not in _columns(database, "marks"):
         _add_columns(database, "marks", made_from=_TEXT)
 
 
 def _add_last_ids(database: sqlite3.Connection) -> None:
-    """Add the largest ids that were given, also to what is undone; that of objects is ``last``."""
+    """Add the largest ids ever used, including undone ones."""
     for table, kind in (("comments", "comment"), ("shapes", "shape")):
         database.execute(
             f"""INSERT OR IGNORE INTO meta SELECT 'last_{kind}', coalesce(max(id), 0) FROM (
@@ -120,7 +120,7 @@ def _add_last_ids(database: sqlite3.Connection) -> None:
 
 
 def add_shielding(database: sqlite3.Connection) -> None:
-    """Have what a mask was made from be two lists: what trackings carried to it, and what they knew else."""
+    """Split the sources of masks into carried and shielding ones."""
     database.execute("UPDATE marks SET made_from='[' || made_from || ', []]' WHERE made_from!=''")
     database.execute(
         """UPDATE steps SET before=json_set(
@@ -130,7 +130,7 @@ def add_shielding(database: sqlite3.Connection) -> None:
 
 
 def note_revisions(database: sqlite3.Connection) -> None:
-    """Have corrections say which of their masks neighbours were tracked from, and not what is untracked."""
+    """Convert corrections to revisions of masks instead of untracked flags."""
     rows = database.execute("SELECT frame, object, data FROM prompts").fetchall()
     for frame, number, data in rows:
         values = (_with_revisions(data), frame, number)
@@ -142,7 +142,7 @@ def note_revisions(database: sqlite3.Connection) -> None:
 
 
 def _with_revisions(data: str) -> str:
-    """The JSON of a correction with revisions; masks that neighbours agree with get numbers below 1."""
+    """Convert a correction's JSON to revisions; numbers below 1 are masks known to neighbours."""
     noted = json.loads(data)
     untracked, earlier = noted.pop("untracked", ()), noted.pop("earlier", {})
     revision = noted.get("revision", 0) or 1
@@ -155,7 +155,7 @@ def _with_revisions(data: str) -> str:
 
 
 def hold_by_person(database: sqlite3.Connection) -> None:
-    """Note whose waiting trackings are held, where all or none were; one that was stopped waits, too."""
+    """Record held trackings per person; a stopped tracking also waits."""
     rows = database.execute("SELECT key, value FROM meta WHERE key IN ('queue', 'tracking')")
     noted = {key: json.loads(value) for key, value in rows}
     queue, tracking = noted["queue"], noted["tracking"]
@@ -203,7 +203,7 @@ _FIRST_COLUMNS = (("objects", "id"), ("marks", "reviewed"), ("marks", "reviewer"
 
 
 def stored_version(database: sqlite3.Connection) -> int:
-    """The number of the last migration of a project, 0 of an empty database."""
+    """Number of the last migration of a project; 0 for an empty database."""
     [number] = database.execute("PRAGMA user_version").fetchone()
     if number:
         return int(number)
@@ -211,7 +211,7 @@ def stored_version(database: sqlite3.Connection) -> int:
 
 
 def migrate(database: sqlite3.Connection) -> int:
-    """Bring the tables of a project to the version of today, inside a transaction; returns the one before.
+    """Migrate a project inside a transaction; return the earlier version.
 
     Raises SegueError where it is no project, or a newer segue has saved it.
     """
@@ -227,7 +227,7 @@ def migrate(database: sqlite3.Connection) -> int:
 
 @cache
 def tables() -> Mapping[str, tuple[str, ...]]:
-    """The columns of each table of today; those of its key come first."""
+    """Current columns of each table, key columns first."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
         migrate(database)
         names = database.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall()

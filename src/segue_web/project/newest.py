@@ -1,4 +1,4 @@
-"""The newest changes of a project, as a person reads them: what, of which objects and frames, and when."""
+"""Newest changes of a project, formatted for people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NEWEST = 12
 
 
 def newest_changes(database: sqlite3.Connection) -> list[dict[str, Any]]:
-    """The newest steps of the history, the newest first.
+    """Newest steps of the history, newest first.
 
     Each has its label, user, time (seconds since 1970; None in steps of an earlier segue), names of objects,
     first and last frame (None of what is of no frame), and whether it is undone.
@@ -41,7 +41,7 @@ _TOUCHED = """SELECT tbl, key,
 
 
 def _objects_of(database: sqlite3.Connection, entry: int) -> list[str]:
-    """The names of the objects of a step, also of those that it has removed."""
+    """Names of the objects of a step, including removed ones."""
     # Of a removed object a step has the name: the one that removed it, or that was undone.
     sql = f"""SELECT coalesce((SELECT name FROM objects WHERE id=object),
         (SELECT json_extract(before, '$.name') FROM steps WHERE tbl='objects' AND before IS NOT NULL

@@ -40,7 +40,7 @@ Between the keys of shapes masks are ``interpolated``."""
 
 @dataclass(frozen=True, slots=True)
 class FrameAnnotation:
-    """Origin and confidence of the mask of an object on a frame."""
+    """Origin and confidence of an object's mask on a frame."""
 
     kind: Kind
     score: float = 1.0  # the IoU to be expected; 1 of what a person drew
@@ -53,7 +53,7 @@ class FrameAnnotation:
     made_from: str = ""  # JSON of MadeFrom for a tracked mask; empty where that is not known
 
     def as_json(self) -> list[Any]:
-        """The values that pages get: all but the unsure pixels and what it was made from."""
+        """Values for pages: without unsure pixels and sources."""
         return [*astuple(self)[:-2]]
 
 
@@ -65,7 +65,7 @@ SIDES: tuple[Side, Side] = ("forward", "back")
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What a person said of an object on a frame; run lengths are compressed, empty for no pixel."""
+    """A person's prompts for an object on a frame; empty run lengths have no pixels."""
 
     points: tuple[tuple[float, float, bool], ...] = ()  # for the prompter, as is the box
     box: tuple[float, float, float, float] | None = None
@@ -80,12 +80,12 @@ class Correction:
 
     @property
     def untracked(self) -> tuple[Side, ...]:
-        """Where the object was not tracked since."""
+        """Sides on which the correction was not tracked yet."""
         return tuple(side for side in SIDES if self.tracked.get(side) != self.revision)
 
     @property
     def earlier(self) -> dict[Side, str]:
-        """Masks that neighbours on untracked sides agree with."""
+        """Earlier masks that neighbours on untracked sides agree with."""
         revisions = {side: self.tracked[side] for side in self.untracked if side in self.tracked}
         return {side: self.versions[number] for side, number in revisions.items() if number in self.versions}
 
@@ -122,7 +122,7 @@ FrameAttributes = dict[str, dict[int, str]]
 
 
 class Project(Store):
-    """An open project about a video, which JSON values describe; one process at a time.
+    """Open project of a video; one process at a time.
 
     Where the path of the video is given as ``source``, a project of another one is refused, unless ``adopt``.
     """
@@ -141,7 +141,7 @@ class Project(Store):
         super().__init__(folder, video, source, adopt=adopt)
 
     def publish(self, changed: Changed) -> None:
-        """Tell the pages what has changed."""
+        """Notify pages of a change."""
         event: dict[str, Any] = {"event": "changed", "revision": self.revision, "history": self.history()}
         if changed.objects:
             event["objects"] = self.objects()
@@ -158,7 +158,7 @@ class Project(Store):
         self.send(event)
 
     def frame(self, index: int) -> dict[str, Any]:
-        """All that a page shows of a frame."""
+        """Data of a frame for pages."""
         return {
             "frame": index,
             "revision": self.revision,
@@ -170,7 +170,7 @@ class Project(Store):
         }
 
     def objects(self) -> list[Row]:
-        """All objects, the last one on top: id, name, colour, category, group, attributes, visible ...
+        """Objects, top layer last: id, name, colour, category, group, attributes, visible ...
 
         Empty means none. ``edge`` has the fields of :class:`segue.masks.Edge`.
 
@@ -189,7 +189,7 @@ class Project(Store):
         ]
 
     def edges(self) -> dict[int, Edge]:
-        """The soft edges of the objects that have one."""
+        """Soft edges of objects."""
         rows = self._db.execute("SELECT id, edge FROM objects WHERE edge!=''").fetchall()
         try:
             return {row["id"]: _EDGE.validate_json(row["edge"]) for row in rows}
@@ -197,7 +197,7 @@ class Project(Store):
             raise SourceError(f"{self.folder / 'project.db'}: the edge of an object is damaged") from error
 
     def shapes(self) -> list[Row]:
-        """All shapes with keys: id, object, whether it is a hole, and frame, motion and on of each key."""
+        """Keyed shapes: id, object, hole flag, and frame, motion and state of each key."""
         listed = []
         for number, (of, shape) in self._stored_shapes().items():
             keys = [[frame, key.motion, key.on] for frame, key in sorted(shape.keys.items())]
@@ -205,11 +205,11 @@ class Project(Store):
         return listed
 
     def shapes_of(self, number: int) -> dict[int, KeyedShape]:
-        """The shapes of an object by their ids."""
+        """Shapes of an object by id."""
         return {i: shape for i, (of, shape) in self._stored_shapes(number).items() if of == number}
 
     def shape(self, shape: int) -> tuple[int, KeyedShape]:
-        """A shape, and before it its object."""
+        """A shape and its object."""
         stored = self._stored_shapes().get(shape)
         if stored is None:
             raise ConflictError("this shape no longer exists; it may have been removed in another window")
@@ -224,7 +224,7 @@ class Project(Store):
             raise SourceError(f"{self.folder / 'project.db'}: a shape is damaged") from error
 
     def _shapes_at(self, frame: int) -> dict[int, Row]:
-        """The shapes of a frame as it shows them: corners with handles, and whether they are on and a key."""
+        """Shapes on a frame: corners with handles, whether they are on, and whether it is a key."""
         return {
             i: {"corners": np.round(at, 2).tolist(), "on": shape.is_on(frame), "key": frame in shape.keys}
             for i, (_, shape) in self._stored_shapes().items()
@@ -232,7 +232,7 @@ class Project(Store):
         }
 
     def is_shaped(self, number: int) -> bool:
-        """Whether all masks of an object are those of its shapes."""
+        """Whether all masks of an object come from its shapes."""
         shapes = [*self.shapes_of(number).values()]
         masks = {frame: counts for frame, (_, counts) in self.masks_of(number).items()}
         covered = {frame for shape in shapes for frame in shape.span}
@@ -249,12 +249,12 @@ class Project(Store):
         return shape
 
     def drop_shapes(self, number: int) -> None:
-        """Forget the shapes of an object, inside :meth:`change`; its masks stay."""
+        """Remove the shapes of an object but keep its masks, inside :meth:`change`."""
         for shape in self.shapes_of(number):
             self.set_shape(shape, number, None)
 
     def check_shape(self, shape: int, revision: int) -> tuple[int, KeyedShape]:
-        """See that a shape is as it was at a revision, and its object may change; gives :meth:`shape`."""
+        """Raise ConflictError unless a shape is as at a revision; returns :meth:`shape`."""
         number, keyed = self.shape(shape)
         self.last_change("shape", shape).check(revision, "the shape was changed")
         if (row := self._object(number))["locked"]:
@@ -262,23 +262,23 @@ class Project(Store):
         return number, keyed
 
     def unlocked(self, requested: Iterable[int] | None = None) -> list[int]:
-        """The wanted objects that exist and may change; None wants all."""
+        """Requested objects that exist and are unlocked; None means all."""
         unlocked = [row["id"] for row in self.objects() if not row["locked"]]
         return unlocked if requested is None else [i for i in requested if i in unlocked]
 
     def timeline(self) -> list[list[Any]]:
-        """All marks: frame, object, kind, score, area, reviewed, user, reviewer, agreement."""
+        """All annotations: frame, object, kind, score, area, reviewed, user, reviewer, agreement."""
         return [
             list(row) for row in self._db.execute(f"SELECT {_TIMELINE} FROM marks ORDER BY frame, object")
         ]
 
     def marks(self, frame: int) -> dict[int, FrameAnnotation]:
-        """Marks of the objects of a frame."""
+        """Annotations of a frame by object."""
         rows = self._db.execute(f"SELECT {_TIMELINE} FROM marks WHERE frame=?", (frame,))
         return {row["object"]: _annotation(row) for row in rows}
 
     def prompts(self, frame: int) -> dict[int, Row]:
-        """Clicks and boxes that a person gave on a frame."""
+        """Clicks and boxes of people on a frame."""
         rows = self._db.execute("SELECT object, data FROM prompts WHERE frame=?", (frame,))
         by_object = {row["object"]: json.loads(row["data"]) for row in rows}
         return {
@@ -288,25 +288,25 @@ class Project(Store):
         }
 
     def correction(self, frame: int, number: int) -> Correction | None:
-        """What a person said of an object on a frame; None where nothing was said."""
+        """Prompts for an object on a frame; None without any."""
         row = self._one("SELECT data FROM prompts WHERE frame=? AND object=?", frame, number)
         if row is None:
             return None
         return _correction(row)
 
     def masks(self, frame: int) -> dict[int, str]:
-        """Compressed run lengths of the visible objects of a frame, by object, in their order."""
+        """Run lengths of visible objects on a frame, in layer order."""
         sql = """SELECT object, mask FROM marks LEFT JOIN objects ON objects.id=object
             WHERE frame=? AND area>0 ORDER BY layer, object"""
         return self._checked({row["object"]: row["mask"] for row in self._db.execute(sql, (frame,))}, frame)
 
     def replaced_masks(self, frame: int) -> dict[int, str]:
-        """Compressed run lengths of the masks that trackings replaced on a frame, by object, until judged."""
+        """Run lengths of masks replaced by trackings on a frame, until judged."""
         sql = "SELECT * FROM marks WHERE frame=? AND agreement IS NOT NULL ORDER BY object"
         return {row["object"]: self._replaced(row)["mask"] for row in self._db.execute(sql, (frame,))}
 
     def _replaced(self, row: Any) -> Row:
-        """What a tracking replaced by the mask of a row, as the row was."""
+        """Mask replaced by the one of a row, as stored."""
         key = {"frame": row["frame"], "object": row["object"]}
         try:
             stored = json.loads(row["previous"])
@@ -319,7 +319,7 @@ class Project(Store):
         return {**key, **previous, "reviewed": 0, "reviewer": "", "previous": "", "agreement": None}
 
     def judge_replaced(self, number: int, frames: range, *, accept: bool) -> int:
-        """Accept masks that trackings changed, or put those before them back, inside :meth:`change`.
+        """Accept masks changed by trackings, or restore earlier ones, inside :meth:`change`.
 
         Returns how many there were.
         """
@@ -332,12 +332,12 @@ class Project(Store):
         return len(rows)
 
     def masks_of(self, number: int) -> dict[int, tuple[str, str]]:
-        """Kind and run lengths of the masks of an object, by frame; empty where it is not visible."""
+        """Kind and run lengths of an object's masks by frame; empty if not visible."""
         sql = "SELECT frame, kind, mask FROM marks WHERE object=?"
         return {row["frame"]: (row["kind"], row["mask"]) for row in self._db.execute(sql, (number,))}
 
     def _checked(self, masks: dict[int, str], frame: int) -> dict[int, str]:
-        """The same run lengths, checked: a project may come from elsewhere."""
+        """Check run lengths, since projects may come from elsewhere."""
         height, width = self.size
         try:
             check_runs([counts.encode() for counts in masks.values()], height * width)
@@ -347,14 +347,14 @@ class Project(Store):
         return masks
 
     def _check_unsure(self, row: Row | Any) -> None:
-        """See that the unsure pixels of a row are some of a frame of this size."""
+        """Check a row's unsure pixels against the frame size."""
         try:
             check_unsure([row["unsure"]] if row["unsure"] else [], self.size)
         except DatasetError as error:
             raise SourceError(f"project.db: frame {row['frame']}: a mask is damaged ({error})") from None
 
     def decode_mask(self, frame: int, counts: str) -> BoolArray:
-        """The mask of stored run lengths of a frame, (H, W), bool; empty run lengths hold no pixel."""
+        """Decode stored run lengths to a mask, (H, W), bool."""
         masks = self._checked({1: counts} if counts else {}, frame)
         return np.asarray(composed(masks, self.size) > 0)
 
@@ -363,25 +363,25 @@ class Project(Store):
         return np.asarray(self.mask(frame, [number]) > 0)
 
     def mask(self, frame: int, objects: Iterable[int] | None = None) -> IndexMask:
-        """Index mask of the objects of a frame, (H, W), uint8 or uint16; later objects lie on top."""
+        """Index mask of a frame, (H, W), uint8 or uint16; higher layers are on top."""
         requested = None if objects is None else set(objects)
         masks = {i: counts for i, counts in self.masks(frame).items() if requested is None or i in requested}
         return composed(masks, self.size)
 
     def frames_of(self, objects: Iterable[int], kind: Kind = "given") -> list[int]:
-        """Frames on which one of the objects has a mask of a kind, ascending."""
+        """Frames on which an object has a mask of a kind, ascending."""
         requested = set(objects)
         rows = self._db.execute("SELECT frame, object FROM marks WHERE kind=?", (kind,))
         return sorted({row["frame"] for row in rows if row["object"] in requested})
 
     def reviewed_frames(self, objects: Iterable[int]) -> list[int]:
-        """Frames on which a person has reviewed the mask of one of the objects, ascending."""
+        """Frames on which an object's mask is reviewed, ascending."""
         requested = set(objects)
         rows = self._db.execute("SELECT frame, object FROM marks WHERE reviewed")
         return sorted({row["frame"] for row in rows if row["object"] in requested})
 
     def uncorrected_masks(self, number: int) -> dict[int, StoredMask]:
-        """The tracked and imported masks of an object by frame; of the latter no tracker gave the score.
+        """Tracked and imported masks of an object by frame; imported ones have score 0.
 
         Those that were made from a correction that is withdrawn are left out.
         """
@@ -404,7 +404,7 @@ class Project(Store):
         return masks
 
     def add_object(self, name: str | None = None) -> int:
-        """A new object, inside :meth:`change`; its id is 1 more than the largest ever used."""
+        """Add an object, inside :meth:`change`; its id is 1 more than the largest ever used."""
         number = self._new_id("last")
         if number > MAX_ID:
             raise SegueError(f"a project can have ids up to {MAX_ID}; start another with --project")
@@ -420,7 +420,7 @@ class Project(Store):
         return float(row[0])
 
     def move_object(self, number: int, below: int | None) -> None:
-        """Put an object right below another one, or on top of all, inside :meth:`change`."""
+        """Move an object below another one, or to the top, inside :meth:`change`."""
         row = self._object(number)
         other_ids = [each["id"] for each in self.objects() if each["id"] != number]
         place = len(other_ids) if below is None else other_ids.index(self._object(below)["id"])
@@ -436,22 +436,22 @@ class Project(Store):
 
     @property
     def has_had_objects(self) -> bool:
-        """Whether it was ever given an object, also one that was removed or undone since."""
+        """Whether the project ever had objects, including removed ones."""
         return int(self._meta("last")) > 0
 
     @property
     def schema(self) -> LabelSchema:
-        """What objects may be, and what is to be said of them."""
+        """Label schema: classes and attributes."""
         row = self._one("SELECT data FROM label_schema WHERE id=1")
         return LabelSchema() if row is None else schema_of(json.loads(row["data"]), str(self.folder))
 
     def set_schema(self, schema: LabelSchema) -> None:
-        """Replace the schema, inside :meth:`change`; objects stay as they are."""
+        """Replace the label schema, inside :meth:`change`; objects stay as they are."""
         row = {"id": 1, "data": json.dumps(schema.as_json())} if schema else None
         self._set("label_schema", (1,), row)
 
     def set_frame_attributes(self, number: int, frame: int, values: Mapping[str, str | None]) -> None:
-        """Have attributes of an object hold from a frame on, inside :meth:`change`.
+        """Set attributes of an object from a frame on, inside :meth:`change`.
 
         None takes back what was said on that frame; empty means none from there on.
         """
@@ -469,7 +469,7 @@ class Project(Store):
         self._set_points(row, points)
 
     def import_frame_attributes(self, number: int, imported: Mapping[str, Mapping[int, str]]) -> None:
-        """Take the values of some frames, inside :meth:`change`; those of later frames stay."""
+        """Set attributes on some frames, inside :meth:`change`; later frames keep theirs."""
         row = self._object(number)
         points = _points_of(row)
         for name, values in imported.items():
@@ -488,7 +488,7 @@ class Project(Store):
         )
 
     def set_reviewed(self, number: int, frames: Iterable[int], reviewed: bool) -> int:
-        """Say of the masks of an object that a person looked at them, inside :meth:`change`: how many."""
+        """Set the review state of an object's masks, inside :meth:`change`; returns their number."""
         annotations = self.marks_of(number)
         changed = [
             frame for frame in frames if frame in annotations and annotations[frame].reviewed != reviewed
@@ -503,7 +503,7 @@ class Project(Store):
         return len(changed)
 
     def set_object(self, number: int, **values: Any) -> None:
-        """Change what :meth:`objects` gives of an object, inside :meth:`change`; an attribute None goes."""
+        """Change properties of an object, inside :meth:`change`; None removes an attribute."""
         row = self._object(number)
         if "attributes" in values:
             changed = json.loads(row["attributes"] or "{}") | values.pop("attributes")
@@ -520,7 +520,7 @@ class Project(Store):
         self._set("objects", (number,), {**row, **values})
 
     def remove_object(self, number: int) -> None:
-        """Remove an object and its masks on all frames, inside :meth:`change`."""
+        """Remove an object with all masks, inside :meth:`change`."""
         self._object(number)
         for (frame,) in self._db.execute("SELECT frame FROM marks WHERE object=?", (number,)).fetchall():
             self.clear(frame, number)
@@ -531,7 +531,7 @@ class Project(Store):
         self._set("objects", (number,), None)
 
     def merge_object(self, number: int, into: int) -> None:
-        """Make an object part of another one on all frames, inside :meth:`change`."""
+        """Merge an object into another one on all frames, inside :meth:`change`."""
         target_annotations = self.marks_of(into)
         for frame, mark in self.marks_of(number).items():
             if frame not in target_annotations:
@@ -551,7 +551,7 @@ class Project(Store):
         self.remove_object(number)
 
     def split_object(self, number: int, frame: int) -> int:
-        """Make all of an object from a frame on a new one, inside :meth:`change`."""
+        """Move an object's masks from a frame on to a new object, inside :meth:`change`."""
         row = self._object(number)
         frames = [index for index in self.marks_of(number) if index >= frame]
         if not frames or len(frames) == len(self.marks_of(number)):
@@ -565,7 +565,7 @@ class Project(Store):
         return new
 
     def _move(self, frame: int, number: int, to: int) -> None:
-        """Give the mask of an object on a frame, and what was said of it, to another one."""
+        """Move an object's mask and prompts on a frame to another object."""
         for table, changes in (("marks", {"agreement": None, "previous": ""}), ("prompts", {})):
             row = self._one(f"SELECT * FROM {table} WHERE frame=? AND object=?", frame, number)
             self._set(table, (frame, number), None)
@@ -573,12 +573,12 @@ class Project(Store):
         self._changed.frames.add(frame)
 
     def marks_of(self, number: int) -> dict[int, FrameAnnotation]:
-        """Marks of an object by frame, ascending."""
+        """Annotations of an object by frame, ascending."""
         rows = self._db.execute(f"SELECT {_TIMELINE} FROM marks WHERE object=? ORDER BY frame", (number,))
         return {row["frame"]: _annotation(row) for row in rows}
 
     def untracked(self, number: int) -> dict[int, tuple[Side, ...]]:
-        """Where an object was not tracked since its corrections, by their frames."""
+        """Untracked sides of an object's corrections, by frame."""
         rows = self._db.execute("SELECT frame, data FROM prompts WHERE object=?", (number,))
         return {row["frame"]: _correction(row).untracked for row in rows}
 
@@ -589,7 +589,7 @@ class Project(Store):
         sources: Mapping[int, Sequence[Source]],
         way: Side,
     ) -> None:
-        """Save from which corrections objects were tracked on a frame, inside :meth:`change`.
+        """Record the corrections from which objects were tracked on a frame, inside :meth:`change`.
 
         Args:
             frame: index of the frame.
@@ -616,14 +616,14 @@ class Project(Store):
                     self._note_correction(neighbour, number, replace(correction, tracked=noted))
 
     def _note_correction(self, frame: int, number: int, correction: Correction) -> None:
-        """Save a correction of which pages show nothing else than before."""
+        """Save a correction without notifying pages."""
         if not correction.untracked:
             correction = replace(correction, versions={})
         row = {"frame": frame, "object": number, "data": json.dumps(asdict(correction))}
         self._set("prompts", (frame, number), row)
 
     def correct(self, frame: int, number: int, correction: Correction | None) -> None:
-        """Save what a person said of an object on a frame, inside :meth:`change`; None removes it."""
+        """Save a person's prompts for an object on a frame, inside :meth:`change`; None removes them."""
         if correction is None:
             self._set("prompts", (frame, number), None)
         else:
@@ -631,7 +631,7 @@ class Project(Store):
         self._changed.frames.add(frame)
 
     def _with_revision(self, frame: int, number: int, correction: Correction) -> Correction:
-        """A correction with the revision of its mask, and what neighbours were tracked from."""
+        """Add the revision of the mask, and those known to neighbours, to a correction."""
         previous = self.correction(frame, number)
         replaced = self._changed.replaced.get((frame, number))
         revision = self.revision + 1
@@ -653,7 +653,7 @@ class Project(Store):
         )
 
     def _counts(self, frame: int, number: int) -> str:
-        """Run lengths of the mask of an object on a frame; empty where it has none."""
+        """Run lengths of an object's mask on a frame; empty without one."""
         row = self._one("SELECT mask FROM marks WHERE frame=? AND object=?", frame, number)
         return "" if row is None else str(row["mask"])
 
@@ -682,17 +682,17 @@ class Project(Store):
                 self._store_mask(frame, number, counts, replace(mark, area=area))
 
     def _set_made_from(self, frame: int, number: int, made_from: str) -> None:
-        """Note what a mask that stays as it is was made from, inside :meth:`change`."""
+        """Update the sources of an unchanged mask, inside :meth:`change`."""
         row = self._one("SELECT * FROM marks WHERE frame=? AND object=?", frame, number)
         if row is not None and row["made_from"] != made_from:
             self._set("marks", (frame, number), {**dict(row), "made_from": made_from})
 
     def sources(self, number: int) -> list[Source]:
-        """The frames on which a person gave the mask of an object, ascending, with their revisions."""
+        """Prompted frames of an object with revisions, ascending."""
         return [(frame, correction.revision) for frame, correction in self._given(number).items()]
 
     def _given(self, number: int) -> dict[int, Correction]:
-        """The corrections of the frames on which a person gave the mask of an object, ascending."""
+        """Corrections of an object's prompted frames, ascending."""
         sql = """SELECT marks.frame, data FROM marks LEFT JOIN prompts
             ON prompts.frame=marks.frame AND prompts.object=marks.object
             WHERE marks.object=? AND kind='given' ORDER BY marks.frame"""
@@ -700,7 +700,7 @@ class Project(Store):
         return {row["frame"]: _correction(row) if row["data"] else Correction() for row in rows}
 
     def made_from(self, frame: int, number: int) -> MadeFrom | None:
-        """What a mask that nobody gave was made from; None without one, and if a correction is withdrawn."""
+        """Sources of a tracked mask; None without one, or if a correction was withdrawn."""
         sql = "SELECT frame, kind, made_from FROM marks WHERE frame=? AND object=? AND kind!='given'"
         row = self._one(sql, frame, number)
         return None if row is None else _made_from(row, self._given(number))
@@ -717,23 +717,23 @@ class Project(Store):
         self._changed.frames.add(frame)
 
     def _replaced_values(self, frame: int, number: int) -> str:
-        """What a tracking is about to replace, as JSON."""
+        """Mask about to be replaced by a tracking, as JSON."""
         previous = self._one("SELECT * FROM marks WHERE frame=? AND object=?", frame, number)
         assert previous is not None
         return json.dumps({name: previous[name] for name in (*_REPLACED, *_REPLACED_OPTIONAL)})
 
     def replace_mask(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
-        """Replace a mask, also one that a person gave, and forget its clicks, inside :meth:`change`."""
+        """Replace any mask and remove its clicks, inside :meth:`change`."""
         self._store_mask(frame, number, counts, mark)
         self.correct(frame, number, None)
 
     def clear(self, frame: int, number: int) -> None:
-        """Forget the mask and the prompts of an object on a frame, inside :meth:`change`."""
+        """Remove an object's mask and prompts on a frame, inside :meth:`change`."""
         self._set("marks", (frame, number), None)
         self.correct(frame, number, None)
 
     def comments(self) -> list[Row]:
-        """All comments: id, object and frame (None for all), text, user, x and y, who resolved it.
+        """Comments: id, object and frame (None for all), text, user, x and y, resolver.
 
         ``resolved`` is empty while it is open, and ``?`` if nobody gave a name; x and y are a place of the
         frame, None without one.
@@ -743,7 +743,7 @@ class Project(Store):
     def add_comment(
         self, text: str, number: int | None, frame: int | None, place: Point | None = None
     ) -> int:
-        """Comment on an object, on a frame or a place of it, or on both, inside :meth:`change`; its id."""
+        """Add a comment on an object, a frame, or a position, inside :meth:`change`; returns its id."""
         if number is not None:
             self._object(number)
         self._check_room("comments", MAX_COMMENTS)
@@ -756,7 +756,7 @@ class Project(Store):
         return new
 
     def resolve_comment(self, comment: int, resolved: bool) -> None:
-        """Resolve a comment, or open it again, inside :meth:`change`."""
+        """Resolve or reopen a comment, inside :meth:`change`."""
         row = self._comment(comment)
         if bool(row["resolved"]) == resolved:  # somebody else was first, whose name stays
             return
@@ -769,7 +769,7 @@ class Project(Store):
         return row
 
     def check_comment(self, comment: int, revision: int, resolved: bool) -> None:
-        """See that a comment is as it was at a revision, or is resolved or open already as is wanted."""
+        """Raise ConflictError unless a comment is as at a revision, or already as requested."""
         if bool(self._comment(comment)["resolved"]) != resolved:
             self.last_change("comment", comment).check(revision, "the comment was changed")
 
@@ -780,19 +780,19 @@ class Project(Store):
             raise SegueError(f"a project can have at most {most} {table}")
 
     def _move_comments(self, number: int, to: int, first: int = 0) -> None:
-        """Have comments on an object be on another one, those of frames from ``first`` on."""
+        """Move comments of an object from frame ``first`` on to another one."""
         for row in self.comments():
             if row["object"] == number and (not first or (row["frame"] or 0) >= first):
                 self._set("comments", (row["id"],), row | {"object": to})
 
     def check_edit(self, frame: int, revision: int, number: int | None) -> None:
-        """See that an edit was made on the frame as it is, and that its object may change."""
+        """Raise an error unless an edit fits the current frame and the object is unlocked."""
         self.last_change("frame", frame).check(revision, f"frame {frame} was changed")
         if number is not None and (row := self._object(number))["locked"]:
             raise PromptError(f"{row['name']} is locked; unlock it first")
 
     def check_objects(self, numbers: Iterable[int], revision: int, frames: range | None = None) -> None:
-        """See that objects are as they were at a revision, with the masks of all frames or of some.
+        """Raise ConflictError unless objects and their masks are as at a revision.
 
         With frames their properties do not count.
         """
@@ -808,7 +808,7 @@ class Project(Store):
     def check_properties(
         self, number: int, revision: int, names: Iterable[str], attributes: str = ""
     ) -> None:
-        """See that properties of an object, or ``attributes`` of a kind, are as they were at a revision."""
+        """Raise ConflictError unless an object's properties or attributes are as at a revision."""
         row = next((each for each in self.objects() if each["id"] == number), None)
         if row is None:
             self._object(number)
@@ -821,12 +821,12 @@ class Project(Store):
             )
 
     def check_layer(self, number: int, revision: int) -> None:
-        """See that nobody has moved an object among the others since a revision."""
+        """Raise ConflictError if an object was moved to another layer since a revision."""
         name = self._object(number)["name"]
         self.last_change("object", number, "layer").check(revision, f"the order of {name} was changed")
 
     def check_schema(self, revision: int) -> None:
-        """See that the label schema is as it was at a revision."""
+        """Raise ConflictError unless the label schema is as at a revision."""
         self.last_change("schema").check(
             revision, "classes and attributes were changed", self.schema.as_json()
         )
@@ -839,7 +839,7 @@ class Project(Store):
 
 
 def _correction(row: Any) -> Correction:
-    """The correction of a row with prompts."""
+    """Correction of a database row."""
     data = json.loads(row["data"])
     return Correction(
         tuple((x, y, on) for x, y, on in data["points"]),
@@ -856,12 +856,12 @@ def _correction(row: Any) -> Correction:
 
 
 def runs_of(plane: BoolArray) -> str:
-    """Run lengths of a mask; empty if it has no pixel."""
+    """Encode a mask as run lengths; empty without pixels."""
     return encode_rle(plane)["counts"] if plane.any() else ""
 
 
 def _made_from(row: Any, given: Mapping[int, Correction]) -> MadeFrom | None:
-    """What the mask of a row was made from; None if one of its corrections is withdrawn.
+    """Sources of a row's mask; None if a correction was withdrawn.
 
     Tracked masks of earlier versions, which do not say so, were made from the nearest corrections.
     """
@@ -879,7 +879,7 @@ def _made_from(row: Any, given: Mapping[int, Correction]) -> MadeFrom | None:
 
 
 def _annotation(row: Any) -> FrameAnnotation:
-    """The mark of a row of ``_TIMELINE``."""
+    """Annotation of a row of ``_TIMELINE``."""
     values = row["kind"], row["score"], row["area"], bool(row["reviewed"])
     return FrameAnnotation(*values, row["user"], row["reviewer"], row["agreement"])
 

@@ -1,4 +1,4 @@
-"""Trackings that wait for their turn, kept with the project: a restart goes on with them."""
+"""Queue of waiting trackings, stored with the project."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ MAX_WAITING = 200
 
 @dataclass(frozen=True, slots=True)
 class WaitingTracking:
-    """A tracking that has not begun, and is planned anew when its turn has come, or the rest of one."""
+    """A waiting tracking: a new one, planned when it starts, or the rest of an interrupted one."""
 
     id: int
     tracking: InterruptedTracking
 
     @classmethod
     def of(cls, noted: Mapping[str, Any]) -> WaitingTracking:
-        """A noted one."""
+        """Read a stored tracking."""
         return cls(noted["id"], InterruptedTracking.of(noted))
 
     def as_json(self) -> dict[str, Any]:
-        """What is noted of it."""
+        """Values to store."""
         return {"id": self.id, **self.tracking.as_json()}
 
     @property
     def plan(self) -> TrackingPlan:
-        """What it tracks."""
+        """Plan of the tracking."""
         return self.tracking.plan
 
     def for_page(self, on_hold: Collection[str]) -> dict[str, Any]:
-        """What a page shows of it; ``done`` is None before it has begun."""
+        """Values for pages; ``done`` is None before it starts."""
         plan, has_begun = self.plan, self.tracking.has_begun
         return {
             "id": self.id,
@@ -51,12 +51,12 @@ class WaitingTracking:
 
 
 def way_of(plan: TrackingPlan) -> tuple[Direction, int, int, int]:
-    """What decides which frames a plan gives."""
+    """Key of the frames of a plan."""
     return plan.direction, plan.begin, plan.first, plan.last
 
 
 class TrackingQueue:
-    """The waiting trackings of a project, the next one first; used in the project's thread.
+    """Waiting trackings of a project, next one first; used in the project's thread.
 
     Those of a person who has stopped one are held: none of them begins until that person goes on.
     """
@@ -66,22 +66,22 @@ class TrackingQueue:
 
     @property
     def waiting(self) -> list[WaitingTracking]:
-        """The waiting trackings in their order."""
+        """Waiting trackings in order."""
         return [WaitingTracking.of(noted) for noted in self._noted["waiting"]]
 
     @property
     def on_hold(self) -> list[str]:
-        """The people whose trackings do not begin."""
+        """People whose trackings are paused."""
         return list(self._noted["held"])
 
     def objects_on(self, way: tuple[Direction, int, int, int]) -> set[int]:
-        """The objects that waiting trackings give on the frames of a way, but for those that are held."""
+        """Objects of active waiting trackings on the frames of a plan."""
         on_hold = self.on_hold
         ready = [one.plan for one in self.waiting if one.plan.user not in on_hold]
         return {number for plan in ready if way_of(plan) == way for number in plan.objects}
 
     def add(self, plan: TrackingPlan) -> int:
-        """Have a planned tracking wait, in place of held ones of the same frames; returns its id."""
+        """Queue a tracking in place of paused ones of the same frames; returns its id."""
         if len(self.waiting) >= MAX_WAITING:
             raise PromptError(f"the queue already has {MAX_WAITING} trackings; wait until some have finished")
         self.take_out(plan)
@@ -91,18 +91,18 @@ class TrackingQueue:
         return number
 
     def put_first(self, tracking: InterruptedTracking) -> None:
-        """Have the rest of a tracking wait as the next one."""
+        """Queue the rest of a tracking as the next one."""
         number = self._next_id
         self._note(waiting=[WaitingTracking(number, tracking), *self.waiting], last=number)
 
     def take_out(self, plan: TrackingPlan) -> None:
-        """Have the objects of a tracking wait for the same frames no more."""
+        """Remove a tracking's objects from waiting trackings of the same frames."""
         way = way_of(plan)
         waiting = [_without(one, plan.objects) if way_of(one.plan) == way else one for one in self.waiting]
         self._note(waiting=[one for one in waiting if one.plan.objects])
 
     def move(self, number: int, place: int | None) -> None:
-        """Move a waiting tracking to a place, 0 is the next one; None takes it out."""
+        """Move a waiting tracking to a place, 0 for the next; None removes it."""
         waiting = self.waiting
         entry = next((one for one in waiting if one.id == number), None)
         if entry is None:
@@ -113,7 +113,7 @@ class TrackingQueue:
         self._note(waiting=waiting)
 
     def next(self) -> WaitingTracking | None:
-        """The next tracking that is not held, or None; those whose objects are all locked are taken out."""
+        """Next active tracking, or None; those with only locked objects are removed."""
         on_hold = self.on_hold
         for one in self.waiting:
             if one.plan.user in on_hold:
@@ -124,12 +124,12 @@ class TrackingQueue:
         return None
 
     def hold(self, user: str) -> None:
-        """Have no tracking of a person begin by itself."""
+        """Pause the trackings of a person."""
         if user not in self.on_hold:
             self._note(held=[*self.on_hold, user])
 
     def release(self, user: str, *, replaces_rest: bool = False) -> None:
-        """Have the trackings of a person begin again.
+        """Resume the trackings of a person.
 
         With ``replaces_rest`` another one takes the place of the one that the person has stopped.
         """

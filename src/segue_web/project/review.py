@@ -1,4 +1,4 @@
-"""Frames that a person should look at: where an object jumps in area or position, or falls apart."""
+"""Find frames to review: an object jumps in area or position, or falls apart."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BATCH_FRAMES = 50
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Centre, area and number of parts of a mask that has pixels; specks are no parts."""
+    """Centre, area and number of parts of a non-empty mask; specks do not count."""
 
     x: float
     y: float
@@ -42,7 +42,7 @@ class Shape:
 
 
 def shape_of(plane: BoolArray) -> Shape:
-    """The shape of a mask, (H, W), bool, with at least one pixel."""
+    """Shape of a non-empty mask, (H, W), bool."""
     pieces = Pieces.of(plane)
     parts = int(np.count_nonzero(pieces.areas >= max(1.0, SPECK * pieces.areas.max())))
     moments = cv2.moments(plane.view(np.uint8), binaryImage=True)
@@ -50,7 +50,7 @@ def shape_of(plane: BoolArray) -> Shape:
 
 
 def flaws(shapes: Mapping[int, Shape], given_frames: Collection[int]) -> list[tuple[int, str]]:
-    """Frames on which an object is not as on the one before, and in what; frames of a person are right."""
+    """Frames on which an object changes suddenly, and how; frames edited by a person are correct."""
     steps = [
         (frame, shapes[previous], shapes[frame])
         for previous, frame in pairwise(sorted(shapes))
@@ -73,14 +73,14 @@ def flaws(shapes: Mapping[int, Shape], given_frames: Collection[int]) -> list[tu
 
 
 class Review:
-    """Finds such frames of a project, and keeps the shapes of masks that stay as they are."""
+    """Finds such frames, and caches the shapes of unchanged masks."""
 
     def __init__(self, project: Project, run: Run) -> None:
         self._project, self._run = project, run
         self._cache: dict[tuple[int, int], tuple[int, Shape]] = {}
 
     async def find(self) -> list[tuple[int, int, str]]:
-        """Frame, object, and what is strange there, of all objects."""
+        """Frame, object and problem, for all objects."""
         listed = []
         for row in await self._run(self._project.objects):
             number = row["id"]

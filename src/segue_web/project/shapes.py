@@ -1,4 +1,4 @@
-"""Edits of shapes with keys: what they cover becomes the masks of their object between the keys."""
+"""Edits of keyed shapes, which are rendered to masks between their keys."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ MAX_FRAMES = 3000
 
 
 class ShapeEdits:
-    """Saves shapes, and the masks that they cover; the worker looks at images."""
+    """Saves shapes and their rendered masks; the worker analyses images."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class ShapeEdits:
     def draw(
         self, frame: Index, object: Number | None, seen: Revision, points: Places, hole: bool = False
     ) -> dict[str, Any]:
-        """Give an object, None a new one, a further shape with a key on a frame."""
+        """Add a shape with a key on a frame to an object, None for a new one."""
         project = self._project
         project.check_edit(frame, seen, object)
         self._check_free(object)
@@ -83,7 +83,7 @@ class ShapeEdits:
         on: bool | None = None,
         motion: Motion | None = None,
     ) -> None:
-        """Give a shape a key on a frame, or change the one that is there.
+        """Set the key of a shape on a frame.
 
         Without corners it has those that it has there; beyond its keys those of the nearest one.
         """
@@ -100,14 +100,14 @@ class ShapeEdits:
             self._save("shape key", shape, number, keyed.with_key(frame, key), frame)
 
     def remove_key(self, shape: Index, frame: Index, seen: Revision) -> None:
-        """Remove the key of a shape on a frame; with the last one goes the shape."""
+        """Remove the key of a shape on a frame; the last key removes the shape."""
         number, keyed = self._checked(shape, seen)
         if frame not in keyed.keys:
             raise PromptError(f"the shape has no key on frame {frame}")
         self._save("removed key", shape, number, keyed.without_key(frame), frame)
 
     def change_corner(self, shape: Index, corner: Index, seen: Revision, change: Change) -> None:
-        """Add a corner after one, remove it, or bend it, which is round or pointed then, in all keys."""
+        """Add, remove or bend a corner in all keys."""
         number, keyed = self._checked(shape, seen)
         if any(corner >= len(key.corners) for key in keyed.keys.values()):
             raise PromptError("the keys differ in their corners; move the corners instead")
@@ -124,7 +124,7 @@ class ShapeEdits:
             self._render(number, keyed.span)
 
     def remove(self, shape: Index, seen: Revision) -> None:
-        """Remove a shape; the masks that it made stay without what it covered alone."""
+        """Remove a shape; masks lose only what it alone covered."""
         number, keyed = self._checked(shape, seen)
         with self._project.change("removed shape"):
             self._project.set_shape(shape, number, None)
@@ -133,7 +133,7 @@ class ShapeEdits:
     async def of_masks(
         self, object: Number, first: Index, last: Index, seen: Revision, quality: Quality = 0.9
     ) -> dict[str, Any]:
-        """Make a shape with few corners and few keys of the masks of an object on some frames.
+        """Fit a shape with few corners and keys to an object's masks on some frames.
 
         ``quality`` is the IoU that it has with the largest part of each mask. Returns how many keys and
         corners there are, and the mean and least IoU with the masks.
@@ -169,7 +169,7 @@ class ShapeEdits:
         return {"keys": len(keyed.keys), "corners": corners, "mean": float(np.mean(fits)), "least": min(fits)}
 
     async def track_plane(self, shape: Index, frame: Index, last: Index, seen: Revision) -> dict[str, Any]:
-        """Have a shape go from a key on with the surface that it covers, up to a frame or to its next key.
+        """Move a shape with its surface from a key to a frame or the next key.
 
         Where the surface is lost, the frames up to there are kept; returns the last one.
         """
@@ -207,7 +207,7 @@ class ShapeEdits:
     async def _motions(
         self, outline: Float64Array, frame: int, end: int, in_front: set[int]
     ) -> tuple[list[Homography], bool]:
-        """The homographies from a frame to those after it, and whether the surface was lost on the way.
+        """Homographies from a frame to later ones, and whether the surface was lost.
 
         Pixels of objects in front are not of the surface.
         """
@@ -226,12 +226,12 @@ class ShapeEdits:
         return motions, False
 
     def _masks_of(self, objects: set[int], frames: Iterable[int]) -> dict[int, list[str]]:
-        """The masks of objects on frames, run lengths by frame."""
+        """Masks of objects as run lengths by frame."""
         masks = {index: self._project.masks(index) for index in frames} if objects else {}
         return {index: [at[i] for i in objects & at.keys() if at[i]] for index, at in masks.items()}
 
     def merge(self, number: int, into: int) -> None:
-        """Make an object and its shapes part of another one, inside :meth:`Store.change`.
+        """Merge an object and its shapes into another one, inside :meth:`Store.change`.
 
         Where the shapes of both do not make the mask, it counts as painted, so that no key changes it.
         """
@@ -249,7 +249,7 @@ class ShapeEdits:
                 project.correct(frame, into, Correction(on=counts, mends=True))
 
     def split(self, number: int, frame: int) -> int:
-        """Make all of an object and its shapes from a frame on a new one, inside :meth:`Store.change`."""
+        """Move an object and its shapes from a frame on to a new object, inside :meth:`Store.change`."""
         project = self._project
         new = project.split_object(number, frame)
         for shape, keyed in project.shapes_of(number).items():
@@ -275,7 +275,7 @@ class ShapeEdits:
 
     @staticmethod
     def _key_at(keyed: KeyedShape, frame: int) -> ShapeKey:
-        """The key of a frame, or what one would be there."""
+        """Key of a frame, or the interpolated one."""
         if frame in keyed.keys:
             return keyed.keys[frame]
         nearest = keyed.keys[min(keyed.keys, key=lambda index: abs(index - frame))]
@@ -288,14 +288,14 @@ class ShapeEdits:
         return ShapeKey(as_corners(corners), key.on, motion)
 
     def _save(self, label: str, shape: int, number: int, changed: KeyedShape, frame: int) -> None:
-        """Save a shape of which the key of a frame has changed."""
+        """Save a shape with a changed key."""
         touched = self._project.shape(shape)[1].touched(frame)
         with self._project.change(label):
             self._project.set_shape(shape, number, changed)
             self._render(number, touched, [frame] if frame in changed.keys else [])
 
     def _render(self, number: int, frames: Iterable[int], forced: Collection[int] = ()) -> None:
-        """Give an object the masks of its shapes on frames, but where somebody made one by hand.
+        """Render an object's shapes to masks, except where a mask was made by hand.
 
         Those of ``forced`` frames are replaced in any case.
         """
@@ -322,7 +322,7 @@ class ShapeEdits:
 
 
 def _changed(array: Float64Array, corner: int, change: Change, is_bent: bool) -> tuple[Corner, ...]:
-    """Corners of a key with one that is added, removed or bent."""
+    """Corners of a key after one is added, removed or bent."""
     if change == "remove":
         return as_corners(np.delete(array, corner, axis=0))
     if change == "bend":

@@ -1,4 +1,4 @@
-"""The video of a project: its path, and a digest of its content by which it is recognised."""
+"""Video of a project: path and content digest."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SourceRecord = Mapping[str, str]
 
 
 def source_record(video: Path) -> SourceRecord:
-    """The record that a project saves of its video."""
+    """Record of a video for a project."""
     return {"path": str(video.absolute()), "digest": content_digest(video)}
 
 
 def check_source(folder: Path, recorded: SourceRecord | None, video: Path) -> None:
-    """Raise SegueError unless a project is of a video, as far as what it has recorded tells.
+    """Raise SegueError unless a project belongs to a video.
 
     The digest decides; a project of an earlier segue without one is of the video at its path.
     """

@@ -1,4 +1,4 @@
-"""The rows of a project in SQLite, in WAL mode, and the history of their changes."""
+"""Rows of a project in SQLite (WAL), with the history of changes."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _actor: ContextVar[str] = ContextVar("actor", default="")
 
 
 def actor() -> str:
-    """Name of the person whose request is answered; empty without one."""
+    """Person of the current request; empty without one."""
     return _actor.get()
 
 
 @contextmanager
 def acting(user: str) -> Iterator[None]:
-    """Attribute all changes inside to a person."""
+    """Attribute changes inside the block to a person."""
     token = _actor.set(user)
     try:
         yield
@@ -52,7 +52,7 @@ Row = dict[str, Any]
 
 
 class Progress(NamedTuple):
-    """How far a project is: frames of its video, those with masks, of them those all reviewed; objects."""
+    """Progress of a project: frames, annotated and reviewed frames, objects."""
 
     frames: int
     annotated: int
@@ -68,7 +68,7 @@ attribute."""
 
 @dataclass(slots=True)
 class Changed:
-    """Frames that a change has touched, and whether it has touched objects, their schema, or comments.
+    """Frames touched by a change, and whether objects, schema or comments changed.
 
     ``numbers``: the objects that an undone or redone step is about. ``targets``: what has changed, but for
     frames. ``replaced``: by frame and object the masks in whose place a person gave another one.
@@ -86,7 +86,7 @@ class Changed:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """The database of a project as last saved, also while it is open; one that is damaged is a SegueError."""
+    """Open a project's database read-only, as last saved; SegueError if it is damaged."""
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
             yield database
@@ -95,7 +95,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 class Store:
-    """Rows that can be changed, undone and redone; see :class:`segue_web.project.project.Project`."""
+    """Rows with changes, undo and redo; see :class:`segue_web.project.project.Project`."""
 
     def __init__(
         self, folder: Path, video: Mapping[str, Any], source: Path | None = None, *, adopt: bool = False
@@ -141,7 +141,7 @@ class Store:
 
     @staticmethod
     def copy(folder: Path, target: Path, video: Path | None = None) -> None:
-        """Copy a project, of this video if it is given, as last saved, also while a page has it open."""
+        """Copy a project as last saved, checking its video if given; it may be open."""
         source, copied = folder / "project.db", target / "project.db"
         if not source.is_file():
             raise SegueError(f"{folder}: there is no project to copy")
@@ -163,7 +163,7 @@ class Store:
 
     @staticmethod
     def progress(folder: Path) -> Progress | None:
-        """How far a project is as last saved, also while it is open; None where there is none."""
+        """Read the saved progress of a project; it may be open. None if there is none."""
         path = folder / "project.db"
         if not path.is_file() or not path.stat().st_size:
             return None
@@ -179,7 +179,7 @@ class Store:
 
     @staticmethod
     def source_of(folder: Path) -> SourceRecord | None:
-        """The video that a project was last opened with; None where that is not recorded, or no project."""
+        """Video with which a project was last opened; None if unknown."""
         path = folder / "project.db"
         if not path.is_file() or not path.stat().st_size:
             return None
@@ -189,31 +189,31 @@ class Store:
 
     @staticmethod
     def video_of(folder: Path) -> Path | None:
-        """The path of :meth:`source_of`."""
+        """Path of :meth:`source_of`."""
         source = Store.source_of(folder)
         return None if source is None else Path(source["path"])
 
     @staticmethod
     def people_of(folder: Path) -> list[Row]:
-        """As :meth:`people`, of a project as last saved; empty where an earlier segue made it."""
+        """:meth:`people` of a project as last saved."""
         path = folder / "project.db"
         with _reading(path) as database:
             database.row_factory = sqlite3.Row
             return _people(database) if stored_version(database) >= WITH_PEOPLE else []
 
     def close(self) -> None:
-        """Let another process open it."""
+        """Close the project for other processes."""
         if hasattr(self, "_db"):
             self._db.close()
         self._lock.release()
 
     @property
     def revision(self) -> int:
-        """Number of the last change; it grows with every change and survives restarts."""
+        """Number of the last change; it always grows."""
         return int(self._meta("revision"))
 
     def last_change(self, *target: str | int) -> LastChange:
-        """The version of a :data:`Target`; the schema has one of its own.
+        """Version of a :data:`Target`.
 
         Which part an earlier process changed is not known, so that each has the last change of that process.
         """
@@ -222,14 +222,14 @@ class Store:
         return self._last_changes.get(target, self.opened)
 
     def mask_changes(self, number: int) -> dict[int, LastChange]:
-        """The last changes of the masks of an object since the project was opened, by frame."""
+        """Last changes of an object's masks since the project was opened, by frame."""
         return self._mask_changes.get(number, {})
 
     def publish(self, changed: Changed) -> None:
-        """Called with each change once it is saved."""
+        """Callback for each saved change."""
 
     def history(self) -> dict[str, Any]:
-        """Names of the next undo and redo steps, in ``users`` who made them, in ``entries`` their numbers."""
+        """Names of the next undo and redo steps, with ``users`` and ``entries``."""
         rows = {"undo": self._next_entry(redo=False), "redo": self._next_entry(redo=True)}
         users = {name: "" if row is None else str(row["user"]) for name, row in rows.items()}
         labels = {name: None if row is None else str(row["label"]) for name, row in rows.items()}
@@ -237,15 +237,15 @@ class Store:
         return {**labels, "users": users, "entries": entries}
 
     def changes(self) -> list[Row]:
-        """The newest steps of the history; see :func:`segue_web.project.newest.newest_changes`."""
+        """Newest steps of the history; see :func:`segue_web.project.newest.newest_changes`."""
         return newest_changes(self._db)
 
     def people(self) -> list[Row]:
-        """Who has done what: user, frames with masks of theirs, frames they reviewed, and comments."""
+        """Contributions: user, frames with their masks, reviewed frames, and comments."""
         return _people(self._db)
 
     def hold(self, objects: Iterable[int]) -> None:
-        """Have undo and redo pass by what changes these objects: something else is at work on them."""
+        """Exclude steps of these objects from undo and redo while they are in use."""
         self._locked_objects = frozenset(objects)
 
     def _next_entry(self, *, redo: bool) -> sqlite3.Row | None:
@@ -258,7 +258,7 @@ class Store:
         return None
 
     def _touches(self, entry: int, objects: frozenset[int]) -> bool:
-        """Whether a step would change masks or prompts of one of these objects, or remove it."""
+        """Whether a step changes masks or prompts of one of these objects, or removes it."""
         if not objects:
             return False
         ids = ", ".join(map(str, sorted(objects)))
@@ -268,7 +268,7 @@ class Store:
         return self._one(sql, entry) is not None
 
     def _shares_rows(self, entry: int, other_entries: Sequence[int]) -> bool:
-        """Whether a step changed a row that others, which stay, have changed since."""
+        """Whether a later step that stays changed the rows of a step."""
         sql = f"""SELECT 1 FROM steps AS one JOIN steps AS other ON one.tbl=other.tbl AND one.key=other.key
             WHERE one.entry=? AND other.entry IN ({", ".join("?" * len(other_entries))}) LIMIT 1"""
         return self._one(sql, entry, *other_entries) is not None
@@ -277,7 +277,7 @@ class Store:
     def change(
         self, label: str, *, entry: int | None = None, of: Iterable[int] | None = None
     ) -> Iterator[Changed]:
-        """One step of the history, or a part of ``entry``; drops what was undone, ``of`` these objects."""
+        """Make one step of the history, or a part of ``entry``; drops redo steps ``of`` these objects."""
         with self._transaction() as changed:
             if entry is None:
                 self._drop_undone(None if of is None else frozenset(of))
@@ -293,7 +293,7 @@ class Store:
             yield changed
 
     def _drop_undone(self, objects: frozenset[int] | None) -> None:
-        """Drop the steps to redo: those of some objects, with those that build on them, or all."""
+        """Drop redo steps of some objects, with dependent ones, or all."""
         dropped: list[int] = []
         for (entry,) in self._db.execute("SELECT id FROM history WHERE undone ORDER BY id").fetchall():
             if objects is None or self._touches(entry, objects) or self._builds_on(entry, dropped):
@@ -307,11 +307,11 @@ class Store:
 
     @property
     def last_entry(self) -> int:
-        """Number of the last step of the history, 0 if there is none."""
+        """Number of the last step of the history; 0 if there is none."""
         return int(self._db.execute("SELECT coalesce(max(id), 0) FROM history").fetchone()[0])
 
     def _refuse_empty_database(self) -> None:
-        """Raise SegueError where an empty database lies, which a new one would hide."""
+        """Raise SegueError for an existing empty database, which a new one would hide."""
         path = self.folder / "project.db"
         if path.exists() and path.stat().st_size == 0 and not path.with_name("project.db-wal").exists():
             raise SegueError(
@@ -320,7 +320,7 @@ class Store:
             )
 
     def undo(self, *, redo: bool = False, entry: int | None = None) -> tuple[str, Changed] | None:
-        """Undo the last step that is not undone, or redo the first that is; see :meth:`hold`.
+        """Undo the last step, or redo the next; see :meth:`hold`.
 
         With the number of an ``entry`` it must be that one; ConflictError where another one has come.
         """
@@ -358,20 +358,20 @@ class Store:
         )
 
     def noted(self, key: str) -> Any:
-        """What :meth:`note` saved: ``settings`` of pages, interrupted ``tracking``, ``queue``, ``source`` ...
+        """Value saved by :meth:`note`: ``settings``, interrupted ``tracking``, ``queue``, ``source`` ...
 
         ``source`` is the video, ``defined`` the classes and attributes of the command that opened it last.
         """
         return json.loads(self._meta(key))
 
     def note(self, key: str, value: Row | None) -> None:
-        """Save what is no step of the history, inside or outside of :meth:`change`."""
+        """Save a value outside the history, inside or outside of :meth:`change`."""
         with self._saving():
             self._set_meta(key, json.dumps(value))
 
     @contextmanager
     def noting(self) -> Iterator[None]:
-        """Save all that is noted inside, outside of :meth:`change`, or nothing."""
+        """Save all notes inside the block atomically, outside of :meth:`change`."""
         with self._saving(), self._whole():
             yield
 
@@ -397,7 +397,7 @@ class Store:
                 raise SegueError(f"{path}: damaged or not a project ({error})") from None
 
     def _check_video(self, video: Row) -> None:
-        """Raise an error unless the project has this format and a video of this size."""
+        """Raise an error unless format and video size of the project match."""
         if self._meta("format") in EARLIER_FORMATS:  # programs that check no version of tables refuse it then
             self._set_meta("format", FORMAT)
         if self._meta("format") != str(FORMAT):
@@ -415,7 +415,7 @@ class Store:
                 )
 
     def _take_source(self, video: Path, adopt: bool) -> None:
-        """See that the project is of a video, unless it is adopted, and save which one."""
+        """Check and record the video of the project, unless it is adopted."""
         if self._one("SELECT 1 FROM objects") or self.last_entry:
             recorded = _source_record(self.noted("source"))
             if not adopt:
@@ -424,7 +424,7 @@ class Store:
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
-        """Save all that is done inside, or nothing."""
+        """Run a transaction."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield
@@ -467,13 +467,13 @@ class Store:
         return row
 
     def _new_id(self, key: LastId) -> int:
-        """An id that is given once: it does not come again where what had it is undone or removed."""
+        """New id, which is never reused."""
         number = int(self._meta(key)) + 1
         self._set_meta(key, number)
         return number
 
     def _set(self, table: str, key: Sequence[int], row: Row | None) -> None:
-        """Set or remove one row, and note in the history what it was."""
+        """Set or remove a row, and record its earlier value in the history."""
         columns = tables()[table]
         where = " AND ".join(f"{name}=?" for name in columns[: len(key)])
         current = self._one(f"SELECT * FROM {table} WHERE {where}", *key)
@@ -506,7 +506,7 @@ class Store:
 
 
 def _targets(table: str, key: Sequence[int], previous: Row, current: Row) -> set[Target]:
-    """What a change of a row has changed."""
+    """Targets of a row's change."""
     if table == "marks":
         return {("mask", key[1], key[0])}
     if table == "label_schema":
@@ -526,7 +526,7 @@ def _targets(table: str, key: Sequence[int], previous: Row, current: Row) -> set
 
 
 def _source_record(value: Any) -> SourceRecord | None:
-    """The record of a video as it was saved; ValueError if it is damaged."""
+    """Recorded video; ValueError if it is damaged."""
     if value is None:
         return None
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):

@@ -1,4 +1,4 @@
-"""Trackings of a project: where they start and end, what they are shown, and the masks that they give."""
+"""Plans, conditioning frames and results of trackings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Direction = Literal["forward", "back", "between"]
 
 @dataclass(frozen=True, slots=True)
 class ConditioningProgress:
-    """How many of the corrected frames the tracker has seen before it begins."""
+    """Number of corrected frames already shown to the tracker."""
 
     done: int
     total: int
@@ -44,7 +44,7 @@ class ConditioningProgress:
 
 @dataclass(frozen=True, slots=True)
 class TrackedFrame(Mapping[int, MarkedMask]):
-    """The objects of a tracked frame, small on its way between processes.
+    """Objects of a tracked frame, compact for transfer between processes.
 
     Attributes:
         masks: index masks (H, W), one of each session.
@@ -70,7 +70,7 @@ class TrackedFrame(Mapping[int, MarkedMask]):
 
 @dataclass(frozen=True, slots=True)
 class TrackingPlan:
-    """What a tracking follows, on which frames, and with which corrected frames it has begun.
+    """Objects, frames and corrected frames of a tracking.
 
     Attributes:
         begin: the corrected frame from which it starts.
@@ -104,7 +104,7 @@ class TrackingPlan:
 
 @dataclass(frozen=True, slots=True)
 class InterruptedTracking:
-    """A plan, the last frame that it has given, and how many frames those are."""
+    """A plan, its last result, and the number of results."""
 
     plan: TrackingPlan
     start: int
@@ -112,17 +112,17 @@ class InterruptedTracking:
 
     @property
     def has_begun(self) -> bool:
-        """Whether it runs, or was stopped."""
+        """Whether it is running or was stopped."""
         return bool(self.plan.run) or self.done > 0  # earlier versions noted no run
 
     def as_json(self) -> dict[str, Any]:
-        """What the project notes of it."""
+        """Values to store in the project."""
         plan = asdict(self.plan) | {"objects": [*self.plan.objects]}
         return plan | {"start": self.start, "done": self.done}
 
     @classmethod
     def of(cls, noted: Mapping[str, Any]) -> InterruptedTracking:
-        """What :meth:`as_json` gave, or what earlier versions noted, which lack fields."""
+        """Read stored values, also of earlier versions."""
         plan = {item.name: noted[item.name] for item in fields(TrackingPlan) if item.name in noted}
         plan |= {"begin": noted.get("begin", noted["start"]), "objects": tuple(noted["objects"])}
         return cls(TrackingPlan(**plan), noted["start"], noted["done"])
