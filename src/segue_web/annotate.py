@@ -1,4 +1,4 @@
-"""The backend of the page of ``segue annotate``: requests become computations and saved changes."""
+"""Backend of ``segue annotate``: requests become computations and saved changes."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ PAUSE = 2.0
 
 @dataclass
 class Upload:
-    """What was read of an uploaded file, and the revision of the project at which its effects were listed."""
+    """Content of an uploaded file, and the project revision at which its effects were listed."""
 
     labels: Labels
     revision: int = 0
 
 
 class AnnotateBackend(Backend):
-    """The backend of a project that is worked on: a request is answered by the method of its name."""
+    """Backend of a project; each request calls the method of its name."""
 
     def __init__(
         self,
@@ -183,7 +183,7 @@ class AnnotateBackend(Backend):
         self._imports: dict[int, Upload] = {}
 
     def _extend_schema(self, schema: LabelSchema | None, classes: Sequence[str]) -> None:
-        """Add what the command defines to the schema of the project, unless it defined the same before."""
+        """Add the command's definitions to the label schema, unless they were added before."""
         if schema is None and not classes:
             return
         project, added = self.project, schema or LabelSchema().with_classes(classes)
@@ -206,14 +206,14 @@ class AnnotateBackend(Backend):
         self._goes_on = asyncio.create_task(self._trackings.go_on())
 
     def _begin_to_load(self) -> None:
-        """Have the networks loaded, unless that is what has just failed."""
+        """Start loading the networks, unless that has just failed."""
         if self._pauses and self._loads is not None:
             self._loads.cancel()
         if self._pauses or self._loads is None or self._loads.done():
             self._loads = asyncio.create_task(self._load())
 
     async def _load(self) -> None:
-        """Load the networks before they are asked for, and tell the pages when clicks do not wait for one."""
+        """Load the networks before they are needed, and notify pages when clicks are fast."""
         self._tell_loading(True)
         try:
             with suppress(SegueError):  # a click or a tracking says it too
@@ -233,7 +233,7 @@ class AnnotateBackend(Backend):
         self.send({"event": "loading", "loading": loading})
 
     def close(self) -> None:
-        """End the processes and close the project; a tracking that runs goes on the next time."""
+        """End the processes and close the project; a running tracking resumes next time."""
         self._closed = True
         self._trackings.runner.close()
         self._export_runner.close()
@@ -254,16 +254,16 @@ class AnnotateBackend(Backend):
         return self._trackings.runner.busy or self._export_runner.busy
 
     def begin_export(self, job: Job, steps: AsyncGenerator[Any, None]) -> None:
-        """Begin an export beside those of the page."""
+        """Start an export in addition to those of the page."""
         with self._export_runner.beginning("export"):
             self._export_runner.begin(job, steps)
 
     def steps(self, make: Callable[..., Any], *arguments: Any) -> AsyncGenerator[Any, None]:
-        """Steps of an export in the process that writes them."""
+        """Iterate over the steps of an export in its process."""
         return self._exporter.steps(make, *arguments)
 
     async def run(self, call: Callable[[], Any]) -> Any:
-        """Run a call in the one thread that uses the project; ClosedError once it is closed."""
+        """Run a call in the project's thread; ClosedError once it is closed."""
         if self._closed:
             raise ClosedError
         self._loop = asyncio.get_running_loop()
@@ -289,7 +289,7 @@ class AnnotateBackend(Backend):
         return {"upload": number, "left_out": skipped_text(labels), **await self.run(preview)}
 
     def _preview(self, upload: Upload, changes: list[Effect]) -> dict[str, Any]:
-        """List what an import changes, and note the revision at which a person sees it."""
+        """List the changes of an import, and record the revision that a person sees."""
         upload.revision = self.project.revision
         return {"objects": _listed(changes)}
 
@@ -297,17 +297,17 @@ class AnnotateBackend(Backend):
         return export_in(self.exports, name, place)
 
     def import_all(self, labels: Labels, selected: list[Effect]) -> None:
-        """Import what was read of a file, as one change."""
+        """Import the content of a file as one change."""
         self._trackings.refuse_tracked("import masks of an object", *(effect.target for effect in selected))
         with self.project.change("import"):
             self.store_import(labels, selected)
 
     def store_import(self, labels: Labels, changes: list[Effect]) -> None:
-        """Import what was read of a file, inside :meth:`segue_web.project.store.Store.change`."""
+        """Import the content of a file, inside :meth:`segue_web.project.store.Store.change`."""
         store(self.project, labels, changes)
 
     def _import(self, upload: int, targets: messages.Targets, preview: bool = False) -> dict[str, Any]:
-        """Import an upload into the objects that its own are to be, or only say what would change."""
+        """Import an upload into selected objects, or only list the changes."""
         uploaded = self._imports.get(upload)
         if uploaded is None:
             raise PromptError("the upload has expired; choose the file again")
@@ -320,7 +320,7 @@ class AnnotateBackend(Backend):
         return {"message": summary(selected)}
 
     async def _hello(self, browser: messages.ShortText = "", guest: bool = False) -> dict[str, Any]:
-        """All that a page needs to begin; see :meth:`segue_web.project.visitors.Visitors.name_of`."""
+        """Initial data of a page; see :meth:`segue_web.project.visitors.Visitors.name_of`."""
         runners = self._trackings.runner, self._export_runner
         while True:
             jobs = [runner.job for runner in runners]
@@ -335,7 +335,7 @@ class AnnotateBackend(Backend):
         return {**state, **visitor, "running": tracking, "exporting": exporting, "loading": self._loading}
 
     def _known(self) -> dict[str, Any]:
-        """The first answer to a page, without the running job; in the project's thread."""
+        """First answer to a page, without the running job; in the project's thread."""
         # Detectors that need no weights, or whose weights are here.
         ready = [
             entry
@@ -384,7 +384,7 @@ class AnnotateBackend(Backend):
         return {"frames": [await self.run(partial(self.project.frame, index)) for index in valid]}
 
     async def _soft_masks(self, frame: messages.Index) -> dict[str, Any]:
-        """The opacity of the objects of a frame that have a soft edge; see ``drawn_soft`` of the worker."""
+        """Opacities of soft-edged objects of a frame; see ``drawn_soft`` of the worker."""
         masks, edges = await self.run(lambda: (self.project.masks(frame), self.project.edges()))
         edges = {number: edge for number, edge in edges.items() if number in masks}
         if not edges:
@@ -398,7 +398,7 @@ class AnnotateBackend(Backend):
         return {"soft_masks": soft}
 
     async def _prepare(self, frame: messages.Index, at: messages.Place | None = None) -> None:
-        """Compute for the first click on a frame, which will be where the pointer rests, if it does."""
+        """Precompute a first click on a frame, at the resting pointer if there is one."""
         # At most one at a time, then the newest: a click does not wait for all frames that were passed.
         self._next = frame, at
         if self._prepares:
@@ -465,7 +465,7 @@ class AnnotateBackend(Backend):
         attributes: messages.Attributes,
         seen: messages.Revision | None = None,
     ) -> None:
-        """Have attributes of an object hold from a frame on; None takes back what was said there.
+        """Set attributes of an object from a frame on; None removes the value set there.
 
         ``seen``: as of :meth:`_object`.
         """
@@ -489,7 +489,7 @@ class AnnotateBackend(Backend):
         seen: messages.Revision,
         reviewed: bool = True,
     ) -> dict[str, Any]:
-        """Say of masks of objects on some frames that a person looked at them, as they were at a revision."""
+        """Mark masks on some frames as reviewed, as they were at a revision."""
         frames = range(first, min(last, self.video.count - 1) + 1)
         self.project.check_objects(objects, seen, frames)
         with self.project.change("review" if reviewed else "removed review"):
@@ -504,7 +504,7 @@ class AnnotateBackend(Backend):
         seen: messages.Revision,
         accept: bool = True,
     ) -> dict[str, Any]:
-        """Accept masks that trackings changed on some frames, or put those before them back.
+        """Accept masks changed by trackings on some frames, or restore the earlier ones.
 
         They are judged as they were at a revision.
         """
@@ -521,7 +521,7 @@ class AnnotateBackend(Backend):
         return {"masks": done}
 
     def _remove(self, object: messages.Number, seen: messages.Revision) -> None:
-        """Remove an object everywhere, as it was at a revision."""
+        """Remove an object from all frames, as it was at a revision."""
         self._trackings.refuse_tracked("remove an object", object)
         self.project.check_objects([object], seen)
         with self.project.change("removed object"):
@@ -530,7 +530,7 @@ class AnnotateBackend(Backend):
     def _layer(
         self, object: messages.Number, seen: messages.Revision, below: messages.Number | None = None
     ) -> None:
-        """Put an object right below another one, or on top of all; its place is as it was at a revision."""
+        """Move an object below another one, or to the top, as it was at a revision."""
         self.project.check_layer(object, seen)
         with self.project.change("object order"):
             self.project.move_object(object, below)
@@ -540,7 +540,7 @@ class AnnotateBackend(Backend):
         return {"flaws": await self._reviewer.find()}
 
     def _merge(self, object: messages.Number, into: messages.Number, seen: messages.Revision) -> None:
-        """Make an object part of another one, on all frames, both as they were at a revision."""
+        """Merge an object into another one on all frames, as both were at a revision."""
         self._trackings.refuse_tracked("merge an object", object, into)
         if {object, into} - set(self.project.unlocked((object, into))) or object == into:
             raise PromptError("select another unlocked object to merge with")
@@ -551,7 +551,7 @@ class AnnotateBackend(Backend):
     def _split(
         self, object: messages.Number, frame: messages.Index, seen: messages.Revision
     ) -> dict[str, Any]:
-        """Make a new object of what an object is from a frame on, as it was at a revision."""
+        """Split an object at a frame into two, as it was at a revision."""
         self._trackings.refuse_tracked("split an object", object)
         self.project.check_objects([object], seen)
         if not self.project.unlocked([object]):
@@ -560,7 +560,7 @@ class AnnotateBackend(Backend):
             return {"object": self._shapes.split(object, frame)}
 
     def _undo(self, redo: bool = False, entry: messages.Index | None = None) -> dict[str, Any]:
-        """Undo or redo the next step of the history that is not of an object that is being tracked.
+        """Undo or redo the next step, except steps of objects that are being tracked.
 
         ``entry``: number of the step that a person has seen to be the next one; None takes any.
         """
@@ -584,7 +584,7 @@ class AnnotateBackend(Backend):
         frame: messages.Index | None = None,
         place: messages.Place | None = None,
     ) -> dict[str, Any]:
-        """Comment on an object, on a frame or a place of it, or on both."""
+        """Comment on an object, a frame, or a position."""
         if place is not None:
             if frame is None:
                 raise PromptError("a place needs its frame")
@@ -594,20 +594,20 @@ class AnnotateBackend(Backend):
             return {"comment": self.project.add_comment(text, object, frame, place)}
 
     def _resolve(self, comment: messages.Index, seen: messages.Revision, resolved: bool = True) -> None:
-        """Resolve a comment, or open it again."""
+        """Resolve or reopen a comment."""
         self.project.check_comment(comment, seen, resolved)
         with self.project.change("resolved comment" if resolved else "reopened comment"):
             self.project.resolve_comment(comment, resolved)
 
     def _people(self) -> dict[str, Any]:
-        """Who has done what, and the newest changes."""
+        """Contributions of people, and the newest changes."""
         return {"people": self.project.people(), "changes": self.project.changes()}
 
     def _names(self) -> dict[int, str]:
         return {row["id"]: row["name"] for row in self.project.objects()}
 
     def _settings(self, values: messages.Settings) -> None:
-        """Save settings of the page: those of taste for the person in all projects, others in the project."""
+        """Save page settings: personal ones for all projects, others in the project."""
         personal = {name: value for name, value in values.items() if name in PERSONAL}
         if personal:
             choose("settings", actor(), personal)
@@ -615,7 +615,7 @@ class AnnotateBackend(Backend):
             self.project.note("settings", self.project.noted("settings") | of_project)
 
     def _keys(self, name: messages.ShortText | None = None, key: messages.ShortText = "") -> dict[str, Any]:
-        """What the person has chosen, keys after giving a command or a tool one."""
+        """Set the key of a command or tool; returns the person's keys."""
         if name:
             choose("keys", actor(), {name: key})
         return {"keys": choices_of("keys", actor()), "settings": choices_of("settings", actor())}
@@ -631,7 +631,7 @@ class AnnotateBackend(Backend):
         premultiplied: bool | None = None,
         each: bool = False,
     ) -> dict[str, Any]:
-        """Write the masks of some frames for another program, or ``each`` object by itself.
+        """Export masks of some frames, together or ``each`` object separately.
 
         ``soft`` estimates the edges of cut-outs that have none of their own; colours are ``premultiplied`` by
         the convention of the format unless it is said.
@@ -649,12 +649,12 @@ class AnnotateBackend(Backend):
         return {"name": claim.path.name, "path": str(claim.path)}
 
     async def _stop_export(self, run: messages.ShortText | None = None) -> None:
-        """Stop the export, or that of a ``run`` alone; nothing of it stays."""
+        """Stop an export, or only that of a ``run``; its files are removed."""
         self._export_runner.check_run(run)
         await self._export_runner.stop()
 
     async def _use_prompter(self, name: messages.LongText) -> None:
-        """Answer clicks by another network; they wait until it is loaded."""
+        """Switch the network for clicks; they wait until it is loaded."""
         self._tell_loading(True)
         try:
             await self._prompters.use(name)
@@ -664,12 +664,12 @@ class AnnotateBackend(Backend):
     async def _find(
         self, frame: messages.Index, detector: messages.ShortText, text: messages.LongText = ""
     ) -> dict[str, Any]:
-        """Propose objects of a frame; with a text, those that its phrases name."""
+        """Propose objects of a frame, optionally by text."""
         suggestions: dict[str, Any] = await self._worker.ask("find", frame, detector, text)
         return suggestions
 
     def _adopt(self, frame: messages.Index, chosen: messages.Suggestions) -> None:
-        """Make objects of what was proposed."""
+        """Add proposed objects."""
         with self.project.change("suggestions"):
             for item in chosen:
                 plane = messages.plane_of(item.counts, "a suggestion", *self.video.size)

@@ -1,4 +1,4 @@
-"""``segue annotate``, ``segue view`` and ``segue serve``: pages in the browser, servers of other tools."""
+"""``segue annotate``, ``segue view`` and ``segue serve``: browser pages and servers for other tools."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def annotate(
 
 
 def _export(video: Path, project: Path, form: str, *, adopt: bool, **options: Any) -> Path:
-    """Write an export of a project into its folder of exports, and return its path."""
+    """Export a project into its export folder, and return the path."""
     from segue_web.exports import claimed_path, find_export, suffix_of, write_export
     from segue_web.project.source import check_source
     from segue_web.project.store import Store
@@ -268,7 +268,7 @@ def _export(video: Path, project: Path, form: str, *, adopt: bool, **options: An
 
 
 def _videos_of(place: Path) -> dict[str, Path] | None:
-    """The videos below a folder by their names; None of a video, which may be a folder of images."""
+    """Videos below a folder by name; None for a single video, such as a folder of images."""
     if not place.is_dir():
         return None
     from segue_web.video_list import videos_of  # imports PyTorch
@@ -277,7 +277,7 @@ def _videos_of(place: Path) -> dict[str, Path] | None:
 
 
 def _import_into(backend: AnnotateBackend, paths: Sequence[Path], *, again: bool) -> None:
-    """Import files into a project as one change, and print what of them became what."""
+    """Import files into a project as one change, and print the effects."""
     from segue.formats.reading import read_labels
 
     project = backend.project
@@ -295,7 +295,7 @@ def _import_into(backend: AnnotateBackend, paths: Sequence[Path], *, again: bool
 
 
 def _listed_effects(project: Project, path: Path, labels: Labels) -> list[Effect]:
-    """Print what importing a file changes, and return it."""
+    """Print the effects of importing a file, and return its content."""
     from segue.formats.reading import skipped_text
     from segue_web.project.importing import additions, effects
 
@@ -443,7 +443,7 @@ def _check_exists(*places: Path | None) -> None:
 
 
 def live_page(observer: Observer, port: int, browser: bool, events: bool) -> LivePage:
-    """The page of a run, which also passes the progress on to an observer."""
+    """Make the page of a run; it forwards progress to an observer."""
     need_web()
     from segue_web.server.live import LivePage
 

@@ -1,4 +1,4 @@
-"""Masks of a project for other programs: any format that the page offers, under a name that is claimed."""
+"""Export project masks in any offered format, under a claimed name."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
 
 
 def export_formats() -> dict[str, Format]:
-    """The formats of exports by their names there; those that the page offers come first, by group."""
+    """Export formats by name, grouped, those of the page first."""
     entries = [entry for entry in FORMATS if isinstance(entry, Format) and entry.open is not None]
     groups = dict.fromkeys((DATA_SETS, ANNOTATION_TOOLS, VIDEOS, *(entry.group for entry in entries)))
     groups[""] = groups.pop("", None)  # last
@@ -51,17 +51,17 @@ def _import_entries() -> list[Format]:
 
 
 def import_endings() -> list[str]:
-    """The endings of files that can be imported."""
+    """Suffixes of importable files."""
     return sorted({".zip", *(ending for entry in _import_entries() for ending in entry.endings)})
 
 
 def import_formats() -> list[str]:
-    """The titles of formats that can be imported."""
+    """Titles of importable formats."""
     return [entry.title for entry in _import_entries()]
 
 
 def find_export(export_format: str) -> Format:
-    """The format of a name; raises SegueError if there is none."""
+    """Find an export format by name; SegueError if there is none."""
     formats = export_formats()
     if export_format not in formats:
         raise SegueError(f"format {export_format!r}: choose one of {', '.join(formats)}")
@@ -69,7 +69,7 @@ def find_export(export_format: str) -> Format:
 
 
 def claimed_path(folder: Path, name: str, export_format: str, suffix: str | None = None) -> Claim:
-    """Claim the output path of an export, which may have another suffix than its format.
+    """Claim the output path of an export; its suffix may differ from the format's.
 
     Nothing has the path, and until the claim is released or the process ends, no other export takes it.
     """
@@ -86,7 +86,7 @@ def export_in(folder: Path, name: str, place: str | None = None) -> Path | None:
 
 
 def remove_unfinished(folder: Path, target: Path | None = None) -> None:
-    """Remove what a killed process left of exports; what another process writes stays.
+    """Remove unfinished exports of killed processes.
 
     Args:
         folder: the folder of the exports.
@@ -105,17 +105,17 @@ def steps(annotations: Snapshot, export_format: str) -> int:
 
 
 def suffix_of(export_format: str, each: bool) -> str:
-    """The ending of an export; objects by themselves are in a folder."""
+    """Suffix of an export; separate objects go into a folder."""
     return "" if each else find_export(export_format).suffix
 
 
 def export_job(tools: Tools, annotations: Snapshot, export_format: str, target: Path) -> Iterator[int]:
-    """Job of :meth:`segue_web.server.worker.Worker.steps` that writes an export."""
+    """Job that writes an export; see :meth:`segue_web.server.worker.Worker.steps`."""
     return write_export(tools.video, annotations, export_format, target)
 
 
 def write_export(video: Video, annotations: Snapshot, export_format: str, target: Path) -> Iterator[int]:
-    """Write an export, yielding each frame that is done."""
+    """Write an export; yields finished frames."""
     entry = find_export(export_format)
     if not annotations.each:
         yield from _write(video, annotations, entry, target)

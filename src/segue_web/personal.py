@@ -1,4 +1,4 @@
-"""What people have chosen for all projects of a machine, by their names: keys, and settings of the page."""
+"""Personal settings for all projects of a machine: keys, and page settings."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ PERSONAL = frozenset(
 
 
 def choices_of(kind: Kind, person: str) -> dict[str, Any]:
-    """What a person has chosen, by name."""
+    """Settings of a person by name."""
     return _read(kind).get(person, {})
 
 
 def choose(kind: Kind, person: str, values: dict[str, Any]) -> None:
-    """Keep what a person chooses; raises SegueError where that is too much."""
+    """Save settings of a person; SegueError if they are too large."""
     path = settings_folder() / f"{kind}.json"
     with changing(path):
         everyone = _read(kind)

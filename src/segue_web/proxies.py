@@ -1,4 +1,4 @@
-"""A reduced copy of a large video, of which the page shows frames: a ZIP file of JPEG images in the cache.
+"""Proxies: reduced copies of large videos for display, ZIP files of JPEG images in the cache.
 
 Each image stands by itself, so that a seek decodes no other frame. Masks, clicks and exports use the video.
 """
@@ -36,7 +36,7 @@ MAX_BYTES = 8 << 30
 
 
 class Proxy:
-    """The reduced copy of a video, which is made in the background; it counts when it is complete.
+    """Reduced copy of a video, made in the background and used once complete.
 
     Args:
         video: the video; it shows frames of the copy once there is one.
@@ -56,11 +56,11 @@ class Proxy:
         self._thread.start()
 
     def wait(self) -> None:
-        """Wait until the copy is complete, or cannot be made."""
+        """Wait until the copy is complete or has failed."""
         self._thread.join()
 
     def close(self) -> None:
-        """Stop making it, and close its file."""
+        """Stop making the copy, and close its file."""
         self._stop.cancel()
         self._thread.join()
         archive, self._archive = self._archive, None
@@ -68,7 +68,7 @@ class Proxy:
             archive.close()
 
     def _jpeg(self, index: int, width: int) -> bytes | None:
-        """A frame as JPEG of so many columns or more; None where it has to be decoded."""
+        """JPEG of a frame with at least so many columns; None if it must be decoded."""
         archive = self._archive
         if archive is None or width > self._size[0]:
             return None
@@ -84,7 +84,7 @@ class Proxy:
             warn_of_cache(f"{self._path}: large videos are shown without a reduced copy ({error})")
 
     def _opened(self) -> ZipFile | None:
-        """The copy, if it is complete; it becomes the one that was opened last."""
+        """Open the complete copy, and mark it as recently used."""
         try:
             archive = ZipFile(self._path)
         except FileNotFoundError:
@@ -96,7 +96,7 @@ class Proxy:
         return archive
 
     def _made(self) -> ZipFile | None:
-        """The copy, once it is made; None where it was stopped, is too large, or another page makes it."""
+        """Make the copy; None if it was stopped, is too large, or another page makes it."""
         claimed = claim(self._path)
         if claimed is None:
             return self._opened()
@@ -121,11 +121,11 @@ class Proxy:
 
 
 class _StoppedError(Exception):
-    """The copy is not made."""
+    """Making the copy was stopped."""
 
 
 def needs_proxy(video: Video) -> bool:
-    """Whether the frames of a video are so large that a seek takes long."""
+    """Whether the frames of a video are so large that seeking is slow."""
     return video.count > 1 and min(video.size) >= LARGE
 
 
@@ -134,12 +134,12 @@ def _name(index: int) -> str:
 
 
 def _digest(video: Video) -> str:
-    """Digest of a video as its files are, and of the form of the copy."""
+    """Digest of a video's files (names, sizes, times) and of the copy's settings."""
     return hashlib.sha256(f"{video.version} {SHORT_SIDE} {QUALITY}".encode()).hexdigest()[:16]
 
 
 def _remove_oldest(kept: Path) -> None:
-    """Remove the proxies that were opened longest ago, until all of them have no more than MAX_BYTES."""
+    """Remove the least recently used proxies until all fit into MAX_BYTES."""
     proxies = {path: path.stat() for path in kept.parent.glob("*.zip")}
     total = sum(stat.st_size for stat in proxies.values())
     for path in sorted(proxies, key=lambda path: proxies[path].st_mtime_ns):

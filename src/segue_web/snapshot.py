@@ -1,4 +1,4 @@
-"""Objects on some frames of a project at the time of a request."""
+"""Snapshot of a project's objects for exports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from segue_web.video import Video
 
 @dataclass(slots=True)
 class Snapshot(Labels):
-    """The objects and frames of an export; objects are named by their class, if they have one."""
+    """Objects and frames of an export; objects are named by class, if any."""
 
     span: range = range(0)  # the frames from the first to the last one; exported videos have all of them
     frames: Sequence[int] = ()  # those of the span that go into a data set
@@ -29,7 +29,7 @@ class Snapshot(Labels):
     each: bool = False  # whether each object is exported by itself
 
     def on(self, video: Video, index: int) -> FrameObjects:
-        """The objects of a frame with its image."""
+        """Objects of a frame with its image."""
         return self.at(
             index,
             video.time(index),
@@ -38,7 +38,7 @@ class Snapshot(Labels):
         )
 
     def options(self, video: Video) -> SinkOptions:
-        """Options of formats: the video and the objects."""
+        """Format options: video and objects."""
         return SinkOptions(
             size=video.size,
             source_size=lambda: video.size,
@@ -57,15 +57,15 @@ class Snapshot(Labels):
 
     @property
     def has_edges(self) -> bool:
-        """Whether the edge of an object is soft."""
+        """Whether an object has a soft edge."""
         return any(not self.edge_of(number).is_hard for number in self.names)
 
     def edge_of(self, number: int) -> Edge:
-        """How the edge of an object becomes soft."""
+        """Soft edge of an object."""
         return self.edges.get(number, detailed_edge(self.size) if self.soft else Edge())
 
     def only(self, number: int) -> Snapshot:
-        """The same frames with one of the objects."""
+        """Snapshot with one of the objects."""
         masks = {
             index: {i: counts for i, counts in objects.items() if i == number}
             for index, objects in self.masks.items()
@@ -89,7 +89,7 @@ def snapshot(
     premultiplied: bool | None = None,
     each: bool = False,
 ) -> Snapshot:
-    """The chosen objects of a project as they are now.
+    """Take a snapshot of selected objects of a project.
 
     ``only_with_masks``: the span begins and ends with the first and last frame that has a mask.
     """
@@ -140,7 +140,7 @@ def snapshot(
 
 
 def _shapes(project: Project, numbers: Iterable[int]) -> dict[int, list[KeyedShape]]:
-    """Shapes of objects of which they are all: without holes, and with masks that nobody has painted."""
+    """Shapes of objects that consist of shapes alone, without holes and painted masks."""
     complete = {}
     for number in numbers:
         shapes = [*project.shapes_of(number).values()]

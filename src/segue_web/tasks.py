@@ -1,4 +1,4 @@
-"""Who has which video of a list, and how far it is: open, in work, to review, or done."""
+"""Tasks of a list of videos: assignment and state."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Role = Literal["person", "reviewer"]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What people say of a video."""
+    """Assignment and state of a video."""
 
     person: str = ""  # who annotates it
     reviewer: str = ""  # another person, who has a second look
@@ -34,18 +34,18 @@ class Task:
     video: str = ""  # path of the video, whose name may be that of another one later
 
     def state_of(self, annotated: bool) -> State:
-        """The state of a video, of which frames are annotated or not."""
+        """State of a video from its task and its annotated frames."""
         return self.state or ("work" if annotated else "open")
 
 
 class Tasks:
-    """The tasks of a projects folder; other processes may change them, too."""
+    """Tasks of a projects folder; other processes may change them."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / ASSIGNED
 
     def read(self) -> dict[str, Task]:
-        """The tasks of the videos of which something is said, by their names."""
+        """Read all tasks by video name."""
         if not self._path.is_file():
             return {}
         try:
@@ -60,7 +60,7 @@ class Tasks:
             ) from None
 
     def assign(self, name: str, person: str, role: Role, expected: str | None, *, video: Path) -> None:
-        """Give a video to a person; an empty name takes that back.
+        """Assign a video to a person; an empty name removes the assignment.
 
         ``expected``: the person whose it was, as the page shows it; None does not matter.
         """
@@ -82,7 +82,7 @@ class Tasks:
     def set_state(
         self, name: str, state: State, annotated: bool, expected: State | None, *, video: Path
     ) -> None:
-        """Say how far a video is; that it is done is said by another person than the one who has it."""
+        """Set the state of a video; only another person than the annotator can set it to done."""
 
         def change(task: Task) -> Task:
             current = task.state_of(annotated)
@@ -106,13 +106,13 @@ class Tasks:
 
 
 def _stored(task: Task) -> str | dict[str, Any]:
-    """A task as the file has it: a person alone is a name."""
+    """Task in file form: a person alone is a name."""
     values = {name: value for name, value in asdict(task).items() if value}
     return task.person if [*values] == ["person"] else values
 
 
 def _task(value: Any) -> Task:
-    """A task of the file; ValueError or TypeError if it is none."""
+    """Read a task; ValueError or TypeError if it is invalid."""
     task = Task(value) if isinstance(value, str) else Task(**value)
     if not all(isinstance(text, str) for text in (task.person, task.reviewer, task.by, task.video)):
         raise TypeError

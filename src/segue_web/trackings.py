@@ -1,4 +1,4 @@
-"""Trackings of a page: one runs, others wait for their turn, and both go on after a restart."""
+"""Trackings of a page: one runs, others are queued, and all survive restarts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Beginning = tuple[InterruptedTracking, int | None]
 
 
 class Trackings:
-    """Answers what a page asks of trackings, and saves what they give."""
+    """Handles tracking requests of a page, and saves results."""
 
     def __init__(self, video: Video, project: Project, run: Run, worker: Worker, send: Send) -> None:
         self._video, self._project, self._run, self._worker, self._send = video, project, run, worker, send
@@ -55,7 +55,7 @@ class Trackings:
         due: bool = False,
         whose: messages.ShortText | None = None,
     ) -> dict[str, Any]:
-        """Follow unlocked objects from the nearest corrected frame; while another tracking runs, wait for it.
+        """Track unlocked objects from the nearest corrected frame, or queue it if another tracking runs.
 
         With ``due``, those that were corrected on that frame and not tracked from there yet take part.
         ``resume`` goes on with the held trackings of ``whose``, by default of the person who asks.
@@ -94,7 +94,7 @@ class Trackings:
         return {"queued": queued}
 
     async def _resume(self, user: str) -> dict[str, Any]:
-        """Have the held trackings of a person begin again."""
+        """Resume the paused trackings of a person."""
 
         def release() -> int:
             self._queue.release(user)
@@ -109,7 +109,7 @@ class Trackings:
         return began or ({"queued": queued} if self.runner.busy else {})
 
     async def go_on(self) -> dict[str, Any]:
-        """Begin the next tracking that waits and is not held, if none runs; answers as :meth:`_begin`.
+        """Start the next active tracking if none runs; answers as :meth:`_begin`.
 
         One that cannot begin waits no more, and all pages hear why.
         """
@@ -125,7 +125,7 @@ class Trackings:
         return {}
 
     async def stop(self, next: bool = False, run: messages.ShortText | None = None) -> None:
-        """Stop the tracking that runs, and hold those of the same person; the next one of another begins.
+        """Stop the running tracking and pause those of its person; start the next of another person.
 
         With ``next`` it is over, and nothing is held. ``run`` identifies the one that a person sees; another
         one that has begun meanwhile is not stopped.
@@ -134,7 +134,7 @@ class Trackings:
         await self.runner.stop("next" if next else "stopped")
 
     async def move(self, waiting: messages.Index, place: messages.Index | None = None) -> None:
-        """Move a waiting tracking to a place in the queue; None takes it out."""
+        """Move a queued tracking to a place in the queue; None removes it."""
 
         def move() -> None:
             self._queue.move(waiting, place)
@@ -144,7 +144,7 @@ class Trackings:
         await self._tell()
 
     def known(self) -> dict[str, Any]:
-        """What a page shows besides the tracking that runs: those that wait."""
+        """Queued trackings, for pages."""
         on_hold = self._queue.on_hold
         return {"queue": [one.for_page(on_hold) for one in self._queue.waiting]}
 
@@ -156,7 +156,7 @@ class Trackings:
             raise SegueError(f"cannot {what} while it is tracked; stop the tracking first (Escape)")
 
     def _next(self) -> Beginning | None:
-        """The next tracking that waits and is not held; in the project's thread."""
+        """Next active queued tracking; in the project's thread."""
         one = self._queue.next()
         if one is None:
             return None
@@ -168,7 +168,7 @@ class Trackings:
             raise
 
     def _replanned(self, project: Project, tracking: InterruptedTracking) -> InterruptedTracking:
-        """A tracking that has waited, from the corrections of now."""
+        """Plan a queued tracking from the current corrections."""
         plan = tracking.plan
         # One between two corrections starts at the first of them, and lies behind it.
         frame = plan.begin + (plan.direction == "between")
@@ -176,7 +176,7 @@ class Trackings:
         return InterruptedTracking(replace(new, user=plan.user), new.begin)
 
     async def _begin(self, make: Callable[[], Beginning | None]) -> dict[str, Any]:
-        """Begin what ``make`` gives; the answer to a page, which is empty if that is nothing."""
+        """Start the tracking returned by ``make``; the answer is empty if there is none."""
 
         def begin() -> tuple[InterruptedTracking, Any, Any] | None:
             selected = make()
@@ -225,7 +225,7 @@ class Trackings:
         await self._run(partial(self._save, job, *value))
 
     def _save(self, job: Job, index: int, tracked: Mapping[int, MarkedMask]) -> None:
-        """Save a tracked frame, in the tracking's own step of the history while that is the last."""
+        """Save a tracked frame in the tracking's own history step, while that is the last."""
         project = self._project
         plan = job.plan
         assert plan is not None
@@ -238,7 +238,7 @@ class Trackings:
         job.entry = project.last_entry
 
     async def _ended(self, job: Job, how: str, error: SegueError | None) -> None:
-        """Begin the next tracking, not of the same person if this one was stopped, or something is wrong."""
+        """Start the next tracking; of another person if this one was stopped or failed."""
         with suppress(ClosedError):  # what could not be noted goes on the next time
             await self._note_end(how, error)
 
@@ -265,7 +265,7 @@ class Trackings:
         await self._tell()
 
     def _requeue(self, *, hold: bool = False) -> None:
-        """Have the rest of the tracking that ran wait as the next one."""
+        """Queue the rest of the tracking that ran as the next one."""
         tracking = interrupted(self._project)
         if tracking is None:
             return
@@ -276,13 +276,13 @@ class Trackings:
             self._project.note("tracking", None)
 
     def _prune_memories(self) -> None:
-        """Remove the memories of trackings that neither run nor wait."""
+        """Remove the states of trackings that neither run nor are queued."""
         trackings = [interrupted(self._project), *(one.tracking for one in self._queue.waiting)]
         runs = {tracking.plan.run for tracking in trackings if tracking is not None}
         prune_memories(self._project.folder, runs)
 
     async def _tell(self) -> None:
-        """Tell all pages what waits, what can be resumed, and what can be undone."""
+        """Notify pages of the queue, resumable trackings, and undo steps."""
 
         def tell() -> None:
             state = {**self.known(), "history": self._project.history()}

@@ -1,4 +1,4 @@
-"""The video of a page: its frames by their index, in any order, as images and as JPEG."""
+"""Video of a page: random access to frames as images and JPEG."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ BACKWARD_SHARE = 0.25
 
 
 class Video:
-    """A video file, an animation or a folder of images whose frames can be asked for by index.
+    """A video file, animation or folder of images with random access to frames.
 
     Attributes:
         files: the files that its frames come from.
@@ -77,11 +77,11 @@ class Video:
         self.size: tuple[int, int] = self._reader.size or self._image(0).shape[:2]
 
     def frame_name(self, index: int) -> str:
-        """Stem of the files of a frame: as its image, else its number."""
+        """File stem for a frame: that of its image, or its number."""
         return frame_name(self.names, index)
 
     def file_name(self, index: int) -> str:
-        """The file name of a frame, or the name it gets when it is taken out of a video file."""
+        """File name of a frame, or its name when extracted from a video."""
         files = self._reader.files
         return files[index].name if len(files) == self.count > 1 else f"{self.frame_name(index)}.jpg"
 
@@ -133,13 +133,13 @@ class Video:
         return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
 
     def _cached_neighbour(self, index: int) -> int:
-        """The last frame up to this one that is decoded, or the key frame."""
+        """Last cached frame up to this one, or the key frame."""
         key = self._reader.key_of(index)
         with self._changed:
             return max((place for place in self._decoded if key <= place <= index), default=key)
 
     def walk(self, start: int, stop: int) -> Iterator[Frame]:
-        """Frames from ``start`` to ``stop``, both included, forwards or backwards."""
+        """Iterate over frames from ``start`` to ``stop``, both included, in either direction."""
         if start <= stop:
             for index in range(start, stop + 1):
                 yield self.frame(index)
@@ -159,7 +159,7 @@ class Video:
         }
 
     def display(self) -> dict[str, object]:
-        """How the page shows it: the shape of its pixels, and its times where their distance varies."""
+        """Display properties: pixel aspect, and frame times if irregular."""
         even = all(abs(time - index / self.fps) <= 0.1 / self.fps for index, time in enumerate(self._times))
         times = None if even else [round(time, 4) for time in self._times]
         about = {"pixel_aspect": float(self.pixel_aspect), "times": times, "bits": self.bits}
@@ -195,7 +195,7 @@ class Video:
         return self._in_first_size(index, self._converted(index, lambda loaded: loaded.load(), cancel))
 
     def _deep(self, index: int) -> UInt16Array:
-        """A frame with all bits of its colours, RGB, (H, W, 3), uint16."""
+        """Decode a frame in full bit depth, RGB, (H, W, 3), uint16."""
 
         def convert(loaded: SourceImage) -> UInt16Array:
             assert loaded.deep is not None  # as of all images of a source of more than 8 bits
@@ -229,7 +229,7 @@ class Video:
         return letterboxed(image, self.size)
 
     def _loaded(self, index: int, cancel: CancelToken | None) -> SourceImage:
-        """A decoded frame; some of those before it, which are decoded on the way to it, are kept as well."""
+        """Decode a frame; some frames before it are cached on the way."""
         with self._changed:
             is_backwards, self._last = index == self._last - 1, index
             while index in self._decoding:  # where it is given up there, it is decoded on here
@@ -246,7 +246,7 @@ class Video:
         return image
 
     def _decode_backwards(self, index: int) -> None:
-        """Have the frames before a place decoded, in another thread, where few of them are."""
+        """Decode frames before a place in another thread, if few of them are cached."""
         with self._changed:
             span = self._max_cached // 2
             low = index
@@ -266,13 +266,13 @@ class Video:
         return index in self._decoded or index in self._decoding
 
     def _claim(self, first: int, last: int) -> list[int]:
-        """Frames of a range that nobody has decoded or begun to decode, for whoever decodes them now."""
+        """Claim the frames of a range that no thread has decoded or claimed."""
         run = [place for place in range(first, last + 1) if not self._is_coming(place)]
         self._decoding.update(run)
         return run
 
     def _decode(self, run: Sequence[int], cancel: CancelToken | None = None) -> SourceImage:
-        """Decode claimed frames in their order, after those before them that others decode; give the last."""
+        """Decode claimed frames in order, after those claimed by others; return the last."""
         pending = set(run)
         try:
             for place in run:
