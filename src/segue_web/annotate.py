@@ -34,7 +34,7 @@ from segue_web.exports import (
     steps,
     suffix_of,
 )
-from segue_web.personal import PERSONAL, choices_of, choose
+from segue_web.personal import PERSONAL, PLACE, choices_of, choose
 from segue_web.project.edits import Edits
 from segue_web.project.importing import Effect, additions, effects, store, summary
 from segue_web.project.project import Correction, FrameAnnotation, Project
@@ -332,6 +332,8 @@ class AnnotateBackend(Backend):
         people = {row["user"] for row in await self.run(self.project.people)}
         name, is_guest = self.visitors.name_of(browser, guest=guest, taken=people)
         visitor = {"user": name, "guest": is_guest}
+        places = state["settings"].pop("places", {})
+        state["settings"] |= places.get(actor() or name, {})
         return {**state, **visitor, "running": tracking, "exporting": exporting, "loading": self._loading}
 
     def _known(self) -> dict[str, Any]:
@@ -607,12 +609,19 @@ class AnnotateBackend(Backend):
         return {row["id"]: row["name"] for row in self.project.objects()}
 
     def _settings(self, values: messages.Settings) -> None:
-        """Save page settings: personal ones for all projects, others in the project."""
+        """Save page settings: personal ones for all projects, others in the project.
+
+        Each person has a frame and a range of their own; a new person begins at those that were chosen last.
+        """
         personal = {name: value for name, value in values.items() if name in PERSONAL}
         if personal:
             choose("settings", actor(), personal)
         if of_project := {name: value for name, value in values.items() if name not in personal}:
-            self.project.note("settings", self.project.noted("settings") | of_project)
+            settings = self.project.noted("settings")
+            places = settings.get("places", {})
+            if place := {name: value for name, value in of_project.items() if name in PLACE}:
+                places = places | {actor(): places.get(actor(), {}) | place}
+            self.project.note("settings", {**settings, **of_project, "places": places})
 
     def _keys(self, name: messages.ShortText | None = None, key: messages.ShortText = "") -> dict[str, Any]:
         """Set the key of a command or tool; returns the person's keys."""

@@ -40,6 +40,10 @@ PERSONAL = frozenset(
 """Settings of the page that belong to the person; others belong to the project."""
 
 
+PLACE = frozenset({"frame", "from", "to"})
+"""Settings of a project that each person has for themselves."""
+
+
 def choices_of(kind: Kind, person: str) -> dict[str, Any]:
     """Settings of a person by name."""
     return _read(kind).get(person, {})

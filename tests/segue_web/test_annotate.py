@@ -525,6 +525,10 @@ def test_keys_are_saved_by_person_for_all_projects(
             assert answer == {"keys": keys, "settings": {"palette": "safe"} if person == "Ann" else {}}
         assert "from" not in asyncio.run(other.handle(request("hello")))["settings"], "it is of the project"
     assert ask("hello")["settings"]["from"] == 3
+    ask("settings", values={"frame": 7, "from": 5}, user="Ben")
+    of_people = {name: ask("hello", user=name)["settings"] for name in ("Ann", "Ben", "Cleo")}
+    assert [of_people[name]["from"] for name in of_people] == [3, 5, 5]
+    assert "places" not in of_people["Ann"]
     (tmp_path / "home" / "keys.json").write_text("[1]")
     with pytest.raises(SegueError, match=r"keys\.json: the keys cannot be read"):
         ask("keys", user="Ann")
