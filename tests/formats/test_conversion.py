@@ -227,3 +227,21 @@ def test_a_file_that_is_of_another_video_is_refused(coco: Path, tmp_path: Path) 
         cv2.imwrite(str(tmp_path / f"{index:05d}.jpg"), np.zeros((10, 70, 3), np.uint8))
     with pytest.raises(SegueError, match="70x10"):
         segue.read_labels(coco, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "thin",
+    [(slice(5, 6), slice(3, 20)), (slice(2, 30), slice(7, 8)), (slice(9, 10), slice(9, 10))],
+    ids=["row", "column", "pixel"],
+)
+def test_masks_that_are_one_pixel_thin_are_written_for_yolo(
+    thin: tuple[slice, slice], tmp_path: Path
+) -> None:
+    mask = np.zeros((40, 50), np.uint8)
+    mask[thin] = 1
+    rows, columns = thin
+    box = columns.start, rows.start, columns.stop, rows.stop
+    item = segue.ObjectInfo(1, area=int(mask.sum()), box=box)
+    segue.Segmentation(0, 0.0, mask, (item,)).save_txt(tmp_path / "a.txt")
+    corners = np.array((tmp_path / "a.txt").read_text().split()[1:], np.float64).reshape(-1, 2) * (50, 40)
+    np.testing.assert_allclose((*corners.min(0), *corners.max(0)), box, atol=0.01)

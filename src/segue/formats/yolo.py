@@ -231,12 +231,24 @@ def _names(text: str, where: str) -> dict[int, str]:
 
 
 def yolo_line(number: int, mask: npt.NDArray[np.bool_]) -> str:
-    """Format the line of an object for ultralytics, class from 0; empty without an area."""
+    """Format the line of an object for ultralytics, class from 0; empty for an empty mask."""
     height, width = mask.shape
-    corners = (single_outline(mask) + 0.5) / (width, height)
+    corners = single_outline(mask) + 0.5
     if len(corners) < 3:
-        return ""
-    return f"{number} {' '.join(f'{value:.6f}' for value in corners.ravel().tolist())}\n"
+        if not mask.any():
+            return ""
+        corners = _rectangle_around(mask)
+    shares = np.clip(corners / (width, height), 0, 1)
+    return f"{number} {' '.join(f'{value:.6f}' for value in shares.ravel().tolist())}\n"
+
+
+def _rectangle_around(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """Corners (4, 2) of the smallest rectangle around the pixels of a mask that is one pixel thin."""
+    pixels = np.argwhere(mask)[:, ::-1]
+    edges = np.concatenate([pixels + np.array(corner) for corner in ((0, 0), (0, 1), (1, 0), (1, 1))]).astype(
+        np.float32
+    )
+    return np.asarray(cv2.boxPoints(cv2.minAreaRect(edges)), np.float32)
 
 
 def yolo_yaml(names: Mapping[int, str]) -> str:
