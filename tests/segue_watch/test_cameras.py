@@ -256,7 +256,8 @@ def test_the_next_run_delivers_the_events_that_did_not_arrive(
         outcome = watch("--append", "--notify", address)
     first = rows(tmp_path / "events.csv")
     assert outcome.code == 3
-    assert f"error: {len(first)} of {len(first)} events not delivered" in outcome.err
+    text = f"error: {len(first)} of {len(first)} events not delivered; the next run sends them\n"
+    assert outcome.err.endswith(text)
     listener = Listener(port)
     assert watch("--append", "--notify", address).code == 0
     both = rows(tmp_path / "events.csv")

@@ -180,7 +180,7 @@ class JobOutputs:
 
     def deliver(self) -> str:
         """Wait for messages about events; return a text about undelivered ones, or an empty one."""
-        messages, endless = self.messages, self._opened.source.endless
+        messages = self.messages
         if messages is None:
             return ""
         if messages.undelivered:
@@ -189,7 +189,17 @@ class JobOutputs:
             left = messages.close(self._delivery_seconds(), self._observer.count)
         except KeyboardInterrupt:  # all else is complete
             left = messages.undelivered
-        return f"{left} of {messages.total} events not delivered{_later(messages, endless)}" if left else ""
+        return f"{left} of {messages.total} events not delivered{self._later(messages)}" if left else ""
+
+    def _later(self, messages: Notifiers) -> str:
+        """Text about the later delivery of messages."""
+        if not self._opened.source.endless:
+            return ""
+        if messages.num_unsaved:
+            return f"; {messages.problem}"
+        outputs = self._opened.job.outputs
+        option = "" if outputs.append or outputs.rotate else " with --append or --rotate"
+        return f"; the next run{option} sends them"
 
     def _delivery_seconds(self) -> float:
         """Seconds to wait for messages; fewer if the run is already stopping."""
@@ -429,15 +439,6 @@ class _MonitoredSink(Sink):
     def abort(self) -> None:
         self._sink.abort()
         self._outputs.abandon()
-
-
-def _later(messages: Notifiers, endless: bool) -> str:
-    """Text about the later delivery of messages."""
-    if not endless:
-        return ""
-    if messages.num_unsaved:
-        return f"; {messages.problem}"
-    return "; the next run with --append or --rotate sends them"
 
 
 def _check(opened: Run) -> None:
