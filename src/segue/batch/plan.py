@@ -1,4 +1,4 @@
-"""The videos of a batch, read from a folder, a pattern or a list, and the names of their results."""
+"""Videos of a batch from folders, patterns and lists, and names of their results."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ State = Literal["queued", "running", "done", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class OptionRow:
-    """The options of a row of a list.
+    """Options in a row of a list.
 
     Attributes:
         values: those that have a column of their own, by name.
@@ -74,7 +74,7 @@ class OptionRow:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """All of them as words, which tell the video from others in the ledger."""
+        """All options as command-line words, which identify the video in the ledger."""
         lists = {name: value if isinstance(value, list) else [value] for name, value in self.values.items()}
         pairs = ((f"--{name}", *(() if item is True else (item,))) for name in lists for item in lists[name])
         return (*(word for pair in pairs for word in pair), *self.words)
@@ -82,7 +82,7 @@ class OptionRow:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One video of a batch: its job and its outcome.
+    """A video of a batch: job and outcome.
 
     Attributes:
         name: name of its results, a relative path without a suffix.
@@ -125,12 +125,12 @@ class Task:
 
     @property
     def key(self) -> tuple[str, tuple[str, ...]]:
-        """Source and arguments as the ledger has them, by which it knows the video again."""
+        """Source and arguments that identify the video in the ledger."""
         return without_secrets(self.source), tuple(map(without_secrets, self.arguments))
 
     @property
     def size(self) -> int:
-        """Bytes of the source, 0 where they are not known."""
+        """Bytes of the source; 0 if unknown."""
         return (self.identity and self.identity.size) or 0
 
 
@@ -192,18 +192,18 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def jobs_of(tasks: Iterable[Task]) -> list[VideoJob]:
-    """The jobs of videos, each once: most videos share one."""
+    """Distinct jobs of videos; most videos share one."""
     return list({id(task.job): task.job for task in tasks if task.job is not None}.values())
 
 
 def in_threads(function: Callable[[Task], Value], tasks: Sequence[Task]) -> Iterator[tuple[Task, Value]]:
-    """Videos with what a function that waits for a disk says of them, in their order."""
+    """Call a disk-bound function for each video in threads; results are in order."""
     with ThreadPool(8) as pool:  # the disk answers several at once
         yield from zip(tasks, pool.imap(function, tasks, chunksize=64), strict=True)
 
 
 def identity_now(task: Task) -> SourceIdentity | None:
-    """The identity of a source, None if unknown; that of the plan if size and time are equal."""
+    """Current identity of a source, None if unknown; the planned one if size and time are equal."""
     if is_url(task.source):
         return None if lacks_secrets(task.source) else remote_identity(task.source)
     if task.identity is not None and task.identity.kind == "file":
@@ -245,7 +245,7 @@ def _expanded(text: str) -> Iterator[Task]:
 
 
 def _matching(pattern: str) -> Iterator[Task]:
-    """Folders, lists and files that match; where the pattern leaves the ending open, of files the videos."""
+    """Folders, lists and files that match a pattern; an open ending matches videos only."""
     any_ending = glob.has_magic(Path(pattern).suffix) or not Path(pattern).suffix
     left: Counter[str] = Counter()
     for each in sorted(matching_paths(pattern), key=natural_key):
@@ -262,14 +262,14 @@ def _matching(pattern: str) -> Iterator[Task]:
 
 
 def _report_left(where: str, left: Mapping[str, int]) -> None:
-    """Say which files are left out, by their endings."""
+    """Report skipped files by suffix."""
     if left:
         counts = (f"{count} {ending or 'without an ending'}" for ending, count in sorted(left.items()))
         notice(f"{where}: {sum(left.values())} files are left out, by their endings: {first_few(counts, 12)}")
 
 
 def _is_live(address: str) -> bool:
-    """Whether an address is that of a stream without an end, by its scheme or as a playlist."""
+    """Whether an address is an endless stream, by its scheme or playlist."""
     playlist = _path_of(address).lower().endswith((".m3u8", ".mpd", ".sdp"))
     return playlist or address.partition("://")[0].lower() in LIVE_SCHEMES
 
@@ -283,13 +283,13 @@ def _refuse_live(address: str) -> None:
 
 
 def _refuse_result(folder: Path, text: str) -> None:
-    """What segue wrote is no source: a batch would follow its own overlays."""
+    """Raise an error for results of segue, so that a batch does not process its own overlays."""
     if is_result(folder):
         raise SourceError(f"{text}: results of segue are no source; give the video that they were made of")
 
 
 def _path_of(place: str) -> str:
-    """A path, or the path of an address without its query."""
+    """Path of a file or address, without query."""
     return place.partition("://")[2].partition("?")[0].partition("#")[0] if is_url(place) else place
 
 
@@ -321,7 +321,7 @@ def _below(folder: Path) -> Iterator[Task]:
 
 
 def _listed(path: str) -> Iterator[Task]:
-    """The videos of a list, which may lie at an address."""
+    """Videos of a list, which may be remote."""
     public = hide_secrets(path)
     names: dict[tuple[str, tuple[str, ...]], str] = {}
     for number, row in enumerate(_rows(path), 1):
@@ -348,7 +348,7 @@ def _listed(path: str) -> Iterator[Task]:
 
 
 def _rows(path: str) -> Iterator[Mapping[str, Any]]:
-    """The rows of a table, or of a text with a source a line."""
+    """Rows of a table, or of a text with one source per line."""
     public, suffix = hide_secrets(path), PurePosixPath(_path_of(path)).suffix.lower()
     try:
         text = text_of(read_remote(path, MAX_LIST) if is_url(path) else Path(path).read_bytes())
@@ -369,12 +369,12 @@ def _rows(path: str) -> Iterator[Mapping[str, Any]]:
 
 
 def _without_quotes(line: str) -> str:
-    """A line of a list without quotes around it, as the Explorer of Windows copies paths."""
+    """Remove quotes around a line, as Windows Explorer copies paths with them."""
     return line[1:-1] if len(line) > 2 and line[0] == line[-1] == '"' else line
 
 
 def _delimiter(text: str, suffix: str) -> str:
-    """What separates the columns of a table: spreadsheets of many countries write semicolons or tabs."""
+    """Column separator of a table: comma, semicolon or tab."""
     usual = "\t" if suffix == ".tsv" else ","
     head = next(csv.reader([text.partition("\n")[0].rstrip("\r")], delimiter=usual), [])
     if not set(head) <= KNOWN_COLUMNS:
@@ -403,7 +403,7 @@ def _options(row: Mapping[str, Any], table: str) -> OptionRow:
 
 
 def _of_this_system(path: Path) -> Path:
-    """A path of a list; one of Windows with other separators where such a file is there.
+    """Path of a list; Windows separators are converted if such a file exists.
 
     Raises:
         SourceError: it has backslashes, and there is no such file.
@@ -417,13 +417,13 @@ def _of_this_system(path: Path) -> Path:
 
 
 def _mask(table: str, value: str) -> str:
-    """``[FRAME@][ID=]PATH`` with the path taken from the table's folder."""
+    """Resolve ``[FRAME@][ID=]PATH`` relative to the table's folder."""
     prefix, path = split_mask(value)
     return f"{prefix}{_relative_to(table, path)}"
 
 
 def _folder_relative_to(table: str, path: str) -> str:
-    """A folder, which must be on this machine."""
+    """Resolve a local folder relative to a table's folder."""
     if is_url(table) and not is_url(path) and not user_path(path).is_absolute():
         raise SourceError(
             f"{path}: lies beside a list at an address; masks and folders are read from local paths"
@@ -432,7 +432,7 @@ def _folder_relative_to(table: str, path: str) -> str:
 
 
 def _relative_to(table: str, path: str) -> str:
-    """A path or address; one that is relative begins at the folder of the table."""
+    """Resolve a path or address relative to a table's folder."""
     if is_url(path):
         return path
     place = user_path(path)

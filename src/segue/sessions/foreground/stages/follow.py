@@ -96,7 +96,7 @@ def motion_between(
 
 
 def scene_around(current: Image, others: Sequence[tuple[Image, Mask, Homography]]) -> Scene:
-    """The empty scene as a frame sees it: from frames near it, and the frame itself where they show nothing.
+    """Background as seen from a frame, from nearby frames; the frame itself fills the rest.
 
     ``others``: frames in the order of time, with their foreground, (H, W), and the motion to ``current``.
     """
