@@ -62,7 +62,7 @@ def test_zones_boxes_and_areas_are_those_of_a_given_size() -> None:
 
 
 def test_results_without_times_get_them_from_the_frame_rate() -> None:
-    events = ZoneEvents(rules=EventRules(min_seconds=0.8), fps=20)
+    events = ZoneEvents(rules=EventRules(min_seconds=0.5), fps=20)
     results = (Segmentation(result.index, 0.0, result.mask, result.objects) for result in walk(20))
     known = [(result.index, event) for result in results for event in events.update(result)]
     assert [(index, event.event, event.time) for index, event in known] == [(10, "enter", 0.0)]

@@ -17,7 +17,8 @@ from segue.models.memory import FramePlan, MemoryTracker
 from segue.models.memory.window import Window
 from segue.models.stcn import STCNLite
 from segue.prompt_types import BoxPrompt
-from segue.sessions import SessionState, TrackSession, corrections
+from segue.sessions import SessionState, TrackSession
+from segue.sessions.videos import corrections
 from segue.sessions.videos.corrections import ConditioningFrame, Layer, propagate
 from segue.types import Image, Segmentation
 from segue.utils.arrays import UInt8Array

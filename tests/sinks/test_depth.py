@@ -14,7 +14,7 @@ from PIL import Image
 
 import segue
 from segue.types import Frame, ObjectInfo, Segmentation
-from segue.video.sources.source import open_source
+from segue.video import open_source
 from tests.needs import needs
 
 SIZE = (24, 128)
