@@ -21,7 +21,6 @@ from segue.formats.labels import Labels
 from segue.formats.reading import read_labels
 from segue.formats.schema import CHECKED, LabelSchema, schema_of
 from segue.masks import encode_rle, measure
-from segue.masks.outlines import single_outline
 from segue.masks.splines import KeyedShape, ShapeKey, shape_runs
 from segue.registry import FORMATS
 from segue.types import Frame, ObjectInfo, Segmentation
@@ -234,8 +233,6 @@ def as_held(case: Case, holds: Holds, *, known: bool) -> dict[int, dict[int, Boo
             masks = {i: np.asarray(top == i) for i in masks}
         if holds.masks == "boxes":
             masks = {i: boxed(mask) for i, mask in masks.items()}
-        if holds.masks == "outlines":  # which have three corners
-            masks = {i: mask for i, mask in masks.items() if len(single_outline(mask)) > 2}
         held[index] = {i: mask for i, mask in masks.items() if mask.any()}
     return held
 
