@@ -355,6 +355,21 @@ def test_a_correction_carries_to_parts_that_another_object_hides() -> None:
     assert all(cells_of(whole_masks(video[index])[2], 0) == {0} for index in range(COUNT))
 
 
+def test_a_part_that_was_hidden_and_is_given_is_no_change() -> None:
+    """Object 1 hides cells 0 and 3 of object 2 on frame 4; a correction gives them and removes cell 4."""
+    video = segue.Video(IMAGES, model=NETWORK, device="cpu")
+    video.add(0, masks={1: mask_of({0, 1}, 0)})
+    list(video.propagate())
+    video.add(6, masks={1: mask_of({0, 1, 2, 3}, 0)})
+    video.add(5, masks={2: mask_of({0, 3}, 0)})
+    video.add(1, masks={2: mask_of({0}, 0)})
+    list(video.propagate())
+    before = cells_of(whole_masks(video[3])[2], 0)
+    video.add(4, masks={2: mask_of({0, 3}, 0)})
+    list(video.propagate())
+    assert before ^ cells_of(whole_masks(video[3])[2], 0) <= {RESTLESS}
+
+
 def test_a_part_gives_each_frame_once() -> None:
     """A stop in the middle leaves frames of two kinds, which two passes reach."""
     video = segue.Video(IMAGES, model=NETWORK, device="cpu")

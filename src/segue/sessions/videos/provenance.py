@@ -229,25 +229,38 @@ class ObjectMasks:
     def _changed(self, direction: Direction, earlier: Source | None, source: Source | None) -> bool:
         if source is None or source == earlier:
             return False
-        return self._replaced(direction, earlier, source) != self.versions[source[0]][source[1]]
+        replaced = self._replaced(direction, earlier, source)
+        return replaced is None or self.versions[source[0]][source[1]] not in replaced
 
-    def _replaced(self, direction: Direction, earlier: Source | None, source: Source) -> str | None:
-        """Run lengths of a prompted frame's mask as known to masks of an earlier source."""
+    def _replaced(
+        self, direction: Direction, earlier: Source | None, source: Source
+    ) -> tuple[str, str] | None:
+        """Run lengths of a prompted frame's visible and whole mask as known to masks of an earlier source."""
         frame = source[0]
         if earlier is not None and earlier[0] == frame:
-            return self.versions[frame][earlier[1]]
+            counts = self.versions[frame][earlier[1]]
+            return counts, counts
         mask = self.baseline(frame, direction, earlier)
         if mask is None:
             mask = next(filter(self.is_valid, reversed(self.tracked.get(frame, ()))), None)
-        return None if mask is None else mask.stored[1]
+        if mask is None:
+            return None
+        _, visible, whole, _ = mask.stored
+        return visible, whole or visible
 
     def difference(
         self, direction: Direction, earlier: Source | None, source: Source, size: tuple[int, int]
     ) -> BoolArray:
-        """Pixels, (H, W), of a prompted frame that changed since masks of an earlier source."""
+        """Pixels, (H, W), of a prompted frame that changed since masks of an earlier source.
+
+        A prompt says nothing of parts that others hid and that it lacks.
+        """
         replaced = self._replaced(direction, earlier, source)
         mask = decode(self.versions[source[0]][source[1]], size)
-        return mask if replaced is None else mask != decode(replaced, size)
+        if replaced is None:
+            return mask
+        visible, whole = (decode(counts, size) for counts in replaced)
+        return (mask & ~whole) | (visible & ~mask)
 
     def baseline(self, frame: int, direction: Direction, source: Source | None) -> StoredMask | None:
         """Newest mask of a frame that a pass from another frame than ``source`` will replace."""
