@@ -363,13 +363,16 @@ def _contested(result: Segmentation, differs: BoolArray, size: tuple[int, ...]) 
 
     Only objects that may lie on pixels that differ are looked at.
     """
-    area = tight_box(differs) if differs.any() else NOWHERE
+    if len(result.objects) < 2 or not differs.any():
+        return np.zeros(size, np.bool_)
+    area = tight_box(differs)
     near = [row for row, box in enumerate(_reach_of(result)) if _intersects(box, area)]
-    covers = np.zeros(result.mask.shape, np.uint8)
-    if len(near) > 1:
-        for part in (near[start : start + MAX_MAPS] for start in range(0, len(near), MAX_MAPS)):
-            for plane in result._masks_of(part):
-                covers += plane
+    if len(near) < 2:
+        return np.zeros(size, np.bool_)
+    covers = np.zeros(result.mask.shape, np.uint16)
+    for part in (near[start : start + MAX_MAPS] for start in range(0, len(near), MAX_MAPS)):
+        for plane in result._masks_of(part):
+            covers += plane
     return resize_nearest(covers > 1, size) > 0
 
 
