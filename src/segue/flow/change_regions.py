@@ -104,7 +104,7 @@ class ChangeRegion(Checkpointable):
             An index mask (H, W).
         """
         pieces = Pieces.of(previous != new)
-        accepted_pieces = pieces.count(self.surroundings(new.shape)) > TOUCHED * pieces.areas
+        accepted_pieces = in_surroundings(pieces, self.surroundings(new.shape))
         if unsure is not None:
             counts = [pieces.count(resize_nearest(each, new.shape) > 0) for each in unsure]
             gains = (counts[0] - counts[1]) / np.maximum(pieces.areas, 1)
@@ -128,3 +128,8 @@ class ChangeRegion(Checkpointable):
         return np.asarray(
             cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA), np.float32
         )
+
+
+def in_surroundings(pieces: Pieces, surroundings: BoolArray) -> BoolArray:
+    """Components, by number, with more than a share of :data:`TOUCHED` in the surroundings of a region."""
+    return np.asarray(pieces.count(surroundings) > TOUCHED * pieces.areas)

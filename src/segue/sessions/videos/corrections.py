@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from segue.errors import PromptError
-from segue.flow.change_regions import TOUCHED, ChangeRegion
+from segue.flow.change_regions import ChangeRegion, in_surroundings
 from segue.masks import Rle, decode_rle, encode_rle
 from segue.masks.pieces import Pieces
 from segue.masks.rle import overlapping, rle_box
@@ -420,7 +420,7 @@ def _limited_logits(
         if surroundings is not None:
             is_hidden = (limited.mask != 0) & (limited.mask != number)
             pieces = Pieces.of(is_previous & is_hidden & (plane != (logit > 0)))
-            stays = is_previous & ~pieces.where(pieces.count(surroundings) > TOUCHED * pieces.areas)
+            stays = is_previous & ~pieces.where(in_surroundings(pieces, surroundings))
         logit[stays] = log_odds(plane[stays].astype(np.float32))
     return logits
 
