@@ -119,6 +119,14 @@ def test_a_change_is_judged_by_frame_and_by_range(one: Desk) -> None:
     playwright.expect(one.page.locator("#changes")).to_be_hidden()
 
 
+def test_a_range_is_judged_before_the_masks_of_the_shown_frame_have_come(desk: Desk) -> None:
+    desk.objects, desk.revision, desk.held = [1], 7, {"look"}
+    desk.looks = {2: {"masks": {}, "marks": {"1": ["tracked", 0.9, 400, False, "", "", 0.3]}}}
+    desk.open()
+    desk.page.locator('[data-command="refuseChanges"]').click()
+    assert desk.next_asked("judge")["seen"] == 7
+
+
 def test_two_browsers_judge_one_tracking_and_a_reload_forgets_nothing(
     browser: Any, serve_here: ServeHere, video: Path, tmp_path: Path
 ) -> None:
