@@ -10,8 +10,9 @@ import numpy as np
 
 from segue.errors import PromptError
 from segue.masks import encode_rle
+from segue.masks.pieces import Pieces
 from segue.prompt_types import Prompt, RemovePrompt
-from segue.prompts import ImagePrompter, resolve_prompts
+from segue.prompts import ImagePrompter, ImagePrompts, resolve_prompts
 from segue.prompts.annotation import extended_history
 from segue.prompts.correction import ClickHistory
 from segue.prompts.motion import MotionPrompter
@@ -34,7 +35,7 @@ from segue.sessions.videos.provenance import (
     plan,
 )
 from segue.sessions.videos.session import VideoSession, stored_objects
-from segue.types import Frame, Image, ObjectInfo
+from segue.types import Frame, Image, IndexMask, ObjectInfo
 from segue.utils.arrays import BoolArray
 from segue.video import Source
 
@@ -70,6 +71,7 @@ class MaskVideoSession(VideoSession):
             previous_masks={i: decode(previous[i][1], self._size) for i in pointed},
             clicked={i: self._history(index, i) for i in pointed},
         )
+        shown, known = self.result(index).mask, {*self.objects}
         for number in resolved.removed:
             self.remove_from(number, index)
         for number in resolved.masked:
@@ -82,7 +84,38 @@ class MaskVideoSession(VideoSession):
             whole_counts = None if corrected is None else self._corrected_whole_counts(corrected, inside)
             stored = ObjectInfo(number, score=score), encode_rle(inside)["counts"], whole_counts, None
             masks.prompt(index, stored, self._new_revision())
+            if number in known:
+                others = {i: stored for i, stored in previous.items() if i not in resolved.ids}
+                self._take_pixels(index, number, prompts, np.where(inside, shown, 0), others)
         self._note_clicks(index, prompts, previous.keys())
+
+    def _take_pixels(
+        self,
+        index: int,
+        number: int,
+        prompts: Sequence[Prompt],
+        shown: IndexMask,
+        others: Mapping[int, StoredObject],
+    ) -> None:
+        """Take from other objects the regions of an object that was clicked on them.
+
+        Args:
+            index: the frame.
+            number: the object.
+            prompts: those of the frame.
+            shown: index mask (H, W) from before, only inside of the object.
+            others: masks of the other objects.
+        """
+        marks = [item.to_image(ImagePrompts()) for item in prompts if item.id == number and item.corrects]
+        clicked = np.zeros(self._size, np.bool_)
+        for x, y, is_inside in (click for each in marks for click in each.clicks):
+            clicked[int(y), int(x)] |= is_inside
+        for other in {*shown[clicked].tolist()} & others.keys():
+            pieces, stored = Pieces.of(shown == other), others[other]
+            left = decode(stored[1], self._size) & ~pieces.where(pieces.count(clicked) > 0)
+            whole_counts = self._corrected_whole_counts(stored, left)
+            mask = stored[0], encode_rle(left)["counts"], whole_counts, None
+            self.objects[other].take_pixels(index, mask, self._new_revision(), number)
 
     def propagate(self, start: int | None, stop: int | None) -> Iterator[int]:
         begin = self.prompted[0] if start is None else start
