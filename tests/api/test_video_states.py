@@ -100,7 +100,7 @@ class VideoMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.prompts)
     @rule(data=st.data(), cell=st.integers(0, RESTLESS - 1))
     def click(self, data: st.DataObject, cell: int) -> None:
-        """Click a cell of an object; who is shown there loses it."""
+        """Click a cell of an object; who is shown there loses it, if the objects do not overlap."""
         before = self.table()
         frame, number = data.draw(st.sampled_from(sorted(before)))
         mask = self.video[frame].mask
@@ -109,7 +109,11 @@ class VideoMachine(RuleBasedStateMachine):
             return
         self.video.add(frame, points=[centre_of(cell, self.rows[number])], id=number)
         changed = {number: before[frame, number] | {cell}}
-        owners = [i for i in shown if self.rows[i] == self.rows[number] and cell in shown[i]]
+        owners = [
+            i
+            for i, cells in shown.items()
+            if self.rows[i] == self.rows[number] and cell in cells and not self.overlap(i, number)
+        ]
         for other in owners:
             changed[other] = before[frame, other] - {cell}
             earlier, hidden = self.prompts[other].get(frame), self.hidden.get((frame, other), frozenset())
@@ -118,7 +122,17 @@ class VideoMachine(RuleBasedStateMachine):
             self.hidden[frame, i] = cells - shown[i] - {cell}
             self.note_prompt(frame, i, cells, before[frame, i])
         self.taken.pop((frame, number), None)
-        assert cell in cells_of(self.video[frame].mask == number, self.rows[number])
+
+    def overlap(self, one: int, other: int) -> bool:
+        """Whether prompts of two objects have a cell in common."""
+        told = [
+            {
+                i: cells - self.hidden.get((i, number), frozenset())
+                for i, cells in self.prompts[number].items()
+            }
+            for number in (one, other)
+        ]
+        return any(told[0][i] & told[1][i] for i in told[0].keys() & told[1].keys())
 
     def give_back(self, number: int, frames: Collection[int]) -> None:
         """What clicks on an object took is given back where they are withdrawn."""
@@ -129,7 +143,7 @@ class VideoMachine(RuleBasedStateMachine):
                 if earlier is not None:
                     self.prompts[other][frame] = earlier
                 self.withdrawn.add(other)
-            if other in self.prompts and not self.prompts[other]:
+            if other != number and other in self.prompts and not self.prompts[other]:
                 self.forget(other)
 
     @precondition(lambda self: self.tracked())

@@ -71,22 +71,22 @@ class MaskVideoSession(VideoSession):
             previous_masks={i: decode(previous[i][1], self._size) for i in pointed},
             clicked={i: self._history(index, i) for i in pointed},
         )
-        shown, known = self.result(index).mask, {*self.objects}
+        shown = self.result(index).mask
         for number in resolved.removed:
             self.remove_from(number, index)
         for number in resolved.masked:
             masks = self._object(number, resolved)
             inside = resolved.plane(number).numpy()
             corrected = previous[number] if number in resolved.corrected else None
+            if corrected is not None and self._history(index, number).mends:
+                others = {i: each for i, each in previous.items() if i not in resolved.ids}
+                self._take_pixels(index, number, prompts, np.where(inside, shown, 0), others)
             score = 1.0 if corrected is None else corrected[0].score
             if corrected is None or not np.array_equal(inside, decode(corrected[1], self._size)):
                 score = resolved.expected.get(number, score)
             whole_counts = None if corrected is None else self._corrected_whole_counts(corrected, inside)
             stored = ObjectInfo(number, score=score), encode_rle(inside)["counts"], whole_counts, None
             masks.prompt(index, stored, self._new_revision())
-            if number in known:
-                others = {i: stored for i, stored in previous.items() if i not in resolved.ids}
-                self._take_pixels(index, number, prompts, np.where(inside, shown, 0), others)
         self._note_clicks(index, prompts, previous.keys())
 
     def _take_pixels(
@@ -98,6 +98,8 @@ class MaskVideoSession(VideoSession):
         others: Mapping[int, StoredObject],
     ) -> None:
         """Take from other objects the regions of an object that was clicked on them.
+
+        Objects that overlap on a prompted frame may share pixels.
 
         Args:
             index: the frame.
@@ -111,11 +113,22 @@ class MaskVideoSession(VideoSession):
         for x, y, is_inside in (click for each in marks for click in each.clicks):
             clicked[int(y), int(x)] |= is_inside
         for other in {*shown[clicked].tolist()} & others.keys():
+            if self._overlap(number, other):
+                continue
             pieces, stored = Pieces.of(shown == other), others[other]
             left = decode(stored[1], self._size) & ~pieces.where(pieces.count(clicked) > 0)
             whole_counts = self._corrected_whole_counts(stored, left)
             mask = stored[0], encode_rle(left)["counts"], whole_counts, None
             self.objects[other].take_pixels(index, mask, self._new_revision(), number)
+
+    def _overlap(self, one: int, other: int) -> bool:
+        """Whether two objects overlap on a prompted frame."""
+        both = {i: self.objects[i].prompts for i in (one, other)}
+        masks = (
+            {i: prompts[index].stored[1] for i, prompts in both.items()}
+            for index in both[one].keys() & both[other].keys()
+        )
+        return len(split_overlapping([one, other], masks, self._size)) > 1
 
     def propagate(self, start: int | None, stop: int | None) -> Iterator[int]:
         begin = self.prompted[0] if start is None else start
