@@ -105,7 +105,8 @@ class VideoMachine(RuleBasedStateMachine):
         frame, number = data.draw(st.sampled_from(sorted(before)))
         mask = self.video[frame].mask
         shown = {i: cells_of(mask == i, row) for i, row in self.rows.items()}
-        if not shown[number] or cell in shown[number]:
+        # What hides a part of an object, and whether it was given so, is not known here.
+        if cell in shown[number] or any(before.get((frame, i), set()) - shown[i] for i in shown):
             return
         self.video.add(frame, points=[centre_of(cell, self.rows[number])], id=number)
         changed = {number: before[frame, number] | {cell}}
@@ -119,7 +120,7 @@ class VideoMachine(RuleBasedStateMachine):
             earlier, hidden = self.prompts[other].get(frame), self.hidden.get((frame, other), frozenset())
             self.taken.setdefault((frame, other), []).append(Taken(number, earlier, hidden))
         for i, cells in changed.items():
-            self.hidden[frame, i] = cells - shown[i] - {cell}
+            self.hidden[frame, i] = frozenset()
             self.note_prompt(frame, i, cells, before[frame, i])
         self.taken.pop((frame, number), None)
 
