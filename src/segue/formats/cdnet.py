@@ -78,9 +78,7 @@ def _read(files: Files, video: Frames) -> Labels:
     paths = {int(PurePosixPath(name).stem.removeprefix("bin")): name for name in files.masks}
     if unknown := sorted(paths.keys() - index_of.keys()):
         raise DatasetError(f"{paths[unknown[0]]} names no frame of the video, which has {video.count}")
-    labels.add_files(
-        {index_of[number]: partial(_foreground, files, name) for number, name in paths.items()}
-    )
+    labels.add_files({index_of[number]: partial(_foreground, files, name) for number, name in paths.items()})
     return labels
 
 
