@@ -67,7 +67,7 @@ def as_array(value: Any) -> Any:
         NotImplementedError,
         RuntimeError,
         TypeError,
-    ) as error:  # sparse, quantized, or of the device meta
+    ) as error:  # sparse, quantized, meta
         raise ArgumentError(f"a tensor that NumPy cannot hold: {str(error).splitlines()[0]}") from error
 
 
