@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, quote, unquote
 from segue.entries import EventSinkEntry
 from segue.errors import SinkError
 from segue.events.receivers.base import SENT, Delivery, EventReceiver, Message, ReceiverContext
-from segue.events.receivers.http import NoRedirect, answer_of, parts_of
+from segue.events.receivers.http import MAX_ANSWER, NoRedirect, answer_of, parts_of
 from segue.events.rules import UNKNOWN
 from segue.events.store.records import LAST, moment_of
 from segue.video.sources.addresses import public_address
@@ -25,9 +25,6 @@ SUB_LABEL = "segue"
 REFUSED, ENDED = "-", "+"
 """Notes in place of an id: Frigate refused the event of a visit; the event has ended, and messages of the
 visit that were refused before change nothing."""
-
-MAX_ANSWER = 1 << 16
-"""Maximum number of bytes read of an answer."""
 
 NOT_FOUND = 404
 """Answer about an event that there is no more."""
