@@ -182,6 +182,9 @@ def test_no_event_of_a_day_is_lost_and_memory_is_flat(
     broker.stop()
     time.sleep(SECONDS / 2)
     broker.start()
+    wait_for(
+        lambda: all([*(tmp_path / "out" / name).glob("*.mp4")] for name in killed)
+    )  # encoders are loaded
     before = memory(process)
     time.sleep(SECONDS / 2)
     after, last = memory(process), states(port)
