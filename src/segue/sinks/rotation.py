@@ -120,11 +120,12 @@ def parts_of(output: Path) -> list[Path]:
 
 
 def clear_parts(output: Path) -> None:
-    """Remove what a killed run has left of its last part; complete files stay."""
+    """Remove what a killed run has left of its last parts; complete files stay."""
     if _is_file(output):
         remove_abandoned(output.parent, f"{re.escape(output.stem)}-{PART}{re.escape(output.suffix)}")
-    elif parts := parts_of(output):
-        remove_abandoned(parts[-1], ".*")
+        return
+    for part in parts_of(output)[-2:]:  # one is closed while the next one is open
+        remove_abandoned(part, ".*")
 
 
 def _is_file(output: Path) -> bool:
