@@ -133,8 +133,7 @@ class FileSink(Writer):
         raise NotImplementedError
 
     def _release(self) -> None:
-        """Close the file; may be called more than once."""
-        raise NotImplementedError
+        """Close open files; may be called more than once."""
 
 
 class TextSink(FileSink):

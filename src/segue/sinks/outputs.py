@@ -185,7 +185,7 @@ def open_sinks(
             opened.callback(sink.abort)
             sinks.append(LenientSink(sink) if entry.only_shows and source.endless else sink)
         opened.pop_all()
-        together = _LockedSinks(sinks, locks.pop_all())
+        together = MultiSink(sinks, locks.pop_all())
     return OpenSinks(BackgroundSink(together) if background else together, paths)
 
 
@@ -221,22 +221,6 @@ def free_paths(
         other = "--append" if source.endless else "--resume"
         raise SinkError(f"{path}: exists already; give --overwrite or {other}, or another output")
     return paths
-
-
-class _LockedSinks(MultiSink):
-    """Sinks of a run, whose outputs stay locked until it ends."""
-
-    def __init__(self, sinks: Sequence[Sink], locks: ExitStack) -> None:
-        super().__init__(sinks)
-        self._locks = locks
-
-    def _end(self, method: str) -> None:
-        with self._locks:
-            super()._end(method)
-
-    def abort(self) -> None:
-        with self._locks:
-            super().abort()
 
 
 def _check_distinct(outputs: Mapping[Any, Path], source: Source) -> None:

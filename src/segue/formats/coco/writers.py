@@ -43,9 +43,6 @@ class RecordsSink(FileSink):
     def add(self, objects: FrameObjects) -> None:
         pass
 
-    def _release(self) -> None:
-        pass
-
     def _complete(self) -> None:
         self._file.path.write_text(json.dumps(self._records()), "utf-8")
 
@@ -252,9 +249,6 @@ class YtvisWriter(FileSink):
             "objects": [*labels.objects],
         }
         self._file.path.write_bytes(json.dumps(content).encode())
-
-    def _release(self) -> None:
-        pass
 
 
 def _file_name(names: Sequence[str] | None, index: int) -> str:
