@@ -1,4 +1,4 @@
-"""Local and remote files (``s3://``, ``gs://``, ``https://`` and other addresses of fsspec) behind one interface."""
+"""Local and remote files (``s3://``, ``gs://``, ``https://`` ...) behind one interface."""
 
 from __future__ import annotations
 
