@@ -1,4 +1,4 @@
-"""Visits as events of Frigate, by its HTTP API, beside its recordings."""
+"""Send visits to Frigate's HTTP API, as events beside its recordings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from segue.events.store.records import LAST, moment_of
 from segue.video.sources.addresses import public_address
 
 SUB_LABEL = "segue"
-"""Of the events that segue creates."""
+"""Sub-label of events created by segue."""
 
 REFUSED, ENDED = "-", "+"
 """Notes in place of an id: Frigate refused the event of a visit; the event has ended, and messages of the
@@ -30,7 +30,7 @@ MAX_ANSWER = 1 << 16
 """Maximum number of bytes read of an answer."""
 
 NOT_FOUND = 404
-"""Answer about an event that there is no more."""
+"""Status of a request about a deleted event."""
 
 COLOUR = (255, 90, 40)
 """Colour of an object's box, RGB."""
@@ -99,7 +99,7 @@ class FrigateReceiver(EventReceiver):
             self._remember(key, ENDED if was_refused else "")
 
     def _created(self, key: str, values: Mapping[str, Any], label: str, timeout: float) -> str:
-        """The id of a new event of a visit."""
+        """Create an event for a visit; returns its id."""
         place = f"events/{quote(self._camera, safe='')}/{quote(label, safe='')}/create"
         try:
             id = str(self._ask("POST", place, self._about(values), timeout).get("event_id") or "")
