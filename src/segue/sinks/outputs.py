@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from segue.video.sources.source import Source
 
 MASKS = "png"
-"""The format that a run can be resumed from. It is completed last: a mask folder that is marked complete
-means that everything is."""
+"""Format from which a run can be resumed. It is completed last, so a complete mask folder means that all
+outputs are complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +115,11 @@ class _Existing(Protocol):
 
     @property
     def resume(self) -> bool:
-        """Continue it where it was interrupted."""
+        """Continue an interrupted run."""
 
     @property
     def append(self) -> bool | None:
-        """Go on after it, in formats that can."""
+        """Append to it, if the format can."""
 
 
 def open_sinks(
