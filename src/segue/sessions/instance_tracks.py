@@ -54,7 +54,7 @@ class Tracks:
     def update(self, detections: Sequence[Instance], shared: int, keep: int) -> list[Instance]:
         """Match the instances of the next window with tracks; return a track for each one.
 
-        The window shares its first ``shared`` frames with the last one; tracks keep their last ``keep`` frames.
+        The first ``shared`` frames are also in the last window; tracks keep the masks of ``keep`` frames.
         """
         matched = self._match(detections, shared)
         for existing in self.known:

@@ -22,10 +22,10 @@ class BoundedAnswer:
     FFmpeg itself collects bytes for ever while it looks for the end of an image.
 
     Args:
-        address: what is asked for, by HTTP.
-        where: how it is called, for errors.
-        options: those of FFmpeg for the connection.
-        timeout: seconds without an answer, and until the first frame, that are a failure.
+        address: HTTP address.
+        where: its name in errors.
+        options: options of FFmpeg for the connection.
+        timeout: maximum seconds without an answer, and until the first frame.
     """
 
     def __init__(self, address: str, where: str, options: dict[str, str], timeout: float) -> None:

@@ -51,7 +51,7 @@ _MIN_STEP = 1e-3
 """Least distance in seconds of two frames of a live source."""
 
 _TOLERANCE = 3.0
-"""Seconds by which the stamps of a live source may differ from the wall clock."""
+"""Maximum difference of live time stamps from the wall clock, in seconds."""
 
 _FEW = 3
 """Times in :data:`_WINDOW` that stamps are set right by the wall clock, before it counts for as long."""
@@ -60,43 +60,43 @@ _WINDOW = 300.0
 """Seconds after which stamps that disagreed with the wall clock are tried again."""
 
 _MAX_LATE = 30.0
-"""Seconds that frames which come in bursts may be late, as after a stall, before the wall clock counts."""
+"""Maximum delay in seconds of frames in bursts, as after a stall, before the wall clock is used."""
 
 _CATCH_UP = 2.0
-"""How much faster than by their own times late frames of a burst are given."""
+"""Speed-up of late frames in a burst."""
 
 _NO_TIMES = 0x80
 """Flag of formats whose stamps FFmpeg makes up, such as MJPEG by HTTP (AVFMT_NOTIMESTAMPS)."""
 
 POLLED_FPS = 2.0
-"""Images a second that an address of single images is asked for, unless somebody says how many."""
+"""Default rate of requests to an address of single images, per second."""
 
 _MAX_MISSED = 3
 """Single images in a row that cannot be read before their address counts as lost."""
 
 _PLAYLISTS = ("hls", "dash")
-"""Formats of which an address is a list of parts: its size says nothing of the video, and it may go on."""
+"""Formats of playlists, whose size is not that of the video, and which may be endless."""
 
 _CAMERAS = ("rtsp", "rtmp")
 """Schemes of streams of cameras."""
 
 FIRST_TRIES = 5
-"""Failures in a row after which a source that never gave a frame is given up."""
+"""Number of consecutive failures after which a source without any frame is abandoned."""
 
 LOGIN_SECONDS = 300.0
 """Wait after a refused login: cameras lock an account after some wrong passwords within minutes."""
 
 _REFUSED = re.compile(r"\b(?:401 Unauthorized|403 Forbidden)\b")
-"""What FFmpeg says of such an answer, by HTTP and RTSP."""
+"""Messages of FFmpeg for refused logins, by HTTP and RTSP."""
 
 _LAST_CAMERA = 99
-"""OpenCV reads the hundreds of a number as the driver to take."""
+"""Maximum camera number; OpenCV reads the hundreds as the driver."""
 
 _GROWS_SECONDS = 0.1
-"""How often a file that is still written is looked at for more."""
+"""Seconds between two checks of a growing file."""
 
 _EARLY_END = 0.5
-"""Seconds by which a video may end before its promised length without counting as broken off."""
+"""Maximum seconds by which a complete video may end before its announced length."""
 
 
 class LiveWarning(UserWarning):
@@ -569,7 +569,7 @@ class CameraReader(_LiveReader):
 
     @property
     def endless(self) -> bool:
-        """True: a camera gives images until it is stopped."""
+        """True: a camera has no end."""
         return True
 
     def __init__(self, number: int, reconnect: Reconnect) -> None:

@@ -31,7 +31,7 @@ MAX_VIEWS = 8
 """Maximum number of remembered views; the one unseen for longest is dropped."""
 
 EVERY, KEEP = 9, 15
-"""Number of frames of a view's median, and their distance."""
+"""Distance of the frames of a view's median, and their number."""
 
 SAME = 0.6
 """Minimum share of an image with the structure of its view."""
