@@ -58,10 +58,10 @@ STEPS = {
     "attributes": "attribute",
     "edge": "soft edge",
 }
-"""Changes of fields of an object in the history, as a person would say; others by their own names."""
+"""Names in the history for changes of an object's fields; other fields have their own names."""
 
 KEPT_IMPORTS = 4
-"""Uploaded files that wait until a person has seen what they would change."""
+"""Maximum number of uploaded files that wait for confirmation of their effects."""
 
 PAUSE = 2.0
 """Seconds without a request after which the network that tracks is loaded: a click would wait for it."""
@@ -69,7 +69,7 @@ PAUSE = 2.0
 
 @dataclass
 class Upload:
-    """Content of an uploaded file, and the project revision at which its effects were listed."""
+    """Uploaded file, and the project revision at which its effects were listed."""
 
     labels: Labels
     revision: int = 0
@@ -254,7 +254,7 @@ class AnnotateBackend(Backend):
         return self._trackings.runner.busy or self._export_runner.busy
 
     def begin_export(self, job: Job, steps: AsyncGenerator[Any, None]) -> None:
-        """Start an export in addition to those of the page."""
+        """Start an export."""
         with self._export_runner.beginning("export"):
             self._export_runner.begin(job, steps)
 

@@ -32,7 +32,7 @@ from segue_web.server.worker import ClosedError, Worker
 from segue_web.video import Video
 
 Beginning = tuple[InterruptedTracking, int | None]
-"""What begins or goes on, and the id with which it waited, if it did."""
+"""A tracking that starts or continues, and the id under which it was queued, if any."""
 
 
 class Trackings:

@@ -35,7 +35,7 @@ from segue_web.snapshot import Snapshot, snapshot
 from segue_web.video import Video
 
 LABELS = frozenset({SHADOW, OUTSIDE, UNKNOWN, MOTION})
-"""Values of CDnet2014 that a reader of index masks takes for objects."""
+"""Values of CDnet2014, which would be objects in an index mask."""
 
 MATCHED_FRAMES = 24
 """Frames, spread over the video, on which objects of two results are matched."""

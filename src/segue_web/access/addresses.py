@@ -37,7 +37,7 @@ def sender_of(address: str) -> str:
 
 
 MAX_HOPS = 20
-"""Proxies behind one another that are looked at."""
+"""Maximum number of chained proxies that are evaluated."""
 
 
 def client_address(peer: str, forwarded: str, proxies: Iterable[str]) -> str:

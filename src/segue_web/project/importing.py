@@ -17,7 +17,7 @@ MAX_RANGES = 4
 """Ranges of frames that one line lists."""
 
 Targets = Mapping[int, int | None]
-"""The object of the project whose masks an object of a file replaces, by number; None makes a new one."""
+"""Object of the project that each object of a file replaces, by its number; None creates a new one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class FrameAnnotation:
 
 
 Side = Literal["forward", "back"]
-"""Where a tracking goes from a frame."""
+"""Direction of a tracking from a frame."""
 
 SIDES: tuple[Side, Side] = ("forward", "back")
 
@@ -91,16 +91,16 @@ class Correction:
 
 
 MarkedMask = tuple[BoolArray, FrameAnnotation]
-"""The mask of one object on one frame, (H, W), and what is known of it."""
+"""Mask of one object on one frame, (H, W), and its annotation."""
 
 _OF_BOTH_PARTS = ("category", "team", "attributes", "frame_attributes", "edge")
 """Fields of an object that the parts have into which it is split."""
 
 _REPLACED = {"kind": str, "score": float, "area": int, "mask": str, "user": str}
-"""What is kept of a mask that a tracking replaced; earlier versions kept no more."""
+"""Stored fields of a mask that a tracking replaced, also of earlier versions."""
 
 _REPLACED_OPTIONAL = ("unsure", "made_from")
-"""What is kept as well."""
+"""Further fields of current versions."""
 
 _EDGE = TypeAdapter(Edge)
 _SHAPE = TypeAdapter(KeyedShape)
@@ -108,7 +108,7 @@ _SHAPE = TypeAdapter(KeyedShape)
 MAX_SHAPES = 10_000
 
 _read_shape = lru_cache(MAX_SHAPES)(_SHAPE.validate_json)
-"""Reads a shape from its JSON; each frame that a page looks at asks for all of them."""
+"""Parse a shape from JSON, cached since each displayed frame needs all shapes."""
 
 _TIMELINE = "frame, object, kind, score, area, reviewed, user, reviewer, agreement"
 
@@ -118,7 +118,7 @@ MAX_POINTS = 10_000
 """Frames on which an attribute of an object may change."""
 
 FrameAttributes = dict[str, dict[int, str]]
-"""Attributes of frames of an object: by name the frames from which on a value holds."""
+"""Frame attributes of an object: by name, the first frame of each value."""
 
 
 class Project(Store):
@@ -240,7 +240,7 @@ class Project(Store):
         return all(shape_runs(shapes, frame, self.size) == masks.get(frame, "") for frame in frames)
 
     def set_shape(self, shape: int | None, number: int, keyed: KeyedShape | None) -> int:
-        """Save a shape of an object, None a new one, or remove it, inside :meth:`change`; returns its id."""
+        """Save, add (``shape`` None) or remove (``keyed`` None) a shape inside :meth:`change`; return its id."""
         if shape is None:
             self._check_room("shapes", MAX_SHAPES)
             shape = self._new_id("last_shape")
@@ -890,7 +890,7 @@ def _points_of(row: Row | Any) -> FrameAttributes:
 
 
 def with_values(points: Mapping[int, str], values: Mapping[int, str]) -> dict[int, str]:
-    """Frames from which on a value holds, where some frames take other values and the rest stay as they are.
+    """Set new values on some frames; returns the first frame of each value.
 
     Frames before the first value of all, of which nothing was known, get none; those after new values of
     which nothing was known keep the last one.

@@ -124,7 +124,7 @@ class ShapeEdits:
             self._render(number, keyed.span)
 
     def remove(self, shape: Index, seen: Revision) -> None:
-        """Remove a shape; masks lose only what it alone covered."""
+        """Remove a shape; masks lose only pixels that no other shape covers."""
         number, keyed = self._checked(shape, seen)
         with self._project.change("removed shape"):
             self._project.set_shape(shape, number, None)

@@ -91,7 +91,7 @@ class LivePage(Observer):
     """Serves the page of a running job, and forwards progress to another observer."""
 
     patience = 1.0
-    """Seconds after which a page hears of the run although there is no new image."""
+    """Maximum seconds between two messages to a page without a new image."""
 
     farewell = 2.0
     """Seconds for which the end of a run waits until all pages know of it."""

@@ -43,8 +43,8 @@ LENGTHS = (40, 1200)
 """Frames of a film."""
 
 SCALES, LARGER = (1, 2.1), 0.5
-"""Range of factors from the frame size of clips to that of videos, and share of videos with larger frames: 160
-lines in clips are 160 to 336 in videos."""
+"""Range of factors from the frame size of clips to that of videos, and share of videos with larger frames:
+160 lines in clips are 160 to 336 in videos."""
 
 STEPS = (1, 5)
 """Frames of a clip from one frame of a film to the next: 25 and 5 frames a second."""
