@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # PyTorch is imported when the file is checked
 _Stamp = tuple[int, int, int, int]
 
 Prepare = Callable[[Mapping[str, ForegroundJob], Access], Callable[[], Iterable[str]]]
-"""Receives the new jobs and the users of the page; raises an error if the page cannot adopt them, else returns
+"""Receives the new jobs and the users of the page; raises if the page cannot adopt them, else returns
 a function that adopts them and returns notices."""
 
 

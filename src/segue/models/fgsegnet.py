@@ -163,7 +163,7 @@ class Decoder(nn.Module):
 
 
 class WholeNorm(nn.Module):
-    """"Instance norm" of the release: over channels and positions together, with a single scale."""
+    """The "instance norm" of the release: over channels and positions together, with a single scale."""
 
     def __init__(self) -> None:
         super().__init__()

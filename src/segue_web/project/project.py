@@ -240,7 +240,7 @@ class Project(Store):
         return all(shape_runs(shapes, frame, self.size) == masks.get(frame, "") for frame in frames)
 
     def set_shape(self, shape: int | None, number: int, keyed: KeyedShape | None) -> int:
-        """Save, add (``shape`` None) or remove (``keyed`` None) a shape inside :meth:`change`; return its id."""
+        """Save, add (no ``shape``) or remove (no ``keyed``) a shape inside :meth:`change`; return its id."""
         if shape is None:
             self._check_room("shapes", MAX_SHAPES)
             shape = self._new_id("last_shape")
