@@ -156,7 +156,7 @@ def test_a_click_means_what_moves_with_it(
     assert overlap(clicked[0], filled(BODY)) > 0.7
 
 
-def test_what_a_prompter_that_expects_nothing_finds_is_saved_too(tmp_path: Path) -> None:
+def test_masks_without_a_predicted_iou_are_saved(tmp_path: Path) -> None:
     video = Video(write_video(tmp_path / "video.mp4", numbered(2)))
     tools, doubting = Tools(video.path, None, ("stcn-lite", None), "segue-prompt", None), Doubting(video.size)
     tools.prompter = lambda index: doubting  # type: ignore[assignment, method-assign, misc]

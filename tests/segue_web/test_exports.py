@@ -286,7 +286,7 @@ def test_image_sequence(video: Video, taken: Snapshot, masks: np.ndarray, tmp_pa
         assert np.array_equal(image[..., 2::-1][inside], video.frame(index).image[inside])
 
 
-def test_what_a_killed_process_left_of_an_export_is_removed(tmp_path: Path) -> None:
+def test_unfinished_exports_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     target, other = tmp_path / "video-overlay.mp4", tmp_path / "video-davis"
     partial = PartialFile(target)
     for path in (partial.path, PartialFile(other).path, tmp_path / "video-coco.json"):
@@ -527,7 +527,9 @@ BOMB = '<!DOCTYPE a [<!ENTITY x "xx">]><annotations><track id="0" label="&x;"/><
     ],
     ids=lambda text: text if len(text) < 30 else None,
 )  # fmt: skip
-def test_what_is_no_label_is_one_clear_line(video: Video, tmp_path: Path, name: str, content: str) -> None:
+def test_invalid_label_files_raise_one_clear_line(
+    video: Video, tmp_path: Path, name: str, content: str
+) -> None:
     (tmp_path / name).write_text(content)
     begun = time.monotonic()
     with pytest.raises(SegueError) as caught:
@@ -609,7 +611,7 @@ def test_a_large_file_takes_a_bounded_part_of_the_memory(tmp_path: Path, kind: s
     assert 50 << 10 < int(done.stdout) < 500 << 10
 
 
-def test_as_many_objects_are_taken_as_the_page_can_list(video: Video, tmp_path: Path) -> None:
+def test_at_most_max_objects_are_read(video: Video, tmp_path: Path) -> None:
     numbers = np.arange(1, COUNT * video.size[0] * video.size[1] + 1, dtype=np.uint16)
     numbers[MAX_OBJECTS:] = 0
     masks = numbers.reshape(COUNT, *video.size)

@@ -180,7 +180,7 @@ def test_a_migration_that_is_interrupted_is_done_whole_the_next_time(
     project.close()
 
 
-def test_what_masks_were_made_from_is_carried_where_nothing_else_is_known(tmp_path: Path) -> None:
+def test_sources_of_masks_are_migrated_as_carried(tmp_path: Path) -> None:
     """Earlier projects had one list, without what had only kept a mask as it was."""
     project = Project(tmp_path / "p", VIDEO, SIZE)
     with project.change("click"):

@@ -365,7 +365,7 @@ def test_a_correction_that_is_withdrawn_while_another_waits_leaves_nothing() -> 
         machine.teardown()
 
 
-def test_what_is_corrected_while_a_tracking_runs_is_not_tracked_by_it() -> None:
+def test_a_running_tracking_ignores_later_corrections() -> None:
     machine = ProjectMachine()
     machine.begin()
     try:
