@@ -165,7 +165,7 @@ def test_an_empty_scene_that_was_given(find: Command, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_contradictory_options_are_reported_in_one_line(
+def test_invalid_options_are_reported_in_one_line(
     find: Command,
     tmp_path: Path,
     arguments: tuple[object, ...],

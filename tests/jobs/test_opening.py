@@ -131,7 +131,7 @@ CANNOT_BE_MEANT: list[tuple[Callable[..., Any], type[Exception], str, dict[str, 
 
 
 @pytest.mark.parametrize(("call", "error", "argument", "options"), CANNOT_BE_MEANT)
-def test_contradictory_arguments_are_refused(
+def test_invalid_arguments_are_refused(
     video: Path, call: Callable[..., Any], error: type[Exception], argument: str, options: dict[str, Any]
 ) -> None:
     model = {"model": TinyForeground()} if call is segue.foreground else {}
