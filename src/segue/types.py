@@ -134,7 +134,7 @@ class Frame:
 
 
 ATTENTION_BELOW = 0.7
-"""Expected IoU of a tracked mask below which a person should review it; docs/formats.md has the figures."""
+"""Expected IoU of a tracked mask below which a person should review it; docs/tracking.md has the figures."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,8 @@ class Snapshots(FileReceiver):
             of a live source are waited for, and the next run finishes the others. None while it was not.
         packets: those of the stream, of which clips are made as they came; None has clips encoded, with the
             masks in their images.
-        before, after: seconds of a clip before and after the moment at which its event is known.
+        before: seconds of a clip before its event is known.
+        after: seconds of a clip after its event is known.
 
     Raises:
         SinkError: the folder is not empty, or cannot be written.

@@ -130,9 +130,8 @@ class NetworkSegmenter(Segmenter):
     Images that do not fit the network are padded by repeating the border.
 
     Args:
-        network: in evaluation mode; it is not changed.
-        device: None selects a GPU if there is one.
-        fast: half precision or 8-bit integers if they are faster on the device.
+        prepared: the network, prepared for a device.
+        flow: computes optical flow, for networks that use it; None is the default of the network.
     """
 
     def __init__(
