@@ -35,13 +35,13 @@ from segue_web.exports import (
     suffix_of,
 )
 from segue_web.personal import PERSONAL, PLACE, choices_of, choose
+from segue_web.project.annotations import Correction, FrameAnnotation
 from segue_web.project.edits import Edits
 from segue_web.project.importing import Effect, additions, effects, store, summary
-from segue_web.project.project import Correction, FrameAnnotation, Project
+from segue_web.project.project import Project
 from segue_web.project.review import Review
 from segue_web.project.shapes import ShapeEdits
 from segue_web.project.store import actor
-from segue_web.project.visitors import Visitors
 from segue_web.proxies import Proxy, needs_proxy
 from segue_web.server import messages
 from segue_web.server.job_runner import Job, JobRunner
@@ -50,6 +50,7 @@ from segue_web.server.server import Backend
 from segue_web.server.worker import ClosedError, Worker, drawn_soft
 from segue_web.trackings import Trackings
 from segue_web.video import Video
+from segue_web.visitors import Visitors
 
 STEPS = {
     "category": "class",
@@ -320,7 +321,7 @@ class AnnotateBackend(Backend):
         return {"message": summary(selected)}
 
     async def _hello(self, browser: messages.ShortText = "", guest: bool = False) -> dict[str, Any]:
-        """Initial data of a page; see :meth:`segue_web.project.visitors.Visitors.name_of`."""
+        """Initial data of a page; see :meth:`segue_web.visitors.Visitors.name_of`."""
         runners = self._trackings.runner, self._export_runner
         while True:
             jobs = [runner.job for runner in runners]

@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any
 
 from segue.errors import PromptError, SegueError
+from segue_web.project.annotations import MarkedMask
 from segue_web.project.memory import TrackingMemory, prune_memories
-from segue_web.project.project import MarkedMask, Project, Send
+from segue_web.project.project import Project, Send
 from segue_web.project.queue import TrackingQueue, way_of
 from segue_web.project.store import acting, actor
 from segue_web.project.tracking import (

@@ -26,7 +26,7 @@ from segue.utils.arrays import BoolArray
 from segue.utils.naming import distinct_ends
 from segue.video.sources.images import is_source
 from segue.video.sources.kinds import is_image
-from segue_web.project.colours import colour_of
+from segue_web.colours import colour_of
 from segue_web.project.project import Project
 from segue_web.project.store import Store
 from segue_web.server import messages

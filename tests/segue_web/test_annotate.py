@@ -25,7 +25,7 @@ from segue.prompts.correction import ClickHistory
 from segue.video.sources.images import write_image
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import snapshot
-from segue_web.project.project import FrameAnnotation
+from segue_web.project.annotations import FrameAnnotation
 from segue_web.project.tracking import TrackedFrame
 from segue_web.server import messages
 from segue_web.server.conflicts import ConflictError

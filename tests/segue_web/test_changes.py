@@ -15,7 +15,8 @@ from segue.masks import encode_rle
 from segue.masks.unsure import reduced_size
 from segue.sessions.videos.provenance import MadeFrom
 from segue_web.annotate import AnnotateBackend
-from segue_web.project.project import FrameAnnotation, Project
+from segue_web.project.annotations import FrameAnnotation
+from segue_web.project.project import Project
 from segue_web.server.conflicts import ConflictError
 from tests.segue_web.test_annotate import SEEN, Ask, ask, backend, click
 from tests.segue_web.test_trackings import end, forward, give, run, three

@@ -12,7 +12,8 @@ import pytest
 
 from segue.formats.schema import schema_of
 from segue.masks import write_index_mask
-from segue_web.project.project import Correction, FrameAnnotation, Project
+from segue_web.project.annotations import Correction, FrameAnnotation
+from segue_web.project.project import Project
 from segue_web.video import Video
 from tests.cli.running import Command
 from tests.segue_web.conftest import ServeHere

@@ -25,8 +25,9 @@ from segue.masks.edges import detailed_edge
 from segue.masks.outlines import parts_of, single_outline
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import Snapshot, export_formats, export_job, snapshot, steps
+from segue_web.project.annotations import FrameAnnotation
 from segue_web.project.importing import additions, effects, store
-from segue_web.project.project import FrameAnnotation, Project
+from segue_web.project.project import Project
 from segue_web.video import Video
 from tests.needs import needs
 from tests.segue_web.videos import numbered, write_video

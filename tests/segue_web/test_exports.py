@@ -32,8 +32,9 @@ from segue.masks import Edge, encode_rle, write_index_mask
 from segue.utils.files import PartialFile
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import Snapshot, export_formats, export_job, remove_unfinished, snapshot
+from segue_web.project.annotations import FrameAnnotation
 from segue_web.project.importing import effects
-from segue_web.project.project import FrameAnnotation, Project
+from segue_web.project.project import Project
 from segue_web.video import Video
 from tests.formats.test_sound import film, heard, pitch, pitch_at
 from tests.needs import needs

@@ -15,8 +15,8 @@ import pytest
 
 from segue.errors import SegueError
 from segue_web.annotate import AnnotateBackend
+from segue_web.project.annotations import FrameAnnotation
 from segue_web.project.migrations import MIGRATIONS, hold_by_person
-from segue_web.project.project import FrameAnnotation
 from segue_web.project.tracking import TrackedFrame
 from segue_web.video import Video
 from tests.segue_web.test_annotate import SEEN, Ask, CircleWorker, ask, backend, click, request

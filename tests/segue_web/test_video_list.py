@@ -17,7 +17,8 @@ import pytest
 from segue.errors import PromptError, SegueError, SourceError
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import write_export
-from segue_web.project.project import FrameAnnotation, Project
+from segue_web.project.annotations import FrameAnnotation
+from segue_web.project.project import Project
 from segue_web.project.store import acting
 from segue_web.server import messages
 from segue_web.server.conflicts import ConflictError

@@ -18,7 +18,8 @@ from segue.metrics.davis import DavisAccumulator
 from segue.utils.naming import distinct_ends
 from segue.video.sources.images import write_image
 from segue_web.exports import snapshot, write_export
-from segue_web.project.project import FrameAnnotation, Project
+from segue_web.project.annotations import FrameAnnotation
+from segue_web.project.project import Project
 from segue_web.server import messages
 from segue_web.video import Video
 from segue_web.viewing import (

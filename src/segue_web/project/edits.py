@@ -19,7 +19,8 @@ from segue.prompts import ImagePrompts
 from segue.prompts.correction import ClickHistory
 from segue.types import Box
 from segue.utils.arrays import BoolArray
-from segue_web.project.project import Correction, FrameAnnotation, Project, runs_of
+from segue_web.project.annotations import Correction, FrameAnnotation, runs_of
+from segue_web.project.project import Project
 from segue_web.server.messages import (
     BoxCorners,
     Click,

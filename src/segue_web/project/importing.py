@@ -11,7 +11,9 @@ from segue.errors import PromptError
 from segue.formats.labels import Labels
 from segue.formats.schema import MAX_NAME_LENGTH
 from segue.masks.splines import KeyedShape
-from segue_web.project.project import Correction, FrameAnnotation, Project, with_values
+from segue_web.project.annotations import Correction, FrameAnnotation
+from segue_web.project.objects import with_values
+from segue_web.project.project import Project
 
 MAX_RANGES = 4
 """Ranges of frames that one line lists."""

@@ -25,7 +25,8 @@ from segue.masks.splines import (
     shape_runs,
 )
 from segue.utils.arrays import Float64Array
-from segue_web.project.project import Correction, FrameAnnotation, Project
+from segue_web.project.annotations import Correction, FrameAnnotation
+from segue_web.project.project import Project
 from segue_web.server.messages import Coordinate, Index, Number, Place, Revision
 from segue_web.server.server import Run
 from segue_web.server.worker import Worker

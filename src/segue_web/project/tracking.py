@@ -26,8 +26,9 @@ from segue.sessions.videos.corrections import (
 from segue.sessions.videos.provenance import Source, Sources, StoredMask, present
 from segue.types import Frame, IndexMask
 from segue.utils.arrays import BoolArray
+from segue_web.project.annotations import FrameAnnotation, MarkedMask, Side
 from segue_web.project.memory import TrackingMemory, fingerprint
-from segue_web.project.project import FrameAnnotation, MarkedMask, Project, Side
+from segue_web.project.project import Project
 from segue_web.server.worker import Tools
 from segue_web.video import Video
 

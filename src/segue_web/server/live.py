@@ -27,7 +27,7 @@ from segue.utils.extras import requires_extra
 from segue.utils.system import lower_thread_priority
 from segue.video import Source
 from segue.video.decoding.readers import ConnectionChange
-from segue_web.project.colours import palette
+from segue_web.colours import palette
 from segue_web.server.kit import LocalServer, local_application
 
 with requires_extra("web"):

@@ -19,8 +19,9 @@ from segue.errors import PromptError
 from segue.prompts import ImagePrompts
 from segue.prompts.correction import ClickHistory
 from segue.utils.arrays import BoolArray
+from segue_web.project.annotations import Correction, FrameAnnotation
 from segue_web.project.edits import NEAREST, Edits
-from segue_web.project.project import Correction, FrameAnnotation, Project
+from segue_web.project.project import Project
 from segue_web.server.messages import Click
 
 SIZE = (40, 60)

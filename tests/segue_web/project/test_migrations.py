@@ -13,6 +13,7 @@ import pytest
 from segue.errors import SegueError
 from segue.masks import encode_rle
 from segue.sessions.videos.provenance import MadeFrom
+from segue_web.project.annotations import Correction, FrameAnnotation
 from segue_web.project.migrations import (
     MIGRATIONS,
     add_shielding,
@@ -21,7 +22,7 @@ from segue_web.project.migrations import (
     stored_version,
     tables,
 )
-from segue_web.project.project import Correction, FrameAnnotation, Project
+from segue_web.project.project import Project
 from segue_web.project.store import Progress, Store
 
 SIZE = (20, 30)

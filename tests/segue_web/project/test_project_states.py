@@ -21,8 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from segue.errors import PromptError
 from segue.types import Frame
+from segue_web.project.annotations import Correction, FrameAnnotation, MarkedMask
 from segue_web.project.memory import TrackingMemory
-from segue_web.project.project import Correction, FrameAnnotation, MarkedMask, Project
+from segue_web.project.project import Project
 from segue_web.project.tracking import (
     ConditioningProgress,
     Direction,

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from segue.utils.arrays import BoolArray
-from segue_web.project.project import FrameAnnotation, Project
+from segue_web.project.annotations import FrameAnnotation
+from segue_web.project.project import Project
 from segue_web.project.review import Review, Shape, flaws, shape_of
 
 SIZE = (60, 200)

@@ -18,8 +18,8 @@ from segue.formats.reading import read_labels
 from segue.masks.measure import iou
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import snapshot, write_export
+from segue_web.project.annotations import FrameAnnotation
 from segue_web.project.importing import effects
-from segue_web.project.project import FrameAnnotation
 from segue_web.server.conflicts import ConflictError
 from segue_web.server.worker import Tools
 from segue_web.video import Video
