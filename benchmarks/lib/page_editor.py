@@ -14,7 +14,7 @@ import numpy as np
 
 from segue.types import IndexMask, Point
 from segue_web.annotate import AnnotateBackend
-from segue_web.project.project import Correction, FrameAnnotation
+from segue_web.project.annotations import Correction, FrameAnnotation
 from segue_web.server import messages
 from segue_web.video import Video
 

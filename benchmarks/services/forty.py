@@ -19,7 +19,8 @@ import torch
 
 from benchmarks.lib.machine import describe
 from benchmarks.services.annotate import annotating, sample_480p
-from segue_web.project.project import Correction, FrameAnnotation, Project
+from segue_web.project.annotations import Correction, FrameAnnotation
+from segue_web.project.project import Project
 from segue_web.video import Video
 
 PRESS = """async () => {

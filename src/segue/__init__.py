@@ -61,7 +61,7 @@ _MODULES = {
     "segue.video": "open_source",
     "segue.weights": "from_pretrained load save_pretrained",
 }
-"""Where the names of this package are; see :func:`segue.utils.lazy.lazy_names`."""
+"""Modules of the public names; see :func:`segue.utils.lazy.lazy_names`."""
 
 __all__ = ["SegueError", "models", *" ".join(_MODULES.values()).split()]
 

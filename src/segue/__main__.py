@@ -6,7 +6,7 @@ import signal
 import sys
 
 STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-"""As :func:`segue.utils.system.stop_signals` says, which takes longer to import than to ask for an end."""
+"""Same as :func:`segue.utils.system.stop_signals`, whose import takes too long here."""
 
 INTERRUPTED = 130
 """Exit status of a run that was asked to end."""

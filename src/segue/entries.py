@@ -1,4 +1,4 @@
-"""What an entry says of a network, a detector, a prompter, a format, a data set, a metric or a command.
+"""Registry entries of networks, detectors, prompters, formats, data sets, metrics and commands.
 
 See :mod:`segue.registry`, where they are found by name.
 """
@@ -32,7 +32,7 @@ TASKS: Mapping[NetworkTask, str] = {
     "detect": "detect objects",
     "features": "describe images by features",
 }
-"""What the networks of each task are for, in words."""
+"""Descriptions of the tasks of networks."""
 
 PromptKind = Literal["mask", "box", "point"]
 
@@ -154,12 +154,12 @@ class Entry:
 
     @property
     def training(self) -> str:
-        """The command that trains it."""
+        """Command that trains the network."""
         return f"segue train {self.trained_by or self.name}"
 
     @property
     def download_command(self) -> str:
-        """The command that downloads its weights, if any."""
+        """Command that downloads the weights, if any."""
         return f"segue weights get {self.name}"
 
     def renamed(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -188,7 +188,7 @@ class Detector(Protocol):
     """Number of later frames that it needs for a frame."""
 
     def __call__(self, frame: Frame, *following: Frame) -> Segmentation:
-        """The objects of a frame, best first; ``lookahead`` frames follow, fewer at the end of a video."""
+        """Detect the objects of a frame, best first; ``lookahead``: the next frames, fewer at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,12 +432,12 @@ class SinkEntry:
 
 
 MaskForm = Literal["exact", "visible", "outlines", "boxes"]
-"""How a format holds a mask: each pixel, each pixel that is visible, one outline, or a box around it."""
+"""How a format stores a mask: all pixels, visible pixels, an outline, or a bounding box."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holds:
-    """What comes back of a video of objects that is written in a format and read again.
+    """What a round trip through a format preserves.
 
     The table of formats in the docs is made from it, and one test checks it for each format.
 
@@ -622,14 +622,14 @@ class DatasetEntry:
 
     @property
     def labels(self) -> LabelKind | None:
-        """The kind of labels by which it is run and scored; None where it names no reader."""
+        """Kind of labels, which decides how it is run and scored; None without a reader."""
         kinds: tuple[LabelKind, ...] = ("masks", "instances", "videos")
         return self.kind or next((kind for kind in kinds if getattr(self, kind) is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
 class MetricEntry:
-    """A measure of masks beside those of a protocol.
+    """A measure of masks in addition to those of a protocol.
 
     Attributes:
         name: the name that users give to ``--metric``, and that of its column.

@@ -52,7 +52,7 @@ class UnusableImageError(SourceError):
 
 
 class SourceDamageError(SourceError):
-    """A frame that cannot be read, where damage stops the run; the frames before it are good."""
+    """A frame cannot be read and the run stops at damage; earlier frames are good."""
 
 
 class SinkError(SegueError):
@@ -82,7 +82,7 @@ class DatasetError(SegueError):
 
 
 class TrainingError(SegueError):
-    """A training that cannot start or go on: a missing package, unfit settings, a loss that is not finite."""
+    """A training cannot start or continue: missing package, invalid settings, or infinite loss."""
 
 
 class MissingExtraError(SegueError, ImportError):
@@ -94,11 +94,11 @@ class FlowError(SegueError):
 
 
 class DownloadError(SegueError):
-    """A file that cannot be downloaded, or that is not the one that was published."""
+    """A file cannot be downloaded, or differs from the published one."""
 
 
 class OutOfMemoryError(SegueError, MemoryError):
-    """The memory of the processor or of a GPU did not suffice; what was saved before is good.
+    """Memory of the processor or a GPU ran out; earlier saves are good.
 
     Args:
         needed: how much was missing, in words; empty where nobody says.
@@ -124,7 +124,7 @@ _BYTES = {"bytes": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P
 _LIBRARIES = ("cv2", "av.error")
 
 ROOM = 256 << 20
-"""Bytes that can be had where memory is not what failed."""
+"""If so many bytes can be allocated, an error has another cause than memory."""
 
 
 def memory_is_short(room: int = ROOM) -> bool:
@@ -140,7 +140,7 @@ def memory_is_short(room: int = ROOM) -> bool:
 
 
 def memory_error(error: BaseException, advice: str = "") -> OutOfMemoryError | None:
-    """Say that memory ran out, where that is what an error, or one that it came from, means.
+    """Return OutOfMemoryError if an error or one of its causes means that memory ran out.
 
     NumPy, PyTorch, OpenCV, PyAV and the system each have errors of their own for it.
 

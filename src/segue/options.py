@@ -1,4 +1,4 @@
-"""Options of a run as fields of models, and where they stand: what commands and functions are made from."""
+"""Options of a run as fields of models, from which commands and functions are built."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class RuntimeObject(OptionModel):
 
 
 def unwrap(value: Any) -> Any:
-    """The value of a field; of a :class:`RuntimeObject` the object itself."""
+    """Return the value of a field, or the object of a :class:`RuntimeObject`."""
     return value.value if isinstance(value, RuntimeObject) else value
 
 
@@ -96,7 +96,7 @@ FilePath = Annotated[Path, PlainValidator(lambda value: Path(_text(value)))]
 
 
 def by_commas(value: object) -> object:
-    """The parts between commas of a text, or of the texts in a list, each once; other values as they are."""
+    """Split a text, or the texts of a list, at commas, without duplicates; other values stay."""
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
         return value
@@ -124,11 +124,11 @@ def option(
 
 
 Place = tuple[str, ...]
-"""The names that lead to a field of a job."""
+"""Path of a field in a job: names from the outside in."""
 
 
 def offered(kind: type[Any], above: Place = ()) -> Iterator[tuple[Place, FieldInfo]]:
-    """The options of a model, or of a dataclass of pydantic, and of the models in it, with their places."""
+    """Options of a model or pydantic dataclass and of the models in it, with their places."""
     fields: dict[str, FieldInfo] = kind.model_fields if is_model(kind) else kind.__pydantic_fields__
     for name, field in fields.items():
         models = [part for part in (field.annotation, *get_args(field.annotation)) if is_model(part)]
@@ -139,13 +139,13 @@ def offered(kind: type[Any], above: Place = ()) -> Iterator[tuple[Place, FieldIn
 
 
 def inherited_help(kind: type[Any], name: str) -> str | None:
-    """The docstring of a field of a base; dataclasses of pydantic do not take it over."""
+    """Docstring of a field in a base class, which dataclasses of pydantic do not inherit."""
     fields = (base.__dict__.get("__pydantic_fields__", {}).get(name) for base in kind.__mro__)
     return next((field.description for field in fields if field is not None and field.description), None)
 
 
 def flags_of(place: Place, field: FieldInfo) -> list[str]:
-    """How an option is called on a command line, first what its help shows."""
+    """Command-line flags of an option; the first one is shown in the help."""
     extra: Any = field.json_schema_extra
     return (extra["flags"] or place[-1].replace("_", "-")).split(",")
 
@@ -157,7 +157,7 @@ def is_argument(field: FieldInfo) -> bool:
 
 
 def nested(values: Mapping[Place, Any]) -> dict[str, Any]:
-    """Values by their places as the mapping that a model takes."""
+    """Convert values by place to the nested mapping of a model."""
     tree: dict[str, Any] = {}
     for place, value in values.items():
         part = tree
@@ -168,7 +168,7 @@ def nested(values: Mapping[Place, Any]) -> dict[str, Any]:
 
 
 def by_arguments(kind: type[BaseModel], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of a function as the mapping that a job takes; they are called as options or as fields."""
+    """Convert arguments of a function, named as options or as fields, to the nested mapping of a job."""
     fields = dict(offered(kind))
     places = {place[-1]: place for place in reversed(fields)}
     places |= {flags_of(place, field)[0].replace("-", "_"): place for place, field in fields.items()}

@@ -36,7 +36,7 @@ def check_count(objects: int) -> None:
 
 
 STROKE_POINTS = 5
-"""Clicks that replace a stroke for networks that take clicks alone."""
+"""Clicks that replace a stroke for networks without strokes."""
 
 
 def _thinned(stroke: Sequence[Point]) -> list[Point]:
@@ -226,7 +226,7 @@ class MaskPrompt(Prompt):
 
 
 def _plain(value: Any) -> Any:
-    """Arrays, tensors and lists as tuples of numbers, so that prompts can be compared; others as they are."""
+    """Convert arrays, tensors and lists to tuples of numbers, to compare prompts; others stay."""
     value = arrays.as_array(value)
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()

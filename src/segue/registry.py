@@ -1,4 +1,4 @@
-"""What segue knows by name, and how other packages add to it.
+"""Registries by name, to which other packages can add.
 
 There is one registry for each kind of thing: networks, detectors, prompters, formats, receivers of events,
 data sets, metrics, stages and commands.
@@ -122,7 +122,7 @@ class Registry(Generic[T]):
 
     @property
     def added(self) -> tuple[str, ...]:
-        """Names of those that this process and installed packages add."""
+        """Names of entries added by this process and installed packages."""
         return (*sorted(self.registered), *self._points)
 
     def find(self, name: str, fitting: Callable[[], Iterable[str]] | None = None) -> T:
@@ -289,7 +289,7 @@ _FORMAT_FILES = {
 
 
 class _ImportedEntries(dict[str, T]):
-    """Entries by name; those of segue are imported from their modules when they are asked for."""
+    """Entries by name; those of segue are imported from their modules on first use."""
 
     def __init__(self, modules: Mapping[str, str]) -> None:
         super().__init__()
@@ -320,7 +320,7 @@ class FormatRegistry(Registry[SinkEntry]):
         yield from ((entry.name, entry.file) for entry in external)
 
     def _importable(self, name: str) -> SinkEntry | None:
-        """A format of another package; None with a warning where it cannot be imported."""
+        """Import a format of another package; None with a warning if that fails."""
         try:
             return self.find(name)
         except SegueError as error:

@@ -1,4 +1,4 @@
-"""What is saved of a session, its stages and its tracker, and the file of it."""
+"""Saved states of sessions, stages and trackers, and their file."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class SessionState:
 
     @classmethod
     def joined(cls, parts: Mapping[str, SessionState], values: dict[str, Any]) -> SessionState:
-        """Join the states of parts by name to one; :meth:`part` gives them back, with the same tensors."""
+        """Join the states of parts by name; :meth:`part` returns each one. Tensors are shared."""
         tensors = {
             f"{name}.{key}": tensor for name, part in parts.items() for key, tensor in part.tensors.items()
         }
         return cls(tensors, {**values, "parts": {name: part.values for name, part in parts.items()}})
 
     def part(self, name: str) -> SessionState:
-        """The state of one part of a joined one, with the same tensors."""
+        """State of a part of a joined state; tensors are shared."""
         start = f"{name}."
         tensors = {
             key.removeprefix(start): tensor for key, tensor in self.tensors.items() if key.startswith(start)
@@ -48,11 +48,11 @@ class SessionState:
         return SessionState(tensors, self.values["parts"][name])
 
     def to(self, device: torch.device) -> SessionState:
-        """The same with all tensors on a device."""
+        """Copy with all tensors on a device."""
         return SessionState({name: tensor.to(device) for name, tensor in self.tensors.items()}, self.values)
 
     def clone(self) -> SessionState:
-        """The same with tensors of its own."""
+        """Copy with cloned tensors."""
         return SessionState({name: tensor.clone() for name, tensor in self.tensors.items()}, self.values)
 
     def require(self, origin: Mapping[str, Any]) -> None:
@@ -157,11 +157,11 @@ def _write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapp
 
 
 class FormsWarning(UserWarning):
-    """A session goes on with layers in other forms than it was saved with."""
+    """A session continues with other layer implementations than it was saved with."""
 
 
 class DamagedStateError(ResumeError):
-    """A saved state with wrong values; ``reason`` names the error to which they lead."""
+    """A saved state has wrong values; ``reason`` names the resulting error."""
 
     def __init__(self, reason: str, path: Path | None = None) -> None:
         super().__init__(reason, path)
@@ -175,7 +175,7 @@ class DamagedStateError(ResumeError):
 
 @contextmanager
 def blaming_state(path: Path | None = None) -> Iterator[None]:
-    """What fails inside fails because of a state, which may come from anywhere: it is damaged."""
+    """Context that reports errors inside as a damaged state, since states may come from anywhere."""
     try:
         yield
     except DamagedStateError as error:
@@ -231,7 +231,7 @@ class Checkpointable:
     _later: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls, **keywords: Any) -> None:
-        """Collect the declared attributes; one that nothing has set is then missing, as usual."""
+        """Collect the declared attributes; access to an unset one raises AttributeError, as usual."""
         super().__init_subclass__(**keywords)
         declared = {name: each for name, each in vars(cls).items() if isinstance(each, _StateField)}
         for name in declared:
@@ -252,7 +252,7 @@ class Checkpointable:
                 setattr(self, name, initial() if callable(initial) else initial)
 
     def check_intact(self) -> None:
-        """Refuse to go on where a change has failed in the middle."""
+        """Raise an error if an earlier change failed halfway."""
         if self.torn is not None:
             raise SegueError(
                 f"{type(self).__name__}: {self.torn}, so that nothing can follow; "
@@ -261,7 +261,7 @@ class Checkpointable:
 
     @contextmanager
     def changing(self, what: str) -> Iterator[None]:
-        """What follows changes the state; if it fails, the state is neither the old nor the new one."""
+        """Context that changes the state; after a failure inside, the state is unusable."""
         self.check_intact()
         try:
             yield
@@ -274,14 +274,14 @@ class Checkpointable:
         return {}
 
     def _forms(self) -> dict[str, Any]:
-        """What decided on the forms of the layers of the network, as JSON; another one may restore it."""
+        """Choice of the network's layer implementations, as JSON; it may differ when restored."""
         return {}
 
     def _reset_transient_state(self) -> None:
-        """Clear what the state does not contain, before :meth:`restore` sets what it contains."""
+        """Clear attributes outside the state, before :meth:`restore` sets the others."""
 
     def state(self, *, copy: bool = True) -> SessionState:
-        """The complete state for :meth:`restore`; see :meth:`Session.state`."""
+        """Return the complete state for :meth:`restore`; see :meth:`Session.state`."""
         self.check_intact()
         tensors: dict[str, Tensor] = {}
         parts: dict[str, SessionState] = {}
@@ -301,7 +301,7 @@ class Checkpointable:
         return SessionState({**joined.tensors, **tensors}, joined.values)
 
     def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called; see :meth:`Session.restore`."""
+        """Restore a result of :meth:`state`; see :meth:`Session.restore`."""
         if not isinstance(state, SessionState):
             raise ArgumentError(
                 f"state: {kind_of(state)}; give what state() returned, or SessionState.load(FILE) for a file"
@@ -321,7 +321,7 @@ class Checkpointable:
             self._take_over(state)
 
     def _take_over(self, state: SessionState) -> None:
-        """Set what a state contains."""
+        """Set the attributes of a state."""
         kinds = {kind.__name__: kind for kind in (*self.state_types, Frame, ObjectInfo, Segmentation)}
         device = getattr(self, "device", None)
         if device is not None:
@@ -346,7 +346,7 @@ class Checkpointable:
 
 
 def saved_items(state: SessionState, name: str, *kinds: type) -> Iterator[Any]:
-    """The items of a list in a state, one by one; ``kinds`` are the dataclasses in it."""
+    """Iterate over a list in a state; ``kinds`` are the dataclasses in it."""
     types = {kind.__name__: kind for kind in kinds}
     for i, form in enumerate(state.values[name]["list"]):
         yield _unpacked(form, f"{name}.{i}", state.tensors, types)
@@ -365,7 +365,7 @@ def _holds_parts(value: Any) -> bool:
 
 
 def _items_of(value: Any) -> dict[Any, Any]:
-    """The items of a list or dict by place or key."""
+    """Items of a list by index, or of a dict by key."""
     return dict(enumerate(value)) if isinstance(value, list) else dict(value)
 
 

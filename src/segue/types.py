@@ -129,12 +129,12 @@ class Frame:
 
     @property
     def colours(self) -> Image | arrays.UInt16Array:
-        """The image with all bits of its source, RGB, (H, W, 3), uint8 or uint16; decoded at each call."""
+        """Image at the source's bit depth, RGB, (H, W, 3), uint8 or uint16; decoded at each call."""
         return self.image if self.deep is None else self.deep()
 
 
 ATTENTION_BELOW = 0.7
-"""Expected IoU of a tracked mask below which a person should review it; docs/formats.md has the figures."""
+"""Expected IoU of a tracked mask below which a person should review it; docs/tracking.md has the figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ MANY = 5
 """Objects that the short form of a result names."""
 
 MIN_PROBABILITY = 1e-7
-"""Probabilities are at least this, and at most 1 minus it, where log-odds are made of them."""
+"""Probabilities are clipped to this and 1 minus it before they become log-odds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ class ObjectMaps:
 
 
 def log_odds(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Log-odds of probabilities of any shape, float32; they are finite."""
+    """Convert probabilities of any shape to finite log-odds, float32."""
     inside = np.clip(probabilities.astype(np.float64), MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     return np.log(inside / (1 - inside)).astype(np.float32)
 
@@ -414,7 +414,7 @@ class Segmentation:
         return self._masks_of(range(len(self.objects)))
 
     def _masks_of(self, places: Sequence[int]) -> npt.NDArray[np.bool_]:
-        """The masks of :attr:`masks` of the objects at some places, (k, H, W)."""
+        """Select rows of :attr:`masks`, (k, H, W)."""
         items = [self.objects[place] for place in places]
         visible = np.asarray(self.mask[None] == np.array([item.id for item in items])[:, None, None])
         maps = self._probabilities

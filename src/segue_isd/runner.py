@@ -34,7 +34,7 @@ CLASSES = ("person", "bag", "trolley", "wheelchair", "pet", "robot", "ball", "ca
 INDEX, INSTANCES = "index.csv", "instances.json"
 """Tables of all clips, in the folder of the data set, and of the clips of a split, in the folder of that."""
 ORDER = "order.json"
-"""What a data set is made of, in its folder before its first clip: only the same can be resumed there."""
+"""File in the folder of a data set with its settings; only a run with the same settings can resume there."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def generate(
 
 
 def _claim(out: Path, preset: Preset, seed: int, *, resume: bool) -> None:
-    """Mark a folder as that of a data set; a folder with other content is refused."""
+    """Mark a folder as a data set; raises an error if it has other content."""
     about = {"version": VERSION, "seed": seed, **asdict(preset)}
     text = json.dumps(about, sort_keys=True)
     with writing(out):
@@ -148,7 +148,7 @@ def _leave_with_parent() -> None:
 
 
 _renderer = lru_cache(maxsize=1)(Renderer)
-"""The renderer of a worker process."""
+"""Cached renderer of a worker process."""
 
 
 def _make(order: Order, preset: Preset, seed: int) -> None:

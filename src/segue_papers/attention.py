@@ -20,7 +20,7 @@ FRAMES = 5
 """Frames of a video, evenly spaced."""
 
 SHORT_SIDE, STRIDE = 320, 32
-"""Short side of the images that a network reads, and what their sides are multiples of."""
+"""Short side of a network's input images, and the stride that divides their sides."""
 
 
 def select_videos(data: YTVISDataset, names: Sequence[str] | None) -> dict[str, YTVISVideo]:
@@ -53,7 +53,7 @@ def select_videos(data: YTVISDataset, names: Sequence[str] | None) -> dict[str, 
 
 
 DEFORMATIONS = ("scale variation", "aspect ratio change", "partial visibility", "occlusion")
-"""What the poster shows: a car, a shark, a person and a panda."""
+"""Videos of the poster: a car, a shark, a person and a panda."""
 
 
 def _deformations(data: YTVISDataset, video: YTVISVideo) -> dict[str, float]:

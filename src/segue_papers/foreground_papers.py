@@ -19,7 +19,7 @@ AS_IS = ("--without", "align,rain", "--short-side", "0")
 """Videos as MUSTAN sees them: no frame is aligned, no rain is removed, no image is reduced."""
 
 AS_IS_256 = ("--without", "align,rain", "--short-side", "256")
-"""Videos as HOFAM sees them: at its size, and as they are."""
+"""Options for HOFAM: its input size, and unchanged frames."""
 
 AS_SHIPPED = ("--without", "", "--short-side", "240")
 """Videos as segue shows them to its own networks."""
@@ -28,7 +28,7 @@ ISD_LIGHTS = ("day", "evening", "night", "mixed", "neon")
 """Lights of clips of `segue synth isd`."""
 
 LISTED = ("--frame-list", "published")
-"""The frames of CDnet2014 that FgSegNet_v2 was trained on."""
+"""Option for the frames of CDnet2014 that FgSegNet_v2 was trained on."""
 
 RESNET18, VGG16 = "a ResNet-18 of ImageNet", "a VGG-16 of ImageNet"
 

@@ -22,7 +22,7 @@ SHORT_480 = ("--short-side", "480")
 """Larger frames are reduced, as STM and STCN did on YouTube-VOS."""
 
 ONLY_PREVIOUS = ("--mem-every", "1", "--memory-frames", "1", "--memory-policy", "fifo", "--no-include-last")
-"""Every frame takes the place of the one before."""
+"""Options that replace the memory frame by each new one."""
 
 
 Truth = Literal["masks", "boxes"]
@@ -63,13 +63,13 @@ SOURCES: Mapping[str, Source] = {
     },
     "motion": Source("motion"),
 }
-"""By row; the report's LOST compares keys, see ``LOST_NETWORKS``."""
+"""Sources of prompts by row; the report's LOST compares keys, see ``LOST_NETWORKS``."""
 
 LOST_NETWORKS = (
     "the report says that LOST reads ViT-S (3.2), but its masks of DAVIS came from ViT-B/16; its numbers "
     "stand beside both"
 )
-"""What is known of the network behind the published rows of LOST."""
+"""Note on the network behind the published rows of LOST."""
 
 
 def _lost_measures(*values: float) -> dict[str, tuple[float, float, float, float]]:
@@ -94,7 +94,7 @@ PAPER_OF_STCN = TableRow(
     dict(zip((*DAVIS, SPEED), (85.3, 82.0, 88.6, 20.2), strict=True)),
     no_command="the same command as ground truth; Table 1 has the numbers of the paper beside the report's",
 )
-"""The first row of Table 1 of the report."""
+"""First row of Table 1 of the report."""
 
 
 def first_frames(
@@ -207,7 +207,7 @@ A-GAME    | 66.1 67.8 -    60.8 -
 PreMVOS   | 66.9 71.4 75.9 56.5 63.7
 BoLTVOS   | 71.1 71.6 -    64.3 -
 """
-"""The other rows of Table 1 of STM."""
+"""Other rows of Table 1 of STM."""
 
 MSSTS_OTHERS_R50 = """
 IoUTracker+, R50       | 23.6 39.2 25.5 26.2 30.9
@@ -235,7 +235,7 @@ CrossVIS, R101         | 36.6 57.3 39.7 36.0 42.0
 PCAN, R101             | 37.6 57.2 41.3 37.2 43.9
 VisTR, R101            | 38.6 61.3 42.3 37.6 44.2
 """
-"""The other rows of the poster's table of YouTube-VIS 2019."""
+"""Other rows of the poster's table of YouTube-VIS 2019."""
 
 TABLES: tuple[Table, ...] = (
     Table(

@@ -16,7 +16,7 @@ from segue.types import Image
 from segue.video.sources.images import write_image
 
 Strip = Literal["masks", "errors"]
-"""Objects over the image; or what was added in green and what was missed in orange."""
+"""Objects over the image; or false positives in green and false negatives in orange."""
 
 WIDTH = 320
 """Width of an image of a strip, in pixels."""

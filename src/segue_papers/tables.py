@@ -21,7 +21,7 @@ SIZE = "M parameters"
 """Heading of the size of a network, in millions of learnt values."""
 
 PACE = "s/frame"
-"""Heading of its inverse, in tables whose paper gives that instead."""
+"""Heading of seconds per frame, for papers that report it instead of the frame rate."""
 
 NETWORK_PACE = "s/frame, network"
 """Heading of the inverse of the speed of its networks alone."""
@@ -211,7 +211,7 @@ class Table:
 
 
 NOT_HERE = "its network is not in segue; the numbers are those of the paper"
-"""Why a row of others has no command."""
+"""Reason why a published row has no command."""
 
 
 def published_rows(headings: Iterable[str], text: str) -> tuple[TableRow, ...]:

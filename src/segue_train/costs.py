@@ -17,7 +17,7 @@ SIDE, SECONDS = 1024, 0.2
 """Square matrices that are multiplied to see how fast a processor is, and for how long."""
 
 SHARE = 0.2
-"""Of that speed what forward and backward passes of SeqFormer and MS-STS VIS reach on a processor, with 2 of
+"""Share of that speed that forward and backward passes of SeqFormer and MS-STS VIS reach on a CPU, with 2 of
 its cores; see ``python -m benchmarks.memory.training_costs --measure``."""
 
 

@@ -87,11 +87,11 @@ def train(recipe: Recipe, settings: RunSettings) -> Path:
 
 
 VALIDATION_LIMIT = timedelta(days=7)
-"""Processes wait so long for the one that validates and saves."""
+"""Maximum time for which processes wait for the one that validates and saves."""
 
 GRACE, GRACE_OF_SEVERAL = 1.0, 8.0
 """Seconds after SIGTERM in which a step may end, with one process and with several, which save together or
-not at all. A cluster or Docker often kills after ten, and a checkpoint takes some of them."""
+not at all. A cluster or Docker often kills after ten, and saving a checkpoint takes some of them."""
 
 _LESS_MEMORY = "--resume it with fewer --workers, or start again with smaller batches or images"
 

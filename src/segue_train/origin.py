@@ -16,7 +16,7 @@ from segue.video.sources.identity import SourceIdentity
 STARTS = frozenset(
     "start init init_value backbone scaling pool validation_data measure validate_on".split()  # noqa: SIM905
 )
-"""Options of the beginning and of what is scored: a run that goes on does not depend on them."""
+"""Options of the start and of validation, which do not affect a resumed run."""
 
 Origin = dict[str, str]
 """Options by name, as text; data and files as digests."""

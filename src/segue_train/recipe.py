@@ -34,7 +34,7 @@ Batch = dict[str, Tensor]
 Loss = tuple[Tensor, dict[str, Tensor]]  # what is made smaller, and its parts by name
 
 UNCHECKED = GetPydanticSchema(lambda source, handler: core_schema.any_schema())
-"""Marks a field with objects of the program, such as videos, which are taken as they are."""
+"""Marks a field with objects such as videos, which are not validated."""
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -64,7 +64,7 @@ class Checked:
 
 
 class Recipe(Protocol):
-    """The parts that differ between trainings."""
+    """Parts that differ between trainings."""
 
     @property
     def name(self) -> str:
@@ -295,7 +295,7 @@ class RunSettings(Checked):
     Empty for recipes that are not made of options."""
 
     defaults: Mapping[str, str] = field(default_factory=dict)
-    """Values in ``origin`` of options that nobody gives; a run of a version without the option had them."""
+    """Default values in ``origin``, for runs of versions without the option."""
 
 
 def check_accelerator(name: str, devices: int) -> None:

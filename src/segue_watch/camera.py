@@ -53,7 +53,7 @@ QUALITY = 80
 """JPEG quality in percent."""
 
 Tell = Callable[[str, str], None]
-"""Receives the name of a camera, and what happened to it, in a line."""
+"""Receives the name of a camera and a one-line message about it."""
 
 
 class Camera(Observer):
@@ -181,12 +181,12 @@ class Camera(Observer):
 
     @property
     def well(self) -> bool:
-        """Whether the camera gives frames."""
+        """Whether the camera delivers frames."""
         return self._online and time.monotonic() - self._last_time < SILENT
 
     @property
     def healthy(self) -> bool:
-        """Whether the camera gives frames, and its files can be written."""
+        """Whether the camera delivers frames and its files can be written."""
         return self.well and not self.disk_problem
 
     @property
@@ -199,7 +199,7 @@ class Camera(Observer):
         return "lost" if self._frames or self._error else "starting", self._since
 
     def _set_online(self, *, online: bool) -> None:
-        """Set whether the camera gives frames."""
+        """Set whether the camera delivers frames."""
         if online != self._online:
             self._online, self._since = online, time.time()
 

@@ -1,4 +1,4 @@
-"""The file of ``segue watch``: cameras by name, with the options of ``segue foreground``."""
+"""Configuration file of ``segue watch``: cameras by name, with the options of ``segue foreground``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Options = Mapping[str, Any]
 """Options of a camera by their names."""
 
 Camera = str | int | Path | Options
-"""A camera as programs give it: a source, or its options."""
+"""A camera as passed by programs: a source, or its options."""
 
 LARGEST = 1 << 20
 """Maximum size in bytes of a file of cameras."""
@@ -186,7 +186,7 @@ def _mistakes(values: Mapping[str, Any], name: str, first: str) -> Iterator[str]
 
 
 def _without_parts(values: Mapping[str, Any]) -> Iterator[tuple[str, bool, dict[str, Any]]]:
-    """The options without an item of a list, or without an option as a whole, and the name of that option."""
+    """Remove an item of a list, or a whole option; returns the remaining options and the option's name."""
     for key, value in values.items():
         if key == "source":
             continue

@@ -43,7 +43,7 @@ class Answer:
 
 Row = dict[str, Any]
 _Match = tuple[float, str, int]
-"""When something was, of which camera, and its number."""
+"""Time, camera and number of a match."""
 
 
 class _Problems:

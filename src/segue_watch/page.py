@@ -78,15 +78,15 @@ LIVE_WIDTHS = 160, 320, 640, 1280
 """Widths of live images; each is encoded once for all viewers."""
 
 LIVE_SECONDS = 10.0
-"""Seconds of one answer with live images; the page asks again, so that revoked access takes effect."""
+"""Seconds of an answer with live images; then the page asks again, so revoked access takes effect."""
 
 _PART = re.compile(PART)
 
 _OPTION_OF_PATH: Mapping[str, DrawnOption] = {"zones": "zone", "ignored": "ignore", "heights": "min-height"}
-"""Options that the page changes, by the addresses to which it sends them."""
+"""Options that the page changes, by path of the request."""
 
 Save = Callable[[str, Change], None]
-"""Takes the name of a camera and a change of what is drawn; SegueError if it is invalid or comes late."""
+"""Saves a change of a camera's drawings; raises SegueError if it is invalid or late."""
 
 
 class MarkChange(BaseModel):
@@ -266,7 +266,7 @@ class CameraRoutes:
         return save
 
     def _reject(self, camera: Camera, values: Any, _: Visit) -> Response:
-        """Watch a place again that has become scene."""
+        """Reject a place as scene, so that its objects count again."""
         number = values.get("number") if isinstance(values, dict) else None
         if not isinstance(number, int) or not camera.memory.scenery.reject(number):
             raise SegueError("scene: there is no such place")
@@ -308,7 +308,7 @@ class CameraRoutes:
         return camera
 
     def _stores(self) -> tuple[dict[str, EventStore], list[str]]:
-        """Stores of cameras by name, and the errors of others."""
+        """Stores of cameras by name, and errors of the other cameras."""
         stores, problems = {}, []
         for camera in self._cameras:
             try:

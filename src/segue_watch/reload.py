@@ -25,8 +25,8 @@ if TYPE_CHECKING:  # PyTorch is imported when the file is checked
 _Stamp = tuple[int, int, int, int]
 
 Prepare = Callable[[Mapping[str, ForegroundJob], Access], Callable[[], Iterable[str]]]
-"""Takes the jobs and who may look at the page; raises where the page cannot follow, or gives what makes it
-follow and gives notices."""
+"""Receives the new jobs and the users of the page; raises if the page cannot adopt them, else returns
+a function that adopts them and returns notices."""
 
 
 class CameraFile:

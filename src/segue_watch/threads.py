@@ -1,4 +1,4 @@
-"""Threads in which cameras share networks and the cores of the machine."""
+"""Threads with which cameras share networks and CPU cores."""
 
 from __future__ import annotations
 

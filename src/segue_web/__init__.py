@@ -1,1 +1,1 @@
-"""The page of ``segue annotate`` and ``segue view``: server, project, and the process that computes."""
+"""The page of ``segue annotate`` and ``segue view``: server, project and worker process."""

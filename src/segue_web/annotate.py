@@ -16,7 +16,6 @@ from segue.errors import PromptError, SegueError
 from segue.formats.labels import Labels, decode_mask
 from segue.formats.reading import read_labels, skipped_text
 from segue.formats.schema import LabelSchema
-from segue.masks import Edge
 from segue.masks.edges import check_matting
 from segue.registry import DETECTORS, MODELS
 from segue.types import Point
@@ -37,11 +36,11 @@ from segue_web.exports import (
 from segue_web.personal import PERSONAL, PLACE, choices_of, choose
 from segue_web.project.edits import Edits
 from segue_web.project.importing import Effect, additions, effects, store, summary
-from segue_web.project.project import Correction, FrameAnnotation, Project
+from segue_web.project.project import Project
 from segue_web.project.review import Review
 from segue_web.project.shapes import ShapeEdits
 from segue_web.project.store import actor
-from segue_web.project.visitors import Visitors
+from segue_web.project_requests import ProjectRequests
 from segue_web.proxies import Proxy, needs_proxy
 from segue_web.server import messages
 from segue_web.server.job_runner import Job, JobRunner
@@ -50,18 +49,10 @@ from segue_web.server.server import Backend
 from segue_web.server.worker import ClosedError, Worker, drawn_soft
 from segue_web.trackings import Trackings
 from segue_web.video import Video
-
-STEPS = {
-    "category": "class",
-    "visible": "visibility",
-    "locked": "lock",
-    "attributes": "attribute",
-    "edge": "soft edge",
-}
-"""Changes of fields of an object in the history, as a person would say; others by their own names."""
+from segue_web.visitors import Visitors
 
 KEPT_IMPORTS = 4
-"""Uploaded files that wait until a person has seen what they would change."""
+"""Maximum number of uploaded files that wait for confirmation of their effects."""
 
 PAUSE = 2.0
 """Seconds without a request after which the network that tracks is loaded: a click would wait for it."""
@@ -69,7 +60,7 @@ PAUSE = 2.0
 
 @dataclass
 class Upload:
-    """Content of an uploaded file, and the project revision at which its effects were listed."""
+    """Uploaded file, and the project revision at which its effects were listed."""
 
     labels: Labels
     revision: int = 0
@@ -115,9 +106,8 @@ class AnnotateBackend(Backend):
         self._prompters = Prompters(prompter, self._worker, lambda event: self.send(event), on_prompter)
         edits = Edits(video, self.project, self.run, self._worker)
         # Clicks do not wait until a surface is followed.
-        self._shapes = shapes = ShapeEdits(
-            video, self.project, self.run, self._exporter, self._trackings.refuse_tracked
-        )
+        shapes = ShapeEdits(video, self.project, self.run, self._exporter, self._trackings.refuse_tracked)
+        at_once = ProjectRequests(video, self.project, self._trackings, shapes)
         requests: dict[str, Callable[..., Any]] = {
             "hello": self._hello,
             "look": self._look,
@@ -142,19 +132,19 @@ class AnnotateBackend(Backend):
             "shape_of_masks": shapes.of_masks,
             "track_plane": shapes.track_plane,
             "review": self._review,
-            "merge": self._merge,
-            "split": self._split,
-            "object": self._object,
-            "frame_attributes": self._frame_attributes,
-            "reviewed": self._reviewed,
-            "judge": self._judge,
-            "schema": self._schema,
-            "remove": self._remove,
-            "layer": self._layer,
-            "undo": self._undo,
-            "comment": self._comment,
-            "resolve": self._resolve,
-            "people": self._people,
+            "merge": at_once.merge,
+            "split": at_once.split,
+            "object": at_once.change_object,
+            "frame_attributes": at_once.change_frame_attributes,
+            "reviewed": at_once.mark_reviewed,
+            "judge": at_once.judge,
+            "schema": at_once.change_schema,
+            "remove": at_once.remove,
+            "layer": at_once.change_layer,
+            "undo": at_once.undo,
+            "comment": at_once.comment,
+            "resolve": at_once.resolve,
+            "people": at_once.people,
             "track": self._trackings.track,
             "stop": self._trackings.stop,
             "move": self._trackings.move,
@@ -163,7 +153,7 @@ class AnnotateBackend(Backend):
             "download_prompter": self._prompters.download,
             "cancel_download": self._prompters.cancel,
             "find": self._find,
-            "adopt": self._adopt,
+            "adopt": at_once.adopt,
             "export": self._export,
             "import": self._import,
             "settings": self._settings,
@@ -254,7 +244,7 @@ class AnnotateBackend(Backend):
         return self._trackings.runner.busy or self._export_runner.busy
 
     def begin_export(self, job: Job, steps: AsyncGenerator[Any, None]) -> None:
-        """Start an export in addition to those of the page."""
+        """Start an export."""
         with self._export_runner.beginning("export"):
             self._export_runner.begin(job, steps)
 
@@ -320,7 +310,7 @@ class AnnotateBackend(Backend):
         return {"message": summary(selected)}
 
     async def _hello(self, browser: messages.ShortText = "", guest: bool = False) -> dict[str, Any]:
-        """Initial data of a page; see :meth:`segue_web.project.visitors.Visitors.name_of`."""
+        """Initial data of a page; see :meth:`segue_web.visitors.Visitors.name_of`."""
         runners = self._trackings.runner, self._export_runner
         while True:
             jobs = [runner.job for runner in runners]
@@ -413,200 +403,9 @@ class AnnotateBackend(Backend):
         finally:
             self._prepares, self._next = False, None
 
-    def _object(
-        self,
-        object: messages.Number,
-        also: messages.Numbers = (),
-        name: messages.Name | None = None,
-        category: messages.ShortText | None = None,
-        group: messages.ShortText | None = None,
-        attributes: messages.Attributes | None = None,
-        colour: messages.Colour | None = None,
-        visible: bool | None = None,
-        locked: bool | None = None,
-        edge: Edge | None = None,
-        seen: messages.Revision | None = None,
-    ) -> None:
-        """Change an object and those in ``also``; empty removes a class or group, None an attribute.
-
-        ``seen``: the revision whose properties a person has seen; None does not matter.
-        """
-        schema = self.project.schema
-        schema.check_class(category or "")
-        if attributes:
-            schema.check(self._class_of(object) if category is None else category, attributes, "object")
-        fields: dict[str, Any] = {
-            "name": name,
-            "category": category,
-            "group": group,
-            "attributes": attributes,
-            "colour": colour,
-            "visible": visible,
-            "locked": locked,
-            "edge": edge,
-        }
-        if edge is not None and edge.detail:
-            check_matting()
-        values = {field: value for field, value in fields.items() if value is not None}
-        if seen is not None:
-            changed = [field for field in values if field not in ("attributes", "visible", "locked")]
-            for number in (object, *also):
-                self.project.check_properties(number, seen, changed)
-                self.project.check_properties(number, seen, attributes or (), "attributes")
-        with self.project.change(", ".join(STEPS.get(field, field) for field in values)):
-            for number in (object, *also):
-                self.project.set_object(number, **values)
-
-    def _class_of(self, object: int) -> str | None:
-        return next((row["category"] for row in self.project.objects() if row["id"] == object), None)
-
-    def _frame_attributes(
-        self,
-        object: messages.Number,
-        frame: messages.Index,
-        attributes: messages.Attributes,
-        seen: messages.Revision | None = None,
-    ) -> None:
-        """Set attributes of an object from a frame on; None removes the value set there.
-
-        ``seen``: as of :meth:`_object`.
-        """
-        self.project.schema.check(self._class_of(object), attributes, "frame")
-        if seen is not None:
-            self.project.check_properties(object, seen, attributes, "frame_attributes")
-        with self.project.change("frame attribute"):
-            self.project.set_frame_attributes(object, frame, attributes)
-
-    def _schema(self, schema: LabelSchema, seen: messages.Revision) -> None:
-        """Replace the label schema as it was at a revision; objects stay as they are."""
-        self.project.check_schema(seen)
-        with self.project.change("label schema"):
-            self.project.set_schema(schema)
-
-    def _reviewed(
-        self,
-        objects: messages.Numbers,
-        first: messages.Index,
-        last: messages.Index,
-        seen: messages.Revision,
-        reviewed: bool = True,
-    ) -> dict[str, Any]:
-        """Mark masks on some frames as reviewed, as they were at a revision."""
-        frames = range(first, min(last, self.video.count - 1) + 1)
-        self.project.check_objects(objects, seen, frames)
-        with self.project.change("review" if reviewed else "removed review"):
-            done = sum(self.project.set_reviewed(number, frames, reviewed) for number in objects)
-        return {"masks": done}
-
-    def _judge(
-        self,
-        objects: messages.Numbers,
-        first: messages.Index,
-        last: messages.Index,
-        seen: messages.Revision,
-        accept: bool = True,
-    ) -> dict[str, Any]:
-        """Accept masks changed by trackings on some frames, or restore the earlier ones.
-
-        They are judged as they were at a revision.
-        """
-        verb = "accept" if accept else "reject"
-        self._trackings.refuse_tracked(f"{verb} changes of an object", *objects)
-        frames = range(first, min(last, self.video.count - 1) + 1)
-        self.project.check_objects(objects, seen, frames)
-        if set(objects) - set(self.project.unlocked(objects)):
-            raise PromptError(f"unlock the object first, then {verb} its changes")
-        with self.project.change("accepted changes" if accept else "rejected changes"):
-            done = sum(self.project.judge_replaced(number, frames, accept=accept) for number in objects)
-            if not done:
-                raise PromptError(f"its masks on frames {first} to {last} have no changes by tracking")
-        return {"masks": done}
-
-    def _remove(self, object: messages.Number, seen: messages.Revision) -> None:
-        """Remove an object from all frames, as it was at a revision."""
-        self._trackings.refuse_tracked("remove an object", object)
-        self.project.check_objects([object], seen)
-        with self.project.change("removed object"):
-            self.project.remove_object(object)
-
-    def _layer(
-        self, object: messages.Number, seen: messages.Revision, below: messages.Number | None = None
-    ) -> None:
-        """Move an object below another one, or to the top, as it was at a revision."""
-        self.project.check_layer(object, seen)
-        with self.project.change("object order"):
-            self.project.move_object(object, below)
-
     async def _review(self) -> dict[str, Any]:
         """Frames on which objects jump in area or position, or fall apart."""
         return {"flaws": await self._reviewer.find()}
-
-    def _merge(self, object: messages.Number, into: messages.Number, seen: messages.Revision) -> None:
-        """Merge an object into another one on all frames, as both were at a revision."""
-        self._trackings.refuse_tracked("merge an object", object, into)
-        if {object, into} - set(self.project.unlocked((object, into))) or object == into:
-            raise PromptError("select another unlocked object to merge with")
-        self.project.check_objects((object, into), seen)
-        with self.project.change("merge"):
-            self._shapes.merge(object, into)
-
-    def _split(
-        self, object: messages.Number, frame: messages.Index, seen: messages.Revision
-    ) -> dict[str, Any]:
-        """Split an object at a frame into two, as it was at a revision."""
-        self._trackings.refuse_tracked("split an object", object)
-        self.project.check_objects([object], seen)
-        if not self.project.unlocked([object]):
-            raise PromptError("unlock the object first")
-        with self.project.change("split"):
-            return {"object": self._shapes.split(object, frame)}
-
-    def _undo(self, redo: bool = False, entry: messages.Index | None = None) -> dict[str, Any]:
-        """Undo or redo the next step, except steps of objects that are being tracked.
-
-        ``entry``: number of the step that a person has seen to be the next one; None takes any.
-        """
-        names = self._names()
-        user = self.project.history()["users"]["redo" if redo else "undo"]
-        done = self.project.undo(redo=redo, entry=entry)
-        if done is None:
-            exception = (
-                " except changes to an object that is being tracked" if self._trackings.runner.job else ""
-            )
-            raise SegueError(f"there is nothing to {'redo' if redo else 'undo'}{exception}")
-        label, changed = done
-        names |= self._names()
-        about = [names[number] for number in sorted(changed.numbers) if number in names]
-        return {"label": label, "frames": sorted(changed.frames)[:2], "objects": about, "user": user}
-
-    def _comment(
-        self,
-        text: messages.CommentText,
-        object: messages.Number | None = None,
-        frame: messages.Index | None = None,
-        place: messages.Place | None = None,
-    ) -> dict[str, Any]:
-        """Comment on an object, a frame, or a position."""
-        if place is not None:
-            if frame is None:
-                raise PromptError("a place needs its frame")
-            [(x, y, _)] = messages.clicks_within([(*place, True)], *self.video.size)
-            place = x, y
-        with self.project.change("comment"):
-            return {"comment": self.project.add_comment(text, object, frame, place)}
-
-    def _resolve(self, comment: messages.Index, seen: messages.Revision, resolved: bool = True) -> None:
-        """Resolve or reopen a comment."""
-        self.project.check_comment(comment, seen, resolved)
-        with self.project.change("resolved comment" if resolved else "reopened comment"):
-            self.project.resolve_comment(comment, resolved)
-
-    def _people(self) -> dict[str, Any]:
-        """Contributions of people, and the newest changes."""
-        return {"people": self.project.people(), "changes": self.project.changes()}
-
-    def _names(self) -> dict[int, str]:
-        return {row["id"]: row["name"] for row in self.project.objects()}
 
     def _settings(self, values: messages.Settings) -> None:
         """Save page settings: personal ones for all projects, others in the project.
@@ -676,16 +475,6 @@ class AnnotateBackend(Backend):
         """Propose objects of a frame, optionally by text."""
         suggestions: dict[str, Any] = await self._worker.ask("find", frame, detector, text)
         return suggestions
-
-    def _adopt(self, frame: messages.Index, chosen: messages.Suggestions) -> None:
-        """Add proposed objects."""
-        with self.project.change("suggestions"):
-            for item in chosen:
-                plane = messages.plane_of(item.counts, "a suggestion", *self.video.size)
-                mark = FrameAnnotation("given", 1.0 if item.score is None else item.score)
-                number = self.project.add_object(item.label)
-                self.project.put(frame, {number: (plane, mark)})
-                self.project.correct(frame, number, Correction())
 
 
 def _listed(listed_effects: list[Effect]) -> list[dict[str, Any]]:

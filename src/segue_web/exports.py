@@ -80,7 +80,7 @@ def claimed_path(folder: Path, name: str, export_format: str, suffix: str | None
 
 
 def export_in(folder: Path, name: str, place: str | None = None) -> Path | None:
-    """The export of a name in a folder of exports, or of several folders the one at a path."""
+    """Find an export by name in a folder of exports, or by path among several folders."""
     paths = folder.iterdir() if folder.is_dir() else ()
     return next((path for path in paths if path.name == name and place in (None, str(path))), None)
 

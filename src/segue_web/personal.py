@@ -10,10 +10,10 @@ from segue.utils.cache import settings_folder
 from segue.utils.files import changing, write_complete
 
 Kind = Literal["keys", "settings"]
-"""What is chosen; a file of the settings folder has its name."""
+"""Kind of personal settings, and name of its file in the settings folder."""
 
 MAX_CHOICES = 500
-"""Choices of a person."""
+"""Maximum number of settings of a person."""
 
 PERSONAL = frozenset(
     {
@@ -41,7 +41,7 @@ PERSONAL = frozenset(
 
 
 PLACE = frozenset({"frame", "from", "to"})
-"""Settings of a project that each person has for themselves."""
+"""Settings of a project that each person has separately."""
 
 
 def choices_of(kind: Kind, person: str) -> dict[str, Any]:

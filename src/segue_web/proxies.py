@@ -24,7 +24,7 @@ from segue.utils.threads import context_thread
 from segue_web.video import Video
 
 LARGE = 1080
-"""Shorter side in pixels from which on a video has a proxy."""
+"""Minimum shorter side in pixels of a video with a proxy."""
 
 SHORT_SIDE = 720
 """Shorter side of a proxy in pixels."""
@@ -32,7 +32,7 @@ SHORT_SIDE = 720
 QUALITY = 85
 
 MAX_BYTES = 8 << 30
-"""Bytes of all proxies; the one that was opened longest ago is removed first."""
+"""Maximum bytes of all proxies; the least recently opened one is removed first."""
 
 
 class Proxy:

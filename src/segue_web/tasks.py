@@ -14,11 +14,11 @@ from segue_web.project.store import actor
 from segue_web.server.conflicts import check_value
 
 ASSIGNED = "assigned.json"
-"""File of a projects folder: for each video of which something is said the person, or all that is said."""
+"""File of a projects folder with the assignment, and further data, of each assigned video."""
 
 State = Literal["open", "work", "review", "done"]
 STATES: Mapping[State, str] = {"open": "open", "work": "in work", "review": "to review", "done": "done"}
-"""States of a video, and what they are called."""
+"""States of a video, and their displayed names."""
 
 Role = Literal["person", "reviewer"]
 

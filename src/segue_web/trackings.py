@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any
 
 from segue.errors import PromptError, SegueError
+from segue_web.project.annotations import MarkedMask
 from segue_web.project.memory import TrackingMemory, prune_memories
-from segue_web.project.project import MarkedMask, Project, Send
+from segue_web.project.project import Project, Send
 from segue_web.project.queue import TrackingQueue, way_of
 from segue_web.project.store import acting, actor
 from segue_web.project.tracking import (
@@ -32,7 +33,7 @@ from segue_web.server.worker import ClosedError, Worker
 from segue_web.video import Video
 
 Beginning = tuple[InterruptedTracking, int | None]
-"""What begins or goes on, and the id with which it waited, if it did."""
+"""A tracking that starts or continues, and the id under which it was queued, if any."""
 
 
 class Trackings:

@@ -77,7 +77,7 @@ class Video:
         self.size: tuple[int, int] = self._reader.size or self._image(0).shape[:2]
 
     def frame_name(self, index: int) -> str:
-        """File stem for a frame: that of its image, or its number."""
+        """File stem for a frame: stem of its image, or its number."""
         return frame_name(self.names, index)
 
     def file_name(self, index: int) -> str:
@@ -172,7 +172,7 @@ class Video:
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether its files are those that :attr:`version` stands for."""
+        """Whether the files have not changed since :attr:`version` was computed."""
         return self._version() == self.version
 
     def _version(self) -> str:

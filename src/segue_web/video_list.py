@@ -33,7 +33,6 @@ from segue_web.exports import (
 from segue_web.project.project import Project
 from segue_web.project.source import check_source
 from segue_web.project.store import Progress, Store, actor
-from segue_web.project.visitors import Visitors
 from segue_web.server import messages
 from segue_web.server.job_runner import Job
 from segue_web.server.server import Backend
@@ -41,6 +40,7 @@ from segue_web.server.worker import Tools
 from segue_web.tasks import Role, State, Task, Tasks
 from segue_web.video import Video
 from segue_web.viewing import read_project
+from segue_web.visitors import Visitors
 
 SECOND = ".second"
 """Suffix of the projects of second annotations."""

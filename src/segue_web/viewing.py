@@ -26,7 +26,7 @@ from segue.utils.arrays import BoolArray
 from segue.utils.naming import distinct_ends
 from segue.video.sources.images import is_source
 from segue.video.sources.kinds import is_image
-from segue_web.project.colours import colour_of
+from segue_web.colours import colour_of
 from segue_web.project.project import Project
 from segue_web.project.store import Store
 from segue_web.server import messages
@@ -35,7 +35,7 @@ from segue_web.snapshot import Snapshot, snapshot
 from segue_web.video import Video
 
 LABELS = frozenset({SHADOW, OUTSIDE, UNKNOWN, MOTION})
-"""Values of CDnet2014 that a reader of index masks takes for objects."""
+"""Values of CDnet2014, which would be objects in an index mask."""
 
 MATCHED_FRAMES = 24
 """Frames, spread over the video, on which objects of two results are matched."""

@@ -310,7 +310,7 @@ def test_results_can_be_gone_through_once(lite: STCNLite) -> None:
             list(results)
 
 
-def test_what_is_still_computed_is_not_copied_and_its_source_stays_open(lite: STCNLite) -> None:
+def test_unfinished_results_cannot_be_copied_or_pickled_and_stay_usable(lite: STCNLite) -> None:
     results = segue.track(IMAGES, FIRST, model=lite, device="cpu")
     for duplicate in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(SegueError):

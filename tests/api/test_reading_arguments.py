@@ -96,7 +96,7 @@ def test_a_prompter_takes_an_image_of_opencv() -> None:
 
 
 @pytest.mark.parametrize("id", ["goat", None, 1.5, True, float("nan"), float("inf"), b"1"])
-def test_what_is_no_id_is_one_sentence_and_changes_nothing(lite: STCNLite, id: Any) -> None:
+def test_invalid_ids_raise_one_sentence_and_change_nothing(lite: STCNLite, id: Any) -> None:
     session = TrackSession(lite, device="cpu")
     session.step(IMAGES[0], MASKS[0])
     video = segue.Video(IMAGES, model=lite, device="cpu")

@@ -93,7 +93,7 @@ def test_a_prompt_beyond_the_end_is_reported_after_all_results(lite: STCNLite) -
         next(following)
 
 
-def test_what_is_given_replaces_what_is_published() -> None:
+def test_options_override_the_published_schedule() -> None:
     asked = TrackOptions(mem_every=7, top_k=9, include_last=False, memory_frames=11, memory_policy="fifo")
     schedule = make_schedule(STM, asked)
     assert (schedule.mem_every, schedule.top_k, schedule.include_last) == (7, 9, False)
@@ -131,7 +131,7 @@ def test_settings_that_a_network_does_not_have_are_refused(settings: Any, messag
         make_schedule(Cutie, checked(TrackOptions, {"settings": settings}))
 
 
-def test_what_a_schedule_itself_refuses_is_an_error_of_the_argument() -> None:
+def test_invalid_settings_of_a_schedule_raise_argument_errors() -> None:
     with pytest.raises(ArgumentError):
         make_schedule(SAM2, TrackOptions(settings={"stride": 0}))
 

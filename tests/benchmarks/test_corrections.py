@@ -95,7 +95,7 @@ def test_kinds_of_errors() -> None:
         assert outcome.kind == kind
 
 
-def test_what_nobody_would_click_is_not_clicked() -> None:
+def test_only_visible_errors_are_worth_correcting() -> None:
     truth = squares(BODY).astype(np.uint8)
     assert not corrections.worth_correcting(truth.astype(np.float32), truth)
     assert not corrections.worth_correcting(np.zeros(truth.shape, np.float32), truth)

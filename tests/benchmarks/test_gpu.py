@@ -52,7 +52,7 @@ def test_a_golden_clip_that_differs_fails(
     assert "differs by 3" in said
 
 
-def test_what_has_no_time_left_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_measurements_without_time_left_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert gpu.main([*SHORT, "--parts", "compile", "--models", "stcn-lite", "--budget", "0"]) == 0
     said = capsys.readouterr().out
     assert {row[-1] for row in rows(said)} == {"left out"}

@@ -37,7 +37,7 @@ def no_metadata(name: str) -> None:
     raise importlib.metadata.PackageNotFoundError(name)
 
 
-def test_what_is_broken_on_a_machine_is_said_and_the_rest_follows(
+def test_doctor_reports_broken_parts_and_continues(
     command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def broken() -> int:

@@ -165,7 +165,7 @@ def test_an_empty_scene_that_was_given(find: Command, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_cannot_be_meant_is_reported_in_one_line(
+def test_invalid_options_are_reported_in_one_line(
     find: Command,
     tmp_path: Path,
     arguments: tuple[object, ...],
@@ -211,7 +211,7 @@ def test_two_passes_go_on_after_an_interruption_in_either(
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
-def test_what_two_passes_have_learnt_is_written_and_taken(find: Command, tmp_path: Path) -> None:
+def test_backgrounds_of_two_passes_are_saved_and_loaded(find: Command, tmp_path: Path) -> None:
     scene = tmp_path / "scene.safetensors"
     assert find("--passes", 2, "--background", scene, "--output", tmp_path / "two").code == 0
     outcome = find("--scene", scene)

@@ -81,7 +81,7 @@ def test_the_command_writes_what_the_function_gives(
     assert {(item["id"], item["name"]) for item in coco["categories"]} == set(COCO_NAMES.items())
 
 
-def test_where_the_network_looks_is_shown_and_gone_on_with(
+def test_attention_strips_are_written_and_resumed(
     interrupt_at: AtFrame, find: Command, tmp_path: Path
 ) -> None:
     assert find("--explain", tmp_path / "why", "--format", "png").code == 0

@@ -85,7 +85,7 @@ def test_a_run_can_be_interrupted_again_and_again(
     assert contents(tmp_path / "out") == whole
 
 
-def test_what_a_killed_run_was_writing_is_removed(
+def test_resume_removes_partial_files_of_a_killed_run(
     interrupt_at: AtFrame, track: Command, tmp_path: Path, whole: dict[str, bytes]
 ) -> None:
     folder = tmp_path / "out"

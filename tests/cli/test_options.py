@@ -84,7 +84,7 @@ def test_a_command_is_given_what_is_typed_nested_as_the_model_takes_it() -> None
         ([], "flour"),
     ],
 )
-def test_what_a_field_does_not_allow_is_refused_by_its_option(words: list[str], wrong: str) -> None:
+def test_options_refuse_invalid_values_of_their_fields(words: list[str], wrong: str) -> None:
     assert wrong in typed(Options(Bread), *words)
 
 

@@ -66,7 +66,7 @@ def test_downloads_are_only_made_where_they_can_be(
     assert not list(tmp_path.rglob("*.*"))
 
 
-def test_what_is_downloaded_is_listed(
+def test_weights_are_listed_with_their_state(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEGUE_HOME", str(tmp_path))

@@ -256,7 +256,7 @@ def test_unknown_data_sets_are_refused_and_images_stay_where_they_are(
 
 
 @pytest.mark.slow
-def test_what_a_server_keeps_is_run_and_not_scored(command: Command, tmp_path: Path) -> None:
+def test_sets_with_private_annotations_are_run_but_not_scored(command: Command, tmp_path: Path) -> None:
     root = tmp_path / "valid"
     for kind in ("JPEGImages", "Annotations"):
         (root / kind / "v").mkdir(parents=True)

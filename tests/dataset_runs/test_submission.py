@@ -97,7 +97,7 @@ def drop_video(results: Path) -> None:
         (drop_video, "1 of 1 videos: v"),
     ],
 )
-def test_what_the_server_would_miss_is_named_and_nothing_is_written(
+def test_incomplete_submissions_are_refused_and_not_written(
     ytvos: Path, tmp_path: Path, spoil: Callable[[Path], None], complaint: str
 ) -> None:
     folder = tmp_path / "results" / "v" / "masks"
@@ -211,7 +211,7 @@ def test_an_id_that_the_results_lack_is_one_line_and_other_rows_go_on(
     assert float(j) > 50
 
 
-def test_what_cannot_be_packed_is_said_before_anything_runs(command: Command, ytvos: Path) -> None:
+def test_impossible_submissions_are_refused_before_the_run(command: Command, ytvos: Path) -> None:
     order = ("-o", "out", "--submission", "out.zip")
     assert (
         "--submission is for ytvos, ovis, ytvis, not for davis"

@@ -136,7 +136,7 @@ def test_masks_that_are_no_8_bit_indices_are_refused(tmp_path: Path) -> None:
         ("JPEGImages/480p/bear/11.png", r"sequence bear: .* 11\.png"),
     ],
 )
-def test_what_is_missing_is_named(tmp_path: Path, gone: str, named: str) -> None:
+def test_missing_files_of_davis_are_named(tmp_path: Path, gone: str, named: str) -> None:
     davis_root(tmp_path)
     (tmp_path / gone).rename(tmp_path / "elsewhere")
     with pytest.raises(DatasetError, match=named):

@@ -162,7 +162,7 @@ def test_missing_files_are_named(tmp_path: Path, gone: str) -> None:
         SomethingElseFolder(root)
 
 
-def test_as_many_boxes_are_read_as_an_index_mask_of_one_byte_has_room_for(tmp_path: Path) -> None:
+def test_at_most_254_boxes_are_read(tmp_path: Path) -> None:
     boxes = [label(1, 1, 9, 9, name=f"object {number}") for number in range(255)]
     root = store(tmp_path / "data", {"1": [frame("1", 1, *boxes[:254])]})
     assert len(SomethingElseFolder(root)["1"].labels) == 254

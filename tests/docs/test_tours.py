@@ -15,7 +15,7 @@ README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding=
 FRAMES = 5
 
 
-def test_all_that_the_readme_leads_to_is_there() -> None:
+def test_links_of_the_readme_exist() -> None:
     root = Path(__file__).resolve().parents[2]
     links = re.findall(r"\]\(([^)#]+)", README)
     assert len(links) > 20

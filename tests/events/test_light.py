@@ -69,7 +69,7 @@ def test_light_and_shadow_that_surround_a_region_are_no_object(
 
 @pytest.mark.parametrize("box", BOXES)
 @pytest.mark.parametrize("kind", ["cloud", "headlight", "none"])
-def test_somebody_in_that_light_is_one(kind: str, box: tuple[int, int, int, int]) -> None:
+def test_a_person_in_changing_light_is_one_object(kind: str, box: tuple[int, int, int, int]) -> None:
     levels = np.ones(SIZE, np.float32) if kind == "none" else light(kind)
     assert shown(levels, region(box), thing=(30, 40, 160)) == {1}
 

@@ -106,7 +106,7 @@ def test_an_object_elsewhere_has_another_id_than_the_one_that_stands() -> None:
     assert other > 30_000, "an id that the session does not give soon"
 
 
-def test_what_slides_slowly_or_is_found_in_parts_stays_one_object() -> None:
+def test_slowly_sliding_or_split_objects_stay_one_object() -> None:
     """As a drop on the lens that the background takes in little by little."""
     camera, ids = Camera(), set[tuple[int, ...]]()
     for _ in camera.run(5, car=False):
@@ -135,7 +135,7 @@ def test_a_leaf_that_shows_now_and_then_does_not_stand() -> None:
         assert {*camera.run(1, car=True)} == {()}
 
 
-def test_what_is_found_again_at_its_place_is_the_same_object(camera: Camera) -> None:
+def test_an_object_redetected_at_its_place_keeps_its_id(camera: Camera) -> None:
     assert {*camera.run(5, car=True)} == {(3,)}
     for number in (8, 9, 10):
         assert {*camera.run(2, car=True, listed=number)} == {(3,)}
@@ -148,7 +148,7 @@ def test_the_hole_that_it_leaves_is_no_object(camera: Camera) -> None:
     assert {*shown} == {()}, "it leaves at once, and its hole is nothing"
 
 
-def test_who_moves_on_at_once_or_looks_like_the_street_is_not_held() -> None:
+def test_brief_stops_and_false_objects_are_not_held() -> None:
     camera = Camera()
     for _ in camera.run(20, car=False):
         pass
@@ -158,7 +158,7 @@ def test_who_moves_on_at_once_or_looks_like_the_street_is_not_held() -> None:
     assert {*camera.run(1, car=False)} == {()}
 
 
-def test_who_stays_leaves_once(tmp_path: Path, camera: Camera) -> None:
+def test_a_standing_object_leaves_once(tmp_path: Path, camera: Camera) -> None:
     memory = SceneMemory()
     memory.standing = camera.standing
     sink = EventSink(tmp_path / "gate.csv", live=True, memory=memory)

@@ -84,7 +84,7 @@ def test_an_archive_that_is_not_of_the_video_is_refused(
         read_labels(tmp_path / "a.npz", VIDEO)
 
 
-def test_nothing_of_an_archive_is_unpickled(tmp_path: Path) -> None:
+def test_pickled_arrays_of_an_archive_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", masks=np.array([{"a": 1}], object), frames=np.zeros(1, np.int64))
     with pytest.raises(SegueError):
         read_labels(tmp_path / "a.npz", VIDEO)

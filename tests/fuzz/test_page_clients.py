@@ -27,7 +27,8 @@ from starlette.testclient import TestClient
 
 from segue.masks import encode_rle
 from segue_web.annotate import AnnotateBackend
-from segue_web.project.project import FrameAnnotation, Project
+from segue_web.project.annotations import FrameAnnotation
+from segue_web.project.project import Project
 from segue_web.project.queue import TrackingQueue
 from segue_web.project.tracking import TrackedFrame, track_job
 from segue_web.server.server import DEFECT, make_app

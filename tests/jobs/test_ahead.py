@@ -31,7 +31,7 @@ def video(tmp_path: Path) -> Path:
     return tmp_path / "video"
 
 
-def test_what_was_seen_ahead_comes_in_its_turn(video: Path) -> None:
+def test_frames_read_ahead_are_returned_in_order(video: Path) -> None:
     with open_source(str(video)) as source:
         frames = Frames(source, source)
         next(frames)

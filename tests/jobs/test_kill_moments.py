@@ -23,7 +23,7 @@ IMAGES = np.random.default_rng(4).integers(0, 256, (5, 8, 12, 3)).astype(np.uint
 @pytest.mark.usefixtures("saved_often")
 @pytest.mark.parametrize("later", [18, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("passes", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_what_is_resumed_after_a_kill_equals_a_run_that_nothing_disturbed(
+def test_a_run_resumed_after_a_kill_equals_an_undisturbed_run(
     passes: int, later: int, tmp_path: Path
 ) -> None:
     for index, image in enumerate(IMAGES):

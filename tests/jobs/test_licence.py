@@ -53,7 +53,7 @@ def test_a_prompter_has_such_weights_too() -> None:
         ({"prompter": "my.safetensors"}, "terms of your own"),
     ],
 )
-def test_where_there_are_none_the_error_names_others(arguments: dict[str, Any], message: str) -> None:
+def test_without_free_weights_the_error_names_alternatives(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         segue.track(FRAMES, MASKS[0], licence="commercial", **arguments)
 

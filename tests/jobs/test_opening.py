@@ -131,7 +131,7 @@ CANNOT_BE_MEANT: list[tuple[Callable[..., Any], type[Exception], str, dict[str, 
 
 
 @pytest.mark.parametrize(("call", "error", "argument", "options"), CANNOT_BE_MEANT)
-def test_what_a_call_cannot_mean_is_refused(
+def test_invalid_arguments_are_refused(
     video: Path, call: Callable[..., Any], error: type[Exception], argument: str, options: dict[str, Any]
 ) -> None:
     model = {"model": TinyForeground()} if call is segue.foreground else {}
@@ -171,7 +171,7 @@ def test_frames_are_chosen_by_their_time_stamps(times: list[float], fps: float, 
         {"snapshots": Path("snaps")},
     ],
 )
-def test_what_watches_needs_events_and_zones_names_of_their_own(video: Path, changes: dict[str, Any]) -> None:
+def test_zones_need_events_and_unique_names(video: Path, changes: dict[str, Any]) -> None:
     source = VideoSource(place=str(video))
     with pytest.raises(SegueError, match=r"zones|events"):
         open_foreground(ForegroundJob(source=source, model=Model(name="mog2"), **changes))

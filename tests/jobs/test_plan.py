@@ -114,7 +114,7 @@ LACKS: list[tuple[VideoJob, type[SegueError], str]] = [
 
 
 @pytest.mark.parametrize(("job", "kind", "message"), LACKS, ids=lambda value: None)
-def test_what_a_later_job_lacks_is_found_at_once(
+def test_missing_needs_of_later_jobs_are_reported_before_the_first(
     job: VideoJob, kind: type[SegueError], message: str, folder: Path
 ) -> None:
     with pytest.raises(kind, match=message):

@@ -190,7 +190,7 @@ def test_a_saved_run_is_gone_on_with(folder: Path, tmp_path: Path) -> None:
         results.save(tmp_path / "again")
 
 
-def test_what_a_job_did_not_give_has_no_record(folder: Path, tmp_path: Path) -> None:
+def test_results_without_their_job_are_saved_without_a_record(folder: Path, tmp_path: Path) -> None:
     video = folder / "clip.mp4"
     results = segue.foreground(video, model="median")
     results.save(tmp_path)

@@ -91,6 +91,6 @@ def video(tmp_path: Path) -> Path:
     return tmp_path / "video"
 
 
-def test_what_is_wrong_with_prompts_is_an_error_of_prompts(video: Path) -> None:
+def test_invalid_prompts_raise_prompt_errors(video: Path) -> None:
     with pytest.raises(PromptError, match=r"prompts\.0\.box\.box\[2\] is nan"):
         segue.track(video, {0: [BoxPrompt(1, (0, 0, float("nan"), 5))]})

@@ -134,7 +134,7 @@ def test_a_run_that_is_cancelled_goes_on_with_the_next_frame(
 
 
 @pytest.mark.parametrize("broken", [SourceError, PromptError])
-def test_what_came_before_a_frame_that_cannot_be_taken_is_saved(
+def test_results_before_a_failing_frame_are_saved(
     tmp_path: Path, whole: list[int], broken: type[Exception]
 ) -> None:
     def fail(frame: Frame) -> None:
@@ -149,7 +149,7 @@ def test_what_came_before_a_frame_that_cannot_be_taken_is_saved(
     assert masks(tmp_path / "out") == whole
 
 
-def test_all_that_is_due_is_written_when_a_source_without_an_end_breaks_off_or_is_stopped(
+def test_due_results_are_written_when_a_live_source_breaks_off_or_is_stopped(
     tmp_path: Path,
 ) -> None:
     written: list[int] = []

@@ -96,7 +96,7 @@ def test_reverse_goes_with_prompts_on_frames_that_are_there(lite: STCNLite) -> N
         assert [result.index for result in found] == [0, 1, 2]
 
 
-def test_what_is_said_first_of_each_object() -> None:
+def test_first_prompts_selects_the_first_prompts_of_each_object() -> None:
     mask = np.array([[0, 2], [3, 0]], np.uint8)
     on = PointPrompt(4, ((0, 0),))
     later = [PointPrompt(2, ((0, 0),)), RemovePrompt(9), on, on]

@@ -348,7 +348,7 @@ def test_the_next_run_removes_what_a_killed_one_has_left_of_its_last_part(
         (True, {"rotate": "soon"}, SourceError, "--rotate.*a time above 0"),
     ],
 )
-def test_what_a_source_cannot_do_is_refused_before_anything_is_written(
+def test_outputs_that_a_source_cannot_have_are_refused_before_writing(
     live: bool, outputs: dict[str, Any], kind: type[Exception], message: str, video: Path
 ) -> None:
     source = camera() if live else open_source(video)
@@ -446,7 +446,7 @@ def test_a_pass_that_goes_before_is_counted_cancelled_and_gone_on_with(video: Pa
     assert not list((video.parent / "out").rglob("*.safetensors"))
 
 
-def test_what_a_job_could_not_mean_is_told_behind_its_results(video: Path) -> None:
+def test_errors_at_the_end_of_a_job_leave_its_results(video: Path) -> None:
     def refuse() -> dict[str, Path]:
         raise PromptError("there is a prompt for frame 9")
 

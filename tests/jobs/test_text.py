@@ -77,7 +77,7 @@ def test_colours_and_scores_choose() -> None:
     assert labels(segue.Auto(found, every=1), text="thing")[-1] == [(1, "thing", 0.9)]
 
 
-def test_what_a_text_goes_with() -> None:
+def test_text_excludes_frames_scores_and_prompts() -> None:
     for wrong in ({"frames": [1]}, {"score": 0.5}):
         with pytest.raises(ArgumentError):
             segue.Auto(**wrong)  # type: ignore[arg-type]

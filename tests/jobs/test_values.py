@@ -91,7 +91,7 @@ def test_json_that_is_no_job_is_an_error_that_names_the_field(text: str, message
         from_json(text)
 
 
-def test_what_a_job_rests_on_is_known_by_content(tmp_path: Path) -> None:
+def test_files_of_a_job_are_identified_by_content(tmp_path: Path) -> None:
     write_index_mask(tmp_path / "first.png", MASKS[0])
     (tmp_path / "video.mp4").write_bytes(b"video")
     (tmp_path / "w.safetensors").write_bytes(b"weights")
@@ -130,7 +130,7 @@ def test_what_a_job_rests_on_is_known_by_content(tmp_path: Path) -> None:
     assert changed == {"model", "prompts"}
 
 
-def test_what_explains_masks_does_not_count() -> None:
+def test_explain_is_no_result_setting() -> None:
     source, model = VideoSource(place="video.mp4"), Model(name="mustan-lite")
     plain = ForegroundJob(source=source, model=model)
     assert result_settings(plain.model_copy(update={"explain": Path("why")})) == result_settings(plain)

@@ -364,7 +364,7 @@ def test_a_reader_gives_its_videos_in_a_mapping(tmp_path: Path) -> None:
         (lambda root: {}, "no videos; the layout is <video>/images, <video>/masks"),
     ],
 )
-def test_what_a_reader_does_wrong_is_one_sentence(
+def test_errors_of_a_plug_in_reader_are_one_sentence(
     gives: Callable[[Path], Any], sentence: str, command: Command, tmp_path: Path
 ) -> None:
     register(replace(DATASETS.find("outlines"), name="wrong", masks=gives))

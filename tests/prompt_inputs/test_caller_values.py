@@ -44,7 +44,7 @@ def test_files_are_masks_by_their_path(tmp_path: Path) -> None:
         (torch.zeros(2, 3), "a mask holds whole numbers"),
     ],
 )  # fmt: skip
-def test_what_is_no_mask_is_refused(value: Any, words: str) -> None:
+def test_invalid_masks_are_refused(value: Any, words: str) -> None:
     with pytest.raises(PromptError, match=words):
         as_masks(value, "first")
 

@@ -67,7 +67,7 @@ def test_exponents_and_many_decimals_are_numbers(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["nan,1,2,3", "1,2,3,inf", "1e,2,3,4", "1..2,2,3,4", "1,2,3", "1_0,2,3,4"])
-def test_what_is_no_number_is_refused(text: str) -> None:
+def test_invalid_numbers_are_refused(text: str) -> None:
     with pytest.raises(PromptError):
         typed_prompts({"box": [text]})
 

@@ -56,7 +56,7 @@ def test_mask_prompts_keep_their_order_ids_and_labels() -> None:
 
 
 @given(order=st.permutations([1, 2, 3]))
-def test_where_objects_overlap_the_later_one_is_shown(order: list[int]) -> None:
+def test_later_masks_are_in_front_where_objects_overlap(order: list[int]) -> None:
     masks = {1: disc(35, 30, 15), 2: disc(45, 30, 15), 3: disc(40, 38, 15)}
     found = resolve_prompts(plain_frame(), [MaskPrompt(id, masks[id]) for id in order]).mask.numpy()
     np.testing.assert_array_equal(found == order[2], masks[order[2]])
@@ -139,7 +139,7 @@ WHOLE = np.ones((HEIGHT, WIDTH), np.uint8)
         ([PointPrompt(1, ((90, 2),))], r"point \(90, 2\) is outside the 90x60 image"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_its_frame(prompts: list[Prompt], message: str) -> None:
+def test_invalid_prompts_are_refused_with_their_frame(prompts: list[Prompt], message: str) -> None:
     with pytest.raises(PromptError, match=r"^frame 0: .*" + message):
         resolve_prompts(plain_frame(), prompts)
 

@@ -230,7 +230,7 @@ class TestPointPrompt:
         found = resolve_prompts(frame, prompts, prompter=lambda _: Fixed(answer), previous_masks=known)
         return np.asarray(found.mask == 7)
 
-    def test_they_correct_what_was_tracked(self) -> None:
+    def test_clicks_correct_the_tracked_mask(self) -> None:
         body, limb, wrong = disk(40, 30, 10), disk(60, 30, 5), disk(10, 10, 6)
         known = {7: np.where(body, np.float32(0.9), np.float32(0.1))}
         answer = disk(38, 33, 6) | limb | wrong
@@ -239,7 +239,7 @@ class TestPointPrompt:
         got = self.resolved(answer, PointPrompt(7, [(60, 30)], whole=True), known=known)
         np.testing.assert_array_equal(got, answer)
 
-    def test_they_correct_a_mask_that_is_given_with_them(self) -> None:
+    def test_clicks_correct_a_mask_on_the_same_frame(self) -> None:
         body, limb = disk(40, 30, 10), disk(60, 30, 5)
         got = self.resolved(limb, MaskPrompt(7, body), PointPrompt(7, [(60, 30)], [(35, 30)]))
         assert got[limb].all()
@@ -250,7 +250,7 @@ class TestPointPrompt:
 class TestCandidates:
     """Different objects that a click may mean."""
 
-    def test_they_differ_and_the_first_is_the_answer(self) -> None:
+    def test_candidates_differ_and_start_with_the_answer(self) -> None:
         class Several(Fixed):
             def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
                 masks = [
@@ -267,7 +267,7 @@ class TestCandidates:
         assert [round(float(each.iou[0]), 1) for each in found] == [0.5, 0.7, 0.6]
         assert [len(each) for each in found] == [1, 1, 1]
 
-    def test_they_come_near_to_all_that_may_be_meant(self) -> None:
+    def test_candidates_cover_all_interpretations(self) -> None:
         def seen(radius: float, iou: float) -> MaskPrediction:
             plane = disk(40, 30, radius).astype(np.float32)
             return MaskPrediction(SIZE, (0, 0, SIZE[1], SIZE[0]), np.array([iou], np.float32), plane[None])
@@ -280,7 +280,7 @@ class TestCandidates:
         assert covering([seen(-1, 0.5), seen(-1, 0.9), known[0]]) == [0, 2]  # only the first may be empty
         assert covering([seen(10, 0.0), seen(3, 0.0)]) == [0, 1]
 
-    def test_those_of_segue_prompt_begin_with_its_answer(self) -> None:
+    def test_candidates_of_segue_prompt_start_with_its_answer(self) -> None:
         image = np.random.default_rng(3).normal((40, 70, 120), 6, (120, 160, 3))
         image[30:90, 30:130] += (170, 60, -80)
         image[50:70, 70:90] += (-90, 90, 60)

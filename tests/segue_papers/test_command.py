@@ -268,7 +268,7 @@ def test_boxes_of_people_are_followed_and_scored_as_boxes(
     assert mask.sum() < 34 * 34
 
 
-def test_what_cannot_be_reproduced_is_said_on_one_line(command: Command, davis: Path, tmp_path: Path) -> None:
+def test_invalid_requests_are_reported_on_one_line(command: Command, davis: Path, tmp_path: Path) -> None:
     for arguments, words in (
         (("xmem",), "no tables of 'xmem' are known; choose from stm"),
         (("stm", "table-9"), "stm has no table 'table-9'"),
@@ -333,7 +333,7 @@ def test_rows_are_trained_by_printed_commands_and_run_what_they_have_not_seen(
 
 
 @pytest.mark.usefixtures("workers_here")
-def test_what_is_wrong_with_a_row_ends_that_row(command: Command, tmp_path: Path) -> None:
+def test_an_error_in_a_row_ends_only_that_row(command: Command, tmp_path: Path) -> None:
     needs("tensorboard")
     save_scene(tmp_path / "sbi", "", "HighwayI", frames=4)
     write_checkpoint(tmp_path / "hofam.safetensors", HOFAM(1).state_dict(), {"options": "{}"})
@@ -450,7 +450,7 @@ def test_instances_are_scored_where_they_are_annotated(command: Command, tmp_pat
     assert f"not public; https://youtube-vos.org/dataset/vis/ scores {file}" in outcome.err
 
 
-def test_what_encoders_attend_to_is_drawn_below_the_frames(command: Command, tmp_path: Path) -> None:
+def test_attention_of_encoders_is_drawn_below_the_frames(command: Command, tmp_path: Path) -> None:
     data = save_ytvis(tmp_path / "vis", COCO_NAMES, length=6)
     write_checkpoint(tmp_path / "instances.safetensors", lively_instances().state_dict(), {})
     order = ("reproduce", "ms-sts", "attention", "--data", f"ytvis={data}", "--model", "msstsvis-lite")

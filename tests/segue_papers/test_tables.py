@@ -34,7 +34,7 @@ def test_tables_have_names_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=ids)
-def test_what_a_table_names_is_known(table: Table) -> None:
+def test_names_in_tables_exist(table: Table) -> None:
     assert table.dataset in data_sets()
     assert table.dataset in DATASETS
     assert len({row.key for row in table.rows}) == len(table.rows)

@@ -72,7 +72,7 @@ def test_a_training_that_is_interrupted_saves_its_step_and_goes_on(videos: Path)
 
 
 @pytest.mark.slow
-def test_what_is_wrong_with_a_training_is_its_error(videos: Path) -> None:
+def test_failed_trainings_raise_their_error(videos: Path) -> None:
     with pytest.raises(TrainingError, match="nowhere"):
         run(videos, "run", data=f"cdnet={videos / 'nowhere'}")
 

@@ -415,7 +415,7 @@ def test_a_page_that_others_reach_has_a_token(tmp_path: Path, monkeypatch: pytes
     assert Access().for_host("127.0.0.1")[0].is_open
 
 
-def test_nothing_crosses_the_network_unencrypted_unless_told(command: Command, tmp_path: Path) -> None:
+def test_network_access_needs_encryption_or_plain_http(command: Command, tmp_path: Path) -> None:
     with pytest.raises(SegueError, match="--certfile"):
         encryption("0.0.0.0", None, None, plain_http=False)
     assert encryption("0.0.0.0", None, None, plain_http=True) is None

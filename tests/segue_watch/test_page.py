@@ -238,7 +238,7 @@ def test_a_player_gets_the_part_of_a_clip_that_it_asks_for(served: str) -> None:
         "nothing",
     ],
 )
-def test_nothing_but_images_clips_and_parts_of_the_page_is_sent(served: str, path: str) -> None:
+def test_other_files_of_the_folder_are_not_served(served: str, path: str) -> None:
     assert fetched(served + path)[0] == 404
 
 

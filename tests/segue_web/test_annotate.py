@@ -25,7 +25,7 @@ from segue.prompts.correction import ClickHistory
 from segue.video.sources.images import write_image
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import snapshot
-from segue_web.project.project import FrameAnnotation
+from segue_web.project.annotations import FrameAnnotation
 from segue_web.project.tracking import TrackedFrame
 from segue_web.server import messages
 from segue_web.server.conflicts import ConflictError
@@ -156,7 +156,7 @@ def test_a_click_means_what_moves_with_it(
     assert overlap(clicked[0], filled(BODY)) > 0.7
 
 
-def test_what_a_prompter_that_expects_nothing_finds_is_saved_too(tmp_path: Path) -> None:
+def test_masks_without_a_predicted_iou_are_saved(tmp_path: Path) -> None:
     video = Video(write_video(tmp_path / "video.mp4", numbered(2)))
     tools, doubting = Tools(video.path, None, ("stcn-lite", None), "segue-prompt", None), Doubting(video.size)
     tools.prompter = lambda index: doubting  # type: ignore[assignment, method-assign, misc]

@@ -15,7 +15,8 @@ from segue.masks import encode_rle
 from segue.masks.unsure import reduced_size
 from segue.sessions.videos.provenance import MadeFrom
 from segue_web.annotate import AnnotateBackend
-from segue_web.project.project import FrameAnnotation, Project
+from segue_web.project.annotations import FrameAnnotation
+from segue_web.project.project import Project
 from segue_web.server.conflicts import ConflictError
 from tests.segue_web.test_annotate import SEEN, Ask, ask, backend, click
 from tests.segue_web.test_trackings import end, forward, give, run, three
@@ -98,7 +99,7 @@ def test_refused_masks_are_put_back_as_they_were_and_accepted_ones_stay(
     assert columns(changed, 6) == FIRST
 
 
-def test_where_the_tracker_was_not_sure_stays_with_a_mask(backend: AnnotateBackend, ask: Ask) -> None:
+def test_unsure_pixels_are_restored_with_their_mask(backend: AnnotateBackend, ask: Ask) -> None:
     click(ask, 4, 30, 30)
     project = backend.project
     runs = [
@@ -118,7 +119,7 @@ def test_where_the_tracker_was_not_sure_stays_with_a_mask(backend: AnnotateBacke
         project.uncorrected_masks(1)
 
 
-def test_what_it_was_made_from_stays_with_a_mask(backend: AnnotateBackend, ask: Ask) -> None:
+def test_sources_are_restored_with_their_mask(backend: AnnotateBackend, ask: Ask) -> None:
     click(ask, 4, 30, 30)
     project = backend.project
     [source] = project.sources(1)
@@ -165,9 +166,7 @@ def test_another_tracking_is_compared_with_the_last_one(changed: AnnotateBackend
 
 
 @pytest.mark.parametrize("how", ["edit", "review", "clear"])
-def test_what_a_person_does_with_a_mask_judges_its_change(
-    how: str, changed: AnnotateBackend, ask: Ask
-) -> None:
+def test_edits_reviews_and_removals_judge_a_change(how: str, changed: AnnotateBackend, ask: Ask) -> None:
     if how == "edit":
         ask("stroke", frame=6, object=1, add=True, path=[(40, 40)], width=3, seen=SEEN)
     elif how == "review":
@@ -185,7 +184,7 @@ def test_a_split_or_merged_object_has_nothing_to_be_judged(changed: AnnotateBack
     assert all(mark.agreement is None for mark in changed.project.marks_of(new).values())
 
 
-def test_nothing_is_judged_while_it_is_tracked_or_locked(three: AnnotateBackend) -> None:
+def test_changes_of_tracked_or_locked_objects_cannot_be_judged(three: AnnotateBackend) -> None:
     async def steps(handle: Any) -> None:
         for columns in (FIRST, SECOND):
             with three.project.change("tracking"):

@@ -12,7 +12,8 @@ import pytest
 
 from segue.formats.schema import schema_of
 from segue.masks import write_index_mask
-from segue_web.project.project import Correction, FrameAnnotation, Project
+from segue_web.project.annotations import Correction, FrameAnnotation
+from segue_web.project.project import Project
 from segue_web.video import Video
 from tests.cli.running import Command
 from tests.segue_web.conftest import ServeHere
@@ -97,7 +98,7 @@ def test_an_import_that_was_undone_or_removed_stays_away(
         assert project.objects() == []
 
 
-def test_nothing_is_imported_where_one_of_several_files_is_damaged(
+def test_a_damaged_file_prevents_the_import_of_all(
     serve_here: ServeHere, command: Command, video: Path, masks: Path, tmp_path: Path
 ) -> None:
     """Else the mended command would find a project with objects."""

@@ -25,8 +25,9 @@ from segue.masks.edges import detailed_edge
 from segue.masks.outlines import parts_of, single_outline
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import Snapshot, export_formats, export_job, snapshot, steps
+from segue_web.project.annotations import FrameAnnotation
 from segue_web.project.importing import additions, effects, store
-from segue_web.project.project import FrameAnnotation, Project
+from segue_web.project.project import Project
 from segue_web.video import Video
 from tests.needs import needs
 from tests.segue_web.videos import numbered, write_video
@@ -324,7 +325,7 @@ def test_attributes_and_groups_come_back(form: str, video: Video, tmp_path: Path
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("form", [name for name, one in FORMATS.items() if one.group not in ("", "Videos")])
-def test_what_the_page_exports_it_imports(
+def test_exports_of_the_page_can_be_imported(
     form: str, packed: bool, video: Video, project: Project, tmp_path: Path
 ) -> None:
     path = exported(video, snapshot(project, video), form, tmp_path)
@@ -543,7 +544,7 @@ def test_a_schema_and_its_values_come_back(form: str, traffic: Project, video: V
     assert [one.get("door", "") for one in shown] == ["", "", "open"]
 
 
-def test_what_a_file_calls_occluded_is_an_attribute_of_frames(video: Video, tmp_path: Path) -> None:
+def test_occluded_becomes_a_frame_attribute(video: Video, tmp_path: Path) -> None:
     box = '<box frame="{}" outside="0" occluded="{}" xtl="1" ytl="1" xbr="9" ybr="9"/>'
     tracks = [
         f'<track id="{number}" label="car">{"".join(map(box.format, range(3), occluded))}</track>'

@@ -32,8 +32,9 @@ from segue.masks import Edge, encode_rle, write_index_mask
 from segue.utils.files import PartialFile
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import Snapshot, export_formats, export_job, remove_unfinished, snapshot
+from segue_web.project.annotations import FrameAnnotation
 from segue_web.project.importing import effects
-from segue_web.project.project import FrameAnnotation, Project
+from segue_web.project.project import Project
 from segue_web.video import Video
 from tests.formats.test_sound import film, heard, pitch, pitch_at
 from tests.needs import needs
@@ -286,7 +287,7 @@ def test_image_sequence(video: Video, taken: Snapshot, masks: np.ndarray, tmp_pa
         assert np.array_equal(image[..., 2::-1][inside], video.frame(index).image[inside])
 
 
-def test_what_a_killed_process_left_of_an_export_is_removed(tmp_path: Path) -> None:
+def test_unfinished_exports_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     target, other = tmp_path / "video-overlay.mp4", tmp_path / "video-davis"
     partial = PartialFile(target)
     for path in (partial.path, PartialFile(other).path, tmp_path / "video-coco.json"):
@@ -527,7 +528,9 @@ BOMB = '<!DOCTYPE a [<!ENTITY x "xx">]><annotations><track id="0" label="&x;"/><
     ],
     ids=lambda text: text if len(text) < 30 else None,
 )  # fmt: skip
-def test_what_is_no_label_is_one_clear_line(video: Video, tmp_path: Path, name: str, content: str) -> None:
+def test_invalid_label_files_raise_one_clear_line(
+    video: Video, tmp_path: Path, name: str, content: str
+) -> None:
     (tmp_path / name).write_text(content)
     begun = time.monotonic()
     with pytest.raises(SegueError) as caught:
@@ -609,7 +612,7 @@ def test_a_large_file_takes_a_bounded_part_of_the_memory(tmp_path: Path, kind: s
     assert 50 << 10 < int(done.stdout) < 500 << 10
 
 
-def test_as_many_objects_are_taken_as_the_page_can_list(video: Video, tmp_path: Path) -> None:
+def test_at_most_max_objects_are_read(video: Video, tmp_path: Path) -> None:
     numbers = np.arange(1, COUNT * video.size[0] * video.size[1] + 1, dtype=np.uint16)
     numbers[MAX_OBJECTS:] = 0
     masks = numbers.reshape(COUNT, *video.size)

@@ -36,7 +36,7 @@ def written(path: Path, content: object) -> Path:
     return path
 
 
-def test_what_segue_wrote_comes_with_names_and_scores(tmp_path: Path) -> None:
+def test_masks_written_by_segue_are_read_with_names_and_scores(tmp_path: Path) -> None:
     with PngSink(tmp_path / "masks", size=SIZE) as sink:
         for index in range(4):  # one more than the video has
             mask = plane((1, index)).astype(np.uint8) * 7

@@ -19,8 +19,9 @@ from segue.masks.splines import KeyedShape, ShapeKey, shape_runs
 from segue.utils.files import PartialFile, claim
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import claimed_path, export_formats, write_export
+from segue_web.project.annotations import FrameAnnotation
 from segue_web.project.importing import effects, store
-from segue_web.project.project import FrameAnnotation, Project
+from segue_web.project.project import Project
 from segue_web.snapshot import snapshot
 from segue_web.video import Video
 from segue_web.viewing import read_results

@@ -82,7 +82,7 @@ def talk(backend: AnnotateBackend, say: Callable[[Callable[..., dict[str, Any]]]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["cutie", "sam2-tiny"])
-def test_what_the_page_clicks_and_tracks_is_what_the_networks_say(
+def test_clicks_and_trackings_of_the_page_equal_the_networks_outputs(
     model: str, written: dict[str, Path], tmp_path: Path
 ) -> None:
     video = Video(write_video(tmp_path / "video.mp4", FRAMES))

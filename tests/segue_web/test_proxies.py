@@ -82,7 +82,7 @@ def test_it_is_made_once_and_anew_for_a_video_that_changed(
     assert first != second
 
 
-def test_what_a_kill_or_a_fault_left_is_made_again(path: Path, tmp_path: Path) -> None:
+def test_partial_and_damaged_proxies_are_recreated(path: Path, tmp_path: Path) -> None:
     made(path)[1].close()
     (name,) = cached(tmp_path)
     folder = tmp_path / "home/proxies"

@@ -31,7 +31,7 @@ def test_the_scripts_of_the_page_are_sound(command: list[str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_what_the_page_computes_without_a_browser_is_right() -> None:
+def test_scripts_of_the_page_pass_their_node_tests() -> None:
     """Run lengths, frames to look at next, the scale of the timeline, places."""
     node = shutil.which("node")
     if node is None:

@@ -15,8 +15,8 @@ import pytest
 
 from segue.errors import SegueError
 from segue_web.annotate import AnnotateBackend
+from segue_web.project.annotations import FrameAnnotation
 from segue_web.project.migrations import MIGRATIONS, hold_by_person
-from segue_web.project.project import FrameAnnotation
 from segue_web.project.tracking import TrackedFrame
 from segue_web.video import Video
 from tests.segue_web.test_annotate import SEEN, Ask, CircleWorker, ask, backend, click, request
@@ -275,7 +275,7 @@ def test_another_tracking_takes_the_place_of_one_that_the_same_person_has_stoppe
     run(three, steps)
 
 
-def test_somebody_else_can_let_held_trackings_go_on(three: AnnotateBackend) -> None:
+def test_other_people_can_resume_held_trackings(three: AnnotateBackend) -> None:
     async def steps(handle: Any) -> None:
         await handle(**forward(1), user="Ann")
         await handle(**forward(2), user="Ben")
@@ -292,7 +292,9 @@ def test_somebody_else_can_let_held_trackings_go_on(three: AnnotateBackend) -> N
 
 
 @pytest.mark.parametrize("paused", [True, False])
-def test_what_an_older_segue_held_for_all_is_held_for_each(three: AnnotateBackend, paused: bool) -> None:
+def test_a_queue_paused_by_an_older_version_is_paused_per_person(
+    three: AnnotateBackend, paused: bool
+) -> None:
     async def steps(handle: Any) -> None:
         await handle(**forward(1), user="Ann")
         await give(three, 5, 1)
@@ -324,7 +326,7 @@ def test_what_an_older_segue_held_for_all_is_held_for_each(three: AnnotateBacken
         run(again, restarted)
 
 
-def test_what_cannot_begin_does_not_hold_up_the_rest(three: AnnotateBackend) -> None:
+def test_a_tracking_that_cannot_start_does_not_block_the_queue(three: AnnotateBackend) -> None:
     async def steps(handle: Any) -> None:
         await handle(**forward(1))
         await handle(**forward(2))

@@ -146,7 +146,7 @@ def test_changes_of_different_things_are_both_made(backend: AnnotateBackend, rou
     asyncio.run(run())
 
 
-def test_who_resolves_a_comment_first_stays(backend: AnnotateBackend, rounds: int) -> None:
+def test_the_first_person_to_resolve_a_comment_is_recorded(backend: AnnotateBackend, rounds: int) -> None:
     async def run() -> None:
         for number in range(1, rounds + 1):
             await both(backend, {"op": "comment", "text": "look", "user": "Cem"})

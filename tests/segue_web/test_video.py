@@ -183,7 +183,7 @@ class CancelledAfter(CancelToken):
 
 
 @pytest.mark.parametrize("looks", [0, 1, 6, 13])
-def test_what_is_given_up_is_decoded_on_by_the_next_call(looks: int, tmp_path: Path) -> None:
+def test_the_next_call_continues_a_cancelled_decoding(looks: int, tmp_path: Path) -> None:
     path = write_video(tmp_path / "film.mp4", numbered(70), gap=70)
     expected = [frame.image for frame in open_source(path)]
     for later in (60, 30, 19, 12):  # on the way, or among frames that were passed over
@@ -232,7 +232,7 @@ def test_a_folder_of_images_is_a_video(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no video at all", (SAMPLE / "video.mp4").read_bytes()[:3000]])
-def test_what_is_no_video_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
+def test_invalid_videos_raise_one_clear_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "video.mp4"
     path.write_bytes(content)
 

@@ -17,7 +17,8 @@ import pytest
 from segue.errors import PromptError, SegueError, SourceError
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import write_export
-from segue_web.project.project import FrameAnnotation, Project
+from segue_web.project.annotations import FrameAnnotation
+from segue_web.project.project import Project
 from segue_web.project.store import acting
 from segue_web.server import messages
 from segue_web.server.conflicts import ConflictError
@@ -89,7 +90,7 @@ def test_the_videos_of_a_folder_are_in_natural_order_and_images_are_one_video(fo
     assert found["frames"].is_dir()
 
 
-def test_what_cannot_be_opened_is_marked_and_left_out(folder: Path, tmp_path: Path) -> None:
+def test_unreadable_videos_are_marked_and_skipped(folder: Path, tmp_path: Path) -> None:
     (folder / "a.mp4").write_bytes(b"no video")
     (folder / "b11.mp4").write_bytes(b"no video")
     damaged = tmp_path / "out" / "b10.project"
@@ -262,7 +263,7 @@ def test_a_video_goes_from_open_to_done_by_two_people(videos: VideoListBackend) 
     }
 
 
-def test_who_reviews_begins_with_what_is_to_review(folder: Path, tmp_path: Path) -> None:
+def test_reviewers_start_with_a_video_to_review(folder: Path, tmp_path: Path) -> None:
     found = videos_of(folder)
     assert found is not None
     tasks = {

@@ -18,7 +18,8 @@ from segue.metrics.davis import DavisAccumulator
 from segue.utils.naming import distinct_ends
 from segue.video.sources.images import write_image
 from segue_web.exports import snapshot, write_export
-from segue_web.project.project import FrameAnnotation, Project
+from segue_web.project.annotations import FrameAnnotation
+from segue_web.project.project import Project
 from segue_web.server import messages
 from segue_web.video import Video
 from segue_web.viewing import (
@@ -53,7 +54,7 @@ def test_foreground_is_everything_but_shadow_or_what_moves() -> None:
     assert written.mask(0).tolist() == [[1, 0, 0]]
 
 
-def test_what_is_unknown_or_outside_does_not_count_and_pixels_of_all_frames_do() -> None:
+def test_unknown_and_outside_pixels_are_ignored_and_frames_pooled() -> None:
     truth = labels(TRUTH, dict.fromkeys((50, 85, 170, 255)))
     measure = ForegroundComparison(truth, truth)
     found = np.array([[1, 0, 1, 0], [0, 1, 1, 0]], np.bool_)

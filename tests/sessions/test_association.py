@@ -163,7 +163,7 @@ def drawn_image(top: tuple[int, int, int], bottom: tuple[int, int, int]) -> Any:
     return image
 
 
-def test_what_is_around_an_object_does_not_count_for_its_look() -> None:
+def test_appearance_ignores_the_surroundings_of_an_object() -> None:
     red, blue = (220, 30, 30), (30, 30, 220)
     image, box = drawn_image(red, blue), (10.0, 10.0, 30.0, 30.0)
     other = image.copy()

@@ -101,7 +101,7 @@ def seen(result: Segmentation) -> list[tuple[int, str | None]]:
     return [(item.id, item.label) for item in result.objects if item.area]
 
 
-def test_what_is_sure_is_there_at_once_and_what_is_not_must_be_seen_twice() -> None:
+def test_certain_detections_count_at_once_and_tentative_ones_twice() -> None:
     things = ("person", 0.8, 10, 20, RED), ("lamp", 0.55, 60, 20, GREEN), ("vase", 0.4, 90, 20, BLUE)
     results = run([drawn(*things)] * 4)
     assert seen(results[0]) == [(1, "person")]
@@ -125,7 +125,7 @@ def test_the_class_that_is_seen_most_is_the_name() -> None:
     assert results[-1].objects[0].label == "sports ball"
 
 
-def test_who_leaves_is_lost_and_returns_under_the_same_id() -> None:
+def test_a_person_who_returns_keeps_the_id() -> None:
     stays = ("person", 0.9, 10, 20, GREEN)
     video = [drawn(stays, ("person", 0.9, 60 + 8 * t, 20, RED)) for t in range(7)]
     video += [drawn(stays)] * 12

@@ -82,7 +82,7 @@ def test_wishes_are_heard(name: str) -> None:
 @pytest.mark.parametrize(
     "name", [entry.name for entry in DETECTORS if "refine" not in entry.supported_options]
 )
-def test_what_belongs_to_lost_is_refused_elsewhere(name: str) -> None:
+def test_options_of_lost_are_refused_for_other_detectors(name: str) -> None:
     for wishes in ({"refine": "none"}, {"features": "values"}):
         with pytest.raises(PromptError):
             detector(name, **wishes)  # type: ignore[arg-type]

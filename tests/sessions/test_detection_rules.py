@@ -70,7 +70,7 @@ def test_a_mask_that_one_detection_contradicts_stays() -> None:
 
 
 @pytest.mark.parametrize(("height", "there"), [(1, False), (2, True)])
-def test_what_is_smaller_than_the_smallest_is_nothing(height: int, there: bool) -> None:
+def test_objects_below_the_minimum_area_are_dropped(height: int, there: bool) -> None:
     assert 1 < MIN_AREA_SHARE * SIZE[0] * SIZE[1] < 2
     assert (carved((10, 10, 11, 10 + height), {}) is not None) == there
 

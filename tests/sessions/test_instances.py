@@ -205,7 +205,7 @@ def test_after_the_last_id_of_a_mask_file_free_ids_are_given_once_more() -> None
     assert ids(tracks, *found) == [1, MAX_ID, 2]
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_invalid_frames_prompts_windows_and_classes_are_refused() -> None:
     session = InstanceSession(network(), OPTIONS, device="cpu")
     session.step(frames(1)[0])
     with pytest.raises(SourceError):

@@ -217,7 +217,7 @@ def nan_in_new_memory() -> Iterator[None]:
 
 @pytest.mark.usefixtures("nan_in_new_memory")
 @pytest.mark.parametrize("bound", [None, 3])
-def test_what_stood_in_memory_before_is_never_read(bound: int | None) -> None:
+def test_uninitialised_memory_is_never_read(bound: int | None) -> None:
     """Products of all frames multiply by zero what an object does not have, and NaN stays NaN."""
     present = [[1], [1], [1, 2], [1, 2], [1, 2, 3], [1, 2, 3]]
     entries = random_frames(13, len(present), 3, SIZE, present=present)

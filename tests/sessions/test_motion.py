@@ -45,13 +45,13 @@ def finder() -> MotionDetector:
 
 
 @pytest.mark.parametrize("camera", [0, 4])
-def test_what_moves_is_found_whatever_the_camera_does(finder: MotionDetector, camera: int) -> None:
+def test_moving_objects_are_found_with_still_and_moving_cameras(finder: MotionDetector, camera: int) -> None:
     frames, mask = video(camera, 3)
     found = finder.moving(frames[0].image, frames[1].image)
     assert ((found > 0) & (mask > 0)).sum() / ((found > 0) | (mask > 0)).sum() > 0.7
 
 
-def test_what_moves_is_one_object_after_the_way_there_and_back() -> None:
+def test_tracking_there_and_back_gives_one_object() -> None:
     frames, mask = video(0, 3)
     found = MotionDetector(TrackSession("stcn-lite", device="cpu"))(*frames)
     assert len(found.objects) == 1
@@ -69,7 +69,7 @@ class KnownFlow:
         return flow
 
 
-def test_what_moves_on_the_way_to_one_frame_alone_does_not_count() -> None:
+def test_motion_to_only_one_of_the_frames_does_not_count() -> None:
     finder = MotionDetector(TrackSession(lively_lite(), device="cpu"), flow=KnownFlow())
     frames = [np.full((120, 160, 3), t, np.uint8) for t in range(3)]
     both, one = finder.moving(*frames), finder.moving(*frames[:2])
@@ -79,7 +79,7 @@ def test_what_moves_on_the_way_to_one_frame_alone_does_not_count() -> None:
     assert not one[:50, :60].any()
 
 
-def test_where_nothing_moves_nothing_is_found(finder: MotionDetector) -> None:
+def test_still_scenes_have_no_objects(finder: MotionDetector) -> None:
     frames, _ = video(3, -3)
     assert not finder(frames[0], Frame(1, 0.04, frames[0].image)).objects
     assert not finder(frames[0]).objects

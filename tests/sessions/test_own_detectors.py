@@ -114,7 +114,7 @@ def test_segue_tracks_what_a_function_finds() -> None:
     assert {item.label for item in found[-1].objects} == {"boat", "car"}
 
 
-def test_what_is_no_detector_is_refused() -> None:
+def test_invalid_detectors_are_refused() -> None:
     with pytest.raises(PromptError):
         detector(3)  # type: ignore[arg-type]
 

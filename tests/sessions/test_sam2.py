@@ -194,7 +194,7 @@ def test_frames_that_pass_unseen_count(network: Prepared[SAM2]) -> None:
     assert run.step(frame(4)).ids == ()
 
 
-def test_what_the_network_does_not_have_is_refused(network: Prepared[SAM2]) -> None:
+def test_unsupported_options_and_prompts_are_refused(network: Prepared[SAM2]) -> None:
     for name, value in (("flip_tta", True), ("memory_policy", "usage")):
         with pytest.raises(SegueError, match="SAM 2"):
             TrackSession(network, replace(network.network.schedule, **{name: value}), device="cpu")

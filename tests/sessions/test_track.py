@@ -157,7 +157,7 @@ def scores(results: Sequence[Segmentation], id: int = 1) -> list[float]:
     return [next(item.score for item in result.objects if item.id == id) for result in results]
 
 
-def test_what_a_prompter_doubts_is_doubted_as_long_as_it_is_followed(lite: STCNLite, tmp_path: Path) -> None:
+def test_predicted_iou_of_a_prompt_weighs_later_scores(lite: STCNLite, tmp_path: Path) -> None:
     click, mask = [PointPrompt(1, ((20.0, 20.0),))], np.zeros((48, 64), np.uint8)
     mask[8:30, 10:40] = 1
     sure = scores(follow(new_session(lite), {0: mask}, end=8))

@@ -204,7 +204,7 @@ def test_the_whole_image_is_seen_while_an_object_is_out_of_sight(
     assert not tracker.choose_window(plan), "it may come back anywhere"
 
 
-def test_what_reaches_a_side_inside_the_image_leaves_the_window() -> None:
+def test_objects_at_an_inner_side_leave_the_window() -> None:
     window = Window(0, 64, 128, 128, (240, 432))
     logits = torch.full((1, 64, 64), -9.0)
     logits[0, 0, 30] = 3.0  # at the border of the image

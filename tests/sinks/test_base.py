@@ -42,7 +42,7 @@ class Recorder(Sink):
 
 
 @pytest.mark.parametrize("depth", [1, 8])
-def test_what_goes_wrong_in_the_background_comes_back(depth: int) -> None:
+def test_errors_of_the_background_thread_are_raised(depth: int) -> None:
     recorder = Recorder(fail_at=2)
 
     def run() -> None:
@@ -55,7 +55,7 @@ def test_what_goes_wrong_in_the_background_comes_back(depth: int) -> None:
     assert recorder.calls == [0, 1, "abort"]
 
 
-def test_who_ends_a_sink_in_the_background_writes_what_is_queued_himself() -> None:
+def test_close_writes_the_queue_in_the_calling_thread() -> None:
     """The thread has a low priority: where others compute it would take seconds for what is left."""
     writers = list[int]()
 

@@ -55,7 +55,7 @@ def test_a_part_is_complete_where_the_next_one_cannot_be_opened() -> None:
     assert first.history == ["write", "close"], "its objects end in it"
 
 
-def test_where_a_part_cannot_be_completed_nothing_stays_open() -> None:
+def test_a_part_that_cannot_be_completed_is_aborted() -> None:
     first, second = Part("close"), Part()
     with pytest.raises(SinkError, match="close"):
         rotated(first, second)

@@ -42,7 +42,7 @@ def test_a_data_set_of_segue_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", ["images/val/1.jpg", "labels/val/1.txt", "notes.txt", "images/train/1.png"])
-def test_what_a_person_put_there_is_not_removed(other: str, tmp_path: Path) -> None:
+def test_foreign_files_are_not_removed(other: str, tmp_path: Path) -> None:
     write(tmp_path / "yolo")
     path = tmp_path / "yolo" / other
     path.parent.mkdir(exist_ok=True)
@@ -54,7 +54,7 @@ def test_what_a_person_put_there_is_not_removed(other: str, tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["yolo"]
 
 
-def test_what_a_person_puts_there_during_the_run_is_not_removed(tmp_path: Path) -> None:
+def test_foreign_files_added_during_the_run_are_not_removed(tmp_path: Path) -> None:
     write(tmp_path / "yolo")
     sink = YoloSink(tmp_path / "yolo")
     (tmp_path / "yolo" / "notes.txt").write_text("by hand")

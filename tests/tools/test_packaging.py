@@ -134,7 +134,7 @@ def test_the_lock_file_has_the_torch_that_the_tests_ran_with(project: dict[str, 
     assert locked == {pinned}
 
 
-def test_all_that_the_docker_image_copies_is_there_and_sent_to_the_build(project: dict[str, Any]) -> None:
+def test_files_copied_by_the_dockerfile_exist_and_are_not_ignored(project: dict[str, Any]) -> None:
     lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
     copies = (line.split()[1:-1] for line in lines if line.startswith("COPY "))
     copied = [name for names in copies if not names[0].startswith("--from=") for name in names]

@@ -45,7 +45,7 @@ def test_numbers_are_those_of_the_images_not_positions():
     assert match_frames(["mask_10.png"], 3, ["00005", "00010", "00015"]) == [1]
 
 
-def test_as_many_names_as_frames_are_taken_in_their_order_where_numbers_do_not_fit():
+def test_names_without_matching_numbers_are_matched_in_order():
     assert match_frames(["mask_1.png", "mask_2.png", "mask_3.png"], 3) == [0, 1, 2]
     assert match_frames(["left.png", "right.png"], 2, ["x", "y"]) == [0, 1]
 

@@ -25,7 +25,7 @@ from segue.video.decoding.readers import ConnectionChange, Reader, SourceImage
 from segue.video.sources import answers
 from segue.video.sources import live as live_module
 from segue.video.sources.addresses import public_address, stored_address
-from segue.video.sources.answers import MAX_BYTES_OF_FRAME
+from segue.video.sources.byte_streams import MAX_BYTES_OF_FRAME
 from segue.video.sources.live import LiveClock, LiveWarning
 from segue.video.sources.span import Span, at_rate
 from tests.cli.running import Command

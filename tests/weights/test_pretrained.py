@@ -146,7 +146,7 @@ def test_a_folder_without_safetensors_is_refused_and_nothing_is_unpickled(
         segue.from_pretrained(target)
 
 
-def test_what_is_neither_a_folder_nor_a_repository_is_refused(tmp_path: Path) -> None:
+def test_unknown_folders_and_unfit_names_are_refused(tmp_path: Path) -> None:
     assert equal(segue.from_pretrained("nanodet"), load("nanodet"))
     with pytest.raises(CheckpointError):
         segue.from_pretrained("no such folder")

@@ -166,7 +166,7 @@ class Results(ResultTables, Iterator[Segmentation], AbstractContextManager["Resu
             self.close()
 
     def __len__(self) -> int:
-        """Number of results, where the source knows the number of its frames; else TypeError."""
+        """Number of results; TypeError if the source does not know its number of frames."""
         total = self._opened.total
         if total is None:
             raise TypeError("the number of these results is not known before the last one")
@@ -176,7 +176,7 @@ class Results(ResultTables, Iterator[Segmentation], AbstractContextManager["Resu
         return True
 
     def __getitem__(self, index: object) -> NoReturn:
-        """Results come in order and once: say how to take one."""
+        """Raise an error that explains how to get a single result: results come in order and once."""
         raise TypeError(
             f"results[{index!r}]: results are computed one after the other; take them with "
             "`for result in results`, or keep all: results = list(results)"

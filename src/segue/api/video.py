@@ -155,7 +155,7 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         return len(self._frames)
 
     def __iter__(self) -> Iterator[Segmentation]:
-        """The results of all frames that are prompted or tracked, in order."""
+        """Iterate over the results of all prompted or tracked frames, in order."""
         prompted, tracked = {*self.prompted}, self._session.tracked
         if prompted and not tracked and len(self) > 1:
             raise SegueError("nothing is tracked yet; take the results of propagate() first")
@@ -163,7 +163,7 @@ class Video(ResultTables, AbstractContextManager["Video"]):
 
     @one_thread_at_a_time
     def __getitem__(self, index: int) -> Segmentation:
-        """The result of a frame, given by its index; empty where nothing is tracked."""
+        """Result of a frame by index; empty if nothing is tracked there."""
         return self._result(self._checked(index))
 
     @property
@@ -371,7 +371,7 @@ class Video(ResultTables, AbstractContextManager["Video"]):
 
     @one_thread_at_a_time
     def restore(self, state: Mapping[str, Any] | SessionState | str | Path) -> None:
-        """Replace the prompts and results by those of a state.
+        """Replace prompts and results by a saved state.
 
         Args:
             state: file of :meth:`save_state`, or the values of :meth:`state`, also after JSON, for a video of

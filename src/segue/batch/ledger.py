@@ -24,7 +24,7 @@ VERSION = 8
 """Version of the tables, as SQLite's ``user_version``."""
 
 _PACE = "pace real check (typeof(pace) in ('null', 'real'))"
-"""A column that version 7 lacks."""
+"""Column added in version 8."""
 
 _SCHEMA = (
     "create table settings (key text primary key, value text not null)",
@@ -102,7 +102,7 @@ class Ledger(AbstractContextManager["Ledger"]):
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
-        """Turn errors of SQLite and the system, and values that an editor has damaged, into one line."""
+        """Turn errors of SQLite and the system, and damaged values, into a one-line error."""
         try:
             yield
         except (sqlite3.Error, OSError, SourceError, TypeError, ValueError) as error:
@@ -111,7 +111,7 @@ class Ledger(AbstractContextManager["Ledger"]):
             raise SegueError(f"{self._path}: the ledger cannot be {what} ({error}); {hint}") from None
 
     def _all(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """Carry out a statement, and give what it selects."""
+        """Execute a statement; returns the selected rows."""
         with self._errors("read" if statement.startswith("select") else "written"):
             return self._base.execute(statement, values).fetchall()
 
@@ -186,10 +186,10 @@ class Ledger(AbstractContextManager["Ledger"]):
         return tasks
 
     def record(self, task: Task) -> None:
-        """Record what has become of a video, and the identity of its source.
+        """Record the outcome of a video and the identity of its source.
 
         Args:
-            task: video as it is now; its name tells which one it is.
+            task: the current state of the video, which is identified by its name.
         """
         # Columns of numbers take texts as numbers.
         columns = ", ".join(f"{column} = cast(? as text)" for column in ("identity", *_OUTCOME))
@@ -226,5 +226,5 @@ def _job(text: str) -> VideoJob:
 
 
 def _bytes(text: str) -> bytes:
-    """A text for SQLite, to be cast to text there: names of files need not be valid UTF-8."""
+    """Encode a text that SQLite casts back to text: file names need not be valid UTF-8."""
     return text.encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""Files here and elsewhere, under one name: local paths, and what fsspec knows (``s3://``, ``gs://``, ``https://``)."""
+"""Local and remote files (``s3://``, ``gs://``, ``https://`` ...) behind one interface."""
 
 from __future__ import annotations
 
@@ -26,57 +26,57 @@ from segue.video.sources.addresses import public_address, stored_address
 from segue.video.sources.identity import SourceIdentity
 
 SUBFOLDER = ".segue-batch"
-"""Folder in the output with the ledger, the images of the report and what is under way."""
+"""Folder in the output with the ledger, images of the report and unfinished results."""
 
 RESULT = ".segue.result.json"
 """File in the results of a video with its batch, video and digest."""
 
 DONE = ".segue.done"
-"""File that is written last among the results of a video at a remote place: the digest of all others."""
+"""Last file to be uploaded among the results of a video: the digest of all others."""
 
 ANSWER_SECONDS = 60.0
-"""A store has so long to answer, and longer for large files and lists."""
+"""Seconds in which a store must answer; large files and lists have more."""
 
 LIST_SECONDS = 1800.0
-"""A list of all files below a place may take so long."""
+"""Seconds in which a store must list all files below a place."""
 
 MIN_RATE = 64 << 10
-"""Bytes a second that arrive at least where a store answers."""
+"""Minimum bytes per second from a store that answers."""
 
 UNKNOWN_SIZE = 1 << 40
-"""Bytes of a file whose server does not tell how many there are."""
+"""Assumed bytes of a file of unknown size."""
 
 BUSY = frozenset({429, 500, 502, 503, 504})
-"""Answers of HTTP that a store gives while it has too much to do, or is started anew."""
+"""HTTP status codes of a store that is overloaded or restarting."""
 
 BUSY_SECONDS = 240.0
-"""A store may be busy so long before a video fails."""
+"""Seconds for which a store may be busy before a video fails."""
 
 FIRST_WAIT, MAX_WAIT = 0.5, 15.0
-"""Seconds until a busy store is asked again; each wait is twice as long as the last."""
+"""Seconds before a busy store is retried; each wait is twice as long as the last."""
 
 _MAX_CAUSES = 8
 
 _CALLS = frozenset({"info", "exists", "cat_file", "pipe_file", "put_file", "get_file", "rm_file", "find"})
-"""Calls of a file system that ask the store."""
+"""Methods of a file system that contact the store."""
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
 
 _CHANGED = ("mtime", "LastModified", "last_modified", "updated", "created")
-"""Names under which file systems tell when a file was changed."""
+"""Keys under which file systems report the time of modification."""
 
 _TAGS = ("ETag", "etag", "checksum", "md5Hash", "generation")
-"""Names under which object stores tell what identifies the content of an object."""
+"""Keys under which object stores report a tag of the content."""
 
 _TIME = TypeAdapter(datetime)
 
 
 class StoreSilentError(SourceError, SinkError):
-    """A store that accepts requests and does not answer."""
+    """A store accepts requests but does not answer."""
 
 
 def hide_secrets(text: str) -> str:
-    """A text whose addresses have lost user names, passwords and queries, which may hold tokens."""
+    """Remove user names, passwords and queries, which may hold tokens, from the addresses in a text."""
     return _ADDRESS.sub(_public, text)
 
 
@@ -89,7 +89,7 @@ def _public(match: re.Match[str]) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """A text to be kept: user and password of its addresses are stars, and queries are hashes."""
+    """Mask the addresses in a text for storage: user and password as stars, queries as hashes."""
     return _ADDRESS.sub(lambda match: _redact_address(match[0]), text)
 
 
@@ -102,17 +102,17 @@ def _redact_address(address: str) -> str:
 
 
 def lacks_secrets(text: str) -> bool:
-    """Whether :func:`without_secrets` has changed an address of this text."""
+    """Whether :func:`without_secrets` has masked an address in this text."""
     return "://***@" in text or "?sha256=" in text
 
 
 def one_line(error: BaseException) -> str:
-    """Message of an error without line breaks and secrets, or its class."""
+    """Message of an error on one line without secrets; if empty, its class."""
     return hide_secrets(" ".join(str(error).split())) or type(error).__name__
 
 
 def key_of(name: str) -> str:
-    """16 digits that stand for a name where files are called after it."""
+    """Hash of a name, 16 hex digits, for file names."""
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
 
@@ -123,7 +123,7 @@ def is_result(folder: Path) -> bool:
 
 
 def files_below(place: str, suffixes: Collection[str]) -> list[str]:
-    """Addresses of the files below ``place`` with one of these endings, sorted, without results of segue."""
+    """Addresses of the files below ``place`` with one of these suffixes, sorted, without results of segue."""
     files, root = file_system(place)
     try:
         with suppress(OSError):  # a long list takes longer than the first answer
@@ -170,7 +170,7 @@ def read_remote(place: str, limit: int) -> bytes:
 
 
 def fetch(place: str, folder: Path) -> Path:
-    """Bring a remote file into the folder of a video, unless it is there already."""
+    """Download a remote file into the folder of a video, unless it exists."""
     files, name = file_system(place)
     try:
         info = files.info(name)
@@ -210,7 +210,7 @@ def _identity(place: str, info: dict[str, Any]) -> SourceIdentity:
 
 
 def file_system(place: str) -> tuple[Any, str]:
-    """The file system of fsspec for an address, whose calls end, and the path there."""
+    """File system of fsspec for an address, with timeouts, and the path in it."""
     files, root = _store(place)
     return AnsweringStore(files, place), root
 
@@ -229,7 +229,7 @@ def _store(place: str) -> tuple[Any, str]:
 
 
 def is_busy(error: BaseException) -> bool:
-    """Whether a store says that it cannot answer now, and may soon."""
+    """Whether an error says that a store is busy for now."""
     reason: BaseException | None = error
     for _ in range(_MAX_CAUSES):
         if reason is None:
@@ -241,7 +241,7 @@ def is_busy(error: BaseException) -> bool:
 
 
 def _status(error: BaseException) -> int | None:
-    """The status of HTTP that an error of a client library tells."""
+    """HTTP status of an error of a client library."""
     response = getattr(error, "response", None)
     if isinstance(response, dict):  # botocore
         return cast("int | None", response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
@@ -250,10 +250,10 @@ def _status(error: BaseException) -> int | None:
 
 
 class AnsweringStore:
-    """A file system of fsspec that says so if it accepts a request and does not answer.
+    """File system of fsspec that raises an error if the store accepts a request but does not answer.
 
-    Clients of object stores ask again for many minutes before they give up. One that says that it is busy is
-    asked again, after waits that grow.
+    Clients of object stores retry for many minutes before they give up. Busy stores are retried after growing
+    waits.
     """
 
     def __init__(self, files: Any, place: str) -> None:
@@ -295,7 +295,7 @@ class AnsweringStore:
         return (LIST_SECONDS if name == "find" else ANSWER_SECONDS) + size / MIN_RATE
 
     def _within(self, seconds: float, call: Callable[[], Any], error: Exception | None = None) -> Any:
-        """What a call gives; one that says why an ``error`` came up need not find anything."""
+        """Call with a time limit; a call that diagnoses ``error`` may find no file."""
         results: list[Any] = []
         raised: list[BaseException] = []
 

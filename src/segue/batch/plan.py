@@ -39,7 +39,7 @@ LIVE_SCHEMES = SCHEMES - {"http", "https"}
 """Schemes of addresses of streams, which have no end."""
 
 MAX_LIST = 256 << 20
-"""Bytes of a list at an address."""
+"""Maximum bytes of a list at an address."""
 
 REPORT = "report.html"
 """The page of a batch, in the output."""
@@ -48,10 +48,10 @@ RESERVED_NAMES = frozenset({"results.json", REPORT})
 """Files beside the results of videos; names that begin with ``.segue`` are reserved too."""
 
 PROMPTS = ("mask", "box", "point", "remove", "classes", "with")
-"""Columns whose values are options of that name; several values are parted by semicolons."""
+"""Columns whose values are options of that name; semicolons separate several values."""
 
 PLACES = ("roi", "depth", "flow")
-"""Columns whose values are files or folders that lie beside the list, for ``foreground``."""
+"""Columns of files or folders, relative to the list, for ``foreground``."""
 
 KNOWN_COLUMNS = frozenset({"source", "name", "auto", "options", *PROMPTS, *PLACES})
 
@@ -65,7 +65,7 @@ class OptionRow:
     """Options in a row of a list.
 
     Attributes:
-        values: those that have a column of their own, by name.
+        values: options in columns of the same name.
         words: the column ``options``, as words of a command line.
     """
 

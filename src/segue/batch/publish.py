@@ -21,8 +21,7 @@ from segue.utils.system import remove_folder, rename, sync_folder, sync_tree
 from segue.video.sources.addresses import is_url
 
 MOVING = f"{SUBFOLDER}/moving"
-"""Folder in the output, with one below it for each batch, of results that come and go while others take their
-place."""
+"""Folder in the output for results that are being replaced; each batch has a subfolder."""
 
 
 def mark_data(batch: str, name: str, digest: str) -> bytes:

@@ -43,15 +43,15 @@ from segue.utils.naming import first_few
 from segue.video.sources.addresses import is_url
 
 ROUND_SECONDS = 0.5
-"""The ledger is saved and progress is shown so often."""
+"""Seconds between two saves of the ledger and updates of the progress."""
 
 STOP_SECONDS = 2.5
-"""Workers have so long to finish their frame and save when the batch is interrupted; then they are ended.
+"""Seconds in which workers of an interrupted batch can finish their frame and save; then they are ended.
 
-What they saved before is kept all the same, and every mask that is written."""
+Earlier saves and all written masks are kept in any case."""
 
 MAX_REFUSED = 3
-"""A batch ends when a store has refused the results of so many videos one after the other."""
+"""Number of consecutive videos whose results a store refuses after which a batch ends."""
 
 Workers = LocalWorkers | OwnProcess | RayTasks
 
@@ -139,7 +139,7 @@ def _settings(
 def _known_by_content(tasks: Sequence[Task]) -> list[Task]:
     """Identify the files of videos, such as regions and weights, by content.
 
-    Several that would then be the same one stay known by their paths.
+    Files of equal content are identified by their paths.
     """
     by_content = [now for _, now in in_threads(_by_content, tasks)]
     counts = Counter(task.key for task in by_content)
@@ -260,7 +260,7 @@ def run_batch(
 ) -> None:
     """Process videos, the longest first, while their results can be stored.
 
-    ``check`` raises SegueError where nothing can be; it is asked when the results of a video are refused.
+    If the results of a video are refused, ``check`` raises SegueError if none can be stored.
     """
     queue = sorted(tasks, key=lambda task: task.size)  # the longest last
     running: dict[Future[Task], Task] = {}

@@ -19,7 +19,7 @@ from segue.utils.naming import natural_key
 from segue.video.sources.addresses import is_url
 
 LEDGER = "ledger.sqlite"
-"""File in the folder of a batch that has the outcome of every video."""
+"""File in the folder of a batch with the outcome of every video."""
 
 BY_NAME = "by-name"
 """File in the folder of a part of a batch whose videos are divided by their names."""

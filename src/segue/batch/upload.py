@@ -17,10 +17,10 @@ from segue.errors import SegueError, SinkError
 from segue.utils.naming import first_few
 
 CHECK = ".segue.check"
-"""Folder in the output of files that are written and removed to see whether that is possible."""
+"""Folder in the output for test files, which are written and removed."""
 
 TRIES = 3
-"""A file whose bytes do not arrive is uploaded so often."""
+"""Number of attempts to upload a file."""
 
 
 class UploadError(SinkError):

@@ -41,7 +41,7 @@ IMAGE_WIDTH = 320
 
 
 MEMORY_ADVICE = "take fewer --workers or a smaller --short-side; --retry-failed goes on with what is saved"
-"""What to do about a worker whose memory runs out."""
+"""Advice if a worker runs out of memory."""
 
 
 class JobConfig(OptionModel):
@@ -90,10 +90,10 @@ class JobConfig(OptionModel):
     """Print progress as one JSON object per line on standard output."""
 
     batch: str = ""
-    """Identity of the batch, by which it knows its own results."""
+    """Identity of the batch, which marks its results."""
 
     folder: str = "."
-    """Folder in which relative paths begin."""
+    """Base folder of relative paths."""
 
     own_process: bool = False
     """With one worker, process videos in the caller's process."""
@@ -192,9 +192,9 @@ def _with_addresses(text: str, addresses: Mapping[str, str]) -> str:
 
 
 def _placed(task: Task, fetched: Path, work: Path, addresses: dict[str, str]) -> VideoJob:
-    """The job on this machine: remote files are fetched, results go to the scratch folder.
+    """Prepare the job for this machine: fetch remote files, direct results to the scratch folder.
 
-    ``addresses`` is filled with those of all files that were brought here.
+    ``addresses`` gets the address of each downloaded file.
     """
     job = task.job
     assert job is not None
@@ -222,7 +222,7 @@ def _placed(task: Task, fetched: Path, work: Path, addresses: dict[str, str]) ->
 
 
 _NETWORKS: dict[Hashable, Any] = {}
-"""Networks that this worker has read."""
+"""Networks loaded by this worker."""
 
 
 def forget_networks() -> None:

@@ -38,19 +38,19 @@ from segue.utils.system import (
 from segue.video.sources.addresses import is_url
 
 IDENTITY = "identity"
-"""File with the identity of a batch, beside its ledger; nodes see by it that they share the output."""
+"""File with the identity of a batch, beside its ledger; it shows nodes that they share the output."""
 
 MEMORY = 2 * 2**30
-"""Bytes that a task of Ray asks for: PyTorch, a small network, and the frames of a video of 1440 lines."""
+"""Bytes requested by a Ray task: for PyTorch, a small network, and the frames of a 1440p video."""
 
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
-"""One of them is there where Linux has a driver for GPUs: NVIDIA's, Tegra's, AMD's, or that of WSL."""
+"""Device files of the GPU drivers of Linux: NVIDIA, Tegra, AMD and WSL."""
 
 CLOSE_SECONDS = 1.5
-"""Ray has so long to end its tasks; they end with this process in any case."""
+"""Seconds in which Ray can end its tasks; they end with this process in any case."""
 
 _CANCEL = CancelToken()
-"""In a worker: the batch is to stop."""
+"""Set in a worker when the batch is to stop."""
 
 
 class LocalWorkers:

@@ -1,4 +1,4 @@
-"""The command line: parse, call, show progress."""
+"""Command line: parse, call, show progress."""
 
 from segue.cli.main import app, main
 

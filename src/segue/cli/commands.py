@@ -71,7 +71,7 @@ _COMMANDS = {
         "Print information for a bug report: versions, devices, codecs, extras, layers, and a self-test.",
     ),
 }
-"""Where each command is, and the first line of its help."""
+"""Module of each command, and the first line of its help."""
 
 
 def _load(place: str) -> Any:

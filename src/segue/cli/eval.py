@@ -40,7 +40,7 @@ _RESULTS: dict[str | None, str] = {
     "instances": "Result file in the official format, JSON or zip.",
     None: "Folder or zip with masks or images, or a result file, as required by its labels.",
 }
-"""What is scored, by the labels of the data set; None: another package, which is imported when it is used."""
+"""Scored results by the labels of the data set; None: those of another package, imported on use."""
 
 
 def _help(name: str, about: ScoreHelp) -> str:

@@ -138,7 +138,7 @@ _PARTS: Mapping[str, Callable[[], Facts]] = {
     "extras": _extras,
     "cache folder": _folder,
 }
-"""What is shown, under the name that stands there where a part fails."""
+"""Parts of the output by name; the name is shown if a part fails."""
 
 
 def requirements() -> dict[str, str]:

@@ -33,7 +33,7 @@ from segue.utils.inputs import missing_message, printable
 from segue.utils.notices import be_quiet
 
 COMMAND_ROOM = 448 << 20
-"""Bytes of addresses that OpenCV, NumPy and the others take as they are loaded; PyTorch takes more."""
+"""Bytes of address space for loading OpenCV, NumPy and others; PyTorch needs more."""
 
 
 VIDEO_NAME = re.compile(r".+\.[A-Za-z][A-Za-z0-9]{1,4}", re.DOTALL)
@@ -264,7 +264,7 @@ def _run(words: Sequence[str] | None) -> None:
 
 
 def _with_home(word: str) -> str:
-    """Expand ``~`` also where shells leave it: after =, @, : and blanks."""
+    """Expand ``~`` also after =, @, : and blanks, where shells do not."""
     return re.sub(r"(?:^|(?<=[=@:\s]))~(?=/|$)", lambda _: os.path.expanduser("~"), word)  # noqa: PTH111  a text
 
 

@@ -38,7 +38,7 @@ PLAIN_HTTP = Annotated[
         "may read passwords, tokens and images.",
     ),
 ]
-"""Options of commands that other machines may reach; ``segue_web.access.encryption`` takes them."""
+"""Options of commands that other machines may reach, used by ``segue_web.access.encryption``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[2]
 
 
 Watched = Callable[["Console"], AbstractContextManager[Observer]]
-"""What receives the progress of a run, given what shows it on the terminal."""
+"""Creates the observer of a run from the console that shows its progress."""
 
 TRACKERS = ", ".join(entry.name for entry in MODELS if entry.task == "track")
 
@@ -105,7 +105,7 @@ class JobForm:
         return checked(self._kind, fields, self._form.names)
 
     def command(self) -> Callable[..., None]:
-        """The command that runs the job."""
+        """Command that runs the job."""
 
         def carry_out(
             *typed: Values,

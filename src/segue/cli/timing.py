@@ -29,7 +29,7 @@ NETWORKS = (
     *("stcn-lite", "mustan-lite", "msstsvis-lite", "nanodet", "segue-prompt"),
     *("stcn", "cutie", "sam2-tiny"),
 )
-"""The networks in the package, and those that users ask about first."""
+"""Networks that are timed by default: the bundled ones and the most common others."""
 
 FRAMES, FIRST = 20, 8
 """Frames of the bundled video, and how many of them are not timed: layers and memories are made there."""

@@ -318,7 +318,7 @@ def _video(template: VideoJob, name: str, source: Path, **values: Any) -> Task:
 
 
 def mask_videos(request: Request, folder: Path, template: TrackJob) -> Iterator[Task]:
-    """Semi-supervised: the first annotated frame is given, or boxes where only boxes are known."""
+    """Semi-supervised protocol: prompts are the first annotated frame, or boxes without masks."""
     for video in request.open():
         if not video.annotations:
             raise DatasetError(f"sequence {video.name} has no annotated frame")

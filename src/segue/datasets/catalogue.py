@@ -59,7 +59,7 @@ KINDS: Mapping[LabelKind, Mapping[str, Any]] = {
         "options": "sequences threshold missing workers",
     },
 }
-"""How data sets of each kind of labels are opened, scored and run; of still images none is."""
+"""Functions that open, score and run data sets, by kind of labels; still images have none."""
 
 
 def completed(entry: DatasetEntry) -> DatasetEntry:

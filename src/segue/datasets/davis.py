@@ -54,7 +54,7 @@ RESOLUTIONS = ("480p", "Full-Resolution", "1080p")
 
 @dataclass(frozen=True)
 class Sequence:
-    """A video as a folder of images, of which some or all are annotated.
+    """A video as a folder of images, some or all annotated.
 
     Attributes:
         name: name of the folder.

@@ -13,7 +13,7 @@ from segue.formats.coco.annotations import DetectedInstance as DetectedInstance
 from segue.formats.coco.annotations import Instance as Instance
 
 MAX_CLIP_BYTES = 2**32
-"""Most bytes that the decoded masks of one clip may take."""
+"""Maximum bytes of the decoded masks of one clip."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

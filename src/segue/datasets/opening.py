@@ -19,7 +19,7 @@ _VIDEOS: Mapping[str, tuple[type, ...]] = {
     "masks": (Sequence, BoxSequence),
     "videos": (ForegroundSequence,),
 }
-"""What the videos of readers are, by the kind of labels."""
+"""Types of the videos of readers, by kind of labels."""
 
 _READERS: Mapping[str, tuple[type, str]] = {
     "masks": (ByName, "a mapping from names to segue.datasets.davis.Sequence"),
@@ -29,7 +29,7 @@ _READERS: Mapping[str, tuple[type, str]] = {
     ),
     "instances": (YTVISDataset, "a segue.datasets.ytvis.YTVISDataset"),
 }
-"""What readers give, by the kind of labels, and the words for it."""
+"""Return types of readers, by kind of labels, and their names in messages."""
 
 
 def open_labels(entry: DatasetEntry, kind: LabelKind, root: Path) -> Any:

@@ -23,7 +23,7 @@ from segue.utils.naming import first_few, frame_stem
 from segue.video.sources.kinds import one_kind
 
 _SPLIT = "train"
-"""Where some folders are called so, those beside them are for validation and tests."""
+"""Name of training folders; folders beside them are for validation and tests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class _Images:
             self._by_filename.setdefault(PurePosixPath(place).name, []).append(place)
 
     def find(self, label: str, name: str) -> str | None:
-        """The image of a file of labels: beside it, in ``images`` for ``labels``, or alone of its name."""
+        """Find the image of a label file: beside it, in ``images`` for ``labels``, or by its unique name."""
         path = PurePosixPath(label).with_name(name)
         parts = [*path.parts]
         if "labels" in parts[:-1]:

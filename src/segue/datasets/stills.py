@@ -49,7 +49,7 @@ HALF = 128  # grey level from which on a pixel of a saliency mask is the object
 MAX_OBJECTS = 254  # of an image; 255 is void
 
 ROBOFLOW = "_annotations.coco.json"
-"""File beside the images of a split that Roboflow exports."""
+"""File beside the images of a split in an export of Roboflow."""
 
 Files = dict[str, Path]  # by their names without endings
 

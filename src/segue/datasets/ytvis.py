@@ -31,7 +31,7 @@ ANNOTATION_FILES = (
     "instances_{split}_sub.json",
     "instances.json",
 )
-"""Paths of the annotations of a split below the root, in the layouts in which the sets are distributed."""
+"""Paths of the annotations of a split below the root, in the layouts of the distributed sets."""
 
 IMAGE_FOLDERS = ("{split}/JPEGImages", "JPEGImages", "{split}", "Images/{split}")
 """Paths of the images below the root."""

@@ -84,7 +84,7 @@ class EventArchive:
         return EventPart(name, part_path(self.table, name), folder)
 
     def parts(self) -> list[EventPart]:
-        """Existing parts in order of time, and the one without a name."""
+        """Existing parts in order of time, including the unnamed one."""
         return [self.part(name) for name in sorted({"", *self._names()}, key=order_of_part)]
 
     def part_of(self, table: Path) -> str:

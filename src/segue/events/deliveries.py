@@ -31,7 +31,7 @@ LAST_SECONDS = 2.0
 :data:`GOODBYE` a run ends within five seconds, before `docker stop` kills it."""
 
 FILE_SECONDS = 60.0
-"""Seconds that the end of a run over a file waits for messages; there is no next run to send them."""
+"""Seconds for which a finished run over a file waits for messages, since no later run sends them."""
 
 QUIET = 60.0
 """Seconds before the same warning is repeated after a recovery; smaller values flood the log."""

@@ -278,7 +278,7 @@ class EventMonitor:
         return replace(event, frame=frame.index, time=frame.time - seconds, at="", snapshot="", clip="")
 
     def _end_events(self, cut_off: _CutOff) -> list[Event]:
-        """End an object of an earlier run, with what is known of it."""
+        """End an object of an earlier run, with its recorded values."""
         last = replace(cut_off.last, direction="", snapshot="", clip="")
         events = []
         for zone, inside in cut_off.inside.items():
@@ -290,7 +290,7 @@ class EventMonitor:
 
 
 def _seconds_between(first: Event, last: Event) -> float:
-    """The duration between two events, which may be of different runs: each has times of its own."""
+    """Seconds between two events, which may be of runs with different clocks."""
     if first.at and last.at:
         seconds = (datetime.fromisoformat(last.at) - datetime.fromisoformat(first.at)).total_seconds()
     else:

@@ -21,7 +21,7 @@ MIN_FRAMES = 3
 """Minimum number of frames with a large enough object; smaller values report noise."""
 
 FEW_FPS = 8.0
-"""Frame rate up to which an object counts from its first frame: the session has tracked it for two or
+"""Maximum frame rate at which an object counts from its first frame: the session has tracked it for two or
 three frames by then, and fast objects appear on few."""
 
 MIN_SMALL_FRAMES = 10

@@ -1,4 +1,4 @@
-"""Hours and days in which a receiver gets events."""
+"""Hours and days during which a receiver gets events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segue.errors import SinkError
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 ARMED = "armed"
-"""What a schedule has in place of a span where events count only while the camera is armed."""
+"""Text of a schedule whose events count only while the camera is armed."""
 
 _DAY = "|".join(DAYS)
 _TIME = r"([01]?\d|2[0-4]):([0-5]\d)"

@@ -21,7 +21,7 @@ from segue.utils.system import sync_open_file
 Kind = Literal["enter", "leave", "end", "zone-enter", "zone-leave", "loiter", "cross", "offline", "online"]
 
 UNKNOWN = "unknown"
-"""Class of objects for which no other one is known."""
+"""Class of objects without a known class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ Row = dict[str, Any]
 
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a text begins that programs for tables take for a formula; it gets a ``'`` in front."""
+"""First characters of texts that spreadsheets take for formulas; such texts get a leading ``'``."""
 
 _END = b"\n]\n"
 

@@ -20,7 +20,7 @@ from segue.registry import EVENT_SINKS, EventSinkEntry
 from segue.video.sources.addresses import APPRISE, public_address
 
 Per = Literal["event", "visit"]
-"""What a receiver gets a message for: each event, or the first one of a visit that its rules mean."""
+"""Unit of messages: each event, or the first event of a visit that passes the rules."""
 
 Priority = Literal["low", "normal", "high"]
 
@@ -190,7 +190,7 @@ class NotifyTarget:
     def rule_of(
         self, recorded: RecordedEvent, events_of: Callable[[RecordedEvent], Iterable[RecordedEvent]]
     ) -> NotifyRule:
-        """The first rule that lets an event pass, and means its class.
+        """First rule that an event and its class pass.
 
         Args:
             recorded: the event.
@@ -262,7 +262,7 @@ class NotifyTarget:
         return (rule.per or ("visit" if self.is_alert else "event")) == "visit"
 
     def _is_end(self, recorded: RecordedEvent) -> bool:
-        """Whether an event is the last one of a visit, of which its receiver has to know."""
+        """Whether an event ends a visit and its receiver must be told."""
         event = recorded.event
         return bool(event.object) and event.event in LAST and entry_of(self.address).needs_end
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 FIELDS = ("source", "who", "what", "object", "label", "event", "zone", "seconds", "direction", "at", "link")
-"""What stands between braces in a title or text."""
+"""Fields in braces in a title or text."""
 
 _FIELD = re.compile(r"\{(\w*)\}")
 

@@ -293,7 +293,7 @@ def _affinities(
     width: int,
     reach: int,
 ) -> tuple[Tensor, Tensor]:
-    """Affinities (h*w, N) to other rows, and to the last ones, of which those too far away are out."""
+    """Affinities (h*w, N) to memory rows; too distant ones of the last frame are excluded."""
     queries = l2_query_rows(query)
     rows = distance_bias(top + torch.arange(height), origin[:, 0], reach)
     columns = distance_bias(torch.arange(width), origin[:, 1], reach)
@@ -515,7 +515,7 @@ class _Graph(nn.Module):
 def _write(
     graphs: Mapping[str, _Graph], folder: Path, about: dict[str, Any], program: bytes | None = None
 ) -> list[Path]:
-    """Trace and write graphs and what runs them; ``graphs.json`` last, so that exports never mix."""
+    """Trace and write graphs and their runner; ``graphs.json`` last, so that exports never mix."""
     index = folder / "graphs.json"
     with ExitStack() as stack, writing(folder):
 

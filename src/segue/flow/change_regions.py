@@ -27,20 +27,20 @@ PRESENT = 0.3
 """Share of the region above which a pixel belongs to it; the flow blurs its outline."""
 
 MARGIN = 0.04
-"""How far from the region a difference may lie, as a share of the shorter side: flow is not exact."""
+"""Maximum distance of a difference from the region, as a share of the shorter side: flow is inexact."""
 
 LARGE = 0.06
 """Thickness of accepted differences, as a share of the shorter side, from which on they belong to the region.
 A lost object that was found again is followed so; outlines that tremble are not."""
 
 TOUCHED = 0.02
-"""Share of a difference that must lie in or beside the region."""
+"""Minimum share of a difference in or beside the region."""
 
 LESS_SURE = 0.2
-"""Share of the pixels of a difference by which the new mask may be less sure than the one before."""
+"""Maximum loss of sure pixels of a new mask, as a share of the difference."""
 
 SURER = 0.1
-"""Share by which it must be surer where another corrected frame is nearer."""
+"""Minimum gain of sure pixels if another corrected frame is nearer, as the same share."""
 
 
 class ChangeRegion(Checkpointable):

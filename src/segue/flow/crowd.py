@@ -16,7 +16,7 @@ from segue.types import Image
 from segue.utils.arrays import Float32Array, FloatingArray, IndexMask
 
 CROWD = 64
-"""Objects of a session up to which the network follows all of them."""
+"""Maximum number of objects that the network tracks itself."""
 
 SPECK = 20
 """Longer side of an object, in pixels of the network, up to which it belongs to a crowd. Such an object fills
@@ -46,7 +46,7 @@ class CrowdPlan:
 
 
 NO_PLAN = CrowdPlan({}, {}, None)
-"""Of a frame without prompts, where there is no crowd."""
+"""Plan of a frame without a crowd."""
 
 
 class Crowd(Checkpointable):

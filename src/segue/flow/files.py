@@ -54,7 +54,7 @@ def read_flow(path: str | Path) -> Flow:
 
 
 def read_flow_image(path: str | Path) -> Image:
-    """Read the flow image that networks such as HOFAM take.
+    """Read the flow image for networks such as HOFAM.
 
     Args:
         path: a flow image as :class:`FlowImages` makes it, or one flow as :func:`read_flow` reads it.

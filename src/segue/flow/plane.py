@@ -16,51 +16,51 @@ MAX_POINTS = 300
 """Points that are followed at once."""
 
 MIN_POINTS = 6
-"""Points on which a homography stands at least; a similarity takes half of them."""
+"""Minimum number of points for a homography; a similarity needs half of them."""
 
 MAX_ROUND_TRIP = 0.7
-"""A point that is followed forth and back comes to within so many pixels of where it was."""
+"""Maximum round-trip error of a tracked point, in pixels."""
 
 INLIER = 2.5
-"""Pixels between a point and where the motion has it."""
+"""Maximum reprojection error of an inlier, in pixels."""
 
 CLOSE, CLOSE_TO_KEY = 0.4, 0.15
-"""Pixels between a point and where a motion that explains it has it, from image to image and from the key."""
+"""Maximum reprojection errors of explained points in pixels, from the previous image and from the key."""
 
 MIN_EXPLAINED = 0.9
 """Share of the points of the best motion that a simpler one explains to be taken: perspective that few points
 tell is none."""
 
 MIN_COVERED = 0.3
-"""Share of the surface that points cover of which a homography is told."""
+"""Minimum share of the surface covered by points for a homography."""
 
 MIN_POINT_SHARE = 0.5
-"""Where less of the points is left, new ones are looked for."""
+"""Minimum share of remaining points; with fewer, new ones are detected."""
 
 MAX_STEP = 1.5
-"""Factor by which the area of a surface changes from one image to the next at most."""
+"""Maximum factor by which the area of a surface changes between images."""
 
 VIEW, CELLS = 96, 8
 """Side of the view of a surface that is compared with its first one, in pixels, and cells of that side."""
 
 TEXTURE, MAX_DIFFERENCE = 6.0, 30.0
-"""Levels of grey: deviation of a cell that tells something, and difference of the means of the same cell."""
+"""Grey levels: minimum deviation of a textured cell, and maximum difference of the means of a cell."""
 
 MIN_CORRELATION, MIN_SAME, MIN_SAME_ALONE = 0.5, 0.25, 0.6
 """Correlation of a cell with the first view of it, and share of cells that are the same; else the surface is
 lost. More must be the same where the points of the key are not found."""
 
 MARGIN = 16
-"""Pixels around the surface on the key in which its points are looked for."""
+"""Margin in pixels around the surface on the key for detecting points."""
 
 MAX_MENDED = 8.0
-"""Pixels by which the points of the key mend the place of a surface at most."""
+"""Maximum correction of a surface by the points of the key, in pixels."""
 
 MIN_SEEN = 0.15
-"""Share of the cells of a view that are seen; else the surface is lost."""
+"""Minimum share of visible cells; with fewer, the surface is lost."""
 
 PATCH, MIN_PATCH_CORRELATION = 9, 0.8
-"""Side of the patch around a point, in pixels, and its least correlation with that of the key."""
+"""Side of the patch around a point, in pixels, and its minimum correlation with the key."""
 
 
 def plane_motion(

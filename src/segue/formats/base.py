@@ -91,7 +91,7 @@ class Writer(Sink):
     """Height and width of the masks of results; None keeps the size of each."""
 
     _whole_masks = False
-    """Whether the masks of results are whole, also behind others; else what is visible of them."""
+    """Whether to write whole masks, including hidden parts; else only visible parts."""
 
     def add(self, objects: FrameObjects) -> None:
         """Write the objects of a frame; frames come in order.
@@ -133,8 +133,7 @@ class FileSink(Writer):
         raise NotImplementedError
 
     def _release(self) -> None:
-        """Close the file; may be called more than once."""
-        raise NotImplementedError
+        """Close open files; may be called more than once."""
 
 
 class TextSink(FileSink):

@@ -26,7 +26,7 @@ from segue.video.sources.images import is_source
 from segue.video.sources.kinds import is_image
 
 IMAGES = ("JPEGImages/*/*", "images/*", "frames", "images", "")
-"""Folders of images that data sets have beside their labels, in the order of search."""
+"""Image folders of data sets, beside their labels, in the order of search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ def _suffixes(entries: list[Format]) -> set[str]:
 
 
 def _images_of(source: Path) -> Path | None:
-    """The only folder of images that a data set has beside its labels."""
+    """The only image folder of a data set, beside its labels."""
     if not source.is_dir():
         source = source.parent
     for pattern in IMAGES:

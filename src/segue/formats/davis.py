@@ -31,7 +31,7 @@ IMAGES = (".png", ".tif", ".tiff", ".bmp", ".webp")
 """Endings of image files that hold masks without loss."""
 
 RESOLUTION = "Full-Resolution"
-"""The folder of DAVIS between ``JPEGImages`` and the sequences, for images of any size."""
+"""Folder of DAVIS for original image sizes, between ``JPEGImages`` and the sequences."""
 
 _LABEL_MAPS = {
     "labelmap.txt": r"(?P<label>[^:#]+):(?P<red>\d{1,3}),(?P<green>\d{1,3}),(?P<blue>\d{1,3}):.*",

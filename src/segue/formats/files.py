@@ -56,7 +56,7 @@ _LABELS = frozenset({"labels", "obj_train_data"})
 """Folders of labels of YOLO."""
 
 _ANNOTATIONS = ("annotations", "instances_", "_annotations.coco", "tasks", "result", "coco", "ytvis")
-"""How the names of annotation files begin that stand beside masks."""
+"""Prefixes of annotation files beside masks."""
 
 _PNG_NAME = re.compile(r"[^\"'/\\]+\.png(?=[\"'])", re.IGNORECASE)
 
@@ -101,7 +101,7 @@ class Tree:
         return self._archive is None and not self.path.is_dir()
 
     def label_files(self) -> list[str]:
-        """Names of text files that may be of labels; in a folder not those of lists of classes or images."""
+        """Names of possible label files; in a folder, without lists of classes or images."""
         texts = self.files_with_suffix(".txt")
         return texts if self.is_file else [i for i in texts if PurePosixPath(i).name not in _NO_LABELS]
 

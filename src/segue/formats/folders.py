@@ -1,4 +1,4 @@
-"""Folders that appear under their names when they are complete."""
+"""Folders that get their final names when they are complete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segue.utils.naming import first_few
 from segue.utils.system import rename, sync_folder, sync_tree
 
 OWN = ".segue.folder"
-"""File in a folder of a run by which a later run may replace the folder."""
+"""Marker file in the folder of a run; a later run may replace a folder with it."""
 
 DATA_SETS, ANNOTATION_TOOLS, VIDEOS = "Data sets", "Annotation tools", "Videos"
 """Groups of formats on the page."""

@@ -17,7 +17,7 @@ from segue.types import Frame, IndexMask, ObjectInfo, Segmentation, visible_in
 from segue.utils.arrays import BoolArray, UInt8Array, UInt16Array, id_type
 
 Size: TypeAlias = "tuple[int, int] | Callable[[], tuple[int, int] | None] | None"
-"""Output height and width of a sink, or a function that gives them at the first result; None keeps the
+"""Output height and width of a sink, or a function that returns them at the first result; None keeps the
 size of each result."""
 
 JPEG_QUALITY = 95

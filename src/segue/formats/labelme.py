@@ -28,10 +28,10 @@ from segue.masks.shapes import Canvas
 from segue.utils.json_files import Record, validated
 
 LABELME_VERSION = "5.5.0"
-"""The version of labelme whose files are written."""
+"""Version of labelme of written files."""
 
 _NO_AREAS = {"point": "points", "points": "points", "line": "lines", "linestrip": "lines"}
-"""Types of shapes that are no areas, and what several are called."""
+"""Types of shapes without an area, and their plurals."""
 
 _OUTLINES = frozenset({"polygon", "rotation", "oriented_rectangle", "quadrilateral"})
 """Types of shapes that are given by all of their corners; rectangles may be, or by two of them."""
@@ -57,7 +57,7 @@ class _Shape(Record):
     difficult: bool = False
 
     def about(self) -> dict[str, Any]:
-        """Fields of the shape beside its label."""
+        """Fields of the shape other than its label."""
         description = {"description": self.description} if self.description else {}
         return {**(self.flags or {}), **(self.attributes or {}), **description} | (
             {"difficult": True} if self.difficult else {}

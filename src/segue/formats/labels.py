@@ -50,12 +50,12 @@ DEFAULT_COLOUR = "#35b6f2"
 """Colour of a class that has neither a colour nor objects."""
 
 CLOCK = 1e-3
-"""Seconds to which programs round times."""
+"""Rounding of times by other programs, in seconds."""
 
 T = TypeVar("T")
 
 _SAVE = LazyCallable("segue.formats.conversion:save")
-"""By its name: it stands above labels."""
+"""Imported late: it is in a higher layer than labels."""
 
 
 class Frames(Protocol):

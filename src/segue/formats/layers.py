@@ -17,7 +17,7 @@ EdgeOf = Callable[[int], Edge]
 """Gives the edge of an object."""
 
 Levels = npt.NDArray[np.unsignedinteger[Any]]
-"""An image whose largest level is that of its type."""
+"""Image of unsigned integers; white is the maximum of the type."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ RECORDS = ".segue.jsonl"
 """File in the folder with one line a frame: name, index, time, and the objects with their scores."""
 
 MAX_RECORD_BYTES = 1 << 24
-"""Bytes of one line of ``RECORDS``, and of ``MARKER``: a frame with 65,535 objects takes fewer."""
+"""Maximum bytes of a line of ``RECORDS``, and of ``MARKER``: a frame with 65,535 objects takes fewer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ MAX_LINE = 1 << 20
 """Characters of the first line of a file."""
 
 MOTS_FREE, MOTS_IGNORED = 3, 10
-"""Other classes get numbers from the first on, but for the second, which stands for ignored regions."""
+"""First number of additional classes, and the number of ignored regions, which is skipped."""
 
 MOTS_OBJECTS = 1000
 """MOTS writes an object as this number times its class, plus its own id, which is smaller."""

@@ -23,7 +23,7 @@ _PROGRAMS: tuple[tuple[frozenset[str], str, str], ...] = (
     (frozenset({"size", "figures"}), "Supervisely", "export it as COCO"),
     (frozenset({"size", "frames", "objects"}), "Supervisely", "export it as COCO"),
 )
-"""Keys at the top of a file, or of the first entry of a list; the program; what is read instead."""
+"""Keys of a file or of the first entry of a list, the program that writes them, and an alternative."""
 
 _PANOPTIC = (
     "COCO panoptic, without its masks: panopticapi converts it to COCO (panoptic2detection_coco_format.py)"

@@ -53,7 +53,7 @@ _TO_BT709: dict[str, Any] = {
     "dst_color_range": ColorRange.MPEG,
     **ONE_THREAD,
 }
-"""How RGB becomes YUV in every video that segue writes: players and editors take HD for BT.709."""
+"""Conversion from RGB to YUV in all written videos: players and editors assume BT.709 for HD."""
 
 
 class OverlayVideoSink(FileSink):

@@ -24,7 +24,7 @@ from segue.utils.keywords import suggests_names
 from segue.utils.naming import first_few
 
 RECORD = "job.json"
-"""Record of a run in its output folder, beside the files of its formats."""
+"""File with the record of a run in its output folder."""
 
 RESULT_FORMATS = ("masks", "cdnet", "ytvis.json", "coco.json")
 """Results of segue in the folder of a video, in the order of search."""

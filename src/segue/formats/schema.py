@@ -39,7 +39,7 @@ CHECKED, UNCHECKED = "true", "false"
 """Values of a check box."""
 
 OCCLUDED = "occluded"
-"""The check box that files of CVAT have for every shape."""
+"""Check box of every shape in CVAT files."""
 
 Kind = Literal["choice", "text", "check"]
 Owner = Literal["object", "frame"]

@@ -28,7 +28,7 @@ from segue.utils.json_files import Record, validated
 from segue.utils.naming import natural_key
 
 _CLASSES = ("label", "class", "category", "name", "type", "object")
-"""Attributes that say what an object is, in the order of preference; else the first text does."""
+"""Attributes with the class of an object, in order of preference; without them, the first text is used."""
 
 _TRACKS = frozenset({"track_id", "track", "object_id", "instance_id", "instance", "id"})
 """Attributes that say which object it is."""
@@ -46,7 +46,7 @@ _FIELDS = {
 """Names of the numbers of shapes in versions 1 and 2, in the order that version 3 has."""
 
 _SIDES = {**{name: len(keys) for name, keys in _FIELDS.items()}, "extreme rectangle": 8, "extreme circle": 6}
-"""How many numbers a shape has."""
+"""Number of values of a shape."""
 
 _NAMES_3 = (
     *("point", "rect", "circle", "ellipse", "line", "polyline", "polygon"),
@@ -55,7 +55,7 @@ _NAMES_3 = (
 """Shapes of version 3 by their numbers, from 1 on."""
 
 _NO_AREAS = {"point": "points", "line": "lines", "polyline": "lines"}
-"""Shapes that are no areas, and what several are called; a closed line is one."""
+"""Shapes without an area, and their plurals; a closed line has an area."""
 
 _VIDEO = 4
 """Type of a file that is a video."""

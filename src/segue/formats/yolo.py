@@ -31,16 +31,16 @@ from segue.utils.naming import frame_stem
 LIST = "data.yaml"
 
 HEADER = "# written by segue\n"
-"""First line of the list of classes, by which a folder may be replaced."""
+"""First line of the list of classes; a folder with it may be replaced."""
 
 _OWN_FILE = r"data\.yaml|images/train/[^/]+\.jpg|labels/train/[^/]+\.txt|labels/train\.cache"
-"""What lies in the folder: what is written here, and the list that ultralytics keeps of it."""
+"""Files that may be in the folder: written ones, and the cache of ultralytics."""
 
 _MAX_YAML = 256 << 10
 """Characters of a .yaml file, whose reader is slow."""
 
 _ROUNDED = 5e-3
-"""Pixels by which a corner may be too small: shares of large images have six digits."""
+"""Rounding error of a corner in pixels: coordinates relative to large images have six digits."""
 
 
 def read_yolo(labels: Labels, tree: Tree, files: list[str], video: Frames) -> None:

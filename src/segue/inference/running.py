@@ -104,7 +104,7 @@ class _DefaultType:
         self.reset()
 
     def reset(self) -> None:
-        """Start over in a fork, in which nobody computes."""
+        """Reset the state in a fork, where nothing runs."""
         self._lock, self._users, self._of_program = Lock(), 0, torch.float32
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Threads of networks beside other programs."""
+"""Choose the number of network threads beside other programs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from segue.utils.system import busy_seconds
 Item = TypeVar("Item")
 
 PERIOD = 1.0
-"""Seconds after which the load is measured anew."""
+"""Seconds between two measurements of the load."""
 
 MIN_PERIOD = 0.2
 """Seconds of the first measurement at least; the system counts in steps of 10 ms."""

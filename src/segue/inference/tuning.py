@@ -31,10 +31,10 @@ SIZES = ((12, 20), (15, 27), (24, 40), (30, 54), (45, 80), (60, 107), (90, 160))
 """Heights and widths of maps."""
 
 GAIN = 1.1
-"""By which the algorithm has to be faster; below, the direct form stays, which rounds less."""
+"""Minimum speed-up; below it the direct form stays, which rounds less."""
 
 OTHER_BYTES = 32 << 20
-"""Of other data that is used before each call, as by other layers of a network: weights are in no cache."""
+"""Bytes of other data read before each call, as by other layers of a network: no weights are cached."""
 
 ROUNDS = 3
 """Rounds at least for each size."""

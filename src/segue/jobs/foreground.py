@@ -45,7 +45,7 @@ from segue.video.decoding.readers import as_rgb
 from segue.video.sources.images import list_images, read_image, write_image
 
 MIN_SCORE, CONFIDENT = 0.3, 0.5
-"""Score from which on a detection names an object, whose place is known, and from which on it is certain."""
+"""Minimum score of a detection to name an object, and to be certain."""
 
 CLOSER, MIN_SIDE = 2.0, 48
 """Side of the view of a second look, in longer sides of the box, and in pixels at least."""

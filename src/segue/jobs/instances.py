@@ -123,7 +123,7 @@ def _names_of(network: InstanceNetwork, names: Mapping[int, str] | None) -> dict
 
 
 WORTH_SAYING = 1.0
-"""Gigabytes of memory from which on a clip is announced."""
+"""Minimum gigabytes of a clip that are reported."""
 
 
 def memory_notice(

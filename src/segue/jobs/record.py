@@ -40,7 +40,7 @@ J = TypeVar("J", bound=VideoJob)
 P = TypeVar("P", bound=OptionModel)
 
 RECORD = "job.json"
-"""File in an output folder that says which job made what is there."""
+"""File in an output folder with the job that wrote it."""
 
 MAX_JOB_BYTES = 1 << 28
 """Bytes of the largest job that is read: masks of prompts are part of it."""
@@ -55,7 +55,7 @@ NON_RESULT_FIELDS = {
     "licence",  # the networks that it chose are recorded
     *EventOptions.model_fields,
 }
-"""Fields of jobs on which masks that are there do not depend."""
+"""Fields of jobs that do not affect existing masks."""
 
 
 def runtime_objects(part: OptionModel) -> Iterator[tuple[str, RuntimeObject]]:

@@ -121,7 +121,7 @@ _OPENERS: dict[type[VideoJob], str] = {
     ForegroundJob: "segue.jobs.foreground:open_foreground",
     InstancesJob: "segue.jobs.instances:open_instances",
 }
-"""What opens a job, by its class; a job needs the sessions of its own kind alone."""
+"""Function that opens a job, by class; imported late, since a job needs the sessions of its own kind only."""
 
 
 def run_open(

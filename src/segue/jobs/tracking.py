@@ -41,7 +41,7 @@ EVERY = 5  # frames from one look for a text to the next
 MAX_NAMED = 5  # frames to look at that a run names at its end
 
 DEFAULT_NOTICE = f"looking for what moves (detector {DEFAULT}; --with chooses another)"
-"""Notice where no detector was named."""
+"""Notice if no detector was named."""
 
 
 def make_schedule(network: TrackNetwork, options: TrackOptions) -> Schedule:
@@ -208,7 +208,7 @@ class TrackRun(Run):
 
 
 def _numbering_notice(job: TrackJob, source: Source) -> str:
-    """Files of prompted frames whose names have other numbers; empty if there are none."""
+    """Notice of prompted image files whose numbers differ from their frames; empty without any."""
     prompted = sorted({prompt.frame for prompt in job.prompts if prompt.frame is not None})
     renumbered = [index for index in prompted if source.frame_label(index) != str(index)]
     files = [f"frame {index} is {source.files[index].name}" for index in renumbered]

@@ -86,7 +86,7 @@ class Model(OptionModel):
     """Network of a program; ``name`` is then its class."""
 
     digest: str | None = None
-    """SHA-256 of the weights when the job was planned; None where nobody looked."""
+    """SHA-256 of the weights when the job was planned; None if not computed."""
 
     @classmethod
     def of(cls, network: Any, weights: Path | None = None) -> Model:
@@ -540,7 +540,7 @@ def error_text(errors: ValidationError, names: Mapping[str, str] = MappingProxyT
 
 _KINDS = frozenset({"track", "foreground", "instances"})
 _TRIED = ("literal[", "function-", "constrained-", "int")
-"""Of a field with several types pydantic adds the one that it tried first."""
+"""Prefixes that pydantic adds to the location of errors in fields of several types."""
 
 
 def place_text(loc: Sequence[int | str]) -> str:

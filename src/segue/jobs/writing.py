@@ -40,7 +40,7 @@ from segue.video.decoding.readers import ConnectionChange
 from segue.video.sources.span import parse_duration
 
 MIN_LAST_SECONDS = 0.5
-"""Seconds in which the last messages of a run that is to stop are tried in any case."""
+"""Minimum seconds for the last messages of a run that is stopping."""
 
 
 class JobOutputs:

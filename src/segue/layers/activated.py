@@ -17,7 +17,7 @@ ACTIVATIONS: dict[Activation, tuple[Callable[[Tensor], Tensor], str, list[float]
     "relu6": (F.relu6, "hardtanh", [0.0, 6.0]),
     "leaky": (partial(F.leaky_relu, negative_slope=0.1), "leaky_relu", [0.1]),
 }
-"""The activations, what oneDNN calls them, and their parameters there."""
+"""Activations, their names in oneDNN, and their parameters there."""
 
 
 class PreparedConv(Protocol):

@@ -91,8 +91,8 @@ class SelfAttention(nn.Module):
 
 
 QUERIES = 1024
-"""Queries that a processor samples for at a time where there are no gradients: the rows and weights of all of
-them would take many times the memory of what they read."""
+"""Queries processed at a time on a CPU without gradients: rows and weights for all of them would take many
+times the memory of what they read."""
 
 Shapes = Sequence[tuple[int, int]]  # height and width of each feature level, fine to coarse
 
@@ -117,7 +117,7 @@ def sample_levels(values: Tensor, shapes: Shapes, points: Tensor, weights: Tenso
 
 
 def _bordered(values: Tensor, shapes: Shapes) -> Tensor:
-    """The levels of an image (S, M, D), each with a border of zeros, as rows (S', D) of heads."""
+    """Pad the levels of an image (S, M, D) with zeros, and return rows (S', D) of heads."""
     areas = [(h + 3) * (w + 3) for h, w in shapes]
     table = values.new_empty(sum(areas), values.shape[1] * values.shape[2])
     maps = torch.split(values, [h * w for h, w in shapes])

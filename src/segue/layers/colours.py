@@ -26,10 +26,10 @@ STD = (0.229, 0.224, 0.225)
 """Mean and standard deviation of RGB in [0, 1] that ImageNet networks expect."""
 
 SCENE_PLANES = 21
-"""Planes of what is known of the empty scene."""
+"""Number of planes of the background model."""
 
 RECURRENCE_PLANES = 6
-"""Planes that tell how often the colours of a frame, and foreground, were seen at a place before."""
+"""Number of planes with the frequency of a frame's colours, and of foreground, at each place before."""
 
 LEVELS = 255
 """Steps of an unsigned 8-bit number."""
@@ -106,7 +106,7 @@ class PastPyramid(nn.Module):
         return self.stages(cues)
 
     def after_first(self, x: Tensor) -> list[Tensor]:
-        """The same maps from the first of them, (N, C, H/2, W/2)."""
+        """Continue from the first map, (N, C, H/2, W/2)."""
         return [x, *Stages(self.stages[1:])(x)]
 
 

@@ -37,7 +37,7 @@ class FilteredFlow:
 
     @property
     def weighed(self) -> Tensor:
-        """The joined map, weighed, (N, C, h, w)."""
+        """Weight the joined map, (N, C, h, w)."""
         return self.filtered if self.attention is None else self.attention * self.filtered
 
 

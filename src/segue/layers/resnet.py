@@ -139,7 +139,7 @@ def _projection(cin: int, cout: int, stride: int, norm: Norm, *, bias: bool) -> 
 
 
 def stem_conv(cin: int, cout: int = 64, *, bias: bool = False) -> nn.Conv2d:
-    """The first convolution of a trunk: 7x7, stride 2."""
+    """First convolution of a trunk: 7x7, stride 2."""
     return nn.Conv2d(cin, cout, 7, stride=2, padding=3, bias=bias)
 
 
@@ -161,7 +161,7 @@ class ResidualTrunk(nn.Module):
     """ResNet without its classifier, with one stage per number in ``blocks``."""
 
     keeps_stem = False
-    """Whether the map at stride 2 is one of those that it gives."""
+    """Whether the trunk also returns the map at stride 2."""
 
     def __init__(
         self,

@@ -36,7 +36,7 @@ class WindowAttention(nn.Module):
         self.proj = ActivatedLinear(width, width)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Attention in windows (B·n, side², C), n per image; ``mask`` (n, side², side²) is added."""
+        """Apply attention in windows (B·n, side², C), n per image; ``mask`` (n, side², side²) is added."""
         tokens = x.shape[1]
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         index = self.relative_position_index.flatten()
@@ -121,7 +121,7 @@ class SwinStage(nn.Module):
 
 
 def shift_mask(h: int, w: int, window: int) -> Tensor:
-    """Attention mask between pixels that only the shift brought into one window, (windows, side², side²)."""
+    """Create the mask against attention between regions joined by the shift, (windows, side², side²)."""
     cuts = (slice(0, -window), slice(-window, -(window // 2)), slice(-(window // 2), None))
     regions = torch.zeros(h + -h % window, w + -w % window)
     for i, rows in enumerate(cuts):

@@ -18,7 +18,7 @@ from segue.utils.arrays import Box, FloatingArray, Image, IndexMask
 
 _PEAKS = np.maximum(DAVIS_PALETTE.max(axis=1, keepdims=True), 1).astype(np.float32)
 _LINE_COLOURS = np.rint(DAVIS_PALETTE * (255.0 / _PEAKS)).astype(np.uint8)
-"""The hues of the palette at full brightness; its own reds and blues are too dark for lines."""
+"""Hues of the palette at full brightness; its reds and blues are too dark for lines."""
 
 
 def overlay(
@@ -80,7 +80,7 @@ def overlay(
 def attention_strip(
     image: Image, mask: IndexMask, maps: npt.NDArray[np.floating], ids: Sequence[int]
 ) -> Image:
-    """Draw an image with its objects, and beside it the attention of each object."""
+    """Draw an image with its objects, and the attention of each object beside it."""
     size = image.shape[1], image.shape[0]
     resized = np.asarray(cv2.resize(fold_ids(mask), size, interpolation=cv2.INTER_NEAREST), np.uint8)
     strip = [overlay(image, resized)]

@@ -18,16 +18,16 @@ from segue.utils.arrays import BoolArray, Float32Array, Float64Array, Image
 from segue.utils.extras import missing_packages
 
 MAX_PIXELS = 200.0
-"""The most that an edge may be moved, and its largest width and feather."""
+"""Maximum shift, width and feather of an edge."""
 
 BAND = 0.024
 """Usual width of an edge that is estimated from the image, as a share of the shorter side of the image."""
 
 MIN_BAND = 4.0
-"""The same in pixels, at least."""
+"""Minimum of the same in pixels."""
 
 SIGMAS = 3
-"""Standard deviations up to which a Gaussian is followed."""
+"""Standard deviations at which a Gaussian is truncated."""
 
 Window = tuple[slice, slice]
 """Rows and columns of an image."""

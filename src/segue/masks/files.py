@@ -295,7 +295,7 @@ _NO_MASKS = {
     b"\x93NUMPY": "a NumPy array; load it in Python and give it as masks=, or save it as PNG",
     b"GIF8": "a GIF; save it as PNG",
 }
-"""What files are by their first bytes that people give as masks."""
+"""Kinds of files that are no masks but given as such, by their first bytes."""
 
 
 @contextmanager

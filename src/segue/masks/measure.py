@@ -31,7 +31,7 @@ class ObjectExtent:
 
 
 MIN_SIDE = 60
-"""The smallest object worth following is a square whose side is the image's shorter side by this."""
+"""Shorter side of the image divided by the side of the smallest object, a square, that is tracked."""
 
 
 def min_object_area(size: tuple[int, ...]) -> float:

@@ -14,7 +14,7 @@ Corners = npt.NDArray[np.int32]
 """Corners of a closed polygon, (N, 2), x before y, in pixels; the pixels on its edges belong to it."""
 
 COMPARED = 512
-"""Corners of each of two outlines that are compared with one another to find where they are nearest."""
+"""Maximum corners per outline that are compared to find the nearest points of two outlines."""
 
 
 def parts_of(mask: npt.NDArray[np.bool_]) -> list[list[Corners]]:

@@ -18,7 +18,7 @@ from segue.errors import DatasetError
 from segue.utils.arrays import Box, IndexMask, whole_mask
 
 MAX_PIXELS = 2**26
-"""Largest image that is accepted, 8192×8192: sizes in files of others must not decide what is allocated."""
+"""Maximum accepted image, 8192×8192: sizes in foreign files must not control memory."""
 
 _MAX_NUMBER_LENGTH = 6
 """Characters of a number; six hold every difference of two runs of an image of `MAX_PIXELS`."""

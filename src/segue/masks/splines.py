@@ -17,7 +17,7 @@ from segue.masks.rle import Rle, decode_rle, encode_rle, fill_polygons, rle_area
 from segue.utils.arrays import BoolArray, Float64Array
 
 Motion = Literal["linear", "smooth", "plane"]
-"""How corners go from a key to the next: in straight lines, in curves through the keys, or with a plane."""
+"""Motion of corners between keys: straight lines, curves through the keys, or with a plane."""
 
 Corner = tuple[float, float, float, float, float, float]
 """A corner in pixels, x before y; and from it to its handles before and after it, 0 of straight lines."""

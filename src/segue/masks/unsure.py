@@ -1,4 +1,4 @@
-"""Unsure pixels of a frame: those in which no label has a probability of 0.75.
+"""Unsure pixels of a frame: no label has a probability of 0.75.
 
 These pixels are kept with tracked masks, reduced, as packed bits in a result and as run lengths in a file.
 """
@@ -17,14 +17,14 @@ from segue.masks.rle import Rle, check_runs, decode_rle, encode_rle
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 
 LIKELY = 0.75
-"""Probability from which on a label counts as sure."""
+"""Minimum probability of a sure label."""
 
 LONG_SIDE = 432
 """Longer side of the reduced frame, in pixels."""
 
 
 def reduced_size(size: tuple[int, ...]) -> tuple[int, int]:
-    """Size at which the unsure pixels of a frame are stored."""
+    """Stored size of the unsure pixels of a frame."""
     scale = min(1.0, LONG_SIDE / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 

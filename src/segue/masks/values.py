@@ -19,28 +19,28 @@ from segue.utils.arrays import BoolArray, IndexMask
 from segue.utils.notices import warn_caller
 
 WHITE = 255
-"""Value of the one object of a white mask before it gets its id; also void in DAVIS."""
+"""Value of the object in a white mask before it gets its id; also void in DAVIS."""
 
 ColourIds: TypeAlias = "dict[int, int]"
-"""The id of each colour, ``red << 16 | green << 8 | blue``, which the masks of one video share."""
+"""Ids by colour, ``red << 16 | green << 8 | blue``, shared by the masks of a video."""
 
 _CDNET = frozenset({50, 85, 170})
-"""Labels of CDnet2014 beside 0 and 255, which may be thin."""
+"""Labels of CDnet2014 other than 0 and 255; their regions may be thin."""
 
 Values = TypeVar("Values", bound="IndexMask")
 
 _IGNORED = 10000
-"""Value of regions of KITTI MOTS that are ignored, beside ids of 1000 * class + number."""
+"""Value of ignored regions in KITTI MOTS, where ids are 1000 * class + number."""
 
 _OF_KITTI = range(1000, 3000)
 """Ids of its classes, cars and pedestrians."""
 
 _MAX_COLOURS = 256
 _SLOPES = 0.8
-"""Share of the grey pixels that have both a brighter and a darker neighbour, from which on they are edges."""
+"""Minimum share of grey pixels with both a brighter and a darker neighbour in anti-aliased edges."""
 
 _OBJECTS = 0.5
-"""The same share, below which they are objects of their own."""
+"""Maximum of this share in separate objects."""
 
 _FEW_COLOURS = 8
 """So many colours may be thin, as small objects are."""
@@ -64,7 +64,7 @@ def davis_palette() -> npt.NDArray[np.uint8]:
 
 
 DAVIS_PALETTE = davis_palette()
-"""The result of :func:`davis_palette`, computed once; do not write to it."""
+"""Cached result of :func:`davis_palette`; do not write to it."""
 DAVIS_PALETTE.setflags(write=False)
 
 

@@ -143,7 +143,7 @@ RECALL_LIMITS = (1, 10, MAX_DETECTIONS)
 """Detections for a category in a video that AR1, AR10 and AR100 look at."""
 
 HEADLINES = ("AP", "AP50", "AP75", "AR1", "AR10")
-"""The measures that papers report."""
+"""Measures in papers."""
 
 _AT_50, _AT_75 = 0, 5
 _EPSILON = np.spacing(1.0)
@@ -170,7 +170,7 @@ class TrackScores:
 
     @property
     def stats(self) -> dict[str, float]:
-        """The twelve numbers of the official summary, in [0, 1] and in its order; -1 if undefined."""
+        """Twelve numbers of the official summary, in [0, 1] and in its order; -1 if undefined."""
         return {name: -1.0 if math.isnan(value) else value for name, value in self._means().items()}
 
     @property

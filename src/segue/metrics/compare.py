@@ -17,7 +17,7 @@ RESAMPLES = 10_000
 """Sets of sequences that the bootstrap draws."""
 
 CONFIDENCE = 0.95
-"""Share of the resampled mean differences that lie inside the interval."""
+"""Share of resampled mean differences inside the interval."""
 
 ENOUGH_SEQUENCES = 20
 """With fewer sequences a percentile interval is noticeably too narrow; comparisons say so."""

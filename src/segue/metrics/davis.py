@@ -192,7 +192,7 @@ def _count_objects(first_truth: IndexMask, sequence: str) -> int:
 
 
 MAX_PROPOSALS = 20
-"""Largest id that the protocol takes in a result."""
+"""Maximum id in a result of the protocol."""
 
 
 class UnsupervisedAccumulator:

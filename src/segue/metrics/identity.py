@@ -19,10 +19,10 @@ from segue.types import IndexMask
 from segue.utils.arrays import Float64Array
 
 ALPHAS = np.arange(0.05, 0.99, 0.05)
-"""Similarities from which on HOTA takes two masks for one object; it is the mean over them."""
+"""Thresholds of similarity for HOTA, which is the mean over them."""
 
 MATCH = 0.5
-"""The same for IDF1 and id switches."""
+"""Threshold of similarity for IDF1 and id switches."""
 
 _EPSILON = float(np.finfo(float).eps)
 

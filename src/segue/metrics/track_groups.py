@@ -46,10 +46,10 @@ SHAPES = (
     Group("of steady shape", "aspect_change", 1.0, 1.5),
     Group("of changing shape", "aspect_change", 1.5, np.inf),
 )
-"""The bound is ours."""
+"""Groups by shape; segue chose the bound."""
 
 GROUPS = (ALL, *SIZES, *MOTIONS, *SHAPES)
-"""All of them; the area ranges of the official evaluation come first, in its order."""
+"""All groups; first the area ranges of the official evaluation, in its order."""
 
 
 def stillness(masks: RleTrack) -> float:

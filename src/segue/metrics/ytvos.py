@@ -212,7 +212,7 @@ def _remarks(
 
 
 def _only(video: YtvosVideo) -> int | None:
-    """Id of the only object of a video, if there is just one."""
+    """Id of the object, in a video with only one."""
     return video.objects[0].id if len(video.objects) == 1 else None
 
 

@@ -95,7 +95,7 @@ class FgSegNetV2(nn.Module):
 
 
 class Backbone(nn.Module):
-    """The first four blocks of VGG-16, without the pooling after the third; dropout in the fourth."""
+    """First four blocks of VGG-16, without the pooling after the third; dropout in the fourth."""
 
     def __init__(self) -> None:
         super().__init__()

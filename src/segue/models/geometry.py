@@ -151,7 +151,7 @@ def aggregate_logits(probabilities: Tensor) -> Tensor:
 
 
 def _with_background(probabilities: Tensor) -> Tensor:
-    """Put the probability that no object is there before those of objects (..., K, H, W), inside (0, 1)."""
+    """Prepend the background probability to object probabilities (..., K, H, W), inside (0, 1)."""
     background = 1 - probabilities
     if background.shape[-3] != 1:
         background = background.prod(-3, keepdim=True)

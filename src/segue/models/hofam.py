@@ -31,7 +31,7 @@ ENCODER = ((7, 1), (7, 2), (5, 4), (5, 8), (5, 8), (5, 8), (3, 8), (3, 16))
 """Kernel, and channels in units of ``gf``, of each level of an encoder, fine to coarse."""
 
 DECODER = ((3, 8), (3, 8), (5, 8), (5, 8), (5, 4), (5, 2), (7, 1))
-"""The same for each level of the decoder, coarse to fine."""
+"""Kernel and channels of each decoder level, in the same units, coarse to fine."""
 
 BOTTLENECK = 16
 """Channels below the decoder, in units of ``gf``."""
@@ -49,7 +49,7 @@ DEVIATION = 0.02
 
 
 class HOFAM(nn.Module):
-    """The hierarchical optical flow attention model; STAM with ``flow_mode="single"``.
+    """Hierarchical optical flow attention model; STAM with ``flow_mode="single"``.
 
     Args:
         gf: width; 64 is published (173,173,697 parameters), 16 is for computers without a GPU (ours).

@@ -24,7 +24,7 @@ from segue.state import checkpointed
 from segue.utils.arrays import BoolArray
 
 WIDER = 2
-"""Margins by which a window grows at the sides by which objects leave it."""
+"""Growth of a window at sides where objects leave it, in margins."""
 
 STEP_OF_INT8 = 48
 """Sides of windows are multiples of so many pixels where layers are of 8-bit integers: oneDNN makes a kernel
@@ -35,13 +35,13 @@ HIDDEN, AREA_DECAY = 0.8, 0.95
 from one frame in memory to the next, as objects also become smaller."""
 
 NARROW = 0.25
-"""Part of the margin within which the values of an object are made anew; farther away the last ones stay."""
+"""Share of the margin in which an object's values are recomputed; farther away the last ones are kept."""
 
 TOGETHER = 8
 """Objects that are decoded or encoded at once, in windows of the same size."""
 
 MANY = 6
-"""Objects from which on each is encoded on a kept frame in a window around it alone."""
+"""Minimum number of objects for encoding each one in its own window on memory frames."""
 
 EDGE = 16
 """Pixels at the sides of these windows that see too little around them."""
@@ -178,7 +178,7 @@ class LiteTracker(MemoryTracker):
         return output, probabilities
 
     def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
-        """Encode objects in their windows; values elsewhere are those of the last frame."""
+        """Encode objects in their windows; elsewhere the values of the last frame are kept."""
         previous, margin = self._previous_masks, self._margin()
         if plan.keep or margin is None or previous is None:
             return super().encode_masks(view, query, masks, plan)

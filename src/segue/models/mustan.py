@@ -343,7 +343,7 @@ def mean_maps(members: Sequence[Features]) -> Features:
 
 
 class Decoder(nn.Module):
-    """Decodes maps of all strides to logits at frame size; ``channels`` are those of the maps."""
+    """Decodes maps of all strides to logits at frame size; ``channels``: channels of the maps."""
 
     def __init__(self, channels: Sequence[int], *, normals: bool = False) -> None:
         super().__init__()

@@ -38,10 +38,10 @@ from segue.models.base import NETWORK_STAGES, Features, ForegroundCapabilities, 
 from segue.models.mustan import UpBlock
 
 CURRENT, CONTEXT, SCENE = "current", "context", "scene"
-"""Roles: the current frame, frames before it, and what is known of the empty scene."""
+"""Roles: the current frame, earlier frames, and the background model."""
 
 SCENE_IMAGE, SCENE_STATISTICS = "scene image", "scene statistics"
-"""Roles of the parts of what is known of the empty scene."""
+"""Roles of the parts of the background model."""
 
 FUSED = (16, 32, 48, 96)
 """Channels after fusion at strides 2, 4, 8 and 16."""
@@ -51,7 +51,7 @@ WIDTHS = (48, 24, 16)
 
 
 RECURRENCE_GAIN = 8.0
-"""Factor on recurrence, which is small beside the cues that it is joined with."""
+"""Factor on recurrence, which is small compared with the other cues."""
 
 
 class MustanLite(nn.Module):

@@ -17,7 +17,7 @@ from segue.layers.activated import ConvNormReLU, Stages
 from segue.layers.mobilenet import MobileNetV2Trunk
 
 POSITIVE, NEGATIVE, BOX, PREVIOUS = range(4)
-"""The prompt planes: disks and strokes on the object, those beside it, the filled box, the mask so far."""
+"""Prompt planes: positive disks and strokes, negative ones, the filled box, the previous mask."""
 
 PLANES = 4
 MASKS = 3
@@ -28,7 +28,7 @@ WIDTHS = (16, 32, 64, 128)
 """Channels of the decoder at strides 2, 4, 8 and 16."""
 
 KEYS = (16, 32)
-"""Channels in which places are compared, at strides 8 and 16."""
+"""Key channels at strides 8 and 16."""
 
 _STATISTICS = 2
 

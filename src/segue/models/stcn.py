@@ -113,7 +113,7 @@ class MaskTrunk(ResidualTrunk):
 
 
 class ValueEncoder(MaskTrunk):
-    """The trunk over image and masks, fused with the key feature of the frame."""
+    """Encodes image and masks with the trunk, and fuses them with the key feature of the frame."""
 
     def __init__(self, mask_channels: int, *, bias: bool = True, frame_first: bool = False) -> None:
         super().__init__(mask_channels, bias=bias)
@@ -191,7 +191,7 @@ class STCNLite(CorrespondenceNetwork):
         window=0.14,
     )
     capabilities = TrackCapabilities(confidence=(1.35, -1.4), graphs="memory")
-    """The confidence is fitted to clips at 240p and 480p, by source (research/stcn-lite.md)."""
+    """Confidence fitted to clips at 240p and 480p, by source (research/stcn-lite.md)."""
     tracker: type[Tracker] = LiteTracker
     int8_parts = ("key_encoder", "key_proj", "key_comp", "value_encoder", "decoder")
     read_stride = 8

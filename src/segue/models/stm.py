@@ -30,7 +30,7 @@ KEY_CHANNELS = 128
 VALUE_CHANNELS = 512
 
 OBJECT_CHANNELS = 10
-"""Objects that the published network has channels for; unused ones take part in the soft aggregation."""
+"""Number of object channels of the published network; unused ones take part in soft aggregation."""
 
 
 class STM(PublishedNetwork):

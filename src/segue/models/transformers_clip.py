@@ -28,7 +28,7 @@ TRACKED = "frames_tracked_per_obj"
 POINTS = "point_inputs_per_obj"
 MASKS = "mask_inputs_per_obj"
 BOOKS = (OUTPUTS, TRACKED, POINTS, MASKS)
-"""Attributes of an inference session, dictionaries of what it keeps of each object; transformers does not
+"""Attributes of an inference session, dictionaries of the data of each object; transformers does not
 document them."""
 
 PROMPTED_FRAMES, TRACKED_FRAMES = "cond_frame_outputs", "non_cond_frame_outputs"

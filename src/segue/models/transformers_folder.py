@@ -15,7 +15,7 @@ from segue.utils.naming import first_few
 
 
 def import_transformers() -> Any:
-    """The package of transformers."""
+    """Import the package transformers."""
     if missing := missing_packages("hf"):
         raise CheckpointError(f"models of transformers need {missing}")
     import transformers

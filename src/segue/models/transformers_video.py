@@ -39,7 +39,7 @@ BOX_CORNERS = (2, 3)
 """Labels of the corners of a box among points."""
 
 SEED_EVERY = 200
-"""Frames after which the masks begin a new inference session, where the books cannot be read."""
+"""Frames after which a new inference session starts from the masks, if its attributes cannot be read."""
 
 
 class TransformersTracker(Checkpointable):

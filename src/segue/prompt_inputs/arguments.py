@@ -82,7 +82,7 @@ PromptsLike: TypeAlias = (
     | Segmentation
     | DetectionsLike
 )
-"""The prompts of one frame: see :func:`as_prompts`."""
+"""Prompts of one frame: see :func:`as_prompts`."""
 
 
 class PromptArguments(TypedDict, total=False):
@@ -220,7 +220,7 @@ _FIELDS: Mapping[str, Callable[[Any, str], Any]] = {
     "negative": points_of,
     "strokes": as_strokes,
 }
-"""What makes the values of prompts plain, by field."""
+"""Functions that convert the values of prompts to plain ones, by field."""
 
 
 def collect_prompts(
@@ -292,7 +292,7 @@ def _of_object(prompts: Sequence[Prompt], value: Any, id: int) -> Sequence[Promp
 
 
 def _point_prompts(points: Any, labels: Any, negative: Any, id: int, corrects: bool) -> list[PointPrompt]:
-    """Prompts of an object's points in order; labels are 1 on the object and 0 beside it."""
+    """Prompts of an object's points in order; labels are 1 on the object and 0 outside."""
     places = () if points is None else as_points(points, "points")
     if labels is None:
         return [PointPrompt(id, places, points_of(negative, "negative"))]

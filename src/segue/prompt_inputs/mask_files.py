@@ -24,7 +24,7 @@ ANNOTATIONS = frozenset({".json", ".xml"})
 
 _READ_LABELS = LazyCallable("segue.formats.reading:read_labels")
 _MASK_OF_MATTE = LazyCallable("segue.formats.mattes:mask_of_matte")
-"""By their names: the readers of annotation files and of videos stand above prompts."""
+"""Imported late: readers of annotation files and videos are in a higher layer than prompts."""
 
 
 @dataclass(frozen=True)

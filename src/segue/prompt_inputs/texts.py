@@ -26,7 +26,7 @@ _POSITIVE = rf"\s*({_VALUE})\s*"
 _AT = re.compile(r"([0-9]{1,15})@(.+)", re.DOTALL)
 
 _Typed = tuple[int | None, int | None, list[str]]
-"""The frame, the id and the values of a text; None where they are not named."""
+"""Frame, id and values of a text; None if missing."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ PROMPT_FORMS: Mapping[str, PromptForm] = {
     ),
     "remove": PromptForm(r"\s*(\d{1,9})\s*", "FRAME@ID, for example 120@2", _typed_removals),
 }
-"""Prompts as they are typed, by kind; a kind is an option of ``segue track``."""
+"""Typed forms of prompts by kind; a kind is an option of ``segue track``."""
 
 
 def typed_prompts(texts: Mapping[str, Iterable[str]], *, fill: bool = False) -> tuple[Prompt, ...]:

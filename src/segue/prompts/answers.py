@@ -36,10 +36,10 @@ MIN_WEIGHT = 0.01
 """Minimum weight of a mask with a low predicted IoU."""
 
 SAME = 0.7
-"""IoU from which on two masks are not separate candidates."""
+"""IoU from which on two masks are one candidate."""
 
 COMPARED_SIDE = 160
-"""Long side in pixels at which masks are compared."""
+"""Long side in pixels to which masks are reduced for comparison."""
 
 CLOSER_WEIGHT = 2.0
 """Weight of a closer view in the mean of two."""
@@ -52,9 +52,8 @@ CALIBRATION = {
 """Weights of the evidence of :meth:`MaskPrediction.calibrated` and an offset, whose sum is the log-odds of
 the IoU, for a box, a first click, and a mask so far: least squares (soft beyond 0.1, weights at least 0.1)
 on 102 objects of left-out stills and 26 frames of DAVIS val. Of a first click only the prediction of the
-network counts, fitted to 154 objects of left-out stills; what else there is helped with some clicks and
-harmed with others. The network alone is too sure of first clicks, since it is the surest of several crops
-that is taken.
+network counts, fitted to 154 objects of left-out stills; other evidence helped some clicks and harmed
+others. The network alone is overconfident on first clicks, since the most confident of several crops is used.
 """
 
 
@@ -236,7 +235,7 @@ class MaskPrediction:
 
 
 def covering(answers: Sequence[MaskPrediction]) -> list[int]:
-    """Indices of the first answer and of a few others that together come nearest to all of them.
+    """Select indices of the first answer and of a few others that together represent all.
 
     Each of the answers may be what is meant, in proportion to its predicted IoU. Each further one that is
     chosen raises the IoU most that the best of those chosen is then expected to have: the greedy choice of

@@ -12,7 +12,7 @@ from segue.models.detection.released import RELEASED
 from segue.utils.lazy import LazyCallable
 
 DEFAULT = "motion"
-"""The detector that needs no weights but those of the package."""
+"""Detector that needs only bundled weights."""
 
 _CLASSED = frozenset({"weights", "classes", "score"})
 _OPEN = frozenset({"weights", "score", "refine", "text"})
@@ -47,4 +47,4 @@ ENTRIES = (
     DetectorEntry("lost", _built("build_discovery", "dino-s16"), _DISCOVERY, "dino-s16"),
     DetectorEntry("lost-b16", _built("build_discovery", "dino-b16"), _DISCOVERY, "dino-b16"),
 )
-"""Their ranks are those of the published AP of masks on COCO."""
+"""Detectors, ranked by their published mask AP on COCO."""

@@ -28,7 +28,7 @@ from segue.types import Box, Point
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 
 Click = tuple[float, float, bool]
-"""A place (x, y) in pixels, and whether it lies on the object."""
+"""Position (x, y) in pixels, and whether it is on the object."""
 
 REACH = 4.0
 """Distance to a click, in its distances to the outline, beyond which the previous mask has full weight."""
@@ -50,18 +50,17 @@ MIN_DISK = 2.0
 """Radius in pixels that a click changes at most if the answer changes nothing there."""
 
 MIN_DEPTH = 0.1
-"""Distance of a click to the outline, in square roots of the mask's area, from which on objects are
-detected."""
+"""Minimum distance of a click to the outline, in square roots of the mask's area, for detecting objects."""
 
 MIN_COVERED = 0.9
 """Share of a mask inside a detected object, for the mask to be a part of it."""
 
 MAX_SHARED, MAX_INSIDE = 0.3, 0.5  # shares of the mask in another object, and of that in the mask, at most
 SAME = 0.98
-"""IoU from which on two readings of a correction are equal."""
+"""IoU from which on two interpretations of a correction are equal."""
 
 MIN_CENTRAL = 0.8
-"""Distance of a click to the outline, relative to the largest, from which on it is central in a region."""
+"""Minimum distance of a central click to the outline of a region, relative to the largest distance."""
 
 
 def correct(

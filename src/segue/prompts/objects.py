@@ -30,8 +30,8 @@ predicted IoU must be so much higher. With 0.6 to 0.8, two to four times and 1.5
 of images is nearly the same."""
 
 MAX_BOXES = 2
-"""Boxes around a click that are looked at: for an answer until one has the click in its mask, for candidates
-all of them."""
+"""Maximum number of boxes around a click that are segmented: for an answer up to the first mask with the
+click, for candidates all of them."""
 
 
 def detected_boxes(detector: Prepared[NanoDetPlus], image: Image) -> TensorDetections:

@@ -67,13 +67,13 @@ Crop = tuple[CropPurpose, PixelWindow]
 
 CLICK_CROPS = (0.5, 0.25)
 """Squares around clicks that are looked at in addition to the whole image, their sides as shares of its
-longer side. The whole alone takes small things for a part of what is around them, or finds nothing."""
+longer side. On the whole image alone, small objects are merged with their surroundings or missed."""
 
 PART_CROP = 0.125
 """A further one, for candidates: it shows parts."""
 
 WHOLE_MARGIN = 0.05
-"""Predicted IoU, before calibration, by which a larger look may be less sure than the surest."""
+"""Maximum loss of predicted IoU, before calibration, for preferring a larger crop to the best one."""
 
 WHOLE_AREA, WHOLE_SHARE = 1.2, 0.8  # how much larger it is, and the share of the surest mask that it holds
 

@@ -26,12 +26,12 @@ _WIDTH, _HEIGHT, _LEFT, _TOP = 320, 110, 26, 6
 
 
 def number(value: float) -> str:
-    """A value for people: four decimals, or a dash where there is none."""
+    """Format a value with four decimals; a dash if missing."""
     return "–" if math.isnan(value) else f"{value:.4f}"
 
 
 def signed(value: float) -> str:
-    """A difference for people: its sign and four decimals, or a dash where there is none."""
+    """Format a difference with sign and four decimals; a dash if missing."""
     return number(value) if math.isnan(value) else f"{value:+.4f}"
 
 
@@ -65,13 +65,13 @@ def pairs(values: Mapping[str, tuple[float, float]]) -> Element:
 
 
 def chart_order(series: Mapping[str, Series]) -> list[str]:
-    """The measures with a line: the first two, without measures of single objects such as ``J_1``."""
+    """Measures with a line: the first two, without measures of single objects such as ``J_1``."""
     means = [key for key in series if not any(key.startswith(f"{other}_") for other in series)]
     return [key for key in means if len(series[key].values)][:2]
 
 
 def timeline(series: Mapping[str, Series]) -> Element:
-    """The measures of :func:`chart_order` over the scored frames; gaps are frames without a value."""
+    """Draw the measures of :func:`chart_order` over the scored frames; gaps are frames without a value."""
     lines = [series[key] for key in chart_order(series)]
     top = _upper([float(value) for line in lines for value in line.values])
     floor = _HEIGHT + _TOP
@@ -92,7 +92,7 @@ def timeline(series: Mapping[str, Series]) -> Element:
 def write_percentiles(
     path: Path, title: str, measure: str, lines: Mapping[str, npt.NDArray[np.float64]]
 ) -> dict[str, list[float]]:
-    """Draw how values in [0, 1] are distributed; gives each line's values at 0, 10, ... 100 percent."""
+    """Draw the distribution of values in [0, 1]; returns each line's values at 0, 10, ... 100 percent."""
     width, height, left, top, row = 480, 300, 46, 30, 18
     floor = top + height
     parts = [
@@ -130,7 +130,7 @@ def write_percentiles(
 
 
 def _path(values: npt.NDArray[np.float64], top: float) -> str:
-    """SVG path of a measure over time; it starts anew behind every gap."""
+    """SVG path of a measure over time, interrupted at gaps."""
     groups = np.array_split(values, min(POINTS, len(values)))
     lows = [float(np.nanmin(group)) if not np.isnan(group).all() else math.nan for group in groups]
     step = (_WIDTH - _LEFT) / max(len(lows) - 1, 1)
@@ -191,5 +191,5 @@ def node(tag: str, text: str | None, *children: Element, **attributes: str | flo
 
 
 def decimal(value: float) -> str:
-    """A number for a drawing: one decimal, or none where that is 0."""
+    """Format a number for a drawing with at most one decimal."""
     return f"{value:.1f}".removesuffix(".0")

@@ -125,7 +125,7 @@ def _values(measures: Measures) -> dict[str, float | None]:
 
 
 def paired(first: Measures, second: Measures) -> Pairs:
-    """Each of the first measures in both results; NaN where the second has none."""
+    """Pair each of the first measures with the second result; NaN if missing there."""
     return {key: (value, second.get(key, math.nan)) for key, value in first.items()}
 
 

@@ -166,7 +166,7 @@ def describe_interval(seed: int) -> str:
 
 
 def in_both(comparison: Comparison) -> tuple[Pairs, Pairs]:
-    """The overall measures, and the headline of each sequence, in both results; NaN where there is none."""
+    """Overall measures, and the headline of each sequence, in both results; NaN if missing."""
     first, second = comparison.first, comparison.second
     one, other = (
         {name: measures.get(first.headline, math.nan) for name, measures in item.sequences.items()}

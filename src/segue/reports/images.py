@@ -20,7 +20,7 @@ LONG_SIDE = 640
 """Longer side of an image in a report, in pixels, at most; small ones are enlarged up to it."""
 
 PANEL_SIDE = 420
-"""The same of each of several images of one frame."""
+"""Width of each of several images of one frame."""
 
 ENLARGED = 4
 """Largest magnification of a part of a frame."""
@@ -35,14 +35,14 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "wrong object": (204, 121, 167),
     "not scored": (128, 128, 128),
 }
-"""RGB by kind of pixel. As in the figures of HOFAM what was added is green and what was missed is red, in the
-shades of Okabe and Ito that colour-blind people tell apart."""
+"""RGB by kind of pixel. As in the figures of HOFAM, false positives are green and false negatives red, in the
+colour-blind safe shades of Okabe and Ito."""
 
 _WEIGHTS = (0.6, 0.75, 0.75, 0.75, 0.5)
 """Opacity of the colours over the image."""
 
 _DIMMED = 0.5
-"""Brightness that is left of the image, so that white still stands out."""
+"""Factor on the brightness of the image, so that white stands out."""
 
 
 class Worst(NamedTuple):

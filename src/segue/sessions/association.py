@@ -68,7 +68,7 @@ class DetectionTrack:
 
     @property
     def label(self) -> str | None:
-        """The class with the largest sum of detection scores."""
+        """Class with the largest sum of detection scores."""
         return max(self.votes, key=self.votes.__getitem__, default="") or None
 
     @property
@@ -78,7 +78,7 @@ class DetectionTrack:
 
     @property
     def patience(self) -> int:
-        """Runs that may miss the object: few for a new one, and for one that is nearly always detected."""
+        """Number of runs that may miss the object: few if it is new or nearly always detected."""
         if self.hits < PROVEN:
             return MIN_PATIENCE
         rate = (self.hits + 1) / (self.runs + 2)
@@ -142,7 +142,7 @@ def longer_sides(first: Sequence[Box], second: Sequence[Box]) -> Float64Array:
 
 
 def nearness(first: Sequence[Box], second: Sequence[Box], reach: Float64Array) -> Float64Array:
-    """1 where the centres of two boxes are the same, down to 0 at a distance of ``reach``, (N, M)."""
+    """Nearness of the centres of boxes, (N, M): 1 if equal, 0 from a distance of ``reach`` on."""
     a, b = (np.array(boxes, np.float64).reshape(-1, 2, 2).mean(1) for boxes in (first, second))
     return np.asarray(1 - np.linalg.norm(a[:, None] - b, axis=2) / reach, np.float64)
 

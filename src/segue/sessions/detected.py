@@ -36,7 +36,7 @@ from segue.utils.inputs import check_number
 Mask = npt.NDArray[np.int32]
 
 TENTATIVE_SCORE = 0.6
-"""Share of the threshold from which on detections are matched, and wait for a second one."""
+"""Minimum score of tentative detections, which wait for a second one, as a share of the threshold."""
 
 LEFT = 0.5  # share of a new mask that must be left when what known objects have is taken away
 AGREES = 0.8  # overlap (IoU) of the box around a mask with its detection, below which the mask is wrong
@@ -107,7 +107,7 @@ class DetectionSession(FindingSession):
 
     @property
     def num_found(self) -> int:
-        """The last assigned id, which is the number of objects found while free ids remain."""
+        """Last assigned id, which is the number of objects found while free ids remain."""
         return self._last_id
 
     @one_thread_at_a_time

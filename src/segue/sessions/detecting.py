@@ -151,7 +151,7 @@ def box_detector(
     device: str | int | torch.device | None = None,
     fast: bool = False,
 ) -> Detector:
-    """Make a detector with classes for its boxes alone; masks are skipped where possible.
+    """Create a detector with classes for boxes only; masks are skipped where possible.
 
     Arguments are those of :func:`detector`; it finds all objects of a frame.
     """
@@ -248,7 +248,7 @@ _OPTIONS = {
     "tiles": "tiles",
     "weights": "weights",
 }
-"""Options that not every detector takes, and what they are called."""
+"""Options that some detectors lack, and their names in messages."""
 
 
 def build_motion(options: DetectorOptions) -> Detector:

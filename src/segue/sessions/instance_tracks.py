@@ -52,7 +52,10 @@ class Tracks:
     last_id: int = 0
 
     def update(self, detections: Sequence[Instance], shared: int, keep: int) -> list[Instance]:
-        """The known object of each instance of the next window, whose last ``keep`` frames are shared."""
+        """Match the instances of the next window with tracks; return a track for each one.
+
+        The first ``shared`` frames are also in the last window; tracks keep the masks of ``keep`` frames.
+        """
         matched = self._match(detections, shared)
         for existing in self.known:
             existing.missing += 1

@@ -85,7 +85,7 @@ class MotionDetector:
 
 
 def cut_out(image: Image, mask: IndexMask, make: MakePrompter) -> IndexMask:
-    """Segment objects of a rough index mask (H, W) anew; earlier objects keep their pixels."""
+    """Resegment objects of a rough index mask (H, W); earlier objects keep their pixels."""
     cut = np.zeros_like(mask)
     prompter = make(image)
     for number in measure(mask):

@@ -19,7 +19,7 @@ _INTERFACES: dict[str, tuple[str, tuple[str, ...]]] = {
     "foreground": ("segue.models.base.ForegroundNetwork", ("encode", "decode", "context", "current")),
     "instances": ("segue.models.base.InstanceNetwork", ("encode", "decode", "class_logits", "mask_logits")),
 }
-"""By task the protocol that a network fulfils, and attributes that tell whether it does."""
+"""Protocol of networks by task, and the attributes that identify it."""
 
 
 def track_network(

@@ -50,7 +50,7 @@ class Clip:
 
     @torch.inference_mode()
     def records(self, size: tuple[int, int]) -> Records:
-        """What :func:`whole_clip` returns, with masks of a height and width."""
+        """Convert the result of :func:`whole_clip` to records with masks of a size."""
         network, device = self._prepared.network, self._prepared.device
         with self._prepared.inference_guard():
             together = network.relates_frames

@@ -72,7 +72,7 @@ class ReviewList:
             self._doubts = {(doubt.index, doubt.id): doubt for doubt in self.worst(most=MAX_REMEMBERED // 2)}
 
     def worst(self, *, apart: int = MIN_DISTANCE, most: int = MAX_LISTED) -> list[Doubt]:
-        """The lowest-scored masks so far, spread over the video."""
+        """Lowest-scored masks so far, spread over the video."""
         listed: list[Doubt] = []
         for doubt in sorted(self._doubts.values(), key=lambda item: (item.score, item.index, item.id)):
             if len(listed) == most:

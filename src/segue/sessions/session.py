@@ -54,7 +54,7 @@ class Session(Protocol):
     """
 
     lag: int = 0
-    """Number of frames by which results trail the frames; 0 means that ``step`` answers at once."""
+    """Number of frames by which results lag behind; 0: ``step`` returns the frame's result."""
 
     def __enter__(self) -> Self:
         return self
@@ -199,7 +199,7 @@ class FindingSession(Checkpointable, Session):
 
     @one_thread_at_a_time
     def _next_pending(self) -> Segmentation | None:
-        """The next pending result, if it is computed."""
+        """Next pending result, if it is computed."""
         if not self._due:
             return None
         result, self._explanation = self._due.popleft()

@@ -50,7 +50,7 @@ BY_FRAME = (
 )
 
 _DETECTOR = LazyCallable("segue.sessions.detecting:detector")
-"""By its name: one of the detectors tracks."""
+"""Imported late: one of the detectors uses tracking."""
 
 _NO_PROMPTS = FramePrompts(torch.empty(0, dtype=torch.int32), ())
 

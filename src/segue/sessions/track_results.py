@@ -25,10 +25,10 @@ from segue.utils.arrays import Float32Array, id_type
 from segue.utils.devices import to_cpu
 
 FIRST_WEIGHT = 0.25
-"""Of the predicted IoU of a first mask in the scores of later ones; from the development videos."""
+"""Weight of a first mask's predicted IoU in later scores; chosen on the development videos."""
 
 REACH = 4
-"""Positions of small log-odds by which an object may reach farther in the image."""
+"""Margin of an object's reach, in positions of the small log-odds."""
 
 
 def segmentation_of(

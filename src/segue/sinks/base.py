@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
@@ -22,10 +22,15 @@ class MultiSink(Sink):
     """Sends every result to several sinks in order; they are closed in the same order.
 
     When one of them fails, the others are aborted.
+
+    Args:
+        sinks: the sinks.
+        locks: released when the sinks end, also by a failure.
     """
 
-    def __init__(self, sinks: Sequence[Sink]) -> None:
+    def __init__(self, sinks: Sequence[Sink], locks: ExitStack | None = None) -> None:
         self._sinks = tuple(sinks)
+        self._locks = locks or ExitStack()
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         for sink in self._sinks:
@@ -51,17 +56,19 @@ class MultiSink(Sink):
 
     def _end(self, method: str) -> None:
         """End every sink by one of its methods; after a failure abort the rest and raise."""
-        for position, sink in enumerate(self._sinks):
-            try:
-                getattr(sink, method)()
-            except BaseException:
-                for rest in self._sinks[position:]:
-                    rest.abort()
-                raise
+        with self._locks:
+            for position, sink in enumerate(self._sinks):
+                try:
+                    getattr(sink, method)()
+                except BaseException:
+                    for rest in self._sinks[position:]:
+                        rest.abort()
+                    raise
 
     def abort(self) -> None:
-        for sink in self._sinks:
-            sink.abort()
+        with self._locks:
+            for sink in self._sinks:
+                sink.abort()
 
 
 class ShowingWarning(UserWarning):

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from segue.video.sources.source import Source
 
 MASKS = "png"
-"""The format that a run can be resumed from. It is completed last: a mask folder that is marked complete
-means that everything is."""
+"""Format from which a run can be resumed. It is completed last, so a complete mask folder means that all
+outputs are complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +115,11 @@ class _Existing(Protocol):
 
     @property
     def resume(self) -> bool:
-        """Continue it where it was interrupted."""
+        """Continue an interrupted run."""
 
     @property
     def append(self) -> bool | None:
-        """Go on after it, in formats that can."""
+        """Append to it, if the format can."""
 
 
 def open_sinks(
@@ -185,7 +185,7 @@ def open_sinks(
             opened.callback(sink.abort)
             sinks.append(LenientSink(sink) if entry.only_shows and source.endless else sink)
         opened.pop_all()
-        together = _LockedSinks(sinks, locks.pop_all())
+        together = MultiSink(sinks, locks.pop_all())
     return OpenSinks(BackgroundSink(together) if background else together, paths)
 
 
@@ -221,22 +221,6 @@ def free_paths(
         other = "--append" if source.endless else "--resume"
         raise SinkError(f"{path}: exists already; give --overwrite or {other}, or another output")
     return paths
-
-
-class _LockedSinks(MultiSink):
-    """Sinks of a run, whose outputs stay locked until it ends."""
-
-    def __init__(self, sinks: Sequence[Sink], locks: ExitStack) -> None:
-        super().__init__(sinks)
-        self._locks = locks
-
-    def _end(self, method: str) -> None:
-        with self._locks:
-            super()._end(method)
-
-    def abort(self) -> None:
-        with self._locks:
-            super().abort()
 
 
 def _check_distinct(outputs: Mapping[Any, Path], source: Source) -> None:

@@ -17,13 +17,13 @@ TRIM_THRESHOLD = 256 << 20
 """Bytes of freed memory at the end of the heap that stay with the process."""
 
 MAX_IN_HEAP = 32 << 20
-"""Bytes from which on a piece of memory goes back as soon as it is freed; the most that glibc takes."""
+"""Minimum bytes of a block that is returned to the system when freed; the maximum of glibc."""
 
 MMAP_THRESHOLD = 1 << 17
-"""Bytes from which on pieces lie apart from the heap inside of :func:`apart_from_heap`."""
+"""Minimum bytes of blocks outside of the heap inside :func:`apart_from_heap`."""
 
 PRODUCT_ROOM = 48 << 20
-"""Bytes that OpenBLAS takes for matrix products, at most; 32 MiB on x86."""
+"""Maximum bytes that OpenBLAS allocates for matrix products; 32 MiB on x86."""
 
 ENVIRONMENT = {
     # Worker threads of PyTorch otherwise spin while they wait for one another, for long: where a decoder, an
@@ -39,14 +39,14 @@ ENVIRONMENT = {
     # Operations that Apple's GPU lacks are computed on the processor.
     "PYTORCH_ENABLE_MPS_FALLBACK": "1",
 }
-"""What PyTorch and OpenCV read when they are loaded."""
+"""Environment variables that PyTorch and OpenCV read when they are loaded."""
 
 _TRIM_THRESHOLD = -1
 _MMAP_THRESHOLD = -3
 _ARENA_MAX = -8
 
 _heap: Any = None
-"""The C library, where :func:`prepare_process` has set how it treats freed memory."""
+"""The C library, after :func:`prepare_process` has configured its treatment of freed memory."""
 
 _is_prepared = False
 

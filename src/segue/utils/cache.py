@@ -10,7 +10,7 @@ from pathlib import Path
 from segue.utils.notices import warn_caller
 
 ASSETS = Path(__file__).parents[1] / "assets"
-"""Weights, the sample video and lists that come with segue."""
+"""Bundled weights, sample video and lists."""
 
 
 def cache_folder() -> Path:

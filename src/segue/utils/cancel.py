@@ -13,11 +13,11 @@ from types import FrameType
 from segue.utils.system import stop_signals
 
 LOOK_SECONDS = 0.05
-"""A thread that waits looks so often whether it is to stop."""
+"""Seconds between two checks of a waiting thread whether to stop."""
 
 ONE_REQUEST_SECONDS = 1.0
-"""Signals that follow each other so soon are one request: a cluster sends SIGTERM to every process of a job,
-and a parent process passes on what it got itself. Ctrl-C is pressed twice on purpose, and counts."""
+"""Signals within so many seconds are one request: a cluster sends SIGTERM to every process of a job, and a
+parent process passes its own on. Ctrl-C is pressed twice on purpose, and counts twice."""
 
 
 class Cancelled(KeyboardInterrupt):

@@ -22,7 +22,7 @@ EXTRAS = {
     "exr": ("OpenEXR",),
     "dicom": ("pydicom",),
 }
-"""Packages of those extras of ``pyproject.toml`` without which a command cannot begin."""
+"""Packages of the extras of ``pyproject.toml`` that a command needs to start."""
 
 
 def missing_packages(extra: str) -> str | None:

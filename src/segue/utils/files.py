@@ -33,7 +33,7 @@ _REASONS = {
 }
 
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
-"""How libraries in Rust, such as safetensors, tell the number of an error of the system."""
+"""Errno in messages of Rust libraries such as safetensors."""
 
 _SQLITE_FULL = 13  # its error of a full disk
 
@@ -41,10 +41,10 @@ ENDING = 1.0
 """Seconds that outputs may stay locked by a run that was killed: the kernel ends its threads one by one."""
 
 PATIENCE = 30.0
-"""Seconds that a change of a file waits for those of other threads and processes."""
+"""Seconds for which a change of a file waits for other threads and processes."""
 
 _MAX_STEM_BYTES = 200
-"""Bytes of a file's name that go into the names of its partial file and its lock; file systems take 255."""
+"""Maximum bytes of a file name used in the names of its partial file and lock; file systems allow 255."""
 
 _PARTIAL = re.compile(r"\.(.+)\.(?:[0-9a-f]{8}|segue)\.partial", re.DOTALL)
 """Hidden names of outputs that are not complete; earlier versions wrote ``segue`` in place of a token."""

@@ -11,7 +11,7 @@ from segue.utils.naming import first_few, natural_key
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 
 _DAY_FIRST = re.compile(r"(?<![0-9])([0-3]?[0-9])([-._])([01]?[0-9])\2((?:19|20)[0-9]{2})(?![0-9])")
-"""30-11-2026; where no first number exceeds 12, it may be the month as well."""
+"""30-11-2026; if no first number exceeds 12, it may also be the month."""
 
 _MONTH_NAME = re.compile(
     rf"(?<![0-9])([0-9]{{1,4}})[-._ ]?({'|'.join(_MONTHS)})[a-z]*[-._ ]?([0-9]{{1,4}})(?![0-9])",

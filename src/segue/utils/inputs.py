@@ -45,7 +45,7 @@ _POINTER_START = b"version https://git-lfs.github.com/spec/"
 _MAX_POINTER_LENGTH = 1024
 
 POINTER = "is a pointer of Git LFS, not the file itself; run `git lfs pull` in its repository"
-"""Says so of a file for which :func:`is_pointer` holds."""
+"""Message about a file for which :func:`is_pointer` is true."""
 
 
 def is_pointer(start: bytes) -> bool:

@@ -38,7 +38,7 @@ JsonEntry = tuple[str, int, Any]
 _UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, struct.error, zipfile.BadZipFile, zlib.error)
 
 _STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
-"""Strings, and the signs at which lists and objects begin and end."""
+"""Strings, and the brackets of lists and objects."""
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 
@@ -147,7 +147,7 @@ def _no_number(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(parse_constant=_no_number)
 
 _CUT = 16
-"""An error so near to the end of what was read may come from what was not: the longest literal is shorter."""
+"""An error within so many characters of the end may come from missing text: every literal is shorter."""
 
 
 class _Reader:

@@ -22,10 +22,10 @@ _ENDINGS = re.compile(
     re.IGNORECASE,
 )
 _QUERY = re.compile(rf"({_IMAGE_ENDING})\?.*", re.IGNORECASE | re.DOTALL)
-"""What follows an image in an address."""
+"""Query and fragment after an image in an address."""
 
 MAX_STEM_BYTES = 180
-"""Bytes of a name to which segue adds endings; file systems take 255 in all."""
+"""Maximum bytes of a name before suffixes are added; file systems allow 255 in total."""
 
 _MAX_NAME_BYTES = 255
 """Characters of the name of a file; more are cut off at its front."""

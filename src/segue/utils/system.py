@@ -29,13 +29,13 @@ MACOS = sys.platform == "darwin"
 LINUX = sys.platform == "linux"
 
 CPU_TABLE = Path("/proc/cpuinfo")
-"""Where Linux tells about the processors."""
+"""File of Linux with processor information."""
 
 PATIENCE = 2.0
 """Seconds that a file of Windows is waited for which another program, such as a virus scanner, has open."""
 
 NICENESS = 10
-"""Of threads that read and write: networks go first, and these take what is left."""
+"""Niceness of threads that read and write, so that networks have priority."""
 
 _FULL_SYNC = 51  # F_FULLFSYNC of <sys/fcntl.h> on macOS
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)

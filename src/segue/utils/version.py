@@ -1,3 +1,3 @@
-"""Version of segue, from which the distribution takes it."""
+"""Version of segue and of its distribution."""
 
 __version__ = "0.1.0"

@@ -15,7 +15,7 @@ _PIPELINES: dict[NetworkTask, str] = {
     "detect": "object-detection",
     "features": "image-feature-extraction",
 }
-"""The tasks of Hugging Face that come nearest; it knows none of masks in videos."""
+"""Closest tasks of Hugging Face, which has none for masks in videos."""
 
 _TAGS: dict[NetworkTask, tuple[str, ...]] = {
     "track": ("video-object-segmentation", "object-tracking"),

@@ -37,7 +37,7 @@ WRAPPERS = ("network", "model", "teacher", "weights", "state_dict")
 """Keys under which checkpoints have the weights: STCN and XMem, SeqFormer, DINO, Cutie, Lightning, MMLab."""
 
 PREFIXES = ("module.", "model.", "network.", "net.")
-"""What names of all weights begin with where a training had the network as a part: DDP, Lightning, segue."""
+"""Prefixes of weights from trainings with the network as a submodule: DDP, Lightning, segue."""
 
 SAFE: list[Any] = [Namespace, Counter]
 """Beside the weights SeqFormer's checkpoints keep the arguments of the training and the milestones of its

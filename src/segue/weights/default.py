@@ -10,7 +10,7 @@ from segue.registry import DETECTORS, MODELS, DetectorEntry, Entry
 from segue.weights.download import is_available
 
 DEFAULT_INSTANCES = "msstsvis-lite"
-"""The network that comes with segue; what is taken for a weight file that nothing recognises."""
+"""The bundled network; the default for unrecognised weight files."""
 
 
 def default_model(weights: str | Path | None = None, *, detectors: bool = True) -> str:

@@ -76,7 +76,7 @@ _RESTORED: dict[tuple[str, str], Callable[..., object]] = {
         )
     },
 }
-"""What a file may ask for, and what it gets."""
+"""Globals that a pickle may request, and their replacements."""
 
 
 class _Reader(pickle.Unpickler):

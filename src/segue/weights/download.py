@@ -39,16 +39,16 @@ MAX_WEIGHT_BYTES = 4 << 30
 """Largest accepted weight file in bytes."""
 
 Trust = Callable[[str], bool]
-"""Asked once whether a file with this SHA-256, whose publisher gives none, is trusted."""
+"""Decides once whether a file with this SHA-256, which its publisher does not state, is trusted."""
 
 Report = Callable[[int, "int | None"], None]
-"""Called with the number of bytes that are there, and the final number if it is known."""
+"""Receives the number of bytes so far, and the total if known."""
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _TEMPORARY = frozenset({408, 425, 429})
-"""Answers beside those from 500 on that may be others the next time."""
+"""Status codes below 500 of temporary failures."""
 
 
 def drive_address(file: str) -> str:

@@ -40,7 +40,7 @@ _RANDOM = {
     torch.Tensor.normal_,
     torch.Tensor.uniform_,
 }
-"""What fills the weights of a new network; the other functions of ``torch.nn.init`` call these."""
+"""Functions that fill new weights; the other functions of ``torch.nn.init`` call these."""
 
 
 def own_random_numbers() -> AbstractContextManager[None]:

@@ -74,7 +74,7 @@ WeightPath: TypeAlias = str | os.PathLike[str]
 DeviceLike: TypeAlias = str | int | torch.device | None
 
 FIRST_PASSES = 2
-"""Frames in which layers arrange their weights."""
+"""Number of first frames in which layers arrange their weights."""
 
 RECENT, SMALL = 4, 16 << 20
 """Prepared networks that stay in memory without a user, and their largest size in bytes. A program that makes
@@ -168,13 +168,13 @@ _BY_MODULE: WeakKeyDictionary[nn.Module, tuple[dict[str, Any], int]] = WeakKeyDi
 """Attributes of networks that were prepared, and a number that changes with them."""
 
 _PREPARED: WeakKeyDictionary[nn.Module, Prepared[Any]] = WeakKeyDictionary()
-"""What sessions run of networks that were loaded for a device, kept as long as these."""
+"""Prepared networks of networks that were loaded for a device, kept as long as these."""
 
 _DIGESTS: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
-"""The digests of networks when they were prepared last."""
+"""Digests of networks at their last preparation."""
 
 _AS_LOADED: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
-"""The numbers of the attributes that networks had when they were loaded."""
+"""Version numbers of the attributes of networks at loading."""
 
 _NUMBERS = itertools.count()
 _RECENT: deque[Prepared[Any]] = deque(maxlen=RECENT)

@@ -41,7 +41,7 @@ UNNAMED = {
     ],
     "instance_normalization": ["fpm.norm", *(f"decoder.norm{i}" for i in (1, 2, 3))],
 }
-"""Layers of FgSegNet_v2 that Keras numbers by kind, in the order in which the release creates them."""
+"""Layers of FgSegNet_v2 that Keras numbers by kind, in the order of their creation in the release."""
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:
@@ -70,7 +70,7 @@ def hofam_name(variable: str) -> str:
 
 
 def fgsegnet_names(variables: Iterable[str]) -> dict[str, str]:
-    """Our names of FgSegNet_v2's variables by theirs; the order of Keras's numbers tells the layers."""
+    """Map names of FgSegNet_v2's variables to segue's; the order of Keras's numbers identifies the layers."""
     names, unnamed = dict[str, str](), dict[tuple[str, int], list[tuple[str, str]]]()
     for variable in variables:
         if match := KERAS.fullmatch(variable):

@@ -13,9 +13,9 @@ from segue.datasets.foreground.labels import MOTION, SHADOW, UNKNOWN, Labels
 from segue_isd.scene.parts import UNDECIDED
 
 MIRRORED = 4096
-"""Added to the id where a mirror shows something of the foreground."""
+"""Offset of ids of foreground in a mirror."""
 SHADOW_SHARE = 0.10
-"""Share of the light that a shadow takes at least."""
+"""Minimum share of light that a shadow removes."""
 BORDER = (0.05, 0.95)
 """Shares of coverage between which a pixel is neither foreground nor background."""
 

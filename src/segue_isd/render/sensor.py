@@ -11,7 +11,7 @@ import numpy.typing as npt
 Image = npt.NDArray[np.uint8]
 
 _BANK = 32
-"""By how many pixels the stored noise is larger than an image."""
+"""Pixels by which the stored noise is larger than an image."""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class Spell:
 
 
 TURNING = 0.5
-"""Seconds that changes of pose and direction take."""
+"""Duration of changes of pose and direction in seconds."""
 
 
 @dataclass

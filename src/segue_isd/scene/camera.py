@@ -13,7 +13,7 @@ from segue_isd.scene.parts import bounds
 from segue_isd.scene.rooms import CELL, Room
 
 NEAR_PLANE, FAR_PLANE = 0.08, 60.0
-"""Distances that are seen, in metres."""
+"""Visible range of distances, in metres."""
 
 
 @dataclass(frozen=True)

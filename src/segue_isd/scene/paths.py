@@ -14,7 +14,7 @@ from segue.utils.arrays import Float64Array
 from segue_isd.scene.rooms import CELL
 
 OccupancyGrid = npt.NDArray[np.bool_]
-"""(cells along x, cells along y) of the floor, True where nobody can be."""
+"""Occupied cells of the floor, (cells along x, cells along y)."""
 Cell = tuple[int, int]
 
 Indices = npt.NDArray[np.intp]

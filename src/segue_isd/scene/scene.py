@@ -77,8 +77,8 @@ class SceneOptions:
 
 
 Setting = tuple[tuple[int, str] | None, int | None]
-"""What a clip shares with others of its data set: the seed of the room and its kind, and the number of the
-light among those of the options, the likeliest first; None for one of its own."""
+"""Settings that a clip shares with others of its data set: seed and kind of the room, and index of the light
+in the options, the likeliest first; None for separate ones."""
 
 
 @dataclass(frozen=True)

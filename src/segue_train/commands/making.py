@@ -71,7 +71,7 @@ OPTIONS_FILE = "run.toml"
 """File in the folder of a run with its options."""
 
 _OF_ONE_START = ("resume", "overwrite", "until")
-"""Options that say how a run is begun or goes on, and not what it is."""
+"""Options of starting or resuming a run, which do not define it."""
 
 _ELSEWHERE = {
     **dict.fromkeys(("lr", "learning-rate", "base-lr"), ("rate",)),
@@ -83,7 +83,7 @@ _ELSEWHERE = {
     "output": ("out",),
     "size": ("side", "size"),
 }
-"""Options of other programs by name, and those that a training here may have instead."""
+"""Options of other programs by name, and the equivalents here."""
 
 
 class TrainCommand(TyperCommand):

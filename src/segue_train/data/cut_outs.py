@@ -94,7 +94,7 @@ class Mover:
     leaves: float = np.inf  # time from which it is gone again
 
     def passing(self, time: float) -> Mover:
-        """Copy without stops that at a time is where this one is at time 0."""
+        """Copy without stops that is at a time where this one is at time 0."""
         (x, y), (vx, vy) = self.place, self.velocity
         place = x - vx * time, y - vy * time
         return replace(
@@ -136,7 +136,7 @@ class Mover:
         return np.asarray(cv2.merge([self.cut_out.images[index], self.cut_out.alphas[index]]), np.uint8)
 
     def matrix(self, time: float) -> Matrix:
-        """Affine map (2, 3) from its image to the canvas: the foot, bottom centre, goes to its place."""
+        """Affine map (2, 3) from its image to the canvas; the foot, bottom centre, goes to its position."""
         height, width = self.cut_out.alphas[self.image(time)].shape
         x, y, growth, angle = self.at(time)
         sy = abs(self.scale) * growth

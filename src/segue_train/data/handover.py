@@ -13,14 +13,13 @@ from torch.utils.data import default_convert
 
 SHARED_MEMORY = Path("/dev/shm")  # where Linux has it; nothing is written by a name
 MIN_FREE = 512 << 20
-"""Free bytes of shared memory from which on tensors go through it; Docker gives 64 MB in all."""
+"""Minimum free bytes of shared memory for passing tensors through it; Docker provides 64 MB."""
 
 
 def hand_over(batch: Any) -> dict[str, Any]:
-    """Convert a batch in the worker: to tensors, or to arrays that go through its pipe.
+    """Convert a batch in a worker: to tensors, or to arrays that are sent through its pipe.
 
-    A tensor for which shared memory has no room is lost in a thread of PyTorch, and the training would wait
-    for it for ever.
+    If shared memory is full, PyTorch loses the tensor in a thread, and the training would wait for ever.
     """
     tensors: dict[str, Any] = default_convert(batch)
     if not SHARED_MEMORY.is_dir() or shutil.disk_usage(SHARED_MEMORY).free >= MIN_FREE:

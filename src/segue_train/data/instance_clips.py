@@ -54,7 +54,7 @@ class ClassedFootage:
     video: YTVISVideo
 
     complete: ClassVar[bool] = True
-    """All that it shows of the classes is labelled; else what is not labelled says nothing."""
+    """Whether all objects of the classes are labelled; else unlabelled ones are ignored."""
 
     def __len__(self) -> int:
         return len(self.video)

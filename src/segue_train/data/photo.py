@@ -24,7 +24,7 @@ SPLINE_SPREAD = 0.02
 
 
 Change = Callable[[Image, int, tuple[int, ...]], Image]
-"""Gives an image changed by a flag of OpenCV, and with a colour where it shows what was outside."""
+"""Warps an image with an interpolation flag of OpenCV, and fills outside pixels with a colour."""
 
 
 @dataclass(frozen=True, slots=True)

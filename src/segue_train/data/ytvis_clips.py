@@ -58,7 +58,7 @@ class ClipSource(Protocol):
     """Frames of a clip."""
 
     sizes: Sizes
-    """What clips are resized to."""
+    """Sizes to which clips are resized."""
 
     def __len__(self) -> int:
         """Number of clips in an epoch."""

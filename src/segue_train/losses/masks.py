@@ -64,7 +64,7 @@ def bootstrapped_cross_entropy(logits: Tensor, target: Tensor, exists: Tensor, f
 
 
 def hardest_mean(losses: Tensor, target: Tensor, fraction: float) -> Tensor:
-    """Mean of the largest losses (..., H, W) of each image, 0 on void; 0 if no pixel is known."""
+    """Mean of the largest losses (..., H, W) of each image, ignoring void; 0 if all is void."""
     pixels, num_labelled = losses.flatten(-2), (target != VOID).flatten(-2).sum(-1)
     if fraction < 1:
         num_labelled = num_labelled.clamp(max=int(fraction * pixels.shape[-1]))
@@ -304,7 +304,7 @@ def fgsegnet_loss(
     kind: Kind = "bce",
     class_weight: ClassWeight = "none",
 ) -> Tensor:
-    """Mean loss of probabilities (N, H, W) over the known pixels of the batch; 0 if there are none."""
+    """Mean loss of probabilities (N, H, W) over the labelled pixels of the batch; 0 without any."""
     losses = cross_entropy(probability, target) if kind == "bce" else cross_entropy(target, probability)
     weight = labelled * balanced_weights(target, labelled) if class_weight == "balanced" else labelled
     return (losses * weight).sum() / labelled.sum().clamp(min=1)

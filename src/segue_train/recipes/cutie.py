@@ -40,7 +40,7 @@ AUXILIARY = 0.01
 """Weight of the losses of the recurrent states and of the queries."""
 
 GROWING = ("mask_encoder.conv1.weight", "pixel_fuser.sensory_compress.weight")
-"""Weights that get one more input channel where other objects come in."""
+"""Weights that get an input channel for other objects."""
 
 
 _VIDEOS = partial(Stage, objects=OBJECTS, batch=16, side=480, references=3, points=12_544)
@@ -50,7 +50,7 @@ STAGES = (
     _VIDEOS(steps=125_000, falls=(100_000 / 125_000, 115_000 / 125_000), skips=SkipCurriculum(0.8, JUMPS)),
     _VIDEOS(steps=175_000, falls=(140_000 / 175_000, 160_000 / 175_000), skips=SkipCurriculum(0.8, JUMPS)),
 )
-"""The published stages; a training is 0 and 1, or 0 and 2."""
+"""Published stages; a training is 0 and 1, or 0 and 2."""
 
 
 @checked_dataclass()

@@ -106,7 +106,7 @@ class HofamRecipe(CommonRecipe):
         return Objective(network, self.loss)
 
     def loss(self, network: HOFAM, batch: Batch, progress: float, step: int) -> Loss:
-        """The released loss, see :func:`~segue_train.losses.masks.hofam_loss`."""
+        """Compute the released loss, see :func:`~segue_train.losses.masks.hofam_loss`."""
         logits = network(batch["frames"].float() / 255, batch["flow"].float() / 255)
         probability, labels = torch.sigmoid(logits[:, 0].float()), batch["labels"].float() / 255
         return hofam_loss(probability, labels, class_in_scale=self.class_in_scale, gamma=self.gamma)

@@ -63,7 +63,7 @@ class MustanRecipe(CommonRecipe):
     None of them may be used for scores."""
 
     options: dict[str, Option] = field(default_factory=dict)
-    """What the network is built with."""
+    """Options of the network."""
 
     trunk: Path | None = option(None, flags="init")
     """ResNet-18 of torchvision, for all encoders."""

@@ -80,7 +80,7 @@ STAGES = (
     _TWO(steps=300_000, falls=(250_000 / 300_000,), skips=SkipCurriculum(0.9)),
     _TWO(steps=150_000, falls=(125_000 / 150_000,), skips=SkipCurriculum(0.9)),
 )
-"""The published stages; a training is 0, 3 or 0, 1, 2."""
+"""Published stages; a training is 0, 3 or 0, 1, 2."""
 
 
 N = TypeVar("N", STCN, XMem, Cutie)

@@ -47,7 +47,7 @@ STAGES = (
     _VIDEOS(steps=150_000, falls=(120_000 / 150_000,), skips=SkipCurriculum(0.9, JUMPS)),
     _VIDEOS(steps=100_000, falls=(80_000 / 100_000,), skips=SkipCurriculum(0.9, JUMPS)),
 )
-"""The published stages; a training is 0, 3 or 0, 1, 2; without still images 2 alone."""
+"""Published stages; a training is 0, 3 or 0, 1, 2; without still images 2 alone."""
 
 FINETUNE_STEPS = 10_000
 """Steps of the finetuning that follows stages 2 and 3."""

@@ -21,7 +21,7 @@ from segue_web.access.tries import Tries
 _RANKS: Mapping[Permission | None, int] = {None: 0, "look": 1, "change": 2}
 
 SESSION = "segue-session"
-"""Beginning of the cookie by which a browser proves who it is, signed with the secret that it sent."""
+"""Prefix of the session cookie, which is signed with the secret that the browser sent."""
 
 LINK_SECONDS = 90 * 86_400
 """Time for which the session of a link is valid."""

@@ -13,16 +13,16 @@ from segue_web.access.addresses import LOOPBACK, check_network
 from segue_web.access.passwords import check_hash, check_token, own_token
 
 Permission = Literal["change", "look"]
-"""What somebody may do: ``change`` includes ``look``."""
+"""Permission of a user; ``change`` includes ``look``."""
 
 _NAME = re.compile(r"[^:\x00-\x1f]{1,64}")
-"""Names of users: in a header a colon stands behind them."""
+"""Valid names of users, which a colon ends in a header."""
 
 USER = "user:"
 """Begins the bearer of a password, before the name of the user."""
 
 _TOKENS: Mapping[str, Permission] = {"token": "change", "look": "look"}
-"""What the bearer of each token of a table may do."""
+"""Permission of each kind of token in a table."""
 
 
 @dataclass(frozen=True, slots=True)

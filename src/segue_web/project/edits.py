@@ -21,7 +21,8 @@ from segue.prompts.correction import ClickHistory
 from segue.sessions.videos.corrections import split_overlapping
 from segue.types import Box, IndexMask
 from segue.utils.arrays import BoolArray
-from segue_web.project.project import Correction, FrameAnnotation, Project, runs_of
+from segue_web.project.annotations import Correction, FrameAnnotation, runs_of
+from segue_web.project.project import Project
 from segue_web.server.messages import (
     BoxCorners,
     Click,

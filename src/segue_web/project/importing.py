@@ -11,13 +11,15 @@ from segue.errors import PromptError
 from segue.formats.labels import Labels
 from segue.formats.schema import MAX_NAME_LENGTH
 from segue.masks.splines import KeyedShape
-from segue_web.project.project import Correction, FrameAnnotation, Project, with_values
+from segue_web.project.annotations import Correction, FrameAnnotation
+from segue_web.project.objects import with_values
+from segue_web.project.project import Project
 
 MAX_RANGES = 4
 """Ranges of frames that one line lists."""
 
 Targets = Mapping[int, int | None]
-"""The object of the project whose masks an object of a file replaces, by number; None makes a new one."""
+"""Object of the project that each object of a file replaces, by its number; None creates a new one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,10 +193,10 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     add_shielding,
     note_revisions,
 )
-"""What makes tables of version 1, 2 and so on; the number of the last one is the version of today."""
+"""Functions that migrate tables to version 1, 2 and so on; the last one is the current version."""
 
 WITH_REVIEW, WITH_PEOPLE = 2, 3
-"""The first versions that know which masks are reviewed, and who made them."""
+"""First versions with the review of masks, and with their authors."""
 
 _FIRST_COLUMNS = (("objects", "id"), ("marks", "reviewed"), ("marks", "reviewer"), ("marks", "previous"))
 """A column that came with each of the migrations of projects without a number."""

@@ -1,4 +1,4 @@
-"""Newest changes of a project, formatted for people."""
+"""Newest changes of a project, for display."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlite3
 from typing import Any
 
 NEWEST = 12
-"""Changes that are listed."""
+"""Number of listed changes."""
 
 
 def newest_changes(database: sqlite3.Connection) -> list[dict[str, Any]]:

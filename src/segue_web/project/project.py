@@ -3,125 +3,65 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from segue.errors import DatasetError, PromptError, SegueError, SourceError
-from segue.formats.labels import composed, held_at
-from segue.formats.schema import MAX_ATTRIBUTES, LabelSchema, schema_of
-from segue.masks import Edge, encode_rle
+from segue.errors import DatasetError, PromptError, SourceError
+from segue.formats.labels import composed
+from segue.masks import encode_rle
 from segue.masks.measure import iou
 from segue.masks.rle import check_runs
 from segue.masks.splines import KeyedShape, shape_runs
 from segue.masks.unsure import check_unsure
-from segue.masks.values import MAX_ID
-from segue.sessions.videos.provenance import MadeFrom, Revision, Source, Sources, StoredMask, present
-from segue.types import IndexMask, ObjectInfo, Point
+from segue.sessions.videos.provenance import MadeFrom, Revision, Source, StoredMask
+from segue.types import IndexMask, ObjectInfo
 from segue.utils.arrays import BoolArray
-from segue_web.project.colours import colour_of
-from segue_web.project.store import Changed, Row, Store, actor
+from segue_web.project.annotations import (
+    SIDES,
+    Correction,
+    FrameAnnotation,
+    Kind,
+    MarkedMask,
+    Side,
+    annotation_of,
+    correction_of,
+    made_from_of,
+    runs_of,
+)
+from segue_web.project.objects import ObjectStore
+from segue_web.project.store import Changed, Row, actor
 from segue_web.server.conflicts import ConflictError
 
 Send = Callable[[dict[str, Any]], None]
 """Sends an event to all pages."""
 
-Kind = Literal["given", "tracked", "imported", "interpolated"]
-"""Origin of the mask of an object on a frame; ``given`` masks are a person's and are kept.
-
-Between the keys of shapes masks are ``interpolated``."""
-
-
-@dataclass(frozen=True, slots=True)
-class FrameAnnotation:
-    """Origin and confidence of an object's mask on a frame."""
-
-    kind: Kind
-    score: float = 1.0  # the IoU to be expected; 1 of what a person drew
-    area: int = 0  # pixels
-    reviewed: bool = False  # whether a person has looked at it since it changed
-    user: str = ""  # who made it, if that is known
-    reviewer: str = ""
-    agreement: float | None = None  # IoU with the mask that a tracking replaced and nobody has judged
-    unsure: str = ""  # run lengths of where the tracker was not sure; empty where that is not known
-    made_from: str = ""  # JSON of MadeFrom for a tracked mask; empty where that is not known
-
-    def as_json(self) -> list[Any]:
-        """Values for pages: without unsure pixels and sources."""
-        return [*astuple(self)[:-2]]
-
-
-Side = Literal["forward", "back"]
-"""Where a tracking goes from a frame."""
-
-SIDES: tuple[Side, Side] = ("forward", "back")
-
-
-@dataclass(frozen=True, slots=True)
-class Correction:
-    """A person's prompts for an object on a frame; empty run lengths have no pixels."""
-
-    points: tuple[tuple[float, float, bool], ...] = ()  # for the prompter, as is the box
-    box: tuple[float, float, float, float] | None = None
-    on: str = ""  # pixels that were painted
-    off: str = ""  # pixels that were erased
-    mends: bool = False  # the points correct a mask that they have not made
-    shaped: bool = False  # the keys of shapes made the mask, and nothing has changed it since
-    revision: Revision = 0  # of the mask: each change gives a new one; 0 of earlier versions
-    first: Revision = 0  # the revision with which the frame was corrected first
-    tracked: Mapping[Side, Revision] = field(default_factory=dict)  # that the neighbours were tracked from
-    versions: Mapping[Revision, str] = field(default_factory=dict)  # other masks that they may agree with
-
-    @property
-    def untracked(self) -> tuple[Side, ...]:
-        """Sides on which the correction was not tracked yet."""
-        return tuple(side for side in SIDES if self.tracked.get(side) != self.revision)
-
-    @property
-    def earlier(self) -> dict[Side, str]:
-        """Earlier masks that neighbours on untracked sides agree with."""
-        revisions = {side: self.tracked[side] for side in self.untracked if side in self.tracked}
-        return {side: self.versions[number] for side, number in revisions.items() if number in self.versions}
-
-
-MarkedMask = tuple[BoolArray, FrameAnnotation]
-"""The mask of one object on one frame, (H, W), and what is known of it."""
 
 _OF_BOTH_PARTS = ("category", "team", "attributes", "frame_attributes", "edge")
 """Fields of an object that the parts have into which it is split."""
 
 _REPLACED = {"kind": str, "score": float, "area": int, "mask": str, "user": str}
-"""What is kept of a mask that a tracking replaced; earlier versions kept no more."""
+"""Stored fields of a mask that a tracking replaced, also of earlier versions."""
 
 _REPLACED_OPTIONAL = ("unsure", "made_from")
-"""What is kept as well."""
+"""Further fields of current versions."""
 
-_EDGE = TypeAdapter(Edge)
 _SHAPE = TypeAdapter(KeyedShape)
 
 MAX_SHAPES = 10_000
 
 _read_shape = lru_cache(MAX_SHAPES)(_SHAPE.validate_json)
-"""Reads a shape from its JSON; each frame that a page looks at asks for all of them."""
+"""Parse a shape from JSON, cached since each displayed frame needs all shapes."""
 
 _TIMELINE = "frame, object, kind, score, area, reviewed, user, reviewer, agreement"
 
-MAX_COMMENTS = 10_000
 
-MAX_POINTS = 10_000
-"""Frames on which an attribute of an object may change."""
-
-FrameAttributes = dict[str, dict[int, str]]
-"""Attributes of frames of an object: by name the frames from which on a value holds."""
-
-
-class Project(Store):
+class Project(ObjectStore):
     """Open project of a video; one process at a time.
 
     Where the path of the video is given as ``source``, a project of another one is refused, unless ``adopt``.
@@ -169,33 +109,6 @@ class Project(Store):
             "marks": {number: mark.as_json() for number, mark in self.marks(index).items()},
         }
 
-    def objects(self) -> list[Row]:
-        """Objects, top layer last: id, name, colour, category, group, attributes, visible ...
-
-        Empty means none. ``edge`` has the fields of :class:`segue.masks.Edge`.
-
-        ``frame_attributes`` are by name the frames from which on a value holds.
-        """
-        return [
-            {
-                **{name: row[name] for name in ("id", "name", "colour", "category")},
-                **{name: bool(row[name]) for name in ("visible", "locked")},
-                "group": row["team"],
-                "attributes": json.loads(row["attributes"] or "{}"),
-                "frame_attributes": _points_of(row),
-                "edge": json.loads(row["edge"] or "{}"),
-            }
-            for row in self._db.execute("SELECT * FROM objects ORDER BY layer, id")
-        ]
-
-    def edges(self) -> dict[int, Edge]:
-        """Soft edges of objects."""
-        rows = self._db.execute("SELECT id, edge FROM objects WHERE edge!=''").fetchall()
-        try:
-            return {row["id"]: _EDGE.validate_json(row["edge"]) for row in rows}
-        except (ValidationError, SegueError) as error:
-            raise SourceError(f"{self.folder / 'project.db'}: the edge of an object is damaged") from error
-
     def shapes(self) -> list[Row]:
         """Keyed shapes: id, object, hole flag, and frame, motion and state of each key."""
         listed = []
@@ -240,7 +153,7 @@ class Project(Store):
         return all(shape_runs(shapes, frame, self.size) == masks.get(frame, "") for frame in frames)
 
     def set_shape(self, shape: int | None, number: int, keyed: KeyedShape | None) -> int:
-        """Save a shape of an object, None a new one, or remove it, inside :meth:`change`; returns its id."""
+        """Save, add (no ``shape``) or remove (no ``keyed``) a shape inside :meth:`change`; return its id."""
         if shape is None:
             self._check_room("shapes", MAX_SHAPES)
             shape = self._new_id("last_shape")
@@ -261,11 +174,6 @@ class Project(Store):
             raise PromptError(f"{row['name']} is locked; unlock it first")
         return number, keyed
 
-    def unlocked(self, requested: Iterable[int] | None = None) -> list[int]:
-        """Requested objects that exist and are unlocked; None means all."""
-        unlocked = [row["id"] for row in self.objects() if not row["locked"]]
-        return unlocked if requested is None else [i for i in requested if i in unlocked]
-
     def timeline(self) -> list[list[Any]]:
         """All annotations: frame, object, kind, score, area, reviewed, user, reviewer, agreement."""
         return [
@@ -275,7 +183,7 @@ class Project(Store):
     def marks(self, frame: int) -> dict[int, FrameAnnotation]:
         """Annotations of a frame by object."""
         rows = self._db.execute(f"SELECT {_TIMELINE} FROM marks WHERE frame=?", (frame,))
-        return {row["object"]: _annotation(row) for row in rows}
+        return {row["object"]: annotation_of(row) for row in rows}
 
     def prompts(self, frame: int) -> dict[int, Row]:
         """Clicks and boxes of people on a frame."""
@@ -292,7 +200,7 @@ class Project(Store):
         row = self._one("SELECT data FROM prompts WHERE frame=? AND object=?", frame, number)
         if row is None:
             return None
-        return _correction(row)
+        return correction_of(row)
 
     def masks(self, frame: int) -> dict[int, str]:
         """Run lengths of visible objects on a frame, in layer order."""
@@ -393,7 +301,7 @@ class Project(Store):
         masks: dict[int, StoredMask] = {}
         given = self._given(number)
         for row in self._db.execute(sql, (number,)):
-            made_from = _made_from(row, given)
+            made_from = made_from_of(row, given)
             if made_from is None:
                 continue
             counts = row["mask"] or empty
@@ -402,90 +310,6 @@ class Project(Store):
             info = ObjectInfo(number, score=row["score"] if row["kind"] == "tracked" else 0.0)
             masks[row["frame"]] = StoredMask((info, counts, None, row["unsure"] or None), made_from)
         return masks
-
-    def add_object(self, name: str | None = None) -> int:
-        """Add an object, inside :meth:`change`; its id is 1 more than the largest ever used."""
-        number = self._new_id("last")
-        if number > MAX_ID:
-            raise SegueError(f"a project can have ids up to {MAX_ID}; start another with --project")
-        row = {"id": number, "name": name or f"Object {number}", "colour": colour_of(number)}
-        row |= {"visible": 1, "locked": 0, "layer": self._top_layer() + 1}
-        empty = dict.fromkeys(("category", "team", "attributes", "frame_attributes", "edge"), "")
-        self._set("objects", (number,), row | empty)
-        return number
-
-    def _top_layer(self) -> float:
-        row = self._one("SELECT coalesce(max(layer), 0) FROM objects")
-        assert row is not None
-        return float(row[0])
-
-    def move_object(self, number: int, below: int | None) -> None:
-        """Move an object below another one, or to the top, inside :meth:`change`."""
-        row = self._object(number)
-        other_ids = [each["id"] for each in self.objects() if each["id"] != number]
-        place = len(other_ids) if below is None else other_ids.index(self._object(below)["id"])
-        layers = [self._object(other)["layer"] for other in other_ids]
-        low = layers[place - 1] if place else min(layers, default=0.0) - 2
-        high = layers[place] if place < len(other_ids) else max(layers, default=0.0) + 2
-        layer = (low + high) / 2
-        if not low < layer < high:  # they lie as close as numbers do
-            for place_of_other, other in enumerate(other_ids):
-                self._set("objects", (other,), self._object(other) | {"layer": 2 * place_of_other})
-            layer = 2 * place - 1
-        self._set("objects", (number,), {**row, "layer": layer})
-
-    @property
-    def has_had_objects(self) -> bool:
-        """Whether the project ever had objects, including removed ones."""
-        return int(self._meta("last")) > 0
-
-    @property
-    def schema(self) -> LabelSchema:
-        """Label schema: classes and attributes."""
-        row = self._one("SELECT data FROM label_schema WHERE id=1")
-        return LabelSchema() if row is None else schema_of(json.loads(row["data"]), str(self.folder))
-
-    def set_schema(self, schema: LabelSchema) -> None:
-        """Replace the label schema, inside :meth:`change`; objects stay as they are."""
-        row = {"id": 1, "data": json.dumps(schema.as_json())} if schema else None
-        self._set("label_schema", (1,), row)
-
-    def set_frame_attributes(self, number: int, frame: int, values: Mapping[str, str | None]) -> None:
-        """Set attributes of an object from a frame on, inside :meth:`change`.
-
-        None takes back what was said on that frame; empty means none from there on.
-        """
-        row = self._object(number)
-        points = _points_of(row)
-        for name, value in values.items():
-            changes = points.setdefault(name, {})
-            changes.pop(frame, None)
-            if value is not None and value != (held_at(changes, frame) or ""):
-                changes[frame] = value
-            # A later point that says the same changes nothing.
-            following = min((index for index in changes if index > frame), default=None)
-            if following is not None and value is not None and changes[following] == value:
-                del changes[following]
-        self._set_points(row, points)
-
-    def import_frame_attributes(self, number: int, imported: Mapping[str, Mapping[int, str]]) -> None:
-        """Set attributes on some frames, inside :meth:`change`; later frames keep theirs."""
-        row = self._object(number)
-        points = _points_of(row)
-        for name, values in imported.items():
-            points[name] = with_values(points.get(name, {}), values)
-        self._set_points(row, points)
-
-    def _set_points(self, row: Row, points: FrameAttributes) -> None:
-        nonempty = {name: dict(sorted(values.items())) for name, values in points.items() if values}
-        if len(nonempty) > MAX_ATTRIBUTES or any(len(values) > MAX_POINTS for values in nonempty.values()):
-            raise SegueError(
-                f"an object can have at most {MAX_ATTRIBUTES} frame attributes, each with "
-                f"{MAX_POINTS} changes"
-            )
-        self._set(
-            "objects", (row["id"],), {**row, "frame_attributes": json.dumps(nonempty) if nonempty else ""}
-        )
 
     def set_reviewed(self, number: int, frames: Iterable[int], reviewed: bool) -> int:
         """Set the review state of an object's masks, inside :meth:`change`; returns their number."""
@@ -501,23 +325,6 @@ class Project(Store):
             self._set("marks", (frame, number), dict(row) | review)
             self._changed.frames.add(frame)
         return len(changed)
-
-    def set_object(self, number: int, **values: Any) -> None:
-        """Change properties of an object, inside :meth:`change`; None removes an attribute."""
-        row = self._object(number)
-        if "attributes" in values:
-            changed = json.loads(row["attributes"] or "{}") | values.pop("attributes")
-            attributes = {name: text for name, text in changed.items() if text is not None}
-            if len(attributes) > MAX_ATTRIBUTES:
-                raise SegueError(f"an object can have at most {MAX_ATTRIBUTES} attributes; remove one first")
-            values["attributes"] = json.dumps(attributes) if attributes else ""
-        if "edge" in values:
-            edge: Edge = values["edge"]
-            values["edge"] = "" if edge.is_hard else json.dumps(asdict(edge))
-        if "group" in values:
-            values["team"] = values.pop("group")
-        values = {key: int(value) if isinstance(value, bool) else value for key, value in values.items()}
-        self._set("objects", (number,), {**row, **values})
 
     def remove_object(self, number: int) -> None:
         """Remove an object with all masks, inside :meth:`change`."""
@@ -545,8 +352,7 @@ class Project(Store):
             self._store_mask(frame, into, counts, FrameAnnotation(kind, score, area))
             # Clicks of two objects mean nothing to the prompter as those of one.
             self.correct(frame, into, Correction(on=counts, mends=True) if is_manual else None)
-        row = self._object(into)
-        self._set_points(row, _points_of(self._object(number)) | _points_of(row))
+        self._merge_frame_attributes(number, into)
         self._move_comments(number, into)
         self.remove_object(number)
 
@@ -575,12 +381,12 @@ class Project(Store):
     def marks_of(self, number: int) -> dict[int, FrameAnnotation]:
         """Annotations of an object by frame, ascending."""
         rows = self._db.execute(f"SELECT {_TIMELINE} FROM marks WHERE object=? ORDER BY frame", (number,))
-        return {row["frame"]: _annotation(row) for row in rows}
+        return {row["frame"]: annotation_of(row) for row in rows}
 
     def untracked(self, number: int) -> dict[int, tuple[Side, ...]]:
         """Untracked sides of an object's corrections, by frame."""
         rows = self._db.execute("SELECT frame, data FROM prompts WHERE object=?", (number,))
-        return {row["frame"]: _correction(row).untracked for row in rows}
+        return {row["frame"]: correction_of(row).untracked for row in rows}
 
     def note_tracked(
         self,
@@ -697,13 +503,13 @@ class Project(Store):
             ON prompts.frame=marks.frame AND prompts.object=marks.object
             WHERE marks.object=? AND kind='given' ORDER BY marks.frame"""
         rows = self._db.execute(sql, (number,))
-        return {row["frame"]: _correction(row) if row["data"] else Correction() for row in rows}
+        return {row["frame"]: correction_of(row) if row["data"] else Correction() for row in rows}
 
     def made_from(self, frame: int, number: int) -> MadeFrom | None:
         """Sources of a tracked mask; None without one, or if a correction was withdrawn."""
         sql = "SELECT frame, kind, made_from FROM marks WHERE frame=? AND object=? AND kind!='given'"
         row = self._one(sql, frame, number)
-        return None if row is None else _made_from(row, self._given(number))
+        return None if row is None else made_from_of(row, self._given(number))
 
     def _store_mask(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
         if mark.kind == "given":
@@ -732,59 +538,6 @@ class Project(Store):
         self._set("marks", (frame, number), None)
         self.correct(frame, number, None)
 
-    def comments(self) -> list[Row]:
-        """Comments: id, object and frame (None for all), text, user, x and y, resolver.
-
-        ``resolved`` is empty while it is open, and ``?`` if nobody gave a name; x and y are a place of the
-        frame, None without one.
-        """
-        return [dict(row) for row in self._db.execute("SELECT * FROM comments ORDER BY id")]
-
-    def add_comment(
-        self, text: str, number: int | None, frame: int | None, place: Point | None = None
-    ) -> int:
-        """Add a comment on an object, a frame, or a position, inside :meth:`change`; returns its id."""
-        if number is not None:
-            self._object(number)
-        self._check_room("comments", MAX_COMMENTS)
-        new = self._new_id("last_comment")
-        row: Row = {"id": new, "object": number, "frame": frame, "text": text}
-        row |= {"user": actor(), "resolved": ""}
-        x, y = (None, None) if place is None else place
-        row |= {"x": x, "y": y}
-        self._set("comments", (new,), row)
-        return new
-
-    def resolve_comment(self, comment: int, resolved: bool) -> None:
-        """Resolve or reopen a comment, inside :meth:`change`."""
-        row = self._comment(comment)
-        if bool(row["resolved"]) == resolved:  # somebody else was first, whose name stays
-            return
-        self._set("comments", (comment,), dict(row) | {"resolved": (actor() or "?") if resolved else ""})
-
-    def _comment(self, comment: int) -> sqlite3.Row:
-        row = self._one("SELECT * FROM comments WHERE id=?", comment)
-        if row is None:
-            raise ConflictError("this comment no longer exists; another window may have undone it")
-        return row
-
-    def check_comment(self, comment: int, revision: int, resolved: bool) -> None:
-        """Raise ConflictError unless a comment is as at a revision, or already as requested."""
-        if bool(self._comment(comment)["resolved"]) != resolved:
-            self.last_change("comment", comment).check(revision, "the comment was changed")
-
-    def _check_room(self, table: str, most: int) -> None:
-        row = self._one(f"SELECT count(*) FROM {table}")
-        assert row is not None
-        if row[0] >= most:
-            raise SegueError(f"a project can have at most {most} {table}")
-
-    def _move_comments(self, number: int, to: int, first: int = 0) -> None:
-        """Move comments of an object from frame ``first`` on to another one."""
-        for row in self.comments():
-            if row["object"] == number and (not first or (row["frame"] or 0) >= first):
-                self._set("comments", (row["id"],), row | {"object": to})
-
     def check_edit(self, frame: int, revision: int, number: int | None) -> None:
         """Raise an error unless an edit fits the current frame and the object is unlocked."""
         self.last_change("frame", frame).check(revision, f"frame {frame} was changed")
@@ -804,105 +557,3 @@ class Project(Store):
             for frame, last in self.mask_changes(number).items():
                 if frames is None or frame in frames:
                     last.check(revision, f"{name} was changed on frame {frame}")
-
-    def check_properties(
-        self, number: int, revision: int, names: Iterable[str], attributes: str = ""
-    ) -> None:
-        """Raise ConflictError unless an object's properties or attributes are as at a revision."""
-        row = next((each for each in self.objects() if each["id"] == number), None)
-        if row is None:
-            self._object(number)
-            return
-        for name in names:
-            target = (attributes, name) if attributes else ("team" if name == "group" else name,)
-            value = row[attributes].get(name) if attributes else row[name]
-            self.last_change("object", number, *target).check(
-                revision, f"{name} of {row['name']} was changed", value
-            )
-
-    def check_layer(self, number: int, revision: int) -> None:
-        """Raise ConflictError if an object was moved to another layer since a revision."""
-        name = self._object(number)["name"]
-        self.last_change("object", number, "layer").check(revision, f"the order of {name} was changed")
-
-    def check_schema(self, revision: int) -> None:
-        """Raise ConflictError unless the label schema is as at a revision."""
-        self.last_change("schema").check(
-            revision, "classes and attributes were changed", self.schema.as_json()
-        )
-
-    def _object(self, number: int) -> Row:
-        row = self._one("SELECT * FROM objects WHERE id=?", number)
-        if row is None:
-            raise ConflictError(f"there is no object {number}; it may have been removed in another window")
-        return dict(row)
-
-
-def _correction(row: Any) -> Correction:
-    """Correction of a database row."""
-    data = json.loads(row["data"])
-    return Correction(
-        tuple((x, y, on) for x, y, on in data["points"]),
-        data["box"] and tuple(data["box"]),
-        data.get("on", ""),
-        data.get("off", ""),
-        bool(data.get("mends", False)),
-        bool(data.get("shaped", False)),
-        int(data["revision"]),
-        int(data["first"]),
-        {side: int(data["tracked"][side]) for side in SIDES if side in data["tracked"]},
-        {int(revision): str(counts) for revision, counts in data["versions"].items()},
-    )
-
-
-def runs_of(plane: BoolArray) -> str:
-    """Encode a mask as run lengths; empty without pixels."""
-    return encode_rle(plane)["counts"] if plane.any() else ""
-
-
-def _made_from(row: Any, given: Mapping[int, Correction]) -> MadeFrom | None:
-    """Sources of a row's mask; None if a correction was withdrawn.
-
-    Tracked masks of earlier versions, which do not say so, were made from the nearest corrections.
-    """
-    if not row["made_from"]:
-        sources = [(frame, correction.revision) for frame, correction in given.items()]
-        return present(Sources.of(sources if row["kind"] == "tracked" else (), row["frame"]))
-    parts = json.loads(row["made_from"])
-    carried, shielding = (tuple((int(frame), int(revision)) for frame, revision in part) for part in parts)
-    # 0: of a mask that was given without a correction, which the first one corrects.
-    are_valid = (
-        frame in given and (not revision or revision >= given[frame].first)
-        for frame, revision in (*carried, *shielding)
-    )
-    return MadeFrom(carried, shielding) if all(are_valid) else None
-
-
-def _annotation(row: Any) -> FrameAnnotation:
-    """Annotation of a row of ``_TIMELINE``."""
-    values = row["kind"], row["score"], row["area"], bool(row["reviewed"])
-    return FrameAnnotation(*values, row["user"], row["reviewer"], row["agreement"])
-
-
-def _points_of(row: Row | Any) -> FrameAttributes:
-    stored = json.loads(row["frame_attributes"] or "{}")
-    return {name: {int(frame): value for frame, value in values.items()} for name, values in stored.items()}
-
-
-def with_values(points: Mapping[int, str], values: Mapping[int, str]) -> dict[int, str]:
-    """Frames from which on a value holds, where some frames take other values and the rest stay as they are.
-
-    Frames before the first value of all, of which nothing was known, get none; those after new values of
-    which nothing was known keep the last one.
-    """
-    frames = sorted({*points, *values, *(frame + 1 for frame in values)})
-    changes: dict[int, str] = {}
-    old: str | None = None
-    current: str | None = None
-    for frame in frames:
-        old = points.get(frame, old)
-        value = values.get(frame, old)
-        if value is not None and value != (current or ""):
-            changes[frame] = value
-            current = value
-    return changes

@@ -28,7 +28,7 @@ FASTER = 3.0
 """... or by less than so many times its usual way."""
 
 BATCH_FRAMES = 50
-"""Masks that are looked at before others may use the project."""
+"""Number of frames read before other requests may use the project."""
 
 
 @dataclass(frozen=True, slots=True)

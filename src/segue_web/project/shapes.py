@@ -25,7 +25,8 @@ from segue.masks.splines import (
     shape_runs,
 )
 from segue.utils.arrays import Float64Array
-from segue_web.project.project import Correction, FrameAnnotation, Project
+from segue_web.project.annotations import Correction, FrameAnnotation
+from segue_web.project.project import Project
 from segue_web.server.messages import Coordinate, Index, Number, Place, Revision
 from segue_web.server.server import Run
 from segue_web.server.worker import Worker
@@ -124,7 +125,7 @@ class ShapeEdits:
             self._render(number, keyed.span)
 
     def remove(self, shape: Index, seen: Revision) -> None:
-        """Remove a shape; masks lose only what it alone covered."""
+        """Remove a shape; masks lose only pixels that no other shape covers."""
         number, keyed = self._checked(shape, seen)
         with self._project.change("removed shape"):
             self._project.set_shape(shape, number, None)

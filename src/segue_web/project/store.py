@@ -28,7 +28,7 @@ HISTORY = 500
 """Steps that can be undone."""
 
 LastId = Literal["last", "last_comment", "last_shape", "last_entry"]
-"""Where the largest id is stored that was given: of objects, comments, shapes, and steps of the history."""
+"""Keys of the largest assigned ids: of objects, comments, shapes, and steps of the history."""
 
 _actor: ContextVar[str] = ContextVar("actor", default="")
 
@@ -61,7 +61,7 @@ class Progress(NamedTuple):
 
 
 Target = tuple[str | int, ...]
-"""What is changed as a whole, and has a version: ``schema``; ``frame`` with its index; ``mask`` with its
+"""Unit of change with its own version: ``schema``; ``frame`` with its index; ``mask`` with its
 object and frame; ``comment`` and ``shape`` with their id; ``object`` with its id, and with a column and an
 attribute."""
 

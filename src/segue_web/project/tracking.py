@@ -26,8 +26,9 @@ from segue.sessions.videos.corrections import (
 from segue.sessions.videos.provenance import Source, Sources, StoredMask, present
 from segue.types import Frame, IndexMask
 from segue.utils.arrays import BoolArray
+from segue_web.project.annotations import FrameAnnotation, MarkedMask, Side
 from segue_web.project.memory import TrackingMemory, fingerprint
-from segue_web.project.project import FrameAnnotation, MarkedMask, Project, Side
+from segue_web.project.project import Project
 from segue_web.server.worker import Tools
 from segue_web.video import Video
 
@@ -142,7 +143,7 @@ def planned(
     objects: Iterable[int] | None = None,
     due: bool = False,
 ) -> TrackingPlan:
-    """The plan of a request to track.
+    """Plan a request to track.
 
     With ``due``, objects that were corrected on the same frame and not tracked from there yet take part;
     without objects they alone do.
@@ -179,7 +180,7 @@ def planned(
 def _ends(
     project: Project, video: Video, direction: Direction, frame: int, objects: list[int]
 ) -> tuple[int, int]:
-    """The corrected frame of objects that a tracking starts from, and where it ends."""
+    """Corrected frame at which a tracking of objects starts, and its end."""
     # A first mask that was imported is as good a start as a click, as long as nobody corrected anything.
     prompted = project.frames_of(objects) or project.frames_of(objects, "imported")
     earlier = [i for i in prompted if i <= frame]
@@ -204,7 +205,7 @@ def _sides(direction: Direction) -> set[Side]:
 
 
 def _needs_tracking(project: Project, number: int, direction: Direction, start: int, stop: int) -> bool:
-    """Whether an object was corrected where a tracking starts, and not tracked from there since."""
+    """Whether an object was corrected at the start of a tracking, and not tracked from there since."""
     untracked = project.untracked(number)
     if direction == "between":
         return "forward" in untracked.get(start, ()) or "back" in untracked.get(stop + 1, ())
@@ -212,18 +213,18 @@ def _needs_tracking(project: Project, number: int, direction: Direction, start: 
 
 
 def _way(start: int, stop: int) -> range:
-    """The frames that a tracking gives, in its order."""
+    """Frames of a tracking, in its order."""
     return range(start + 1, stop + 1) if start < stop else range(start - 1, stop - 1, -1)
 
 
 def interrupted(project: Project) -> InterruptedTracking | None:
-    """The tracking that runs, or ran when the program ended, as last noted."""
+    """The running tracking, or the one that ran when the program ended, as last noted."""
     noted = project.noted("tracking")
     return None if noted is None else InterruptedTracking.of(noted)
 
 
 def resumed(project: Project, tracking: InterruptedTracking) -> InterruptedTracking:
-    """The remaining part of an interrupted tracking."""
+    """Plan the remaining part of an interrupted tracking."""
     plan = tracking.plan
     objects = tuple(project.unlocked(plan.objects))
     if tracking.start == plan.stop or not objects:
@@ -234,7 +235,7 @@ def resumed(project: Project, tracking: InterruptedTracking) -> InterruptedTrack
 
 
 def corrected_frames(project: Project, plan: TrackingPlan) -> list[dict[int, ConditioningFrame]]:
-    """The frames that a tracking is shown: its start, those on its way, and the nearest of the others.
+    """Corrected frames for a tracking: its start, those on its way, and the nearest others.
 
     Objects that overlap in them are in different elements: each is tracked by a session of its own.
     """
@@ -260,7 +261,7 @@ def corrected_frames(project: Project, plan: TrackingPlan) -> list[dict[int, Con
 
 
 def _shown(project: Project, index: int, objects: Iterable[int], *, is_start: bool) -> frozenset[int]:
-    """The objects of which a tracking is shown the mask of a frame: a person gave or reviewed it.
+    """Objects whose mask on a frame conditions a tracking: a person drew or reviewed it.
 
     On its first frame others go on from masks that are made from no withdrawn correction.
     """
@@ -302,14 +303,14 @@ def previous_masks(project: Project, plan: TrackingPlan) -> dict[int, list[Store
 
 
 def _carried_objects(plan: TrackingPlan) -> list[int]:
-    """The objects of which a tracking carries corrections on, ascending."""
+    """Objects whose corrections a tracking propagates, ascending."""
     return sorted({int(number) for by_object in (plan.earlier or {}).values() for number in by_object})
 
 
 def begun(
     project: Project, tracking: InterruptedTracking
 ) -> tuple[TrackingPlan, list[dict[int, ConditioningFrame]]]:
-    """The plan of a tracking that begins or goes on, and its :func:`corrected_frames`.
+    """Plan a tracking that starts or continues, with its :func:`corrected_frames`.
 
     A tracking whose corrected frames are those with which it began goes on with its memory, as if nothing had
     interrupted it. Otherwise another one begins, at the last frame that it has given.
@@ -341,7 +342,7 @@ def _is_changed(project: Project, plan: TrackingPlan, frame: int, number: str) -
 
 
 def made_from(project: Project, plan: TrackingPlan, index: int, number: int) -> str:
-    """What the mask of an object on a tracked frame is made from, as the project stores it.
+    """Sources of an object's mask on a tracked frame, as stored in the project.
 
     These are the nearest corrected frames on both sides or, where only what is near corrections changes,
     those of the mask before and the corrections on the way.
@@ -360,7 +361,7 @@ def made_from(project: Project, plan: TrackingPlan, index: int, number: int) -> 
 def store_tracked(
     project: Project, plan: TrackingPlan, index: int, tracked: Mapping[int, MarkedMask]
 ) -> None:
-    """Save a tracked frame and what its masks were made from, inside :meth:`Project.change`."""
+    """Save a tracked frame and the sources of its masks, inside :meth:`Project.change`."""
     with_sources = {
         i: (plane, replace(mark, made_from=made_from(project, plan, index, i)))
         for i, (plane, mark) in tracked.items()
@@ -399,7 +400,7 @@ def _layer(
     conditioning: Mapping[int, ConditioningFrame],
     previous: Mapping[int, Sequence[StoredMask]],
 ) -> Layer:
-    """The objects of a session, which are those that its corrected frames know."""
+    """Layer of a session with the objects of its corrected frames."""
     objects = frozenset[int]().union(*(each.checked for each in conditioning.values()))
     masks = {
         index: [mask for mask in of_frame if mask.stored[0].id in objects]
@@ -419,7 +420,7 @@ def track_job(
     memory: TrackingMemory,
     last_given: int | None = None,
 ) -> Steps:
-    """Job of :meth:`segue_web.server.worker.Worker.steps` that tracks, or goes on after ``last_given``."""
+    """Job of :meth:`segue_web.server.worker.Worker.steps` that tracks, or continues after ``last_given``."""
     last_given = start if last_given is None else last_given
     sessions = [TrackSession(tools.network, device=tools.device) for _ in layers]
     pairs = [_layer(*each, previous) for each in zip(sessions, layers, strict=True)]

@@ -1,1 +1,1 @@
-"""The web server of the pages, its worker process and its messages."""
+"""Web server of the pages, its worker process and its messages."""

@@ -37,7 +37,7 @@ _REDIRECTION = """<!doctype html>
 """
 
 BACKLOG = 128
-"""Connections that wait until they are answered; with fewer, many clients at once wait for a second."""
+"""Maximum number of queued connections; with fewer, many simultaneous clients wait for a second."""
 
 MAX_ADDRESS_BYTES = 1000
 """Bytes of such a file that are read."""

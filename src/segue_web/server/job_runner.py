@@ -38,7 +38,7 @@ class Job:
 
     @property
     def target(self) -> Path | None:
-        """The path of an export."""
+        """Path of an export."""
         return None if self.claim is None else self.claim.path
 
     @property
@@ -63,7 +63,7 @@ async def _ignore(*_: Any) -> None: ...
 
 
 Ended = Callable[[Job, str, SegueError | None], Awaitable[None]]
-"""Called when a job has ended: ``done``, or as :meth:`JobRunner.stop` says, and with what failed."""
+"""Called at the end of a job with its outcome, ``done`` or one of :meth:`JobRunner.stop`, and its error."""
 
 
 class JobRunner:

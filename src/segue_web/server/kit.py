@@ -136,7 +136,7 @@ class SentFile(FileResponse):
     """Response with a file or ranges of it; the file may be deleted meanwhile."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the file, or status 404 where it is gone."""
+        """Send the file, or status 404 if it was removed."""
         pending: Message | None = None
         has_started = False
 

@@ -27,7 +27,7 @@ from segue.utils.extras import requires_extra
 from segue.utils.system import lower_thread_priority
 from segue.video import Source
 from segue.video.decoding.readers import ConnectionChange
-from segue_web.project.colours import palette
+from segue_web.colours import palette
 from segue_web.server.kit import LocalServer, local_application
 
 with requires_extra("web"):
@@ -91,7 +91,7 @@ class LivePage(Observer):
     """Serves the page of a running job, and forwards progress to another observer."""
 
     patience = 1.0
-    """Seconds after which a page hears of the run although there is no new image."""
+    """Maximum seconds between two messages to a page without a new image."""
 
     farewell = 2.0
     """Seconds for which the end of a run waits until all pages know of it."""

@@ -40,7 +40,7 @@ Coordinate = Annotated[float, Field(ge=-1e5, le=1e5, allow_inf_nan=False)]
 Place = tuple[Coordinate, Coordinate]
 BoxCorners = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 Click = tuple[Coordinate, Coordinate, bool]
-"""A point of the video, and whether it lies on the object."""
+"""Point in the video, and whether it is on the object."""
 
 Clicks = Annotated[tuple[Click, ...], Field(max_length=200)]
 Path = Annotated[list[Place], Field(min_length=1, max_length=100_000)]

@@ -19,7 +19,7 @@ from segue_web.server import messages
 from segue_web.server.worker import Worker
 
 OFFERED = ("sam2-tiny", "SAM 2 tiny")
-"""The prompter whose weights the page downloads, and how people call it."""
+"""The prompter whose weights the page downloads, and its displayed name."""
 
 PERIOD = 0.1
 """Seconds between two reports of a download."""

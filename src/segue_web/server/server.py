@@ -51,7 +51,7 @@ MAX_WAITING = 64 << 20
 """Characters that wait to be sent to a page; more mean that it does not read them."""
 
 FRAMES_AT_ONCE = 8
-"""Frames of a film that are asked for at once; others wait, and are left out once nobody waits for them."""
+"""Maximum number of simultaneous requests for frames; others wait, and are dropped without a client."""
 
 DEFECT = "internal error in segue; see the terminal for details"
 """Message of the page for errors that are not :class:`SegueError`."""
@@ -59,7 +59,7 @@ DEFECT = "internal error in segue; see the terminal for details"
 _USER: TypeAdapter[str] = TypeAdapter(messages.ShortText)
 
 Run = Callable[[Callable[[], Any]], Awaitable[Any]]
-"""Runs a call in the one thread that uses a project."""
+"""Runs a call in the thread of the project."""
 
 
 class Backend:
@@ -116,13 +116,13 @@ class Backend:
         return self.video
 
     def joined(self, channel: int | None) -> None:
-        """Called when a page shows a video of a list; None where there is no list."""
+        """Called when a page shows a video of a list; None without a list."""
 
     def left(self, channel: int | None) -> None:
         """Called when a page no longer shows it."""
 
     def export_file(self, name: str, place: str | None = None) -> Path | None:
-        """File or folder of an export by its name, the one at a path where several have it."""
+        """File or folder of an export by name, or by path if several have the name."""
 
 
 @cache

@@ -29,28 +29,28 @@ class PatientProtocol(H11Protocol):
     """
 
     head_seconds = 10.0
-    """The head of a request has so long to come, from the beginning of its connection, also encrypted."""
+    """Seconds in which the head of a request must arrive after its connection, also with encryption."""
 
     body_seconds = 20.0
-    """A body has so long to come, and a second more for each ``body_rate`` bytes of it."""
+    """Seconds in which a body must arrive, plus one for each ``body_rate`` bytes."""
 
     body_rate = 16_384
 
     answer_seconds = 60.0
-    """A client has so long to read what waits for it, from 64 KiB to 64 KiB."""
+    """Seconds in which a client must read each 64 KiB of an answer."""
 
     look_seconds = 0.5
-    """A connection is looked at so often."""
+    """Seconds between two checks of a connection."""
 
     waits_since: float | None = None
     """Time of the loop since which the client owes bytes of a head or body; None while it owes nothing."""
 
     _unread_since: float | None = None
-    """Time of the loop since which the client has read nothing of what waits for it."""
+    """Loop time since which the client has read nothing of the pending data."""
 
     _handshake: asyncio.Task[None] | None = None
     _early = b""
-    """What has come before the encrypted connection was noted."""
+    """Data received before the encrypted connection was registered."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._state: tuple[Any, Any] = (None, None)

@@ -125,7 +125,7 @@ class Tools:
 
     @cached_property
     def video(self) -> Video:
-        """The video, opened by the first request; if it is missing, that request fails."""
+        """Video, opened by the first request, which fails if the video is missing."""
         return Video(self._path, self._index, kept_bytes=KEPT_BYTES)
 
     @cached_property
@@ -155,7 +155,7 @@ class Tools:
     def fit_shape(
         self, masks: dict[int, str], size: tuple[int, int], minimum_iou: float
     ) -> tuple[KeyedShape, list[float]]:
-        """The masks of an object, run lengths by frame, as a shape with keys, and its IoU with each."""
+        """Fit a keyed shape to masks, run lengths by frame; returns it and its IoU with each."""
         shape = fitted_shape(
             ((frame, decode_mask(masks[frame], size)) for frame in sorted(masks)), minimum_iou
         )
@@ -172,7 +172,7 @@ class Tools:
     ) -> tuple[list[Float64Array], bool]:
         """Motion of a plane from a key frame to each frame after ``first``, and whether it was lost.
 
-        ``motion`` is the one to the first frame, and ``covered`` has the run lengths of what lies in front.
+        ``motion``: motion to the first frame; ``covered``: run lengths of objects in front, by frame.
         """
         motions: list[Float64Array] = []
         images = (frame.image for frame in self.video.walk(first, last))
@@ -344,7 +344,7 @@ async def _exit_code(process: BaseProcess) -> int:
 
 
 class ClosedError(SegueError):
-    """The project was closed before the answer."""
+    """The project was closed before the request was answered."""
 
     def __init__(self) -> None:
         super().__init__("another video was opened in the meantime, or segue is closing; try again")

@@ -152,7 +152,7 @@ class Tags:
 
 
 def predictions(assistant: Assistant, media: Media, request: Prediction, frames: int = 50) -> dict[str, Any]:
-    """The answer to ``/predict``."""
+    """Answer a request to ``/predict``."""
     regions = request.regions
     if not regions:
         nothing = {"result": [], "score": 0.0, "model_version": assistant.name}
@@ -281,7 +281,7 @@ def _video_region(
     rates: tuple[Video, float],
     tags: Tags,
 ) -> dict[str, Any]:
-    """The region with further boxes; ``rates``: the video, and frames of the tag for each of its frames."""
+    """Add boxes to a video region; ``rates``: the video, and frames of the tag for each of its frames."""
     video, ratio = rates
     keys, scores = [key.model_dump() for key in sequence], []
     is_visible = bool(sequence) and sequence[-1].enabled

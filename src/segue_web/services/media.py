@@ -25,7 +25,7 @@ DOWNLOAD_SECONDS = 90.0
 """Longest download; Label Studio itself waits 100 seconds for an answer."""
 
 SILENT_SECONDS = 10.0
-"""Longest time in which nothing of a download arrives."""
+"""Maximum seconds without data during a download."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ with requires_extra("web"):
 
 
 MAX_PARTS = 100_000
-"""Lists and objects of a body; counted before it is parsed, since a part takes 100 times its two bytes."""
+"""Maximum lists and objects in a body, counted before parsing, since each takes 100 times its two bytes."""
 
 MAX_PARALLEL = 4
 """Requests that download or compute at the same time."""
@@ -57,7 +57,7 @@ class LimitedBody:
         self._app, self._clips, self._limits = app, clips, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and count what is read of it."""
+        """Pass a request on, and count the bytes read of its body."""
         size = parts = 0
         is_clip = self._clips is not None and scope.get("path") == self._clips
         max_bytes = self._limits.clip if is_clip else self._limits.request

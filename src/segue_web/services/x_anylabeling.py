@@ -58,7 +58,7 @@ MODELS: dict[str, dict[str, Any]] = {
         "params": {},
     },
 }
-"""The listed models, with the controls that X-AnyLabeling shows for each."""
+"""Listed models, with the controls that X-AnyLabeling shows for each."""
 
 
 class MarkBody(Body):
@@ -84,7 +84,7 @@ class PredictBody(Body):
 
 
 class InitBody(Body):
-    """The images of a folder."""
+    """Images of a folder."""
 
     frames: Annotated[list[ImageFile], Field(min_length=1, max_length=100_000)]
 

@@ -153,7 +153,7 @@ def test_the_worst_frames_are_those_of_the_whole_film(seed: int) -> None:
     assert selected == greedy(wrong / pixels, at_random)
 
 
-def test_nothing_is_foreground_before_a_covered_lens() -> None:
+def test_a_covered_lens_has_no_foreground() -> None:
     frames = [np.full((20, 30, 3), 200, np.uint8)] * 80
     labels = [np.full((20, 30), MOTION, np.uint8)] * 80
     kinds: set[int] = set()

@@ -205,7 +205,7 @@ def test_the_image_stays_where_it_is_and_what_cannot_be_done_looks_so(
     assert page.errors == []
 
 
-def test_what_is_found_becomes_objects(
+def test_detected_objects_are_adopted(
     serve_here: ServeHere, browser: Any, video: Path, tmp_path: Path
 ) -> None:
     found = detector("motion", device="cpu")

@@ -162,7 +162,7 @@ def test_escape_closes_the_panel_and_stops_no_tracking(shown: Desk) -> None:
 @pytest.mark.parametrize(
     "command", ["help", "schemaDialog", "exportDialog", "importDialog", "people", "display"]
 )
-def test_what_is_pressed_has_24_pixels(desk: Desk, command: str) -> None:
+def test_controls_have_at_least_24_pixels(desk: Desk, command: str) -> None:
     waiting: dict[str, Any] = {"id": 1, "objects": [2], "direction": "forward", "start": 0}
     desk.queue = [waiting]
     desk.schema = {"classes": [{"name": "fish", "colour": "#ff0000", "key": "1", "attributes": []}]}

@@ -148,7 +148,7 @@ def test_a_comment_that_was_begun_stays_on_its_place_after_a_reload(one: Desk) -
     )
 
 
-def test_what_is_being_drawn_on_an_object_that_another_person_removes_goes_to_no_other_one(one: Desk) -> None:
+def test_unfinished_drawings_on_a_removed_object_change_no_other_object(one: Desk) -> None:
     for tool in ("p", "b"):
         one.objects = [1, 2]
         one.tell_objects()
@@ -195,7 +195,7 @@ def test_a_page_that_comes_back_keeps_its_range(
     assert ann.page.evaluate("import('./static/state.js').then(({ state }) => state.wanted)") == [2, 8]
 
 
-def test_what_one_person_stops_waits_while_the_other_tracks_and_goes_on_after_a_restart(
+def test_a_stopped_tracking_waits_for_another_person_and_resumes_after_a_restart(
     browser: Any, serve: Callable[..., Server], tmp_path: Path
 ) -> None:
     video = cut_of_sample(tmp_path / "pond.mp4", 41)

@@ -55,7 +55,7 @@ def test_the_queue_is_shown_moved_and_emptied(busy: Desk) -> None:
     assert busy.next_asked("stop")["next"] is True
 
 
-def test_what_can_be_done_while_something_is_tracked(busy: Desk) -> None:
+def test_commands_that_stay_enabled_during_a_tracking(busy: Desk) -> None:
     command = "[data-command={}]".format
     for name in ("trackForward", "exportDialog", "importDialog", "splitObject", "undo", "stop"):
         playwright.expect(busy.page.locator(command(name))).to_be_enabled()
@@ -83,7 +83,7 @@ def test_escape_stops_the_tracking_before_an_export(busy: Desk) -> None:
     busy.next_asked("stop_export")
 
 
-def test_what_waits_after_a_start_can_be_begun(desk: Desk) -> None:
+def test_a_waiting_tracking_can_be_started_after_a_restart(desk: Desk) -> None:
     desk.objects = [1]
     desk.queue = [waiting(2, 1)]
     desk.open()

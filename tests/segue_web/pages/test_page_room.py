@@ -151,7 +151,7 @@ def test_a_new_row_moves_no_image_that_has_room(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_what_is_around_the_film_is_neutral_grey(one: Desk, scheme: str) -> None:
+def test_the_area_around_the_video_is_neutral_grey(one: Desk, scheme: str) -> None:
     one.page.emulate_media(color_scheme=scheme)
     colour, image = (
         one.page.locator("#view").evaluate("(node, name) => getComputedStyle(node)[name]", name)

@@ -19,8 +19,9 @@ from segue.errors import PromptError
 from segue.prompts import ImagePrompts
 from segue.prompts.correction import ClickHistory
 from segue.utils.arrays import BoolArray
+from segue_web.project.annotations import Correction, FrameAnnotation
 from segue_web.project.edits import NEAREST, Edits
-from segue_web.project.project import Correction, FrameAnnotation, Project
+from segue_web.project.project import Project
 from segue_web.server.messages import Click
 
 SIZE = (40, 60)
@@ -292,7 +293,7 @@ def test_the_whole_object_can_be_asked_for_anew(tmp_path: Path, kind: Any) -> No
 
 
 @pytest.mark.parametrize("kind", ["tracked", "imported", "suggested"])
-def test_what_a_box_replaces_is_said(tmp_path: Path, kind: Any) -> None:
+def test_a_box_reports_the_area_that_it_replaces(tmp_path: Path, kind: Any) -> None:
     desk = with_mask(tmp_path / "p", kind)
     desk.click(40, 20, True)
     mended = int(desk.plane.sum())
@@ -362,7 +363,7 @@ def test_the_masks_that_a_click_may_mean_come_one_after_the_other(tmp_path: Path
     assert asyncio.run(desk.edits.candidate(**desk.about()))["place"] == 2, "it goes on from what is shown"
 
 
-def test_where_a_click_means_one_mask_alone_it_stays(tmp_path: Path) -> None:
+def test_candidate_keeps_the_only_mask_of_a_click(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "p")
     desk.worker.known = 1
     desk.click(30, 20, True)

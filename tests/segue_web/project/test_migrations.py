@@ -13,6 +13,7 @@ import pytest
 from segue.errors import SegueError
 from segue.masks import encode_rle
 from segue.sessions.videos.provenance import MadeFrom
+from segue_web.project.annotations import Correction, FrameAnnotation
 from segue_web.project.migrations import (
     MIGRATIONS,
     add_shielding,
@@ -21,7 +22,7 @@ from segue_web.project.migrations import (
     stored_version,
     tables,
 )
-from segue_web.project.project import Correction, FrameAnnotation, Project
+from segue_web.project.project import Project
 from segue_web.project.store import Progress, Store
 
 SIZE = (20, 30)
@@ -180,7 +181,7 @@ def test_a_migration_that_is_interrupted_is_done_whole_the_next_time(
     project.close()
 
 
-def test_what_masks_were_made_from_is_carried_where_nothing_else_is_known(tmp_path: Path) -> None:
+def test_sources_of_masks_are_migrated_as_carried(tmp_path: Path) -> None:
     """Earlier projects had one list, without what had only kept a mask as it was."""
     project = Project(tmp_path / "p", VIDEO, SIZE)
     with project.change("click"):

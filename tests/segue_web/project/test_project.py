@@ -17,8 +17,10 @@ from segue.formats.labels import held_at
 from segue.formats.schema import LabelSchema, schema_of
 from segue.masks import Edge
 from segue.sessions.videos.provenance import MadeFrom
-from segue_web.project.colours import colour_of
-from segue_web.project.project import Correction, FrameAnnotation, Project, with_values
+from segue_web.colours import colour_of
+from segue_web.project.annotations import Correction, FrameAnnotation
+from segue_web.project.objects import with_values
+from segue_web.project.project import Project
 from segue_web.project.store import Store, acting
 from segue_web.server.conflicts import ConflictError
 from tests.segue_web.limited_files import files_limited_to

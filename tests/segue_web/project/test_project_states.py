@@ -21,8 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from segue.errors import PromptError
 from segue.types import Frame
+from segue_web.project.annotations import Correction, FrameAnnotation, MarkedMask
 from segue_web.project.memory import TrackingMemory
-from segue_web.project.project import Correction, FrameAnnotation, MarkedMask, Project
+from segue_web.project.project import Project
 from segue_web.project.tracking import (
     ConditioningProgress,
     Direction,
@@ -365,7 +366,7 @@ def test_a_correction_that_is_withdrawn_while_another_waits_leaves_nothing() -> 
         machine.teardown()
 
 
-def test_what_is_corrected_while_a_tracking_runs_is_not_tracked_by_it() -> None:
+def test_a_running_tracking_ignores_later_corrections() -> None:
     machine = ProjectMachine()
     machine.begin()
     try:

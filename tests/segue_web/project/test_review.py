@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from segue.utils.arrays import BoolArray
-from segue_web.project.project import FrameAnnotation, Project
+from segue_web.project.annotations import FrameAnnotation
+from segue_web.project.project import Project
 from segue_web.project.review import Review, Shape, flaws, shape_of
 
 SIZE = (60, 200)
@@ -33,7 +34,7 @@ def test_a_shape_is_centre_area_and_parts() -> None:
     assert shape_of(plane).parts == 2, "a speck is no part"
 
 
-def test_what_moves_and_grows_evenly_is_no_jump() -> None:
+def test_even_motion_and_growth_are_no_flaws() -> None:
     assert flaws(shapes(*(square(4 * i, side=20 + 2 * i) for i in range(10))), ()) == []
     assert flaws(shapes(*(square(18 * i) for i in range(9))), ()) == [], "fast, but evenly so"
 
@@ -55,7 +56,7 @@ def test_jumps_of_area_and_position_and_splits_are_found() -> None:
     assert [frame for frame, _ in flaws(shapes(*planes), {3, 6, 8})] == [4, 7, 9], "a person saw these"
 
 
-def test_what_comes_back_after_a_gap_has_not_jumped() -> None:
+def test_returning_after_a_gap_is_no_flaw() -> None:
     assert flaws({0: shape_of(square(0)), 5: shape_of(square(100, side=40))}, ()) == []
 
 

@@ -18,8 +18,8 @@ from segue.formats.reading import read_labels
 from segue.masks.measure import iou
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import snapshot, write_export
+from segue_web.project.annotations import FrameAnnotation
 from segue_web.project.importing import effects
-from segue_web.project.project import FrameAnnotation
 from segue_web.server.conflicts import ConflictError
 from segue_web.server.worker import Tools
 from segue_web.video import Video
@@ -127,7 +127,7 @@ def test_smooth_keys_are_no_straight_line(backend: AnnotateBackend, square: Ask)
     assert [left(backend, frame) for frame in (2, 6, 10)] == [20, 28, 60]
 
 
-def test_what_a_person_paints_stays_until_a_key_is_set_there(backend: AnnotateBackend, square: Ask) -> None:
+def test_painted_masks_stay_until_a_key_is_set_on_their_frame(backend: AnnotateBackend, square: Ask) -> None:
     stroke = {"path": [(100, 100)], "width": 9, "add": True}
     square("stroke", frame=4, object=1, **stroke)
     painted = backend.project.plane(4, 1)

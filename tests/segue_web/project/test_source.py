@@ -14,7 +14,8 @@ import pytest
 from segue.errors import SegueError
 from segue.video.sources.identity import content_digest
 from segue.video.sources.images import write_image
-from segue_web.project.project import FrameAnnotation, Project
+from segue_web.project.annotations import FrameAnnotation
+from segue_web.project.project import Project
 from segue_web.project.store import Store
 from segue_web.video import Video
 from tests.cli.running import Command

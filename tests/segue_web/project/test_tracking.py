@@ -22,8 +22,9 @@ from segue.sessions import TrackSession
 from segue.sessions.videos.corrections import ConditioningFrame, Layer, propagate
 from segue.sessions.videos.provenance import MadeFrom, StoredMask
 from segue.types import Frame, ObjectInfo
+from segue_web.project.annotations import Correction, FrameAnnotation
 from segue_web.project.memory import TrackingMemory
-from segue_web.project.project import Correction, FrameAnnotation, Project
+from segue_web.project.project import Project
 from segue_web.project.tracking import (
     ConditioningProgress,
     Direction,

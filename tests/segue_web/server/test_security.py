@@ -114,7 +114,7 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Served:
     return make(tmp_path)
 
 
-def test_nobody_is_answered_without_the_secret(served: Served) -> None:
+def test_requests_without_the_secret_are_refused(served: Served) -> None:
     assert served.get().status_code == 200
     for wrong in ("", "wrong", TOKEN[:-1], TOKEN + "x", TOKEN.upper()):
         assert served.get(wrong).status_code in (401, 403), wrong
@@ -136,7 +136,7 @@ def test_one_wrong_secret_again_and_again_locks_nobody_out(served: Served) -> No
     assert served.get().status_code == 200
 
 
-def test_what_a_foreign_page_loads_counts_as_no_try(served: Served) -> None:
+def test_requests_of_foreign_pages_do_not_count_as_tries(served: Served) -> None:
     for number in range(2 * MAX_TRIES):
         image = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "no-cors"}
         assert served.get(f"guess-{number}", **image).status_code == 403

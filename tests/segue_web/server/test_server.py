@@ -42,7 +42,7 @@ class Failing(AnnotateBackend):
     async def _stop_export(self) -> None:
         raise SegueError("nothing is computed")
 
-    def _remove(self, object: messages.Number) -> None:
+    async def _prepare(self, frame: messages.Index) -> None:
         raise RuntimeError("a defect")
 
     def _settings(self, values: messages.Settings) -> None:
@@ -233,7 +233,7 @@ def test_errors_of_the_user_and_defects_are_told_apart(
     with connect(client) as socket:
         socket.send_text('{"id": 1, "op": "stop_export"}')
         assert json.loads(socket.receive_text()) == {"id": 1, "error": "nothing is computed", "stale": False}
-        socket.send_text('{"id": 2, "op": "remove", "object": 1}')
+        socket.send_text('{"id": 2, "op": "prepare", "frame": 1}')
         assert json.loads(socket.receive_text())["error"].startswith("internal error in segue;")
     assert "a defect" in capsys.readouterr().err
 

@@ -196,7 +196,7 @@ def test_half_sent_requests_take_no_place_from_others(serve: Serve) -> None:
                 assert service.health() == b"HTTP/1.1 200 OK\r\n", half
 
 
-def test_where_all_places_are_at_work_one_more_is_told_so(serve: Serve) -> None:
+def test_clients_beyond_the_limit_get_status_503_while_all_are_busy(serve: Serve) -> None:
     app, at_work, go_on = Starlette(), threading.Semaphore(0), threading.Event()
 
     def work(_: Request) -> Response:
@@ -256,7 +256,7 @@ def test_a_large_body_may_take_its_time(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("head", [b"", b"Connection: close\r\n"], ids=["kept", "closed"])
-def test_who_does_not_read_an_answer_is_cut_off_also_after_it(serve: Serve, head: bytes) -> None:
+def test_clients_that_do_not_read_their_answer_are_dropped(serve: Serve, head: bytes) -> None:
     app, size = Starlette(), 50_000_000
     app.add_route("/image", lambda _: Response(bytes(size)))
     protocol = type("Protocol", (PatientProtocol,), {"look_seconds": 0.05, "answer_seconds": 0.3})

@@ -120,7 +120,7 @@ def test_an_object_is_followed_through_the_images_of_a_folder(client: TestClient
     assert client.post("/v1/video/prompt", json={**prompt, "frame_index": 4}).status_code == 400
 
 
-def test_what_cannot_be_followed_says_why(client: TestClient) -> None:
+def test_impossible_propagations_return_the_reason(client: TestClient) -> None:
     text = client.post("/v1/video/propagate/stream", json={"session_id": "x"}).text
     assert json.loads(text.removeprefix("data: ")) == {
         "type": "error",

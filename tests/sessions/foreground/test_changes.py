@@ -135,7 +135,7 @@ def test_the_background_survives_somebody_who_comes_close() -> None:
 
 
 @pytest.mark.parametrize(("name", "last"), [("WavingTrees", 10_000), ("Camouflage", 294)])
-def test_nobody_who_walks_up_to_the_camera_is_a_change(name: str, last: int, shared: Path) -> None:
+def test_people_who_approach_the_camera_are_no_change(name: str, last: int, shared: Path) -> None:
     paths = sorted((shared / "data/foreground/wallflower" / name / "input").glob("*.jpg"))
     found = changes([read_image(path) for path in paths[200:last]])
     assert set(found) == {Change.none}

@@ -197,7 +197,7 @@ def test_an_object_has_an_id_from_its_third_frame_on_and_ids_are_consecutive() -
 
 
 @pytest.mark.parametrize(("probability", "frames"), [(0.95, 3), (0.6, 4), (0.35, 6)])
-def test_what_is_hardly_foreground_gets_its_id_later(probability: float, frames: int) -> None:
+def test_objects_of_low_probability_get_their_id_later(probability: float, frames: int) -> None:
     """Specks of coded noise are seen on a few frames, each barely above the threshold."""
     tracker, mask = ComponentTracker(), square_mask(SIZE, [(5, 10)], side=6)
     found = [tracker.update(mask, t / 10, np.float32(probability) * mask)[1] for t in range(8)]

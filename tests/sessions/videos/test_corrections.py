@@ -104,7 +104,7 @@ def test_a_corrected_frame_keeps_only_masks_that_were_made_from_it() -> None:
     np.testing.assert_array_equal(last.mask == 1, square(40))
 
 
-def test_where_it_is_not_sure_stays_with_the_part_that_stays() -> None:
+def test_unsure_pixels_are_kept_in_the_unchanged_part() -> None:
     before = result(4, {1: square(50)}, 0.8, square(50))
     last = tracked(before, AFTER)
     np.testing.assert_array_equal(last.mask == 1, square(40))

@@ -96,7 +96,7 @@ def test_a_changed_prompt_is_carried_to_the_next_ones(
     assert ways(plan({1: masks}, FRAMES)) == [(*way, False) for way in expected]
 
 
-def test_what_may_change_is_what_a_prompt_has_changed(masks: ObjectMasks) -> None:
+def test_tracking_may_change_only_pixels_that_a_prompt_changed(masks: ObjectMasks) -> None:
     masks.prompt(6, stored([0, 3]), 2)
     [forwards, back] = plan({1: masks}, FRAMES)
     for each, source in ((forwards, (2, 1)), (back, None)):

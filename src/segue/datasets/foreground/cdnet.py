@@ -91,7 +91,7 @@ CDNET = VideoLayout(_find_videos, _read_video)
 
 
 PUBLISHED = "published"
-"""Stands for the lists of training frames that come with segue."""
+"""Name of the bundled lists of training frames."""
 
 
 def read_training_frames(path: Path | str, count: int) -> Mapping[str, frozenset[int]]:

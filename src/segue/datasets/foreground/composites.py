@@ -48,7 +48,7 @@ def write_composites(
 
 
 def composite_of(video: ForegroundSequence, place: int, flow: FlowImages) -> Image:
-    """The composite of a frame, (256, 768, 3): what is labelled as motion is white in its last panel."""
+    """Create the composite of a frame, (256, 768, 3); labelled motion is white in the last panel."""
     frame = _square(video.read_image(place))
     earlier = [_square(video.read_image(max(place - gap, 0))) for gap in flow.gaps]
     truth = (video.read_labels(place) == MOTION).astype(np.uint8) * 255

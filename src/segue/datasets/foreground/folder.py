@@ -1,4 +1,4 @@
-"""Videos with foreground labels: what the readers of CDnet2014, SBI2015, LASIESTA, LIMU and others give.
+"""Videos with foreground labels, as read from CDnet2014, SBI2015, LASIESTA, LIMU and others.
 
 Files are listed when a data set is opened and decoded when asked for. Images and labels belong together by
 the number at the end of their names; labels come in the values of :mod:`.labels`, whatever the
@@ -77,7 +77,7 @@ class ForegroundSequence:
 
     @property
     def key(self) -> str:
-        """``category/name``, or the name alone where there are no categories."""
+        """``category/name``, or only the name without categories."""
         return f"{self.category}/{self.name}" if self.category else self.name
 
     @cached_property
@@ -143,7 +143,7 @@ _PARTS = ("input", "groundtruth")
 
 
 class ForegroundFolder(ByName[ForegroundSequence]):
-    """The videos of a data set below ``root`` in their order, found when it is opened.
+    """Videos of a data set below ``root``, listed when it is opened.
 
     Raises:
         DatasetError: there is none, or two have one key.
@@ -165,7 +165,7 @@ class ForegroundFolder(ByName[ForegroundSequence]):
         return self.names
 
     def __getitem__(self, name: str) -> ForegroundSequence:
-        """The video with this key, or with this name where only one has it."""
+        """Find a video by key, or by name if the name is unique."""
         matches = self.select([name])
         if len(matches) > 1:
             raise DatasetError(f"{name} is more than one video: {first_few(video.key for video in matches)}")
@@ -292,6 +292,6 @@ def by_number(files: Iterable[Path], pattern: re.Pattern[str] = NUMBER) -> dict[
 
 
 def number_of(stem: str, pattern: re.Pattern[str] = NUMBER) -> int | None:
-    """Frame number in a name without ending, None where there is none."""
+    """Frame number in a file stem; None without one."""
     match = pattern.search(stem)
     return int(match[1]) if match is not None and _DIGITS.fullmatch(match[1]) else None

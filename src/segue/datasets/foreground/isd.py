@@ -61,7 +61,7 @@ class ClipMeta(BaseModel):
 
     @property
     def tilt(self) -> float | None:
-        """Angle in degrees by which the camera looks down on the first frame; None if it is not known."""
+        """Downward tilt of the camera on the first frame, in degrees; None if unknown."""
         if not self.cameras:
             return None
         down = -self.cameras[0].pose[2][2]
@@ -92,10 +92,10 @@ def open_isd(root: Path | str) -> ForegroundFolder:
 
 
 TILTS = {"tilt below 18°": 18.0, "tilt 18° to 25°": 25.0, "tilt from 25°": math.inf}
-"""Camera angles by name, and where they end: thirds of the scenes with the seeds 0 to 59 of `isd-like`."""
+"""Upper bounds of camera tilts by name: thirds of the scenes with the seeds 0 to 59 of `isd-like`."""
 
 MOVING_CAMERAS = frozenset({"pan", "steps", "hand"})
-"""Cameras whose image does not come back to where it was; one that jitters does."""
+"""Cameras whose view does not return; jitter does."""
 
 
 def open_isd_part(root: Path | str, part: str) -> ForegroundFolder:
@@ -130,13 +130,13 @@ def open_isd_part(root: Path | str, part: str) -> ForegroundFolder:
 
 @dataclass(frozen=True)
 class IsdClip:
-    """The further maps of the clip in a folder; frames count from 0."""
+    """Additional maps of the clip in a folder; frames count from 0."""
 
     folder: Path
 
     @classmethod
     def of(cls, sequence: ForegroundSequence) -> IsdClip:
-        """The clip that a sequence of :func:`open_isd` was read from."""
+        """Clip of a sequence of :func:`open_isd`."""
         return cls(sequence.frames[0].parent.parent)
 
     def read_meta(self) -> ClipMeta:
@@ -144,7 +144,7 @@ class IsdClip:
         return read_json(ClipMeta, self.folder / "meta.json", "description of a clip")
 
     def read_background(self) -> RgbImage:
-        """The scene without foreground as the camera sees it at frame 0. Returns RGB (H, W, 3), uint8."""
+        """Read the background as seen on frame 0, RGB (H, W, 3), uint8."""
         return read_rgb(self.folder / "background.png")
 
     def read_depth(self, i: int) -> npt.NDArray[np.float32]:
@@ -153,7 +153,7 @@ class IsdClip:
 
     @property
     def has_depth(self) -> bool:
-        """Whether depth maps lie beside its images."""
+        """Whether the clip has depth maps."""
         return (self.folder / "depth").is_dir()
 
     def read_instances(self, i: int) -> npt.NDArray[np.uint16]:
@@ -162,7 +162,7 @@ class IsdClip:
 
     @property
     def has_normals(self) -> bool:
-        """Whether maps of normals lie beside its images."""
+        """Whether the clip has normal maps."""
         return (self.folder / "normal").is_dir()
 
     def read_normals(self, i: int) -> npt.NDArray[np.float32]:

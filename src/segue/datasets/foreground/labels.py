@@ -43,7 +43,7 @@ _GREY_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
 
 
 def read_grey(file: Path | BytesIO, where: str = "", size: tuple[int, int] | None = None) -> Labels:
-    """Read the grey values of an image of a size; a palette gives its colours, not its indices."""
+    """Read the grey values of an image of a size; palette images give colours, not indices."""
     where = where or str(file)
     with opened(file, where) as image:
         if size is not None and (image.height, image.width) != size:
@@ -61,7 +61,7 @@ def read_grey(file: Path | BytesIO, where: str = "", size: tuple[int, int] | Non
 
 @lru_cache(maxsize=16)
 def _grey_levels(palette: bytes) -> Labels | None:
-    """Grey value by index, (256,); None where every index that has a colour is its own grey value."""
+    """Grey value by palette index, (256,); None if each index equals its grey value."""
     colours = np.frombuffer(palette, np.uint8).reshape(-1, 3)
     levels = np.zeros(256, np.uint8)
     levels[: len(colours)] = np.array(Image.fromarray(colours[None]).convert("L"))
@@ -84,7 +84,7 @@ def read_region(path: Path, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
 
 
 def read_binary_labels(path: Path, positive: int | None = None) -> Labels:
-    """255 where an image has the grey value ``positive``, or is not black; else 0; (H, W), uint8."""
+    """Read a mask, (H, W), uint8: 255 where the image is ``positive``, by default not black; else 0."""
     values = read_grey(path)
     marked = values > 0 if positive is None else values == positive
     return np.asarray(np.where(marked, np.uint8(MOTION), np.uint8(STATIC)))

@@ -109,7 +109,7 @@ SBI = VideoLayout(_find_sbi, _read_sbi_video, whole=False, inside="input")
 
 
 STATIC_CAMERA = ("I_SI", "I_CA", "I_OC", "I_IL", "I_MB", "I_BS", "O_CL", "O_RA", "O_SN", "O_SU")
-"""The ten categories of published tables; the camera stands still."""
+"""The ten categories of published tables, with a still camera."""
 
 MOVING_CAMERA = ("I_MC", "I_SM", "O_MC", "O_SM")
 """Categories with camera motion, real (MC) or simulated (SM)."""
@@ -200,11 +200,11 @@ _LIMU = {
     name: ManifestEntry(frames_glob=f"{name}/input/*", gt_glob=f"{name}/groundtruth/*")
     for name in ("CameraParameter", "Intersection", "LightSwitch")
 }
-"""The manifest that comes with segue."""
+"""The bundled manifest."""
 
 
 def open_limu(root: Path | str, manifest: Path | str | None = None) -> ForegroundFolder:
-    """Open the videos of a manifest whose images are there; some frames may have no labels.
+    """Open the available videos of a manifest; some frames may have no labels.
 
     Args:
         root: folder that the patterns of the manifest start from.
@@ -249,7 +249,7 @@ LIMU_VIDEOS = tuple(_LIMU)
 
 
 WHITE = 128
-"""Foreground is where all three channels of the ground truth are at least this bright."""
+"""Minimum value of all three channels of foreground in the ground truth."""
 
 
 COMPOSITE_SIZE = (256, 768)

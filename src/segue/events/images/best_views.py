@@ -1,4 +1,4 @@
-"""The largest view of each object, and its label."""
+"""Keep the largest view of each object, and its label."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def view_score(box: Box, area: float, size: tuple[int, int]) -> float:
 
 
 Name = Callable[[Image, Box], tuple[str, float] | None]
-"""Says what is in a box of an image: label and score, or None."""
+"""Classifies a box of an image: label and score, or None."""
 
 
 @dataclass(slots=True)

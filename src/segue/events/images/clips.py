@@ -43,14 +43,14 @@ QUALITY = 90
 _LOOK_SECONDS = 0.1  # how often one that waits for its turn looks whether the run ends
 
 _ENCODERS = threading.BoundedSemaphore(num_cores())
-"""Clips of all cameras that are encoded at a time: an encoder takes 10 MB for 320x240, 30 MB for 640x480."""
+"""Limits the clips of all cameras encoded at once: an encoder takes 10 MB for 320x240, 30 MB for 640x480."""
 
 _in_work: set[Path] = set()
-"""Clips that this process is making; others that are pending are those of a run that has ended."""
+"""Clips in work in this process; other pending clips belong to an ended run."""
 
 
 Note = Callable[[Path, Literal["complete", "lost"]], None]
-"""Takes a clip and what became of it."""
+"""Receives a clip and its outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,11 +315,11 @@ def _encoder(ends: threading.Event) -> Iterator[bool]:
 
 
 class _StoppedError(Exception):
-    """The run ends before a clip is written."""
+    """The run ended before a clip was written."""
 
 
 def copy_clip(clip: Clip, packets: PacketBuffer) -> bool:
-    """Write a clip from the packets of the stream, with outlines; returns whether there are packets."""
+    """Write a clip from packets of the stream, with outlines; returns whether it has packets."""
     moments = clip.moments
     cut = packets.cut(moments[0].time, moments[-1].time)
     if cut is None:

@@ -17,7 +17,7 @@ from segue.types import Segmentation
 from segue.utils.files import writing
 
 _BOX = b"uuid" + bytes.fromhex("5e6075654f75746c696e657300000001")
-"""Type of the box, with the name that tells it from those of others."""
+"""Type of the MP4 box, with the UUID that identifies it."""
 
 MAX_BYTES = 8 << 20
 """Maximum size in bytes of a box that is read."""
@@ -50,7 +50,7 @@ def outlines_of(segmentation: Segmentation) -> list[Outline]:
 
 
 def _corners(mask: npt.NDArray[np.bool_], place: tuple[int, int], size: tuple[int, ...]) -> list[list[int]]:
-    """Corners of the parts of a mask that lies at a position of an image of this size."""
+    """Corners of the parts of a mask at an offset in an image of this size."""
     contours = cv2.findContours(
         mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=place
     )[0]

@@ -35,7 +35,7 @@ SECONDS_BEFORE_EVENT, SECONDS_AFTER_EVENT = 3.0, 3.0
 """Default length of a clip before and after its event, in seconds."""
 
 MARGIN = 5.0
-"""Seconds of packets kept beyond those of a clip, since it begins at the key frame before."""
+"""Seconds of packets kept in addition to a clip, since it begins at an earlier key frame."""
 
 TOGETHER = 20.0
 """Seconds from the first event of an open clip in which later events share it. So at most two clips are
@@ -52,7 +52,7 @@ BOX = (40, 90, 255)  # colour of the box around the object, BGR
 _OURS = re.compile(
     rf"(?P<whole>{NAME})|\.{NAME}\.[0-9a-f]{{8}}\.partial|(?P<pending>\.{NAME}{re.escape(PENDING)})"
 )
-"""Files of an earlier run, also those that it was writing when it was killed."""
+"""Files of an earlier run, including unfinished ones."""
 
 
 class SnapshotWarning(UserWarning):
@@ -60,7 +60,7 @@ class SnapshotWarning(UserWarning):
 
 
 class _LeftOut:
-    """Counts images and clips that were not written, and warns when that begins and ends.
+    """Counts images and clips that were not written; warns at the first one and when writing resumes.
 
     Attributes:
         count: how many.
@@ -104,7 +104,8 @@ class Snapshots(FileReceiver):
             of a live source are waited for, and the next run finishes the others. None while it was not.
         packets: those of the stream, of which clips are made as they came; None has clips encoded, with the
             masks in their images.
-        before, after: seconds of a clip before and after the moment at which its event is known.
+        before: seconds of a clip before its event is known.
+        after: seconds of a clip after its event is known.
 
     Attributes:
         on_better: called with each better view that has replaced an image.

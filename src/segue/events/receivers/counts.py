@@ -28,7 +28,7 @@ def counts_path(table: Path) -> Path:
 
 
 def counts_of(store: EventStore, condition: str, *values: object) -> Counts:
-    """How often there was each event of a zone, among those of a condition."""
+    """Count the events of each zone by kind, under a condition."""
     rows = store.read(
         "select zone, kind, direction, count(*) from events join parts on parts.id = events.part"
         f" where zone != '' and {condition} group by zone, kind, direction",

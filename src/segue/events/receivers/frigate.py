@@ -1,4 +1,4 @@
-"""Visits as events of Frigate, by its HTTP API, beside its recordings."""
+"""Send visits to Frigate's HTTP API, as events beside its recordings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from segue.events.store.records import LAST, moment_of
 from segue.video.sources.addresses import public_address
 
 SUB_LABEL = "segue"
-"""Of the events that segue creates."""
+"""Sub-label of events created by segue."""
 
 REFUSED, ENDED = "-", "+"
 """Notes in place of an id: Frigate refused the event of a visit; the event has ended, and messages of the
@@ -37,7 +37,7 @@ CLOCKS = 60.0
 """Seconds by which the clock of Frigate may differ."""
 
 NOT_FOUND = 404
-"""Answer about an event that there is no more."""
+"""Status of a request about a deleted event."""
 
 COLOUR = (255, 90, 40)
 """Colour of an object's box, RGB."""
@@ -108,7 +108,7 @@ class FrigateReceiver(EventReceiver):
             self._remember(key, ENDED if was_refused else "")
 
     def _created(self, key: str, values: Mapping[str, Any], label: str, timeout: float) -> str:
-        """The id of a new event of a visit."""
+        """Create an event for a visit, or find it; returns its id."""
         first, last = self._unanswered.get(key, (0.0, 0.0))
         if first and (id := self._find(first, timeout)):
             del self._unanswered[key]

@@ -143,14 +143,14 @@ class MqttReceiver(EventReceiver):
             self._ask()
 
     def _renew(self, *_: Any) -> None:
-        """Publish what the broker keeps, after older messages, which the client sends again by itself."""
+        """Publish retained messages, after older messages, which the client resends itself."""
         if self._is_stale:
             self._is_stale = False
             for topic, body in [*self._retained.items()]:
                 self._client.publish(topic, body, qos=1, retain=True)
 
     def _ask(self) -> None:
-        """Ask for what the broker keeps; a broker that does not allow it keeps all."""
+        """Request retained messages; a broker that refuses keeps them all."""
         self._client.subscribe([(each, 1) for each in (*self._filters, f"{self._armed}/set")])
 
     def _take(self, _: Any, __: Any, message: Any) -> None:

@@ -16,16 +16,16 @@ Detection = tuple[Box, str | None, float]
 """Box in pixels, class if it matters, and score in [0, 1]."""
 
 Detect = Callable[[Image], Sequence[Detection]]
-"""The objects of an image, RGB (H, W, 3), uint8."""
+"""Detects the objects of an image, RGB (H, W, 3), uint8."""
 
 IsBlind = Callable[[int], bool]
 """Whether the background was unknown on the frame of an index."""
 
 CameraMotion = Callable[[int], tuple[float, float]]
-"""How far a panning camera has moved the image to the frame of an index: right and down, in longer sides."""
+"""Motion of a panning camera to the frame of an index: right and down, in longer sides."""
 
 MIN_OVERLAP = 0.1
-"""IoU from which on a detection may match an object of the previous frame."""
+"""Minimum IoU of a detection with an object of the previous frame."""
 
 MIN_MOTION = 0.25
 """Distance in longer sides that a new object must move: static detections, such as parked cars, are scene."""
@@ -200,7 +200,7 @@ class BlindTracker:
             self._ids[items[number].id] = tracks[place].id
 
     def _new_id(self) -> int:
-        """Return an id that no other object has and that the session will not give next."""
+        """Return an id that no object has and that is not the session's next one."""
         self._last = number = next_id(self._last, self._tracker_ids)
         self._tracker_ids[number] = None
         return number
@@ -268,7 +268,7 @@ def _moved(box: Box, way: tuple[float, float]) -> Box:
 
 
 def _matches(earlier: Sequence[Box], now: Sequence[Box]) -> dict[int, int]:
-    """Match earlier boxes with those of now by overlap and distance; return places by place."""
+    """Match earlier boxes with current ones by overlap and distance; returns indices by index."""
     if not earlier or not now:
         return {}
     overlap = overlaps(earlier, now)

@@ -66,7 +66,7 @@ class SceneMemory:
         self._problem = ""
 
     def begin(self, storage: EventStore | None, source: str) -> None:
-        """Begin a run, whose clock differs from the one before.
+        """Begin a run with another clock than the previous one.
 
         What is known of a scene belongs to its source: that of another one begins with what was known of it.
 

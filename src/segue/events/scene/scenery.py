@@ -15,23 +15,23 @@ from segue.masks import measure
 from segue.types import Box, Segmentation
 
 TIMES, WINDOW = 4, 300.0
-"""Objects at one place, and the seconds in which they occur, from which on the place is scene."""
+"""Number of objects at one place within some seconds after which the place is scene."""
 
 _MIN_FRAMES = 3
 """Minimum number of frames with such an object; a fast object is on fewer, and seems static."""
 
 _MAX_SECONDS = 60.0
-"""Maximum seconds for which such an object is present; one that stays longer is real."""
+"""Maximum seconds for which such an object is present; longer ones are real."""
 
 _STAYS = 0.5
 """Share of the object inside its largest box at entry, exit and in between: parts of a flag appear one
 after the other, a passer-by leaves that box."""
 
 _SAME_PLACE = 0.25
-"""Overlap of boxes from which on two objects are at one place."""
+"""Minimum overlap of the boxes of two objects at one place."""
 
 _INSIDE = 0.7
-"""Share of an object inside a place from which on it belongs to it."""
+"""Minimum share of an object inside the place that it belongs to."""
 
 _MARGIN = 0.1
 """Margin of a place around its boxes, as a share of their sides."""

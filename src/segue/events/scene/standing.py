@@ -30,58 +30,58 @@ from segue.types import Frame, IndexMask, ObjectInfo, Segmentation
 from segue.utils.arrays import BoolArray, id_type
 
 STILL_SECONDS = 1.0
-"""Seconds in view after which an object that has not moved stands."""
+"""Seconds without motion after which an object stands."""
 
 _MAX_GAP = 0.5
-"""Seconds out of view in which an object does not begin anew to stand."""
+"""Maximum seconds out of view that do not restart this time."""
 
 _MAX_SHIFT = 0.25
-"""Share of its longer side by which an object that stands may move beyond its place in this time."""
+"""Maximum motion of a standing object in this time, as a share of its longer side."""
 
 _CHECK_SECONDS = 1.0
-"""How often it is looked whether an object is still there."""
+"""Seconds between two checks whether an object is present."""
 
 _LEARN_SECONDS, _LEARN_EVERY = 10.0, 0.5
-"""Seconds in which the background follows the image where there is no object, and how often it does."""
+"""Time constant of background updates where there is no object, and seconds between two updates."""
 
 _FOLLOW_RATE = 0.05
-"""Share of a frame in the image of an object that stands: light and people change slowly."""
+"""Update rate of a standing object's image: light and people change slowly."""
 
 _SLIDE = 2
-"""Pixels of the working image by which an object that is held slides at most from check to check."""
+"""Maximum shift of a held object between checks, in pixels of the working image."""
 
 _MAX_GROWTH = 1.2
 """Times the size of an object that more of it may be found: it does not grow, but light changes."""
 
 _SAME_OUTLINE = 0.9
-"""Overlap of the pixels of an object from check to check from which on they are as they were."""
+"""Minimum overlap of an object's pixels between checks to count as unchanged."""
 
 _MIN_DECIDED = 0.2
 """Share of the pixels of an object that must differ so much."""
 
 _UNLIKE = 45.0
-"""Grey levels from both of its images from which on a place shows something else."""
+"""Difference in grey levels from both images of a place, from which on it shows something else."""
 
 _MISSES = 3
 """Checks in a row after which an object is gone."""
 
 _MISSES_UNLIKE = 30
-"""The same where its place shows neither it nor its background, as while somebody stands before it."""
+"""The same if its place shows neither it nor its background, such as behind a person."""
 
 _REUSE_SECONDS = 60.0
 """Seconds without an object in results after which another one with its id is not the same object."""
 
 _SAME_PLACE = 0.3
-"""Overlap of an object with one that stands from which on it is the same one."""
+"""Minimum overlap of an object with a standing one to be the same."""
 
 _PART = 0.7
-"""Share of a new object inside of one that stands from which on it is a part of it."""
+"""Minimum share of a new object inside a standing one to be a part of it."""
 
 MAX_STANDING = 100
 """Objects that are read of a file."""
 
 Verdict = float | None
-"""Share of the pixels that show the object and not its background; None where they show neither."""
+"""Share of the pixels that show the object, not its background; None if they show neither."""
 
 
 _Side = Annotated[int, Field(gt=0, le=WORKING_SIDE)]
@@ -95,18 +95,18 @@ class PixelRecord(BaseModel, frozen=True, extra="forbid"):
 
     @classmethod
     def of(cls, image: FloatArray) -> PixelRecord:
-        """The record of an image (H, W, 3)."""
+        """Record an image (H, W, 3)."""
         levels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
         return cls(size=(image.shape[0], image.shape[1]), rgb=base64.b64encode(levels.tobytes()).decode())
 
     def image(self) -> FloatArray:
-        """The image (H, W, 3); ValueError where it has another size."""
+        """Decode the image (H, W, 3); ValueError if its size differs."""
         levels = np.frombuffer(base64.b64decode(self.rgb, validate=True), np.uint8)
         return levels.reshape(*self.size, 3).astype(np.float32)
 
 
 class StandingRecord(BaseModel, frozen=True, extra="forbid"):
-    """An object that stands, as the file of its camera has it.
+    """A standing object in the file of its camera.
 
     Attributes:
         id: its number.
@@ -130,7 +130,7 @@ class StandingRecord(BaseModel, frozen=True, extra="forbid"):
 
 
 class ObjectsRecord(BaseModel, frozen=True, extra="forbid"):
-    """The objects of a camera that stand, as its file has them.
+    """Standing objects in the file of a camera.
 
     Attributes:
         size: height and width of results.
@@ -162,7 +162,7 @@ class _Track:
 
 @dataclass(slots=True)
 class _Standing:
-    """An object that stands, by the part of the working image around it.
+    """A standing object, with the part of the working image around it.
 
     Attributes:
         info: as results have listed it.
@@ -190,7 +190,7 @@ class _Standing:
 
     @classmethod
     def of(cls, record: StandingRecord, size: tuple[int, int], working: tuple[int, ...]) -> _Standing:
-        """The object of a record; ValueError where the record does not fit the images."""
+        """Create an object from its record; ValueError if the record does not fit the images."""
         (x, y), (height, width) = record.corner, record.appearance.size
         mask, inside = _mask_of(record.mask, size), _mask_of(record.inside, (height, width))
         if y + height > working[0] or x + width > working[1] or record.background.size != (height, width):
@@ -234,14 +234,14 @@ class _Standing:
 
 
 class _Match(NamedTuple):
-    """What an object of a result is: one that stands, or the hole that one has left."""
+    """Match of an object of a result: a standing object, or the hole that one has left."""
 
     number: int
     is_hole: bool
 
 
 class StandingObjects:
-    """Lists objects in results as long as they are there, also when the background has taken them in.
+    """Keeps standing objects in results until they leave, even if the background has absorbed them.
 
     A session learns what stays: after minutes a parked car is background, and when it goes its place is an
     object. Here an object that has stood for two seconds keeps its id while its pixels look more like it
@@ -270,12 +270,12 @@ class StandingObjects:
 
     @property
     def ids(self) -> set[int]:
-        """The objects that stand."""
+        """Ids of the standing objects."""
         tracks = {**self._restored, **self._tracks, **self._retained}
         return {number for number, track in tracks.items() if track.standing is not None}
 
     def restart(self) -> None:
-        """Begin another run, with another clock; :meth:`resume` says which objects go on in it."""
+        """Begin another run, with another clock; :meth:`resume` selects the objects that continue."""
         tracks = {**self._restored, **self._tracks, **self._retained}
         self._restored = {number: track for number, track in tracks.items() if track.standing is not None}
         for track in self._restored.values():
@@ -284,7 +284,7 @@ class StandingObjects:
         self._tracks, self._retained, self._matches, self._learnt = {}, {}, {}, None
 
     def resume(self, numbers: Container[int]) -> set[int]:
-        """Go on with objects of the run before, as far as they stood; others are forgotten.
+        """Continue standing objects of the previous run; others are forgotten.
 
         Args:
             numbers: those whose end nobody has been told.
@@ -310,7 +310,7 @@ class StandingObjects:
         )
 
     def restore(self, record: ObjectsRecord) -> None:
-        """Go on with what an earlier process knew; ValueError where it is invalid."""
+        """Restore the record of an earlier process; ValueError if it is invalid."""
         background = record.background.image()
         objects = {each.id: _Standing.of(each, record.size, background.shape) for each in record.objects}
         self.forget()
@@ -320,7 +320,7 @@ class StandingObjects:
         }
 
     def see(self, frame: Frame, result: Segmentation) -> Segmentation:
-        """Take a frame and its result; gives the result with the objects that stand."""
+        """Process a frame; returns its result with standing objects."""
         learns = self._learnt is None or frame.time - self._learnt >= _LEARN_EVERY
         if not (learns or result.objects or self._tracks or self._retained):
             return result
@@ -340,7 +340,7 @@ class StandingObjects:
         return self._with_retained(result)
 
     def _matched(self, image: FloatArray, result: Segmentation) -> Segmentation:
-        """A result whose objects at the place of one that stands are that one, or its hole."""
+        """Replace objects at the place of a standing one by that object, or remove its hole."""
         objects = {item.id: item for item in result.objects}
         self._matches = {number: match for number, match in self._matches.items() if number in objects}
         for number in objects.keys() - self._tracks.keys() - self._matches.keys():
@@ -364,14 +364,14 @@ class StandingObjects:
         return replace(result, mask=mask, objects=tuple(objects.values()))
 
     def _is_reused(self, number: int, pixels: BoolArray, time: float) -> bool:
-        """Whether a new object elsewhere has the id of one that stands: ids have begun anew meanwhile."""
+        """Whether a new object elsewhere has the id of a standing one, since ids have restarted."""
         track = self._retained.get(number)
         if track is None or track.standing is None or abs(time - track.last_time) < _REUSE_SECONDS:
             return False
         return not (pixels & track.standing.mask).any()
 
     def _joined(self, result: Segmentation) -> Segmentation:
-        """A result in which new objects inside of one that stands are parts of it."""
+        """Merge new objects inside a standing one into it."""
         standing = {
             number: track.standing.mask
             for number, track in {**self._tracks, **self._retained}.items()
@@ -389,7 +389,7 @@ class StandingObjects:
         )
 
     def _match(self, image: FloatArray, pixels: BoolArray) -> _Match | None:
-        """What the pixels of a new object are, if an object stands there."""
+        """Match the pixels of a new object with a standing one, if any."""
         for number, track in self._retained.items():
             standing = track.standing
             assert standing is not None
@@ -425,7 +425,7 @@ class StandingObjects:
                 track.standing = self._outlined(standing, image, result, is_new=True)
 
     def _retain_missing(self, image: FloatArray, result: Segmentation) -> None:
-        """Hold objects that stand where a result lists them no longer."""
+        """Add standing objects that a result no longer lists."""
         for number in self._tracks.keys() - {item.id for item in result.objects}:
             track = self._tracks.pop(number)
             if track.standing is not None and (track.standing.verdict(image) or 0.0) >= 0.5:
@@ -435,7 +435,7 @@ class StandingObjects:
     def _outlined(
         self, standing: _Standing, image: FloatArray, result: Segmentation, *, is_new: bool = False
     ) -> _Standing:
-        """An object by what differs from the background there: it may slide, or be listed in part."""
+        """Outline an object by its difference from the background: it may slide, or be listed in part."""
         background, previous = self._background, np.zeros(image.shape[:2], bool)
         previous[standing.place] = standing.inside
         foreign = reduced_mask((result.mask > 0) & (result.mask != standing.info.id), image.shape)
@@ -474,7 +474,7 @@ class StandingObjects:
                 del self._retained[number]
 
     def _learn(self, time: float, image: FloatArray, result: Segmentation) -> None:
-        """Learn the background where there is no object."""
+        """Update the background where there is no object."""
         seconds, self._learnt = 0.0 if self._learnt is None else time - self._learnt, time
         if self._background is None:
             self._background = image.copy()
@@ -501,14 +501,14 @@ class StandingObjects:
 
 
 def _with_room(mask: IndexMask, ids: Collection[int]) -> IndexMask:
-    """A copy of a mask whose type takes some ids; that of a frame without objects takes those up to 255."""
+    """Copy an index mask with a type that holds some ids."""
     return mask.astype(np.promote_types(mask.dtype, id_type(max(ids))))
 
 
 def _standing(
     item: ObjectInfo, mask: BoolArray, inside: BoolArray, image: FloatArray, background: FloatArray
 ) -> _Standing:
-    """What an object that stands and its background look like."""
+    """Record how a new standing object and its background look."""
     x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
     margin = max(2, max(width, height) // 4)
     rows = slice(max(0, y - margin), y + height + margin)
@@ -520,23 +520,23 @@ def _standing(
 
 
 def _beyond(box: tuple[float, float, float, float], place: tuple[float, float, float, float]) -> float:
-    """By how much a box reaches beyond a place: what the background takes in little by little does not."""
+    """Extent of a box beyond a place; parts that the background absorbs slowly have none."""
     return max(place[0] - box[0], place[1] - box[1], box[2] - place[2], box[3] - place[3])
 
 
 def _owner(pixels: BoolArray, standing: Mapping[int, BoolArray]) -> int | None:
-    """The object inside of which most of some pixels lie."""
+    """Standing object that contains most of some pixels."""
     area = int(pixels.sum())
     return next((number for number, mask in standing.items() if (pixels & mask).sum() >= _PART * area), None)
 
 
 def _ring(inside: BoolArray) -> BoolArray:
-    """Pixels around an object, and not beside it."""
+    """Ring of background pixels around a mask."""
     return ~grown_mask(inside, 1)
 
 
 def _mask_of(counts: str, size: tuple[int, int]) -> BoolArray:
-    """The mask (H, W) of run lengths of a file; ValueError where they are none of an object."""
+    """Decode run lengths of a file to a mask (H, W); ValueError if they are invalid."""
     rle = stored_mask({"size": size, "counts": counts})
     assert not isinstance(rle, str)
     mask = np.ascontiguousarray(decode_rle(rle))

@@ -1,4 +1,4 @@
-"""Reduced images in which frames of a scene are compared."""
+"""Reduced images for comparing frames of a scene."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ WORKING_SIDE = 200
 
 
 MIN_CONTRAST = 12.0
-"""Levels by which an object differs from the background in its most different colour."""
+"""Minimum difference of an object from the background, in levels of its most different colour."""
 
 _BLACK = 8.0
 """Levels added before division, since ratios of dark pixels are mostly noise."""
 
 _UNEVEN = 0.4
-"""Logarithm of the ratio by which light around an object may vary."""
+"""Maximum logarithm of the ratio by which light around an object varies."""
 
 _MIN_RING = 8
 """Minimum number of pixels around an object for estimating the light."""

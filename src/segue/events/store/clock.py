@@ -6,24 +6,24 @@ import time
 from collections.abc import Callable, Mapping
 
 MAX_STEP = 3600.0
-"""Seconds by which the clock may jump while a process runs without being doubted."""
+"""Maximum accepted jump of the clock while a process runs, in seconds."""
 
 MAX_PAUSE = 7 * 86400.0
-"""Seconds between two processes up to which the clock is not doubted."""
+"""Maximum accepted seconds between two processes."""
 
 TRUST_SECONDS = 86400.0
 """Seconds after which a doubted clock is accepted."""
 
 
 class StoreClock:
-    """Steady clock: a jump of the machine's clock is accepted only if it persists for a day.
+    """Steady clock; a jump of the machine's clock is accepted only if it persists for a day.
 
-    So a clock of 2036 for a minute makes nothing old.
+    A clock that shows 2036 for a minute ages no files.
 
     Args:
-        stored: what :meth:`state` gave in an earlier process.
-        wall: the clock of the machine, in seconds of the epoch.
-        elapsed: seconds that go on evenly.
+        stored: :meth:`state` of an earlier process.
+        wall: clock of the machine, in seconds since the epoch.
+        elapsed: monotonic clock, in seconds.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class StoreClock:
         self.now()
 
     def now(self) -> float:
-        """Current time in seconds of the epoch."""
+        """Current time in seconds since the epoch."""
         wall, elapsed = self._wall(), self._elapsed()
         if abs(wall - elapsed - self._offset) <= MAX_STEP:
             self._offset, self._doubted = wall - elapsed, None

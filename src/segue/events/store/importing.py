@@ -23,7 +23,7 @@ from segue.utils.inputs import parse_json
 from segue.utils.notices import warn_caller
 
 DELETED, LOST = "deleted", "lost"
-"""What tables of before say in place of the name of a file that is gone, or was never complete."""
+"""Values in earlier tables in place of the name of a file that is deleted, or was never completed."""
 
 _DONE = "imported"
 _PENDING_NAME = re.compile(rf"\.(?P<clip>.*){re.escape(PENDING)}")

@@ -82,7 +82,7 @@ class MemoryQueue:
 
 
 class StoreQueue:
-    """Events of a store after the last one that a target has received.
+    """Queue of the events of a store that a target has not received.
 
     Args:
         store: the events.

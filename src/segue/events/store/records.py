@@ -15,14 +15,14 @@ FIRST, LAST = ("enter", "offline"), ("leave", "end", "online")
 """Events that begin and end a visit."""
 
 CLASS = "class"
-"""What is recorded where the class of an object becomes known between two events; it is no event."""
+"""Kind of a record, not an event, of an object's class that becomes known between two events."""
 
 _COLUMNS = tuple(each.name for each in fields(Event) if each.name != "event")
 
 EVENT_COLUMNS = "seq, visit, (select name from parts where id = part), armed, earlier, kind, " + ", ".join(
     _COLUMNS
 )
-"""What :func:`recorded_of` reads."""
+"""Columns read by :func:`recorded_of`."""
 
 _INSERT = (
     f"insert into events (seq, visit, part, run, moment, armed, earlier, kind, {', '.join(_COLUMNS)})"

@@ -22,13 +22,13 @@ ROOM = 0.95
 """Share of a size limit down to which files are deleted; smaller values delete less often."""
 
 MIN_TENTHS = 5
-"""Tenths of a size limit from which on the size of kept files is reported."""
+"""The size of kept files is reported from so many tenths of the limit on."""
 
 FILES_PER_BATCH = 50
 """Files deleted at a time, during which no visit can be marked."""
 
 Report = Callable[[str, str], object]
-"""Receives a topic, and what a person should know of it; an empty text where all is well."""
+"""Receives a topic and a message about it; an empty message means that all is well."""
 
 _DAY = 86400.0
 _TIMES = {"h": 3600.0, "d": _DAY, "w": 7 * _DAY}

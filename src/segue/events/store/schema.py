@@ -11,7 +11,7 @@ import sqlite3
 from segue.utils.database import Migration
 
 SPAN = 900
-"""Seconds of an interval of the counts; hours and days of all time zones begin at a multiple of it."""
+"""Interval of the counts in seconds; hours and days of all time zones begin at a multiple."""
 
 _STATEMENTS = (
     "create table meta (key text primary key, value text not null) without rowid",

@@ -32,7 +32,7 @@ BUSY_SECONDS = 1.0
 """Seconds to wait for another process that has locked the file."""
 
 CHECKPOINT_PAGES = 64
-"""Pages of 4096 bytes in the journal after which they are moved to the file."""
+"""Number of pages of 4096 bytes in the journal that starts a checkpoint."""
 
 MAX_READERS = 4
 """Maximum number of idle connections for reading."""
@@ -75,7 +75,7 @@ Change = Callable[[sqlite3.Connection], object]
 """Something that is written in a transaction."""
 
 _OPEN: dict[Path, EventStore] = {}
-"""Those of this process that are open, or that their file had no room for."""
+"""Stores of this process that are open, or whose last events did not fit on the disk."""
 
 _OPEN_LOCK = threading.RLock()
 

@@ -123,4 +123,4 @@ class Upkeep:
 
 
 UPKEEP = Upkeep()
-"""That of the process."""
+"""Shared instance of the process."""

@@ -124,7 +124,7 @@ class _OutlinedAnnotation(_ImageAnnotation):
 
 
 AnnotationKind = Literal["videos", "images", "outlines"]
-"""What an annotation file is of; ``outlines``: images to learn masks from, in which a box is no mask."""
+"""Content of an annotation file; ``outlines``: images for training on masks, where boxes are no masks."""
 
 _KINDS: dict[
     AnnotationKind,

@@ -22,18 +22,18 @@ from segue.masks.outlines import coco_polygons
 from segue.utils.version import __version__
 
 INFO = {"description": "masks made with segue", "version": __version__}
-"""The ``info`` of an annotation file of segue, all of whose attributes are of objects."""
+"""The ``info`` of annotation files written by segue; their attributes belong to objects."""
 
 SUBSET = "default"
-"""Name that CVAT and datumaro give to the images of a task with one part."""
+"""Subset name of CVAT and datumaro for tasks with one subset."""
 
 
 class RecordsSink(FileSink):
-    """Writes a result file of YouTube-VIS from entries that are computed after all results.
+    """Writes a result file of YouTube-VIS from entries that are computed after the last frame.
 
     Args:
         path: file to write, ending in ``.json``.
-        records: gives the entries, once all results are there.
+        records: computes the entries, after the last frame.
     """
 
     def __init__(self, path: str | Path, records: Callable[[], Sequence[Mapping[str, Any]]]) -> None:
@@ -41,9 +41,6 @@ class RecordsSink(FileSink):
         self._records = records
 
     def add(self, objects: FrameObjects) -> None:
-        pass
-
-    def _release(self) -> None:
         pass
 
     def _complete(self) -> None:
@@ -252,9 +249,6 @@ class YtvisWriter(FileSink):
             "objects": [*labels.objects],
         }
         self._file.path.write_bytes(json.dumps(content).encode())
-
-    def _release(self) -> None:
-        pass
 
 
 def _file_name(names: Sequence[str] | None, index: int) -> str:

@@ -37,7 +37,7 @@ _NO_AREAS = {
     "skeleton": "skeletons",
     "cuboid": "cuboids",
 }
-"""Elements of shapes that are no areas, and what several are called."""
+"""Elements of shapes without an area, and their plurals."""
 
 
 @dataclass(slots=True)

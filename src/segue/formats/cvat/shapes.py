@@ -21,7 +21,7 @@ MAX_CORNERS = 1 << 20
 """Characters of the corners of a polygon."""
 
 _NO_RUNS = re.compile(r"[^0-9, ]|[0-9]{19}|[0-9] |,[^0-9 ]|, [^0-9]|^[^0-9]|[^0-9]$")
-"""Never occurs in numbers separated by commas; matching the whole text would take memory for each number."""
+"""Finds characters that cannot occur in run lengths; matching the whole text would take memory per number."""
 
 _Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 _Pixels = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -107,7 +107,7 @@ SHAPES: dict[str, type[AnyShape]] = {
     "ellipse": _Ellipse,
     "box": _Box,
 }
-"""By the name of the element."""
+"""Models of shapes by element name."""
 
 
 def shape_between(shape: AnyShape, later: AnyShape | None, share: float) -> AnyShape:

@@ -34,7 +34,7 @@ _OURS = re.compile(r"f[0-9]{1,9}o([0-9]{1,5})")
 """Regions of exports of segue are called by frame and object."""
 
 _NO_AREAS = {"keypoint": "points", "vector": "lines", "relation": "relations", "timeline": "spans"}
-"""Kinds of regions that are no areas, without ``labels`` at their end, and what several are called."""
+"""Kinds of regions without an area, without the suffix ``labels``, and their plurals."""
 
 _ABOUT_REGIONS = frozenset(
     {"choices", "textarea", "number", "rating", "taxonomy", "datetime", "pairwise", "ranker"}
@@ -42,10 +42,10 @@ _ABOUT_REGIONS = frozenset(
 """Kinds of answers to questions about a region or a task; they repeat the shape of their region."""
 
 _SHAPES = {"rle": "brush", "sequence": "videorectangle", "points": "polygon", "radiusX": "ellipse"}
-"""Shapes by what a region has; one with a height beside its x is a rectangle, without one a point."""
+"""Shapes by key of a region; with ``x``, a height makes a rectangle, otherwise it is a point."""
 
 OF_FRAMES = "frame_"
-"""The names of controls begin so whose attributes may change from frame to frame."""
+"""Prefix of controls whose attributes may change between frames."""
 
 MAX_KEYS = 100_000
 

@@ -75,7 +75,7 @@ class Forms:
 
 
 DIRECT = Forms("other", 1, ())
-"""Every layer takes the direct form."""
+"""Forms in which every layer uses direct convolution."""
 
 _RECORDED: ContextVar[Forms | None] = ContextVar("recorded forms", default=None)
 
@@ -164,8 +164,8 @@ def _tuned_table() -> Table:
 
 
 Table = dict[str, dict[int, tuple[tuple[int, int], ...]]]
-"""By name and number of threads, what :attr:`Forms.winograd` is. A name is an instruction set, perhaps with a
-family of processors, such as ``AVX512 AuthenticAMD 25``; all others take the rows without one."""
+"""Values of :attr:`Forms.winograd` by name and number of threads. A name is an instruction set, optionally
+with a family of processors, such as ``AVX512 AuthenticAMD 25``; all others take the rows without one."""
 
 
 @lru_cache(maxsize=8)

@@ -29,7 +29,7 @@ RELU6_SCALE = 6.0 / LEVELS
 """Step of maps that stay in 8 bits: they follow a ReLU6."""
 
 Quantized = tuple[Tensor, float, int]
-"""Numbers of uint8, the size of a step, and the number that stands for 0."""
+"""Values as uint8, scale, and zero point."""
 
 
 class Int8Conv2d(nn.Module):

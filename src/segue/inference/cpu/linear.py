@@ -12,11 +12,11 @@ _POST_OPS: dict[LinearActivation, PostOp] = {
     "relu": ("relu", [], ""),
     "gelu": ("gelu", [], "none"),
 }
-"""What oneDNN calls the activations; GELU is the exact one."""
+"""Names of the activations in oneDNN; GELU is the exact one."""
 
 ROWS = 1024
-"""Rows for which weights are arranged, whatever comes first: a single row has other bits if they are arranged
-for it. For all numbers above 1 they are arranged alike."""
+"""Number of rows for which weights are arranged: arranging them for a single row changes its bits. For all
+numbers above 1 the arrangement is the same."""
 
 
 class FusedLinear(nn.Module):

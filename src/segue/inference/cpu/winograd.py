@@ -30,7 +30,7 @@ from torch import Tensor
 from segue.inference.threads import set_own_threads
 
 TILE, WINDOW = 4, 6
-"""Sides of a tile of outputs, and of the inputs that it is made of."""
+"""Sides of a tile of outputs, and of its inputs."""
 
 POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
 """Finite points of evaluation; ∞ is one more."""
@@ -39,13 +39,13 @@ STRIP_TILES = 108
 """Tiles whose products are computed together: many for efficient products, few to stay near the cache."""
 
 PIECE_NUMBERS = 56 << 8
-"""Of these, tiles times channels that are transformed together, near the cache."""
+"""Tiles times channels that are transformed together, near the cache size."""
 
 KERNEL_BYTES = 20 << 20
-"""Of the transformed kernels that exist at a time; a larger one is made in parts, one by each thread."""
+"""Maximum bytes of a transformed kernel; a larger one is transformed in parts, one per thread."""
 
 VALUE_BYTES = 30 << 20
-"""Of the transformed inputs that are kept for all parts of a kernel."""
+"""Maximum bytes of transformed inputs that are kept for all parts of a kernel."""
 
 
 Item = TypeVar("Item")

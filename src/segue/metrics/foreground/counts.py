@@ -33,7 +33,7 @@ ALPHA = 1e-5
 """Added to every denominator, as the official script does, so that none is 0."""
 
 MEASURES = ("Re", "Sp", "FPR", "FNR", "PWC", "Pr", "F")
-"""The seven official measures in the order of their table."""
+"""Seven official measures in the order of their table."""
 
 
 Prediction = npt.NDArray[Any]
@@ -190,7 +190,7 @@ def _count(marked: BoolArray, used: BoolArray, predicted: BoolArray) -> tuple[in
 
 
 RESULT_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".ppm"})
-"""Endings of result files that the comparator of CDnet2014 takes."""
+"""Suffixes of result files accepted by the comparator of CDnet2014."""
 
 Missing = Literal["error", "empty", "skip"]
 """Handling of a labelled frame without a result: an error, a frame without foreground, or not counted (as

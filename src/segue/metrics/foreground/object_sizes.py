@@ -18,7 +18,7 @@ from segue.utils.arrays import BoolArray
 
 SIZES = ("small", "medium", "large")
 BOUNDS = (32**2, 96**2)
-"""Area from which on an object is medium, and from which on it is large, in pixels."""
+"""Minimum areas of medium and large objects, in pixels."""
 
 SizeCounts = npt.NDArray[np.int64]
 """(3, 3): true positives, false positives and false negatives of small, medium and large objects."""

@@ -102,13 +102,13 @@ class ForegroundNetwork(Protocol):
     """Role of the current frame."""
 
     background: str | None
-    """Role of an image of the empty scene, or None where the network takes none."""
+    """Role of the background image; None if the network has no such input."""
 
     channels: int
     """Output maps: 1 is foreground, 2 adds shadow."""
 
     threshold: float
-    """Probability from which on a pixel is foreground: as published, or as our own were trained."""
+    """Minimum probability of foreground: as published, or as segue's networks were trained."""
 
     size_multiple: int
     """Height and width must be multiples of this."""

@@ -18,10 +18,10 @@ class InstanceNetwork(Protocol):
     """Names of class channels, as far as the weights tell them."""
 
     score: float
-    """Least class score of an object where the caller says nothing."""
+    """Default minimum class score of an object."""
 
     short_side: int
-    """Images are resized to this short side where the caller says nothing."""
+    """Default short side of images."""
 
     @property
     def classes(self) -> int:

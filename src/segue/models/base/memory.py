@@ -49,10 +49,10 @@ class MemoryNetwork(TrackNetwork, Protocol):
     """Whether one memory key serves all objects (STCN) or each object has its own (STM)."""
 
     aggregate_prompts: bool
-    """Whether given masks pass through soft aggregation before they are memorised and reported."""
+    """Whether given masks are soft-aggregated before they are memorised and reported."""
 
     masks_in_padding: bool
-    """Whether predicted masks may reach into the padding when they are memorised, or are empty there."""
+    """Whether memorised predictions keep masks in the padding; else they are empty there."""
 
     def prepare(self, image: Tensor) -> Tensor:
         """Normalise and pad an image.
@@ -90,7 +90,7 @@ class MemoryNetwork(TrackNetwork, Protocol):
         """
 
     def decode(self, query: QueryFeatures, readout: Tensor) -> Tensor:
-        """Decode what each object read from memory.
+        """Decode the memory readout of each object.
 
         Args:
             query: what :meth:`encode_query` gave for the frame.

@@ -16,8 +16,8 @@ class OneImage:
     """An image that several trackers process.
 
     Attributes:
-        takers: how many trackers these are.
-        cache: what was made of it, by network and what it is.
+        takers: number of trackers.
+        cache: outputs by network and name.
     """
 
     takers: int
@@ -40,7 +40,7 @@ def one_image(takers: int) -> Iterator[None]:
     """Context in which several sessions process the same image, in turn on this thread.
 
     Args:
-        takers: how many sessions these are.
+        takers: number of sessions.
 
     Yields:
         Nothing; trackers find the image by :func:`shared_image`.
@@ -56,6 +56,6 @@ def shared_image() -> OneImage | None:
     """Image of the current :func:`one_image` block.
 
     Returns:
-        The image that other sessions take too; None where this one is alone.
+        The shared image; None with a single session.
     """
     return _IMAGE.get()

@@ -18,7 +18,7 @@ from segue.utils.devices import to_device
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When frames enter memory, what is read, and how much is kept.
+    """Settings of the memory: which frames enter it, what is read, and how much is kept.
 
     Attributes:
         mem_every: distance of two permanent memory frames, in frames that the session has seen.
@@ -220,7 +220,7 @@ class Tracker(Protocol):
     """
 
     prompts: frozenset[PromptKind]
-    """Kinds of prompts that it takes as they are; others are made masks before. Masks it always takes."""
+    """Kinds of prompts that it accepts besides masks; others are converted to masks first."""
 
     def __init__(self, network: Any, setup: Setup) -> None: ...
 
@@ -403,7 +403,7 @@ class TrackNetwork(Protocol):
     """
 
     schedule: Schedule
-    """The schedule of the publication, used where the caller says nothing."""
+    """Default schedule, as published."""
 
     @property
     def tracker(self) -> type[Tracker]:

@@ -133,7 +133,7 @@ class PixelKeyProjection(KeyProjection):
 
 
 class Distributor(nn.Module):
-    """The sum of a projected frame and projected objects."""
+    """Adds a projected frame to projected objects."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,7 +160,7 @@ class Fusion(nn.Module):
 
 
 class MaskEncoder(MaskTrunk):
-    """The trunk over image and masks, fused with the feature of the frame."""
+    """Encodes image and masks with the trunk, and fuses them with the frame feature."""
 
     def __init__(self, mask_channels: int) -> None:
         super().__init__(mask_channels)

@@ -19,7 +19,7 @@ from segue.models.geometry import aggregate_logits
 
 WIDTH = 256
 QUERIES = 16
-"""Queries of an object; the first half looks at the object, the second at the rest of the image."""
+"""Number of queries per object; the first half attends to the object, the second to the rest of the image."""
 
 HEADS = 8
 BLOCKS = 3
@@ -96,10 +96,10 @@ class CrossAttention(nn.Module):
         ye: Tensor | None = None,
         allowed: Tensor | None = None,
     ) -> Tensor:
-        """Tokens and their positions (N, n, C) look at others (N, m, C), or at one another, to (N, n, C)."""
+        """Attend from tokens and positions (N, n, C) to others (N, m, C) or themselves; returns (N, n, C)."""
         x = x if self.norm is None else self.norm(x)
         y, ye = (x, xe) if y is None or ye is None else (y, ye)
-        # The mask of a head after the other; True is where nobody looks.
+        # Masks of one head after the other; True is excluded.
         masked = None if allowed is None else ~allowed.repeat_interleave(HEADS, 0)
         attention = self.get_submodule(self._name)
         attended, _ = attention(x + xe, y + ye, y, attn_mask=masked, need_weights=False)
@@ -132,7 +132,7 @@ class Block(nn.Module):
         self.pixel_ffn = nn.Sequential(OrderedDict(conv=CAResBlock(WIDTH)))
 
     def forward(self, x: Tensor, y: Tensor, xe: Tensor, pe: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries (B, 16, 256), pixels (B, 256, h, w), their embeddings, (B, 16, h*w) of where to look."""
+        """Update queries (B, 16, 256) and pixels (B, 256, h, w); ``allowed`` is (B, 16, h*w)."""
         pixels = y.flatten(2).transpose(1, 2)
         x = self.ffn(self.self_attn(self.read_from_pixel(x, xe, pixels, pe, allowed), xe))
         pixels = self.read_from_query(pixels, pe, x, xe)
@@ -196,7 +196,7 @@ class ObjectTransformer(nn.Module):
 
 
 def attention_mask(logits: Tensor, selector: Tensor | None = None) -> Tensor:
-    """Mask of attention: half of the queries see their object's pixels, the rest the others."""
+    """Attention mask: half of the queries see their object's pixels, the rest the others."""
     with torch.no_grad():
         probability = logits.float().sigmoid()
         if selector is not None:

@@ -34,7 +34,7 @@ class Detections(Generic[A, L]):
 
 
 TensorDetections = Detections[Tensor, Tensor]
-"""Objects with class numbers, as networks give them."""
+"""Detections with class numbers, as returned by networks."""
 
 
 def take(detections: TensorDetections, index: Tensor) -> TensorDetections:

@@ -280,7 +280,7 @@ class RPN(nn.Module):
 
 
 def two_fully_connected() -> nn.Sequential:
-    """The box head of Faster R-CNN."""
+    """Create the box head of Faster R-CNN."""
     fc6, fc7 = nn.Linear(256 * 7 * 7, 1024), nn.Linear(1024, 1024)
     return nn.Sequential(OrderedDict(flat=nn.Flatten(), fc6=fc6, relu6=nn.ReLU(), fc7=fc7, relu7=nn.ReLU()))
 

@@ -34,7 +34,7 @@ WIDTH = 96
 """Channels of the four levels."""
 
 SIDE = 416
-"""The network was trained on images of this side."""
+"""Image side in training."""
 
 MULTIPLE = 32
 MEAN, STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
@@ -45,14 +45,14 @@ LIMIT = 100
 """Most boxes of an image."""
 
 TILE_OVERLAP = 0.2
-"""Share of its side by which a tile reaches into the next one."""
+"""Overlap of adjacent tiles, as a share of their side."""
 
 TILE_RIM = 0.01
 """A box that ends within this share of the side of a tile, at an edge where the image goes on, is a cut-off
 part of an object that another tile or the whole image shows better."""
 
 PART_COVERED = 0.8
-"""A box of a tile goes when this share of it lies in a better one of its class from another view."""
+"""A box of a tile is removed if this share of it lies in a better one of its class from another view."""
 
 
 class NanoDetPlus(nn.Module):

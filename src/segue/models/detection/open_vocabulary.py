@@ -19,19 +19,19 @@ from segue.types import Image
 from segue.utils.arrays import FloatingArray
 
 SAME_BOX = 0.5
-"""IoU above which the weaker of two boxes of one phrase is left out; some of the models give several."""
+"""IoU above which the weaker of two boxes of a phrase is removed; some models return several."""
 
 PhraseDetections = Detections[FloatingArray, Sequence[str | None]]
 """Objects with phrases as labels, as arrays."""
 
 MIN_SCORE = 0.05
-"""Least score of boxes that are asked of the post-processing."""
+"""Minimum score of boxes in post-processing."""
 
 MIN_CONCEPT = 0.2
-"""The same of masks, which take memory."""
+"""Minimum score of masks, which need memory."""
 
 CONCEPTS = ("sam3", "sam3_video")
-"""``model_type`` of folders with SAM 3, whose image model takes one phrase at a time and gives masks."""
+"""``model_type`` of SAM 3, whose image model takes one phrase at a time and returns masks."""
 
 
 def read_model(folder: Path, types: frozenset[str] | None = None) -> tuple[Any, Any]:

@@ -38,7 +38,7 @@ COARSE_SIDE = 7
 """Side of the coarse prediction."""
 
 STEPS, POINTS = 5, 28 * 28
-"""Doublings of the coarse prediction, and points that each of them draws anew."""
+"""Number of doublings of the coarse prediction, and of points recomputed in each."""
 
 MASK_STRIDE = 4
 """Stride of the level for masks of boxes of any size."""

@@ -24,7 +24,7 @@ ATTENTION_LAYERS = 2
 
 
 class EdgeTAM(SAM2Base):
-    """The network of the release of 2025-04."""
+    """EdgeTAM as released in 2025-04."""
 
     side_step = 16 * GRID
     """Windows of the perceiver have as many cells in each row."""

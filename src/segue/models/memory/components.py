@@ -15,7 +15,7 @@ LIKELY_LOGIT = -2.2
 """Log-odds (probability 0.1) above which a position belongs to a component."""
 
 EVEN = 0.0
-"""Log-odds (probability 0.5) at which a position is an object's."""
+"""Minimum log-odds of an object's positions (probability 0.5)."""
 
 UNLIKELY = -10.0
 """Log-odds that a position gets which is taken away."""

@@ -37,7 +37,7 @@ class PublishedNetwork(nn.Module):
     aggregate: ClassVar[Any] = staticmethod(aggregate)
     single_object = False
     pads_black = False
-    """Whether images are padded with black before they are normalised, instead of with zeros after it."""
+    """Whether images are padded with black before normalisation; else with zeros after it."""
 
     def prepare(self, image: Tensor) -> Tensor:
         """Normalise an image (H, W, 3) and pad it to (1, 3, H', W'), in multiples of ``stride``."""

@@ -14,7 +14,7 @@ class Rows(Checkpointable):
     """A tensor of rows that grows by doubling.
 
     Attributes:
-        rows: those that are there, (N, ...), a view of the table.
+        rows: existing rows, (N, ...), a view of the table.
     """
 
     state_fields: ClassVar[dict[str, Any]] = {"rows": ...}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 GROUP = 8
-"""Entries of a block of which top-k selection first keeps only the largest."""
+"""Entries per block; top-k selection first keeps the largest of each block."""
 
 
 def top_k(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:

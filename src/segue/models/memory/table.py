@@ -27,7 +27,7 @@ from segue.state import Checkpointable, checkpointed
 from segue.types import MemoryPolicy
 
 RESERVE_BYTES = 1 << 30
-"""Address space for tables of full size from the start; others grow, which takes old and new at once."""
+"""Maximum address space of tables allocated in full; others grow, which briefly needs the old and new one."""
 
 SPARSE_COUNTS = 2.0
 """For how many positions each of the sparse ones far from all objects counts; with 4, background wins."""
@@ -96,7 +96,7 @@ class MemoryTable(Checkpointable):
     state_types = (MemoryFrame,)
     frames: list[MemoryFrame] = checkpointed(list)
     objects: dict[int, int] = checkpointed(dict)
-    """In the order of their entry: the number of the frame from which on they read."""
+    """Objects in order of entry, with the number of the first frame that they read."""
     _tables: dict[str, Rows] = checkpointed(dict, new_item=Rows)
     """``keys``, ``use`` (attention received) and ``life`` (reads since it was written) of all rows,
     ``selection``, ``coarse`` (pooled keys) and ``read`` (which are read) of frames, and ``value.<id>``."""
@@ -415,7 +415,7 @@ class MemoryTable(Checkpointable):
         return is_near.flatten() | sparse
 
     def _prototypes(self, name: str) -> int:
-        """Number of rows before those of frames; coarse keys have none."""
+        """Number of prototype rows, before the rows of frames; coarse keys have none."""
         rows = len(self._tables[name].rows) if name in self._tables else 0
         return max(rows - len(self.frames) * self.positions, 0)
 
@@ -592,7 +592,7 @@ class MemoryTable(Checkpointable):
         run_each(gather, group.members)
 
     def _own_among(self, i: int, compressed_frames: Sequence[int], recent: int) -> list[int]:
-        """Replaced frames from which an object's prototype values are made."""
+        """Replaced frames that contribute to an object's prototype values."""
         object_frames = [n for n in self._by_time() if self.frames[n].number >= self.objects[i]]
         if not self.official or len(object_frames) == len(self.frames):
             return [n for n in compressed_frames if n in object_frames]

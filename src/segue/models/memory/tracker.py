@@ -38,7 +38,7 @@ COARSE_ABOVE = 2500
 """Memory positions of one frame above which stride-8 networks read from coarse to fine (240p has 1620)."""
 
 MANY_GIVEN = 16
-"""Given masks from which on the probabilities of a frame are looked up by object, not computed by pixel."""
+"""Minimum number of given masks for looking up a frame's probabilities by object instead of by pixel."""
 
 PASS_BYTES_PER_PIXEL = 512
 """Rough use of memory by one object in one pass of a decoder, per pixel of the image."""
@@ -47,7 +47,7 @@ ToProbabilities = Callable[[Tensor, Shape], Tensor]
 """Log-odds (K, h, w) and a size (H', W') to probabilities (K+1, H', W'), background first."""
 
 Views = list[QueryFeatures]
-"""The image, and its mirror image with ``flip_tta``; each has a memory of its own."""
+"""Image, and its mirror image with ``flip_tta``; each has its own memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class MemoryTracker(Checkpointable):
 
     prompts: frozenset[PromptKind] = frozenset()
     reports_network_masks = False
-    """Whether results hold given masks as the network saw them, where it sees the image reduced."""
+    """Whether results hold given masks at the network's reduced size."""
 
     memories: list[Memory] = checkpointed(list)
     ids: tuple[int, ...] = checkpointed(())
@@ -415,7 +415,7 @@ class MemoryTracker(Checkpointable):
             )
 
     def is_pinned(self, plan: FramePlan) -> bool:
-        """Whether a frame is evicted last: one with given masks."""
+        """Whether a frame has given masks, and is evicted last."""
         return plan.prompts is not None
 
     def passes(self, query: QueryFeatures, objects: int) -> list[slice]:

@@ -14,10 +14,10 @@ from segue.models.base import QueryFeatures, Shape
 from segue.utils.arrays import BoolArray
 
 ALIGNED = 16
-"""Windows begin at multiples of so many pixels, the stride of the network, and so do their sides."""
+"""Positions and sides of windows are multiples of the network stride, in pixels."""
 
 BAND = 8
-"""Pixels beside a side of a window in which an object leaves it."""
+"""Width in pixels of the band at a side of a window in which an object counts as leaving."""
 
 MAX_WINDOW_SHARE = 0.8
 """A window of a larger part of the image saves too little."""
@@ -27,7 +27,7 @@ OUTSIDE = -10.0
 
 
 Sides = tuple[bool, bool, bool, bool]
-"""The top, left, bottom and right side of a window, each with whether it counts."""
+"""Whether the top, left, bottom and right sides of a window count."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ SAME = 0.6
 """IoU above which a detection duplicates a better one of any class."""
 
 WAVES = 4
-"""Frequencies in which a box is encoded for its query."""
+"""Number of frequencies that encode a box for its query."""
 
 LINKED = 0.3
 """Least IoU with the detection of the previous frame."""
@@ -197,7 +197,7 @@ class MSSTSVISLite(MSSTSVIS):
 
 @torch.no_grad()
 def detections(outputs: list[Tensor], maps: list[Tensor], size: tuple[int, int]) -> Tensor:
-    """The detections of each frame with the highest scores, from maps (B, 96, h, w) of each level."""
+    """Select the best detections of each frame from maps (B, 96, h, w) of each level."""
     embeddings = torch.cat([level.flatten(2).transpose(1, 2) for level in maps], 1)
     scale = to_device(torch.tensor((size[1], size[0]) * 2, dtype=torch.float32), embeddings.device)
     boxes, logits = decode([output.float() for output in outputs], size)
@@ -275,7 +275,7 @@ def link(
 
 
 def overlaps(box: Float32Array, boxes: Float32Array) -> Float32Array:
-    """IoU of one box with each of others."""
+    """IoU of a box with each of several."""
     inner = (np.minimum(box[2:], boxes[..., 2:]) - np.maximum(box[:2], boxes[..., :2])).clip(min=0).prod(-1)
     area, areas = (box[2:] - box[:2]).prod(), (boxes[..., 2:] - boxes[..., :2]).prod(-1)
     return np.asarray(inner / np.maximum(area + areas - inner, 1e-9), np.float32)

@@ -36,13 +36,13 @@ JOINT_TOKENS = 2048
 """Largest scale whose tokens all attend to one another."""
 
 FEW_KEYS = 20
-"""Keys up to which, on several threads, matrix products and a softmax are faster than the fused attention."""
+"""Maximum number of keys for which matrix products and a softmax beat fused attention on several threads."""
 
 PLACES = 1024
 """Places of a scale that a processor works on at a time: their tokens stay near its cache."""
 
 R18_SIZE = Size(width=128, hidden=512, encoder_layers=3, decoder_layers=3, queries=100)
-"""Size of ``msstsvis-r18``, the small network beside the published ones (ours)."""
+"""Size of ``msstsvis-r18``, the small network of segue."""
 
 
 # The parts come from weight files.
@@ -141,7 +141,7 @@ class CrossAttention(nn.Module):
         self.proj = ActivatedLinear(width, width)
 
     def forward(self, query: Tensor, key: Tensor, masked: Tensor | None = None) -> Tensor:
-        """Queries (B, n, C) read keys (B, m, C); ``masked``: (B, m), True on keys that nobody may see."""
+        """Attend from queries (B, n, C) to keys (B, m, C); ``masked``: (B, m), True for excluded keys."""
         q, k, v = (
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer, x in ((self.q, query), (self.k, key), (self.v, key))

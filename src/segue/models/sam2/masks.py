@@ -22,7 +22,7 @@ WIDTH = 256
 HEADS = 8
 HIDDEN = 2048
 MASKS = 4
-"""Mask tokens: one for a prompt that is plain, three for the meanings of one that is not."""
+"""Mask tokens: one for clear prompts, three for interpretations of ambiguous ones."""
 
 NEGATIVE, POSITIVE, TOP_LEFT, BOTTOM_RIGHT, NOT_A_POINT = 0, 1, 2, 3, -1
 """Labels of points."""

@@ -50,7 +50,7 @@ class SAM2Base(nn.Module):
     tracker: type[Tracker] = SAM2Tracker
     capabilities = TrackCapabilities(video=follow_video)
     side_step = STRIDE
-    """The side of images is a multiple of this, in pixels."""
+    """Image sides are multiples of this, in pixels."""
 
     def __init__(self, image_encoder: ImageEncoder, memory_attention: MemoryAttention) -> None:
         super().__init__()

@@ -19,10 +19,10 @@ from segue.models.sam2.values import ABSENT, LOW, MEMORY_FRAMES, Constants, Enco
 from segue.utils.devices import to_device
 
 POINTERS = 16
-"""Frames whose object pointers are seen, the current one included."""
+"""Number of frames whose object pointers are used, including the current one."""
 
 LIMIT = 32.0
-"""Logits of the mask so far are clamped to this before they are a prompt."""
+"""Logits of the previous mask are clamped to this before they become a prompt."""
 
 FILLED = 0.1
 """Logit of a filled hole."""

@@ -39,7 +39,7 @@ class SAM2Schedule(Schedule, Settings):
 
 
 PASS_BYTES_PER_PIXEL = 512
-"""Rough use of memory by one object that is tracked together with others, per pixel of the square."""
+"""Approximate bytes per object and pixel of the square input when objects are tracked together."""
 
 UNUSED = (
     "mem_every",

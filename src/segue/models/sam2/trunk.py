@@ -80,7 +80,7 @@ class Block(nn.Module):
             self.proj = ActivatedLinear(cin, cout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, cin) to (B, H, W, cout), or half the height and width where it pools."""
+        """Map (B, H, W, cin) to (B, H, W, cout), or to half the height and width if it pools."""
         if x.device.type != "cpu":
             return self.transform(self.attend(x))
         if not self._window:  # the attention is over the whole map
@@ -106,7 +106,7 @@ def strips(x: Tensor, window: int) -> Sequence[Tensor]:
 
 
 class Hiera(nn.Module):
-    """The trunk: images to four maps at strides 4, 8, 16 and 32."""
+    """Trunk from images to four maps at strides 4, 8, 16 and 32."""
 
     def __init__(self, size: TrunkSize) -> None:
         super().__init__()
@@ -159,7 +159,7 @@ class Neck(nn.Module):
         )
 
     def coarse(self, maps: Sequence[Tensor]) -> Tensor:
-        """The map of stride 16, (B, 256, h, w), from the stages (B, h, w, C), fine to coarse."""
+        """Compute the map of stride 16, (B, 256, h, w), from the stages (B, h, w, C), fine to coarse."""
         planes = [x.permute(0, 3, 1, 2) for x in maps]
         middle, above = self.convs[1](planes[2]), self.convs[0](planes[3])
         return middle + F.interpolate(above, scale_factor=2.0, mode="nearest")

@@ -12,10 +12,10 @@ IMAGE_SIDE = 1024
 """Side of the square that the network of the release sees, in pixels."""
 
 STRIDE = 32
-"""The side is a multiple of this."""
+"""Image sides are multiples of this."""
 
 LOW = 4
-"""Masks come out at the side divided by this."""
+"""Predicted masks have the image side divided by this."""
 
 MEMORY_FRAMES = 7
 """Frames with a code for their place in time: six before the current one, and prompted ones."""
@@ -27,7 +27,7 @@ MASK_LOGIT = 10.0
 """Logit, up to the sign, of a mask that was given."""
 
 MEMORY_SCALE, MEMORY_SHIFT = 20.0, -10.0
-"""Scale and shift of masks before they are remembered."""
+"""Scale and shift of masks before they enter memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Record:
         None  # memory, (K, Q, 64); None where it is not encoded yet, or needed no longer
     )
     low_res_masks: Tensor | None = field(default=None, compare=False)  # later frames do not read it
-    """Mask logits, (K, 1, side/4, side/4), ``ABSENT`` everywhere without object; None where they are needed
+    """Mask logits, (K, 1, side/4, side/4), ``ABSENT`` everywhere without object; None if they are needed
     no longer."""
 
     @property

@@ -30,7 +30,7 @@ from segue.utils.inputs import check_number, kind_of
 from segue.video.decoding.readers import as_rgb
 
 OVERLAPPED = -10.0
-"""Logits are not above this where another object has the pixel."""
+"""Maximum logit of a pixel that another object has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,13 +313,13 @@ class VideoPredictor(Checkpointable):
     ) -> Iterator[VideoResult]:
         """Track all objects from a frame on.
 
-        Frames that were prompted keep what was found there; all others are found anew, also those that were
-        corrected, unless the settings keep corrections.
+        Prompted frames keep their masks; all others are recomputed, including corrected ones unless the
+        settings keep corrections.
 
         Args:
             start: first frame; None is the earliest prompted one.
             reverse: run backwards, to the first frame of the video.
-            frames: most frames, not counting the first.
+            frames: maximum number of frames, not counting the first.
 
         Yields:
             Masks of all objects on one frame after the other, the start included.

@@ -198,7 +198,7 @@ class SeqFormer(nn.Module):
 
     @property
     def backbone(self) -> Backbone:
-        """The trunk: feature maps of a frame, the finest at stride 8."""
+        """Compute feature maps of a frame, the finest at stride 8."""
         return cast(Backbone, self.detr.backbone[0])
 
     @property

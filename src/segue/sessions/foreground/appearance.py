@@ -1,4 +1,4 @@
-"""Appearance of objects, which distinguishes them where they move by more than their length."""
+"""Appearance of objects, to match those that move by more than their length per frame."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ SIDE = 8
 """Pixels of the sides of a thumbnail."""
 
 SPREAD = 0.4
-"""Difference of two thumbnails, in their contrast, at which their likeness has fallen to 1 / e."""
+"""Difference of two thumbnails, relative to their contrast, at which their likeness is 1 / e."""
 
 NOISE = 4.0
-"""Levels that are added to the contrast: that of a plain object is mostly noise."""
+"""Levels added to the contrast, since the contrast of a plain object is mostly noise."""
 
 
 def thumbnail(image: Image | None, size: tuple[int, ...], box: Box) -> Float32Array:
     """Thumbnail of a box in a frame, (8, 8, 3).
 
-    ``image``: RGB (h, w, 3), without which all look the same; ``size``: height and width of the frame that
-    the box is in.
+    ``image``: RGB (h, w, 3); None gives equal thumbnails. ``size``: height and width of the frame in whose
+    pixels the box is.
     """
     if image is None:
         return np.zeros((SIDE, SIDE, 3), np.float32)

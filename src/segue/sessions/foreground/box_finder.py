@@ -1,4 +1,4 @@
-"""Boxes of the objects of a frame, by a detector that is loaded when the first ones are needed."""
+"""Find the boxes of objects in a frame with a detector that is loaded on first use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCORE = 0.3
 """Minimum score of a box; NanoDet's demonstration has 0.35."""
 
 LARGEST_BOX = 0.5
-"""Share of the image from which on a box does not locate an object."""
+"""Share of the image from which on a box is too large to locate an object."""
 
 DETECTOR_SIDE = 640
 """Longer side in pixels of the detector's input."""

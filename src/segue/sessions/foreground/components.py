@@ -59,7 +59,7 @@ FindBoxes = Callable[[], Sequence[Box]]
 """Runs a detector on the frame."""
 
 Shares = list[list[int]]
-"""Each a track, a component, and in how many pixels they overlap, the largest overlap first."""
+"""Track, component and number of shared pixels of each pair, largest overlap first."""
 
 
 @dataclass(slots=True)

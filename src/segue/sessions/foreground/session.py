@@ -45,7 +45,7 @@ SHORT_SIDE = 240
 """Short side in pixels to which frames are reduced, near the training size of the networks."""
 
 DECISIONS = {Change.scene: "cut", Change.back: "back", Change.light: "light", Change.none: ""}
-"""What a change is called in the log and in explanations."""
+"""Names of changes in the log and in explanations."""
 
 _GROW = np.ones((9, 9), np.uint8)
 

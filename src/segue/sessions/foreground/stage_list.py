@@ -39,7 +39,7 @@ ENTRIES = (
 of other packages follow."""
 
 OF_CAMERA = ("follow", "average")
-"""Stages of a camera that pans, and of two passes."""
+"""Stages for panning cameras and two passes."""
 
 
 def stages_for(
@@ -79,7 +79,7 @@ def _built(entry: StageEntry, segmenter: Segmenter) -> Iterator[Stage]:
 
 
 def checked(without: Collection[str]) -> frozenset[str]:
-    """Check names of stages to leave out."""
+    """Return names of stages to remove; raise an error for unknown ones."""
     if isinstance(without, str):
         raise ArgumentError(f"without: give a list of names, [{without!r}]")
     names = (*OF_CAMERA, *STAGES.names)

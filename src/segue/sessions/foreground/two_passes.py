@@ -45,14 +45,14 @@ class NullSegmenter(Segmenter):
 
 
 class TwoPasses(Checkpointable, Passes):
-    """Frames of a video for the second pass; the first pass learns backgrounds.
+    """Runs two passes over a video: the first learns backgrounds, the second gives the frames to segment.
 
     Args:
-        segmenter: looks at the background.
-        frames: gives the frames of the video from the beginning, for each pass.
-        background: gets what was learnt.
+        segmenter: segmenter that uses the background.
+        frames: opens the frames of the video from the beginning, for each pass.
+        background: gets the learnt backgrounds.
         short_side: larger frames are reduced to this short side; None never reduces.
-        without: names of stages to leave out.
+        without: names of stages to remove.
     """
 
     done: bool = checkpointed(False)

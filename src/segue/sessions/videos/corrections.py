@@ -32,17 +32,17 @@ from segue.types import Frame, IndexMask, ObjectInfo, ObjectMaps, Segmentation, 
 from segue.utils.arrays import BoolArray, Box, Float32Array, id_type
 
 MAX_AHEAD = 24
-"""Corrected frames that a session gets before it starts; those nearest to its way."""
+"""Maximum number of corrected frames that a session gets before it starts, the nearest ones."""
 
 OVERLAP = 0.05
-"""Objects that share more than this part of the smaller one are tracked one over the other."""
+"""Objects that share more than this part of the smaller one are tracked in separate layers."""
 
 MAX_FALL = 0.1
-"""By how much the score of an object may fall on a frame where its mask changes."""
+"""Maximum loss of an object's score on a frame where its mask changes."""
 
 NOWHERE = (math.inf, math.inf, -math.inf, -math.inf)
 EVERYWHERE = (-math.inf, -math.inf, math.inf, math.inf)
-"""Boxes of an object without a pixel, and of one that may be behind any other."""
+"""Boxes of an empty object, and of one with unknown hidden parts."""
 
 MAX_MAPS = 8
 """Objects whose maps are computed at once."""
@@ -152,7 +152,7 @@ class Layer:
         return 0
 
     def unchanged(self, index: int, time: float) -> Segmentation:
-        """The result of a frame behind those of :meth:`count_needed`, once the region is gone."""
+        """Return the stored result of a frame beyond :meth:`count_needed`, once the region is gone."""
         conditioning = self.conditioning.get(index)
         if conditioning is not None and conditioning.checked:
             infos = [ObjectInfo(i, score=conditioning.expected.get(i, 1.0)) for i in conditioning.checked]
@@ -358,7 +358,7 @@ def _limited(
 
 
 def _contested(result: Segmentation, differs: BoolArray, size: tuple[int, ...]) -> BoolArray:
-    """Pixels, (h, w) of a size, under the masks of two objects, where a tracker is unsure which is in front.
+    """Pixels, (h, w), under two masks, where the tracker is unsure which object is in front.
 
     Only objects that may lie on pixels that differ are looked at.
     """

@@ -25,7 +25,7 @@ from segue.utils.arrays import BoolArray
 from segue.video import Source
 
 Label = tuple[Point, int]
-"""A point with 1 if it is on the object and 0 if it is beside it."""
+"""Point with 1 on the object and 0 outside."""
 
 Marks = tuple[bool, tuple[Label, ...]]
 """Whether an object has a box on a frame, and its points there."""

@@ -29,17 +29,17 @@ StoredObject = tuple[ObjectInfo, str, str | None, str | None]
 and of the pixels where its session was not sure (:mod:`segue.masks.unsure`), if they are known."""
 
 Revision = int
-"""Number of the prompts of an object on a frame. Each change gives a new one, which is never used again."""
+"""Version of an object's prompts on a frame; each change creates a new, unique one."""
 
 Source = tuple[int, Revision]
 """A prompted frame of an object, and the revision of its prompts there."""
 
 Direction = Literal[1, -1]
-"""Of a tracking: 1 is forwards."""
+"""Direction of tracking: 1 is forwards."""
 
 
 class MadeFrom(NamedTuple):
-    """Prompted frames from which a mask was made.
+    """Prompted frames that a mask was tracked from.
 
     Attributes:
         carried: those whose masks trackings have carried to it, in this order.
@@ -350,7 +350,7 @@ class Pass:
 
 
 _Frames = dict[int, MadeFrom]
-"""Frames of an object, ascending, with what their masks will be made from."""
+"""Frames of an object, ascending, with the sources of their future masks."""
 
 _Changes = dict[tuple[int, Direction, int | None], dict[int, dict[Source | None, _Frames]]]
 """Masks to change, by the prompted frame and the direction from which the change comes, the next prompted

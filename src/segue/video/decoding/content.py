@@ -1,4 +1,4 @@
-"""Name intact files that are no videos, such as data of other programs."""
+"""Recognise intact files that are no videos, such as data of other programs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CONTENTS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"8BPS", "a Photoshop file", "save it as PNG or TIFF"),
     (0, b"FUJIFILM", "a raw image of a camera", "develop it to TIFF or JPEG"),
 )
-"""Where a file has which bytes, what it is, and what to do. Each of them is published for its format."""
+"""Position and bytes of a file, its kind, and advice. The bytes are published for each format."""
 
 
 def kind_of_content(path: str) -> str | None:

@@ -64,7 +64,7 @@ _LATE_FLAG = 4
 """Packets between a flag of damage and the second recording whose beginning it is about."""
 
 _SECOND_RECORDING = 0.25
-"""Seconds by which time stamps go back where another recording begins."""
+"""Minimum backward jump of time stamps between two recordings, in seconds."""
 
 _GROUP = 50
 """Packets after a key frame that are decoded at most for one sample of the range of values."""

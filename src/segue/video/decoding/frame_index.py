@@ -22,7 +22,7 @@ MAX_REORDERED = 32
 """Largest offset between packet order and frame order; codecs delay at most 16 frames."""
 
 LONG_BYTES = 256 << 20
-"""Size of files whose packets take long to read."""
+"""Minimum size of files whose packets take long to read."""
 
 _CHECKED = 6
 """Frames at the beginning that are decoded to see that each packet is a frame."""
@@ -31,7 +31,7 @@ _HIDDEN = frozenset({"vp8"})
 """Codecs whose files may have packets of frames that are never shown."""
 
 _MIN_STEP = 1e-6
-"""Seconds by which times rise at least."""
+"""Minimum increase of times in seconds."""
 
 
 def numbered(

@@ -15,10 +15,10 @@ from segue.video.decoding.reformat import ONE_THREAD
 LevelKind = TypeVar("LevelKind", np.uint8, np.uint16)
 
 FEW = 10_000
-"""Values of which one may be of a dead or hot pixel."""
+"""One of so many values may be a dead or hot pixel."""
 
 SAMPLES = 16
-"""Images of a source, spread over it, in which the range of values of more than 8 bits is looked for."""
+"""Number of images, spread over a source, that determine its range of values beyond 8 bits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from segue.errors import SinkError
 from segue.video.decoding.sound import SoundParameters, sound_writer
 
 KEEP_SECONDS = 8.0
-"""Seconds of packets that are kept: a clip begins some seconds before its event is known."""
+"""Seconds of buffered packets: a clip begins some seconds before its event is known."""
 
 MAX_BYTES = 64 << 20
 """Bytes of packets that are kept at most, as of streams whose key frames are minutes apart."""

@@ -235,7 +235,7 @@ def as_rgb(
 
 
 Colour = Literal["rgb", "bgr"]
-"""Order of the channels of images that a program gives."""
+"""Channel order of a program's images."""
 
 FrameLike: TypeAlias = Frame | SupportsArray | PillowImage.Image
 """A :class:`Frame`, or an image: array or tensor (H, W, 3) of uint8, or a PIL image."""

@@ -9,10 +9,10 @@ from av.video.stream import VideoStream
 from segue.errors import SourceError
 
 _PROBE_SECONDS = 2.0
-"""Seconds of a stream after which it is known how many of its frames others need to be decoded."""
+"""Seconds of a stream for measuring the share of reference frames."""
 
 _RESERVE = 1.2
-"""Frames that must be left for each one that is needed, so that they can be evenly spaced."""
+"""Minimum number of decoded frames per needed one, so that these can be evenly spaced."""
 
 
 class FrameSkipper:

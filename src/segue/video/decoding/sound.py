@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     AudioPacket = Packet[AudioStream]
 
 _MARGIN = 2.0
-"""Seconds before a part from which on its sound is sought."""
+"""Seconds before a part at which the search for its sound starts."""
 
 _PLAYED = {
     "mp4": frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"}),
@@ -34,10 +34,10 @@ _PLAYED = {
 """Codecs that players play in a container; more may be stored there."""
 
 _ENCODERS = {"opus": "libopus"}
-"""Encoders of codecs, where FFmpeg's own is experimental."""
+"""Encoders of codecs whose native encoder in FFmpeg is experimental."""
 
 _USUAL_RATE = 48_000
-"""Samples a second where an encoder does not have the rate of the source."""
+"""Sample rate if an encoder does not support that of the source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class SoundParameters:
 
 
 def sound_writer(stream: AudioStream, output: OutputContainer, begin: float) -> _Copier | _Encoder:
-    """Create what supplies a video with packets of sound, see :class:`SoundCopy`.
+    """Create the writer of a video's sound, see :class:`SoundCopy`.
 
     Args:
         stream: of the sound.

@@ -14,7 +14,7 @@ FOLLOW = "follow://"
 """Begins the address of a file that is still written, such as ``follow:///srv/now.ts``."""
 
 ONVIF = "onvif://"
-"""Begins the address of a camera that is asked for single images by ONVIF."""
+"""Scheme of cameras that are polled for single images by ONVIF."""
 
 SCHEMES = frozenset(
     {"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt", "follow", "onvif"}
@@ -46,7 +46,7 @@ def check_place(place: str) -> None:
 
 
 def _unread_address(address: str) -> str:
-    """Name what reads an unsupported address, such as one of an object store."""
+    """Name a program for an unsupported address, such as one of an object store."""
     if advice := path_advice(address):
         return f"{public_address(address)}: {advice}"
     read = ", ".join(sorted(SCHEMES))
@@ -57,11 +57,11 @@ def _unread_address(address: str) -> str:
 
 
 APPRISE = "apprise+"
-"""In front of addresses of Apprise, in which host and path may be secrets."""
+"""Prefix of addresses of Apprise, in which host and path may be secrets."""
 
 
 _LISTENING = frozenset({"udp", "tcp", "srt", "rtmp"})
-"""Schemes of addresses that may have a port alone, where this machine waits for a sender."""
+"""Schemes of addresses with only a port, on which this machine waits for a sender."""
 
 _PATH_SECRET = re.compile(
     r"(?<![a-z])((?:user|usr|username|login|password|passwd|pass|pwd|psw|token|secret|apikey|api_key|key|auth)=)"

@@ -18,14 +18,14 @@ from segue.types import Image, SupportsArray
 from segue.utils.inputs import exists, kind_of
 
 NAME = "video"
-"""What a source without a name is called, also as the folder of its results."""
+"""Name of a source without one, also for the folder of its results."""
 
 
 Capture = cv2.VideoCapture
 """A capture of OpenCV."""
 
 SourceLike: TypeAlias = str | os.PathLike[str] | int | Iterable[Any] | SupportsArray | PillowImage | Capture
-"""What :func:`segue.open_source` opens."""
+"""Arguments that :func:`segue.open_source` accepts."""
 
 
 def images_of(capture: Capture) -> Iterator[Image]:

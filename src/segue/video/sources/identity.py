@@ -16,13 +16,13 @@ from segue.utils.inputs import exists, missing_message
 from segue.video.sources.addresses import is_url, stored_address
 
 END_BYTES = 1 << 18
-"""Bytes at each end of a file that go into its digest: headers and indices of video files lie there."""
+"""Bytes at each end of a file in its digest: headers and indices of video files are there."""
 
 SAMPLED_IMAGES = 16
-"""Images of a folder, spread over it, whose content goes into the digest of its content."""
+"""Number of images, spread over a folder, in the digest of its content."""
 
 WHOLE_BYTES = 1 << 24
-"""Size of a file up to which all its bytes go into the digest of its content."""
+"""Maximum size of a file with all bytes in the digest of its content."""
 
 BLOCKS, BLOCK_BYTES = 64, 1 << 16
 """Blocks of a larger file, spread evenly from its first to its last byte, that go into it."""
@@ -171,13 +171,13 @@ class VideoSource(OptionModel):
     which is not decoded."""
 
     frames: RuntimeObject | None = None
-    """Frames of a program, where there is no ``place``; the job does not hold them."""
+    """Frames of a program if ``place`` is None; the job does not contain them."""
 
     identity: SourceIdentity | None = None
     """Identity of the source when the job was planned, or None."""
 
     origin: Text | None = None
-    """The address that ``place`` was fetched from; None where it was not."""
+    """Address that ``place`` was downloaded from, if any."""
 
 
 def _differ(one: object, other: object) -> bool:

@@ -50,7 +50,7 @@ _READ = ", ".join(sorted({*IMAGE_SUFFIXES, *DICOM_SUFFIXES}))
 """Endings of images that are read, for messages."""
 
 _COUNTER = re.compile(r"[0-9]{3,6}\Z")
-"""The counter of a camera at the end of a name; that of DCF has four digits."""
+"""Counter of a camera at the end of a name; in DCF it has four digits."""
 
 
 def list_images(source: Path) -> list[Path]:

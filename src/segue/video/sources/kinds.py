@@ -27,7 +27,7 @@ VIDEO_SUFFIXES = frozenset(
 """Endings of videos in folders and patterns; a file that is named itself may have any."""
 
 FILM_SUFFIXES = VIDEO_SUFFIXES - {".apng", ".gif"}
-"""Those of videos without the animations that may be one image with a palette."""
+"""Suffixes of videos without animations, which may be single palette images."""
 
 LIST_SUFFIXES = frozenset({".csv", ".list", ".tsv", ".txt"})
 """Endings of lists of videos."""
@@ -48,10 +48,10 @@ _OF_MASKS = re.compile(
     r"|thumb|thumbnail|preview)\Z",
     re.IGNORECASE,
 )
-"""What programs add to the name of an image for its mask or preview, such as Cellpose ``_cp_masks``."""
+"""Suffixes of masks and previews that programs add to image names, such as Cellpose ``_cp_masks``."""
 
 _EDITED = re.compile(r"\AIMG_E(?=[0-9]{4}\Z)")
-"""How phones of Apple call an edited copy of ``IMG_0001``."""
+"""Name of an edited copy of ``IMG_0001`` on Apple phones."""
 
 
 def one_kind(files: list[Path]) -> tuple[list[Path], list[Path]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import time
 import warnings
@@ -44,14 +43,14 @@ from segue.video.decoding.packets import PacketBuffer
 from segue.video.decoding.readers import ConnectionChange, Reader, SourceImage
 from segue.video.decoding.savings import FrameSkipper
 from segue.video.sources.addresses import FOLLOW, ONVIF, public_address
-from segue.video.sources.answers import BoundedAnswer
+from segue.video.sources.byte_streams import BoundedAnswer, GrowingFile
 from segue.video.sources.onvif import OnvifCamera
 
 _MIN_STEP = 1e-3
 """Least distance in seconds of two frames of a live source."""
 
 _TOLERANCE = 3.0
-"""Seconds by which the stamps of a live source may differ from the wall clock."""
+"""Maximum difference of live time stamps from the wall clock, in seconds."""
 
 _FEW = 3
 """Times in :data:`_WINDOW` that stamps are set right by the wall clock, before it counts for as long."""
@@ -60,43 +59,40 @@ _WINDOW = 300.0
 """Seconds after which stamps that disagreed with the wall clock are tried again."""
 
 _MAX_LATE = 30.0
-"""Seconds that frames which come in bursts may be late, as after a stall, before the wall clock counts."""
+"""Maximum delay in seconds of frames in bursts, as after a stall, before the wall clock is used."""
 
 _CATCH_UP = 2.0
-"""How much faster than by their own times late frames of a burst are given."""
+"""Speed-up of late frames in a burst."""
 
 _NO_TIMES = 0x80
 """Flag of formats whose stamps FFmpeg makes up, such as MJPEG by HTTP (AVFMT_NOTIMESTAMPS)."""
 
 POLLED_FPS = 2.0
-"""Images a second that an address of single images is asked for, unless somebody says how many."""
+"""Default rate of requests to an address of single images, per second."""
 
 _MAX_MISSED = 3
 """Single images in a row that cannot be read before their address counts as lost."""
 
 _PLAYLISTS = ("hls", "dash")
-"""Formats of which an address is a list of parts: its size says nothing of the video, and it may go on."""
+"""Formats of playlists, whose size is not that of the video, and which may be endless."""
 
 _CAMERAS = ("rtsp", "rtmp")
 """Schemes of streams of cameras."""
 
 FIRST_TRIES = 5
-"""Failures in a row after which a source that never gave a frame is given up."""
+"""Number of consecutive failures after which a source without any frame is abandoned."""
 
 LOGIN_SECONDS = 300.0
 """Wait after a refused login: cameras lock an account after some wrong passwords within minutes."""
 
 _REFUSED = re.compile(r"\b(?:401 Unauthorized|403 Forbidden)\b")
-"""What FFmpeg says of such an answer, by HTTP and RTSP."""
+"""Messages of FFmpeg for refused logins, by HTTP and RTSP."""
 
 _LAST_CAMERA = 99
-"""OpenCV reads the hundreds of a number as the driver to take."""
-
-_GROWS_SECONDS = 0.1
-"""How often a file that is still written is looked at for more."""
+"""Maximum camera number; OpenCV reads the hundreds as the driver."""
 
 _EARLY_END = 0.5
-"""Seconds by which a video may end before its promised length without counting as broken off."""
+"""Maximum seconds by which a complete video may end before its announced length."""
 
 
 class LiveWarning(UserWarning):
@@ -250,7 +246,7 @@ class NetworkReader(_LiveReader):
         self._is_single = False  # one image, and no stream
         self._request_time = 0.0  # seconds from the beginning of a connection at which an image was asked for
         self._in_parts = False  # frames come in bursts, a part of the stream at a time
-        self._growing: _GrowingFile | None = None
+        self._growing: GrowingFile | None = None
         self.packets = PacketBuffer()
         self.hardware: str | None = None
 
@@ -392,7 +388,7 @@ class NetworkReader(_LiveReader):
         """Open the answer of an address, including MJPEG that begins without a boundary."""
         timeout, self._answer = self._reconnect.timeout, None
         if self._followed is not None:
-            file = stack.enter_context(_GrowingFile(self._followed, self.where, self._stopped))
+            file = stack.enter_context(GrowingFile(self._followed, self.where, self._stopped))
             self._growing = file
             return open_container(file, self.where)
         if self._address.lower().startswith(ONVIF):
@@ -418,53 +414,6 @@ class NetworkReader(_LiveReader):
             return self._by_range and self._bytes > 0 and self._passed > 0
         end = self._last + max(self._start or 0.0, 0.0)
         return self._last >= 0 and end > self._promised - _EARLY_END
-
-
-class _GrowingFile:
-    """A file that is still being written: reads wait at its end until it is replaced.
-
-    Args:
-        path: the file.
-        where: how it is called, for errors.
-        stopped: ends the wait.
-
-    Attributes:
-        is_current: whether it was read to its end, so that what comes is new.
-    """
-
-    def __init__(self, path: Path, where: str, stopped: CancelToken) -> None:
-        self._path, self._stopped = path, stopped
-        self.is_current = False
-        try:
-            self._file = path.open("rb")
-        except OSError as error:
-            raise SourceError(f"{where}: cannot be opened ({error.strerror})") from error
-
-    def __enter__(self) -> _GrowingFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Read the next bytes; none if the file was replaced or reading is stopped."""
-        while not self._stopped.cancelled:
-            if data := self._file.read(size):
-                return data
-            if self._was_replaced():
-                break
-            self.is_current = True
-            self._stopped.wait(_GROWS_SECONDS)
-        return b""
-
-    def _was_replaced(self) -> bool:
-        """Whether the file was truncated or replaced."""
-        about = os.fstat(self._file.fileno())
-        try:
-            now = self._path.stat()
-        except OSError:  # removed
-            return True
-        return (now.st_dev, now.st_ino) != (about.st_dev, about.st_ino) or now.st_size < self._file.tell()
 
 
 class LiveClock:
@@ -569,7 +518,7 @@ class CameraReader(_LiveReader):
 
     @property
     def endless(self) -> bool:
-        """True: a camera gives images until it is stopped."""
+        """True: a camera has no end."""
         return True
 
     def __init__(self, number: int, reconnect: Reconnect) -> None:

@@ -41,7 +41,7 @@ _LOGIN = (
 
 
 class OnvifCamera:
-    """A camera that is asked for single images.
+    """A camera that is polled for single images.
 
     Args:
         address: ``onvif://USER:PASSWORD@HOST:PORT``; a path other than ``/onvif/device_service`` may

@@ -265,7 +265,7 @@ class Source(AbstractContextManager["Source"]):
 
     @contextmanager
     def until(self, token: CancelToken) -> Iterator[None]:
-        """Stop iterations that begin in the block, once a token is cancelled.
+        """Stop iterations that start in the block when a token is cancelled.
 
         Later ones do not: the source can be used again.
 
@@ -449,7 +449,7 @@ class Source(AbstractContextManager["Source"]):
         return Frame(item.index, item.time, self._reduced(image), deep=deep)
 
     def _deep(self, load: Callable[[], UInt16Array]) -> UInt16Array:
-        """The image of a frame with all its bits, at the size that frames have."""
+        """Image of a frame at full bit depth and frame size."""
         try:
             return self._reduced(load())
         except DamageError as damage:

@@ -51,7 +51,7 @@ FEW = 50
 """Frames that are rather decoded than sought."""
 
 _EARLY_END = 5
-"""Missing frames at the end from which on a file counts as cut off; fewer are rounding of durations."""
+"""Minimum missing frames at the end of a truncated file; fewer are rounding of durations."""
 
 
 class VideoFileReader(Reader):

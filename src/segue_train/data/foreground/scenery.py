@@ -24,10 +24,10 @@ ImageLoaders = Sequence[Callable[[], Image]]
 """Functions that read an RGB image."""
 
 Effect = Callable[[Image, int], Image]
-"""Changes a canvas (H, W, 3) as it is at a time in frames; it may write into it."""
+"""Changes a canvas (H, W, 3) at a time in frames, possibly in place."""
 
 Occluder = Callable[[int], Image]
-"""What hangs before a canvas at a time in frames, (H, W, 4), uint8, the fourth channel its alpha."""
+"""Returns the layer before a canvas at a time in frames, RGBA (H, W, 4), uint8."""
 
 
 def rng_at(seed: int, time: int) -> Rng:

@@ -43,8 +43,8 @@ LENGTHS = (40, 1200)
 """Frames of a film."""
 
 SCALES, LARGER = (1, 2.1), 0.5
-"""Frames are so many times as high and wide as those of clips, and the share of the films with larger ones:
-160 lines in clips are 160 to 336 in films."""
+"""Range of factors from the frame size of clips to that of videos, and share of videos with larger frames:
+160 lines in clips are 160 to 336 in videos."""
 
 STEPS = (1, 5)
 """Frames of a clip from one frame of a film to the next: 25 and 5 frames a second."""
@@ -62,10 +62,10 @@ MIN_WRONG = 0.002
 """Share of the pixels that are wrong on one of the worst frames, at least."""
 
 MAX_CANDIDATES = (WORST - 1) * (2 * MIN_DISTANCE - 1) + 1
-"""Frames among which the worst are chosen: one that is chosen excludes those near it, and itself."""
+"""Maximum number of candidates for the worst frames: each selected one excludes itself and its neighbours."""
 
 COVERED = 0.1
-"""Share of the films in which something is held before the lens for a while."""
+"""Share of videos in which the lens is covered for a while."""
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from segue_train.data.photo import Labelled, resize
 from segue_train.data.warp import Rng, Size, log_uniform, picked
 
 SHORT_SIDE = 300
-"""Rows to which frames of a video are reduced."""
+"""Short side to which frames of a video are reduced, in pixels."""
 
 LENGTH = 24
 """Frames of a texture; over longer ones the error of the steps adds up."""
@@ -38,10 +38,10 @@ MIN_ACTIVE, ACTIVE = 0.1, 12
 """Share of the pixels of a texture that leave their median by so many levels at some time."""
 
 MAX_STRONG, STRONG = 0.25, 60
-"""Share of the pixels that may leave it by so many levels: others did not come to rest."""
+"""Maximum share of pixels with a larger change than so many levels; videos with more are not at rest."""
 
 GROW = np.ones((9, 9), np.uint8)
-"""By which objects are larger than their masks."""
+"""Kernel that dilates masks beyond their objects."""
 
 
 @dataclass(frozen=True, slots=True)

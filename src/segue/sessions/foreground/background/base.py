@@ -38,7 +38,7 @@ class Background(Checkpointable):
         return Past((), recent=self.recent.frames, places=self.recent.places)
 
     def recurrence(self, image: Image, rows: slice, columns: slice) -> UInt8Array:
-        """How often the colours of an image part occurred at their places, see :class:`Past`."""
+        """Frequency of an image part's colours at their places, see :class:`Past`."""
         return self.past.recurrence(image, rows, columns)
 
     def learn(self, frame: Image, foreground: npt.NDArray[np.generic]) -> None:

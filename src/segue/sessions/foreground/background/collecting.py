@@ -26,7 +26,7 @@ KEEP = 64
 """Maximum number of samples of a part; beyond it every second one is dropped."""
 
 KEEP_OF_PAST = 32
-"""Maximum number of these that show later frames what was seen before."""
+"""Maximum number of these that count as the past of later frames."""
 
 KEEP_OF_VIEW = 16
 """Maximum number of these that are reused when the camera returns to a view."""
@@ -38,10 +38,10 @@ QUIET = 12
 """Frames without a change on both sides of a cut."""
 
 RELIT = 0.4
-"""Logarithm of a gain over the first frame of a part from which on a new background begins."""
+"""Logarithm of the gain over a part's first frame from which on a new background begins."""
 
 SETTLED = 0.08
-"""Logarithm of a gain up to which two frames have the same light."""
+"""Maximum logarithm of the gain between two frames of equal light."""
 
 WAIT = 24
 """Frames after a frame that decide about a cut and a pan; results of the first pass wait for them."""

@@ -27,7 +27,7 @@ KEPT = 9
 """Frames of a view that are kept while the camera shows another one."""
 
 EXPLAINED, OFF = 0.75, 16.0
-"""Share of pixels that another light must explain, and the levels up to which it does."""
+"""Minimum share of pixels that another light explains, and the maximum difference of those in levels."""
 
 LESS = 0.35
 """Maximum remaining share of the differences within the image; a plain colour would leave more."""
@@ -54,7 +54,7 @@ regardless of the mask: otherwise swaying things would hide their place for ever
 _GROW = np.ones((5, 5), np.uint8)
 
 _LIKE = 30
-"""Levels up to which a pixel looks like the background."""
+"""Maximum difference in levels of a pixel that looks like the background."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +259,7 @@ class MaskedMedian(Background):
         self.scene, self._learnt, self._gains = scene, None, SAME_LIGHT
 
     def _heal(self, frame: Image, hidden: BoolArray) -> None:
-        """Recompute the masks of kept frames where too few of them show the scene and the new one does."""
+        """Recompute the masks of kept frames if too few show the background and the new one does."""
         covered = np.stack(self._hidden).sum(axis=0, dtype=np.uint8)  # at most 255, see MedianSettings
         renewed = too_few(len(self._frames) - covered, len(self._frames), self._settings.least) & ~hidden
         if not renewed.any():

@@ -19,7 +19,7 @@ from segue.utils.arrays import BoolArray, Level, UInt8Array
 Known = TypeVar("Known")
 
 LOW = 0.1
-"""Quantile of a pixel's past at which its range begins; it ends at the opposite one."""
+"""Lower quantile of a pixel's range; the upper one is opposite."""
 
 DOUBT_FROM = 5
 """Kept frames below which a single background frame of a pixel suffices."""

@@ -23,7 +23,7 @@ from segue.types import Image
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 
 TOLERANCE = 10
-"""Levels by which a colour may leave those of the 3 x 3 neighbourhood and still be the same."""
+"""Maximum difference in levels of a colour from its 3 x 3 neighbourhood to be the same."""
 
 VISIT = 16
 """Increment, out of 255, for each recurrence of a colour."""
@@ -60,7 +60,7 @@ class Past:
     places: UInt8Array | None = None
 
     def recurrence(self, image: Image, rows: slice = slice(None), columns: slice = slice(None)) -> UInt8Array:
-        """How often the colours of an image occurred at their places.
+        """Frequency of an image's colours at their places.
 
         Args:
             image: RGB (H, W, 3), uint8.
@@ -180,7 +180,7 @@ class RecentPast(Checkpointable):
 
 
 NO_PAST = Past(())
-"""No frame was kept: nothing was seen before."""
+"""Past without frames."""
 
 
 def halved(image: Image) -> Image:

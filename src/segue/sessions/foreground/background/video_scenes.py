@@ -25,13 +25,13 @@ from segue.types import Image
 from segue.utils.arrays import BoolArray, UInt8Array
 
 LEARNT = ".safetensors"
-"""Ending of a file with all that is known of the background."""
+"""Suffix of a background model."""
 
 IN_MEMORY = 256 << 20
 """Bytes of backgrounds that stay in memory; at 240p 120 parts have so many."""
 
 MAPPED = 64 << 20
-"""Bytes of the file of all others that are mapped at once."""
+"""Bytes mapped at once of the file with all other parts."""
 
 
 @dataclass(slots=True, eq=False)
@@ -167,7 +167,7 @@ class VideoScenes(Checkpointable):
         return sum(number == 0 or part.change in scene_changes for number, part in enumerate(parts))
 
     def number_at(self, index: int) -> int:
-        """Number, from 0, of a source frame's part."""
+        """Number of the part that contains a source frame, from 0."""
         return max(0, bisect.bisect_right([part.first for part in self.learnt], index) - 1)
 
 

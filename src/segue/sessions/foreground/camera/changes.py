@@ -20,13 +20,13 @@ LONG_SIDE = 32
 camera changes little there."""
 
 STEP = 16.0
-"""Levels by which a pixel must differ from the previous frame to have jumped."""
+"""Minimum difference in levels from the previous frame of a pixel that has jumped."""
 
 TOUCH = 8.0
-"""Levels up to which a pixel is unchanged."""
+"""Maximum difference in levels of an unchanged pixel."""
 
 TOUCHED = 0.75
-"""Share of changed pixels from which on the whole image has changed."""
+"""Minimum share of changed pixels if the whole image changes."""
 
 JUMPED = 0.55
 """Share of jumped pixels that this needs, too."""
@@ -41,10 +41,10 @@ these have kept their structure."""
 Levels = npt.NDArray[np.uint8 | np.float32]  # of a reduced image, RGB (h, w, 3), in [0, 255]
 
 LIKENESS = 0.5
-"""Correlation of neighbourhoods from which on a pixel has kept its structure."""
+"""Minimum correlation of neighbourhoods of a pixel that keeps its structure."""
 
 TEXTURE = 4.0
-"""Variance of a neighbourhood, in squared levels, from which on it has structure."""
+"""Minimum variance of a structured neighbourhood, in squared levels."""
 
 PLAIN = 0.05
 """Weight of pixels without structure."""
@@ -63,7 +63,7 @@ MOVED = 0.65
 """Share of image parts that a camera step must explain to be no cut."""
 
 SHOWN = 0.03
-"""Share of the background from which on an image shows it behind a large object."""
+"""Minimum visible share of the background behind a large object."""
 
 
 class Change(Enum):
@@ -179,7 +179,7 @@ def medians(values: Float32Array, axis: int) -> Float32Array:
 
 
 def is_blank(image: Image) -> bool:
-    """Whether an image (h, w, 3) has a single colour, as broken cameras and decoders give."""
+    """Whether an image (h, w, 3) has a single colour, as from broken cameras and decoders."""
     tiny = reduced_to(image, LONG_SIDE).reshape(-1, 3)
     return int((tiny.max(0) - tiny.min(0)).max()) <= TOUCH
 

@@ -15,11 +15,11 @@ Matrix = npt.NDArray[np.float32]  # (2, 3): a point of the reference, in pixels,
 Movement = npt.NDArray[np.floating]  # such a matrix, or a homography, (3, 3)
 
 MAX_STEP = 0.15
-"""Parts of the longer side by which a camera that pans moves from one frame to the next; one that was turned
-farther sees another scene."""
+"""Maximum motion of a panning camera between frames, as a share of the longer side; farther means another
+scene."""
 
 MIN_GAIN = 0.9
-"""Factor by which a movement must reduce the difference; larger values accept noise."""
+"""Maximum ratio of the differences after and before compensation; larger values accept noise."""
 
 _IDENTITY: Matrix = np.eye(2, 3, dtype=np.float32)
 _CLIP = 1.0

@@ -30,7 +30,7 @@ REST_SECONDS, REST, MIN_REST = 0.48, 12, 3
 frames a second, for which the other numbers were chosen, and at few."""
 
 STAYS = 10
-"""Levels by which a pixel of a settled view may differ."""
+"""Maximum difference in levels of a pixel in a settled view."""
 
 RESTLESS = 0.35
 """Share of pixels that may differ more, such as objects and leaves."""
@@ -39,10 +39,10 @@ JUMPED = 0.3
 """Share of pixels that no gain explains when the light is switched."""
 
 FASTEST = 0.035
-"""Speed in longer sides per frame up to which the start of a pan is tracked."""
+"""Maximum speed of a pan's start that is tracked, in longer sides per frame."""
 
 LONGEST = 50
-"""Maximum frames of a change, at 25 frames/s; then a scene begins in any case."""
+"""Maximum number of frames of a change, at 25 frames/s; then a scene begins in any case."""
 
 PACE = 0.25
 """Weight of the last step in the running mean of steps."""

@@ -11,7 +11,7 @@ from segue.sessions.foreground.camera.registration import MAX_STEP, Matrix, norm
 from segue.types import Image
 
 VIEW_SIDE = 96
-"""Longer side in pixels at which images are compared."""
+"""Longer side in pixels to which images are reduced for comparison."""
 
 AROUND = 4.0
 """Standard deviation in these pixels of the local normalisation."""
@@ -20,7 +20,7 @@ MIN_SIDE = 16
 """Side in pixels below which no step is estimated."""
 
 SUPPORT = 0.5
-"""Share of image parts in which a movement must explain the changes."""
+"""Minimum share of image parts whose changes a motion explains."""
 
 
 class CameraStep:

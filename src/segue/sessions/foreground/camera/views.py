@@ -31,24 +31,24 @@ MAX_VIEWS = 8
 """Maximum number of remembered views; the one unseen for longest is dropped."""
 
 EVERY, KEEP = 9, 15
-"""Number of frames of a view's median, and their distance."""
+"""Distance of the frames of a view's median, and their number."""
 
 SAME = 0.6
-"""Share of an image with the structure of a view from which on it is the same view."""
+"""Minimum share of an image with the structure of its view."""
 
 DIFFERS = 0.5
-"""Share of a settled image that differs from which on it is another view, whatever is in front."""
+"""Minimum share of differing pixels in a settled image of another view, also with objects in front."""
 
 GONE, HIDDEN = 0.4, 0.05
 """An image that shows less of the structure of the view than the first, and less than the second in its
 colours, is no view with an object before it: the camera, the lens or the light is another one."""
 
 RELIT, CLOSE = 0.2, 0.3
-"""An image shows the view in its own light if no more of its pixels than the first are in another one, and at
-least the second of what it shows is the view in its colours."""
+"""Maximum share of pixels in another light, and minimum share of the visible view in its own colours, of an
+image of the view in its light."""
 
 SHAKEN = 0.05
-"""Distance in longer sides by which a camera at rest may shake."""
+"""Maximum shake of a camera at rest, in longer sides."""
 
 FASTEST = 0.08
 """Maximum change of the light per frame that is tracked."""

@@ -1,4 +1,4 @@
-"""Segmenters: one interface for networks and for classical background subtraction."""
+"""Common interface of networks and classical background subtraction."""
 
 from __future__ import annotations
 
@@ -38,32 +38,32 @@ FAINTEST = 10
 In SBI 2015, Wallflower and CDnet 2014 the faintest frame in which mustan-lite finds something has 14."""
 
 MARGIN = 48
-"""Pixels that a network sees around those that differ from the background."""
+"""Margin in pixels around the part that differs from the background."""
 
 STEP = 32
-"""The sides of what a network sees are multiples of so many pixels: each size costs time at first."""
+"""Input sides of a network are multiples of this; each new size costs time at first."""
 
 
 Window = tuple[slice, slice]
 """Rows and columns of a part of an image."""
 
 BACKGROUNDS = 4
-"""Backgrounds in use whose features are kept: one that is sharp, and others blurred like frames."""
+"""Backgrounds whose features are cached: a sharp one, and others blurred like frames."""
 
 LOOKS = 8
-"""Images of backgrounds whose features are kept."""
+"""Background images whose features are cached."""
 
 
 @dataclass(slots=True, eq=False)
 class SegmenterInput:
-    """An image as a segmenter sees it.
+    """Input of a segmenter for one frame.
 
     Attributes:
         image: RGB (h, w, 3), uint8.
         plane: the frame's ``extra``, uint8, (h, w) or (h, w, gaps), if it has one.
-        recurrence: tells of rows and columns of it how often their colours were seen there before, see
+        recurrence: gives how often the colours of a window were seen there before, see
             :meth:`segue.sessions.foreground.background.recurrence.Past.recurrence`.
-        features: what a network has computed of it, by role.
+        features: network features by role.
     """
 
     image: Image
@@ -73,20 +73,20 @@ class SegmenterInput:
 
 
 class Segmenter(Protocol):
-    """A frame with its context in, probabilities out; the session does everything else.
+    """Maps a frame with context to probabilities; the session does everything else.
 
     Attributes:
-        name: what it is called in messages and saved states.
+        name: name in messages and saved states.
         channels: 1 is foreground, 2 adds shadow.
-        threshold: probability from which on a pixel is foreground, where nobody says another one.
-        uses_background: whether it looks at the background that it is given.
-        extra: its further input, if it has one.
-        restorable: whether it knows nothing but what :meth:`step` gets.
+        threshold: default probability from which on a pixel is foreground.
+        uses_background: whether it uses the background.
+        extra: additional input, if any.
+        restorable: whether it is stateless: its output depends on the arguments of :meth:`step` only.
         offsets: distances of the frames in its context, such as -3; results wait for those above 0.
-        stages: names of the stages of a session that it runs with, see :mod:`.stage_list`.
+        stages: names of the session stages it needs, see :mod:`.stage_list`.
         fingerprint: identifies its weights in saved states.
-        forms: what decided on the forms of its layers, as JSON; empty where it has none.
-        capabilities: what a network can do beside that.
+        forms: choice of layer implementations, as JSON; empty without any.
+        capabilities: further capabilities of a network.
     """
 
     name: str
@@ -120,19 +120,18 @@ class Segmenter(Protocol):
         return
 
     def explanation(self) -> Rows:
-        """What the last result was made of."""
+        """Images of the inputs and features of the last result."""
         return [[]]
 
 
 class NetworkSegmenter(Segmenter):
-    """Runs a foreground network frame by frame; each frame is encoded once for each of its roles.
+    """Runs a foreground network frame by frame; each frame is encoded once per role.
 
-    Sizes that do not fit the network are extended by repeating the border.
+    Images that do not fit the network are padded by repeating the border.
 
     Args:
-        network: in evaluation mode; it is not changed.
-        device: None selects a GPU if there is one.
-        fast: half precision or 8-bit integers if they are faster on the device.
+        prepared: the network, prepared for a device.
+        flow: computes optical flow, for networks that use it; None is the default of the network.
     """
 
     def __init__(
@@ -204,7 +203,7 @@ class NetworkSegmenter(Segmenter):
         scene: Scene,
         window: Window | None = None,
     ) -> tuple[Features, list[Features], Features | None]:
-        """What the network decodes: features of a frame, of its context and of the scene, in a window."""
+        """Features of a frame, its context and the scene, in a window, for the decoder."""
         network, size = self._network, frame.image.shape[:2]
         if window is None or frame.image[window].shape[:2] == size:
             current = self._encoded(frame, network.current)
@@ -225,7 +224,7 @@ class NetworkSegmenter(Segmenter):
         )
 
     def _encoded(self, frame: SegmenterInput, role: str) -> Features:
-        """Features of a frame in a role, which are computed once."""
+        """Features of a frame in a role, cached."""
         if role not in frame.features:
             if role == self._network.current:
                 frame.features[role] = self._encode_current(frame)
@@ -234,7 +233,7 @@ class NetworkSegmenter(Segmenter):
         return frame.features[role]
 
     def _encode_current(self, frame: SegmenterInput, window: Window = (slice(None), slice(None))) -> Features:
-        """Features of a window of a frame as the current one, with its further inputs."""
+        """Encode a window of the current frame, with additional inputs."""
         extra = {}
         if frame.plane is not None:
             extra[self._takes] = self._tensor(np.atleast_3d(frame.plane[window]).transpose(2, 0, 1))
@@ -261,21 +260,21 @@ class NetworkSegmenter(Segmenter):
         return lru_get(self._backgrounds, scene, encode, BACKGROUNDS)
 
     def _tensor(self, planes: npt.NDArray[np.uint8], multiple: int | None = None) -> Tensor:
-        """Planes (C, h, w) as the network takes them, (1, C, h, w) in [0, 1]."""
+        """Convert planes (C, h, w) to a network input, (1, C, h, w) in [0, 1]."""
         padded = extended(planes, multiple or self._network.size_multiple, first=1)
         return to_device(torch.from_numpy(padded), self._device).to(self._dtype)[None].div_(255)
 
     def _prepared(self, image: Image) -> Tensor:
-        """An image as the network takes it, (1, 3, h, w) in [0, 1]."""
+        """Convert an image to a network input, (1, 3, h, w) in [0, 1]."""
         pixels = to_device(torch.from_numpy(extended(image, self._network.size_multiple)), self._device)
         frames = pixels[None].permute(0, 3, 1, 2).to(self._dtype).div_(255)
         return frames.contiguous(memory_format=torch.channels_last)
 
 
 def differing(image: Image, scene: Scene, multiple: int) -> Window | None:
-    """The part of an image, (h, w, 3), that differs from the background, with a margin; None for none.
+    """Window of an image, (h, w, 3), that differs from the background, with a margin; None if nothing does.
 
-    It begins at multiples of a number, which divides :data:`STEP`.
+    It begins at multiples of ``multiple``, which divides :data:`STEP`.
     """
     low, high = bounds_of(scene)
     beyond = np.maximum(cv2.subtract(image, high), cv2.subtract(low, image))
@@ -289,7 +288,7 @@ def differing(image: Image, scene: Scene, multiple: int) -> Window | None:
 
 
 def _widened(begin: int, end: int, full: int, multiple: int) -> slice:
-    """A range of a side of an image with its margin, of a length that occurs again."""
+    """Widen a range of one image side by the margin, to a multiple of :data:`STEP`."""
     begin, end = max(0, begin - MARGIN) // multiple * multiple, min(full, end + MARGIN)
     length = -(-(end - begin) // STEP) * STEP
     begin = max(0, min(begin, -(-full // multiple) * multiple - length))
@@ -297,7 +296,7 @@ def _widened(begin: int, end: int, full: int, multiple: int) -> slice:
 
 
 def _inside(maps: Features, window: Window, height: int, multiple: int) -> Features:
-    """The part of maps of an image of this height in a window, which begins at multiples of a number."""
+    """Crop feature maps of an image of this height to a window that begins at multiples of ``multiple``."""
     cut = []
     for each in maps:
         stride = height // each.shape[-2]
@@ -309,15 +308,15 @@ def _inside(maps: Features, window: Window, height: int, multiple: int) -> Featu
 
 
 def padded_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
-    """The smallest height and width that are multiples of a number and not below ``size``."""
+    """Round height and width up to multiples of a number."""
     height, width = (-(-side // multiple) * multiple for side in size)
     return height, width
 
 
 def extended(values: UInt8Array, multiple: int, *, first: int = 0) -> UInt8Array:
-    """A copy of an array whose border is repeated, right and below, up to multiples of a number.
+    """Copy an array, padded right and below to multiples of a number by repeating the border.
 
-    ``first``: the axis of the height; that of the width follows.
+    ``first``: axis of the height; the width is the next one.
     """
     height, width = values.shape[first : first + 2]
     rows, columns = padded_size((height, width), multiple)

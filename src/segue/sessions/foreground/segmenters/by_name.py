@@ -1,4 +1,4 @@
-"""The segmenter of a foreground session, by the name of a network or method, or as the caller has it."""
+"""Create the segmenter of a foreground session from a name, a network or a segmenter."""
 
 from __future__ import annotations
 
@@ -34,11 +34,10 @@ def foreground_segmenter(
     fast: bool = False,
     frames: int | None = None,
 ) -> Segmenter:
-    """What segments frames: a network or method by its name, or as the caller has it.
+    """Create a segmenter from the name of a network or method, a network, or a segmenter.
 
-    ``flow`` is how a network that looks at flow gets it: the name of a method, a folder of flow files that
-    frames bring, or None for the network's own choice. ``frames`` are those of a window,
-    where they are not as many as in training.
+    ``flow``: source of optical flow: the name of a method, a folder of flow files that come with the frames,
+    or None for the network's default. ``frames``: length of a window, if it differs from training.
     """
     if not isinstance(model, (str, nn.Module, Prepared)) and hasattr(model, "step"):
         return cast(Segmenter, model)
@@ -70,7 +69,7 @@ def foreground_segmenter(
 
 @cache
 def _window_of(frames: int) -> Callable[[Any], Any]:
-    """What lets a network take windows of another length than in training; one function for each length."""
+    """Function that adapts a network to another window length than in training; one per length."""
 
     def use_window(network: Any) -> Any:
         if not hasattr(network, "use_window"):

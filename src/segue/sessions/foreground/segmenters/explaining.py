@@ -21,7 +21,7 @@ from segue.types import Image
 from segue.utils.arrays import Float32Array, FloatingArray, UInt8Array
 
 Rows = Sequence[Sequence[Image]]
-"""Images of what a result was made of, RGB, of any size: those beside the frame, and further rows."""
+"""Images that explain a result, RGB, of any size: those beside the frame, and further rows."""
 
 
 def explain(
@@ -32,7 +32,7 @@ def explain(
     background: Features | None,
     plane: UInt8Array | None,
 ) -> Rows:
-    """Draw what a network can tell of a frame; ``plane`` is its flow, (h, w, gaps)."""
+    """Draw the inputs and features of a frame; ``plane`` is its flow, (h, w, gaps)."""
     first_row: list[Image] = []
     if able.context_maps:
         maps = cast(ExplainedNetwork, network).context_maps(current, context, background)
@@ -55,9 +55,9 @@ def explain(
 def draw(
     image: Image, scene: Scene | None, foreground: FloatingArray, rows: Rows, decision: str = ""
 ) -> Image:
-    """One RGB image of several in rows, each of the size of the frame; what is short is filled with black.
+    """Arrange images of the frame's size in rows, padded with black.
 
-    The foreground has a decision about the whole image in its corner.
+    The decision about the whole image is written in the corner of the foreground.
     """
     first_row, *more_rows = rows
     empty = [] if scene is None else [scene.image, *bounds_of(scene)]
@@ -76,7 +76,7 @@ def draw(
 
 
 def labelled(image: Image, word: str) -> Image:
-    """An image with a word in its upper left corner, white on black; without one the image itself."""
+    """Write a word in the upper left corner of an image, white on black; empty returns the image itself."""
     if not word:
         return image
     canvas, place, font = image.copy(), (4, 14), cv2.FONT_HERSHEY_SIMPLEX
@@ -86,7 +86,7 @@ def labelled(image: Image, word: str) -> Image:
 
 
 def grey(plane: FloatingArray | UInt8Array, most: float | None = None) -> Image:
-    """A plane (h, w) as a grey image, in which ``most``, by default its largest value, is white."""
+    """Convert a plane (h, w) to a grey image; ``most``, by default the maximum, is white."""
     white = float(plane.max()) if most is None else most
     levels = np.uint8(255 * np.clip(plane / max(white, 1e-6), 0, 1))
     return np.repeat(np.asarray(levels)[..., None], 3, 2)

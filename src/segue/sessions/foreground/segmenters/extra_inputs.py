@@ -1,4 +1,4 @@
-"""Further inputs of some foreground networks: optical flow, and depth."""
+"""Additional inputs of some foreground networks: optical flow and depth."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ PERCENTILES = (1, 99)
 
 
 class FlowNetwork(nn.Module):
-    """HOFAM or STAM: frames that bring their flow in, logits out.
+    """HOFAM or STAM for frames that come with their flow.
 
-    Frames are resized to 256 x 256 as published; the network without its two coarsest levels takes them at
-    the nearest multiples of 64. Logits are resized back. For computed flow see :func:`computing_flow`.
+    Frames are resized to 256 x 256 as published; for the network without its two coarsest levels, to the
+    nearest multiples of 64. Logits are resized back. For computed flow see :func:`computing_flow`.
 
     Args:
         network: the network.
@@ -63,7 +63,7 @@ class FlowNetwork(nn.Module):
         )
 
     def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
-        """Encode frames (N, 3, H, W) and their flow, (N, gaps, H, W) in [0, 1]; a FlowError without it."""
+        """Encode frames (N, 3, H, W) and flow, (N, gaps, H, W) in [0, 1]; FlowError without it."""
         gaps = len(self.capabilities.flow_gaps)
         if flow is None or flow.shape[1] != gaps:
             raise FlowError(f"each frame must bring a flow image of {gaps} channels")
@@ -89,7 +89,7 @@ class FlowNetwork(nn.Module):
         return self.network.filtered_flow(current[:half], current[half:])
 
     def resized(self, planes: Tensor) -> Tensor:
-        """Frames or flow images (N, C, H, W) at the size that the network takes."""
+        """Resize frames or flow images (N, C, H, W) to the input size of the network."""
         size = tuple(self._side(side) for side in planes.shape[-2:])
         return F.interpolate(planes, size, mode="bilinear", antialias=True)
 
@@ -99,11 +99,11 @@ class FlowNetwork(nn.Module):
 
 
 def computing_flow(network: ForegroundNetwork, provider: FlowProvider) -> ForegroundNetwork:
-    """A network that takes flow, whose sessions compute it of their frames.
+    """Let the sessions of a flow network compute flow from their frames.
 
     Args:
-        network: a network whose frames bring their flow; it is changed.
-        provider: gives the flow from a frame to earlier ones; each session has a copy.
+        network: network for frames that come with their flow; changed in place.
+        provider: computes the flow from a frame to earlier ones; each session has a copy.
 
     Returns:
         The network.
@@ -113,7 +113,7 @@ def computing_flow(network: ForegroundNetwork, provider: FlowProvider) -> Foregr
 
 
 def check_extra(frame: Frame, taken: Extra | None, name: str) -> None:
-    """Refuse depth or flow that the model ``name`` does not take, or that does not fit, and missing flow."""
+    """Raise an error for missing flow, and for depth or flow that the model ``name`` does not accept."""
     height, width = frame.size
     if taken == "flow" and frame.flow is None:
         raise FlowError(f"frame {frame.index}: {name} looks at flow; each frame must bring a flow image")
@@ -137,7 +137,7 @@ class DepthScale(Checkpointable):
     _range: tuple[float, float] | None = checkpointed(None)
 
     def __call__(self, depth: npt.NDArray[np.generic]) -> UInt8Array:
-        """Scale a map, (H, W), in any unit; what is not positive and finite is unknown and gives 0."""
+        """Scale a map, (H, W), in any unit; values that are not positive and finite become 0."""
         values = np.asarray(depth, np.float32)
         is_valid = np.isfinite(values) & (values > 0)
         if self._range is None and is_valid.any():

@@ -1,4 +1,4 @@
-"""The methods for foreground that have no weights, for the registry of networks."""
+"""Registry entries of foreground methods without weights."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ BLIND = 4
 
 
 class Subtractor(Segmenter):
-    """OpenCV's MOG2 or KNN. What they take for shadow is background, or the second channel.
+    """OpenCV's MOG2 or KNN; shadow is background, or the second channel.
 
     Args:
         method: ``mog2`` (Zivkovic 2004) or ``knn`` (Zivkovic and van der Heijden 2006).
@@ -78,14 +78,14 @@ class Subtractor(Segmenter):
         return np.stack([_filtered(labels == value, self._median) for value in (255, SHADOW)])
 
     def apply(self, image: Image) -> Image:
-        """Learn from a frame, and give OpenCV's labels (h, w): 0 background, 127 shadow, 255 foreground."""
+        """Learn from a frame; returns OpenCV's labels (h, w): 0 background, 127 shadow, 255 foreground."""
         self._seen += 1
         cv2.setRNGSeed(self._seen)  # KNN draws from a generator that all the work of a thread shares
         return np.asarray(self._model.apply(image, learningRate=self._learning_rate), np.uint8)
 
     @property
     def scene(self) -> Image | None:
-        """The model's image of the empty scene, RGB (h, w, 3), uint8, or None before the first frame."""
+        """Background image of the model, RGB (h, w, 3), uint8; None before the first frame."""
         return np.asarray(self._model.getBackgroundImage(), np.uint8) if self._seen else None
 
 
@@ -94,7 +94,7 @@ _DEFAULTS: dict[str, tuple[float, int]] = {"mog2": (16.0, 5), "knn": (800.0, 9)}
 
 
 class BackgroundDifference(Segmenter):
-    """Foreground is where a channel differs from the background by more than a threshold.
+    """Marks pixels as foreground if a channel differs from the background by more than a threshold.
 
     Args:
         threshold: levels, 0 to 255.
@@ -120,7 +120,7 @@ class BackgroundDifference(Segmenter):
 
 
 class FrameDifference(BackgroundDifference):
-    """Foreground is where a channel differs from the frame before by more than a threshold.
+    """Marks pixels as foreground if a channel differs from the previous frame by more than a threshold.
 
     Args:
         threshold: levels, 0 to 255.
@@ -147,7 +147,7 @@ def _checked_median(side: int) -> int:
 
 
 def _filtered(mask: npt.NDArray[np.bool_], median: int) -> npt.NDArray[np.float32]:
-    """A mask after the median filter, 0 or 1."""
+    """Apply the median filter to a mask, 0 or 1."""
     if median > 1:
         mask = cv2.medianBlur(mask.view(np.uint8) * np.uint8(255), median) > 0
     return mask.astype(np.float32)

@@ -1,9 +1,10 @@
-"""Compare three witnesses: the network, a background that never stops learning, and a detector of boxes.
+"""Compare the network, a continuously updated background, and a detector of boxes.
 
-Each is blind to something: the network takes leaves in the wind for objects, the recent background forgets
-who stands still, a detector knows few classes. So none decides alone. In films where the detector finds most
-of what the other two agree on, it is trusted: what neither it nor the recent background supports is removed,
-and objects grow over pixels that the recent background supports and the network does not rule out.
+Each has a blind spot: the network takes leaves in the wind for objects, the recent background forgets
+people who stand still, a detector knows few classes. So none decides alone. In videos where the detector
+finds most objects that the other two agree on, it is trusted: objects that neither it nor the recent
+background supports are removed, and objects grow over pixels that the recent background supports and the
+network does not rule out.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ _GAP = np.ones((7, 7), np.uint8)
 
 
 class Agreement(Stage):
-    """Removes what only the network sees and adds what it misses, where a detector can be trusted.
+    """Removes objects that only the network finds, and adds missed pixels, if the detector can be trusted.
 
     The background learns the probabilities of the network alone, so that a wrong decision does not last.
 
@@ -96,7 +97,7 @@ class Agreement(Stage):
 
     @property
     def trust(self) -> float:
-        """Share of what the network and the recent background agree on that the detector finds, in 0..1."""
+        """Share of objects found by network and recent background that the detector finds, in 0..1."""
         return self._covered / (self._supported + SETTINGS.prior)
 
     def reset(self, event: Change) -> None:
@@ -143,7 +144,7 @@ class Agreement(Stage):
     def _count_detections(
         self, frame: WorkFrame, pieces: Pieces, supported: BoolArray, doubtful: BoolArray
     ) -> None:
-        """Count what the detector has found of the objects of a frame."""
+        """Count the objects of a frame that the detector has found."""
         assert frame.boxes is not None
         covered = np.zeros(len(pieces.areas), bool)
         boxed = np.zeros(pieces.size, bool)
@@ -193,7 +194,7 @@ class Agreement(Stage):
         frame.maps = np.stack([changed, *frame.maps[1:]]) if frame.maps is not None else None
 
     def _false_places(self, size: tuple[int, int]) -> BoolArray:
-        """Where unsupported foreground came often, and the detector hardly ever found anything, (H, W)."""
+        """Mask of places with frequent unsupported foreground and hardly any detections, (H, W)."""
         if self._uncovered_counts is None or self._covered_counts is None:
             return np.zeros(size, bool)
         unboxed = self._uncovered_counts
@@ -201,7 +202,7 @@ class Agreement(Stage):
 
 
 def _in_reference(boxes: Sequence[Box], matrix: Float32Array | None) -> Sequence[Box]:
-    """Boxes of a shaken frame around their corners in the reference."""
+    """Bounding boxes, in the reference, of boxes in a shaken frame."""
     if matrix is None or not boxes:
         return boxes
     inverse = np.asarray(cv2.invertAffineTransform(matrix), np.float64)
@@ -218,7 +219,7 @@ def _window(box: Box) -> tuple[slice, slice]:
 
 
 def _counted(counts: UInt8Array | None, mask: BoolArray) -> UInt8Array:
-    """Counts, (H, W), with one more where a mask is true; 255 is the most."""
+    """Increment counts, (H, W), where a mask is true, up to 255."""
     one = mask.view(np.uint8)
     return one.copy() if counts is None else np.asarray(cv2.add(counts, one), np.uint8)
 
@@ -226,7 +227,7 @@ def _counted(counts: UInt8Array | None, mask: BoolArray) -> UInt8Array:
 def _grown(
     objects: BoolArray, support: BoolArray, foreground: Float32Array, is_shadow: BoolArray | None
 ) -> BoolArray:
-    """Objects with the supported pixels that touch them and the gaps between these, (H, W)."""
+    """Grow objects over adjacent supported pixels, and close the gaps between, (H, W)."""
     allowed = support & (foreground >= SETTINGS.grow_probability)
     if is_shadow is not None:
         allowed &= ~is_shadow

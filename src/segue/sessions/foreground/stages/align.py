@@ -59,9 +59,9 @@ class Aligner(Checkpointable):
     _since: int = checkpointed(STICKY)
 
     def find(self, image: Image, step: CameraStep) -> Matrix | None:
-        """Movement of the next frame, RGB (H, W, 3), uint8, or None where it is taken as it is.
+        """Find the camera's motion to the next frame, RGB (H, W, 3), uint8; None if it needs no alignment.
 
-        ``step``: of the camera, from the frame before to it.
+        ``step``: camera motion from the previous frame.
         """
         num_frames, self._seen = self._seen, self._seen + 1
         height, width = image.shape[:2]
@@ -80,7 +80,7 @@ class Aligner(Checkpointable):
         return None if movement is None else _doubled(movement)
 
     def refer_to(self, image: Image) -> None:
-        """Begin with an image of the scene, RGB (H, W, 3), uint8, and not with the next frame."""
+        """Use an image of the scene, RGB (H, W, 3), uint8, as the reference in place of the next frame."""
         if min(image.shape[:2]) >= SMALLEST:
             self._reference = _view_of(image)
 
@@ -116,7 +116,7 @@ class Aligner(Checkpointable):
 
 
 class Alignment(Stage):
-    """Shows the network the frames of a shaken camera as the reference sees them; moves masks back."""
+    """Warps the frames of a shaken camera onto the reference for the network, and masks back."""
 
     name = "align"
     _aligner: Aligner = checkpointed(Aligner)
@@ -145,12 +145,12 @@ class Alignment(Stage):
 
 
 def _view_of(image: Image) -> Float32Array:
-    """An image at half size, normalised so that large bright objects count by their area, (h, w)."""
+    """Image at half size, normalised so that large bright objects count by their area, (h, w)."""
     return normalised(np.asarray(cv2.GaussianBlur(half_grey(image), (0, 0), 1.0), np.uint8))
 
 
 def _doubled(matrix: Matrix) -> Matrix:
-    """The same movement for the image at twice the size; centres of pixels lie at halves."""
+    """The same motion at twice the image size; pixel centres lie at halves."""
     turn, move = matrix[:, :2], matrix[:, 2]
     return np.column_stack([turn, 2 * move + _CENTRE - turn @ _CENTRE]).astype(np.float32)
 
@@ -167,14 +167,14 @@ def _refined(
 
 
 def _distance(matrix: Matrix, view: Float32Array) -> float:
-    """Pixels of half size by which the corner moves that moves most, in a row or a column."""
+    """Largest shift of a corner along one axis, in pixels at half size."""
     height, width = view.shape
     corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float32)
     return float(np.abs(corners @ matrix.T - corners[:, :2]).max())
 
 
 def _well_matched(reference: Float32Array, view: Float32Array, matrix: Matrix) -> npt.NDArray[np.uint8]:
-    """Pixels of the frame that fit the reference, 0 or 255, (h, w)."""
+    """Mask of the frame's pixels that fit the reference, 0 or 255, (h, w)."""
     residual, visible = residual_of(reference, view, matrix)
     place = round((1 - _OUTLIERS) * residual.size)
     bad = (residual > np.partition(residual, place, axis=None)[place]) | ~visible

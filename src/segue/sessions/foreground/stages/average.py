@@ -25,13 +25,13 @@ REACH = 12
 """Frames before and after each one that are averaged; larger values smooth fast objects away."""
 
 SAME = 15
-"""Levels by which a pixel may differ on such a frame and still be the same thing."""
+"""Levels by which a pixel may differ on these frames and still belong to the same object."""
 
 PAN_REACH, PAN_SAME = 4, 255
 """The same two values while the camera pans; colours are ignored."""
 
 LIKELY = 0.05
-"""Probability from which on something may be foreground."""
+"""Probability from which on a pixel may be foreground."""
 
 AROUND = np.ones((15, 15), np.uint8)  # what lies so near to where something may be foreground is looked at
 SHORT_SIDE = 240
@@ -43,7 +43,7 @@ _ROW = 256
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Near:
-    """A frame as it is followed: image and foreground at no more than the short side."""
+    """Image and foreground of a frame, reduced to the short side."""
 
     index: int
     image: Image
@@ -99,7 +99,7 @@ class MotionAverage(Stage):
     def _mean(
         self, own: _Near, looked: BoolArray, sides: tuple[list[_Near], list[_Near]], levels: int
     ) -> Float32Array:
-        """Mean foreground of some pixels of a frame, over the frames up to which they look the same."""
+        """Mean foreground of selected pixels over neighbouring frames, as far as they look the same."""
         rows, columns = looked.nonzero()
         padding = -len(rows) % _ROW
         xs, ys = (np.pad(each.astype(np.float32), (0, padding)).reshape(-1, _ROW) for each in (columns, rows))
@@ -119,7 +119,7 @@ class MotionAverage(Stage):
         return np.asarray((total / count).reshape(-1)[: len(rows)], np.float32)
 
     def _flow(self, start: _Near, end: _Near) -> Flow:
-        """Displacement of each pixel to the frame before or after, (H, W, 2) in pixels."""
+        """Optical flow to the previous or next frame, (H, W, 2) in pixels."""
         pair = start.index, end.index
         if pair not in self._flows:
             self._flows[pair] = self._quick(start.image, end.image)

@@ -18,7 +18,7 @@ from segue.utils.arrays import BoolArray, Float32Array
 
 @dataclass(slots=True, eq=False)
 class WorkFrame:
-    """A frame on its way through a session; what does not compare is needed within one step only."""
+    """A frame in a session; fields that are not compared are valid for one step only."""
 
     index: int  # in the source
     time: float  # in seconds
@@ -35,7 +35,7 @@ class WorkFrame:
     boxes: tuple[Box, ...] | None = None  # of detected objects, at the working size; None: nobody looked
     detection_interval: int = 0  # frames since the last look of the detector
     find_boxes: Callable[[], tuple[Box, ...]] | None = field(default=None, compare=False)
-    """Lets the detector of the session look at the frame as it came, within :meth:`Stage.on_frame`."""
+    """Runs the session's detector on the original frame; available within :meth:`Stage.on_frame`."""
     step: CameraStep = field(
         default_factory=CameraStep, compare=False
     )  # of the camera, from the frame before
@@ -49,7 +49,7 @@ class WorkFrame:
 
     @property
     def foreground(self) -> Float32Array:
-        """Probability of foreground, (h, w), once the segmenter has seen the frame."""
+        """Probability of foreground, (h, w), after the segmenter."""
         assert self.maps is not None
         foreground: Float32Array = self.maps[0]
         return foreground
@@ -61,7 +61,7 @@ class WorkFrame:
 
 
 class Stage(Checkpointable):
-    """One rule around a segmenter: a class derives from this one and says only what it does.
+    """Base class of a processing step before or after a segmenter; subclasses override some hooks.
 
     Stages form an onion: the first one in the list sees a frame first on its way to the segmenter, and its
     probabilities last on their way out.
@@ -77,17 +77,17 @@ class Stage(Checkpointable):
     ahead: int = 0
 
     def reset(self, event: Change) -> None:
-        """Forget the scene, or after another light what must be close in time; by default everything.
+        """Forget the scene, or recent frames only if the light changed; by default everything.
 
-        ``event``: not none; where a scene comes back, the background is already the one that was learnt.
+        ``event``: never ``none``; for ``back``, the learnt background is already in place.
         """
         self.restart()
 
     def on_frame(self, frame: WorkFrame, background: Background) -> None:
-        """Take the next frame; its image may be changed."""
+        """Process the next frame; its image may be changed."""
 
     def before_segment(self, frame: WorkFrame, background: Background) -> None:
-        """Prepare a frame right before the segmenter takes it: scene, contrast, context."""
+        """Prepare a frame for the segmenter: scene, contrast, context."""
 
     def after_segment(self, frame: WorkFrame, background: Background) -> None:
         """Change the probabilities of a frame before the background learns from it."""

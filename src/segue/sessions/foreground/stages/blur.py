@@ -1,4 +1,4 @@
-"""Blur the empty scene like a frame of a shaken camera, so that the two can be compared."""
+"""Blur the background like a frame of a shaken camera, so that the two can be compared."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ SETTINGS = BlurSettings()
 
 @dataclass(frozen=True, slots=True)
 class Blur:
-    """A straight motion during the exposure."""
+    """Linear motion blur."""
 
     right: float = 0.0  # way in pixels to the right
     down: float = 0.0  # way downwards
 
     def act(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """An image or plane, (H, W, 3) or (H, W), with this blur."""
+        """Blur an image or plane, (H, W, 3) or (H, W)."""
         return np.asarray(cv2.filter2D(image, -1, self.kernel, borderType=cv2.BORDER_REFLECT_101))
 
     @property
@@ -61,13 +61,13 @@ class Blur:
         return motion_kernel(self.right, self.down)
 
     def scaled(self, factor: float) -> Blur:
-        """The same blur in an image that is larger by a factor."""
+        """Scale the blur to an image that is larger by a factor."""
         return Blur(factor * self.right, factor * self.down)
 
     def of_scene(self, scene: Scene, look: Look | None = None) -> Scene:
-        """Background statistics with this blur; narrow structures leave the range.
+        """Blur background statistics; narrow structures leave the range.
 
-        ``look``: that of the scene with this blur, if it is known.
+        ``look``: the blurred image of the scene, if known.
         """
         background, of_all = scene.planes[:9], scene.planes[9:18]
         blurred = _filtered(background, self.kernel)
@@ -75,13 +75,13 @@ class Blur:
         return Scene(np.concatenate(planes), look or self.of_look(scene.look))
 
     def of_look(self, look: Look) -> Look:
-        """An image of the scene with this blur."""
+        """Blur an image of the scene."""
         blurred = _filtered(np.ascontiguousarray(look.image.transpose(2, 0, 1)), self.kernel)
         return Look(np.ascontiguousarray(blurred.transpose(1, 2, 0)))
 
 
 class ReferenceBlur(Stage):
-    """Blurs the empty scene like an aligned frame."""
+    """Blurs the background like an aligned frame."""
 
     name = "blur"
 
@@ -109,7 +109,7 @@ class ReferenceBlur(Stage):
 
 @lru_cache(maxsize=1)
 def motion_kernel(right: float, down: float) -> Kernel:
-    """Kernel of a straight motion of so many pixels, without rows and columns of zeros around it."""
+    """Kernel of a linear motion in pixels, cropped to its non-zero rows and columns."""
     length = float(np.hypot(right, down))
     half = int(np.ceil(length / 2)) + 1
     line = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
@@ -122,7 +122,7 @@ def motion_kernel(right: float, down: float) -> Kernel:
 
 
 def _filtered(planes: UInt8Array, kernel: Kernel) -> UInt8Array:
-    """Planes (n, H, W) filtered with a sparse kernel, four times as fast as OpenCV where it is large."""
+    """Filter planes (n, H, W) with a sparse kernel; large ones are four times as fast as in OpenCV."""
     (rows, columns), (height, width) = (side // 2 for side in kernel.shape), planes.shape[1:]
     sides = rows, rows, columns, columns
     wide = np.stack([cv2.copyMakeBorder(each, *sides, cv2.BORDER_REFLECT_101) for each in planes])
@@ -143,7 +143,7 @@ def _filtered(planes: UInt8Array, kernel: Kernel) -> UInt8Array:
 def _filtered_like(
     filtered: UInt8Array, planes: UInt8Array, others: UInt8Array, kernel: Kernel
 ) -> UInt8Array:
-    """Other planes filtered, of which most pixels are those of planes that are known filtered, too."""
+    """Filter ``others``; reuse ``filtered`` where they equal ``planes``."""
     result, reach = filtered.copy(), max(kernel.shape) // 2
     left, top, width, height = cv2.boundingRect((planes != others).any(0).view(np.uint8))
     if not width:
@@ -165,7 +165,7 @@ def _filtered_like(
 
 
 def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | None) -> Blur | None:
-    """By what a frame, aligned with the scene, is less sharp than the scene; None if it is as sharp."""
+    """Blur of an aligned frame relative to the scene; None if it is as sharp."""
     frame, still = (np.asarray(half_grey(each), np.float32) for each in (image, scene))
     open_ = np.ones(frame.shape, bool)
     if hidden is not None:
@@ -194,12 +194,12 @@ def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | No
 
 
 def _difference(frame: Float32Array, still: Float32Array, open_: npt.NDArray[np.bool_]) -> float:
-    """Mean difference in levels where the scene can be seen, of each pixel 30 at most."""
+    """Mean difference in levels where the scene is visible, clipped to 30 per pixel."""
     return float(np.minimum(np.abs(frame - still), 30)[open_].mean())
 
 
 def _tensor(grey: Float32Array, open_: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Mean structure tensor, (2, 2), where the scene can be seen."""
+    """Mean structure tensor, (2, 2), where the scene is visible."""
     right, down = (cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx, scale=1 / 8)[open_] for dx in (1, 0))
     mixed = float((right * down).mean())
     return np.array([[float((right * right).mean()), mixed], [mixed, float((down * down).mean())]])

@@ -1,4 +1,4 @@
-"""Normalise the contrast of images in fog, at dusk and of thermal cameras to that of the training."""
+"""Normalise the contrast of images in fog, at dusk and of thermal cameras to that of training images."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ContrastGain:
     level: float  # middle of the scene, 0 to 255
 
     def act(self, values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Levels of any shape, uint8, in this contrast."""
+        """Apply the gain to levels of any shape, uint8."""
         if self == PLAIN:
             return values
         levels = (np.arange(256) - self.level) * self.gain + MIDDLE
@@ -48,7 +48,7 @@ class ContrastGain:
         return np.asarray(cv2.LUT(values, table), np.uint8).reshape(values.shape)
 
     def of_scene(self, scene: Scene) -> Scene:
-        """Background statistics in this contrast."""
+        """Apply the gain to background statistics."""
         if self == PLAIN:
             return scene
         planes = scene.planes.copy()
@@ -60,7 +60,7 @@ PLAIN = ContrastGain(1.0, MIDDLE)  # changes nothing
 
 
 class Contrast(Stage):
-    """Shows the segmenter scenes of low contrast in usual contrast, and the frames before in theirs."""
+    """Raises the contrast of low-contrast scenes for the segmenter; each frame keeps its own gain."""
 
     name = "contrast"
 
@@ -77,7 +77,7 @@ class Contrast(Stage):
 
 
 def contrast_gain(scene: Scene, image: Image) -> ContrastGain:
-    """The gain that gives a scene, and an image of it with what stands before it, usual contrast.
+    """Gain that brings a scene and an image of it to usual contrast.
 
     In fog a car is as pale as the road. A plain road in clear air has little contrast, too, but a car on it
     has all of it: there the gain is the geometric mean of that of the scene and that of the image.
@@ -91,7 +91,7 @@ def contrast_gain(scene: Scene, image: Image) -> ContrastGain:
 
 
 def in_contrast(scene: Scene, gain: ContrastGain) -> Scene:
-    """A scene in another contrast, made once."""
+    """Apply a gain to a scene, cached."""
     made = _made_of(scene)
     if gain not in made:
         made[gain] = gain.of_scene(scene)
@@ -109,7 +109,7 @@ def _ends_of_scene(scene: Scene) -> tuple[float, float]:
 
 
 def _ends(image: Image) -> tuple[float, float]:
-    """Levels of the darkest and of the brightest parts of an image (H, W, 3)."""
+    """Levels of the darkest and brightest parts of an image (H, W, 3)."""
     grey = cv2.cvtColor(np.ascontiguousarray(image[::4, ::4]), cv2.COLOR_RGB2GRAY)
     low, high = np.percentile(grey, ENDS).tolist()
     return low, high

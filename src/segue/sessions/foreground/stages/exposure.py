@@ -1,4 +1,4 @@
-"""Let the background follow the light."""
+"""Adapt the background to changes of light."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _reduced_scene(scene: Scene) -> Image:
 
 
 def _reduced_mask(mask: BoolArray | None) -> BoolArray | None:
-    """The places of a reduced image of which a mask covers anything."""
+    """Reduce a mask; a pixel is true if the mask covers any part of it."""
     if mask is None:
         return None
     levels = mask.view(np.uint8) * np.uint8(255)
@@ -55,8 +55,7 @@ def exposure(
     Args:
         frame: the frame, reduced.
         empty: the background, reduced.
-        hidden: places (h, w) where something was before the background on the frame before; they tell
-            nothing, if others do.
+        hidden: pixels (h, w) that objects covered on the previous frame; ignored if enough others remain.
     """
     _, altered = structure(frame, empty)
     if share_of(altered) > ALTERED:

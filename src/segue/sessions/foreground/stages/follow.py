@@ -1,4 +1,4 @@
-"""Networks on cameras that pan or are carried: what was seen before is brought onto the current frame."""
+"""Warp earlier frames onto the current one, for networks on panning or hand-held cameras."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ MIN_CORRELATION = 0.6
 """Minimum correlation of two images after ECC."""
 
 MIN_SEEN = 2
-"""Frames of the background that are needed to follow a camera while it pans; with fewer the background is
-that of a camera that stands still. A single frame also shows objects that its mask lacks."""
+"""Frames that a background needs while the camera pans; with fewer the background is
+that of a still camera. A single frame also shows objects that its mask lacks."""
 
 MAX_SHIFT = 0.3
 """Maximum shift of a corner in image sides; beyond it images have too little in common."""
@@ -44,10 +44,10 @@ _EDGE = 4
 
 
 def camera_motion(first: Shown, second: Shown, step: Matrix) -> Homography | None:
-    """Motion from the first image to the second, or None where there is nothing to hold on to.
+    """Motion from the first image to the second; None if they cannot be matched.
 
-    The step of the camera, or none, is the start, and the answer where the refinement (ECC: Evangelidis and
-    Psarakis, PAMI 2008) is unclear.
+    The step of the camera, or none, is the initial value, and the result if the refinement (ECC: Evangelidis
+    and Psarakis, PAMI 2008) is unclear.
     """
     one, other = normalised(first[0]), normalised(second[0])
     inverse_step = np.vstack([cv2.invertAffineTransform(step), (0, 0, 1)]).astype(np.float32)
@@ -96,9 +96,9 @@ def motion_between(
 
 
 def scene_around(current: Image, others: Sequence[tuple[Image, Mask, Homography]]) -> Scene:
-    """Background as seen from a frame, from nearby frames; the frame itself fills the rest.
+    """Estimate the background of a frame from nearby frames; the frame itself fills gaps.
 
-    ``others``: frames in the order of time, with their foreground, (H, W), and the motion to ``current``.
+    ``others``: frames in order of time with foreground masks, (H, W), and motion to ``current``.
     """
     if not others:
         return Scene.of(current, 1)
@@ -119,12 +119,12 @@ def scene_around(current: Image, others: Sequence[tuple[Image, Mask, Homography]
 
 
 class CameraFollower(Stage):
-    """Brings context and background onto the current frame where the camera pans.
+    """Warps context and background onto the current frame while the camera pans.
 
     Args:
         offsets: distances of the frames in the context.
-        always: with fewer than :data:`MIN_SEEN` frames, too.
-        segmenter: frames after each one are known, and this finds what is foreground in them, without masks.
+        always: warp also with fewer than :data:`MIN_SEEN` frames.
+        segmenter: segments the frames after each one, which are known in two passes.
     """
 
     name = "follow"
@@ -170,7 +170,7 @@ class CameraFollower(Stage):
         self._masks.pop(last_forgotten, None)
 
     def _look_ahead(self) -> None:
-        """Ask what is foreground in the frames that will show the background of the next one."""
+        """Segment the later frames that show the background of the next one."""
         if self._segmenter is None:
             return
         end = min(self._due + max(PAST), max(self._taken)) + 1
@@ -181,7 +181,7 @@ class CameraFollower(Stage):
             self._masks[place] = _grown(maps[0])
 
     def _step_to(self, index: int) -> Homography | None:
-        """Motion from the frame before one to it."""
+        """Motion from the previous frame."""
         if index not in self._steps:
             previous, current = self._taken[index - 1], self._taken[index]
             nothing = np.zeros(current.shape[:2], np.uint8)
@@ -191,12 +191,12 @@ class CameraFollower(Stage):
         return self._steps[index]
 
     def _motion(self, start: int, end: int) -> Homography | None:
-        """Between two frames; None if it is large, or a link between them is missing."""
+        """Motion between two frames; None if it is large or a link between them is missing."""
         height, width = self._taken[end].shape[:2]
         return motion_between(self._step_to, start, end, (height, width))
 
     def _context(self, place: int) -> dict[int, SegmenterInput]:
-        """The context of a frame as that frame sees it."""
+        """Context frames, warped onto the frame."""
         current, last, context = self._taken[place], max(self._taken), {}
         for offset in self._offsets:
             neighbour = place + offset
@@ -209,7 +209,7 @@ class CameraFollower(Stage):
         return context
 
     def _scene(self, place: int, masks: Mapping[int, UInt8Array]) -> Scene | None:
-        """The background as a frame sees it; None where too little is known."""
+        """Background of a frame's view; None if too little is known."""
         current = self._taken[place]
         nothing = np.zeros(current.shape[:2], np.uint8)
         aligned = [
@@ -221,5 +221,5 @@ class CameraFollower(Stage):
 
 
 def _grown(foreground: Float32Array) -> UInt8Array:
-    """What hides the background, (h, w)."""
+    """Dilated mask of what hides the background, (h, w)."""
     return np.asarray(cv2.dilate((foreground > MASK_ABOVE).view(np.uint8), GROW), np.uint8)

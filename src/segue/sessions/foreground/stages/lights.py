@@ -56,7 +56,7 @@ AROUND = np.ones((9, 9), np.uint8)  # by which a piece grows: an edge of an obje
 
 
 class Lights(Stage):
-    """Takes light on a dark scene out of the foreground."""
+    """Removes light on a dark scene from the foreground."""
 
     name = "lights"
 
@@ -73,7 +73,7 @@ class Lights(Stage):
 def without_lights(
     foreground: Float32Array, threshold: float, image: Image, empty: Float32Array
 ) -> Float32Array:
-    """Probabilities (h, w) without the pieces that are light on a dark scene.
+    """Remove pieces of foreground, (h, w), that are light on a dark scene.
 
     ``empty``: smoothed brightness of the empty scene, (h, w), float32 in [0, 255].
     """
@@ -88,7 +88,7 @@ def without_lights(
 
 
 def _is_light(piece: BoolArray, image: Image, empty: Float32Array) -> bool:
-    """Whether a piece, (h, w), is brighter than the scene and has no edge that the scene has not."""
+    """Whether a piece, (h, w), is brighter than the scene and adds no edges."""
     # Quick rejection of most pieces of a bright scene: half of the pixels around one must be dark.
     if 2 * np.count_nonzero(empty < SETTINGS.max_background) < np.count_nonzero(piece):
         return False

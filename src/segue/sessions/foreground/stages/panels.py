@@ -1,7 +1,7 @@
-"""Take a rectangular part of the image that changes at once, and then stands still, into the background.
+"""Adopt rectangular parts of the image that change at once and then stay into the background.
 
-Recorders show several cameras in one image, of which one turns to infrared or shows "VIDEO LOSS"; screens and
-shop windows are switched on, shutters go up. No object begins so.
+Examples: a view of a multi-camera recording turns to infrared or shows "VIDEO LOSS", a screen is switched on,
+a shutter opens. Objects do not appear this way.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SETTINGS = PanelSettings()
 
 
 class Panels(Stage):
-    """Leaves such a part out of the foreground, and makes it background after a second."""
+    """Removes panels from the foreground, and adopts them into the background after a second."""
 
     name = "panels"
     _box: tuple[int, int, int, int] | None = checkpointed(None)  # top, bottom, left, right
@@ -78,7 +78,7 @@ class Panels(Stage):
 
 
 def _changed_part(image: Image, previous: Image) -> tuple[int, int, int, int] | None:
-    """The box of a large part of an image that has changed as a whole since the frame before."""
+    """Box of a large part of the image that changed as a whole since the previous frame."""
     changed = _changes(image, previous)
     if _share(changed) < SETTINGS.min_share:
         return None
@@ -92,7 +92,7 @@ def _changed_part(image: Image, previous: Image) -> tuple[int, int, int, int] | 
 
 
 def _changes(image: Image, previous: Image) -> UInt8Array:
-    """Pixels that have changed since the frame before, (h, w): 255, others 0."""
+    """Pixels that changed since the previous frame, (h, w): 255, others 0."""
     same = cv2.inRange(cv2.absdiff(image, previous), (0, 0, 0), (SETTINGS.min_change,) * 3)
     return np.asarray(cv2.bitwise_not(same), np.uint8)
 

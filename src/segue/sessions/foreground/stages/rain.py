@@ -1,4 +1,4 @@
-"""Rain and snow before a camera that stands still: tell that they fall, and take them out of the frames.
+"""Detect rain and snow before a still camera, and remove them from the frames.
 
 Drops and flakes brighten a pixel for a frame or two, all over the image, and hardly ever darken one (Garg
 and Nayar, Detection and Removal of Rain from Videos, CVPR 2004, section 3). Leaves, water, shaking and
@@ -64,7 +64,7 @@ _NEAR = np.ones((7, 7), np.uint8)
 
 
 class Precipitation(Stage):
-    """Looks whether it rains or snows, takes drops out of the frames, and the rest of them out of masks."""
+    """Detects rain and snow; removes drops from frames, and the remaining ones from masks."""
 
     name = "rain"
     _past: deque[Image] = checkpointed(partial(deque, maxlen=SETTINGS.past))
@@ -89,7 +89,7 @@ class Precipitation(Stage):
             frame.replace_image(self._without_drops(frame.image, background.image, frame.hidden))
 
     def after_segment(self, frame: WorkFrame, background: Background) -> None:
-        """Leave out small pieces that were not there before, while it rains or snows."""
+        """Remove small new pieces of foreground while it rains or snows."""
         foreground = frame.foreground >= self._threshold
         streak = np.zeros(foreground.shape, np.uint8) if self._streak is None else self._streak
         self._streak = (np.minimum(streak, 254) + np.uint8(1)) * foreground
@@ -102,7 +102,7 @@ class Precipitation(Stage):
         frame.foreground = np.where(pieces.where(dropped), np.float32(0), frame.foreground)
 
     def _count(self, previous: UInt8Array, middle: UInt8Array, following: UInt8Array) -> None:
-        """Count impulses of the middle one of three frames, grey, (H, W)."""
+        """Count impulses in the middle of three grey frames, (H, W)."""
         up = np.minimum(cv2.subtract(middle, previous), cv2.subtract(middle, following))
         down = np.minimum(cv2.subtract(previous, middle), cv2.subtract(following, middle))
         surplus = _shares(up) - np.float32(SETTINGS.dark_weight) * _shares(down)
@@ -133,7 +133,7 @@ def _grey(image: Image) -> UInt8Array:
 
 
 def _shares(levels: UInt8Array) -> Float32Array:
-    """Shares of the parts of an image, (6, 8), in small pieces that stick out by these levels, (H, W)."""
+    """Share of each cell of an image, (6, 8), covered by narrow impulses of these levels, (H, W)."""
     is_streak = (levels > SETTINGS.min_impulse).view(np.uint8)
     if not cv2.hasNonZero(is_streak):
         return np.zeros(SETTINGS.cells[::-1], np.float32)

@@ -36,9 +36,9 @@ SETTINGS = ShadowSettings()
 
 
 class Shadows(Stage):
-    """Takes shadow out of the foreground, and what is too dark for it into the foreground.
+    """Removes shadow from the foreground, and adds regions too dark to be shadow.
 
-    The background learns neither.
+    The background is not updated in either.
     """
 
     name = "shadows"
@@ -56,10 +56,10 @@ class Shadows(Stage):
 
 
 def without_shadows(maps: Float32Array, threshold: float, image: Image, scene: Image) -> Float32Array:
-    """Probabilities of foreground and shadow, (2, h, w), as their light allows (Horprasert et al., 1999).
+    """Correct probabilities of foreground and shadow, (2, h, w), by brightness (Horprasert et al., 1999).
 
-    Foreground is 0 where there is shadow. What leaves less light than a shadow does is foreground, such as a
-    black car: there shadow is 0.
+    In shadow, foreground is 0. Regions darker than a shadow, such as a black car, are foreground: there
+    shadow is 0.
     """
     foreground, shadow = maps
     places = np.flatnonzero((shadow > foreground) & (foreground + shadow >= threshold))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segue_web.project.visitors import Visitors
+from segue_web.visitors import Visitors
 
 
 def test_the_first_browser_has_the_name_of_the_command_and_others_have_their_own() -> None:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segue_web.project.colours import FIRST, colour_of
+from segue_web.colours import FIRST, colour_of
 from segue_web.server.kit import STATIC
 
 SIGHTS = {

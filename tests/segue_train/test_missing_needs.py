@@ -31,14 +31,14 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         ("fgsegnet", "--out"),
     ],
 )
-def test_all_that_a_training_lacks_is_in_one_message(words: str, lacks: str, command: Command) -> None:
+def test_missing_needs_of_a_training_are_in_one_message(words: str, lacks: str, command: Command) -> None:
     network = words.split()[0]
     assert command("train", *words.split()).complaint.startswith(
         f"error: segue train {network} needs {lacks}"
     )
 
 
-def test_nothing_is_said_to_be_missing_where_the_data_are_wrong(command: Command, tmp_path: Path) -> None:
+def test_wrong_data_are_not_reported_as_missing_needs(command: Command, tmp_path: Path) -> None:
     ended = command(
         "train", "stm", "--stage", 0, "--data", tmp_path / "none", "--out", tmp_path, "--init", "a"
     )

@@ -14,7 +14,7 @@ FIRST = ("#f2495c", "#ffb020", "#37c978", "#35b6f2", "#b877f2", "#f277b6", "#8fd
 
 HUES = 48
 TONES = ((0.42, 0.6), (0.55, 0.9), (0.68, 0.6), (0.78, 0.95), (0.88, 0.8))
-"""Lightness and saturation of the colours that others are chosen from; none is grey, black or white."""
+"""Lightness and saturation of selectable colours; none is grey, black or white."""
 
 
 def colour_of(number: int) -> str:

@@ -1,4 +1,4 @@
-"""The names of browsers: the one of the command is that of one browser, not of all."""
+"""Names of browsers: only one browser has the name given to the command."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import count
 
 
 class Visitors:
-    """The browsers of a page: the first one has the name that the program was started with."""
+    """Browsers of a page; the first one has the name given to the program."""
 
     def __init__(self, user: str) -> None:
         self._user = user
@@ -15,7 +15,7 @@ class Visitors:
         self._guests: dict[str, str] = {}
 
     def name_of(self, browser: str, *, guest: bool, taken: Collection[str] = ()) -> tuple[str, bool]:
-        """The name of a browser to begin with, and whether it is a guest; one that was a guest stays one.
+        """Initial name of a browser, and whether it is a guest; guests stay guests.
 
         A browser that does not say which one it is has the name of the program. A new guest has none of the
         names that are ``taken``.
