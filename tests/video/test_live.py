@@ -22,7 +22,7 @@ from segue.types import Frame, Image
 from segue.video import Reconnect, Source, open_source
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.readers import ConnectionChange, Reader, SourceImage
-from segue.video.sources import answers
+from segue.video.sources import byte_streams
 from segue.video.sources import live as live_module
 from segue.video.sources.addresses import public_address, stored_address
 from segue.video.sources.byte_streams import MAX_BYTES_OF_FRAME
@@ -631,7 +631,7 @@ def test_frames_in_an_answer_without_boundaries_are_bounded_each_and_not_togethe
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
     image = cv2.imencode(".jpg", noise)[1].tobytes()
-    monkeypatch.setattr(answers, "MAX_BYTES_OF_FRAME", 20 * len(image))
+    monkeypatch.setattr(byte_streams, "MAX_BYTES_OF_FRAME", 20 * len(image))
     part = b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(image) + image + b"\r\n--frame\r\n"
     content = 100 * part
     server = serve(content, [len(content)], kind="multipart/x-mixed-replace; boundary=frame")
