@@ -221,7 +221,11 @@ class VideoMachine(RuleBasedStateMachine):
         list(islice(running, count))
         what: Any = data.draw(st.sampled_from(["add_or_correct", "withdraw", "remove", "remove_from"]))
         if what == "add_or_correct":
-            self.add_or_correct(data.draw(FRAMES), data.draw(NUMBERS), data.draw(CELLS))
+            frame, number, cells = data.draw(FRAMES), data.draw(NUMBERS), data.draw(CELLS)
+            is_known = number not in self.prompts or (frame, number) in self.table()
+            self.add_or_correct(frame, number, cells)
+            if not is_known:  # the pass may come to the frame yet, and find any cell hidden
+                self.hidden[frame, number] = frozenset(range(RESTLESS)) - cells
         elif what == "remove_from":
             self.remove_from(data, data.draw(FRAMES))
         else:

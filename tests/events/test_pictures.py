@@ -16,8 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from segue.entries import EventSettings, SinkOptions
-from segue.events import pictures
 from segue.events.deliveries import Notifiers
+from segue.events.images import pictures
 from segue.events.images.snapshots import Snapshots
 from segue.events.monitor import EventMonitor
 from segue.events.publisher import EventFiles, EventPublisher

@@ -8,12 +8,13 @@ import secrets
 import threading
 import time
 import urllib.request
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from segue.events.images.best_views import BETTER
@@ -47,17 +48,19 @@ class Text(NamedTuple):
     text: str
 
 
-class PictureService(Protocol):
+class PictureService(ABC):
     """A service that can replace the picture of a message."""
 
+    @abstractmethod
     def send(self, text: Text, picture: bytes, timeout: float) -> str:
         """Send a message with a picture; returns its id, empty if the picture cannot be replaced."""
 
+    @abstractmethod
     def replace(self, id: str, text: Text, picture: bytes, timeout: float) -> None:
         """Replace the picture of a message; raises OSError, ValueError or HTTPException."""
 
 
-class Ntfy:
+class Ntfy(PictureService):
     """A topic of ntfy: a message with the same sequence id takes the place of the earlier one.
 
     Args:
@@ -96,7 +99,7 @@ class Ntfy:
         return _ask(f"{self._address}?{query}", picture, headers, timeout)
 
 
-class Telegram:
+class Telegram(PictureService):
     """A chat of Telegram: one message with the picture, whose media a bot can edit.
 
     Args:
