@@ -148,14 +148,15 @@ class ObjectMasks:
 
     def give_back(self, frame: int, by: int) -> None:
         """Restore the mask of a frame from before clicks on another object, unless it was changed since."""
-        taken = self.taken.get(frame, [])
-        while taken and taken[-1].by == by and taken[-1].revision == self.prompts[frame].revision:
-            *taken, (_, _, before) = taken
-            if before is None:
+        while frame in self.prompts and (taken := self.taken.get(frame)):
+            *earlier, last = taken
+            if last.by != by or last.revision != self.prompts[frame].revision:
+                return
+            if last.before is None:
                 self.withdraw(frame)
             else:
-                self.prompt(frame, *before)
-                self.taken[frame] = taken
+                self.prompt(frame, *last.before)
+                self.taken[frame] = earlier
 
     def withdraw(self, frame: int) -> None:
         """Withdraw the prompts on a frame, or the object's removal there."""
