@@ -62,6 +62,7 @@ class VideoMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.video = segue.Video(IMAGES, model=NETWORK, prompter=CellPrompter, device="cpu")
+        self.replaced: dict[tuple[int, int], list[Cells]] = {}  # earlier prompts by frame and object
         self.taken: dict[tuple[int, int], list[Taken]] = {}  # by frame and object, the last ones last
         self.prompts: dict[int, dict[int, Cells]] = {}  # by object and frame
         self.removed: dict[int, set[int]] = {}
@@ -89,6 +90,8 @@ class VideoMachine(RuleBasedStateMachine):
             self.note_prompt(frame, number, cells, earlier)
 
     def note_prompt(self, frame: int, number: int, cells: Cells, before: Cells | None) -> None:
+        if frame in self.prompts.get(number, ()):
+            self.replaced.setdefault((frame, number), []).append(self.prompts[number][frame])
         self.prompts.setdefault(number, {})[frame] = cells
         if frame in self.removed.get(number, ()):
             self.removed[number].remove(frame)
@@ -315,7 +318,8 @@ class VideoMachine(RuleBasedStateMachine):
                 for cell in range(RESTLESS):
                     has = cell in table[frame, number]
                     silent = any(cell in self.hidden.get((i, number), ()) for i in says)
-                    assert silent or any((cell in prompts[i]) is has for i in says), (
+                    told = [prompts[i] for i in says] + self.replaced_versions(frame, number, says)
+                    assert silent or any((cell in cells) is has for cells in told), (
                         f"no prompt says so of cell {cell} of object {number} on frame {frame}"
                     )
         for (frame, number), cells in self.settled.items():
@@ -325,6 +329,15 @@ class VideoMachine(RuleBasedStateMachine):
                 allowed = frozenset[int]().union(*touched.values()) if near & {*touched} else frozenset()
                 assert cells ^ table[frame, number] <= allowed, f"object {number} on frame {frame}"
         self.settle()
+
+    def replaced_versions(self, frame: int, number: int, says: Collection[int]) -> list[Cells]:
+        """Prompts that were replaced, whose masks a frame keeps that is nearer to another prompt."""
+        return [
+            cells
+            for i in says
+            if any(abs(other - frame) <= abs(i - frame) for other in says if other != i)
+            for cells in self.replaced.get((i, number), ())
+        ]
 
     # What is known
 
