@@ -69,8 +69,8 @@ class Registry(Generic[T]):
     Attributes:
         kind: class of the entries.
         group: entry point group.
-        noun: what an entry is, for messages.
-        modules: those of segue that hold ``ENTRIES``.
+        noun: noun for an entry in messages.
+        modules: modules of segue with ``ENTRIES``.
         error: raised for names that are unknown.
         older_group: entry point group of before, whose entries are taken as well.
         wrap: makes an entry of what an entry point holds, where that is not an entry.
@@ -92,7 +92,7 @@ class Registry(Generic[T]):
         """Add an entry to this process.
 
         Args:
-            entry: what is added; its name must be free.
+            entry: the entry; its name must be free.
 
         Returns:
             The entry.
@@ -130,7 +130,7 @@ class Registry(Generic[T]):
 
         Args:
             name: name of the entry, for a network also ``name.tag``.
-            fitting: gives the names that an error lists; all by default.
+            fitting: returns the names that an error lists; by default all.
 
         Returns:
             The entry.
@@ -409,7 +409,7 @@ def register_model(name: str, task: NetworkTask, **described: Any) -> Callable[[
 
     Args:
         name: the name that users give.
-        task: what it is for; see :class:`Entry`.
+        task: its task; see :class:`Entry`.
         described: further attributes of :class:`Entry`, such as ``signature``, ``bundled`` and ``tags``.
 
     Returns:

@@ -25,7 +25,7 @@ class Teacher:
     """A tracking network by name, loaded with the first clip.
 
     Attributes:
-        name: of the network, such as ``cutie``.
+        name: name of the network, such as ``cutie``.
         weights: its weight file; None is the one that comes with segue or was downloaded.
         share: weight of the distillation beside the loss of the student.
 

@@ -36,7 +36,7 @@ class CameraSet:
     Iterating gives the cameras of the moment.
 
     Args:
-        cameras: those of the beginning.
+        cameras: initial cameras.
         make: makes a further one.
         pool: threads that they share, whose number follows theirs.
     """
@@ -166,7 +166,7 @@ def care_for_removed(output: Path, names: Container[str]) -> None:
 
     Args:
         output: folder of the cameras.
-        names: those that are in the file.
+        names: cameras in the file.
     """
     for path in sorted(output.glob("*.db")):
         if path.stem in names or UPKEEP.knows(path):

@@ -27,7 +27,7 @@ class Change:
     """An added, replaced or removed zone, region or minimum height.
 
     Attributes:
-        option: what it is.
+        option: the option.
         previous: its text when somebody began to change it; empty where it is added.
         new: its text from now on, as ``--zone``, ``--ignore`` and ``--min-height`` take it; empty where it is
             removed.
@@ -64,7 +64,7 @@ def save_change(
         path: TOML file, which is read again.
         output: as for :func:`segue_watch.configuration.read_file`.
         name: camera in it.
-        change: what is added, replaced or removed.
+        change: added, replaced or removed item.
         check: refuses a job by SegueError.
 
     Returns:

@@ -32,8 +32,8 @@ class Answer:
 
     Attributes:
         events: newest first.
-        next: where further ones begin; None where there are none.
-        problems: what could not be read.
+        next: start of the next page; None at the end.
+        problems: errors of unreadable stores.
     """
 
     events: list[dict[str, Any]]

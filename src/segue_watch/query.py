@@ -47,8 +47,8 @@ class Query:
         behind, behind_moment: only what comes behind a place; of other cameras, behind its moment.
         cursor: numbers by cameras: only what is behind them.
         unreviewed: only what nobody has reviewed.
-        words: what the name of the camera, the object, its class, its zones or its events have in them.
-        place: of the one that is asked for alone.
+        words: texts in the name of the camera, the object, its class, its zones or its events.
+        place: place of a single visit.
         earlier_place: the same as links of before the store have it: its moment, camera, and part.
         limit: events or visits at most.
     """

@@ -89,7 +89,7 @@ class DatasetRun(Generic[Scores]):
     """Result of running a model over a data set.
 
     Attributes:
-        results: what is scored: a folder of masks, or for instances one file.
+        results: scored results: a folder of masks, or for instances one file.
         evaluation: the scores; None where a server keeps the annotations.
         failed: number of videos that failed; their frames count as empty masks.
     """
@@ -165,7 +165,7 @@ def run(
         options: options of :func:`segue.track`, :func:`segue.foreground` or :func:`segue.instances` by name.
         workers: number of worker processes; None is one for each GPU, without GPUs one for each core.
         resume: continue an interrupted run.
-        device: where networks run; None selects a GPU if there is one.
+        device: device of networks; None selects a GPU if there is one.
         fast: half precision or 8-bit integers if they are faster on the device.
         observer: receives the progress.
 

@@ -163,7 +163,7 @@ def run_each(work: Callable[[Item], None], items: Sequence[Item]) -> None:
     share each of them waiting for one another, and both wait where another program takes one of their cores.
 
     Args:
-        work: what is called; without gradients.
+        work: called function, without gradients.
         items: its arguments.
     """
     threads = min(_COUNTS.current(), len(items))

@@ -37,8 +37,8 @@ class FrameLoop:
     """Processes frames in a session and pairs each result with its frame.
 
     Args:
-        session: gives the results, ``session.lag`` frames late at most.
-        step: takes a frame through it; None is the session's own.
+        session: computes the results, at most ``session.lag`` frames late.
+        step: processes a frame; None is the session's own method.
         required: indices of the frames that have results; None is all of them.
 
     Attributes:

@@ -68,7 +68,7 @@ class Observer:
 
         Args:
             frame: its frame.
-            result: what is written.
+            result: written result.
             note: a few words about it.
         """
 

@@ -68,16 +68,16 @@ class Run:
     Jobs of a kind override :meth:`plan`, :meth:`step`, :meth:`note`, :meth:`at_end` and :meth:`summary`.
 
     Args:
-        job: what is done.
-        source: where the frames come from.
-        session: takes the frames.
-        given: what the session is given, where that is made of the source.
+        job: the job.
+        source: source of the frames.
+        session: processes the frames.
+        given: input of the session, if it is created from the source.
         total: expected number of results, where that is not the number of frames.
         required: indices of the frames whose results are wanted; None is all of them.
         names: class names by number, as files of results number them.
-        records: gives the entries of a result file of YouTube-VIS, where they are not made of the results.
-        notice: what the person who runs the job should know; empty for nothing.
-        events: what is watched for events; None is nothing.
+        records: computes the entries of a result file of YouTube-VIS, if not from the results.
+        notice: notice for the person who runs the job; may be empty.
+        events: monitor of events; None without events.
 
     Attributes:
         frames: the frames, each once.

@@ -51,8 +51,8 @@ class FrameView:
     """A scored frame for display.
 
     Attributes:
-        truth: what is right, index mask (H, W).
-        result: what was scored, index mask (H, W).
+        truth: ground truth, index mask (H, W).
+        result: scored index mask (H, W).
         ignored: pixels that count for nothing, (H, W), bool.
         image: the image itself, RGB, if the data set holds it.
     """
@@ -70,7 +70,7 @@ class Evaluation:
     Attributes:
         protocol: its full name, such as ``DAVIS 2017 semi-supervised, val``; numbers of different protocols
             must not be compared.
-        headline: the one measure that the benchmark ranks by; ``overall`` and ``sequences`` hold it.
+        headline: measure for ranking; ``overall`` and ``sequences`` hold it.
         overall: measures of the whole set, in the order of the official table.
         sequences: measures of each sequence, in the order of the data set.
         objects: measures of each object or class, where the protocol has them.

@@ -45,7 +45,7 @@ def write_report(evaluation: Evaluation, path: Path | str, *, about: Mapping[str
     frames, :data:`CHARTS` charts.
 
     Args:
-        evaluation: what to show.
+        evaluation: shown evaluation.
         path: file to write.
         about: further facts for the head of the page, such as where results and data lie.
 

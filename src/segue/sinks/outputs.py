@@ -33,7 +33,7 @@ class OpenSinks:
     """The sink of a run and the places it writes to.
 
     Attributes:
-        sink: takes the results; complete it with ``close`` or by leaving its ``with`` block.
+        sink: writes the results; complete it with ``close`` or by leaving its ``with`` block.
         paths: file or folder of each format.
     """
 
@@ -144,7 +144,7 @@ def open_sinks(
     Args:
         output: folder, or file of the only format (see :func:`output_paths`).
         formats: what to write.
-        source: where the frames come from.
+        source: source of the frames.
         places: files that replace those of :func:`output_paths` for some formats.
         background: write in a thread.
         sound: copy the sound of a video file into written videos.

@@ -86,10 +86,10 @@ class Loaded:
     """Arguments with which :func:`load` created a network; stored on it.
 
     Attributes:
-        name, weights: what was loaded.
+        name, weights: loaded network and file.
         stays: whether sessions run it on the device where it is.
         fast: whether they take a lower precision where that is faster.
-        digest: of its weights when it was loaded.
+        digest: digest of the loaded weights.
     """
 
     name: str
@@ -105,8 +105,8 @@ class Prepared(Generic[Network]):
 
     Attributes:
         network: a copy with fused layers, in evaluation mode; it must not be changed.
-        device: where it runs.
-        precision: what its convolutions are computed in: float32, bfloat16, float16 or int8.
+        device: device.
+        precision: precision of the convolutions: float32, bfloat16, float16 or int8.
         digest: SHA-256 of the weights that it was made of, hexadecimal.
         name: its name for :func:`segue.load`, or None.
         forms: what decided on the forms of its layers.

@@ -31,7 +31,7 @@ def hash_password(password: str) -> str:
     """Hash a password by scrypt with a new salt.
 
     Args:
-        password: what a person types.
+        password: typed password.
 
     Returns:
         ``scrypt5:SALT:KEY``, each in URL-safe Base64.

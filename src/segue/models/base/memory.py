@@ -81,7 +81,7 @@ class MemoryNetwork(TrackNetwork, Protocol):
         """Encode a frame with the soft masks of its objects.
 
         Args:
-            query: what :meth:`encode_query` gave for the frame.
+            query: result of :meth:`encode_query` for the frame.
             masks: (K, H', W') in [0, 1].
             total: sum of the masks of all objects, (1, H', W'), for calls that hold only some of them.
 
@@ -93,7 +93,7 @@ class MemoryNetwork(TrackNetwork, Protocol):
         """Decode the memory readout of each object.
 
         Args:
-            query: what :meth:`encode_query` gave for the frame.
+            query: result of :meth:`encode_query` for the frame.
             readout: values that were read, (K, Cv, h, w).
 
         Returns:

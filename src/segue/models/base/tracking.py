@@ -70,7 +70,7 @@ class Setup:
 
     Attributes:
         schedule: what becomes memory and how it is read; a tracker uses what concerns it.
-        device, dtype: of the network.
+        device, dtype: device and type of the network.
         memory_limit: bytes that one pass over several objects may take, roughly.
         frames: number of frames of the video; None where it is not known.
         in_int8: whether the convolutions are of 8-bit integers.
@@ -198,7 +198,7 @@ class TrackOutput:
             log-odds; None where ``logits`` has all.
         scores: (K,), how good the mask of each object is likely to be, in [0, 1], where the network says so
             itself; None leaves it to the session.
-        highest: what is highest at each pixel; None leaves it to the session.
+        highest: object with the highest probability at each pixel; None leaves it to the session.
         by_object: whether rows of ``compact`` are objects, of which ``logits`` and ``predicted`` take some.
     """
 
@@ -357,7 +357,7 @@ class MakeVideoTracker(Protocol):
         Args:
             network: the network.
             setup: its options.
-            frames: gives the image of a frame.
+            frames: returns the image of a frame.
             count: number of frames.
             keep_corrections: let a frame that was corrected keep its mask, whatever the schedule says.
 

@@ -41,7 +41,7 @@ class VideoResult:
         frame: its number.
         ids: the objects, in the order in which they were named.
         logits: at the size of the video, (K, H, W), float32; an object is where they are above 0.
-        records: what is kept of each object, None where nothing is.
+        records: stored data of each object; None without any.
     """
 
     frame: int
@@ -93,7 +93,7 @@ class VideoPredictor(Checkpointable):
             (H, W, 3), uint8, as arrays, tensors or PIL images.
         count: number of frames; None is the length of ``frames``.
         settings: which rules hold.
-        side: of the square that the network sees, in pixels, a multiple of its ``side_step``.
+        side: side of the square input in pixels, a multiple of its ``side_step``.
         no_overlap: let every pixel of a result belong to at most one object. Memory does not change.
 
     Example:
@@ -242,7 +242,7 @@ class VideoPredictor(Checkpointable):
 
         Args:
             frame: number of the frame.
-            id: of the object.
+            id: object id.
 
         Raises:
             PromptError: no object has this id.
@@ -262,7 +262,7 @@ class VideoPredictor(Checkpointable):
 
         Args:
             frame: number of the frame.
-            id: of the object.
+            id: object id.
 
         Returns:
             False also where there is no such object.
@@ -295,7 +295,7 @@ class VideoPredictor(Checkpointable):
         """Stop tracking an object.
 
         Args:
-            id: of the object.
+            id: object id.
 
         Raises:
             PromptError: no object has this id.

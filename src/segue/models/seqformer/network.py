@@ -88,7 +88,7 @@ class Size:
         width: channels of queries and memory.
         hidden: channels inside the feed-forward networks.
         encoder_layers, decoder_layers: depth.
-        heads, levels, points: of the deformable attention.
+        heads, levels, points: size of the deformable attention.
         queries: objects that can be found in a clip.
         classes: class outputs; in the official files label ids are channels, 0 and the last are never right.
     """
@@ -176,7 +176,7 @@ class SeqFormer(nn.Module):
 
     Attributes:
         class_names: name of each class channel, as far as they are known.
-        options: what a file of its weights must tell to build it again.
+        options: options stored with the weights, to rebuild the network.
         short_side: short side in pixels at which it should see a video.
         score: class score, in 0..1, from which on what it finds is worth showing.
     """

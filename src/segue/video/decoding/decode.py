@@ -222,7 +222,7 @@ def owned_container(container: Container) -> Iterator[Container]:
     the container: a fork keeps it for good.
 
     Args:
-        container: of :func:`open_container`.
+        container: result of :func:`open_container`.
 
     Yields:
         The container.

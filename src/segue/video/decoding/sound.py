@@ -169,7 +169,7 @@ def sound_writer(stream: AudioStream, output: OutputContainer, begin: float) -> 
     """Create the writer of a video's sound, see :class:`SoundCopy`.
 
     Args:
-        stream: of the sound.
+        stream: the sound stream.
         output: the video, before anything is written to it.
         begin: time in seconds of the stream at which the video begins.
 

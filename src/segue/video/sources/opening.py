@@ -249,7 +249,7 @@ def open_reader(path: Path, fps: float | None = None, index: FrameIndex | None =
     Args:
         path: video file, animation, image file, folder of images, or pattern of their names.
         fps: frames a second of what has no clock.
-        index: of a video file, as another reader of it made it.
+        index: index of a video file from another reader.
 
     Returns:
         Its reader; every interface reads files and folders by it.

@@ -144,7 +144,7 @@ class Source(AbstractContextManager["Source"]):
         """Label of a frame: its number, or its file if names have other numbers.
 
         Args:
-            index: of the frame, from 0.
+            index: frame index, from 0.
 
         Returns:
             Such as ``10``, or ``00050.jpg (frame 10)``.
@@ -157,7 +157,7 @@ class Source(AbstractContextManager["Source"]):
         """Reason why a frame cannot come, if known beforehand; else empty.
 
         Args:
-            index: of the frame, from 0.
+            index: frame index, from 0.
 
         Returns:
             Why it cannot come, and which frame the file of this number is; empty where it may come.
@@ -186,7 +186,7 @@ class Source(AbstractContextManager["Source"]):
         """Seconds between the arrival of a frame and now.
 
         Args:
-            frame: of this source.
+            frame: frame of this source.
 
         Returns:
             Seconds since the live source gave it; None where the source is not live.
@@ -270,7 +270,7 @@ class Source(AbstractContextManager["Source"]):
         Later ones do not: the source can be used again.
 
         Args:
-            token: asks to stop.
+            token: token that stops iteration.
         """
         self._token = token
         token.on_cancel(self._reader.interrupt)
@@ -325,7 +325,7 @@ class Source(AbstractContextManager["Source"]):
         """Read one frame, in any order.
 
         Args:
-            index: of the frame.
+            index: frame index.
 
         Returns:
             The frame, as an iteration gives it.

@@ -59,7 +59,7 @@ class Scene:
             90 % quantile of the frames in which the pixel was background; the same of all frames; shares of
             255: of the frames in which the pixel was foreground, and of the steps from one to the next at
             which it changed sides; and seven times the number of frames.
-        look: what is encoded instead of the image; by default the image.
+        look: image to encode; by default the image itself.
         image: the median of the background, RGB (H, W, 3), uint8.
     """
 
