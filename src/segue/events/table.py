@@ -174,7 +174,7 @@ class EventTable:
 
         Args:
             events: in their order.
-            position: that of the first of them.
+            position: position of the first one.
         """
         position = max(position, len(self._begin))
         self._is_first = position == len(self._begin)

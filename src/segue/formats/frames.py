@@ -34,8 +34,8 @@ class FrameObjects:
         labels: class or name of each object, by id.
         scores: score of each object, by id; 1 where there is none.
         attributes: attributes of each object on this frame, by id; those of check boxes are bool.
-        frame: gives the frame with its image, for formats with images.
-        jpeg: gives the image as a JPEG file; by default it is encoded from ``frame``.
+        frame: returns the frame with its image, for formats with images.
+        jpeg: returns the image as a JPEG file; by default it is encoded from ``frame``.
 
     Attributes:
         index: index of the frame, from 0.

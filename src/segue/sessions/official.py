@@ -117,9 +117,9 @@ class WholeVideo(Passes):
     Args:
         network: one that is prepared.
         frames: opens the frames of the video from the beginning; damage ends the clip.
-        size: gives the height and width of the masks, from the first frame on; None is that of the frames.
+        size: returns the height and width of the masks, from the first frame on; None is that of the frames.
         short_side: images are resized to this short side, in pixels.
-        images: tells when the first pass begins whether the second one shows images: it reads them again.
+        images: returns at the start of the first pass whether the second one reads images again.
         read_once: ``frames`` can be called only once, so that images are kept in memory.
 
     Attributes:

@@ -121,23 +121,23 @@ class ReceiverContext:
 
     Attributes:
         name: name of the camera or source.
-        address: that of ``--notify`` where the receiver is one of those.
+        address: address of ``--notify``, if any.
         online: whether the camera gives frames already.
-        size: gives height and width of the boxes of events, as far as they are known.
-        arm: takes whether alerts are sent, where the receiver can say so.
+        size: returns height and width of the image of events' boxes, if known.
+        arm: sets whether alerts are sent, for receivers that can change it.
         zones: watched zones and lines.
         store: events of the run, and of earlier ones of a camera.
         table: the table of the part of the run.
         part: its name, or nothing.
         images: folder of its images and clips; None without images.
-        archive: where all parts are.
+        archive: place of all parts.
         options: options of the run.
         targets: receivers of ``--notify`` by what they receive.
         home_assistant: whether ``--home-assistant`` is given.
-        tell: takes events for the interface that shows the run.
-        report: takes ``events`` or ``images`` and why the disk does not take them, or nothing.
-        count_clips: takes the number of clips that are encoded after all frames, and of those that were left.
-        stop_time: says when the run was asked to stop, by ``time.monotonic()``.
+        tell: passes events to the interface that shows the run.
+        report: receives ``events`` or ``images`` and the reason if they cannot be written, else empty.
+        count_clips: receives the number of clips encoded after all frames, and their total.
+        stop_time: returns when the run was asked to stop, by ``time.monotonic()``.
     """
 
     name: str = ""

@@ -427,7 +427,7 @@ class EventStore:
 
         Args:
             visits: their numbers.
-            mark: what is changed.
+            mark: the changed mark.
             value: whether it is so.
             user: name of who changes it.
 

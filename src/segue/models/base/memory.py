@@ -18,7 +18,7 @@ class QueryFeatures:
         image: the prepared image, (1, 3, H, W).
         key: query key, (1, Ck, h, w).
         features: further features for the decoder and the value encoder, private to the network.
-        shrinkage: how fast similarity to its positions falls with distance, (1, 1, h, w), at least 1; for the
+        shrinkage: decay of similarity to its positions with distance, (1, 1, h, w), at least 1; for the
             anisotropic similarity of XMem and Cutie.
         selection: weight of each channel of the key when this frame asks, (1, Ck, h, w) in (0, 1); for the
             same.

@@ -114,7 +114,7 @@ class Memory:
         levels: their layout, for each of the N samples.
         features: mask features, (N, T, 8, h, w) at stride 8.
         size: height and width of the padded frames in pixels.
-        detections: what a detector found in each frame, (N, T, P, C), where the network has one.
+        detections: features of detections in each frame, (N, T, P, C), for networks with a detector.
     """
 
     tokens: Tensor

@@ -336,7 +336,7 @@ class _UsualMotion:
 
     Args:
         size: height and width of the image.
-        votes: those so far, (cells down, cells across, steps, steps); None begins.
+        votes: previous votes, (cells down, cells across, steps, steps); None starts without any.
     """
 
     CELLS = 5  # of the longer side

@@ -79,7 +79,7 @@ def boundary(
 
     Args:
         pending: the frame.
-        waiting: those after it.
+        waiting: frames after it.
         part: the part before; None at the first frame.
         pans: whether the camera pans.
         changes: whether the image changes as a whole.
