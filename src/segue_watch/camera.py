@@ -65,10 +65,10 @@ class Camera(Observer):
         tell: receives notices.
         on_event: receives events.
         pool: threads for networks that cameras share, so that they also share memory.
-        patience: waits before a run begins again.
+        patience: delays before a run restarts.
 
     Attributes:
-        undelivered: messages that did not arrive, or that wait.
+        undelivered: number of messages that are waiting or failed.
         memory: knowledge of its scene, kept over runs.
         page: address of the page, for links in messages; empty for none.
         disk_problem: output without room on the disk, and the reason; empty if there is none.

@@ -28,7 +28,7 @@ class Change:
 
     Attributes:
         option: the option.
-        previous: its text when somebody began to change it; empty where it is added.
+        previous: its text before the change; empty for a new one.
         new: its text from now on, as ``--zone``, ``--ignore`` and ``--min-height`` take it; empty where it is
             removed.
     """

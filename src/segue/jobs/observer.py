@@ -118,7 +118,7 @@ class Observer:
         """
 
     def written(self, name: str, path: Path) -> None:
-        """Learn that a file or folder is complete.
+        """A file or folder was completed.
 
         Args:
             name: name of its format, such as ``masks`` or ``overlay``.

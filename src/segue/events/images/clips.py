@@ -166,11 +166,11 @@ class ClipWriter:
         self._submit(clip)
 
     def finish(self, clips: Iterable[Path], note: Note) -> None:
-        """Queue the clips that earlier runs have left.
+        """Queue unfinished clips of earlier runs.
 
         Args:
             clips: incomplete clips.
-            note: called with each that is made, or cannot be made any more.
+            note: called with each finished or lost clip.
         """
         paths = [path for path in clips if path not in _in_work]
         if not paths:

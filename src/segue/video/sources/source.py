@@ -328,7 +328,7 @@ class Source(AbstractContextManager["Source"]):
             index: frame index.
 
         Returns:
-            The frame, as an iteration gives it.
+            The frame, as in an iteration.
 
         Raises:
             SourceError: there is no such frame, it is damaged, or frames come in order only.
