@@ -82,8 +82,8 @@ def fill_boxes(boxes: Mapping[int, Box], size: tuple[int, int]) -> npt.NDArray[n
     """Draw filled boxes; later ones cover earlier ones.
 
     Args:
-        boxes: boxes in pixels by id; corners are cut down to whole pixels, as in the STCN report.
-        size: height and width of the mask; parts of a box beside it are left out.
+        boxes: boxes in pixels by id; corners are rounded down to whole pixels, as in the STCN report.
+        size: height and width of the mask; boxes are clipped to it.
 
     Returns:
         Index mask (H, W), uint8.

@@ -58,10 +58,10 @@ class FramePlan:
         prompts: the prompts of the frame.
         ids: the objects after it, ascending.
         keep: whether the frame becomes permanent memory.
-        corrects: whether its prompts only correct predicted masks, most of which stay as they are.
-        occupied: positions of the memory (h, w), bool, that its masks touch; known when they are, and only
-            where the schedule asks for it.
-        window: the part of the image in which objects are predicted; None for all of it.
+        corrects: whether its prompts only correct predicted masks, which mostly stay unchanged.
+        occupied: memory positions (h, w), bool, that its masks touch; set with the masks, if the schedule
+            needs it.
+        window: window of the image in which objects are predicted; None for the whole image.
     """
 
     prompts: FramePrompts | None
