@@ -128,7 +128,7 @@ ROOM = 256 << 20
 
 
 def memory_is_short(room: int = ROOM) -> bool:
-    """Whether the process may not have so many bytes more.
+    """Whether the process cannot allocate ``room`` more bytes.
 
     FFmpeg gives no reason for what it cannot do then, and Python itself may fail in odd ways.
     """

@@ -413,7 +413,7 @@ def register_model(name: str, task: NetworkTask, **described: Any) -> Callable[[
         described: further attributes of :class:`Entry`, such as ``signature``, ``bundled`` and ``tags``.
 
     Returns:
-        A decorator that gives the class or function back as it is.
+        A decorator that returns the class or function unchanged.
 
     Raises:
         SegueError: the name is taken.

@@ -220,7 +220,7 @@ class Checkpointable:
     restored to it.
 
     What fails inside of :meth:`changing` leaves the object between two states. ``torn`` says then what
-    failed, and the object refuses to go on until it begins anew or is restored.
+    failed, and the object raises an error until it is reset or restored.
     """
 
     torn: str | None = None

@@ -74,7 +74,7 @@ class FirstMask:
     Attributes:
         mask: index mask (H, W) of what is chosen, with ids of the ground truth.
         planes: probabilities (N, H, W) of all that a detector finds; None where none looks.
-        unrefined: the mask before CRF; None where there is none.
+        unrefined: the mask before CRF, if any.
     """
 
     mask: UInt8Array

@@ -110,7 +110,7 @@ class CameraSet:
         """Add, change and remove cameras; those with the same job continue.
 
         Returns:
-            What happened to each that did not just go on: ``new``, ``changed`` or ``removed``.
+            Change of each camera that does not simply continue: ``new``, ``changed`` or ``removed``.
         """
         removed = [name for name in self._cameras if name not in jobs]
         done = dict.fromkeys(removed, "removed")

@@ -65,7 +65,7 @@ class _Problems:
 def visits_of(stores: Stores, query: Query) -> Answer:
     """Select visits, the latest first.
 
-    A visit is asked for where one of its events is.
+    A visit matches if one of its events does.
     """
     return _answer(stores, query, _visits_matching, _visit_rows)
 

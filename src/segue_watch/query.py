@@ -46,7 +46,7 @@ class Query:
         after, before: seconds of the epoch.
         behind, behind_moment: only what comes behind a place; of other cameras, behind its moment.
         cursor: numbers by cameras: only what is behind them.
-        unreviewed: only what nobody has reviewed.
+        unreviewed: only unreviewed visits.
         words: texts in the name of the camera, the object, its class, its zones or its events.
         place: place of a single visit.
         earlier_place: the same as links of before the store have it: its moment, camera, and part.

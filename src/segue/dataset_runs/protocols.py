@@ -177,7 +177,7 @@ def run(
         CheckpointError: the model is unknown or made for something else, or its weights are missing.
         ArgumentError: an option has the wrong type or range.
         SegueError: results are there already, or cannot be resumed.
-        KeyboardInterrupt: it was interrupted; ``resume=True`` goes on.
+        KeyboardInterrupt: it was interrupted; ``resume=True`` continues.
 
     Example:
         >>> done = segue.run("davis", "DAVIS", output="results", model="stcn-lite")  # doctest: +SKIP

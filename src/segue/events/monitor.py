@@ -65,7 +65,7 @@ class EventMonitor:
         memory: knowledge of the scene; None uses results unchanged.
         blind: carries objects over frames without a known background; None leaves them out.
         filters: the classes of each receiver that takes some classes only.
-        present: objects of an earlier run whose end nobody has been told, with their events.
+        present: objects of an earlier run without a reported end, with their events.
         source: name of the source, for the events.
         at: converts a time of the source to a date and time of day, or None.
 
@@ -182,7 +182,7 @@ class EventMonitor:
         """End the run.
 
         Args:
-            goes_on: objects that stand go on in the next run, and have no ``end``.
+            goes_on: standing objects continue in the next run, without an ``end``.
 
         Returns:
             The events of objects that are still there.

@@ -104,7 +104,7 @@ class EventTable:
     Args:
         path: the file.
         suffix: ``.csv`` or ``.json``, where the name of the file has another one.
-        append: go on after the events that are there.
+        append: append to the existing events.
 
     Raises:
         SinkError: what is there is no table of events of this version.

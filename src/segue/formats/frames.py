@@ -32,7 +32,7 @@ class FrameObjects:
         size: height and width of the masks; by default those of the first one.
         time: time stamp in seconds.
         labels: class or name of each object, by id.
-        scores: score of each object, by id; 1 where there is none.
+        scores: score of each object, by id; default 1.
         attributes: attributes of each object on this frame, by id; those of check boxes are bool.
         frame: returns the frame with its image, for formats with images.
         jpeg: returns the image as a JPEG file; by default it is encoded from ``frame``.

@@ -123,7 +123,7 @@ class FrameRun(FrameLoop):
     Attributes:
         done: number of results that are written.
         read_error: why a live source broke off, or None.
-        restored: file that the run goes on from; what fails in the session is blamed on it.
+        restored: file from which the run resumed; errors of the session name it.
     """
 
     def __init__(

@@ -84,10 +84,10 @@ class Run:
         due: frames that still have to come, and why.
         forms: what decides on the forms of the layers of its networks.
         events: see above.
-        change_events: goes on with the zones and rules of another job; None while nothing is written.
+        change_events: continues with the zones and rules of another job; None before anything is written.
         name_object: classifies a box of an image and returns label and score, or None; None names nothing.
         is_blind_now: whether the last frame had no known background.
-        detect_objects: finds objects in an image, by a detector that knows classes; None where there is none.
+        detect_objects: detects objects with classes in an image; None without a detector.
         pool: threads that take frames through sessions, where several jobs share them; None is the thread of
             the job.
     """

@@ -277,7 +277,7 @@ def extended_history(history: ClickHistory, group: Sequence[Prompt]) -> ClickHis
         group: prompts of the object on the same frame.
 
     Returns:
-        All clicks; a mask and a box begin anew.
+        All clicks since the last mask or box.
     """
     prompt = _ObjectPrompt.of(group)
     if prompt.mask is not None or prompt.fill:

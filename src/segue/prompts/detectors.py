@@ -98,7 +98,7 @@ class BoxDetector(ProposingDetector):
         find: takes RGB (H, W, 3), uint8, and the rules of the detector; detections below their score, and of
             other classes, may be left in.
         names: the label of each class number.
-        prompter: makes the mask of a box, where there are no masks; None takes whole boxes.
+        prompter: segments boxes without masks; None uses whole boxes.
         rules: rules that select objects.
 
     Raises:

@@ -199,7 +199,7 @@ def _columns(tables: Mapping[str, Measures]) -> list[str]:
 
 
 def measured_rows(tables: Mapping[str, Measures], columns: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """Rows of a table of measures, empty where there is none."""
+    """Rows of a table of measures; missing values are empty."""
     return [
         (name, [number(measures[key]) if key in measures else "" for key in columns])
         for name, measures in tables.items()

@@ -163,7 +163,7 @@ class WholeVideo(Passes):
             self.records = clip.records(self._size() or self._frames_read[0].size)
 
     def second(self) -> Iterator[Frame]:
-        """Iterate over the frames again; images are omitted if nobody needs them."""
+        """Iterate over the frames again; images are omitted if they are not needed."""
         yield from self._frames() if self._rereads else self._frames_read
 
 

@@ -138,8 +138,8 @@ def open_sinks(
     there until the sink is closed.
 
     Masks are written at the size of the source, and zones and the boxes of events refer to it, whatever
-    ``max_size``; overlays and snapshots are of the size of the frames. A run that is resumed makes all files
-    but the masks anew: give the sink the results of :func:`replayed` first.
+    ``max_size``; overlays and snapshots are of the size of the frames. A resumed run rewrites all files
+    except the masks: write the results of :func:`replayed` first.
 
     Args:
         output: folder, or file of the only format (see :func:`output_paths`).
@@ -242,13 +242,12 @@ def replayed(
 ) -> Iterator[tuple[Frame, Segmentation]]:
     """Results and frames of an interrupted run, for sinks that are written again.
 
-    Takes from ``frames`` the frames that it gives back, and none behind them, so that a session can go on
-    with the rest.
+    Reads only the yielded frames from ``frames``, so that a session can continue with the rest.
 
     Args:
         folder: mask folder of the run.
         frames: iterator over the same source, at its beginning.
-        stop: frame index with which the session goes on; None takes all results there are.
+        stop: frame index at which the session continues; None takes all results.
         sparse: some frames have no result, and are passed over.
 
     Yields:

@@ -204,7 +204,7 @@ def prepare(
         adapt: makes the network of what the name stands for.
 
     Returns:
-        The prepared network. It stays in memory as long as somebody uses it.
+        The prepared network. It stays in memory while it is used.
 
     Raises:
         ArgumentError: there is no such device, or a network is prepared for another one.

@@ -75,7 +75,7 @@ class Authenticator:
         access: permitted users.
         is_generated: whether the token is one that segue made: nobody finds it by trying, so it is right
             after any number of wrong ones, too.
-        warn: hears of proxies that nobody has said to trust.
+        warn: receives warnings about untrusted proxies.
 
     Attributes:
         access: may change at any time.

@@ -44,7 +44,7 @@ def hash_password(password: str) -> str:
 def is_password(password: str, hashed: str | None) -> bool:
     """Whether a password matches a hash of :func:`hash_password`; takes a tenth of a second.
 
-    None has no password, and takes as long: nobody learns which users there are.
+    None has no password, and takes as long, so that the time reveals no user names.
 
     Raises:
         SegueError: the text is none of it.

@@ -93,9 +93,9 @@ class Snapshots(FileReceiver):
     Args:
         folder: folder for images and clips.
         fps: frames a second of clips; None takes the times of the frames.
-        replace: remove those of an earlier run.
-        append: keep them, and go on with their numbers.
-        live: drop clips rather than wait for the encoder, and go on where images cannot be written.
+        replace: remove files of an earlier run.
+        append: keep them, and continue their numbers.
+        live: drop clips rather than wait for the encoder, and continue if images cannot be written.
         on_clip: called by :meth:`close` with the number of clips encoded so far, first 0, and their total,
             if any were left.
         on_disk: called with ``images`` and why those of a live source are not written; with an empty text

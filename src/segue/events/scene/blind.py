@@ -103,7 +103,7 @@ class BlindTracker:
             result: of the session.
 
         Returns:
-            The result with ids that go on; :meth:`carry` adds the objects that are carried.
+            The result with continued ids; :meth:`carry` adds the carried objects.
         """
         blind = self._is_blind(result.index)
         if blind:

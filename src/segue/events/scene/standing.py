@@ -171,7 +171,7 @@ class _Standing:
         inside: its mask in the part.
         background: the part without it.
         appearance: the part with it.
-        ring: pixels around it, by which the light is compared.
+        ring: ring of pixels around it, for comparing the light.
         light: mean of each channel in the ring.
         size: its area in the working image when it stopped.
     """
@@ -290,7 +290,7 @@ class StandingObjects:
             numbers: objects whose end was not reported.
 
         Returns:
-            Those that go on: results list them as long as they are there.
+            Objects that continue: results list them until they leave.
         """
         resumed = {number: track for number, track in self._restored.items() if number in numbers}
         self._retained |= resumed

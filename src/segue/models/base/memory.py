@@ -104,7 +104,7 @@ class MemoryNetwork(TrackNetwork, Protocol):
         """Merge probabilities of single objects into class probabilities.
 
         Args:
-            probabilities: of each object by itself, (K, H, W) in [0, 1].
+            probabilities: independent probabilities of the objects, (K, H, W) in [0, 1].
 
         Returns:
             Class probabilities (K+1, H, W), background first; they sum to 1.

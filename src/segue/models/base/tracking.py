@@ -258,7 +258,7 @@ class Tracker(Protocol):
         """
 
     def skip(self) -> None:
-        """Skip an image whose result nobody needs."""
+        """Skip an image whose result is not needed."""
 
     def forget(self, ids: Collection[int]) -> None:
         """Stop tracking objects; tensors shared with a :meth:`state` do not change.
@@ -359,7 +359,7 @@ class MakeVideoTracker(Protocol):
             setup: its options.
             frames: returns the image of a frame.
             count: number of frames.
-            keep_corrections: let a frame that was corrected keep its mask, whatever the schedule says.
+            keep_corrections: corrected frames keep their masks; overrides the schedule.
 
         Returns:
             A tracker without objects.

@@ -88,7 +88,7 @@ class VideoPredictor(Checkpointable):
     """Tracks objects through a video whose frames can be read in any order.
 
     Args:
-        network: a network in evaluation mode; it is used as it is.
+        network: a network in evaluation mode; it is not copied.
         frames: a list or array (T, H, W, 3) of frames, or a function that gives a frame by its number: RGB
             (H, W, 3), uint8, as arrays, tensors or PIL images.
         count: number of frames; None is the length of ``frames``.

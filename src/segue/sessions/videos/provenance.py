@@ -277,7 +277,7 @@ class ObjectMasks:
 
 
 def present(sources: Sources) -> MadeFrom:
-    """Sources of a mask that is tracked anew."""
+    """Sources of a mask that is tracked from scratch."""
     return MadeFrom(tuple(source for source in sources if source is not None))
 
 

@@ -95,11 +95,11 @@ class Reader:
         begin: time of the first image; None where only that image tells.
         bits: bits of the colours of images that are loaded with all of them.
         turns: quarter turns, counterclockwise, that metadata of the source add to its images.
-        polls: images a second that an address of single images is asked for; None asks it once.
+        polls: requests per second to an address of single images; None requests one image.
         needed: frames a second that are taken of a stream; None takes all.
         is_camera: whether it is tried for ever, also before its first frame, and a stream that tells a
             length, as of a recorder, is one without an end all the same.
-        packets: the last packets of a stream, where somebody wants them; None of all else.
+        packets: last packets of a stream, if they are needed; else None.
         keeps: object kept alive while reading, such as a temporary file.
         max_cursors: places of a video file at which it decodes on, where :meth:`load` is called.
         on_change: called in the reading thread when a live source is lost or back.

@@ -75,7 +75,7 @@ class SoundCopy:
 
     Packets are copied as they are if players know the codec in the container; other codecs are encoded anew,
     with the default of the container. Sound that cannot be read ends earlier,
-    with a notice; the video goes on.
+    with a notice; the video continues.
 
     Args:
         sound: the sound.

@@ -63,7 +63,7 @@ class Source(AbstractContextManager["Source"]):
         sound: the sound of a video file, which written videos copy; None without.
         begin: time of the first image in seconds, 0 but for frames with their own times; None where only that
             image tells.
-        turns: quarter turns, counterclockwise, by which metadata turn the images upright.
+        turns: counterclockwise quarter turns to upright images, from metadata.
         request: what :func:`open_source` was asked for; without a place for images in memory.
         varies: whether frames may change their size; otherwise that is an error.
         damaged: frames that could not be read and were left out or held.

@@ -24,7 +24,7 @@ class Background(Checkpointable):
         scene: background statistics; None before the first frame; a new object after each change.
         view: number of the view of the camera to which it belongs, if it is known.
         collects: frames are collected for a later pass, and nothing is to be found in them.
-        recent: the last frames, whatever was found in them.
+        recent: the last frames, regardless of their masks.
     """
 
     collects: ClassVar[bool] = False

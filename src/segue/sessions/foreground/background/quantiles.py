@@ -197,7 +197,7 @@ def order_statistics(arrays: Sequence[npt.NDArray[Level]], places: Iterable[int]
 
 @lru_cache(maxsize=64)
 def comparators(count: int) -> tuple[tuple[int, int], ...]:
-    """Comparators of a sorting network for so many values, as pairs of places.
+    """Comparators of a sorting network for ``count`` values, as pairs of positions.
 
     Batcher's odd-even merge sort (Sorting networks and their applications, AFIPS 1968).
     """
