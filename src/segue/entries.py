@@ -541,7 +541,7 @@ class ScoreHelp:
     """Help of the command that scores a data set.
 
     Attributes:
-        about: its first line: what is scored, and the measures.
+        about: its first line: the scored results and the measures.
         examples: arguments of the command.
         part: text of the option ``--set``.
         csv: whether it has official result files.

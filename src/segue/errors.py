@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 
 class SegueError(Exception):
-    """Base of all errors with a message for the user: what was wrong, where, and what to do.
+    """Base of all errors with a message for the user: the problem, its place, and the solution.
 
     Attributes:
         exit_status: exit code of a command that ends with it.

@@ -7,7 +7,7 @@ for its class. Entries come from three places, which differ in nothing else:
 
 * segue's own, from ``ENTRIES`` of the modules that each registry names;
 * installed packages, from the entry point group of the registry (``segue.models`` and so on); the name of an
-  entry point is the name of its entry, so that only what is used is imported;
+  entry point is the name of its entry, so that only used entries are imported;
 * the running program, from :func:`register`.
 """
 
@@ -73,8 +73,8 @@ class Registry(Generic[T]):
         modules: modules of segue with ``ENTRIES``.
         error: raised for names that are unknown.
         older_group: entry point group of before, whose entries are taken as well.
-        wrap: makes an entry of what an entry point holds, where that is not an entry.
-        describe: makes an entry of a name that says itself what it stands for, or gives None.
+        wrap: converts the object of an entry point to an entry, if it is none.
+        describe: creates an entry from a self-explanatory name, or returns None.
         registered: names that :meth:`register` added, which other processes do not know.
     """
 

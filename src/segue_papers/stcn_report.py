@@ -72,7 +72,7 @@ class FirstMask:
     """First mask of a source.
 
     Attributes:
-        mask: index mask (H, W) of what is chosen, with ids of the ground truth.
+        mask: index mask (H, W) of the selected objects, with ids of the ground truth.
         planes: probabilities (N, H, W) of all that a detector finds; None where none looks.
         unrefined: the mask before CRF, if any.
     """

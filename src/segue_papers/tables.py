@@ -127,7 +127,7 @@ class Table:
         differences: published differences between two rows.
         strip: kind of the strip of frames of each sequence, see :mod:`segue_papers.strips`; None draws none.
         sizes: the size of each network stands beside its scores.
-        shows_attention: rows are not scored; it draws what their encoders attend to,
+        shows_attention: rows are not scored; the attention of their encoders is drawn,
             see :mod:`segue_papers.attention`.
     """
 

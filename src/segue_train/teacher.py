@@ -30,7 +30,7 @@ class Teacher:
         share: weight of the distillation beside the loss of the student.
 
     Raises:
-        CheckpointError: it does not track, or has no weights here; the message says what gets them.
+        CheckpointError: it does not track, or its weights are missing; the message says how to get them.
     """
 
     name: str

@@ -71,7 +71,7 @@ def save_change(
         The job of the camera, with the change.
 
     Raises:
-        ConflictError: what was to be changed is not in the file as it was seen, or its new name is taken.
+        ConflictError: the item in the file differs from the one that was changed, or its new name is taken.
         SegueError: a text means nothing, or an option of the camera needs one that is gone; the file stays.
     """
     import tomlkit  # late: few runs need it

@@ -73,7 +73,7 @@ class Reload:
     Args:
         file: the file, as it was read when the cameras began.
         cameras: watched cameras.
-        log: hears what has changed, and what is wrong.
+        log: receives changes and errors.
         lock: held while the file is read and the cameras are changed.
 
     Attributes:

@@ -270,7 +270,7 @@ class Notifiers:
 
     Args:
         targets: texts as :meth:`NotifyTarget.parse` reads them.
-        store: the events, and what each target has got of them.
+        store: the events, and the last one delivered to each target.
         images: folder of the images of events.
         patience: waits between tries.
         online: whether the camera gives frames already.

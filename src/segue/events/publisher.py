@@ -111,7 +111,7 @@ class EventPublisher:
         Args:
             events: the events.
             part: name of the part of the run, or nothing.
-            files: what is to be written of them after that, which may say more of them.
+            files: the events to write afterwards, possibly with more details.
 
         Returns:
             What is to be written.

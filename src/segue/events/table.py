@@ -107,7 +107,7 @@ class EventTable:
         append: append to the existing events.
 
     Raises:
-        SinkError: what is there is no table of events of this version.
+        SinkError: the existing file is no table of events of this version.
     """
 
     def __init__(self, path: Path, suffix: str | None = None, *, append: bool = False) -> None:

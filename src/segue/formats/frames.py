@@ -76,7 +76,7 @@ class FrameObjects:
             result: the result.
             frame: its frame.
             size: height and width to which its masks are brought; None keeps them.
-            whole: whether masks are whole, also behind others; else what is visible.
+            whole: whether masks include hidden parts; else they are visible parts.
 
         Returns:
             The objects, in the order of the result.

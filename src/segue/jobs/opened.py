@@ -82,7 +82,7 @@ class Run:
     Attributes:
         frames: the frames, each once.
         due: frames that still have to come, and why.
-        forms: what decides on the forms of the layers of its networks.
+        forms: choice of the layer implementations of its networks.
         events: see above.
         change_events: continues with the zones and rules of another job; None before anything is written.
         name_object: classifies a box of an image and returns label and score, or None; None names nothing.
@@ -142,7 +142,7 @@ class Run:
         return f"{sum(item.area > 0 for item in result.objects)} objects"
 
     def at_end(self) -> dict[str, Path]:
-        """Files written after the last frame; raises if the job cannot do what it says."""
+        """Files written after the last frame; raises if a part of the job could not be done."""
         return {}
 
     def summary(self) -> str:

@@ -202,7 +202,7 @@ class Boxes:
     """Boxes of the N visible objects of a result, by ascending id.
 
     Attributes:
-        xyxy: ``(x0, y0, x1, y1)`` in pixels around what is visible, (N, 4), float32.
+        xyxy: ``(x0, y0, x1, y1)`` in pixels around visible parts, (N, 4), float32.
         ids: ids of the objects, (N,), int64.
         scores: scores in [0, 1], (N,), float32.
         classes: numbers of their classes in the ``names`` of the result, (N,), int64.

@@ -51,7 +51,7 @@ class Comparison:
         first, second: scores of each.
         intervals: mean difference by sequence with its interval, by measure.
         seed: seed of the bootstrap.
-        remarks: what a reader must know, of both results and of the interval.
+        remarks: notes on both results and on the interval.
     """
 
     names: tuple[str, str]

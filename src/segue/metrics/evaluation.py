@@ -78,7 +78,7 @@ class Evaluation:
         groups: measures of the objects of a kind, such as fast ones, or of the videos of a condition, such as
             a light, where the protocol has them.
         series: for each sequence measures over time, such as ``J``.
-        remarks: what a reader must know: frames or objects that are missing, what was scored instead.
+        remarks: notes for the reader, such as missing frames or objects, and their replacement.
         files: text of the official result files by name.
         view: gives a frame of a series to look at, by sequence and frame name; None where nothing can be
             shown.

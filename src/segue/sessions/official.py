@@ -123,7 +123,7 @@ class WholeVideo(Passes):
         read_once: ``frames`` can be called only once, so that images are kept in memory.
 
     Attributes:
-        records: what :func:`whole_clip` returns; empty before the end of the first pass.
+        records: result of :func:`whole_clip`; empty before the end of the first pass.
     """
 
     def __init__(

@@ -143,7 +143,7 @@ def open_sinks(
 
     Args:
         output: folder, or file of the only format (see :func:`output_paths`).
-        formats: what to write.
+        formats: names of formats.
         source: source of the frames.
         places: files that replace those of :func:`output_paths` for some formats.
         background: write in a thread.
@@ -158,7 +158,7 @@ def open_sinks(
         SinkError: something exists and neither ``overwrite``, ``resume`` nor ``append`` is given, cannot be
             resumed or written, is the source itself, has the path of another output, or is written by
             another run.
-        SourceError: what an earlier run wrote there is damaged.
+        SourceError: the output of an earlier run is damaged.
     """
     options["begin"] = options.get("begin") or source.begin
     run = SinkOptions(

@@ -109,7 +109,7 @@ class Prepared(Generic[Network]):
         precision: precision of the convolutions: float32, bfloat16, float16 or int8.
         digest: SHA-256 of the weights that it was made of, hexadecimal.
         name: its name for :func:`segue.load`, or None.
-        forms: what decided on the forms of its layers.
+        forms: choice of its layer implementations.
     """
 
     network: Network
@@ -201,7 +201,7 @@ def prepare(
         task: the task that a network with this name must have; None takes any.
         device: None selects a GPU if there is one.
         fast: 8-bit integers, bfloat16 or float16, where the network and the device are faster with them.
-        adapt: makes the network of what the name stands for.
+        adapt: converts the loaded object to the network.
 
     Returns:
         The prepared network. It stays in memory while it is used.

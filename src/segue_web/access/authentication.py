@@ -79,7 +79,7 @@ class Authenticator:
 
     Attributes:
         access: may change at any time.
-        tries: counts what was wrong.
+        tries: counts wrong credentials.
     """
 
     def __init__(

@@ -42,7 +42,7 @@ class Message:
 
     Attributes:
         values: by their names, with an ``id`` that stays when it is sent again.
-        visit: number of the visit of an event; 0 of what is none.
+        visit: number of the visit of an event; 0 without one.
     """
 
     values: Mapping[str, Any]
@@ -57,7 +57,7 @@ class Message:
 class EventReceiver:
     """Receiver of events: one class in one module, with an entry of ``EVENT_SINKS``.
 
-    Override :meth:`send`, and of the others what you need.
+    Override :meth:`send`, and other methods as needed.
     """
 
     topic: str | None = None
@@ -132,7 +132,7 @@ class ReceiverContext:
         images: folder of its images and clips; None without images.
         archive: place of all parts.
         options: options of the run.
-        targets: receivers of ``--notify`` by what they receive.
+        targets: receivers of ``--notify`` with their rules.
         home_assistant: whether ``--home-assistant`` is given.
         tell: passes events to the interface that shows the run.
         report: receives ``events`` or ``images`` and the reason if they cannot be written, else empty.

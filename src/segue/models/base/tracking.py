@@ -238,7 +238,7 @@ class Tracker(Protocol):
         Args:
             image: the image.
             prompts: its prompts; objects may be new. Never None as long as nothing is followed.
-            predict: False takes what is given alone, and all other objects for hidden.
+            predict: False uses only the given masks; all other objects count as hidden.
 
         Returns:
             Probabilities of background and objects on this image.

@@ -168,7 +168,7 @@ class VideoPredictor(Checkpointable):
             add: add to the points that were given on this frame, instead of replacing them.
 
         Returns:
-            The frame with what is known now. Memory changes with the next pass.
+            The current result of the frame. Memory changes with the next pass.
 
         Raises:
             PromptError: there are no prompts, or there is no such frame.

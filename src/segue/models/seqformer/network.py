@@ -178,7 +178,7 @@ class SeqFormer(nn.Module):
         class_names: name of each class channel, as far as they are known.
         options: options stored with the weights, to rebuild the network.
         short_side: short side in pixels at which it should see a video.
-        score: class score, in 0..1, from which on what it finds is worth showing.
+        score: minimum class score of shown instances, in 0..1.
     """
 
     short_side = 360

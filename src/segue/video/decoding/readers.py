@@ -188,7 +188,7 @@ class Reader:
             time: time of the image in seconds.
 
         Returns:
-            Seconds; None for what is not live.
+            Seconds; None for sources that are not live.
         """
 
     def interrupt(self) -> None:

@@ -64,7 +64,7 @@ class Source(AbstractContextManager["Source"]):
         begin: time of the first image in seconds, 0 but for frames with their own times; None where only that
             image tells.
         turns: counterclockwise quarter turns to upright images, from metadata.
-        request: what :func:`open_source` was asked for; without a place for images in memory.
+        request: arguments of :func:`open_source`; without a place for images in memory.
         varies: whether frames may change their size; otherwise that is an error.
         damaged: frames that could not be read and were left out or held.
     """
@@ -215,7 +215,7 @@ class Source(AbstractContextManager["Source"]):
         """Set a callback for lost and restored live sources, in place of a warning.
 
         Args:
-            call: receives what changed, in the thread that reads.
+            call: receives each change, in the reading thread.
         """
         self._reader.on_change = call
 
