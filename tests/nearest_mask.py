@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from segue.models.base import FramePrompts, Schedule, Setup, Tracker, TrackOutput
+from segue.prompts import ImagePrompter, ImagePrompts, MaskPrediction
 from segue.registry import PromptKind
 from segue.state import Checkpointable, checkpointed
 from segue.types import Image, Segmentation
@@ -61,6 +62,22 @@ def cells_of(mask: BoolArray, row: int) -> Cells:
 def whole_masks(result: Segmentation) -> dict[int, BoolArray]:
     """The whole masks of a result by object."""
     return dict(zip(result.ids, result.masks, strict=True))
+
+
+def centre_of(cell: int, row: int) -> tuple[float, float]:
+    """x and y of the centre of a cell."""
+    return cell * (SIDE + GAP) + (GAP + SIDE) / 2, row * (SIDE + GAP) + (GAP + SIDE) / 2
+
+
+class CellPrompter(ImagePrompter):
+    """Gives the cells of the positive points, and what the mask before has."""
+
+    def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
+        mask = np.zeros(self.size, np.bool_) if prompts.mask is None else prompts.mask > 0.5
+        for x, y in prompts.positive:
+            mask |= mask_of([int(x) // (SIDE + GAP)], int(y) // (SIDE + GAP))
+        box = 0, 0, self.size[1], self.size[0]
+        return MaskPrediction(self.size, box, np.ones(1, np.float32), mask[None].astype(np.float32))
 
 
 class NearestTracker(Checkpointable):

@@ -19,6 +19,7 @@ PERSONAL = frozenset(
     {
         "backdrop",
         "brush",
+        "guides",
         "hatched",
         "labels",
         "loop",

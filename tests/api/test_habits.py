@@ -100,6 +100,8 @@ REFUSED: dict[str, Callable[[], object]] = {
     "xyxyn": lambda: list(segue.track(list(FRAMES), box=(0.1, 0.1, 0.5, 0.5), device="cpu")),
     "a part of a video": lambda: segue.Video(list(FRAMES), device="cpu")[0:3],  # type: ignore[index]
     "a list of records": frames_of,
+    "a sparse tensor": lambda: list(segue.track(torch.from_numpy(FRAMES).to_sparse(), box=BOX, device="cpu")),
+    "a tensor without values": lambda: segue.track(list(FRAMES), masks=torch.zeros(48, 64, device="meta")),
     "a probability as a mask file": lambda: write_index_mask("x.png", FIRST * 0.4),  # type: ignore[arg-type]
     "run lengths of a probability": lambda: encode_rle(FIRST * 0.4),
     "J of a probability": lambda: region_similarity(FIRST * 0.4, FIRST > 0),

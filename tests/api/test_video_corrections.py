@@ -18,7 +18,16 @@ from segue.flow.change_regions import ChangeRegion
 from segue.prompt_types import MaskPrompt, RemovePrompt
 from segue.sessions import TrackSession
 from segue.types import Image
-from tests.nearest_mask import NearestMask, cells_of, images, mask_of, whole_masks
+from tests.nearest_mask import (
+    RESTLESS,
+    CellPrompter,
+    NearestMask,
+    cells_of,
+    centre_of,
+    images,
+    mask_of,
+    whole_masks,
+)
 
 COUNT = 9
 SAMPLE = Path(segue.__file__).parent / "assets/sample"
@@ -28,7 +37,7 @@ SAVED = Path(__file__).parents[1] / "saved/video.json"
 
 @pytest.fixture
 def video() -> segue.Video:
-    return segue.Video(images(COUNT), model=NearestMask(), device="cpu")
+    return segue.Video(images(COUNT), model=NearestMask(), prompter=CellPrompter, device="cpu")
 
 
 def give(video: segue.Video, frame: int, cells: str, number: int = 1) -> None:
@@ -56,6 +65,76 @@ def test_two_corrections_before_one_tracking_change_each_what_is_near(video: seg
     give(video, 6, "023")
     track(video)
     assert cells(video) == ["03", "03", "01", "01", "01", "023", "023", "023", "023"]
+
+
+def shown(video: segue.Video, number: int) -> list[str]:
+    """The cells of the first row that an object has in the index masks."""
+    found = (cells_of(video[index].mask == number, 0) for index in range(COUNT))
+    return ["".join(str(cell) for cell in sorted(each) if cell != RESTLESS) for each in found]
+
+
+@pytest.fixture
+def stolen(video: segue.Video) -> segue.Video:
+    """Object 2 has got cell 3, which belongs to object 1, and is corrected there by a click."""
+    video.add(0, masks={1: mask_of({0}, 0), 2: mask_of({2, 3}, 0)})
+    track(video)
+    assert video.add(4, points=[centre_of(3, 0)], id=1).mask[12, int(centre_of(3, 0)[0])] == 1
+    return video
+
+
+def test_a_click_takes_a_region_from_the_object_that_is_shown_there(stolen: segue.Video) -> None:
+    track(stolen)
+    assert shown(stolen, 1) == [*["0"] * 3, *["03"] * 6]
+    assert shown(stolen, 2) == [*["23"] * 3, *["2"] * 6]
+    assert "3" not in "".join(cells_in_first_row(stolen, 2)[3:])
+
+
+@pytest.mark.parametrize("how", ["frame", "object", "from here on"])
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_withdrawn_click_gives_back_what_it_took(stolen: segue.Video, how: str, tracked: bool) -> None:
+    if tracked:
+        track(stolen)
+    state = json.loads(json.dumps(stolen.state()))
+    stolen.reset()
+    stolen.restore(state)
+    if how == "from here on":
+        stolen.add(4, [RemovePrompt(1)])
+    else:
+        stolen.remove(1, 4 if how == "frame" else None)
+    assert 4 not in stolen.prompted
+    track(stolen)
+    assert cells_in_first_row(stolen, 2) == ["23"] * COUNT
+
+
+def test_a_mask_that_was_clicked_since_is_not_given_back(stolen: segue.Video) -> None:
+    stolen.add(4, points=[centre_of(2, 0)], id=1)
+    assert (shown(stolen, 1)[4], shown(stolen, 2)[4]) == ("023", "")
+    track(stolen)
+    assert shown(stolen, 2) == [*["23"] * 3, *[""] * 6]
+    stolen.add(4, points=[centre_of(3, 0)], id=2)
+    assert (shown(stolen, 1)[4], shown(stolen, 2)[4]) == ("02", "3")
+    stolen.remove(1, 4)
+    assert (shown(stolen, 1)[4], shown(stolen, 2)[4]) == ("0", "3"), "it was clicked since"
+    stolen.remove(2, 4)
+    assert (shown(stolen, 1)[4], shown(stolen, 2)[4]) == ("0", "23")
+
+
+def test_a_click_on_the_background_takes_nothing(video: segue.Video) -> None:
+    """What is in front of the found object stays there."""
+    video.add(0, masks={1: mask_of({0}, 0), 2: mask_of({2}, 0)})
+    track(video)
+    video.add(4, points=[centre_of(1, 0)], id=1)
+    assert (shown(video, 1)[4], shown(video, 2)[4]) == ("01", "2")
+    assert 2 not in video._session.objects or 4 not in video._session.objects[2].prompts
+
+
+def cells_in_first_row(video: segue.Video, number: int) -> list[str]:
+    """The cells of the whole mask of an object on each frame, in the first row."""
+    found = (whole_masks(video[index]).get(number) for index in range(COUNT))
+    return [
+        "-" if mask is None else "".join(str(c) for c in sorted(cells_of(mask, 0)) if c != RESTLESS)
+        for mask in found
+    ]
 
 
 def test_a_correction_waits_while_another_one_is_tracked(

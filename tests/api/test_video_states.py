@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pytest
@@ -23,7 +23,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 import segue
 from segue.prompt_types import RemovePrompt
 from segue.types import Segmentation
-from tests.nearest_mask import RESTLESS, Cells, NearestMask, cells_of, images, mask_of, whole_masks
+from tests.nearest_mask import (
+    RESTLESS,
+    CellPrompter,
+    Cells,
+    NearestMask,
+    cells_of,
+    centre_of,
+    images,
+    mask_of,
+    whole_masks,
+)
 
 COUNT = 9
 IMAGES = images(COUNT)
@@ -36,6 +46,14 @@ Table = dict[tuple[int, int], Cells]
 """Cells by frame and object."""
 
 
+class Taken(NamedTuple):
+    """What a click on an object took from the prompt of another one, and that prompt before."""
+
+    by: int
+    before: Cells | None
+    hidden: Cells
+
+
 class VideoMachine(RuleBasedStateMachine):
     """A video, and what is known of its masks."""
 
@@ -43,7 +61,8 @@ class VideoMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.video = segue.Video(IMAGES, model=NETWORK, device="cpu")
+        self.video = segue.Video(IMAGES, model=NETWORK, prompter=CellPrompter, device="cpu")
+        self.taken: dict[tuple[int, int], list[Taken]] = {}  # by frame and object, the last ones last
         self.prompts: dict[int, dict[int, Cells]] = {}  # by object and frame
         self.removed: dict[int, set[int]] = {}
         self.hidden: dict[
@@ -62,6 +81,8 @@ class VideoMachine(RuleBasedStateMachine):
         before, result = self.table(), self.video[frame]
         self.video.add(frame, masks={i: mask_of(cells, self.rows[i]) for i, cells in masks.items()})
         for number, cells in masks.items():
+            if self.prompts.get(number, {}).get(frame) != cells:
+                self.taken.pop((frame, number), None)
             earlier = before.get((frame, number))
             visible = cells_of(result.mask == number, self.rows[number])
             self.hidden[frame, number] = frozenset() if earlier is None else earlier - visible - cells
@@ -75,6 +96,56 @@ class VideoMachine(RuleBasedStateMachine):
         changed = frozenset(range(RESTLESS + 1)) if before is None else before ^ cells
         of_object = self.touched.setdefault(number, {})
         of_object[frame] = of_object.get(frame, frozenset()) | changed
+
+    @precondition(lambda self: self.prompts)
+    @rule(data=st.data(), cell=st.integers(0, RESTLESS - 1))
+    def click(self, data: st.DataObject, cell: int) -> None:
+        """Click a cell of an object; who is shown there loses it, if the objects do not overlap."""
+        before = self.table()
+        frame, number = data.draw(st.sampled_from(sorted(before)))
+        mask = self.video[frame].mask
+        shown = {i: cells_of(mask == i, row) for i, row in self.rows.items()}
+        # What hides a part of an object, and whether it was given so, is not known here.
+        if cell in shown[number] or any(before.get((frame, i), set()) - shown[i] for i in shown):
+            return
+        self.video.add(frame, points=[centre_of(cell, self.rows[number])], id=number)
+        changed = {number: before[frame, number] | {cell}}
+        owners = [
+            i
+            for i, cells in shown.items()
+            if self.rows[i] == self.rows[number] and cell in cells and not self.overlap(i, number)
+        ]
+        for other in owners:
+            changed[other] = before[frame, other] - {cell}
+            earlier, hidden = self.prompts[other].get(frame), self.hidden.get((frame, other), frozenset())
+            self.taken.setdefault((frame, other), []).append(Taken(number, earlier, hidden))
+        for i, cells in changed.items():
+            self.hidden[frame, i] = frozenset()
+            self.note_prompt(frame, i, cells, before[frame, i])
+        self.taken.pop((frame, number), None)
+
+    def overlap(self, one: int, other: int) -> bool:
+        """Whether prompts of two objects have a cell in common."""
+        told = [
+            {
+                i: cells - self.hidden.get((i, number), frozenset())
+                for i, cells in self.prompts[number].items()
+            }
+            for number in (one, other)
+        ]
+        return any(told[0][i] & told[1][i] for i in told[0].keys() & told[1].keys())
+
+    def give_back(self, number: int, frames: Collection[int]) -> None:
+        """What clicks on an object took is given back where they are withdrawn."""
+        for (frame, other), taken in [*self.taken.items()]:
+            while frame in frames and taken and taken[-1].by == number:
+                _, earlier, self.hidden[frame, other] = taken.pop()
+                self.prompts[other].pop(frame)
+                if earlier is not None:
+                    self.prompts[other][frame] = earlier
+                self.withdrawn.add(other)
+            if other != number and other in self.prompts and not self.prompts[other]:
+                self.forget(other)
 
     @precondition(lambda self: self.tracked())
     @rule(data=st.data())
@@ -90,6 +161,8 @@ class VideoMachine(RuleBasedStateMachine):
         self.video.remove(number, frame)
         self.prompts[number].pop(frame, None)
         self.removed.get(number, set()).discard(frame)
+        self.taken.pop((frame, number), None)
+        self.give_back(number, [frame])
         self.forget(number)
 
     @precondition(lambda self: self.prompts)
@@ -97,14 +170,21 @@ class VideoMachine(RuleBasedStateMachine):
     def remove(self, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from(sorted(self.prompts)))
         self.video.remove(number)
+        self.withdraw_all(number, self.prompts[number])
         self.prompts[number] = {}
         self.forget(number)
+
+    def withdraw_all(self, number: int, frames: Collection[int]) -> None:
+        for frame in frames:
+            self.taken.pop((frame, number), None)
+        self.give_back(number, frames)
 
     @precondition(lambda self: self.prompts)
     @rule(data=st.data(), frame=FRAMES)
     def remove_from(self, data: st.DataObject, frame: int) -> None:
         number = data.draw(st.sampled_from(sorted(self.prompts)))
         self.video.add(frame, [RemovePrompt(number)])
+        self.withdraw_all(number, [i for i in self.prompts[number] if i >= frame])
         self.prompts[number] = {i: cells for i, cells in self.prompts[number].items() if i < frame}
         self.removed[number] = {i for i in self.removed.get(number, ()) if i < frame} | {frame}
         self.forget(number)
@@ -141,7 +221,11 @@ class VideoMachine(RuleBasedStateMachine):
         list(islice(running, count))
         what: Any = data.draw(st.sampled_from(["add_or_correct", "withdraw", "remove", "remove_from"]))
         if what == "add_or_correct":
-            self.add_or_correct(data.draw(FRAMES), data.draw(NUMBERS), data.draw(CELLS))
+            frame, number, cells = data.draw(FRAMES), data.draw(NUMBERS), data.draw(CELLS)
+            is_known = number not in self.prompts or (frame, number) in self.table()
+            self.add_or_correct(frame, number, cells)
+            if not is_known:  # the pass may come to the frame yet, and find any cell hidden
+                self.hidden[frame, number] = frozenset(range(RESTLESS)) - cells
         elif what == "remove_from":
             self.remove_from(data, data.draw(FRAMES))
         else:
@@ -155,7 +239,7 @@ class VideoMachine(RuleBasedStateMachine):
         before = self.table()
         if how == "json":
             state = json.loads(json.dumps(self.video.state()))
-            self.video = segue.Video(IMAGES, model=NETWORK, device="cpu")
+            self.video = segue.Video(IMAGES, model=NETWORK, prompter=CellPrompter, device="cpu")
             self.video.restore(state)
             assert json.loads(json.dumps(self.video.state())) == state
         elif how == "pickle":

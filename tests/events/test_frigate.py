@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
@@ -11,17 +12,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from segue.errors import SinkError
 from segue.events.deliveries import Notifiers, NotifyWarning
+from segue.events.receivers import frigate as module
 from segue.events.receivers.base import Message, ReceiverContext
 from segue.events.receivers.frigate import FrigateReceiver
 from segue.events.store.records import CLASS
 from segue.events.store.store import EventStore
 from segue.events.table import Event
 from segue.events.targets import check_targets
+from segue.video import Reconnect
 from tests.events.test_services import ENTER
 from tests.waiting import wait_for
 
@@ -35,7 +39,10 @@ class Frigate(ThreadingHTTPServer):
     def __init__(self, account: tuple[str, str] | None = None, busy: int = 0) -> None:
         self.account, self.busy, self.logins = account, busy, 0
         self.cameras = {"front"}
+        self.late: list[float] = []  # seconds by which the next answers about new events come late
+        self.unlisted = 0.0  # seconds from such an answer until the event is listed
         self.events: dict[str, dict[str, Any]] = {}
+        self.times: dict[str, float] = {}
         super().__init__(("127.0.0.1", 0), _Answer)
         Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -63,9 +70,26 @@ class _Answer(BaseHTTPRequestHandler):
             assert {*body} <= CREATE
             id = f"1700000000.{len(self.server.events)}-abc"
             self.server.events[id] = {"label": label, **body}
+            self.server.times[id] = time.time()
+            if self.server.late:
+                time.sleep(self.server.late.pop(0))
             self._answer(200, {"success": True, "message": "Successfully created event.", "event_id": id})
         elif match := re.fullmatch(r"/api/events/([\w.-]+)/sub_label", self.path):
             self._change(match[1], "sub_label", body["subLabel"])
+
+    def do_GET(self) -> None:
+        place, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
+        assert place == "/api/events"
+        assert {*query} <= {"cameras", "sub_labels", "in_progress", "after", "include_thumbnails"}
+        assert (query["cameras"], query["in_progress"]) == (["front"], ["1"])
+        listed = [
+            {"id": id, "camera": "front", **event, "start_time": begun}
+            for id, begun in reversed(self.server.times.items())
+            if float(query["after"][0]) < begun < time.time() - self.server.unlisted
+            and (event := self.server.events[id])["sub_label"] in query["sub_labels"]
+            and "end_time" not in event
+        ]
+        self._answer(200, listed)
 
     def do_PUT(self) -> None:
         body = self._body()
@@ -94,7 +118,7 @@ class _Answer(BaseHTTPRequestHandler):
         value: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         return value
 
-    def _answer(self, status: int, values: dict[str, Any], cookie: str = "") -> None:
+    def _answer(self, status: int, values: object, cookie: str = "") -> None:
         body = json.dumps(values).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
@@ -251,3 +275,45 @@ def test_an_event_that_somebody_has_deleted_in_frigate_holds_up_nothing(
     frigate.events.clear()
     assert tell(tmp_path, address, GONE) == 0
     assert not frigate.events
+
+
+@pytest.mark.filterwarnings("ignore::segue.events.deliveries.NotifyWarning")
+@pytest.mark.parametrize("unlisted", [0.0, 0.3])
+def test_an_event_whose_answer_comes_late_is_created_once(
+    unlisted: float, frigate: Frigate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SETTLED", 0.6)
+    frigate.unlisted, frigate.late = unlisted, [0.0, 0.5]
+    other = replace(COME, object=4, label="person")
+    store = EventStore.open(tmp_path / "gate.db")
+    store.begin_part("", "gate.csv")
+    patience = Reconnect(first_delay=0.01, max_delay=0.05, timeout=0.3)
+    address = f"frigate://127.0.0.1:{frigate.server_port}/front"
+    notifiers = Notifiers([address], store, patience=patience)
+    for event in (COME, other, replace(GONE, object=4)):
+        store.put(store.record(event))
+    notifiers.wake()
+    assert notifiers.close(20.0) == 0
+    store.close()
+    assert [("end_time" in event, event["label"]) for event in frigate.events.values()] == [
+        (False, "unknown"), (True, "person")
+    ]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::segue.events.deliveries.NotifyWarning")
+def test_an_event_that_frigate_has_not_heard_of_is_created_again(
+    frigate: Frigate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection breaks before Frigate has read the request."""
+    monkeypatch.setattr(module, "SETTLED", 0.1)
+    ask, broken = FrigateReceiver._request, [True]
+
+    def request(self: FrigateReceiver, method: str, *rest: Any) -> Any:
+        if method == "POST" and broken and broken.pop():
+            raise ConnectionResetError
+        return ask(self, method, *rest)
+
+    monkeypatch.setattr(FrigateReceiver, "_request", request)
+    address = f"frigate://127.0.0.1:{frigate.server_port}/front"
+    assert tell(tmp_path, address, COME, GONE) == 0
+    assert len(frigate.events) == 1

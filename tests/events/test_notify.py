@@ -26,6 +26,7 @@ from segue.events import EventSink, deliveries
 from segue.events.deliveries import Notifier, Notifiers, NotifyWarning
 from segue.events.images.snapshots import Snapshots
 from segue.events.monitor import EventMonitor
+from segue.events.receivers.base import BetterView
 from segue.events.receivers.home_assistant import HomeAssistant
 from segue.events.receivers.mqtt import MqttReceiver
 from segue.events.store import store as store_module
@@ -589,6 +590,11 @@ def test_zones_and_the_last_event_appear_in_home_assistant(broker: AnyBroker, tm
     assert kept[sensor["state_topic"]] == b"ON"
     assert kept[sensor["availability_topic"]] == b"online"
     assert kept[view["topic"]] == (tmp_path / "seen/00002-zone-enter-1.jpg").read_bytes()
+    better = BetterView(1, tmp_path / "seen/00001-enter-1.jpg", b"nearer", 900.0)
+    home.show_better(better._replace(visit=9, image=b"of somebody else"))
+    home.show_better(better)
+    wait_for(lambda: dict(subscriber.received)[view["topic"]] == b"nearer")
+    assert b"of somebody else" not in [body for _, body in subscriber.received]
     assert all(re.fullmatch(r"homeassistant(/[a-zA-Z0-9_-]+){3}/config", topic) for topic in found)
     assert sensor["device"] == view["device"]
     assert sensor["unique_id"] != view["unique_id"]

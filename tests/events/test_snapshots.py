@@ -13,6 +13,7 @@ import pytest
 from segue.errors import SinkError
 from segue.events import EventSink
 from segue.events.images import snapshots as module
+from segue.events.images.best_views import BETTER
 from segue.events.images.snapshots import Snapshots, SnapshotWarning
 from segue.types import Frame, ObjectInfo, Segmentation
 
@@ -138,4 +139,4 @@ def test_the_image_of_a_coming_shows_the_best_view_so_far(tmp_path: Path) -> Non
             sink.write(Frame(index, index / FPS, image), result)
     still = cv2.imread(str(tmp_path / "seen/00001-enter-7.jpg"))
     shown = int((still[30, :, 1] > 200).sum())
-    assert 2 * 19 + 4 >= shown > (2 * 19 + 4) / module.BETTER, "the first frame shows 4 pixels, the third 8"
+    assert 2 * 19 + 4 >= shown > (2 * 19 + 4) / BETTER, "the first frame shows 4 pixels, the third 8"

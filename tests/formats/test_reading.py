@@ -14,11 +14,12 @@ import pytest
 from PIL import Image
 
 from segue.errors import SegueError
+from segue.formats.cutouts import CutOutSink
 from segue.formats.cvat import labels as cvat_reader
 from segue.formats.labels import Labels
 from segue.formats.reading import read_labels, skipped_text
 from segue.masks import DAVIS_PALETTE, encode_rle, write_index_mask
-from segue.sinks import PngSink
+from segue.sinks import CdnetSink, PngSink
 from segue.types import Frame, ObjectInfo, Segmentation
 
 SIZE = (60, 80)
@@ -1124,3 +1125,25 @@ def test_masks_of_a_part_that_are_numbered_from_one_are_told(
         write_index_mask(tmp_path / f"matte_{number:04d}.png", filled(5, 5, 15, 9))
     assert sorted(read_labels(tmp_path, video).masks) == [*numbers]
     assert ("masks are numbered from 1" in capsys.readouterr().err) == said
+
+
+@pytest.mark.parametrize("names", [None, tuple(f"in{i:06d}" for i in range(101, 111))])
+def test_foreground_of_cdnet_is_read_on_its_frames(tmp_path: Path, names: tuple[str, ...] | None) -> None:
+    # The records beside the masks name objects, but the files hold no ids: all was void.
+    mask = filled(10, 10, 30, 30) * np.uint8(7)
+    frame = Frame(0, 0.0, np.zeros((*SIZE, 3), np.uint8))
+    with CdnetSink(tmp_path / "out", names=names) as sink:
+        for index in (3, 4):
+            sink.write(frame, Segmentation(index, 0.0, mask, (ObjectInfo(7), ObjectInfo(9))))
+    video = SimpleNamespace(**{**vars(VIDEO), "names": names})
+    labels = read_labels(tmp_path / "out", video)
+    assert sorted(labels.masks) == [3, 4]
+    assert (shown(labels, 4) == (mask > 0)).all()
+
+
+def test_cutouts_of_a_run_are_read_by_their_opacity(tmp_path: Path) -> None:
+    mask = filled(10, 10, 30, 30) * np.uint8(7)
+    frame = Frame(0, 0.0, np.zeros((*SIZE, 3), np.uint8))
+    with CutOutSink(tmp_path / "out") as sink:
+        sink.write(frame, Segmentation(2, 0.0, mask, (ObjectInfo(7),)))
+    assert (shown(read_labels(tmp_path / "out", VIDEO), 2) == (mask > 0)).all()

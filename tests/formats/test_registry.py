@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from copy import copy
 from pathlib import Path
 
@@ -49,5 +50,10 @@ def test_the_output_folder_of_a_run_is_read_by_the_first_file_that_comes_back(tm
     (tmp_path / "out" / "job.json").write_text("{}")
     found = read_labels(tmp_path / "out", images)
     assert found.names == {3: "class 3"}, "of several the first: run lengths of MOTS"
+    record = {"outputs": {"formats": ["overlay", "cvat"]}}  # a later run, which left files of the earlier one
+    (tmp_path / "out" / "job.json").write_text(json.dumps(record))
+    assert read_labels(tmp_path / "out", images).class_of == {3: "cat"}
+    (tmp_path / "out" / "job.json").write_text("[]")
+    assert read_labels(tmp_path / "out", images).names == {3: "class 3"}
     (tmp_path / "out" / "mots.txt").unlink()
     assert read_labels(tmp_path / "out", images).class_of == {3: "cat"}

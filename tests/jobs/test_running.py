@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -30,6 +31,7 @@ from segue.video import Source, open_source
 from segue.video.decoding.readers import Reader, SourceImage
 from segue.video.sources.images import write_image
 from segue.video.sources.span import Span
+from tests.kills import dies_at
 
 IMAGES = np.random.default_rng(3).integers(0, 256, (5, 12, 16, 3)).astype(np.uint8)
 
@@ -308,6 +310,34 @@ def test_a_camera_writes_parts_with_a_record_and_places_of_their_own(
             assert next(iter(drawn)).time < 0.1, "each part begins at 0"
     assert not (tmp_path / "out/job.json").exists()
     assert not (tmp_path / "events.csv").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a child process")
+def test_the_next_run_removes_what_a_killed_one_has_left_of_its_last_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "part_name", lambda: "20261121T205300Z")
+    job = foreground(
+        7,
+        tmp_path / "out",
+        outputs={"rotate": "0.2s", "formats": ("png", "overlay")},
+        events=tmp_path / "events.csv",
+        snapshots=tmp_path / "shots",
+    )
+
+    def hidden() -> list[str]:
+        names = [path.name for path in tmp_path.rglob(".*") if path.suffix in (".lock", ".partial")]
+        return sorted(names)
+
+    number = 20
+    while not {".lock", ".partial"} <= {Path(name).suffix for name in hidden()}:
+        number += 3
+        assert dies_at(number, tmp_path, lambda: run_open(opened(job, camera())))
+    others = [tmp_path / ".notes.csv.1a2b3c4d.partial", tmp_path / ".notes.csv.lock"]
+    for path in others:
+        path.touch()
+    run_open(opened(job, camera()))
+    assert hidden() == sorted(path.name for path in others)
 
 
 @pytest.mark.parametrize(

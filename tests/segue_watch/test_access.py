@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -17,6 +18,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from starlette.responses import Response
+from starlette.types import Message
 
 from segue.errors import SegueError
 from segue.jobs.values import ForegroundJob, Model, VideoSource
@@ -25,12 +28,13 @@ from segue_watch.configuration import read_cameras, read_file
 from segue_watch.drawn import Change
 from segue_watch.log import CameraWarning
 from segue_watch.page import CameraPage
-from segue_web.access.addresses import client_address, page_host, sender_of
-from segue_web.access.authentication import SESSION
+from segue_web.access.addresses import page_host, sender_of
+from segue_web.access.authentication import SESSION, Authenticator, Credential
 from segue_web.access.encryption import certificate, encryption
 from segue_web.access.passwords import MIN_TOKEN, hash_password, is_password
 from segue_web.access.table import Access, User
 from segue_web.access.tries import MAX_TRIES, Tries
+from segue_web.server.guard import Guard
 from tests.cli.running import Command
 
 TOKEN, LOOK = "token-of-everything", "token-for-looking"
@@ -322,9 +326,50 @@ def test_behind_a_trusted_proxy_tries_are_counted_by_the_addresses_of_people(
 def test_addresses_of_a_network_of_ipv6_are_one_sender() -> None:
     assert sender_of("2001:db8::1") == sender_of("2001:db8::ffff:1") != sender_of("2001:db8:0:1::1")
     assert sender_of("::ffff:198.51.100.7") == sender_of("198.51.100.7") == "198.51.100.7"
-    assert client_address("::ffff:10.0.0.1", "[2001:db8::1]:443", ["10.0.0.1"]) == "2001:db8::1"
-    assert client_address("10.0.0.1", "no address", ["10.0.0.1"]) == "10.0.0.1"
-    assert client_address("10.0.0.1", "", ["10.0.0.1"]) == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "sender"),
+    [
+        ("::ffff:10.0.0.1", "[2001:db8::1]:443", "2001:db8::/64"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.1.2.3", "198.51.100.7", "198.51.100.7"),
+        ("11.0.0.1", "198.51.100.7", "11.0.0.1"),
+    ],
+)
+def test_a_trusted_proxy_says_where_a_request_comes_from(peer: str, forwarded: str, sender: str) -> None:
+    """Wrong tokens of one address are refused, and those of others go on."""
+    authenticator = Authenticator(replace(ACCESS, proxies=("10.0.0.7/8",)))
+    for number in range(MAX_TRIES):
+        authenticator.visit([Credential("", f"wrong {number}")], "", sender)
+
+    headers = {"token": "another", "x-forwarded-for": forwarded}
+    assert _answered(authenticator, peer, headers)["status"] == 429
+
+
+@pytest.mark.parametrize(("peer", "is_secure"), [("10.0.0.1", True), ("11.0.0.1", False)])
+def test_a_session_is_secure_where_a_trusted_proxy_encrypts(peer: str, is_secure: bool) -> None:
+    authenticator = Authenticator(replace(ACCESS, proxies=("10.0.0.0/8",)))
+    start = _answered(authenticator, peer, {"token": TOKEN, "x-forwarded-proto": "https"})
+    (cookie,) = (value for name, value in start["headers"] if name == b"set-cookie")
+    assert (b"Secure" in cookie) is is_secure
+
+
+def _answered(authenticator: Authenticator, peer: str, headers: dict[str, str]) -> Message:
+    """The start of the answer to a request from an address."""
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": raw}
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(Guard(Response("here"), authenticator)(scope | {"client": (peer, 1)}, _nothing, send))
+    return sent[0]
+
+
+async def _nothing() -> Message:
+    return {"type": "http.request"}
 
 
 @pytest.mark.parametrize(

@@ -492,6 +492,59 @@ def test_further_clicks_correct_the_mask_so_far(backend: AnnotateBackend, ask: A
     assert backend._worker.asked[-1][2].mask is None, "a box is asked for anew"  # type: ignore[attr-defined]
 
 
+@pytest.fixture
+def stolen(backend: AnnotateBackend) -> AnnotateBackend:
+    """Object 2, in front, was tracked over the right half of what belongs to object 1."""
+    project = backend.project
+    with project.change("tracking"):
+        for number, columns in enumerate((slice(10, 20), slice(20, 40)), start=1):
+            project.add_object()
+            mask = np.zeros(project.size, np.bool_)
+            mask[10:20, columns] = True
+            project.put(3, {number: (mask, FrameAnnotation("tracked", 0.9))})
+    return backend
+
+
+def test_a_correction_takes_the_region_from_the_object_that_is_shown_there(
+    stolen: AnnotateBackend, ask: Ask
+) -> None:
+    project = stolen.project
+    click(ask, 3, 25, 15, 1)
+    assert project.mask(3)[15, 25] == 1
+    assert not project.plane(3, 2)[15, 25]
+    assert project.plane(3, 2)[15, 35]
+    assert (project.marks(3)[2].kind, project.marks(3)[2].score) == ("given", 0.9)
+    ask("undo")
+    assert project.mask(3)[15, 25] == 2
+    ask("scribble", frame=3, object=1, seen=SEEN, path=[(24, 15), (25, 15)])
+    assert project.mask(3)[15, 25] == 1
+
+
+def test_a_correction_takes_nothing_from_locked_objects_and_those_that_overlap(
+    stolen: AnnotateBackend, ask: Ask
+) -> None:
+    project = stolen.project
+    with project.change("lock"):
+        project.set_object(2, locked=True)
+    click(ask, 3, 25, 15, 1)
+    assert project.plane(3, 2)[15, 25]
+    ask("undo")
+    mask = project.plane(3, 2)
+    with project.change("unlock"):
+        project.set_object(2, locked=False)
+        project.put(5, {number: (mask, FrameAnnotation("given")) for number in (1, 2)})
+    click(ask, 3, 25, 15, 1)
+    assert project.plane(3, 1)[15, 25]
+    assert project.plane(3, 2)[15, 25], "they share pixels on frame 5"
+
+
+def test_a_new_object_takes_nothing(stolen: AnnotateBackend, ask: Ask) -> None:
+    before = stolen.project.plane(3, 2)
+    assert click(ask, 3, 25, 15) == 3
+    ask("click", frame=3, object=3, seen=SEEN, points=[(25, 15, True), (35, 15, True)])
+    assert np.array_equal(stolen.project.plane(3, 2), before)
+
+
 def test_suggestions_are_adopted_on_their_own_frame(backend: AnnotateBackend, ask: Ask) -> None:
     first = ask("find", frame=2, detector="motion")["found"]
     second = ask("find", frame=7, detector="nanodet", text="red car")["found"]

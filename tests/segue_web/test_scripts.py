@@ -61,6 +61,7 @@ MADE = {
     "dialog-title": "OtherId",
     "brush": "InputId",
     "opacity": "InputId",
+    "guides": "SelectId",
     "palette": "SelectId",
     "hatched": "InputId",
     "neighbours": "InputId",

@@ -20,6 +20,7 @@ from segue.masks import decode_rle
 from segue.masks.outlines import coco_polygons
 from segue.masks.rle import fill_polygons
 from segue.types import Frame, ObjectInfo, Segmentation
+from tests.segue_web.limited_files import files_limited_to
 
 SIZE = (48, 64)
 SHOWN = np.random.default_rng(0).integers(0, 255, (*SIZE, 3), np.uint8)
@@ -70,6 +71,20 @@ def test_a_cut_out_video_that_is_given_up_leaves_nothing(tmp_path: Path) -> None
     sink.write(*given(0))
     sink.abort()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_names_the_cut_out_video(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
+    everything = Segmentation(0, 0.0, np.ones((240, 320), np.uint8), (ObjectInfo(1),))
+
+    def run() -> None:
+        with CutOutVideoSink(tmp_path / "cut.mov", "prores") as sink:
+            for index in range(9):
+                sink.write(Frame(index, index / 10, noise), everything)
+
+    with files_limited_to(20_000), pytest.raises(SinkError, match=r"cut\.mov: cannot be written"):
+        run()
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_boxes_of_the_mot_challenge_count_from_one(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from segue.errors import ArgumentError, MissingExtraError
 from segue.formats.exr import write_exr
 from tests.needs import needs
+from tests.segue_web.limited_files import files_limited_to
 
 
 def read(path: Path, layer: str = "") -> np.ndarray:
@@ -56,3 +57,12 @@ def test_without_the_extra_the_line_that_installs_it_is_named(
     monkeypatch.setitem(sys.modules, "OpenEXR", None)
     with pytest.raises(MissingExtraError, match=r"OpenEXR: pip install"):
         write_exr(tmp_path / "0.exr", {"R": np.zeros((2, 2), np.float32)})
+
+
+def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path) -> None:
+    needs("OpenEXR")
+    noise = np.random.default_rng(0).random((200, 200)).astype(np.float32)
+    with files_limited_to(5000), pytest.raises(OSError, match=r"^[^/]+$"):
+        write_exr(tmp_path / "a.exr", {"R": noise})
+    with pytest.raises(OSError, match=r"^[^/]+$"):
+        write_exr(tmp_path / "none" / "a.exr", {"R": noise})

@@ -192,6 +192,9 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         If the object already has a mask on this frame, points and strokes correct it; a box or a mask
         replaces it. Other frames change with the next :meth:`propagate`.
 
+        With networks of masks, a positive point on another object gives the connected region there to the
+        corrected object, unless both overlap on a prompted frame. The other object is then prompted, too.
+
         Args:
             frame: index of the frame.
             prompts: an index mask (H, W), a path, or prompts, as for the first frame in :func:`segue.track`.

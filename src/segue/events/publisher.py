@@ -13,7 +13,7 @@ from segue.errors import SinkError
 from segue.events.archive import EventArchive
 from segue.events.deliveries import Notifiers
 from segue.events.images.snapshots import Snapshots
-from segue.events.receivers.base import EventReceiver, FileReceiver, ReceiverContext
+from segue.events.receivers.base import BetterView, EventReceiver, FileReceiver, ReceiverContext
 from segue.events.receivers.table import TableReceiver
 from segue.events.store.records import RecordedEvent
 from segue.events.store.store import MAX_WAITING, RETRY_SECONDS, EventStore
@@ -79,6 +79,7 @@ class EventPublisher:
             images=self.images,
             targets=() if self.notifiers is None else self.notifiers.targets,
             home_assistant=self.home_assistant,
+            show_better=self.show_better,
             tell=self.tell,
             report=self.report,
             count_clips=self.count_clips,
@@ -97,6 +98,12 @@ class EventPublisher:
         """Pass a frame to receivers; called before its events."""
         for alarm in self._alarms:
             alarm.see(frame, result)
+
+    def show_better(self, view: BetterView) -> None:
+        """Pass a better view of an object to receivers."""
+        notified = () if self.notifiers is None else self.notifiers.targets
+        for receiver in (*self._alarms, *(receiver for _, receiver in notified)):
+            receiver.show_better(view)
 
     def announce(self, online: bool) -> None:
         """Report whether the camera gives frames."""
@@ -163,6 +170,7 @@ class EventFiles(Sink):
         try:
             if images is not None:
                 images.attach(publisher.store, self._part, options.source_size)
+                images.on_better = publisher.show_better
                 self._files.append(images)
             for entry in sorted(EVENT_SINKS, key=lambda each: each.rank):
                 receiver = entry.open(context) if entry.part else None

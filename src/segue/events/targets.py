@@ -24,6 +24,9 @@ Per = Literal["event", "visit"]
 
 Priority = Literal["low", "normal", "high"]
 
+Picture = Literal["best", "first"]
+"""Picture of a message: replaced by a better view if the service can, or as first sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class NotifyRule:
@@ -36,6 +39,7 @@ class NotifyRule:
         when: hours and days, such as ``mon-fri 22:00-06:00``; ``armed`` for events while the camera is.
         per: ``event``, or ``visit`` for one message of each visit.
         priority: ``low``, ``normal`` or ``high``.
+        picture: ``best``, replaced by a better view if the service can, or ``first``.
         title, text: of messages to people, with :data:`.templates.FIELDS` between braces.
     """
 
@@ -45,6 +49,7 @@ class NotifyRule:
     when: tuple[str, ...] = ()
     per: str = ""
     priority: str = ""
+    picture: str = ""
     title: str = ""
     text: str = ""
 
@@ -83,7 +88,7 @@ class NotifyRule:
         for text in self.when:
             if text != ARMED:
                 parse_span(text)
-        for name, values in (("per", Per), ("priority", Priority)):
+        for name, values in (("per", Per), ("priority", Priority), ("picture", Picture)):
             if getattr(self, name) not in ("", *get_args(values)):
                 raise SinkError(f"notify: {name} is {' or '.join(get_args(values))}")
         for template in (self.title, self.text):

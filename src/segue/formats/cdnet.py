@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from segue.entries import Format
-from segue.errors import SinkError
+from segue.errors import DatasetError, SinkError
 from segue.formats.frames import FrameObjects, Size, frame_name
 from segue.formats.mask_records import records_of
 from segue.formats.png import MaskFolderSink
-from segue.masks.files import encode_png
+from segue.masks import StoredMask
+from segue.masks.files import encode_png, read_levels
 
-SHADOW = 50
-"""Grey value of shadow in CDnet2014; only 255 counts as foreground."""
+if TYPE_CHECKING:
+    from segue.formats.files import Files
+    from segue.formats.labels import Frames, Labels
+
+SHADOW, FOREGROUND = 50, 255
+"""Grey values of shadow and foreground in CDnet2014."""
 
 _CDNET = re.compile(r"bin\d{6,}\.png")
 _CDNET_IMAGE = re.compile(r"in([0-9]{1,18})")
@@ -48,7 +55,7 @@ class CdnetSink(MaskFolderSink):
 
     def add(self, objects: FrameObjects) -> None:
         mask, index = objects.mask, objects.index
-        values = np.where(mask > 0, 255, 0).astype(np.uint8)
+        values = np.where(mask > 0, FOREGROUND, 0).astype(np.uint8)
         for item in objects.objects:
             if item.label == "shadow":
                 values[mask == item.id] = SHADOW
@@ -62,11 +69,39 @@ def frame_number(name: str, index: int) -> int:
     return int(match[1]) if match else index + 1
 
 
+def _read(files: Files, video: Frames) -> Labels:
+    """Read the foreground as one object; shadow is none."""
+    from segue.formats.labels import Labels  # late: runs that write masks read none
+
+    labels = Labels(video.size)
+    index_of = {frame_number(frame_name(video.names, i), i): i for i in range(video.count)}
+    paths = {int(PurePosixPath(name).stem.removeprefix("bin")): name for name in files.masks}
+    if unknown := sorted(paths.keys() - index_of.keys()):
+        raise DatasetError(f"{paths[unknown[0]]} names no frame of the video, which has {video.count}")
+    labels.add_files({index_of[number]: partial(_foreground, files, name) for number, name in paths.items()})
+    return labels
+
+
+def _foreground(files: Files, name: str) -> StoredMask:
+    levels = read_levels(files.mask_file(name), files.where(name), size=files.video.size)
+    if others := set(np.unique(levels).tolist()) - {0, SHADOW, FOREGROUND}:
+        raise DatasetError(f"{name} holds {max(others)}; masks of CDnet2014 are 0, {SHADOW} and {FOREGROUND}")
+    return np.asarray(levels == FOREGROUND, np.uint8)
+
+
+def _sniff(files: Files) -> float:
+    names = [PurePosixPath(name).name for name in files.masks]
+    is_cdnet = all(map(_CDNET.fullmatch, names)) and "bin000000.png" not in names  # numbers count from 1
+    return 0.6 if names and is_cdnet else 0.0
+
+
 ENTRIES = (
     Format(
         "cdnet",
         "cdnet",
         lambda path, run: CdnetSink(path, size=run.source_size, names=run.names),
+        sniff=_sniff,
+        read=_read,
         title="CDnet2014",
         about="black and white PNG files of the foreground",
         in_place=True,

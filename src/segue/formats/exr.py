@@ -42,6 +42,7 @@ def write_exr(
 
     Raises:
         ArgumentError: there is no channel, they differ in size, or a name has no or more than 255 bytes.
+        OSError: the file cannot be written.
         MissingExtraError: the extra is not installed.
     """
     if len({plane.shape for plane in channels.values()}) != 1:
@@ -59,7 +60,10 @@ def write_exr(
         header["framesPerSecond"] = fps.limit_denominator(1001)
     half = {name: np.ascontiguousarray(plane, np.float16) for name, plane in channels.items()}
     with OpenEXR.File(header, half) as image:
-        image.write(str(path))
+        try:
+            image.write(str(path))
+        except RuntimeError as error:  # the reason is the last sentence, after the name of the file
+            raise OSError(str(error).rpartition('". ')[2].rstrip(".")) from error
 
 
 class ExrWriter(FolderWriter):

@@ -270,9 +270,10 @@ def transparent_video(
             raw = VideoFrame.from_ndarray(even, format=_RGBA_FORMATS[image.dtype])
             raw = raw.reformat(format=encoding_as.pixels, **_TO_BT709)
             raw.pts, raw.time_base = last, Fraction(1, _CLOCK)
-            container.mux(stream.encode(raw))
-            if copy is not None:
-                copy.advance(time)
+            with encoding(target):  # errors here reach the caller, and not the context around the yield
+                container.mux(stream.encode(raw))
+                if copy is not None:
+                    copy.advance(time)
 
         yield write
         container.mux(stream.encode(None))

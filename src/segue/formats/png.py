@@ -364,7 +364,9 @@ def _levels(path: Path, size: tuple[int, int]) -> StoredMask:
 
 
 def _sniff(files: Files) -> float:
-    return 1.0 if not files.is_file and files.path.is_dir() and read_records(files.path) else 0.0
+    # cut-outs and masks of CDnet have records as well, but no marker and no ids
+    is_ours = not files.is_file and files.path.is_dir() and (files.path / MARKER).exists()
+    return 1.0 if is_ours and read_records(files.path) else 0.0
 
 
 ENTRIES = (

@@ -13,13 +13,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from segue.errors import DatasetError, SegueError
-from segue.formats.files import DAMAGED, Files
+from segue.formats.files import DAMAGED, Files, read_text
 from segue.formats.labels import Frames, Labels
 from segue.formats.others import name_program
 from segue.formats.text import first_problem
 from segue.formats.videos import LabelledVideo
 from segue.registry import FORMATS, Format
-from segue.utils.inputs import first_line, user_path
+from segue.utils.inputs import first_line, parse_json, user_path
 from segue.utils.keywords import suggests_names
 from segue.utils.naming import first_few
 
@@ -62,7 +62,7 @@ def read_labels(
         if not path.exists():
             raise DatasetError("no such file or folder")
         if path.is_dir():
-            names = (*RESULT_FORMATS, *(_files_of_runs() if (path / RECORD).is_file() else ()))
+            names = _files_of_results(path)
             path = next((path / name for name in names if (path / name).exists()), path)
         files = Files(path, video)
         entry = format_of_files(files)
@@ -77,11 +77,24 @@ def read_labels(
     )
 
 
-def _files_of_runs() -> Iterator[str]:
-    """Output names of formats that can be read back."""
-    for entry in FORMATS:
-        if isinstance(entry, Format) and entry.holds is not None and entry.file:
-            yield entry.file
+def _files_of_results(folder: Path) -> list[str]:
+    """Output names of formats that can be read back, first those of the latest run into a folder."""
+    record = folder / RECORD
+    if not record.is_file():
+        return [*RESULT_FORMATS]
+    readable = [entry for entry in FORMATS if isinstance(entry, Format) and entry.holds is not None]
+    names = dict.fromkeys((*RESULT_FORMATS, *(entry.file for entry in readable if entry.file)))
+    formats = _formats_of(record)
+    latest = {entry.file for entry in FORMATS if isinstance(entry, Format) and entry.name in formats}
+    return sorted(names, key=lambda name: name not in latest)
+
+
+def _formats_of(record: Path) -> set[object]:
+    """Formats that the run of a record wrote; none if it is damaged."""
+    try:
+        return {*parse_json(read_text(record))["outputs"]["formats"]}
+    except (SegueError, OSError, ValueError, LookupError, TypeError):
+        return set()
 
 
 def format_of_files(files: Files) -> Format | None:

@@ -12,7 +12,7 @@ from segue.events.store.store import EventStore
 from segue.jobs.values import DEFAULT_FORMATS, ForegroundJob, InstancesJob, VideoJob
 from segue.sinks import output_paths
 from segue.sinks.outputs import default_folder
-from segue.sinks.rotation import new_part, part_path
+from segue.sinks.rotation import clear_parts, new_part, part_path
 
 EVENTS = "events"
 
@@ -56,6 +56,12 @@ class OutputPlaces:
         parts = {kind: part_path(path, name) for kind, path in self.other_outputs.items()}
         snapshots = None if self.snapshots is None else part_path(self.snapshots, name)
         return OutputPlaces(part_path(self.folder, name), parts, snapshots, name)
+
+    def clear_parts(self) -> None:
+        """Remove what a killed run has left of the last parts; complete files stay."""
+        images = () if self.snapshots is None else (self.snapshots,)
+        for output in (self.folder, *self.other_outputs.values(), *images):
+            clear_parts(output)
 
     def next_run(self, name: str, formats: tuple[str, ...]) -> OutputPlaces:
         """Output paths of the next run of a camera; events keep their place."""

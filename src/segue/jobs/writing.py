@@ -32,7 +32,7 @@ from segue.jobs.values import ForegroundJob, VideoJob
 from segue.sessions.session import Passes
 from segue.sinks import Sink, open_sinks
 from segue.sinks.base import BackgroundSink
-from segue.sinks.rotation import RotatingSink, part_name
+from segue.sinks.rotation import RotatingSink, clear_parts, part_name
 from segue.types import Frame, Segmentation
 from segue.utils.notices import warn_caller
 from segue.video.decoding.packets import PacketBuffer
@@ -328,6 +328,7 @@ class JobOutputs:
     def _opened_sink(self) -> Sink:
         outputs = self._opened.job.outputs
         if outputs.rotate is not None:
+            self._places.clear_parts()
             seconds = parse_duration(outputs.rotate, "--rotate")
             monitor = self._monitor
             part = RotatingSink(
@@ -337,6 +338,7 @@ class JobOutputs:
             )
             return BackgroundSink(part)
         if outputs.append:
+            clear_parts(self._places.folder)
             return self._open_part(self._places.next_run(part_name(), outputs.formats or ()))
         return self._open_part(self._places)
 

@@ -13,6 +13,7 @@ from typing import Any
 from segue.formats.base import Sink
 from segue.registry import FORMATS
 from segue.types import Frame, Segmentation
+from segue.utils.files import remove_abandoned
 from segue.video.decoding.readers import ConnectionChange
 
 
@@ -116,6 +117,15 @@ def order_of_part(name: str) -> tuple[str, int]:
 def parts_of(output: Path) -> list[Path]:
     """Existing parts of an output, as :func:`part_path` names them, by time."""
     return [part_path(output, name) for name in part_names(output)]
+
+
+def clear_parts(output: Path) -> None:
+    """Remove what a killed run has left of its last parts; complete files stay."""
+    if _is_file(output):
+        remove_abandoned(output.parent, f"{re.escape(output.stem)}-{PART}{re.escape(output.suffix)}")
+        return
+    for part in parts_of(output)[-2:]:  # one is closed while the next one is open
+        remove_abandoned(part, ".*")
 
 
 def _is_file(output: Path) -> bool:

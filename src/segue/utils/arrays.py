@@ -10,7 +10,7 @@ from typing import Any, Protocol, SupportsFloat, SupportsInt, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from segue.errors import PromptError
+from segue.errors import ArgumentError, PromptError
 
 MAX_ID = 65535
 """Largest id that an index mask file can hold."""
@@ -57,11 +57,18 @@ def as_array(value: Any) -> Any:
     if not hasattr(value, "detach"):
         converts = hasattr(type(value), "__array__") and not isinstance(value, (np.ndarray, np.generic))
         return np.asarray(value) if converts else value
-    value = value.detach().cpu()
     try:
-        return value.numpy()
-    except TypeError:
-        return value.float().numpy()
+        value = value.detach().cpu()
+        try:
+            return value.numpy()
+        except TypeError:  # such as bfloat16
+            return value.float().numpy()
+    except (
+        NotImplementedError,
+        RuntimeError,
+        TypeError,
+    ) as error:  # sparse, quantized, meta
+        raise ArgumentError(f"a tensor that NumPy cannot hold: {str(error).splitlines()[0]}") from error
 
 
 def whole_mask(value: Any, where: str, error: type[Exception]) -> npt.NDArray[Any]:

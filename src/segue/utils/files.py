@@ -72,6 +72,9 @@ def writing(path: Path) -> Iterator[None]:
         raise SinkError(f"{path!s}: cannot be written ({error})") from error
 
 
+_LOCK = re.compile(r"\.(.+)\.lock", re.DOTALL)
+
+
 class PartialFile:
     """Unique temporary path in place of ``final``; :meth:`commit` renames, :meth:`discard` removes it."""
 
@@ -304,11 +307,17 @@ def claim(path: Path) -> Claim | None:
     return Claim(path, file_lock, lock)
 
 
-def remove_abandoned(folder: Path) -> None:
-    """Remove abandoned partial files and folders in a folder."""
+def remove_abandoned(folder: Path, outputs: str | None = None) -> None:
+    """Remove partial files and folders in a folder that nobody is writing.
+
+    With ``outputs``, a pattern of names, those of these outputs alone, and also their locks.
+    """
     stems = set()
     with suppress(OSError):
-        stems = {match[1] for path in folder.iterdir() if (match := _PARTIAL.fullmatch(path.name))}
+        for path in folder.iterdir():
+            match = _PARTIAL.fullmatch(path.name) or (outputs and _LOCK.fullmatch(path.name))
+            if match and (outputs is None or re.fullmatch(outputs, match[1])):
+                stems.add(match[1])
     for stem in sorted(stems):
         lock = folder / f".{stem}.lock"
         file_lock = FileLock(lock, timeout=0)
@@ -318,6 +327,8 @@ def remove_abandoned(folder: Path) -> None:
                 for path in folder.iterdir():
                     if (match := _PARTIAL.fullmatch(path.name)) and match[1] == stem:
                         _remove(path)
+                if outputs is not None:
+                    remove_partial(folder / stem)
             finally:
                 remove_lock(file_lock, lock)
 

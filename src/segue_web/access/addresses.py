@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterable
-from contextlib import suppress
 
 from segue.errors import SegueError
 
@@ -36,31 +35,13 @@ def sender_of(address: str) -> str:
     return str(parsed)
 
 
-MAX_HOPS = 20
-"""Maximum number of chained proxies that are evaluated."""
-
-
-def client_address(peer: str, forwarded: str, proxies: Iterable[str]) -> str:
-    """Address of a client, as trusted proxies report it.
-
-    Args:
-        peer: address of the connection.
-        forwarded: headers ``X-Forwarded-For``, joined by commas.
-        proxies: addresses and networks of proxies that are trusted.
-
-    Returns:
-        The last address that no trusted proxy has; ``peer`` where that is none.
-    """
+def trusted_networks(proxies: Iterable[str]) -> list[str]:
+    """Networks of trusted proxies; those of IPv4 also as a socket of IPv6 reports them."""
     networks = [ipaddress.ip_network(each, strict=False) for each in proxies]
-    address = peer
-    for hop in reversed(forwarded.split(",")[-MAX_HOPS:]):
-        if not any(_is_in(address, network) for network in networks):
-            break
-        try:
-            address = str(ipaddress.ip_address(_without_port(hop.strip())))
-        except ValueError:
-            break
-    return address
+    mapped = (
+        f"::ffff:{each.network_address}/{96 + each.prefixlen}" for each in networks if each.version == 4
+    )
+    return [*map(str, networks), *mapped]
 
 
 def check_network(text: str) -> None:
@@ -71,18 +52,3 @@ def check_network(text: str) -> None:
         raise SegueError(
             f"{text!r}: give an address, such as 10.0.0.2, or a network, 10.0.0.0/8 ({error})"
         ) from None
-
-
-def _is_in(address: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
-    with suppress(ValueError):
-        parsed = ipaddress.ip_address(address)
-        mapped = getattr(parsed, "ipv4_mapped", None)
-        return (mapped or parsed) in network
-    return False
-
-
-def _without_port(text: str) -> str:
-    """Address from ``X-Forwarded-For`` without a port."""
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0] if text.count(":") == 1 else text

@@ -14,7 +14,6 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, quote, unquote
 
 from segue.utils.extras import requires_extra
-from segue_web.access.addresses import client_address, sender_of
 from segue_web.access.passwords import is_password, same
 from segue_web.access.table import USER, Access, Permission
 from segue_web.access.tries import Tries
@@ -104,7 +103,7 @@ class Authenticator:
         Args:
             credentials: sent credentials.
             session: its cookie :data:`SESSION`; empty for none.
-            sender: result of :meth:`sender`.
+            sender: identity of the client (:func:`segue_web.access.addresses.sender_of`).
 
         Raises:
             TooManyTriesError: too much was wrong from there.
@@ -144,22 +143,15 @@ class Authenticator:
             and access.permission(_bearer_of(session, access)) != "change"
         )
 
-    def sender(self, peer: str, forwarded: str) -> str:
-        """Identity of a client for rate limits.
-
-        Args:
-            peer: address of the connection.
-            forwarded: headers ``X-Forwarded-For``, joined by commas.
-        """
-        proxies = self.access.proxies
+    def warn_of_proxy(self, peer: str) -> None:
+        """Warn once of a proxy on this machine that reports addresses while none is trusted."""
         is_here = peer in ("127.0.0.1", "::1")
-        if forwarded and not proxies and is_here and not self.access.is_open and not self._has_warned:
+        if is_here and not self.access.proxies and not self.access.is_open and not self._has_warned:
             self._has_warned = True
             self._warn(
                 f'requests come through a proxy; write proxies = ["{peer}"] into [page], so that wrong '
                 "passwords are counted by the addresses of people"
             )
-        return sender_of(client_address(peer, forwarded, proxies))
 
     def _try(self, access: Access, sender: str, credential: Credential) -> str:
         """Check a credential within the rate limit: its bearer, ``refused``, or empty."""

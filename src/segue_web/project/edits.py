@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import cv2
@@ -17,7 +18,8 @@ from segue.masks.pieces import Pieces
 from segue.masks.tracks import RleTrack
 from segue.prompts import ImagePrompts
 from segue.prompts.correction import ClickHistory
-from segue.types import Box
+from segue.sessions.videos.corrections import split_overlapping
+from segue.types import Box, IndexMask
 from segue.utils.arrays import BoolArray
 from segue_web.project.annotations import Correction, FrameAnnotation, runs_of
 from segue_web.project.project import Project
@@ -49,6 +51,9 @@ SPECK = 0.05
 """Parts of a mask below this share of its largest one are specks."""
 
 Flaw = Literal["holes", "specks"]
+
+Change = Callable[[BoolArray, "Paint"], tuple[BoolArray, "Paint"]]
+"""Changes the mask of an object, (H, W), and its paint."""
 
 NEAREST = 4.0
 """Pixels within which it changes paint in a small frame."""
@@ -116,7 +121,15 @@ class Edits:
         keeps_score = previous is not None and not whole
         reply: dict[str, Any] = await self._run(
             lambda: self._give(
-                frame, object, seen, "click", over, all_prompts, score, keeps_score=keeps_score
+                frame,
+                object,
+                seen,
+                "click",
+                over,
+                all_prompts,
+                score,
+                keeps_score=keeps_score,
+                clicks=added if mends else (),
             )
         )
         return reply | ({"replaced": areas} if areas else {})
@@ -224,14 +237,17 @@ class Edits:
         inside = clicks_within([(x, y, True) for x, y in path], *self._video.size)
         marks = ImagePrompts(scribble=[[(x, y) for x, y, _ in inside]])
 
-        def present() -> tuple[BoolArray | None, Correction]:
+        def present() -> tuple[BoolArray | None, Correction, bool]:
             self._project.check_edit(frame, seen, object)
-            if object is None or object not in self._project.marks(frame):
-                return None, Correction()
+            marks = self._project.marks(frame)
+            if object is None or object not in marks:
+                return None, Correction(), False
             plane = self._project.plane(frame, object)
-            return plane if plane.any() else None, self._project.correction(frame, object) or Correction()
+            correction = self._project.correction(frame, object) or Correction()
+            mends = correction.mends or _is_detected(marks[object], correction)
+            return plane if plane.any() else None, correction, mends
 
-        previous, correction = await self._run(present)
+        previous, correction, mends = await self._run(present)
         if previous is None:
             answer, score = await self._worker.ask("click", frame, marks)
         else:
@@ -246,7 +262,16 @@ class Edits:
 
         prompts = correction.points, correction.box, previous is not None
         reply: dict[str, Any] = await self._run(
-            lambda: self._give(frame, object, seen, "scribble", over, prompts, score)
+            lambda: self._give(
+                frame,
+                object,
+                seen,
+                "scribble",
+                over,
+                prompts,
+                score,
+                clicks=marks.clicks if mends else (),
+            )
         )
         return reply
 
@@ -372,37 +397,71 @@ class Edits:
         requested: int | None,
         revision: int,
         label: str,
-        change: Callable[[BoolArray, Paint], tuple[BoolArray, Paint]],
+        change: Change,
         prompts: tuple[tuple[Click, ...], Box | None, bool] | None = None,
         score: float = 1.0,
         *,
         keeps_score: bool = False,
+        clicks: Sequence[Click] = (),
     ) -> dict[str, Any]:
         """Save a person's edit of an object on a frame, with the expected IoU of its mask.
 
-        With ``keeps_score`` that of a mask that stays as it was does not change.
+        With ``keeps_score`` that of a mask that stays as it was does not change. Other objects lose the
+        regions that ``clicks`` corrected on them.
         """
         project = self._project
         project.check_edit(frame, revision, requested)
         with project.change(label):
             number = requested or project.add_object()
-            correction = project.correction(frame, number) or Correction()
-            previous = project.marks(frame).get(number)
-            is_detected = previous is not None and previous.area > 0 and _is_detected(previous, correction)
-            on, off = (project.decode_mask(frame, counts) for counts in (correction.on, correction.off))
-            current = project.plane(frame, number)
-            plane, paint = change(current, Paint(on, off))
-            if keeps_score and previous is not None and np.array_equal(plane, current):
-                score = previous.score
-            project.put(frame, {number: (plane, FrameAnnotation("given", score))})
-            points, box, mends = prompts or (
-                correction.points,
-                correction.box,
-                correction.mends or is_detected,
-            )
-            painted = runs_of(paint.on), runs_of(paint.off)
-            project.correct(frame, number, Correction(points, box, *painted, mends=mends))
+            visible = [row["id"] for row in project.objects() if row["visible"]] if clicks else []
+            shown = project.mask(frame, visible)
+            self._put(frame, number, change, prompts, score, keeps_score=keeps_score)
+            if clicks:
+                self._take_pixels(frame, number, shown, clicks)
         return {"object": number}
+
+    def _take_pixels(self, frame: int, number: int, shown: IndexMask, clicks: Sequence[Click]) -> None:
+        """Take from other unlocked objects the regions of an object that was clicked on them.
+
+        Objects that overlap on another given frame may share pixels; ``shown`` is the index mask before it.
+        """
+        project = self._project
+        shown, clicked = np.where(project.plane(frame, number), shown, 0), np.zeros(shown.shape, np.bool_)
+        for x, y, inside in clicks:
+            clicked[int(y), int(x)] |= inside
+        given = {*project.frames_of([number])} - {frame}
+        for other in project.unlocked(sorted({*shown[clicked].tolist()} - {0, number})):
+            both = (project.masks(index) for index in given & {*project.frames_of([other])})
+            if len(split_overlapping([number, other], both, project.size)) == 1:
+                pieces = Pieces.of(shown == other)
+                region = pieces.where(pieces.count(clicked) > 0)
+                score = project.marks(frame)[other].score
+                self._put(frame, other, partial(_erased, region), None, score)
+
+    def _put(
+        self,
+        frame: int,
+        number: int,
+        change: Change,
+        prompts: tuple[tuple[Click, ...], Box | None, bool] | None,
+        score: float,
+        *,
+        keeps_score: bool = False,
+    ) -> None:
+        """Change the mask of an object on a frame, inside :meth:`Project.change`."""
+        project = self._project
+        correction = project.correction(frame, number) or Correction()
+        previous = project.marks(frame).get(number)
+        is_detected = previous is not None and previous.area > 0 and _is_detected(previous, correction)
+        on, off = (project.decode_mask(frame, counts) for counts in (correction.on, correction.off))
+        current = project.plane(frame, number)
+        plane, paint = change(current, Paint(on, off))
+        if keeps_score and previous is not None and np.array_equal(plane, current):
+            score = previous.score
+        project.put(frame, {number: (plane, FrameAnnotation("given", score))})
+        points, box, mends = prompts or (correction.points, correction.box, correction.mends or is_detected)
+        painted = runs_of(paint.on), runs_of(paint.off)
+        project.correct(frame, number, Correction(points, box, *painted, mends=mends))
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,6 +493,11 @@ class Paint:
                 rows, columns = np.ogrid[: paint.shape[0], : paint.shape[1]]
                 paint &= ~(denied & (np.hypot(rows + 0.5 - y, columns + 0.5 - x) <= reach))
         return Paint(on, off)
+
+
+def _erased(region: BoolArray, mask: BoolArray, paint: Paint) -> tuple[BoolArray, Paint]:
+    """A mask and its paint without a region."""
+    return mask & ~region, paint.erase(region)
 
 
 def _is_detected(mark: FrameAnnotation, correction: Correction) -> bool:

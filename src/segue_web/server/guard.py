@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from http.cookies import SimpleCookie
 from pathlib import Path
 
 from segue.utils.extras import requires_extra
-from segue_web.access.addresses import LOOPBACK
+from segue_web.access.addresses import LOOPBACK, sender_of, trusted_networks
 from segue_web.access.authentication import (
     LINK_SECONDS,
     SESSION,
@@ -30,6 +29,7 @@ with requires_extra("web"):
     from starlette.requests import HTTPConnection, Request
     from starlette.responses import FileResponse, Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -88,6 +88,14 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        connection = HTTPConnection(scope)
+        if "x-forwarded-for" in connection.headers:
+            self._authenticator.warn_of_proxy(_host(connection))
+        networks = trusted_networks(self._authenticator.access.proxies)
+        await ProxyHeadersMiddleware(self._answer, networks)(scope, receive, send)  # type: ignore[arg-type]
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request whose client and scheme are as trusted proxies report them."""
         connection = HTTPConnection(scope)
         visit = Visit(None)
         answer: ASGIApp | None = self._foreign(connection) or self._proof(connection)
@@ -185,9 +193,7 @@ class Guard:
     async def _visit_of(
         self, connection: HTTPConnection, credentials: Sequence[Credential], session: str
     ) -> Visit:
-        headers, client = connection.headers, connection.client
-        peer = "" if client is None else client.host
-        sender = self._authenticator.sender(peer, ",".join(headers.getlist("x-forwarded-for")))
+        sender = sender_of(_host(connection))
         if self._authenticator.takes_long(credentials, session):
             visit = self._authenticator.visit
             return await run_sync(visit, credentials, session, sender, limiter=self._hashing)
@@ -215,14 +221,10 @@ class Guard:
         if not visit.session or self._has_secret:
             return ""
         name, _ = self._cookie_names(connection)
-        cookie: SimpleCookie = SimpleCookie({name: visit.session})
-        cookie[name].update({"httponly": "1", "samesite": "Lax"})
-        if visit.lasts:
-            cookie[name]["max-age"] = str(LINK_SECONDS)
-        is_encrypted = connection.scope.get("scheme") in ("https", "wss")
-        if is_encrypted or connection.headers.get("x-forwarded-proto") == "https":
-            cookie[name]["secure"] = "1"
-        return cookie[name].OutputString()
+        answer, is_encrypted = Response(), connection.scope.get("scheme") in ("https", "wss")
+        max_age = LINK_SECONDS if visit.lasts else None
+        answer.set_cookie(name, visit.session, max_age, httponly=True, samesite="lax", secure=is_encrypted)
+        return answer.headers["set-cookie"]
 
 
 async def _sent_credential(request: Request) -> Credential | None:
@@ -238,6 +240,11 @@ async def _sent_credential(request: Request) -> Credential | None:
     except (ValueError, TypeError, KeyError):
         return None
     return Credential(user, password) if isinstance(user, str) and isinstance(password, str) else None
+
+
+def _host(connection: HTTPConnection) -> str:
+    """Address of a client; empty where it is unknown."""
+    return "" if connection.client is None else connection.client.host
 
 
 def _changes(connection: HTTPConnection) -> bool:

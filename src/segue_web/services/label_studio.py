@@ -15,10 +15,17 @@ import numpy.typing as npt
 from pydantic import AliasPath, ConfigDict, Field, model_validator
 
 from segue.errors import SegueError
-from segue.formats.label_studio import decode_brush, encode_brush, frames_in_tag, index_at, tag_position
+from segue.formats.label_studio import (
+    corners_of_box,
+    decode_brush,
+    encode_brush,
+    frames_in_tag,
+    index_at,
+    tag_position,
+)
 from segue.formats.text import refuse_entities
 from segue.masks.outlines import parts_of
-from segue.prompt_types import BoxPrompt, ImagePrompts, Prompt
+from segue.prompt_types import BoxPrompt, ImagePrompts, Prompt, RemovePrompt
 from segue.types import Box, Image, Point, Segmentation
 from segue.utils.extras import requires_extra
 from segue.video import open_source
@@ -41,7 +48,10 @@ MAX_BRUSH = 4_000_000
 
 
 class Key(Body):
-    """Box of an object on a frame of a video; unused fields are returned unchanged."""
+    """Box of an object on a frame of a video; unused fields are returned unchanged.
+
+    After one that is not ``enabled``, the object is hidden up to the next box.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
     frame: Annotated[int, Field(ge=1, lt=1 << 31)]
@@ -49,6 +59,8 @@ class Key(Body):
     y: Coordinate
     width: Coordinate
     height: Coordinate
+    rotation: Coordinate = 0
+    enabled: bool = True
 
 
 class Value(Body):
@@ -59,6 +71,7 @@ class Value(Body):
     y: Coordinate = 0
     width: Coordinate = 0
     height: Coordinate = 0
+    rotation: Coordinate = 0
     rle: list[Annotated[int, Field(ge=0, le=255)]] = Field([], max_length=MAX_BRUSH)
     sequence: list[Key] = Field([], max_length=100_000)
 
@@ -227,15 +240,16 @@ def prompts_of(regions: Sequence[Region], size: tuple[int, int]) -> ImagePrompts
 
 
 def _box(shape: Value | Key, size: tuple[int, int]) -> Box:
-    across, down = size[1] / 100, size[0] / 100
-    right, bottom = shape.x + shape.width, shape.y + shape.height
-    return shape.x * across, shape.y * down, right * across, bottom * down
+    """Box around a rectangle, which may be turned."""
+    corners = corners_of_box((shape.x, shape.y, shape.width, shape.height, shape.rotation), size)
+    (x0, y0), (x1, y1) = corners.min(0).tolist(), corners.max(0).tolist()
+    return x0, y0, x1, y1
 
 
 def _followed(
     assistant: Assistant, path: Path, regions: Sequence[Region], tags: Tags, frames: int
 ) -> list[dict[str, Any]]:
-    """Continue the boxes of each object to the frames after the last drawn one."""
+    """Continue the boxes of each object to the frames after the last drawn one, unless it is hidden there."""
     video_regions = [region for region in regions if region.type == "videorectangle"]
     sequences = [sorted(region.value.sequence, key=lambda key: key.frame) for region in video_regions]
     if not any(sequences):
@@ -245,10 +259,12 @@ def _followed(
         ratio = frames_in_tag(video_regions[0].value.model_extra or {}, video.fps)
         places = [{index_at(video, key.frame, ratio): key for key in sequence} for sequence in sequences]
     prompts: dict[int, list[Prompt]] = {}
+    first, last = min(map(min, filter(None, places))), max(map(max, filter(None, places)))
     for number, by_index in enumerate(places, 1):
         for index, key in by_index.items():
             prompts.setdefault(index, []).append(BoxPrompt(number, _box(key, video.size)))
-    first, last = min(prompts), max(prompts)
+            if not key.enabled and index < last and index + 1 not in by_index:
+                prompts.setdefault(index + 1, []).append(RemovePrompt(number))
     with open_source(path, start=first, end=last + 1 + frames) as source:
         later_results = [result for result in assistant.track(source, prompts) if result.index > last]
     return [
@@ -267,7 +283,10 @@ def _video_region(
 ) -> dict[str, Any]:
     """Add boxes to a video region; ``rates``: the video, and frames of the tag for each of its frames."""
     video, ratio = rates
-    keys, scores, is_visible = [key.model_dump() for key in sequence], [], True
+    keys, scores = [key.model_dump() for key in sequence], []
+    is_visible = bool(sequence) and sequence[-1].enabled
+    if not is_visible:  # until the next box, which a person draws
+        later_results = ()
     for result in later_results:
         item = next((item for item in result.objects if item.id == number), None)
         if item is None:
@@ -288,8 +307,8 @@ def _video_region(
             }
             keys.append(place | when | {"enabled": True})
             scores.append(item.score)
-        elif is_visible and keys:  # hidden from here on, until the next box
-            keys.append(keys[-1] | when | {"enabled": False})
+        elif is_visible:  # hidden after the last box, until the next one
+            keys[-1] |= {"enabled": False}
         is_visible = item.box is not None
     more = region.value.model_extra or {}
     more_fields = {name: more[name] for name in ("framesCount", "duration", "labels") if name in more}

@@ -5,6 +5,7 @@ import { peopleDialog } from "./comments.js";
 import { written } from "./help.js";
 import { buttons, element, make, notice, span } from "./dom.js";
 import { resumeDrafts } from "./drafts.js";
+import { until } from "./edits.js";
 import { icon } from "./icons.js";
 import "./keys.js";
 import "./layout.js";
@@ -225,8 +226,10 @@ function offerNext(/** @type {Running} */ { done, computed = done }) {
     return;
   }
   const { frame, object, text } = next;
+  const { revision } = state;
   const button = make("button", { textContent: "Go there", onclick: goUnsure });
-  notice(`${reached} Next to review: frame ${frame}, ${object.name} (${text}).`.trim(), "", [button]);
+  const box = notice(`${reached} Next to review: frame ${frame}, ${object.name} (${text}).`.trim(), "", [button]);
+  until(box, () => state.revision !== revision && state.unsure()[0]?.frame !== frame);
 }
 
 /** the person whose keys were asked for @type {string | null} */

@@ -260,7 +260,7 @@ export const commands = {
   },
   candidate: {
     name: "Next alternative mask of the clicks: for a correction, the whole object anew",
-    text: "Other reading",
+    text: "Next alternative",
     icon: "candidate",
     keys: "shift+M",
     can: () => editable() && (state.pending > 0 || state.hasReadings),

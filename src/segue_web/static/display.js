@@ -1,6 +1,7 @@
-// Display settings: colours, hatching, neighbours, exposure and gamma.
+// Display settings: colours, hatching, neighbours, guides, exposure and gamma.
 
 import { element, make, span, tick } from "./dom.js";
+import { GUIDES } from "./guides.js";
 import { remember } from "./link.js";
 import { NEIGHBOURS } from "./paint.js";
 import { go } from "./playback.js";
@@ -52,6 +53,12 @@ const palette = make("select", { id: "palette" }, [
   make("option", { value: "safe", textContent: "for the colour-blind" }),
 ]);
 palette.onchange = () => setPalette(palette.value);
+const guides = make(
+  "select",
+  { id: "guides" },
+  GUIDES.map(([value, textContent]) => make("option", { value, textContent })),
+);
+guides.onchange = () => remember("guides", guides.value);
 const backdrop = make("input", { type: "color", id: "backdrop", title: "Colour behind the cut-out" });
 backdrop.oninput = () => {
   state.settings.backdrop = backdrop.value;
@@ -81,6 +88,7 @@ element("display").append(
       return make("span", {}, [dash, name]);
     }),
   ),
+  make("label", {}, [span("Guides"), guides]),
   ...SLIDERS.map(slider),
   reset,
 );
@@ -88,6 +96,7 @@ element("display").append(
 state.listen(() => {
   const { settings } = state;
   element("palette").value = settings.palette;
+  element("guides").value = settings.guides;
   if (document.activeElement !== backdrop) backdrop.value = String(settings.backdrop);
   for (const name of /** @type {const} */ (["hatched", "neighbours"])) element(name).checked = Boolean(settings[name]);
   for (const [name] of SLIDERS) {

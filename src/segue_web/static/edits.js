@@ -342,8 +342,9 @@ export const seenNow = () => (state.pending ? null : state.revision);
 export const setSchema = (/** @type {import("./state.js").LabelSchema} */ schema, /** @type {number} */ seen) =>
   change(() => request("schema", { schema, seen }));
 
-/** The revision of what is known of this frame and all others. */
-const seenRevision = () => (state.isFresh(state.frame) ? state.revision : (state.current?.revision ?? 0));
+/** The revision of what is seen of this frame and all others; a frame whose masks have not come shows the timeline's. */
+const seenRevision = () =>
+  state.current && !state.isFresh(state.frame) ? Math.max(0, state.current.revision) : state.revision;
 
 /** Accept the changes on some frames, or reject them and restore the previous masks. */
 export async function judge(/** @type {number} */ first, /** @type {number} */ last, /** @type {boolean} */ accept) {

@@ -52,8 +52,8 @@ export {};
  * @typedef {"bar" | "progress-bar"} ProgressId
  */
 /**
- * @typedef {"by-camera" | "by-event" | "by-label" | "by-zone" | "counts-by" | "counts-camera" | "detector" | "palette"
- *   | "seek" | "shape-motion" | "speed" | "zone-kind"} SelectId
+ * @typedef {"by-camera" | "by-event" | "by-label" | "by-zone" | "counts-by" | "counts-camera" | "detector" | "guides"
+ *   | "palette" | "seek" | "shape-motion" | "speed" | "zone-kind"} SelectId
  */
 /**
  * @typedef {Record<AnchorId, HTMLAnchorElement> &

@@ -196,6 +196,7 @@ class State extends Store {
     palette: "own",
     hatched: false,
     neighbours: false,
+    guides: "none",
     exposure: 0,
     gamma: 1,
     speed: 1,

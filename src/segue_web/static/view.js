@@ -2,6 +2,7 @@
 
 import { element } from "./dom.js";
 import { frameImages } from "./frames.js";
+import { drawGuides } from "./guides.js";
 import { graded } from "./grade.js";
 import { masks } from "./masks.js";
 import { drawing, write } from "./paint.js";
@@ -179,7 +180,7 @@ class View {
     const { context } = this;
     const { width, height } = state.video;
     context.imageSmoothingEnabled = this.scale < 3 * devicePixelRatio;
-    const { exposure, gamma, neighbours, hidden } = state.settings;
+    const { exposure, gamma, guides, neighbours, hidden } = state.settings;
     if (frameImages.shown)
       context.drawImage(graded(frameImages.shown, Number(exposure), Number(gamma)), 0, 0, width, height);
     else {
@@ -190,6 +191,7 @@ class View {
     if (data && !hidden) this.drawAroundBrush(() => masks.draw(this, data, pane));
     const pixel = devicePixelRatio / this.scale;
     if (neighbours && !hidden && state.mode !== "compare") masks.drawNeighbours(this, pixel);
+    if (guides !== "none") drawGuides(context, width, height, guides, pixel);
     if (state.mode === "annotate" && pane === this.panes - 1) {
       masks.drawFound(this);
       if (data) masks.drawOthers(this, data, pixel);

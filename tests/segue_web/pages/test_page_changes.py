@@ -92,6 +92,21 @@ def test_the_next_frame_to_review_is_offered_when_a_tracking_has_ended(one: Desk
     playwright.expect(offered).to_have_count(0)
 
 
+def test_the_offered_frame_vanishes_when_the_tracking_is_undone(one: Desk) -> None:
+    one.send(progress("tracking", "forward", [1]))
+    one.change(4, 1, kind="tracked")
+    one.looks[4]["marks"] = {"1": ["tracked", 0.3, 400, False]}
+    for _ in range(2):
+        one.revision += 1
+        event = {"event": "changed", "revision": one.revision, "timeline": one.timeline()}
+        one.send(json.dumps(event | {"history": {"undo": "tracking", "redo": None}}))
+        if 4 in one.looks:
+            one.send(json.dumps({"event": "ended", "job": "tracking", "error": None}))
+            playwright.expect(one.page.locator(".notice", has_text="Next to review")).to_have_count(1)
+            del one.looks[4]
+    playwright.expect(one.page.locator(".notice", has_text="Next to review")).to_have_count(0)
+
+
 def test_a_tracking_says_how_far_a_correction_came(one: Desk) -> None:
     frames = {"done": 49, "computed": 12, "total": 49}
     one.send(json.dumps(json.loads(progress("tracking", "forward", [1])) | frames))
@@ -118,6 +133,14 @@ def test_a_change_is_judged_by_frame_and_by_range(one: Desk) -> None:
     event = {"event": "changed", "revision": one.revision, "timeline": one.timeline()}
     one.send(json.dumps(event | {"history": {"undo": "accepted changes", "redo": None}}))
     playwright.expect(one.page.locator("#changes")).to_be_hidden()
+
+
+def test_a_range_is_judged_before_the_masks_of_the_shown_frame_have_come(desk: Desk) -> None:
+    desk.objects, desk.revision, desk.held = [1], 7, {"look"}
+    desk.looks = {2: {"masks": {}, "marks": {"1": ["tracked", 0.9, 400, False, "", "", 0.3]}}}
+    desk.open()
+    desk.page.locator('[data-command="refuseChanges"]').click()
+    assert desk.next_asked("judge")["seen"] == 7
 
 
 def test_two_browsers_judge_one_tracking_and_a_reload_forgets_nothing(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.segue_web.chromium import needs_chromium
-from tests.segue_web.pages.desk import Desk, progress
+from tests.segue_web.pages.desk import WIDTH, Desk, progress
 from tests.segue_web.pages.page import becomes, check_accessibility, playwright, press
 
 pytestmark = needs_chromium
@@ -72,6 +72,20 @@ def test_masks_are_hatched_by_choice(shown: Desk) -> None:
     assert contrast() > 40
     shown.page.get_by_label("Hatch each mask").uncheck()
     assert contrast() == 0
+
+
+def test_guides_lie_over_the_film(shown: Desk) -> None:
+    """Its thirds, and the outline of the inner nine tenths."""
+    plain = pixel(shown, WIDTH / 3, 100), pixel(shown, WIDTH * 0.05, 100)
+    shown.page.locator("#guides").select_option("thirds")
+    assert pixel(shown, WIDTH / 3, 100) != plain[0]
+    assert pixel(shown, WIDTH * 0.05, 100) == plain[1]
+    shown.page.locator("#guides").select_option("safe areas")
+    assert pixel(shown, WIDTH / 3, 100) == plain[0]
+    assert pixel(shown, WIDTH * 0.05, 100) != plain[1]
+    assert {"guides": "safe"} in [message["values"] for message in shown.asked("settings")]
+    shown.page.locator("#guides").select_option("none")
+    assert pixel(shown, WIDTH * 0.05, 100) == plain[1]
 
 
 def test_exposure_and_gamma_change_the_film_on_the_screen_alone(shown: Desk) -> None:

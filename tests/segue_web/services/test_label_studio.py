@@ -15,6 +15,8 @@ from starlette.testclient import TestClient
 import segue
 from segue.errors import DatasetError
 from segue.formats.label_studio import decode_brush, encode_brush
+from segue.sinks import OverlayVideoSink
+from segue.types import Frame, Segmentation
 from segue_web.services.label_studio import make_app
 from segue_web.services.media import Media
 from tests.segue_web.services.images import (
@@ -163,6 +165,56 @@ def test_a_box_of_a_video_is_followed(client: TestClient) -> None:
     followed = [each for each in second["value"]["sequence"] if each["enabled"]]
     assert len(followed) > 1
     assert all(abs(each["x"] - beside["x"]) < 8 for each in followed)
+
+
+def test_a_box_that_is_switched_off_hides_its_object_until_the_next_one(client: TestClient) -> None:
+    """An object that left is neither segmented on later frames nor found again by itself."""
+
+    def sequence_of(*keys: dict[str, Any]) -> list[dict[str, Any]]:
+        value = {"framesCount": 40, "duration": 1.6, "sequence": [*keys], "labels": ["fish"]}
+        region = {"id": "a", "type": "videorectangle", "value": value}
+        answer = client.post("/predict", json=request(VIDEO_CONFIG, LOCAL, region)).json()
+        return list(answer["results"][0]["result"][0]["value"]["sequence"])
+
+    key = {"frame": 1, "enabled": True, "rotation": 0, **box_of(*tight())}
+    left = {**key, "frame": 3, "enabled": False}
+    assert sequence_of(key, left) == [key, left]
+    back = {**key, "frame": 6, **box_of(*tight())}
+    later = sequence_of(key, left, back)
+    assert later[:3] == [key, left, back]
+    assert later == [key, left, *sequence_of(back)]
+
+
+def test_an_object_that_hides_is_switched_off_at_its_last_box(tmp_path: Path) -> None:
+    """Label Studio shows a box that is switched off on its own frame."""
+    height, width = 96, 128
+    images_of_video = np.full((6, height, width, 3), 90, np.uint8)
+    images_of_video[:3, 30:60, 40:80] = (200, 40, 30)
+    with OverlayVideoSink(tmp_path / "video.mp4", 10) as sink:
+        for index, image in enumerate(images_of_video):
+            sink.write(Frame(index, index / 10, image), Segmentation(index, index / 10, image[..., 0] * 0))
+    client = TestClient(make_app(assistant(), Media(tmp_path), frames=5))
+    box = {"x": 4000 / width, "y": 3000 / height, "width": 4000 / width, "height": 3000 / height}
+    region = {"id": "a", "type": "videorectangle", "value": {"sequence": [{"frame": 1, **box}]}}
+    answer = client.post("/predict", json=request(VIDEO_CONFIG, LOCAL, region)).json()
+    sequence = answer["results"][0]["result"][0]["value"]["sequence"]
+    assert [(key["frame"], key["enabled"]) for key in sequence] == [(1, True), (2, True), (3, False)]
+
+
+def test_a_turned_rectangle_is_the_box_around_it(client: TestClient) -> None:
+    x0, y0, x1, y1 = tight()
+    # Label Studio turns about the first corner: this one covers the object from its right upper corner on.
+    sides = {"x": 100 * x1 / WIDTH, "y": 100 * y0 / HEIGHT}
+    sides |= {"width": 100 * (y1 - y0) / WIDTH, "height": 100 * (x1 - x0) / HEIGHT}
+    turned = drawn("rectanglelabels", **sides, rotation=90)
+    plain = drawn("rectanglelabels", **box_of(x0, y0, x1, y1), rotation=0)
+    values = []
+    for rectangle in (turned, plain):
+        (region,) = client.post("/predict", json=request(BRUSH, LOCAL, rectangle)).json()["results"][0][
+            "result"
+        ]
+        values.append(region["value"])
+    assert values[0] == values[1]
 
 
 def test_frames_of_a_video_follow_the_rate_of_the_tag(client: TestClient) -> None:

@@ -25,6 +25,9 @@ CUT_OFF = 0.5
 GAIN = 1.2
 """Factor by which a view must grow before the object is classified again; smaller values cost time."""
 
+BETTER = 1.5
+"""Factor by which a later view must show more to replace the image of an entry or a message."""
+
 
 def view_score(box: Box, area: float, size: tuple[int, int]) -> float:
     """Rate how much a view shows of an object, by its area in an image of this size."""

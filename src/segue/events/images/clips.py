@@ -247,6 +247,7 @@ class ClipWriter:
         """Write a clip in the thread, and note the outcome."""
         outcome = self._encode(clip)
         if outcome is not False:
+            clip.moments.clear()  # the clip itself is known until the next one
             self.note(clip.path, "complete" if outcome is True else "lost")
         return outcome
 
@@ -332,21 +333,28 @@ def copy_clip(clip: Clip, packets: PacketBuffer) -> bool:
 
 def write_clip(clip: Clip, fps: float | None, aspect: Fraction, ends: threading.Event) -> bool:
     """Encode a clip; returns False if encoding ends first."""
-    with suppress(_StoppedError), _encoder(ends) as acquired:
+    with _encoder(ends) as acquired:
         if not acquired:
             return False
-        moments = [moment for moment in clip.moments if moment.mask]
-        if not moments:
-            raise SinkError(f"{clip.path}: the stream was lost before it was written")
-        begin = moments[0].time
-        with OverlayVideoSink(clip.path, fps, begin=begin, pixel_aspect=aspect) as sink:
-            for moment in moments:
-                if ends.is_set():
-                    raise _StoppedError
-                sink.write(*moment.result())
-        release_freed_memory()  # of the encoder, which glibc would keep
-        return True
-    return False
+        try:
+            _encode_moments(clip, fps, aspect, ends)
+        except _StoppedError:
+            return False
+        finally:
+            release_freed_memory()  # of the encoder, which glibc would keep
+    return True
+
+
+def _encode_moments(clip: Clip, fps: float | None, aspect: Fraction, ends: threading.Event) -> None:
+    """Encode the frames of a clip; its encoder is freed at the end."""
+    moments = [moment for moment in clip.moments if moment.mask]
+    if not moments:
+        raise SinkError(f"{clip.path}: the stream was lost before it was written")
+    with OverlayVideoSink(clip.path, fps, begin=moments[0].time, pixel_aspect=aspect) as sink:
+        for moment in moments:
+            if ends.is_set():
+                raise _StoppedError
+            sink.write(*moment.result())
 
 
 def write_packets(clip: Clip, fps: float | None, aspect: Fraction) -> None:

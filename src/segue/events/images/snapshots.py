@@ -18,9 +18,9 @@ import numpy as np
 from segue.entries import SQUARE, SinkOptions
 from segue.errors import SinkError
 from segue.events.archive import NAME, PENDING
-from segue.events.images.best_views import view_score
+from segue.events.images.best_views import BETTER, view_score
 from segue.events.images.clips import MAX_FRAMES, Clip, ClipWriter, Moment, to_jpeg
-from segue.events.receivers.base import SENT, Delivery, FileReceiver
+from segue.events.receivers.base import SENT, BetterView, Delivery, FileReceiver
 from segue.events.store.records import RecordedEvent
 from segue.events.store.retention import Retention
 from segue.events.store.store import EventStore, MediaState
@@ -46,9 +46,6 @@ ROUNDING = 1e-6
 
 WAITING = 16
 """Maximum number of clips waiting to be encoded; a live source drops further ones, a file waits."""
-
-BETTER = 1.5
-"""Factor by which a later view must show more to replace the image of an entry."""
 
 BOX = (40, 90, 255)  # colour of the box around the object, BGR
 
@@ -110,6 +107,9 @@ class Snapshots(FileReceiver):
         before: seconds of a clip before its event is known.
         after: seconds of a clip after its event is known.
 
+    Attributes:
+        on_better: called with each better view that has replaced an image.
+
     Raises:
         SinkError: the folder is not empty, or cannot be written.
     """
@@ -159,7 +159,8 @@ class Snapshots(FileReceiver):
             packets.keep_seconds = max(packets.keep_seconds, before + MARGIN)
         self._objects: Mapping[int, Event] = {}
         self._open: list[Clip] = []
-        self._views: dict[int, tuple[Path, float]] = {}  # image of the coming of an object, and its worth
+        self._views: dict[int, BetterView] = {}  # of the image of the enter of an object
+        self.on_better: Callable[[BetterView], object] = lambda _: None
         self._left_out = _LeftOut(on_disk)  # apart, so that no cycle keeps a run in memory that has ended
         self._newest: Frame | None = None
         self._clips = ClipWriter(
@@ -250,7 +251,7 @@ class Snapshots(FileReceiver):
         view = self._best_view(happened)
         image = self._image_of(view)
         if happened.event == "enter":
-            self._views[happened.object] = path, self._score(view)
+            self._views[happened.object] = BetterView(event.visit, path, b"", self._score(view))
         elif happened.event in ("leave", "end"):
             self._views.pop(happened.object, None)
         self._waiting.append((path, image))
@@ -285,10 +286,12 @@ class Snapshots(FileReceiver):
     def improve(self, objects: Mapping[int, Event]) -> None:
         """Replace the views of objects by better ones of the newest frame."""
         for event in objects.values():
-            path, score = self._views.get(event.object, (None, 0.0))
-            if path is not None and self._score(event) > BETTER * score:
-                self._views[event.object] = path, self._score(event)
-                self._write_image(path, self._image_of(event))
+            view, score = self._views.get(event.object), self._score(event)
+            if view is not None and score > BETTER * view.score:
+                self._views[event.object] = view = view._replace(score=score)
+                image = self._image_of(event)
+                self._write_image(view.path, image)
+                self.on_better(view._replace(image=image))
 
     def _note(self, name: str, state: MediaState, size: int = 0) -> None:
         if self._store is not None:

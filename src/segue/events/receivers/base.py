@@ -54,6 +54,22 @@ class Message:
         return json.dumps(self.values).encode()
 
 
+class BetterView(NamedTuple):
+    """A view that shows more of an object than the image of its ``enter``, which it replaces.
+
+    Attributes:
+        visit: number of the visit of the object.
+        path: of the image.
+        image: JPEG.
+        score: see :func:`.best_views.view_score`.
+    """
+
+    visit: int
+    path: Path
+    image: bytes
+    score: float
+
+
 class EventReceiver:
     """Receiver of events: one class in one module, with an entry of ``EVENT_SINKS``.
 
@@ -86,6 +102,9 @@ class EventReceiver:
 
     def show_armed(self, armed: bool) -> None:
         """Receive whether alerts are on."""
+
+    def show_better(self, view: BetterView) -> None:
+        """Receive a better view of an object; called in the thread of the run."""
 
     def change(self, zones: Sequence[Zone]) -> None:
         """Receive new zones."""
@@ -134,6 +153,7 @@ class ReceiverContext:
         options: options of the run.
         targets: receivers of ``--notify`` with their rules.
         home_assistant: whether ``--home-assistant`` is given.
+        show_better: receives better views of objects, for all receivers.
         tell: passes events to the interface that shows the run.
         report: receives ``events`` or ``images`` and the reason if they cannot be written, else empty.
         count_clips: receives the number of clips encoded after all frames, and their total.
@@ -154,6 +174,7 @@ class ReceiverContext:
     options: SinkOptions = SinkOptions()  # noqa: RUF009  it cannot be changed
     targets: tuple[tuple[NotifyTarget, EventReceiver], ...] = ()
     home_assistant: bool = False
+    show_better: Callable[[BetterView], object] = lambda _: None
     tell: Callable[[Any], object] | None = None
     report: Callable[[str, str], None] = lambda *_: None
     count_clips: Callable[[int, int], None] | None = None

@@ -6,15 +6,16 @@ import json
 import time
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 from http.cookiejar import CookieJar
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import SplitResult, quote, unquote
+from urllib.parse import SplitResult, quote, unquote, urlencode
 
 from segue.entries import EventSinkEntry
 from segue.errors import SinkError
 from segue.events.receivers.base import SENT, Delivery, EventReceiver, Message, ReceiverContext
-from segue.events.receivers.http import NoRedirect, answer_of, parts_of
+from segue.events.receivers.http import MAX_ANSWER, NoRedirect, answer_of, parts_of
 from segue.events.rules import UNKNOWN
 from segue.events.store.records import LAST, moment_of
 from segue.video.sources.addresses import public_address
@@ -26,8 +27,14 @@ REFUSED, ENDED = "-", "+"
 """Notes in place of an id: Frigate refused the event of a visit; the event has ended, and messages of the
 visit that were refused before change nothing."""
 
-MAX_ANSWER = 1 << 16
-"""Maximum number of bytes read of an answer."""
+MAX_LIST = 1 << 22
+"""Maximum number of bytes read of a list of events."""
+
+SETTLED = 2.0
+"""Seconds after which Frigate lists an event that it has created without an answer in time."""
+
+CLOCKS = 60.0
+"""Seconds by which the clock of Frigate may differ."""
 
 NOT_FOUND = 404
 """Status of a request about a deleted event."""
@@ -49,7 +56,8 @@ class FrigateReceiver(EventReceiver):
 
     The class of an object that becomes known later is the sub-label. Which event belongs to a visit is in the
     store of the camera, so that the next run ends it. A visit whose event was refused has one that ends at
-    once when Frigate takes it after the visit.
+    once when Frigate takes it after the visit. Where the answer did not come in time, the event is looked for
+    before it is created again.
     """
 
     def __init__(self, context: ReceiverContext) -> None:
@@ -60,6 +68,7 @@ class FrigateReceiver(EventReceiver):
         self._camera, self._size = unquote(parts.path.strip("/")), context.size
         self._store, self._name = context.store, f"frigate {public_address(context.address)}"
         self._events: dict[str, str] = {}  # of visits, where there is no store
+        self._unanswered: dict[str, tuple[float, float]] = {}  # visits: first and last try, if it was sent
         self._opener = urllib.request.build_opener(
             NoRedirect, urllib.request.HTTPCookieProcessor(CookieJar())
         )
@@ -99,17 +108,46 @@ class FrigateReceiver(EventReceiver):
             self._remember(key, ENDED if was_refused else "")
 
     def _created(self, key: str, values: Mapping[str, Any], label: str, timeout: float) -> str:
-        """Create an event for a visit; returns its id."""
+        """Create an event for a visit, or find it; returns its id."""
+        first, last = self._unanswered.get(key, (0.0, 0.0))
+        if first and (id := self._find(first, timeout)):
+            del self._unanswered[key]
+            return id
+        if time.time() - last < SETTLED:
+            raise OSError("Frigate did not answer in time")
         place = f"events/{quote(self._camera, safe='')}/{quote(label, safe='')}/create"
         try:
-            id = str(self._ask("POST", place, self._about(values), timeout).get("event_id") or "")
+            answer = self._ask("POST", place, self._about(values), timeout)
+            id = str(answer.get("event_id") or "") if isinstance(answer, dict) else ""
         except HTTPError as error:
             if answer_of(error.code, "").outcome == "refused":
                 self._remember(key, REFUSED)
             raise
+        except (OSError, HTTPException) as error:
+            if not isinstance(getattr(error, "reason", None), ConnectionRefusedError):
+                now = time.time()
+                self._unanswered[key] = first or now - timeout, now
+            raise
+        self._unanswered.pop(key, None)
         if not id:
             raise ValueError("Frigate gives no id of the event")
         return id
+
+    def _find(self, first: float, timeout: float) -> str:
+        """The id of an event of segue that was created since a moment, and of which no visit knows."""
+        query = urlencode(
+            {
+                "cameras": self._camera,
+                "sub_labels": SUB_LABEL,
+                "in_progress": 1,
+                "after": f"{first - CLOCKS:.3f}",
+                "include_thumbnails": 0,
+            }
+        )
+        events = self._ask("GET", f"events?{query}", None, timeout)
+        known = {text.partition(" ")[0] for text in self._noted().values()}
+        ids = [str(event.get("id") or "") for event in events if isinstance(event, dict)]
+        return next((id for id in ids if id and id not in known), "")
 
     def _change(self, method: str, id: str, what: str, body: Mapping[str, Any], timeout: float) -> None:
         """Change an event, unless it was deleted in Frigate."""
@@ -139,7 +177,7 @@ class FrigateReceiver(EventReceiver):
             about["draw"] = {"boxes": [{"box": box, "color": [*COLOUR], "score": score}]}
         return about
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float) -> Any:
         """Send JSON, and log in if Frigate asks for it; returns the answer."""
         try:
             return self._request(method, path, body, timeout)
@@ -150,20 +188,22 @@ class FrigateReceiver(EventReceiver):
         self._request("POST", "login", {"user": user, "password": password}, timeout)
         return self._request(method, path, body, timeout)
 
-    def _request(self, method: str, path: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+    def _request(self, method: str, path: str, body: Mapping[str, Any] | None, timeout: float) -> Any:
         headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(
-            f"{self._base}/{path}", json.dumps(body).encode(), headers, method=method
-        )
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self._base}/{path}", data, headers, method=method)
         with self._opener.open(request, timeout=timeout) as answer:
-            data = answer.read(MAX_ANSWER)
-        values = json.loads(data) if data.strip() else {}
-        return values if isinstance(values, dict) else {}
+            text = answer.read(MAX_ANSWER if body is not None else MAX_LIST)
+        return json.loads(text) if text.strip() else {}
 
     def _event(self, key: str) -> str:
+        return self._noted().get(key, "")
+
+    def _noted(self) -> dict[str, str]:
+        """Frigate events of visits."""
         if self._store is None or self._store.path is None:
-            return self._events.get(key, "")
-        return self._events.get(key) or self._store.settings().get(key, "")
+            return self._events
+        return self._store.settings() | self._events
 
     def _remember(self, key: str, text: str) -> None:
         """Remember the Frigate event of a visit; an empty text forgets it."""

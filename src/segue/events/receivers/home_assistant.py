@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 
 from segue.entries import EventSinkEntry
-from segue.events.receivers.base import SENT, Delivery, EventReceiver, ReceiverContext
+from segue.events.receivers.base import SENT, BetterView, Delivery, EventReceiver, ReceiverContext
 from segue.events.receivers.mqtt import OFFLINE, ONLINE
 from segue.events.rules import UNKNOWN
 from segue.events.store.records import LAST, RecordedEvent
@@ -65,6 +65,7 @@ class HomeAssistant(EventReceiver):
         for events in present:
             for event in events:
                 self._take(event)
+        self._image_visit = 0  # of the image of the last event
         self._live_time = -float("inf")
         self._counts: dict[str, int] = {}  # objects by class, as published
         self.change(zones)
@@ -116,8 +117,14 @@ class HomeAssistant(EventReceiver):
             self._show(zone)
         self._count_all()
         if message.image is not None and self._target.concerns(message, message.event.zone):
+            self._image_visit = message.visit
             self._broker.keep(f"{self._topic}/image", message.image)
         return SENT
+
+    def show_better(self, view: BetterView) -> None:
+        """Replace the image of the last event by a better view of its object."""
+        if view.visit == self._image_visit:
+            self._broker.keep(f"{self._topic}/image", view.image)
 
     def see(self, frame: Frame, result: Segmentation) -> None:
         """Publish a frame, at most once a second."""
@@ -221,6 +228,10 @@ class HomeAssistants(EventReceiver):
     def see(self, frame: Frame, result: Segmentation) -> None:
         for each in self._entities:
             each.see(frame, result)
+
+    def show_better(self, view: BetterView) -> None:
+        for each in self._entities:
+            each.show_better(view)
 
     def change(self, zones: Sequence[Zone]) -> None:
         for each in self._entities:

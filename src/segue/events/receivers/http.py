@@ -15,6 +15,9 @@ from segue.events.receivers.base import SENT, Delivery, EventReceiver, Message, 
 BUSY = (408, 425, 429)
 """HTTP status codes below 500 that mean a temporary failure, not a refused message."""
 
+MAX_ANSWER = 1 << 16
+"""Maximum number of bytes read of an answer."""
+
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
     """Refuses redirects, so that messages go only to the configured address."""

@@ -25,6 +25,7 @@ def open_images(context: ReceiverContext) -> Snapshots | None:
     )
     if images is not None:
         images.attach(context.store, context.part, context.options.source_size, context.images)
+        images.on_better = context.show_better
     return images
 
 

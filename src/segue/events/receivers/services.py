@@ -10,10 +10,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 from segue.entries import EventSinkEntry
 from segue.errors import SinkError
-from segue.events.receivers.base import SENT, Delivery, EventReceiver, Message, ReceiverContext
+from segue.events.images.best_views import view_score
+from segue.events.images.pictures import PictureReplacer, Text, picture_service_of
+from segue.events.receivers.base import SENT, BetterView, Delivery, EventReceiver, Message, ReceiverContext
 from segue.events.receivers.http import answer_of
 from segue.events.rules import UNKNOWN
 from segue.events.templates import filled
@@ -42,6 +45,9 @@ IMAGE_SECONDS = 1.0
 MINUTE = 60.0
 """Seconds from which on durations are shown in minutes."""
 
+UNLIMITED = 1 << 30
+"""Side of an image of unknown size."""
+
 _ERROR = re.compile(r"error=(\d{3})\b")
 
 
@@ -50,12 +56,15 @@ class ServiceReceiver(EventReceiver):
 
     The image is looked for in the folder of images, and in those of parts. A service that does not take it
     gets the text alone. The time limit is that of the address of Apprise (``?rto=`` and ``?cto=``), four
-    seconds by default.
+    seconds by default. A service that can replace the picture of a message gets better views later.
     """
 
     def __init__(self, context: ReceiverContext) -> None:
         self._address, self._images = context.address, context.images
         self._services = {"normal": service_of(context.address)}  # by priority
+        can_replace = picture_service_of(context.address, [*self._services["normal"]]) is not None
+        self._replacer = PictureReplacer() if can_replace else None
+        self._size = context.size
         self._unexplained: tuple[object, int] = None, 0
 
     def send(self, message: Message, timeout: float) -> Delivery:
@@ -72,6 +81,10 @@ class ServiceReceiver(EventReceiver):
             text = f"{text}\n{values['link']}"
         service = self._service_with(str(values.get("priority") or "normal"))
         image, reasons = self._image(str(values.get("snapshot") or "")), list[str]()
+        if image and message.visit and values.get("picture") != "first":
+            delivery = self._send_replaceable(message, service, Text(title, text), image, timeout)
+            if delivery is not None:
+                return delivery
         with _hearing(reasons):
             for attached in [image, None] if image else [None]:
                 reasons.clear()
@@ -84,6 +97,41 @@ class ServiceReceiver(EventReceiver):
         tries = tries + 1 if last_id == values.get("id") else 1
         self._unexplained = values.get("id"), tries
         return Delivery("refused" if tries >= MAX_UNEXPLAINED else "retry", "the service did not take it")
+
+    def _send_replaceable(
+        self, message: Message, service: Any, text: Text, image: str, timeout: float
+    ) -> Delivery | None:
+        """Send a message whose picture can be replaced; None if the service does not have or take it."""
+        pictures = picture_service_of(self._address, [*service])
+        if pictures is None or self._replacer is None:
+            return None
+        try:
+            picture = Path(image).read_bytes()
+        except OSError:
+            return None
+        try:
+            id = pictures.send(text, picture, timeout)
+        except HTTPError as error:
+            with error:
+                delivery = answer_of(error.code, error.reason)
+            return None if delivery.outcome == "refused" else delivery
+        if id:
+            self._replacer.add(message.visit, pictures, id, text, picture, self._score(message.values))
+        return SENT
+
+    def _score(self, values: Mapping[str, Any]) -> float:
+        """Rate the view of an event."""
+        x0, y0, x1, y1 = (float(values.get(name) or 0.0) for name in ("x0", "y0", "x1", "y1"))
+        size = self._size() or (UNLIMITED, UNLIMITED)
+        return view_score((x0, y0, x1, y1), float(values.get("area") or 0.0), size)
+
+    def show_better(self, view: BetterView) -> None:
+        if self._replacer is not None:
+            self._replacer.offer(view)
+
+    def close(self) -> None:
+        if self._replacer is not None:
+            self._replacer.close()
 
     def _service_with(self, priority: str) -> Any:
         """Service of the address with a priority; services without priorities ignore it."""

@@ -180,7 +180,8 @@ class StoreQueue:
         if (page := self._page()) and recorded.event.object and recorded.event.source:
             place = f"{quote(recorded.event.source, safe='')}/{recorded.visit}"
             more["link"] = f"{page.rstrip('/')}/#visit/{place}"
-        more |= {name: value for name in ("priority", "title", "text") if (value := getattr(rule, name))}
+        names = ("priority", "picture", "title", "text")
+        more |= {name: value for name in names if (value := getattr(rule, name))}
         if self._target.is_alert and recorded.event.object:  # the class may have become known later
             labels = [each.event.label for each in self._store.events_of(recorded.visit)]
             known = [label for label in labels if label not in (None, UNKNOWN)]

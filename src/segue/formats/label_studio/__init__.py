@@ -7,6 +7,7 @@ from segue.formats.files import Files, json_entries
 from segue.formats.folders import ANNOTATION_TOOLS
 from segue.formats.label_studio.brush import decode_brush as decode_brush
 from segue.formats.label_studio.brush import encode_brush as encode_brush
+from segue.formats.label_studio.labels import corners_of_box as corners_of_box
 from segue.formats.label_studio.labels import frames_in_tag as frames_in_tag
 from segue.formats.label_studio.labels import index_at as index_at
 from segue.formats.label_studio.labels import is_task, read_tasks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -25,6 +25,7 @@ from segue.formats.schema import (
 )
 from segue.formats.text import refuse_entities
 from segue.masks.shapes import Canvas
+from segue.utils.arrays import Float64Array
 from segue.utils.inputs import is_number
 from segue.utils.naming import natural_key
 from segue.video.sources.kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
@@ -302,14 +303,19 @@ def _numbers(value: Item, *keys: str) -> list[float]:
 
 
 def _percent_box(canvas: Canvas, value: Item) -> bytes:
-    """Draw a rectangle, which Label Studio turns about its first corner."""
-    height, width = canvas.own
-    x, y, w, h, rotation = _numbers(value, "x", "y", "width", "height", "rotation")
+    sides = _numbers(value, "x", "y", "width", "height", "rotation")
+    return canvas.polygons([corners_of_box(sides, canvas.own).ravel().tolist()])
+
+
+def corners_of_box(sides: Sequence[float], size: tuple[int, int]) -> Float64Array:
+    """Corners (4, 2), in pixels, of x, y, width, height in percent, turned in degrees about the first."""
+    x, y, w, h, rotation = sides
+    height, width = size
     corners = np.array([(0, 0), (w, 0), (w, h), (0, h)]) / 100 * (width, height)
     angle = np.deg2rad(rotation)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    placed = corners @ turn.round(12) + np.array((x, y)) / 100 * (width, height)
-    return canvas.polygons([placed.round(6).ravel().tolist()])
+    placed: Float64Array = corners @ turn.round(12) + np.array((x, y)) / 100 * (width, height)
+    return placed.round(6)
 
 
 def _rasterise(shape: str, value: Item, canvas: Canvas) -> bytes:

@@ -336,10 +336,9 @@ def _limited(
     judged = unsure and (unsure[0], unsure[1] & ~_contested(result, earlier != new, unsure[1].shape))
     surroundings = region.surroundings(new.shape) if nearest else None
     mask = region.limit(earlier, new, judged, nearest=nearest)
-    bits = None
+    is_previous, bits = mask == earlier, None
     if unsure is not None:
-        is_earlier = resize_nearest(mask == earlier, unsure[0].shape) > 0
-        bits = np.packbits(np.where(is_earlier, *unsure))
+        bits = np.packbits(np.where(resize_nearest(is_previous, unsure[0].shape) > 0, *unsure))
     mask = np.where(np.isin(result.mask, [0, *scores]), mask, result.mask)
     objects = (
         replace(item, score=scores[item.id])
@@ -349,7 +348,7 @@ def _limited(
     )
     limited = replace(result, mask=mask, objects=visible_in(mask, objects), _unsure=bits)
     whole_counts = {item.id: whole_counts or counts for item, counts, whole_counts, *_ in previous}
-    limited_logits = partial(_limited_logits, limited, result, whole_counts, mask == earlier, surroundings)
+    limited_logits = partial(_limited_logits, limited, result, whole_counts, is_previous, surroundings)
     maps = ObjectMaps(
         limited_logits,
         rows=limited_logits,

@@ -10,8 +10,9 @@ import numpy as np
 
 from segue.errors import PromptError
 from segue.masks import encode_rle
+from segue.masks.pieces import Pieces
 from segue.prompt_types import Prompt, RemovePrompt
-from segue.prompts import ImagePrompter, resolve_prompts
+from segue.prompts import ImagePrompter, ImagePrompts, resolve_prompts
 from segue.prompts.annotation import extended_history
 from segue.prompts.correction import ClickHistory
 from segue.prompts.motion import MotionPrompter
@@ -34,7 +35,7 @@ from segue.sessions.videos.provenance import (
     plan,
 )
 from segue.sessions.videos.session import VideoSession, stored_objects
-from segue.types import Frame, Image, ObjectInfo
+from segue.types import Frame, Image, IndexMask, ObjectInfo
 from segue.utils.arrays import BoolArray
 from segue.video import Source
 
@@ -70,12 +71,16 @@ class MaskVideoSession(VideoSession):
             previous_masks={i: decode(previous[i][1], self._size) for i in pointed},
             clicked={i: self._history(index, i) for i in pointed},
         )
+        shown = self.result(index).mask
         for number in resolved.removed:
             self.remove_from(number, index)
         for number in resolved.masked:
             masks = self._object(number, resolved)
             inside = resolved.plane(number).numpy()
             corrected = previous[number] if number in resolved.corrected else None
+            if corrected is not None and self._history(index, number).mends:
+                others = {i: each for i, each in previous.items() if i not in resolved.ids}
+                self._take_pixels(index, number, prompts, np.where(inside, shown, 0), others)
             score = 1.0 if corrected is None else corrected[0].score
             if corrected is None or not np.array_equal(inside, decode(corrected[1], self._size)):
                 score = resolved.expected.get(number, score)
@@ -83,6 +88,47 @@ class MaskVideoSession(VideoSession):
             stored = ObjectInfo(number, score=score), encode_rle(inside)["counts"], whole_counts, None
             masks.prompt(index, stored, self._new_revision())
         self._note_clicks(index, prompts, previous.keys())
+
+    def _take_pixels(
+        self,
+        index: int,
+        number: int,
+        prompts: Sequence[Prompt],
+        shown: IndexMask,
+        others: Mapping[int, StoredObject],
+    ) -> None:
+        """Take from other objects the regions of an object that was clicked on them.
+
+        Objects that overlap on a prompted frame may share pixels.
+
+        Args:
+            index: the frame.
+            number: the object.
+            prompts: those of the frame.
+            shown: index mask (H, W) from before, only inside of the object.
+            others: masks of the other objects.
+        """
+        marks = [item.to_image(ImagePrompts()) for item in prompts if item.id == number and item.corrects]
+        clicked = np.zeros(self._size, np.bool_)
+        for x, y, is_inside in (click for each in marks for click in each.clicks):
+            clicked[int(y), int(x)] |= is_inside
+        for other in {*shown[clicked].tolist()} & others.keys():
+            if self._overlap(number, other):
+                continue
+            pieces, stored = Pieces.of(shown == other), others[other]
+            left = decode(stored[1], self._size) & ~pieces.where(pieces.count(clicked) > 0)
+            whole_counts = self._corrected_whole_counts(stored, left)
+            mask = stored[0], encode_rle(left)["counts"], whole_counts, None
+            self.objects[other].take_pixels(index, mask, self._new_revision(), number)
+
+    def _overlap(self, one: int, other: int) -> bool:
+        """Whether two objects overlap on a prompted frame."""
+        both = {i: self.objects[i].prompts for i in (one, other)}
+        masks = (
+            {i: prompts[index].stored[1] for i, prompts in both.items()}
+            for index in both[one].keys() & both[other].keys()
+        )
+        return len(split_overlapping([one, other], masks, self._size)) > 1
 
     def propagate(self, start: int | None, stop: int | None) -> Iterator[int]:
         begin = self.prompted[0] if start is None else start

@@ -92,6 +92,20 @@ class PromptedMask(NamedTuple):
     revision: Revision
 
 
+class TakenPixels(NamedTuple):
+    """A prompted mask without the pixels that clicks on another object took from it.
+
+    Attributes:
+        by: the other object.
+        revision: revision of the mask without them.
+        before: the prompted mask with them; None where the frame had no prompt of the object.
+    """
+
+    by: int
+    revision: Revision
+    before: PromptedMask | None
+
+
 @dataclass(eq=False)
 class ObjectMasks:
     """All masks of an object in a video.
@@ -104,6 +118,8 @@ class ObjectMasks:
         tracked: tracked masks by frame, the newest last.
         versions: run lengths of prompted masks by frame and revision; earlier ones as long as masks were made
             from them.
+        taken: by frame the pixels that clicks on other objects took from its prompted mask, the last ones
+            last.
     """
 
     label: str | None = None
@@ -112,6 +128,7 @@ class ObjectMasks:
     removed: set[int] = field(default_factory=set)
     tracked: dict[int, list[StoredMask]] = field(default_factory=dict)
     versions: dict[int, dict[Revision, str]] = field(default_factory=dict)
+    taken: dict[int, list[TakenPixels]] = field(default_factory=dict)
 
     def prompt(self, frame: int, stored: StoredObject, revision: Revision) -> None:
         """Store the mask of a prompted frame; an equal mask keeps its revision."""
@@ -121,12 +138,32 @@ class ObjectMasks:
         self.prompts[frame] = PromptedMask(stored, revision)
         self.versions.setdefault(frame, {})[revision] = stored[1]
         self.removed.discard(frame)
+        self.taken.pop(frame, None)
+
+    def take_pixels(self, frame: int, stored: StoredObject, revision: Revision, by: int) -> None:
+        """Store the mask of a frame without pixels that clicks on another object took."""
+        taken, before = self.taken.get(frame, []), self.prompts.get(frame)
+        self.prompt(frame, stored, revision)
+        self.taken[frame] = [*taken, TakenPixels(by, revision, before)]
+
+    def give_back(self, frame: int, by: int) -> None:
+        """Restore the mask of a frame from before clicks on another object, unless it was changed since."""
+        while frame in self.prompts and (taken := self.taken.get(frame)):
+            *earlier, last = taken
+            if last.by != by or last.revision != self.prompts[frame].revision:
+                return
+            if last.before is None:
+                self.withdraw(frame)
+            else:
+                self.prompt(frame, *last.before)
+                self.taken[frame] = earlier
 
     def withdraw(self, frame: int) -> None:
         """Withdraw the prompts on a frame, or the object's removal there."""
         self.prompts.pop(frame, None)
         self.clicks.pop(frame, None)
         self.versions.pop(frame, None)
+        self.taken.pop(frame, None)
         self.removed.discard(frame)
 
     def remove_from(self, frame: int) -> None:
@@ -468,7 +505,7 @@ def as_json(objects: Mapping[int, ObjectMasks]) -> dict[str, Any]:
     """Convert objects to JSON values, see :func:`from_json`."""
     prompted: dict[str, dict[str, list[Any]]] = {}
     tracked: dict[str, dict[str, list[Any]]] = {}
-    replaced, versions, removed, clicks = [], [], [], []
+    replaced, versions, removed, clicks, taken = [], [], [], [], []
     for i, masks in objects.items():
         for frame, (stored, revision) in masks.prompts.items():
             prompted.setdefault(str(frame), {})[str(i)] = [*_row(stored), revision]
@@ -481,8 +518,14 @@ def as_json(objects: Mapping[int, ObjectMasks]) -> dict[str, Any]:
             [frame, i, list(map(list, each.clicks)), each.box and list(each.box), each.mends]
             for frame, each in masks.clicks.items()
         ]
+        taken += [
+            [frame, i, by, revision, None if before is None else [*_row(before.stored), before.revision]]
+            for frame, of_frame in masks.taken.items()
+            for by, revision, before in of_frame
+        ]
     labels = {str(i): masks.label for i, masks in objects.items()}
     lists = {"replaced": replaced, "versions": versions, "removed": removed, "clicks": clicks}
+    lists["taken"] = taken
     return {"labels": labels, "prompted": prompted, "tracked": tracked, **lists}
 
 
@@ -539,6 +582,10 @@ def from_json(
         _made_from_all(objects[i], by_frame, frames, replaced_sources.get(i, {}))
     for frame, i, clicks, box, mends in state["clicks"]:
         objects[int(i)].clicks[int(frame)] = _history_of(clicks, box, mends, size)
+    for frame, i, by, number, row in state.get("taken", ()):
+        before = None if row is None else PromptedMask(_stored(int(i), row)[0], int(row[-1]))
+        pixels = TakenPixels(int(by), int(number), before)
+        objects[int(i)].taken.setdefault(int(frame), []).append(pixels)
     _check(objects, size)
     revisions = (n for masks in objects.values() for of_frame in masks.versions.values() for n in of_frame)
     return objects, max(revision, *revisions, 0)
@@ -589,6 +636,8 @@ def _check(objects: Mapping[int, ObjectMasks], size: tuple[int, int]) -> None:
     """Raise DatasetError unless all run lengths fit an image of a size."""
     stored = [each.stored for masks in objects.values() for each in masks.prompts.values()]
     stored += [m.stored for masks in objects.values() for each in masks.tracked.values() for m in each]
+    taken = [each for masks in objects.values() for of_frame in masks.taken.values() for each in of_frame]
+    stored += [each.before.stored for each in taken if each.before is not None]
     runs = [counts for _, *both, _ in stored for counts in both if counts is not None]
     for masks in objects.values():
         runs += [counts for versions in masks.versions.values() for counts in versions.values()]

@@ -94,12 +94,22 @@ class VideoSession(ABC):
         """Withdraw the prompts of an object on a frame, or its removal there."""
         masks = self.objects[id]
         masks.withdraw(index)
+        self._give_back(id, [index])
         if not masks.prompts:
             self.remove(id)
 
     def remove(self, id: int) -> None:
         """Remove an object from all frames."""
-        self.objects.pop(id, None)
+        removed = self.objects.pop(id, None)
+        self._give_back(id, [] if removed is None else list(removed.prompts))
+
+    def _give_back(self, id: int, frames: Sequence[int]) -> None:
+        """Give other objects the pixels that withdrawn clicks on an object took from them."""
+        for number, masks in [*self.objects.items()]:
+            for frame in frames:
+                masks.give_back(frame, id)
+            if number != id and not masks.prompts:
+                self.objects.pop(number)
 
     def remove_from(self, id: int, index: int) -> list[int]:
         """Make an object absent from a frame on; return frames whose prompts are withdrawn."""
@@ -108,6 +118,7 @@ class VideoSession(ABC):
             return []
         withdrawn = [each for each in masks.prompts if each >= index]
         masks.remove_from(index)
+        self._give_back(id, withdrawn)
         if not masks.prompts:
             self.remove(id)
             return []
