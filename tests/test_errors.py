@@ -85,7 +85,7 @@ def test_an_error_that_hides_one_of_memory_is_understood(hide: bool) -> None:
     assert memory_error(found.value) is not None
 
 
-def test_other_errors_stay_as_they_are() -> None:
+def test_errors_other_than_memory_are_unchanged() -> None:
     for error in (
         SourceError("dog.mp4: cannot allocate memory"),
         TrainingError("a process was killed, probably out of memory"),

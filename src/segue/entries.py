@@ -202,7 +202,7 @@ class DetectorOptions:
         max_objects: maximum number of objects on a frame.
         features, refine, tiles: see :func:`segue.detector`.
         text: phrases to detect.
-        device: where it runs; None selects a GPU if there is one.
+        device: device; None selects a GPU if there is one.
         fast: half precision or 8-bit integers if they are faster on the device; detectors may ignore it.
     """
 
@@ -248,7 +248,7 @@ class PrompterOptions:
 
     Attributes:
         weights: weight file, or several separated by commas; None uses the prompter's default.
-        device: where it runs; None selects a GPU if there is one.
+        device: device; None selects a GPU if there is one.
         fast: half precision or 8-bit integers if they are faster on the device; prompters may ignore it.
     """
 
@@ -296,7 +296,7 @@ class EventSettings:
             None, the format ``events`` detects them.
         part: name of the part of the run.
         before, after: seconds of a clip before and after the moment at which its event is known.
-        page: gives the address of the page of the cameras, for links; empty for none.
+        page: returns the address of the cameras' page, for links; empty for none.
     """
 
     zones: tuple[Any, ...] = ()
@@ -321,7 +321,7 @@ class EventSinkEntry:
         name: its name.
         open: opens a ``segue.events.EventReceiver`` with a ``segue.events.receivers.base.ReceiverContext``;
             None if the run has none.
-        schemes: how addresses of ``--notify`` begin that it takes, such as ``http``; it then has its own
+        schemes: schemes of accepted ``--notify`` addresses, such as ``http``; it then has its own
             thread, and gets what it missed in the next run.
         part: whether each part of a run has one of its own, which writes files.
         rank: of those without addresses lower ranks come first.
@@ -442,7 +442,7 @@ class Holds:
     The table of formats in the docs is made from it, and one test checks it for each format.
 
     Attributes:
-        masks: how masks are held; what is only visible does not overlap.
+        masks: how masks are stored; visible masks do not overlap.
         layers: whether the order in which objects lie on one another comes back.
         max_id: largest id of an object that comes back; 0: objects get new ids.
         void_ids: ids that mean void or white there, and do not come back.
@@ -475,14 +475,14 @@ class Format(SinkEntry):
     """A format of files, for runs, the page, scores, training and Python alike.
 
     Attributes:
-        holds: what comes back of what is written; None of a format that is not both written and read.
+        holds: properties that survive a round trip; None if it is not both written and read.
         sniff: how likely files are of this format, from 0 to 1; takes a ``segue.formats.files.Files``.
         read: reads files of a video, a ``segue.formats.labels.Frames``: gives the objects of each frame as
             ``segue.formats.frames.FrameObjects``, or all together as a ``segue.formats.labels.Labels``; None
             of a format that is only written.
         endings: endings of single files that it reads; folders and zip archives are found out by ``sniff``.
         title: its name for people.
-        about: what it consists of, in a few words.
+        about: short description of its content.
         group: heading on the page; empty: the page does not offer it.
         export: its name for ``--export`` and the page; that for ``--format`` by default.
         known_only: whether frames without annotation can be left out.
@@ -541,7 +541,7 @@ class ScoreHelp:
     """Help of the command that scores a data set.
 
     Attributes:
-        about: its first line: what is scored, and the measures.
+        about: its first line: the scored results and the measures.
         examples: arguments of the command.
         part: text of the option ``--set``.
         csv: whether it has official result files.
@@ -564,7 +564,7 @@ class DatasetEntry:
         name: the name that users give.
         title: its name for people.
         address: its page.
-        licence: what is known of its terms.
+        licence: known terms.
         layout: files that show that a folder holds it.
         fits: whether a folder has them; None: it is no data set that `segue data check` recognises.
         list: what a folder has of it, a
@@ -584,7 +584,7 @@ class DatasetEntry:
             has. Still images are neither run nor scored.
         open: opens the part that a request (``segue.metrics.data_sets.Request``) names.
         evaluate: scores results of a request, and gives a ``segue.metrics.Evaluation``.
-        job: how its videos are run.
+        job: how to run its videos.
         options: attributes of a request that mean something to it, apart by spaces.
         expected: names of all its videos, where they are known without its files.
         part: the part that is taken where none is named.
@@ -635,7 +635,7 @@ class MetricEntry:
         name: the name that users give to ``--metric``, and that of its column.
         measure: gives the value of one object on one frame, of the pixels of the result and of the truth,
             (H, W), bool; NaN where it has none.
-        about: what it is, in words.
+        about: description.
     """
 
     name: str
@@ -664,9 +664,9 @@ class CommandEntry:
     """A command of ``segue``.
 
     Attributes:
-        name: what is typed after ``segue``.
+        name: name after ``segue``.
         help: first line of its help; for commands of other packages the summary of the package.
-        load: gives a function for Typer, or a :class:`typer.Typer` with several commands.
+        load: returns a function for Typer, or a :class:`typer.Typer` with several commands.
     """
 
     name: str

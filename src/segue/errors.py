@@ -14,10 +14,10 @@ from contextlib import contextmanager
 
 
 class SegueError(Exception):
-    """Base of all errors with a message for the user: what was wrong, where, and what to do.
+    """Base of all errors with a message for the user: the problem, its place, and the solution.
 
     Attributes:
-        exit_status: that of a command which ends with it.
+        exit_status: exit code of a command that ends with it.
     """
 
     exit_status = 2
@@ -101,8 +101,8 @@ class OutOfMemoryError(SegueError, MemoryError):
     """Memory of the processor or a GPU ran out; earlier saves are good.
 
     Args:
-        needed: how much was missing, in words; empty where nobody says.
-        advice: what to do about it.
+        needed: missing amount, in words; empty if unknown.
+        advice: advice for the user.
     """
 
     def __init__(self, needed: str = "", advice: str = "") -> None:
@@ -128,7 +128,7 @@ ROOM = 256 << 20
 
 
 def memory_is_short(room: int = ROOM) -> bool:
-    """Whether the process may not have so many bytes more.
+    """Whether the process cannot allocate ``room`` more bytes.
 
     FFmpeg gives no reason for what it cannot do then, and Python itself may fail in odd ways.
     """
@@ -146,7 +146,7 @@ def memory_error(error: BaseException, advice: str = "") -> OutOfMemoryError | N
 
     Args:
         error: any error.
-        advice: what to do about it, where the error itself has no advice.
+        advice: advice, if the error has none.
 
     Returns:
         The error in our words; None if it means something else.

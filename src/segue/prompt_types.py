@@ -180,7 +180,7 @@ class MaskPrompt(Prompt):
         id: id of the object; with 0, the values of a mask file are the ids of its objects.
         mask: (H, W), or the path of a mask file; in a job also COCO's compressed run lengths.
         iou: IoU expected by the prompter that predicted the mask, in [0, 1]; None for a person's mask.
-        digest: SHA-256 of the file when the job was planned; None where nobody looked.
+        digest: SHA-256 of the file when the job was planned; None if not computed.
     """
 
     id: Annotated[int, Interval(ge=0, le=65535)]

@@ -7,7 +7,7 @@ for its class. Entries come from three places, which differ in nothing else:
 
 * segue's own, from ``ENTRIES`` of the modules that each registry names;
 * installed packages, from the entry point group of the registry (``segue.models`` and so on); the name of an
-  entry point is the name of its entry, so that only what is used is imported;
+  entry point is the name of its entry, so that only used entries are imported;
 * the running program, from :func:`register`.
 """
 
@@ -69,12 +69,12 @@ class Registry(Generic[T]):
     Attributes:
         kind: class of the entries.
         group: entry point group.
-        noun: what an entry is, for messages.
-        modules: those of segue that hold ``ENTRIES``.
+        noun: noun for an entry in messages.
+        modules: modules of segue with ``ENTRIES``.
         error: raised for names that are unknown.
         older_group: entry point group of before, whose entries are taken as well.
-        wrap: makes an entry of what an entry point holds, where that is not an entry.
-        describe: makes an entry of a name that says itself what it stands for, or gives None.
+        wrap: converts the object of an entry point to an entry, if it is none.
+        describe: creates an entry from a self-explanatory name, or returns None.
         registered: names that :meth:`register` added, which other processes do not know.
     """
 
@@ -92,7 +92,7 @@ class Registry(Generic[T]):
         """Add an entry to this process.
 
         Args:
-            entry: what is added; its name must be free.
+            entry: the entry; its name must be free.
 
         Returns:
             The entry.
@@ -130,7 +130,7 @@ class Registry(Generic[T]):
 
         Args:
             name: name of the entry, for a network also ``name.tag``.
-            fitting: gives the names that an error lists; all by default.
+            fitting: returns the names that an error lists; by default all.
 
         Returns:
             The entry.
@@ -409,11 +409,11 @@ def register_model(name: str, task: NetworkTask, **described: Any) -> Callable[[
 
     Args:
         name: the name that users give.
-        task: what it is for; see :class:`Entry`.
+        task: its task; see :class:`Entry`.
         described: further attributes of :class:`Entry`, such as ``signature``, ``bundled`` and ``tags``.
 
     Returns:
-        A decorator that gives the class or function back as it is.
+        A decorator that returns the class or function unchanged.
 
     Raises:
         SegueError: the name is taken.

@@ -203,7 +203,7 @@ def checkpointed(
     """Declare an attribute of a :class:`Checkpointable` that its state contains.
 
     Args:
-        initial: its first value, or what makes it; without one the class sets it itself.
+        initial: its first value, or a factory; without one the class sets it itself.
         new_item: of a list or dict of checkpointables whose number varies, what makes an empty one, or the
             name of the attribute that does.
         later: whether it was added later: states of earlier versions leave it as it begins.
@@ -220,7 +220,7 @@ class Checkpointable:
     restored to it.
 
     What fails inside of :meth:`changing` leaves the object between two states. ``torn`` says then what
-    failed, and the object refuses to go on until it begins anew or is restored.
+    failed, and the object raises an error until it is reset or restored.
     """
 
     torn: str | None = None

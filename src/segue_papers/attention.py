@@ -28,7 +28,7 @@ def select_videos(data: YTVISDataset, names: Sequence[str] | None) -> dict[str, 
 
     Args:
         data: videos; without ``names`` they need annotations.
-        names: of the videos; None takes for each kind of deformation the video in which it is strongest.
+        names: names of videos; None selects the video with the strongest deformation of each kind.
 
     Returns:
         Videos by their title.

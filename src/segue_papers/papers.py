@@ -38,7 +38,7 @@ class Source:
 
     Attributes:
         detector: its name; None takes the boxes of the truth.
-        features: what LOST compares of the last attention.
+        features: features of the last attention that LOST compares.
         front: boxes are filled, in this order.
     """
 

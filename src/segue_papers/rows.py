@@ -63,7 +63,7 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Outcome of a row: its run with scores, or what is missing."""
+    """Outcome of a row: its run with scores, or the missing needs."""
 
     row: TableRow
     model: str

@@ -72,9 +72,9 @@ class FirstMask:
     """First mask of a source.
 
     Attributes:
-        mask: index mask (H, W) of what is chosen, with ids of the ground truth.
+        mask: index mask (H, W) of the selected objects, with ids of the ground truth.
         planes: probabilities (N, H, W) of all that a detector finds; None where none looks.
-        unrefined: the mask before CRF; None where there is none.
+        unrefined: the mask before CRF, if any.
     """
 
     mask: UInt8Array

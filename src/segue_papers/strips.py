@@ -30,8 +30,8 @@ def draw_strips(evaluations: Mapping[str, Evaluation], kind: Strip, folder: Path
 
     Args:
         evaluations: by the name of their row, from top to bottom.
-        kind: what is drawn.
-        folder: where the images go, ``SEQUENCE.png``.
+        kind: kind of drawing.
+        folder: folder for the images, ``SEQUENCE.png``.
 
     Returns:
         The images.

@@ -37,10 +37,10 @@ class Training:
         options: its further options.
         folds: one training for each fold of CDnet2014, whose videos it then runs; it has not seen them.
         start: the training that it begins from.
-        pretrained: what the paper begins from, which is given with ``--init``.
+        pretrained: initial weights of the paper, for ``--init``.
         weights: name of its weights for ``--weights``, where others begin from it.
         file: name of their file.
-        source: where its authors published these weights.
+        source: address of the published weights.
     """
 
     network: str
@@ -67,7 +67,7 @@ class TableRow:
         name: heading of the row.
         published: the numbers of the paper, by heading of the table.
         model: the network; None is the network of the table or the user's replacement.
-        options: of the command that runs it, see ``segue run``.
+        options: options of ``segue run`` for it.
         training: training of its weights, unless the network's own are used.
         first: where the masks of first frames come from, see :mod:`segue_papers.stcn_report`; None takes
             those of the data set.
@@ -93,7 +93,7 @@ class Difference:
     """Published difference between two rows.
 
     Attributes:
-        heading: of the measure.
+        heading: heading of the measure.
         row, other: names of the rows.
         published: points of the paper.
     """
@@ -109,8 +109,8 @@ class Table:
     """A table or figure of a paper.
 
     Attributes:
-        paper, name: what the user types.
-        title: what it is, and where in the paper it stands.
+        paper, name: names for the command.
+        title: description, and its place in the paper.
         dataset: name of the data set, as ``segue run`` and ``--data`` have it.
         columns: measure of the evaluation by heading; ``moving/F`` is the F of a category or a group.
         rows: from top to bottom.
@@ -118,16 +118,16 @@ class Table:
         subset, year: part of the data set, and edition of DAVIS.
         edition: edition of YouTube-VIS, whose classes the data must have; see ``EDITIONS``.
         percent: numbers are shown in percent.
-        server: where results are scored whose annotations are not public.
+        server: scoring server for private annotations.
         curve: a measure over time whose distribution is drawn, one line a row.
-        remark: what a reader must know of the published numbers.
-        options: of the command that runs its rows, by the protocol of the paper.
+        remark: note on the published numbers.
+        options: options of the command for its rows, following the protocol of the paper.
         pace: speed is given in seconds a frame, as in the paper.
         network_speed: the speed without reading and writing stands beside that with them.
-        differences: what the paper says of two rows.
-        strip: what a strip of frames of each sequence shows, see :mod:`segue_papers.strips`; None draws none.
+        differences: published differences between two rows.
+        strip: kind of the strip of frames of each sequence, see :mod:`segue_papers.strips`; None draws none.
         sizes: the size of each network stands beside its scores.
-        shows_attention: rows are not scored; it draws what their encoders attend to,
+        shows_attention: rows are not scored; the attention of their encoders is drawn,
             see :mod:`segue_papers.attention`.
     """
 

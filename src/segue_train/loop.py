@@ -138,7 +138,7 @@ class TrainingRun:
 
     Attributes:
         fabric: Lightning Fabric, which says which process this is.
-        settings: those of the run.
+        settings: settings of the run.
         progress: the steps so far and their time.
     """
 

@@ -91,7 +91,7 @@ class Recipe(Protocol):
 
         Args:
             count: number of batches.
-            seed: of the run.
+            seed: seed of the run.
 
         Returns:
             Map-style data set; batch ``i`` depends on ``seed`` and ``i`` alone.
@@ -111,7 +111,7 @@ class Recipe(Protocol):
         """Create the optimiser.
 
         Args:
-            groups: what :meth:`parameter_groups` gives.
+            groups: result of :meth:`parameter_groups`.
 
         Returns:
             An optimiser over the groups.

@@ -25,12 +25,12 @@ class Teacher:
     """A tracking network by name, loaded with the first clip.
 
     Attributes:
-        name: of the network, such as ``cutie``.
+        name: name of the network, such as ``cutie``.
         weights: its weight file; None is the one that comes with segue or was downloaded.
         share: weight of the distillation beside the loss of the student.
 
     Raises:
-        CheckpointError: it does not track, or has no weights here; the message says what gets them.
+        CheckpointError: it does not track, or its weights are missing; the message says how to get them.
     """
 
     name: str

@@ -60,18 +60,18 @@ class Camera(Observer):
     """A camera that is watched until it is stopped; failures restart it without affecting others.
 
     Args:
-        name: what events call it.
-        job: what is done.
+        name: name in events.
+        job: the job.
         tell: receives notices.
         on_event: receives events.
         pool: threads for networks that cameras share, so that they also share memory.
-        patience: waits before a run begins again.
+        patience: delays before a run restarts.
 
     Attributes:
-        undelivered: messages that did not arrive, or that wait.
-        memory: what it knows of its scene, also in later runs.
+        undelivered: number of messages that are waiting or failed.
+        memory: knowledge of its scene, kept over runs.
         page: address of the page, for links in messages; empty for none.
-        disk_problem: what has no room on the disk, and why; empty where all has.
+        disk_problem: output without room on the disk, and the reason; empty if there is none.
     """
 
     def __init__(

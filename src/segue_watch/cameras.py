@@ -36,7 +36,7 @@ class CameraSet:
     Iterating gives the cameras of the moment.
 
     Args:
-        cameras: those of the beginning.
+        cameras: initial cameras.
         make: makes a further one.
         pool: threads that they share, whose number follows theirs.
     """
@@ -110,7 +110,7 @@ class CameraSet:
         """Add, change and remove cameras; those with the same job continue.
 
         Returns:
-            What happened to each that did not just go on: ``new``, ``changed`` or ``removed``.
+            Change of each camera that does not simply continue: ``new``, ``changed`` or ``removed``.
         """
         removed = [name for name in self._cameras if name not in jobs]
         done = dict.fromkeys(removed, "removed")
@@ -166,7 +166,7 @@ def care_for_removed(output: Path, names: Container[str]) -> None:
 
     Args:
         output: folder of the cameras.
-        names: those that are in the file.
+        names: cameras in the file.
     """
     for path in sorted(output.glob("*.db")):
         if path.stem in names or UPKEEP.knows(path):

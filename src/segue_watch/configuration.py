@@ -274,8 +274,8 @@ def check_page(port: int, host: str, jobs: Mapping[str, ForegroundJob]) -> None:
     """Raise an error if the port of the page is in use by a camera or program.
 
     Args:
-        port: that of the page; 0 takes a free one.
-        host: where the page listens.
+        port: port of the page; 0 selects a free one.
+        host: address on which the page listens.
         jobs: the cameras.
 
     Raises:

@@ -27,8 +27,8 @@ class Change:
     """An added, replaced or removed zone, region or minimum height.
 
     Attributes:
-        option: what it is.
-        previous: its text when somebody began to change it; empty where it is added.
+        option: the option.
+        previous: its text before the change; empty for a new one.
         new: its text from now on, as ``--zone``, ``--ignore`` and ``--min-height`` take it; empty where it is
             removed.
     """
@@ -64,14 +64,14 @@ def save_change(
         path: TOML file, which is read again.
         output: as for :func:`segue_watch.configuration.read_file`.
         name: camera in it.
-        change: what is added, replaced or removed.
+        change: added, replaced or removed item.
         check: refuses a job by SegueError.
 
     Returns:
         The job of the camera, with the change.
 
     Raises:
-        ConflictError: what was to be changed is not in the file as it was seen, or its new name is taken.
+        ConflictError: the item in the file differs from the one that was changed, or its new name is taken.
         SegueError: a text means nothing, or an option of the camera needs one that is gone; the file stays.
     """
     import tomlkit  # late: few runs need it

@@ -32,8 +32,8 @@ class Answer:
 
     Attributes:
         events: newest first.
-        next: where further ones begin; None where there are none.
-        problems: what could not be read.
+        next: start of the next page; None at the end.
+        problems: errors of unreadable stores.
     """
 
     events: list[dict[str, Any]]
@@ -65,7 +65,7 @@ class _Problems:
 def visits_of(stores: Stores, query: Query) -> Answer:
     """Select visits, the latest first.
 
-    A visit is asked for where one of its events is.
+    A visit matches if one of its events does.
     """
     return _answer(stores, query, _visits_matching, _visit_rows)
 

@@ -109,8 +109,8 @@ class CameraRoutes:
     """Handlers of the page of cameras.
 
     Args:
-        cameras: what is shown; those of the moment that an iteration gives.
-        save: takes what is drawn on the page for a camera; None refuses it.
+        cameras: shown cameras; each iteration gives the current ones.
+        save: saves drawings of a camera; None refuses them.
     """
 
     def __init__(self, cameras: Iterable[Camera], save: Save | None) -> None:
@@ -340,15 +340,15 @@ class CameraPage(AbstractContextManager["CameraPage"]):
     """Serves ``/`` for people, ``/health`` (200 or 503) and ``/metrics`` for programs.
 
     Args:
-        cameras: what is shown; those of the moment that an iteration gives.
+        cameras: shown cameras; each iteration gives the current ones.
         port: 0 takes a free one.
-        save: takes what is drawn on the page for a camera; None refuses it.
-        host: where it listens; by default it is for this machine.
-        access: who may look; without a table all of this machine.
-        encryption: how it encrypts; None uses HTTP.
+        save: saves drawings of a camera; None refuses them.
+        host: address to listen on; by default only for this machine.
+        access: permitted users; without a table everybody on this machine.
+        encryption: TLS settings; None uses HTTP.
 
     Attributes:
-        authenticator: tells who asks; its ``access`` may change.
+        authenticator: identifies visitors; its ``access`` may change.
 
     Raises:
         SegueError: the port is taken.

@@ -44,11 +44,11 @@ class Query:
         labels: classes.
         kinds: such as ``enter``.
         after, before: seconds of the epoch.
-        behind, behind_moment: only what comes behind a place; of other cameras, behind its moment.
-        cursor: numbers by cameras: only what is behind them.
-        unreviewed: only what nobody has reviewed.
-        words: what the name of the camera, the object, its class, its zones or its events have in them.
-        place: of the one that is asked for alone.
+        behind, behind_moment: only entries after a place; for other cameras, after its time.
+        cursor: number by camera; only later entries.
+        unreviewed: only unreviewed visits.
+        words: texts in the name of the camera, the object, its class, its zones or its events.
+        place: place of a single visit.
         earlier_place: the same as links of before the store have it: its moment, camera, and part.
         limit: events or visits at most.
     """

@@ -72,12 +72,12 @@ class Reload:
 
     Args:
         file: the file, as it was read when the cameras began.
-        cameras: those that are watched.
-        log: hears what has changed, and what is wrong.
+        cameras: watched cameras.
+        log: receives changes and errors.
         lock: held while the file is read and the cameras are changed.
 
     Attributes:
-        prepare: lets the page follow.
+        prepare: updates the page.
     """
 
     def __init__(self, file: CameraFile, cameras: CameraSet, log: Log, lock: Lock) -> None:
@@ -143,10 +143,10 @@ class PageReload:
 
     Args:
         page: the page.
-        host: where it listens.
+        host: address to listen on.
         port: its port; 0 is a free one.
         printed: the token that was printed when it began; empty for none.
-        encryption: how it encrypts, with the files of its certificate; None uses HTTP.
+        encryption: TLS settings with certificate files; None uses HTTP.
     """
 
     def __init__(

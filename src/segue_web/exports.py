@@ -90,7 +90,7 @@ def remove_unfinished(folder: Path, target: Path | None = None) -> None:
 
     Args:
         folder: the folder of the exports.
-        target: the one whose claim the caller holds; None are all that nobody claims.
+        target: export claimed by the caller; None removes all unclaimed ones.
     """
     if target is not None:
         remove_partial(folder, target)

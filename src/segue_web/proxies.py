@@ -68,7 +68,7 @@ class Proxy:
             archive.close()
 
     def _jpeg(self, index: int, width: int) -> bytes | None:
-        """JPEG of a frame with at least so many columns; None if it must be decoded."""
+        """JPEG of a frame with a minimum width; None if it must be decoded."""
         archive = self._archive
         if archive is None or width > self._size[0]:
             return None

@@ -51,7 +51,7 @@ class Video:
 
     Attributes:
         files: the files that its frames come from.
-        reduced: gives a frame as JPEG of so many columns or more, if that takes no decoding; else None.
+        reduced: returns a frame as JPEG with a minimum width, if available without decoding; else None.
     """
 
     def __init__(self, path: Path, index: FrameIndex | None = None, *, kept_bytes: int | None = None) -> None:
@@ -105,10 +105,10 @@ class Video:
         """A frame as JPEG.
 
         Args:
-            index: of the frame.
-            near: take one before it that is there sooner.
+            index: frame index.
+            near: accept an earlier frame that is available sooner.
             max_width: columns of the image that are needed; None is all.
-            cancel: gives it up, unless another call needs what is decoded.
+            cancel: cancels decoding, unless another call needs the frames.
 
         Returns:
             The file.

@@ -75,7 +75,7 @@ MEANT: dict[tuple[str, bytes], list[Any]] = {}
 
 
 @pytest.mark.parametrize("case", RIGHT)
-def test_a_call_means_what_it_says(case: str, lite: STCNLite) -> None:
+def test_habits_of_other_libraries_give_the_same_masks(case: str, lite: STCNLite) -> None:
     def masks(given: Given) -> list[Any]:
         options = {"source": list(FRAMES), "model": lite, "device": "cpu", **given}
         return [result.mask for result in segue.track(**options)]

@@ -66,7 +66,7 @@ def test_the_command_writes_what_the_function_gives(track: Command, inputs: Path
         assert np.array_equal(found, result.mask)
 
 
-def test_all_formats_at_once(track: Command, tmp_path: Path) -> None:
+def test_several_formats_are_written_in_one_run(track: Command, tmp_path: Path) -> None:
     formats = ("png", "overlay", "coco", "ytvis", "npz")
     assert track(*(word for name in formats for word in ("--format", name))).code == 0
     folder = tmp_path / "out"

@@ -78,7 +78,7 @@ def test_numbers_of_a_box_with_blanks_lead_to_commas(command: Command, name: str
     assert run.complaint.strip().endswith("--box 60,40,110,90")
 
 
-def test_other_words_too_many_are_named(command: Command, tmp_path: Path) -> None:
+def test_superfluous_arguments_are_named(command: Command, tmp_path: Path) -> None:
     videos = [tmp_path / f"{name}.mp4" for name in "ab"]
     for video in videos:
         video.touch()

@@ -34,7 +34,7 @@ def test_parts_are_those_of_tables_and_of_images_in_order_of_time(tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["mine", "..", "/etc", "20261121T205300Z/..", "20261121T205300Z-x"])
-def test_no_other_name_leads_to_a_folder(tmp_path: Path, name: str) -> None:
+def test_invalid_names_of_parts_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="no name of a part"):
         EventArchive(tmp_path / "gate.csv", tmp_path / "gate").part(name)
 
@@ -65,7 +65,7 @@ def test_the_parts_of_a_run_are_listed_where_it_writes_them(tmp_path: Path) -> N
         assert archive.store == archive.table.with_suffix(".db")
 
 
-def test_all_outputs_of_a_part_have_one_name(tmp_path: Path) -> None:
+def test_outputs_of_a_part_share_its_name(tmp_path: Path) -> None:
     (tmp_path / "seen" / PARTS[1]).mkdir(parents=True)
     places = OutputPlaces.of(job(tmp_path, events=tmp_path / "gate.csv"), "gate")  # type: ignore[arg-type]
     part = places.part(PARTS[1])

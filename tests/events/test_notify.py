@@ -393,7 +393,7 @@ def test_a_file_that_is_no_store_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://a/b", "nonsense", "http://", "http://a:x/"])
-def test_other_addresses_are_refused(address: str) -> None:
+def test_unsupported_addresses_are_refused(address: str) -> None:
     with pytest.raises(SinkError):
         Notifier(address)
 

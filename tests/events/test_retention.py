@@ -98,7 +98,7 @@ def test_limits_are_times_and_sizes(texts: list[str], limits: tuple[float, int])
 
 
 @pytest.mark.parametrize("texts", [["30"], ["0d"], ["-1GB"], ["1GB", "2GB"], ["9 kB"], [""]])
-def test_other_limits_are_refused(texts: list[str]) -> None:
+def test_invalid_limits_of_keep_are_refused(texts: list[str]) -> None:
     with pytest.raises(SegueError, match="--keep"):
         Retention.parse(texts)
 
@@ -319,7 +319,7 @@ def test_upkeep_writes_what_waited_for_room(camera: Camera, monkeypatch: pytest.
     assert camera.store.problem == ""
 
 
-def test_each_trouble_is_said_once_until_it_is_over() -> None:
+def test_warnings_are_repeated_only_after_a_change() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RetentionWarning)
         for text in ("damaged", "damaged", "", "", "damaged", "worse"):

@@ -337,6 +337,6 @@ def test_the_tracker_says_what_it_takes(tracker: follow.Tracker, frame: Any, mas
         tracker.step(frame, mask)
 
 
-def test_other_networks_are_refused(tmp_path: Path) -> None:
+def test_unsupported_networks_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SegueError, match="Linear"):
         export_onnx(nn.Linear(2, 2), tmp_path)

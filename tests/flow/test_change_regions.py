@@ -79,7 +79,7 @@ def test_another_correction_on_the_way_counts_from_there() -> None:
 
 
 @pytest.mark.parametrize("size", [(8, 8), (480, 20), (1080, 1920)])
-def test_all_sizes_are_taken(size: tuple[int, int]) -> None:
+def test_images_of_any_size_are_limited(size: tuple[int, int]) -> None:
     frame = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
     changed = np.zeros(size, np.bool_)
     changed[: size[0] // 2] = True
@@ -88,7 +88,7 @@ def test_all_sizes_are_taken(size: tuple[int, int]) -> None:
     assert region.limit(np.zeros(size, np.uint8), changed.astype(np.uint8)).any()
 
 
-def test_its_state_goes_on_identically() -> None:
+def test_a_restored_region_continues_identically() -> None:
     region = ChangeRegion(image(0), square(40, 40))
     region.advance(image(3))
     state = region.state()

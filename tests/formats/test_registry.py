@@ -17,7 +17,7 @@ from segue.registry import FORMATS, SINKS, Format, SinkEntry, register
 from segue.sinks.outputs import format_of, output_paths
 
 
-def test_every_format_is_where_its_line_says() -> None:
+def test_formats_are_listed_with_their_files() -> None:
     entries = {entry.name: entry for entry in FORMATS}
     assert SINKS is FORMATS
     assert dict(FORMATS.files()) == {name: entry.file for name, entry in entries.items()}

@@ -24,7 +24,7 @@ WIDE = Forms("AVX2", 2, ((96, 1024),))
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("after", ["nothing", "relu", "skip", "skip and relu"])
 @pytest.mark.parametrize("size", [(32, 32), (41, 53)])
-def test_it_equals_a_direct_convolution(
+def test_winograd_equals_a_direct_convolution(
     size: tuple[int, int], after: str, bias: bool, kernel_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(winograd, "KERNEL_BYTES", kernel_bytes)  # a larger kernel is made in parts

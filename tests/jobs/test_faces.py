@@ -59,7 +59,7 @@ FORMATS = ("--format", "png", "--format", "overlay", "--format", "coco")
 
 
 @pytest.mark.usefixtures("workers_here")
-def test_every_face_gives_the_same_bytes(command: Command, tmp_path: Path) -> None:
+def test_every_interface_writes_the_same_bytes(command: Command, tmp_path: Path) -> None:
     words = ("--mask", tmp_path / "first.png", "--weights", tmp_path / "lite.safetensors", *FORMATS)
     here = command("track", tmp_path / "clip.mp4", *words, "--device", "cpu", "-o", tmp_path / "line")
     assert here.code == 0, here.err

@@ -41,14 +41,14 @@ def sample_levels_plainly(values: Tensor, shapes: Shapes, points: Tensor, weight
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**31))
-def test_both_forms_read_the_same(seed: int) -> None:
+def test_sample_levels_equals_the_plain_form(seed: int) -> None:
     values, points, weights = case(seed)
     fast = sample_levels(values, SHAPES, points, weights)
     plain = sample_levels_plainly(values, SHAPES, points, weights)
     assert torch.allclose(fast, plain, atol=1e-4)
 
 
-def test_both_forms_have_the_same_gradients() -> None:
+def test_sample_levels_has_the_gradients_of_the_plain_form() -> None:
     gradients = []
     for form in (sample_levels, sample_levels_plainly):
         inputs = [tensor.requires_grad_() for tensor in case(3, torch.float64)]

@@ -187,7 +187,7 @@ def test_names_and_shapes_are_those_of_the_official_file(request: pytest.Fixture
     assert state == json.loads((HERE / "contracts" / f"cutie_{size}.json").read_text())
 
 
-def test_every_part_gives_the_published_numbers(
+def test_modules_of_cutie_equal_the_release(
     measured: tuple[str, dict[str, Tensor]], golden: GoldenReader
 ) -> None:
     file, parts = measured

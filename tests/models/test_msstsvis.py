@@ -89,7 +89,7 @@ def test_files_of_seqformer_fit_but_for_the_new_names() -> None:
     off.load_state_dict(small_network().state_dict())
 
 
-def test_with_all_parts_off_it_is_seqformer() -> None:
+def test_ms_sts_without_its_parts_equals_seqformer() -> None:
     off = built(OFF)
     plain = small_network()
     assert off.state_dict().keys() == plain.state_dict().keys()

@@ -138,7 +138,7 @@ def test_a_video_is_tracked_by_its_text(folder: Path) -> None:
     assert [item.id for item in results[0].objects] == [item.id for item in results[1].objects] != []
 
 
-def test_other_folders_are_refused(folder: Path, tmp_path: Path) -> None:
+def test_unfit_and_damaged_model_folders_are_refused(folder: Path, tmp_path: Path) -> None:
     other = next(name for name in MADE if name != folder.name)
     with pytest.raises(CheckpointError):
         segue.detector(other, weights=folder, text="dog", device="cpu")

@@ -109,7 +109,7 @@ def test_names_and_shapes_are_those_of_the_official_file(stcn_network: STCN) -> 
     assert state == json.loads(CONTRACT.read_text())
 
 
-def test_every_part_gives_the_published_numbers(parts: dict[str, Tensor], golden: GoldenReader) -> None:
+def test_modules_of_stcn_equal_the_release(parts: dict[str, Tensor], golden: GoldenReader) -> None:
     expected = golden("stcn_modules")
     inputs = {"frames", "masks", "memory1_masks"}
     assert parts.keys() == expected.arrays.keys() - inputs

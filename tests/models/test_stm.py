@@ -91,7 +91,7 @@ def test_names_and_shapes_are_those_of_the_official_file(stm_network: STM) -> No
     assert state == json.loads(CONTRACT.read_text())
 
 
-def test_every_part_gives_the_published_numbers(parts: dict[str, Tensor], golden: GoldenReader) -> None:
+def test_modules_of_stm_equal_the_release(parts: dict[str, Tensor], golden: GoldenReader) -> None:
     expected = golden("stm_modules")
     inputs = {"frames", "masks", "mem1_masks"}
     assert parts.keys() == expected.arrays.keys() - inputs

@@ -97,7 +97,7 @@ def test_clicks_a_box_and_a_correction_give_what_the_loop_of_transformers_gives(
     assert np.abs(after[8][0] - before[8][0]).max() > 0.01, "later frames know it"
 
 
-def test_without_keeping_a_correction_is_found_anew(network: TransformersVideo) -> None:
+def test_corrected_frames_are_recomputed_by_default(network: TransformersVideo) -> None:
     video = segue.Video([*FRAMES], model=network, device="cpu", schedule=network.schedule)
     video.add(0, points=[ON])
     first = {result.index: result.logits for result in video.propagate()}

@@ -139,7 +139,7 @@ def test_names_and_shapes_are_those_of_the_official_file(xmem_network: XMem) -> 
     assert state == json.loads(CONTRACT.read_text())
 
 
-def test_every_part_gives_the_published_numbers(parts: dict[str, Tensor], golden: GoldenReader) -> None:
+def test_modules_of_xmem_equal_the_release(parts: dict[str, Tensor], golden: GoldenReader) -> None:
     expected = golden("xmem_modules")
     inputs = {"memory1_masks", "cons_usage"}
     assert parts.keys() == expected.arrays.keys() - inputs

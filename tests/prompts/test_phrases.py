@@ -45,7 +45,7 @@ def test_a_phrase_means_one_class(text: str, label: str) -> None:
 
 
 @pytest.mark.parametrize("label", LABELS)
-def test_every_class_means_itself_alone(label: str) -> None:
+def test_each_class_name_selects_its_class(label: str) -> None:
     assert meant(label) == [label]
     assert meant(f"{label}s")[:1] == [label]
 

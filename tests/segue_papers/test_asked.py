@@ -54,7 +54,7 @@ def commands(texts: list[str]) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: f"{table.paper} {table.name}")
-def test_every_row_runs_or_says_what_brings_its_weights(
+def test_rows_name_valid_commands_for_missing_weights(
     table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needs("tensorboard")

@@ -175,7 +175,7 @@ def filled(outcome: Outcome) -> dict[str, list[str]]:
     return {name: cells for name, cells in own.items() if any(cells)}
 
 
-def test_every_table_is_tried() -> None:
+def test_all_tables_have_an_end_to_end_case() -> None:
     others = {"ms-sts attention"}  # draws, and scores nothing: test_command.py
     assert {*CASES, *others} == {f"{table.paper} {table.name}" for table in TABLES}
 

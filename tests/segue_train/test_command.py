@@ -115,7 +115,7 @@ def reports(place: Path, number: int) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="starts processes that have imported PyTorch already")
-def test_of_processes_that_fail_at_once_one_reports_it(
+def test_one_of_several_failing_processes_reports_the_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

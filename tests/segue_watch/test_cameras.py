@@ -218,7 +218,7 @@ def test_a_run_with_marks_that_cannot_be_read_deletes_nothing_and_says_so_once(
     assert (tmp_path / "events" / "marks.json").read_text() == "{"
 
 
-def test_without_being_told_nothing_is_replaced(watch: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_existing_outputs_need_overwrite_or_append(watch: Callable[..., Outcome], tmp_path: Path) -> None:
     (tmp_path / "events.csv").write_text("mine")
     assert "--overwrite or --append" in watch("--no-append").complaint
     assert "no table of events" in watch("--append").complaint

@@ -121,7 +121,7 @@ def test_signs_in_the_passwords_of_a_file_are_named_and_not_shown(
         assert words in complaint
 
 
-def test_all_cameras_that_mean_nothing_are_named_at_once(command: Command, tmp_path: Path) -> None:
+def test_check_names_all_invalid_cameras(command: Command, tmp_path: Path) -> None:
     file = tmp_path / "cameras.toml"
     odd = {"a": "fps = -1", "b": "fps = 5", "c": 'zone = "x"'}
     file.write_text("".join(f'[cameras.{name}]\nsource = "0"\n{more}\n' for name, more in odd.items()))

@@ -119,7 +119,7 @@ def test_marks_of_both_are_set(send: Send, tmp_path: Path, rounds: int) -> None:
         assert both in [marks["1"] for _, marks in answers], "the second knows both"
 
 
-def test_of_two_who_arm_and_disarm_the_last_one_counts(gate: Camera, send: Send, rounds: int) -> None:
+def test_the_last_of_two_people_to_arm_or_disarm_wins(gate: Camera, send: Send, rounds: int) -> None:
     for _ in range(rounds):
         answers = send("armed", {"armed": True}, {"armed": False})
         assert [status for status, _ in answers] == [204, 204]

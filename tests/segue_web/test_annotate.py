@@ -143,7 +143,7 @@ def test_a_click_makes_an_object_and_is_saved_with_its_prompt(backend: AnnotateB
 
 
 @pytest.mark.parametrize(("frame", "shifts"), [(0, (0, 5)), (1, (-5, 0))])
-def test_a_click_means_what_moves_with_it(
+def test_a_click_selects_the_region_that_moves_together(
     frame: int, shifts: tuple[int, int], tmp_path: Path, stub: str
 ) -> None:
     """On the last frame the one before it tells."""
@@ -545,7 +545,7 @@ def test_a_new_object_takes_nothing(stolen: AnnotateBackend, ask: Ask) -> None:
     assert np.array_equal(stolen.project.plane(3, 2), before)
 
 
-def test_each_window_adopts_what_it_was_shown(backend: AnnotateBackend, ask: Ask) -> None:
+def test_suggestions_are_adopted_on_their_own_frame(backend: AnnotateBackend, ask: Ask) -> None:
     first = ask("find", frame=2, detector="motion")["found"]
     second = ask("find", frame=7, detector="nanodet", text="red car")["found"]
     assert backend._worker.asked[-1] == ("find", 7, "nanodet", "red car")  # type: ignore[attr-defined]
@@ -823,7 +823,7 @@ def test_texts_that_files_cannot_hold_are_refused(ask: Ask, fields: dict[str, An
 @pytest.mark.parametrize(
     ("direction", "frame"), [("forward", 2), ("back", 9), ("between", 9), ("between", 2)]
 )
-def test_without_a_correction_on_that_side_it_says_so(ask: Ask, direction: str, frame: int) -> None:
+def test_tracking_without_a_correction_on_that_side_is_refused(ask: Ask, direction: str, frame: int) -> None:
     click(ask, 4, 20, 30)
     click(ask, 8, 22, 30, 1)
     with pytest.raises(PromptError):

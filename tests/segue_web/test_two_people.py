@@ -244,7 +244,7 @@ def test_an_object_is_removed_by_one_and_changed_by_nobody_then(
     asyncio.run(run())
 
 
-def test_of_two_who_are_given_a_video_the_second_is_told(tmp_path: Path, rounds: int) -> None:
+def test_the_second_of_two_simultaneous_assignments_is_refused(tmp_path: Path, rounds: int) -> None:
     def make(path: Path, place: Path) -> AnnotateBackend:
         video = Video(path)
         return AnnotateBackend(video, place, worker=CircleWorker(video.size))

@@ -109,7 +109,7 @@ def test_a_lost_object_returns_by_its_look(likeness: float, known: bool) -> None
     assert (reidentify([one], new) is one) == known
 
 
-def test_of_several_lost_ones_the_likest_returns() -> None:
+def test_the_most_similar_lost_track_is_reidentified() -> None:
     like, liker = track(square(9)), track(square(9), 1, id=2)
     new = DetectionTrack(0, square(0), 1, np.array([0.6, 0.8, 0, 0], np.float32))
     assert reidentify([like, liker], new) is liker

@@ -89,7 +89,7 @@ def test_a_stream_gives_the_masks_of_the_whole_video_bit_by_bit(network: Prepare
 @pytest.mark.parametrize(
     "settings", [pytest.param(Settings(stride=3), marks=pytest.mark.slow), Settings(prompted_frames=2)]
 )
-def test_other_rules_are_bounded_too(network: Prepared[SAM2], settings: Settings) -> None:
+def test_memory_is_bounded_with_other_settings(network: Prepared[SAM2], settings: Settings) -> None:
     given: Prompts = {t: [MaskPrompt(1, MASKS[t] == 1)] for t in (0, 3, 6, 9)}
     count = 11
     run = session(network, count, settings=settings)

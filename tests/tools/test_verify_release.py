@@ -66,7 +66,9 @@ def test_equal_values_are_said_to_be_equal(release: Release, capsys: pytest.Capt
     assert "tolerance 0.1: equal" in said
 
 
-def test_other_values_and_other_files_are_told(release: Release, capsys: pytest.CaptureFixture[str]) -> None:
+def test_different_values_and_files_are_reported(
+    release: Release, capsys: pytest.CaptureFixture[str]
+) -> None:
     wrong = [
         {place: value + 0.5 * (i == 2) for place, value in row.items()}
         for i, row in enumerate(release.logits)

@@ -64,7 +64,7 @@ def test_files_of_the_system_are_hidden(name):
 
 
 @pytest.mark.parametrize("name", ["a.png", "./a.png", "../b/a.png", "MACOSX/a.png", "a.DS_Store"])
-def test_other_files_are_not_hidden(name):
+def test_ordinary_names_are_not_hidden(name):
     assert not is_hidden(name)
 
 

@@ -231,9 +231,7 @@ def test_a_name_that_leads_elsewhere_is_refused(
     assert fetch(Remote(f"{address}/n", "n", DIGEST), tmp_path / "weights").exists()
 
 
-def test_of_several_who_want_a_file_one_gets_it_for_all(
-    server: tuple[str, Behaviour], tmp_path: Path
-) -> None:
+def test_simultaneous_downloads_of_a_file_are_shared(server: tuple[str, Behaviour], tmp_path: Path) -> None:
     address, behaviour = server
     behaviour.cut_after, behaviour.cuts = 300_000, 2
     remote = Remote(f"{address}/n", "n", DIGEST)

@@ -50,7 +50,7 @@ class ResultTables:
         """JSON of the visible objects of all results.
 
         Returns:
-            A list with what :meth:`segue.Segmentation.to_json` gives of each frame.
+            A list with the :meth:`segue.Segmentation.to_json` of each frame.
 
         Raises:
             SegueError: nothing is tracked yet, or some results have been taken by another thread.

@@ -200,7 +200,7 @@ class Ledger(AbstractContextManager["Ledger"]):
         )
 
     def save(self) -> None:
-        """Write what was recorded since the last time."""
+        """Write all records since the last save."""
         with self._errors("written"):
             self._base.commit()
 

@@ -60,7 +60,7 @@ def tune_machine() -> Iterator[str]:
     """Measure layer forms with one thread, two, and the configured number; write them for this machine.
 
     Yields:
-        Lines that say how it goes on.
+        Progress lines.
 
     Raises:
         ArgumentError: PyTorch has one form only for this processor.

@@ -89,7 +89,7 @@ class DatasetRun(Generic[Scores]):
     """Result of running a model over a data set.
 
     Attributes:
-        results: what is scored: a folder of masks, or for instances one file.
+        results: scored results: a folder of masks, or for instances one file.
         evaluation: the scores; None where a server keeps the annotations.
         failed: number of videos that failed; their frames count as empty masks.
     """
@@ -165,7 +165,7 @@ def run(
         options: options of :func:`segue.track`, :func:`segue.foreground` or :func:`segue.instances` by name.
         workers: number of worker processes; None is one for each GPU, without GPUs one for each core.
         resume: continue an interrupted run.
-        device: where networks run; None selects a GPU if there is one.
+        device: device of networks; None selects a GPU if there is one.
         fast: half precision or 8-bit integers if they are faster on the device.
         observer: receives the progress.
 
@@ -177,7 +177,7 @@ def run(
         CheckpointError: the model is unknown or made for something else, or its weights are missing.
         ArgumentError: an option has the wrong type or range.
         SegueError: results are there already, or cannot be resumed.
-        KeyboardInterrupt: it was interrupted; ``resume=True`` goes on.
+        KeyboardInterrupt: it was interrupted; ``resume=True`` continues.
 
     Example:
         >>> done = segue.run("davis", "DAVIS", output="results", model="stcn-lite")  # doctest: +SKIP

@@ -193,7 +193,7 @@ def open_results(
 
     Args:
         path: folder or archive with files ``<sequence>/<frame>.png``, below any levels that they share;
-            results that are open stay as they are.
+            open results are unchanged.
         suffixes: endings of the files that are masks, in small letters with their dot.
         inner: name of the folder that segue makes in its output for such files.
 

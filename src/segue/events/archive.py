@@ -28,9 +28,9 @@ class EventPart:
     """Table of events of a part, and the folder of its images.
 
     Attributes:
-        name: that of a part as of `--rotate`; empty for what a run without parts writes.
+        name: name of a part of `--rotate`; empty for a run without parts.
         table: the file.
-        folder: where images and clips are; None where a run has none.
+        folder: folder of images and clips; None without any.
     """
 
     name: str
@@ -65,7 +65,7 @@ class EventArchive:
         """Part of a name, whether it exists or not.
 
         Args:
-            name: that of a part, or nothing.
+            name: name of a part, or empty.
 
         Returns:
             Its places.

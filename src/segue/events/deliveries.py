@@ -54,10 +54,10 @@ class Notifier:
 
     Args:
         address: the receiver.
-        queue: what is sent, such as the events of a store; None takes what :meth:`send` gives, in memory.
+        queue: messages to send, such as the events of a store; None queues those of :meth:`send` in memory.
         patience: waits between tries.
         images: folder of the images of events, for services that show them.
-        context: what else the receiver is opened with.
+        context: further arguments of the receiver.
 
     Raises:
         SinkError: it is no such address, or its package is missing.
@@ -270,12 +270,12 @@ class Notifiers:
 
     Args:
         targets: texts as :meth:`NotifyTarget.parse` reads them.
-        store: the events, and what each target has got of them.
+        store: the events, and the last one delivered to each target.
         images: folder of the images of events.
         patience: waits between tries.
         online: whether the camera gives frames already.
-        page: gives the address of the page of the cameras, for links to visits; empty for none.
-        size: gives height and width of the boxes of events, as far as they are known.
+        page: returns the address of the cameras' page, for links to visits; empty for none.
+        size: returns height and width of the image of events' boxes, if known.
 
     Attributes:
         targets: each target with its receiver.

@@ -59,15 +59,15 @@ class EventMonitor:
         zones: regions and lines that are watched.
         rules: which objects and stays are worth an event.
         size: height and width for boxes and zones; None takes the size of each mask.
-        name: says what an object without a label is, from the best view of it so far; called when there is an
+        name: classifies an object without a label, from the best view of it so far; called when there is an
             event of it, and where its class decides which receivers get events, whenever a view shows more of
             it.
-        memory: what is known of the scene; None takes results as they are.
+        memory: knowledge of the scene; None uses results unchanged.
         blind: carries objects over frames without a known background; None leaves them out.
         filters: the classes of each receiver that takes some classes only.
-        present: objects of an earlier run whose end nobody has been told, with their events.
+        present: objects of an earlier run without a reported end, with their events.
         source: name of the source, for the events.
-        at: tells the date and time of day of a moment of the source, or None.
+        at: converts a time of the source to a date and time of day, or None.
 
     Raises:
         SegueError: a zone lies outside the image; where the size is not known yet it is raised with the
@@ -182,7 +182,7 @@ class EventMonitor:
         """End the run.
 
         Args:
-            goes_on: objects that stand go on in the next run, and have no ``end``.
+            goes_on: standing objects continue in the next run, without an ``end``.
 
         Returns:
             The events of objects that are still there.

@@ -126,7 +126,7 @@ class EventOptions(OptionModel):
         """Zones with unique names, and rules; both need events among the outputs.
 
         Args:
-            formats: what else is written.
+            formats: further formats of the run.
 
         Returns:
             They alone; the names and places of a run are not known here.

@@ -34,15 +34,15 @@ class EventPublisher:
     """Numbers events and sends them to all receivers of a run, alarms before files.
 
     Attributes:
-        store: takes the events.
+        store: stores the events.
         zones: watched zones and lines.
         name: of the camera or source.
-        notifiers: what sends to the addresses of ``--notify``; None without any.
+        notifiers: send to the addresses of ``--notify``; None without any.
         home_assistant: whether ``--home-assistant`` is given.
-        archive: where all parts are.
+        archive: place of all parts.
         images: folder of the images of all parts.
         is_full: whether events wait for room on the disk.
-        files: those of the parts that are open.
+        files: files of the open parts.
         early: events of before the first frame, for the first table.
         tell, report, count_clips, stop_time: as for :class:`.receivers.base.ReceiverContext`.
     """
@@ -118,7 +118,7 @@ class EventPublisher:
         Args:
             events: the events.
             part: name of the part of the run, or nothing.
-            files: what is to be written of them after that, which may say more of them.
+            files: the events to write afterwards, possibly with more details.
 
         Returns:
             What is to be written.
@@ -154,8 +154,8 @@ class EventFiles(Sink):
     Args:
         path: the table.
         options: options of the run.
-        publisher: tells of events, those of all parts.
-        images: takes an image and a clip of each event, where the options have none.
+        publisher: publishes the events of all parts.
+        images: saves an image and a clip of each event, if the options do not.
     """
 
     def __init__(

@@ -196,7 +196,7 @@ class ClassFilter:
 
         Args:
             events: in their order.
-            label_of: the class of an object, as it is known now.
+            label_of: returns the current class of an object.
 
         Returns:
             The events that pass.

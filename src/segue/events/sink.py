@@ -49,16 +49,16 @@ class EventSink(Sink):
         live: write each event to the file as soon as it is known; else the file appears when it is complete.
         append: go on after the events that a live file has already. They are in ``NAME.db``, too: objects
             that were there when a run was killed leave in this one, and messages that wait are sent.
-        snapshots: takes an image and a clip of each event.
+        snapshots: saves an image and a clip of each event.
         on_event: called with each event as soon as it is written, also while the disk is full.
         on_disk: called with ``events`` and why the table of a live run cannot be written, or nothing where it
             can again.
         source: name of the source, for the events.
-        at: tells the date and time of day of a moment of the source, or None.
-        name: says what an object without a label is, from the best view of it so far; called when there is an
+        at: converts a time of the source to a date and time of day, or None.
+        name: classifies an object without a label, from the best view of it so far; called when there is an
             event of it, and with ``only`` in the rules whenever a view shows more of it.
-        memory: what is known of the scene, also from earlier runs; None of a live run begins anew.
-        stop_time: says when a live run was asked to stop, None while it was not: objects that stand go on in
+        memory: knowledge of the scene, also from earlier runs; None starts without it.
+        stop_time: returns when a live run was asked to stop, or None: objects that stand go on in
             the next one, and have no ``end``.
 
     Raises:

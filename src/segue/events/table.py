@@ -104,10 +104,10 @@ class EventTable:
     Args:
         path: the file.
         suffix: ``.csv`` or ``.json``, where the name of the file has another one.
-        append: go on after the events that are there.
+        append: append to the existing events.
 
     Raises:
-        SinkError: what is there is no table of events of this version.
+        SinkError: the existing file is no table of events of this version.
     """
 
     def __init__(self, path: Path, suffix: str | None = None, *, append: bool = False) -> None:
@@ -174,7 +174,7 @@ class EventTable:
 
         Args:
             events: in their order.
-            position: that of the first of them.
+            position: position of the first one.
         """
         position = max(position, len(self._begin))
         self._is_first = position == len(self._begin)

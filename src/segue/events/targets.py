@@ -194,7 +194,7 @@ class NotifyTarget:
 
         Args:
             recorded: the event.
-            events_of: gives all events of its visit so far, one of which may have its class.
+            events_of: returns all events of its visit so far, one of which may have its class.
 
         Returns:
             The rule.
@@ -212,7 +212,7 @@ class NotifyTarget:
 
         Args:
             recorded: an event, or a class that has become known.
-            events_of: gives all events of its visit so far.
+            events_of: returns all events of its visit so far.
 
         Returns:
             Events in order.
@@ -231,7 +231,7 @@ class NotifyTarget:
         """Events to send with each event of a visit, in order, without repetition.
 
         Args:
-            events: those of the visit from its first one on.
+            events: events of the visit, from the first on.
 
         Yields:
             Events in order.

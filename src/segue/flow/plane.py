@@ -81,7 +81,7 @@ def plane_motion(
         outline: corners on the image of the key, (N, 2), x before y.
         covered: for each image the pixels of objects in front, (H, W), bool, which are not of the surface;
             None is none.
-        key: the image of the key, and what covers it; None is the first one.
+        key: the image of the key, and the mask of objects in front; None is the first one.
         motion: the homography, (3, 3), from the image of the key to the first one; None is none.
 
     Yields:

@@ -132,7 +132,7 @@ def flow_provider(
     Args:
         name: ``dis``, ``farneback`` or ``raft``.
         weights: weight file of RAFT; the others have none.
-        device: where RAFT runs; the others run on the CPU.
+        device: device of RAFT; the others run on the CPU.
 
     Returns:
         A callable that takes two images and gives their flow.
@@ -204,7 +204,7 @@ class FlowImages:
         """Turn flow into an image.
 
         Args:
-            flows: what :meth:`flows` gives.
+            flows: result of :meth:`flows`.
 
         Returns:
             Lengths of the flow (H, W, gaps), uint8.

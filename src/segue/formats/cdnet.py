@@ -32,7 +32,7 @@ _CDNET_IMAGE = re.compile(r"in([0-9]{1,18})")
 class CdnetSink(MaskFolderSink):
     """Writes ``bin000001.png`` and so on, as the evaluation of CDnet2014 expects.
 
-    255 is foreground, 50 what is labelled shadow, 0 the rest. A frame from an image ``in000123.jpg`` gets
+    255 is foreground, 50 objects labelled shadow, 0 the rest. A frame from an image ``in000123.jpg`` gets
     that number; others are counted from 1 on. The masks that an earlier run wrote there are removed when the
     first new one is written.
 

@@ -46,7 +46,7 @@ class CutOut:
     """Options for cutting objects out of their frames.
 
     Attributes:
-        edge_of: gives the edge of an object; None: all edges are hard.
+        edge_of: returns the edge of an object; None: all edges are hard.
         premultiplied: whether colours are multiplied by their opacity.
         depth: type of the levels; hard edges in a video of 8 bits have 8.
     """

@@ -65,7 +65,7 @@ def add_results(sample: Any, results: Iterable[ResultLike], field: str = "segue"
     Args:
         sample: a video sample; it is saved if it belongs to a data set.
         results: results of its video, such as :func:`segue.track` gives them.
-        field: name of the field of each frame; what it holds is replaced.
+        field: name of the field of each frame; its content is replaced.
 
     Raises:
         SegueError: FiftyOne is not installed.

@@ -32,10 +32,10 @@ class FrameObjects:
         size: height and width of the masks; by default those of the first one.
         time: time stamp in seconds.
         labels: class or name of each object, by id.
-        scores: score of each object, by id; 1 where there is none.
+        scores: score of each object, by id; default 1.
         attributes: attributes of each object on this frame, by id; those of check boxes are bool.
-        frame: gives the frame with its image, for formats with images.
-        jpeg: gives the image as a JPEG file; by default it is encoded from ``frame``.
+        frame: returns the frame with its image, for formats with images.
+        jpeg: returns the image as a JPEG file; by default it is encoded from ``frame``.
 
     Attributes:
         index: index of the frame, from 0.
@@ -76,7 +76,7 @@ class FrameObjects:
             result: the result.
             frame: its frame.
             size: height and width to which its masks are brought; None keeps them.
-            whole: whether masks are whole, also behind others; else what is visible.
+            whole: whether masks include hidden parts; else they are visible parts.
 
         Returns:
             The objects, in the order of the result.

@@ -40,7 +40,7 @@ class MotSink(TextSink):
     Args:
         path: file to write, ending in ``.txt``.
         size: height and width to which boxes refer; None is the size of the masks.
-        whole: write boxes around whole masks, also behind others; else around what is visible.
+        whole: write boxes around whole masks, including hidden parts; else around visible parts.
     """
 
     def __init__(self, path: str | Path, *, size: Size = None, whole: bool = False) -> None:

@@ -153,7 +153,7 @@ class PngSink(MaskFolderSink):
         folder: folder to write to; made if it is not there.
         size: height and width of the files; masks are brought to it by nearest neighbour. None keeps them.
         names: name (without ending) by frame index; other frames get their index, ``00012.png``.
-        settings: what the masks depend on; a resumed run must have the same.
+        settings: settings that determine the masks; a resumed run must have the same.
         whole: record whole masks of objects that are partly behind others beside the index masks.
         overwrite: remove the masks of an earlier run from the folder.
         resume: keep the masks of an earlier, interrupted run.

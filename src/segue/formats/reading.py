@@ -40,7 +40,7 @@ def read_labels(
         path: a folder, an archive or an image of masks, a matte, a JSON, XML or text file.
         video: the video that the labels belong to, a file, a folder of images, or what is known of one; it
             decides size, frame numbers and times.
-        name: what errors call the file; by default its path.
+        name: name of the file in errors; by default its path.
 
     Returns:
         Objects and masks, by the frames of the video. Objects have the ids of the file; if it gives none, or

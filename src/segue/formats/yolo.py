@@ -278,8 +278,8 @@ class YoloSink(FolderWriter):
         folder: folder to write; it appears when it is complete.
         names: name of each frame without ending, if it has one; others are called ``00012``.
         categories: number of each label that the run knows.
-        whole: write the outline of the whole mask of each object, also behind others; else of what is
-            visible.
+        whole: write the outline of the whole mask of each object, including hidden parts; else of its
+            visible part.
         header: first lines of the list of classes, by which a later run may replace the folder.
     """
 

@@ -28,9 +28,9 @@ class OtherProcessLoad:
     """Cores that other programs used over the last period.
 
     Args:
-        busy: processor seconds of all programs so far; None where the system does not tell.
-        process_time: processor seconds of this process so far.
-        clock: seconds.
+        busy: returns the CPU seconds of all programs so far; None if unavailable.
+        process_time: returns the CPU seconds of this process so far.
+        clock: monotonic clock, in seconds.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ def run_each(work: Callable[[Item], None], items: Sequence[Item]) -> None:
     share each of them waiting for one another, and both wait where another program takes one of their cores.
 
     Args:
-        work: what is called; without gradients.
+        work: called function, without gradients.
         items: its arguments.
     """
     threads = min(_COUNTS.current(), len(items))

@@ -37,8 +37,8 @@ class FrameLoop:
     """Processes frames in a session and pairs each result with its frame.
 
     Args:
-        session: gives the results, ``session.lag`` frames late at most.
-        step: takes a frame through it; None is the session's own.
+        session: computes the results, at most ``session.lag`` frames late.
+        step: processes a frame; None is the session's own method.
         required: indices of the frames that have results; None is all of them.
 
     Attributes:
@@ -123,7 +123,7 @@ class FrameRun(FrameLoop):
     Attributes:
         done: number of results that are written.
         read_error: why a live source broke off, or None.
-        restored: file that the run goes on from; what fails in the session is blamed on it.
+        restored: file from which the run resumed; errors of the session name it.
     """
 
     def __init__(

@@ -68,7 +68,7 @@ class Observer:
 
         Args:
             frame: its frame.
-            result: what is written.
+            result: written result.
             note: a few words about it.
         """
 
@@ -118,7 +118,7 @@ class Observer:
         """
 
     def written(self, name: str, path: Path) -> None:
-        """Learn that a file or folder is complete.
+        """A file or folder was completed.
 
         Args:
             name: name of its format, such as ``masks`` or ``overlay``.

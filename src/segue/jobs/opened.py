@@ -68,26 +68,26 @@ class Run:
     Jobs of a kind override :meth:`plan`, :meth:`step`, :meth:`note`, :meth:`at_end` and :meth:`summary`.
 
     Args:
-        job: what is done.
-        source: where the frames come from.
-        session: takes the frames.
-        given: what the session is given, where that is made of the source.
+        job: the job.
+        source: source of the frames.
+        session: processes the frames.
+        given: input of the session, if it is created from the source.
         total: expected number of results, where that is not the number of frames.
         required: indices of the frames whose results are wanted; None is all of them.
         names: class names by number, as files of results number them.
-        records: gives the entries of a result file of YouTube-VIS, where they are not made of the results.
-        notice: what the person who runs the job should know; empty for nothing.
-        events: what is watched for events; None is nothing.
+        records: computes the entries of a result file of YouTube-VIS, if not from the results.
+        notice: notice for the person who runs the job; may be empty.
+        events: monitor of events; None without events.
 
     Attributes:
         frames: the frames, each once.
         due: frames that still have to come, and why.
-        forms: what decides on the forms of the layers of its networks.
+        forms: choice of the layer implementations of its networks.
         events: see above.
-        change_events: goes on with the zones and rules of another job; None while nothing is written.
+        change_events: continues with the zones and rules of another job; None before anything is written.
         name_object: classifies a box of an image and returns label and score, or None; None names nothing.
         is_blind_now: whether the last frame had no known background.
-        detect_objects: finds objects in an image, by a detector that knows classes; None where there is none.
+        detect_objects: detects objects with classes in an image; None without a detector.
         pool: threads that take frames through sessions, where several jobs share them; None is the thread of
             the job.
     """
@@ -142,7 +142,7 @@ class Run:
         return f"{sum(item.area > 0 for item in result.objects)} objects"
 
     def at_end(self) -> dict[str, Path]:
-        """Files written after the last frame; raises if the job cannot do what it says."""
+        """Files written after the last frame; raises if a part of the job could not be done."""
         return {}
 
     def summary(self) -> str:

@@ -25,7 +25,7 @@ class OutputPlaces:
         folder: folder of the formats, or the file of a single one.
         other_outputs: places that do not follow from the folder, by format.
         snapshots: folder for images of events.
-        name: that of a part; empty for what has no parts.
+        name: name of the part; empty without parts.
     """
 
     folder: Path

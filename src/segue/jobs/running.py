@@ -80,7 +80,7 @@ def open_job(job: VideoJob, source: Source | None = None, *, plan: Plan | None =
     """Open a job: source, network and prompts.
 
     Args:
-        job: what is done.
+        job: the job.
         source: the source of the job, where it is open already.
         plan: the checked job of a run where nobody looks at each result: then a job that does not do what
             it says is an error, as where no object is found, or a required frame is not in the source. None

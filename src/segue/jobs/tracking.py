@@ -123,7 +123,7 @@ class TrackRun(Run):
     """Tracks the objects of a job from their prompts on.
 
     Attributes:
-        backwards: what follows them backwards first, where the job says so.
+        backwards: tracks them backwards first, if requested.
     """
 
     def __init__(

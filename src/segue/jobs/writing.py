@@ -47,9 +47,9 @@ class JobOutputs:
     """Open outputs of a job; :meth:`stop` ends messages.
 
     Attributes:
-        sink: takes the results.
+        sink: writes the results.
         paths: file or folder of each format.
-        messages: what sends to the addresses of ``--notify``; None without any.
+        messages: sends to the addresses of ``--notify``; None without any.
     """
 
     def __init__(self, opened: Run, observer: Observer) -> None:

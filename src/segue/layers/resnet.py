@@ -59,10 +59,10 @@ class BasicBlock(nn.Module):
     Args:
         cin: channels of its input.
         width: channels of its output.
-        stride: by which it divides the sides.
+        stride: stride of the block.
         norm: makes its norms.
         bias: whether its convolutions have one.
-        inplace_residual: write the output over the input once prepared for inference; nobody else may see
+        inplace_residual: write the output over the input once prepared for inference; no other code may use
             the input. What a projection makes of it is always written over.
     """
 

@@ -38,7 +38,7 @@ class Edge:
     """Soft edge of a mask; lengths in pixels.
 
     Attributes:
-        grow: how far the edge moves outward, from -200 to 200; negative shrinks.
+        grow: outward shift of the edge, from -200 to 200; negative shrinks.
         width: across which the opacity rises from 0 to 1, up to 200; the edge is in the middle.
         feather: standard deviation of the Gaussian that blurs all of it, up to 200.
         detail: whether the opacity within the width is estimated from the image, as for hair; needs the extra
@@ -89,7 +89,7 @@ def opacity(mask: BoolArray, edge: Edge, image: Image | None = None) -> Float32A
 
     Args:
         mask: (H, W), bool.
-        edge: how it becomes soft.
+        edge: the soft edge.
         image: RGB, (H, W, 3), uint8; only edges with detail need it.
 
     Returns:
@@ -137,8 +137,8 @@ def soft_masks(
     as :func:`soft_mask` gives them.
 
     Args:
-        masks: of each object, (H, W), bool, from below.
-        edges: of each object.
+        masks: masks of the objects, (H, W), bool, from below.
+        edges: soft edge of each object.
         image: RGB, (H, W, 3), uint8; only edges with detail need it.
 
     Returns:

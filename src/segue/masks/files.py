@@ -87,7 +87,7 @@ def read_index_mask(
             one white object.
         where: name of an open file in messages.
         ids: ids of further colours, which masks of one video share; new colours are added.
-        void: takes the message that 255 is void in the mask; None where it is known to be an id.
+        void: receives the message that 255 is void in the mask; None if it is an id.
         page: number of a page, from 0, of a file of several, such as a stack of TIFF; None is the only one.
         size: height and width of the video; a mask of another size is refused before it is decoded.
 
@@ -108,7 +108,7 @@ class MaskStack:
     """An open file of masks: its pages in order, without reduced copies.
 
     Attributes:
-        pages: where each lies in the file.
+        pages: position of each in the file.
         axes: its pages by the axes that the file names, such as ``2 slices at 12 times``; empty for one axis.
     """
 

@@ -82,8 +82,8 @@ def fill_boxes(boxes: Mapping[int, Box], size: tuple[int, int]) -> npt.NDArray[n
     """Draw filled boxes; later ones cover earlier ones.
 
     Args:
-        boxes: boxes in pixels by id; corners are cut down to whole pixels, as in the STCN report.
-        size: height and width of the mask; parts of a box beside it are left out.
+        boxes: boxes in pixels by id; corners are rounded down to whole pixels, as in the STCN report.
+        size: height and width of the mask; boxes are clipped to it.
 
     Returns:
         Index mask (H, W), uint8.
@@ -202,7 +202,7 @@ class Boxes:
     """Boxes of the N visible objects of a result, by ascending id.
 
     Attributes:
-        xyxy: ``(x0, y0, x1, y1)`` in pixels around what is visible, (N, 4), float32.
+        xyxy: ``(x0, y0, x1, y1)`` in pixels around visible parts, (N, 4), float32.
         ids: ids of the objects, (N,), int64.
         scores: scores in [0, 1], (N,), float32.
         classes: numbers of their classes in the ``names`` of the result, (N,), int64.

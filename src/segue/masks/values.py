@@ -142,10 +142,10 @@ def without_void(
 
     Args:
         values: index mask (H, W).
-        where: what it is called.
+        where: its name in messages.
         palette: it has the palette of those data sets: 255 is void beside any ids but 254. Otherwise it is
             void beside the ids 1, 2, ... without a gap, up to 253 at most.
-        say: takes the message that there is void.
+        say: receives the message about void pixels.
 
     Returns:
         Index mask (H, W), of the same type.

@@ -47,11 +47,11 @@ class Comparison:
     """Two evaluations of the same sequences under the same protocol.
 
     Attributes:
-        names: what the two results are called.
+        names: names of the two results.
         first, second: scores of each.
         intervals: mean difference by sequence with its interval, by measure.
         seed: seed of the bootstrap.
-        remarks: what a reader must know, of both results and of the interval.
+        remarks: notes on both results and on the interval.
     """
 
     names: tuple[str, str]
@@ -76,7 +76,7 @@ def compare(
     Args:
         first: scores of the first result.
         second: scores of the second result, of the same sequences under the same protocol.
-        names: what the first and the second result are called.
+        names: names of the two results.
         seed: seed of the bootstrap, 0 or larger; the same seed gives the same interval.
 
     Returns:

@@ -74,7 +74,7 @@ def evaluate_davis(
             For Something-Else these are the filled boxes.
         protocol: see :data:`DavisProtocol`.
         bound_th: tolerance of the contour accuracy, see :func:`segue.metrics.contour_accuracy`.
-        missing: what to do about scored frames without a result: ``"error"`` refuses to score, ``"empty"``
+        missing: handling of scored frames without a result: ``"error"`` refuses to score, ``"empty"``
             scores them as empty masks. If all scored frames lack a result, that is an error in any case.
         workers: processes that score sequences side by side; 1 scores in this process.
         progress: called in this process after each sequence, with the number done, the number of all and the

@@ -51,8 +51,8 @@ class FrameView:
     """A scored frame for display.
 
     Attributes:
-        truth: what is right, index mask (H, W).
-        result: what was scored, index mask (H, W).
+        truth: ground truth, index mask (H, W).
+        result: scored index mask (H, W).
         ignored: pixels that count for nothing, (H, W), bool.
         image: the image itself, RGB, if the data set holds it.
     """
@@ -70,7 +70,7 @@ class Evaluation:
     Attributes:
         protocol: its full name, such as ``DAVIS 2017 semi-supervised, val``; numbers of different protocols
             must not be compared.
-        headline: the one measure that the benchmark ranks by; ``overall`` and ``sequences`` hold it.
+        headline: measure for ranking; ``overall`` and ``sequences`` hold it.
         overall: measures of the whole set, in the order of the official table.
         sequences: measures of each sequence, in the order of the data set.
         objects: measures of each object or class, where the protocol has them.
@@ -78,7 +78,7 @@ class Evaluation:
         groups: measures of the objects of a kind, such as fast ones, or of the videos of a condition, such as
             a light, where the protocol has them.
         series: for each sequence measures over time, such as ``J``.
-        remarks: what a reader must know: frames or objects that are missing, what was scored instead.
+        remarks: notes for the reader, such as missing frames or objects, and their replacement.
         files: text of the official result files by name.
         view: gives a frame of a series to look at, by sequence and frame name; None where nothing can be
             shown.

@@ -61,9 +61,9 @@ def contour_accuracy(
     Args:
         prediction: the result, (H, W), bool or a number type; every non-zero value is foreground.
         truth: the ground truth, of the same shape and form.
-        bound_th: how far apart contours may match: from 1 on in pixels, below 1 as a share of the diagonal,
-            rounded up to whole pixels.
-        void: pixels that are taken as background in both masks, those that are non-zero here; same shape.
+        bound_th: maximum distance of matching contours: from 1 on in pixels, below 1 as a share of the
+            diagonal, rounded up to whole pixels.
+        void: mask of the same shape; its non-zero pixels count as background in both masks.
             Default: none.
 
     Returns:

@@ -60,7 +60,7 @@ def evaluate_ytvos(
         ytvos: the ground truth.
         seen: names of the categories that occur in the training set; default: all are taken as seen.
         bound_th: tolerance of the contour accuracy, see :func:`segue.metrics.contour_accuracy`.
-        missing: what to do about scored frames without a result, as for
+        missing: handling of scored frames without a result, as for
             :func:`segue.metrics.evaluate_davis`.
         workers: processes that score videos side by side; 1 scores in this process.
         progress: called in this process after each video, with the number done, the number of all and the

@@ -58,7 +58,7 @@ class HOFAM(nn.Module):
             and takes multiples of 64 (ours).
         train_fusion: let the fusion convolutions learn (ours). In the release they keep their random start:
             its optimiser picks variables by a part of their names, which these lack.
-        attention: weigh what is made of both encoders by the decoder's own feature; without, as in the
+        attention: weight the features of both encoders by the decoder's own; without, as in the
             papers' ablations, all of it counts, and the network has no parameters for it.
 
     Raises:

@@ -164,7 +164,7 @@ class MUSTAN1(WindowNetwork):
     Args:
         frames: frames of a window, odd; the paper's next checks are 3, 5 and 7.
         causal: no frame after the current one.
-        frm: how context changes the features; none is the ablation, without the context network.
+        frm: refinement of features by context; none is the ablation, without the context network.
         context: ``late`` encodes every frame by itself, which streams; ``early`` the window as a whole.
         background: an image of the empty scene joins the context.
         depth_channels: 1 to take a depth map of the current frame.
@@ -238,7 +238,7 @@ class MUSTAN2(WindowNetwork):
     Args:
         frames: frames of a window, odd; the paper's next checks are 3, 5 and 7.
         causal: no frame after the current one.
-        frm: how context changes the features; none is the ablation, without the encoders of the context.
+        frm: refinement of features by context; none is the ablation, without the encoders of the context.
         background: an image of the empty scene joins the past.
         depth_channels: 1 to take a depth map of the current frame.
         rlim: refine the localisation.

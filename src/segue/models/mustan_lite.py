@@ -65,11 +65,11 @@ class MustanLite(nn.Module):
 
     Attributes:
         offsets: times of the frames of a window, in frames before the current one.
-        flow_name: what gave the flow in training, ``dis``, ``farneback`` or ``raft``; None takes no flow.
+        flow_name: method of optical flow in training, ``dis``, ``farneback`` or ``raft``; None takes no flow.
 
     Args:
         flow: as ``flow_name``.
-        recurrence: take how often colours were seen before.
+        recurrence: use the frequency of colours.
         flow_attention: weigh what is made of flow by attention; without, all of it counts.
     """
 

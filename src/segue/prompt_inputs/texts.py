@@ -34,9 +34,9 @@ class PromptForm:
     """Syntax of one kind of prompt on the command line.
 
     Attributes:
-        pattern: what stands after the frame: an id and further values.
+        pattern: syntax after the frame: id and values.
         text: the form as errors show it.
-        read: gives the prompts of all texts of the kind; it is also told whether boxes are filled.
+        read: parses all texts of the kind; it is also told whether boxes are filled.
     """
 
     pattern: str

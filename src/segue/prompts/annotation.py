@@ -47,7 +47,7 @@ def resolve_prompts(
         fit: resize masks of another size (nearest neighbour) instead of refusing them.
         native: kinds of prompts that the network accepts directly; objects with only these prompts get no
             mask here.
-        prompter: what turns boxes and points into masks; None is segue-prompt.
+        prompter: converts boxes and points to masks; None is segue-prompt.
         previous_masks: masks of this frame so far, by id, (H, W): probability in [0, 1], or booleans;
             points of such an id, without a box or mask, correct that.
         clicked: the clicks on objects of ``previous_masks`` so far, by id; further points of a mask that
@@ -277,7 +277,7 @@ def extended_history(history: ClickHistory, group: Sequence[Prompt]) -> ClickHis
         group: prompts of the object on the same frame.
 
     Returns:
-        All clicks; a mask and a box begin anew.
+        All clicks since the last mask or box.
     """
     prompt = _ObjectPrompt.of(group)
     if prompt.mask is not None or prompt.fill:

@@ -332,7 +332,7 @@ class ImagePrompter(ABC):
             point: in the image, ``(x, y)``.
 
         Returns:
-            One mask of each object, segmented when it is asked for.
+            One mask per object, segmented on access.
         """
         return iter(())
 

@@ -77,9 +77,9 @@ def correct(
         prompter: answers prompts on the image.
         mask: the mask so far, (H, W): probability in [0, 1], or booleans.
         clicks: all clicks on the object so far, the latest last.
-        new: how many of the last ones are new. The others are known to agree with the mask; without a new one
+        new: number of new clicks at the end. The others are known to agree with the mask; without a new one
             it stays as it is.
-        whole: take the whole answer of the prompter to all clicks, whatever it changes.
+        whole: use the whole answer of the prompter to all clicks.
 
     Returns:
         One mask. Each new click has the label that it asks for, unless a later one took that away; pixels in
@@ -157,7 +157,7 @@ def refine(
         mask: the mask of the clicks before the new ones, (H, W): probability in [0, 1], or booleans.
         clicks: all clicks on the object, the latest last.
         box: a box around the object, which was given with them.
-        new: how many of the last ones are new.
+        new: number of new clicks at the end.
 
     Returns:
         One mask or several, the one to take first.
@@ -202,7 +202,7 @@ def replay(
         prompter: answers prompts on the image.
         clicks: the clicks in their order; without a box the first one lies on the object.
         box: a box around the object, which was given first.
-        together: how many of the first clicks were given at once; None is none with a box, else one.
+        together: number of first clicks given at once; None is none with a box, else one.
 
     Returns:
         The prediction after the last click.
@@ -270,7 +270,7 @@ class ClickHistory:
 
         Args:
             prompter: answers prompts on the image.
-            mask: what :meth:`recall` gave, (H, W).
+            mask: result of :meth:`recall`, (H, W).
             new: the clicks, the latest last.
 
         Returns:
@@ -393,7 +393,7 @@ def readings(prompter: ImagePrompter, mask: BoolArray, prompts: ImagePrompts) ->
     """Alternatives to a corrected mask: the whole object, segmented again.
 
     Args:
-        prompter: of the image.
+        prompter: prompter of the image.
         mask: the corrected mask, (H, W), bool.
         prompts: all clicks on it, and its box; without one it is that of the mask.
 

@@ -98,8 +98,8 @@ class BoxDetector(ProposingDetector):
         find: takes RGB (H, W, 3), uint8, and the rules of the detector; detections below their score, and of
             other classes, may be left in.
         names: the label of each class number.
-        prompter: makes the mask of a box, where there are no masks; None takes whole boxes.
-        rules: what becomes an object.
+        prompter: segments boxes without masks; None uses whole boxes.
+        rules: rules that select objects.
 
     Raises:
         PromptError: the rules ask for a class that the network does not know.
@@ -346,10 +346,10 @@ class DiscoveryDetector:
     Siméoni et al., "Localizing Objects with Self-Supervised Transformers and no Labels" (BMVC 2021).
 
     Args:
-        network: gives a feature for each patch.
+        network: computes a feature for each patch.
         which: keys, queries or values of the last attention.
         refine: ``crf`` as in the STCN report, or ``none``.
-        device: where the network runs.
+        device: device of the network.
     """
 
     names: Mapping[int, str] = {}

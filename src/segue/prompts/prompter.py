@@ -92,7 +92,7 @@ class Prompter(ImagePrompter):
         image: a frame, or RGB (H, W, 3), uint8: an array, a tensor or a PIL image.
         network: a network; its name, ``segue-prompt`` or ``segue-prompt-free``; or one that is prepared, as
             ``segue.load(name, device="cpu")`` gives it.
-        device: where it runs; None selects a GPU if there is one.
+        device: device; None selects a GPU if there is one.
         fast: half precision, where the device is faster with it; for the detector, too.
         objects: whether first clicks may mean a whole object that NanoDet-Plus finds, which learned on COCO;
             None is yes, but for ``segue-prompt-free``, whose training data are known.

@@ -52,7 +52,7 @@ def find_prompter(
     Args:
         name: a name of ``segue.registry.PROMPTERS``, such as ``sam2-tiny``; or a weight file of the network
             of one.
-        device: where it runs; None selects a GPU if there is one.
+        device: device; None selects a GPU if there is one.
         fast: half precision or 8-bit integers if they are faster on the device.
 
     Returns:

@@ -147,7 +147,7 @@ class ProposingDetector(ABC):
             min_score: score in [0, 1] below which finds are left out.
 
         Returns:
-            Boxes, scores and class names, best first; a mask is computed when it is asked for.
+            Boxes, scores and class names, best first; masks are computed on access.
         """
 
     def __call__(self, frame: FrameLike, *_: FrameLike) -> Segmentation:

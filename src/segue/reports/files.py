@@ -83,7 +83,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
     Args:
         path: file to write; an existing one is replaced.
-        values: what :func:`evaluation_values` or :func:`comparison_values` gives.
+        values: result of :func:`evaluation_values` or :func:`comparison_values`.
 
     Raises:
         SinkError: it cannot be written.

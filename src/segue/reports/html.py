@@ -45,7 +45,7 @@ def write_report(evaluation: Evaluation, path: Path | str, *, about: Mapping[str
     frames, :data:`CHARTS` charts.
 
     Args:
-        evaluation: what to show.
+        evaluation: shown evaluation.
         path: file to write.
         about: further facts for the head of the page, such as where results and data lie.
 
@@ -199,7 +199,7 @@ def _columns(tables: Mapping[str, Measures]) -> list[str]:
 
 
 def measured_rows(tables: Mapping[str, Measures], columns: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """Rows of a table of measures, empty where there is none."""
+    """Rows of a table of measures; missing values are empty."""
     return [
         (name, [number(measures[key]) if key in measures else "" for key in columns])
         for name, measures in tables.items()

@@ -116,14 +116,14 @@ class WholeVideo(Passes):
 
     Args:
         network: one that is prepared.
-        frames: gives the frames of the video from the beginning; damage ends the clip.
-        size: gives the height and width of the masks, from the first frame on; None is that of the frames.
+        frames: opens the frames of the video from the beginning; damage ends the clip.
+        size: returns the height and width of the masks, from the first frame on; None is that of the frames.
         short_side: images are resized to this short side, in pixels.
-        images: tells when the first pass begins whether the second one shows images: it reads them again.
+        images: returns at the start of the first pass whether the second one reads images again.
         read_once: ``frames`` can be called only once, so that images are kept in memory.
 
     Attributes:
-        records: what :func:`whole_clip` returns; empty before the end of the first pass.
+        records: result of :func:`whole_clip`; empty before the end of the first pass.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class WholeVideo(Passes):
             self.records = clip.records(self._size() or self._frames_read[0].size)
 
     def second(self) -> Iterator[Frame]:
-        """Iterate over the frames again; images are omitted if nobody needs them."""
+        """Iterate over the frames again; images are omitted if they are not needed."""
         yield from self._frames() if self._rereads else self._frames_read
 
 

@@ -138,7 +138,7 @@ class AbsenceList:
         """Describe gaps by object and frames.
 
         Args:
-            label: how a frame is named.
+            label: returns the name of a frame.
 
         Returns:
             One line; empty where every object was visible.

@@ -161,7 +161,7 @@ class BackgroundSink(Sink):
         self._sink.flush()
 
     def close(self) -> None:
-        """Write what is queued and complete the other sink; after a failure abort it and raise."""
+        """Write the queued results and complete the other sink; after a failure abort it and raise."""
         self._stop()
         if self._error is None:
             self._end(self._sink.close)
@@ -172,7 +172,7 @@ class BackgroundSink(Sink):
             self.abort()
 
     def suspend(self) -> None:
-        """Write what is queued and suspend the other sink; after a failure raise."""
+        """Write the queued results and suspend the other sink; after a failure raise."""
         self._stop()
         self._raise_error()
         self._sink.suspend()

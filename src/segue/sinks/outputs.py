@@ -33,7 +33,7 @@ class OpenSinks:
     """The sink of a run and the places it writes to.
 
     Attributes:
-        sink: takes the results; complete it with ``close`` or by leaving its ``with`` block.
+        sink: writes the results; complete it with ``close`` or by leaving its ``with`` block.
         paths: file or folder of each format.
     """
 
@@ -138,13 +138,13 @@ def open_sinks(
     there until the sink is closed.
 
     Masks are written at the size of the source, and zones and the boxes of events refer to it, whatever
-    ``max_size``; overlays and snapshots are of the size of the frames. A run that is resumed makes all files
-    but the masks anew: give the sink the results of :func:`replayed` first.
+    ``max_size``; overlays and snapshots are of the size of the frames. A resumed run rewrites all files
+    except the masks: write the results of :func:`replayed` first.
 
     Args:
         output: folder, or file of the only format (see :func:`output_paths`).
-        formats: what to write.
-        source: where the frames come from.
+        formats: names of formats.
+        source: source of the frames.
         places: files that replace those of :func:`output_paths` for some formats.
         background: write in a thread.
         sound: copy the sound of a video file into written videos.
@@ -158,7 +158,7 @@ def open_sinks(
         SinkError: something exists and neither ``overwrite``, ``resume`` nor ``append`` is given, cannot be
             resumed or written, is the source itself, has the path of another output, or is written by
             another run.
-        SourceError: what an earlier run wrote there is damaged.
+        SourceError: the output of an earlier run is damaged.
     """
     options["begin"] = options.get("begin") or source.begin
     run = SinkOptions(
@@ -242,13 +242,12 @@ def replayed(
 ) -> Iterator[tuple[Frame, Segmentation]]:
     """Results and frames of an interrupted run, for sinks that are written again.
 
-    Takes from ``frames`` the frames that it gives back, and none behind them, so that a session can go on
-    with the rest.
+    Reads only the yielded frames from ``frames``, so that a session can continue with the rest.
 
     Args:
         folder: mask folder of the run.
         frames: iterator over the same source, at its beginning.
-        stop: frame index with which the session goes on; None takes all results there are.
+        stop: frame index at which the session continues; None takes all results.
         sparse: some frames have no result, and are passed over.
 
     Yields:

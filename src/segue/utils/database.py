@@ -54,7 +54,7 @@ def connect(
         timeout: seconds to wait for another process that has locked it.
         synchronous: ``full`` survives power cuts with each commit, ``normal`` may lose the last commits.
         checkpoint_pages: pages of the journal after which they go into the file.
-        options: those of ``sqlite3.connect``.
+        options: options of ``sqlite3.connect``.
 
     Raises:
         sqlite3.Error, OSError: it cannot be opened.
@@ -88,8 +88,8 @@ def migrate(
 
     Args:
         database: the file.
-        migrations: what to do, by the version that they change.
-        version: that of the tables, where ``user_version`` does not say it.
+        migrations: functions by the version that they migrate.
+        version: version of the tables if ``user_version`` does not state it.
 
     Returns:
         The version before.

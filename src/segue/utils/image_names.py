@@ -41,7 +41,7 @@ def in_order_of_dates(images: list[Path]) -> tuple[list[Path], str]:
         images: of one folder, in natural order.
 
     Returns:
-        The images, and what decided the order; empty where names tell no such time, or are in its order.
+        The images, and the origin of the order; empty if names have no such time, or are in its order.
     """
     for read, what in ((_month_first, "names of months"), (_day_first, "days and years")):
         if (ordered := _ordered(images, read)) is not None:

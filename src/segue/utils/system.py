@@ -52,8 +52,8 @@ def processor_family(table: Path = CPU_TABLE, name: str | None = None) -> str:
     """Vendor and family of the processor, such as ``AuthenticAMD 25``; empty if unknown.
 
     Args:
-        table: what Linux tells about the processors.
-        name: of the processor, where there is no table; None is that of this machine.
+        table: processor information of Linux.
+        name: name of the processor without a table; None is this machine's.
     """
     if not table.is_file():  # Windows: "AMD64 Family 25 Model 33 Stepping 0, AuthenticAMD"
         match = re.search(r"Family (\d+) .*, (\w+)$", platform.processor() if name is None else name)

@@ -86,10 +86,10 @@ class Loaded:
     """Arguments with which :func:`load` created a network; stored on it.
 
     Attributes:
-        name, weights: what was loaded.
+        name, weights: loaded network and file.
         stays: whether sessions run it on the device where it is.
         fast: whether they take a lower precision where that is faster.
-        digest: of its weights when it was loaded.
+        digest: digest of the loaded weights.
     """
 
     name: str
@@ -105,11 +105,11 @@ class Prepared(Generic[Network]):
 
     Attributes:
         network: a copy with fused layers, in evaluation mode; it must not be changed.
-        device: where it runs.
-        precision: what its convolutions are computed in: float32, bfloat16, float16 or int8.
+        device: device.
+        precision: precision of the convolutions: float32, bfloat16, float16 or int8.
         digest: SHA-256 of the weights that it was made of, hexadecimal.
         name: its name for :func:`segue.load`, or None.
-        forms: what decided on the forms of its layers.
+        forms: choice of its layer implementations.
     """
 
     network: Network
@@ -201,10 +201,10 @@ def prepare(
         task: the task that a network with this name must have; None takes any.
         device: None selects a GPU if there is one.
         fast: 8-bit integers, bfloat16 or float16, where the network and the device are faster with them.
-        adapt: makes the network of what the name stands for.
+        adapt: converts the loaded object to the network.
 
     Returns:
-        The prepared network. It stays in memory as long as somebody uses it.
+        The prepared network. It stays in memory while it is used.
 
     Raises:
         ArgumentError: there is no such device, or a network is prepared for another one.

@@ -53,7 +53,7 @@ def from_pretrained(
             come from one commit.
         cache_dir: folder of downloads; None is the default of huggingface_hub.
         token: access token for private repositories; None is the one of ``hf auth login``.
-        local_files_only: take nothing from the network.
+        local_files_only: do not use the network.
 
     Returns:
         The network in evaluation mode on the CPU, as :func:`segue.load` gives it.

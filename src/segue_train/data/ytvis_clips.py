@@ -67,7 +67,7 @@ class ClipSource(Protocol):
         """Draw the augmented clip at a position of the epoch.
 
         Args:
-            rng: what it is drawn from.
+            rng: random generator.
             place: place in the epoch, from 0.
 
         Returns:

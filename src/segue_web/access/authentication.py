@@ -71,14 +71,14 @@ class Authenticator:
     others, and its own wrong ones are counted apart.
 
     Args:
-        access: who may come.
+        access: permitted users.
         is_generated: whether the token is one that segue made: nobody finds it by trying, so it is right
             after any number of wrong ones, too.
-        warn: hears of proxies that nobody has said to trust.
+        warn: receives warnings about untrusted proxies.
 
     Attributes:
         access: may change at any time.
-        tries: counts what was wrong.
+        tries: counts wrong credentials.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Authenticator:
         """Authenticate a request.
 
         Args:
-            credentials: what it says of who sends it.
+            credentials: sent credentials.
             session: its cookie :data:`SESSION`; empty for none.
             sender: identity of the client (:func:`segue_web.access.addresses.sender_of`).
 
@@ -220,7 +220,7 @@ def credentials_of(authorization: str, token: str, question: str) -> list[Creden
     Args:
         authorization: header ``Authorization``: a bearer, or a user with a password.
         token: header ``Token``.
-        question: what stands behind ``?``; a link has a token there.
+        question: query after ``?``, such as the token of a link.
 
     Returns:
         Tokens, and users with passwords.

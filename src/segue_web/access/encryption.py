@@ -15,7 +15,7 @@ def encryption(
     """TLS context of a server; None without encryption.
 
     Args:
-        host: where it listens.
+        host: address to listen on.
         certfile: certificate in PEM, with those that it depends on.
         keyfile: its key; None where that is in the same file.
         plain_http: whether it is meant to use HTTP beyond this machine, as behind a proxy that encrypts.

@@ -31,7 +31,7 @@ def hash_password(password: str) -> str:
     """Hash a password by scrypt with a new salt.
 
     Args:
-        password: what a person types.
+        password: typed password.
 
     Returns:
         ``scrypt5:SALT:KEY``, each in URL-safe Base64.
@@ -44,7 +44,7 @@ def hash_password(password: str) -> str:
 def is_password(password: str, hashed: str | None) -> bool:
     """Whether a password matches a hash of :func:`hash_password`; takes a tenth of a second.
 
-    None has no password, and takes as long: nobody learns which users there are.
+    None has no password, and takes as long, so that the time reveals no user names.
 
     Raises:
         SegueError: the text is none of it.

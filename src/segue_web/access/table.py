@@ -30,9 +30,9 @@ class User:
     """A named user with a password.
 
     Attributes:
-        name: what they give.
+        name: name to sign in with.
         password: hash of the password, by ``segue watch --hash-password``.
-        permission: what they may do.
+        permission: permission of the user.
     """
 
     name: str
@@ -61,11 +61,11 @@ class Access:
     """Access rights of a server, such as the table ``[page]`` of the cameras' file.
 
     Attributes:
-        users: those with a password.
-        token: gives access to look and to change; empty for none.
+        users: users with a password.
+        token: token with permission to change; empty for none.
         look: token that gives access to look; empty for none.
         proxies: addresses and networks of proxies that say where a request comes from.
-        address: where people reach the page, for links in messages; empty for no links.
+        address: public address of the page, for links in messages; empty for no links.
     """
 
     users: tuple[User, ...] = ()

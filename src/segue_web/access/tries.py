@@ -41,8 +41,8 @@ class Tries:
         """Count a credential before it is checked.
 
         Args:
-            sender: who sends it.
-            secret: what is sent.
+            sender: address of the sender.
+            secret: sent credential.
 
         Returns:
             ``new`` where it is to be checked, and :meth:`end` to be called; ``wrong`` where it was wrong a

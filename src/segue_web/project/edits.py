@@ -212,7 +212,7 @@ class Edits:
     def _corrected_by(
         self, frame: int, number: int | None, revision: int, points: list[Click], box: Box | None
     ) -> tuple[BoolArray | None, list[Click], bool]:
-        """Mask to correct by further clicks, or None to segment anew, and those clicks.
+        """Mask to correct by further clicks, or None to segment from scratch, and those clicks.
 
         Also whether a mask is there that no clicks and no box have made, so that clicks leave the rest of it
         as it is.

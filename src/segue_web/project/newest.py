@@ -13,7 +13,7 @@ def newest_changes(database: sqlite3.Connection) -> list[dict[str, Any]]:
     """Newest steps of the history, newest first.
 
     Each has its label, user, time (seconds since 1970; None in steps of an earlier segue), names of objects,
-    first and last frame (None of what is of no frame), and whether it is undone.
+    first and last frame (None without a frame), and whether it is undone.
     """
     sql = "SELECT id, label, user, time, undone FROM history ORDER BY id DESC LIMIT ?"
     return [

@@ -399,9 +399,9 @@ class Project(ObjectStore):
 
         Args:
             frame: index of the frame.
-            tracked: the masks that a tracking gave there, also those that are not stored.
-            sources: by object the corrected frames that it was shown, with their revisions.
-            way: where it goes.
+            tracked: masks of the tracking, including unsaved ones.
+            sources: corrected frames in its memory, with revisions, by object.
+            way: direction of the tracking.
         """
         behind: Side = "back" if way == "forward" else "forward"
         for number, (plane, _) in tracked.items():

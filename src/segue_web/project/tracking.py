@@ -81,7 +81,7 @@ class TrackingPlan:
         total: number of frames that it gives.
         earlier: by frame and object the masks before corrections that it carries on; None until it begins.
         shown: digest of the corrected frames; empty until it begins.
-        passes: how often each frame is gone through, for objects that overlap are tracked apart.
+        passes: number of passes over each frame, since overlapping objects are tracked separately.
         sources: by object the corrected frames that it is shown, with their revisions; empty until it begins.
         changed: by object those of which it carries a change to masks before; empty until it begins.
         run: identifies it, and its memory.

@@ -34,8 +34,8 @@ class LastChange(NamedTuple):
         """Raise ConflictError if the value changed after a revision seen by the sender.
 
         Args:
-            revision: what its sender has seen.
-            what: what has happened, as a message says it.
+            revision: revision seen by the sender.
+            what: change, for the message.
             current: its value now.
 
         Raises:
@@ -51,7 +51,7 @@ def check_value(seen: Any, current: Any, what: str) -> None:
     Args:
         seen: the value as the sender has seen it.
         current: the value now.
-        what: what happened to it, as a message says it.
+        what: change, for the message.
 
     Raises:
         ConflictError: it is another one.

@@ -64,7 +64,7 @@ class Guard:
 
     Args:
         app: the application.
-        authenticator: tells who sends a request.
+        authenticator: identifies visitors.
         secret: whether paths begin with the token, which is for one person on this machine.
         programs: whether only programs may ask: browsers name pages in each request.
         health: path that is passed on whoever asks, to tell whether all is well.

@@ -70,8 +70,8 @@ def application(
     """Make an application behind a :class:`segue_web.server.guard.Guard`.
 
     Args:
-        routes: what answers which request.
-        authenticator: tells who asks.
+        routes: handlers by request.
+        authenticator: identifies visitors.
         errors: answers to errors of the functions.
         life: runs before the first request and after the last one.
         within: middleware behind the guard.
@@ -203,10 +203,10 @@ class ServerThread:
     """Serves an application at a socket, in this thread or another one.
 
     Args:
-        app: what answers.
+        app: application.
         listener: the socket.
-        encryption: how it encrypts; None uses HTTP.
-        settings: of uvicorn.
+        encryption: TLS settings; None uses HTTP.
+        settings: settings of uvicorn.
     """
 
     def __init__(

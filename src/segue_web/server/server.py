@@ -65,7 +65,7 @@ Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 class Backend:
     """Base of page backends, without imports and exports; ``send`` reaches all pages.
 
-    ``requests`` are the methods that answer requests, by name; what is no coroutine runs by :meth:`run`.
+    ``requests`` are the methods that answer requests, by name; plain functions run in :meth:`run`.
     """
 
     def __init__(self, video: Video, requests: Mapping[str, Callable[..., Any]]) -> None:

@@ -88,7 +88,7 @@ def drawn_soft(
 
     Args:
         masks: by object, (H, W), from below.
-        edges: of the objects that have a soft one.
+        edges: soft edges by object.
         image: RGB, (H, W, 3), uint8; only edges with detail need it.
     """
     soft = soft_masks([*masks.values()], [edges.get(number, Edge()) for number in masks], image)

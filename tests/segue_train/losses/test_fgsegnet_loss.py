@@ -16,7 +16,7 @@ from tests.golden_arrays import Golden
 GoldenReader = Callable[[str], Golden]
 
 
-def test_both_losses_are_those_of_the_release(golden: GoldenReader) -> None:
+def test_fgsegnet_losses_equal_the_release(golden: GoldenReader) -> None:
     expected = golden("fgsegnet_v2")
     network = FgSegNetV2()
     fill(network, "fgsegnet_v2")

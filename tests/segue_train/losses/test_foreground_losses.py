@@ -21,7 +21,7 @@ from segue_train.recipe import Objective
 from tests.golden_arrays import Golden
 
 
-def test_both_losses_are_the_golden_ones(golden: Callable[[str], Golden]) -> None:
+def test_foreground_losses_equal_the_golden_values(golden: Callable[[str], Golden]) -> None:
     arrays = golden("mustan_loss")
     logits, labels = torch.from_numpy(arrays["logits"])[:, 0], torch.from_numpy(arrays["labels"])[:, 0]
     target, weight = foreground_target(labels), labelled_weight(labels)

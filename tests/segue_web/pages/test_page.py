@@ -245,7 +245,9 @@ def test_detected_objects_are_adopted(
     assert page.errors == []
 
 
-def test_by_keyboard_alone(serve_here: ServeHere, browser: Any, video: Path, tmp_path: Path) -> None:
+def test_objects_can_be_annotated_by_keyboard_alone(
+    serve_here: ServeHere, browser: Any, video: Path, tmp_path: Path
+) -> None:
     page = Page(browser, serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu"))
     page.key("c")
     page.key("d")  # the cross begins in the middle
@@ -389,7 +391,9 @@ def test_objects_overlap_and_an_import_lists_what_it_replaces(
 
 
 @pytest.mark.slow
-def test_other_windows(serve_here: ServeHere, browser: Any, video: Path, tmp_path: Path) -> None:
+def test_the_page_fits_windows_of_other_sizes_and_schemes(
+    serve_here: ServeHere, browser: Any, video: Path, tmp_path: Path
+) -> None:
     masks = tmp_path / "first.png"
     shutil.copy(SAMPLE / "first.png", masks)
     address = serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu", "--import", masks)

@@ -55,7 +55,7 @@ def reopened(project: Project) -> Project:
     return Project(project.folder, VIDEO, SIZE)
 
 
-def test_all_is_there_after_it_was_opened_again(project: Project) -> None:
+def test_a_reopened_project_has_all_its_data(project: Project) -> None:
     number = new(project)
     with project.change("click"):
         project.put(3, {number: (plane(2), FrameAnnotation("given"))})

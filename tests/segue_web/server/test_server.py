@@ -142,7 +142,7 @@ def test_a_foreign_socket_is_closed(client: TestClient, wrong: dict[str, str]) -
         "frame/0.jpg%00.png",
     ],
 )
-def test_no_path_leads_out(client: TestClient, path: str) -> None:
+def test_paths_outside_of_the_page_are_refused(client: TestClient, path: str) -> None:
     answer = client.get(f"/{TOKEN}/{path}")
 
     assert answer.status_code in (403, 404, 422)

@@ -104,7 +104,7 @@ def test_a_flat_wall_gives_nothing_to_hold_on_to() -> None:
 
 
 @pytest.mark.parametrize("stop", [0, 1, 7, 30])
-def test_it_goes_on_from_a_saved_state(stop: int) -> None:
+def test_an_aligner_continues_from_a_saved_state(stop: int) -> None:
     images = [view(SHAKES[t % 4] if t > 2 else STILL) for t in range(40)]
     through, first, second = Aligner(), Aligner(), Aligner()
     find_in(first, images[:stop])

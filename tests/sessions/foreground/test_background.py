@@ -54,7 +54,7 @@ def shown(background: MaskedMedian) -> Bytes:
 
 @settings(max_examples=60, deadline=None)
 @given(stacks)
-def test_without_masks_it_is_the_median(stack: tuple[Bytes, npt.NDArray[np.bool_]]) -> None:
+def test_a_background_without_masks_is_the_median(stack: tuple[Bytes, npt.NDArray[np.bool_]]) -> None:
     frames, hidden = stack
     found = scene_planes(frames, np.zeros_like(hidden), least=3)[3:6]
     assert np.array_equal(found, np.sort(frames, axis=0)[len(frames) // 2])
@@ -64,7 +64,7 @@ def test_without_masks_it_is_the_median(stack: tuple[Bytes, npt.NDArray[np.bool_
 
 @settings(max_examples=60, deadline=None)
 @given(stacks, st.integers(1, 4))
-def test_each_pixel_is_the_median_of_where_it_was_seen(
+def test_each_pixel_is_the_median_of_its_visible_values(
     stack: tuple[Bytes, npt.NDArray[np.bool_]], least: int
 ) -> None:
     frames, hidden = stack
@@ -162,7 +162,7 @@ def test_a_filled_gap_of_an_object_does_not_reappear() -> None:
 
 
 @pytest.mark.parametrize("stop", [0, 1, 4, 40, 43])
-def test_it_goes_on_from_a_saved_state(stop: int) -> None:
+def test_a_background_continues_from_a_saved_state(stop: int) -> None:
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (90, 12, 10, 3), np.uint8)
     masks = rng.random((90, 12, 10)) < 0.02

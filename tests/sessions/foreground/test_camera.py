@@ -131,7 +131,7 @@ def test_frames_wait_for_those_that_come_after_them() -> None:
     assert [result.index for result in play(session)] == list(range(len(PAN)))
 
 
-def test_it_goes_on_from_a_saved_state(tmp_path: Path) -> None:
+def test_camera_motion_continues_from_a_saved_state(tmp_path: Path) -> None:
     def make() -> ForegroundSession:
         return ForegroundSession(MovesByItself(), follow_camera="always", device="cpu")
 

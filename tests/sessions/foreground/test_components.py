@@ -84,7 +84,7 @@ def test_when_two_meet_one_id_remains_and_when_they_part_both_are_back(squares: 
     assert set(squares((5, 10), (5, 30)).values()) == {1, 2}
 
 
-def test_two_that_pass_through_each_other_keep_their_ids(squares: SquareTracker) -> None:
+def test_crossing_objects_keep_their_ids(squares: SquareTracker) -> None:
     for t in range(4):
         squares((5, 2 + 3 * t), (9, 40 - 3 * t))
     for t in range(4, 13):  # they overlap in between, and are one piece then
@@ -112,7 +112,7 @@ def test_an_object_that_falls_into_pieces_stays_one(squares: SquareTracker) -> N
         assert objects[0].box == (5 + 2 * t, 4.0, 13 + 2 * t, 30.0)
 
 
-def test_two_that_were_one_are_two_when_they_are_apart(squares: SquareTracker) -> None:
+def test_objects_that_separate_get_two_ids(squares: SquareTracker) -> None:
     for _ in range(4):
         squares((5, 20), (5, 27))  # one piece
     for t in range(6):
@@ -143,7 +143,7 @@ def test_many_pieces_need_sixteen_bits() -> None:
 
 
 @pytest.mark.parametrize("stop", [0, 3, 8])
-def test_it_goes_on_from_a_saved_state(stop: int) -> None:
+def test_tracks_continue_from_a_saved_state(stop: int) -> None:
     rng = np.random.default_rng(1)
     masks = np.repeat(np.repeat(rng.random((12, 10, 15)) < 0.2, 4, 1), 4, 2)
     through, first, second = (ComponentTracker() for _ in range(3))

@@ -76,7 +76,7 @@ def test_without_maps_depth_is_zero_everywhere(network: MUSTAN2) -> None:
     np.testing.assert_allclose(soft(run(session, flat)), plain, atol=1e-6)
 
 
-def test_it_goes_on_from_a_saved_state(network: MUSTAN2, tmp_path: Path) -> None:
+def test_a_depth_session_continues_from_a_saved_state(network: MUSTAN2, tmp_path: Path) -> None:
     expected = soft(run(ForegroundSession(network, without=["align"], device="cpu"), DEEP))
     first, second = (ForegroundSession(network, without=["align"], device="cpu") for _ in range(2))
     for frame in DEEP[:5]:

@@ -77,7 +77,7 @@ def test_a_network_of_load_is_run_as_its_name_is(network: HOFAM, tmp_path: Path)
         assert np.array_equal(one.probabilities, other.probabilities)
 
 
-def test_other_sizes_come_back(network: HOFAM) -> None:
+def test_logits_have_the_size_of_the_frames(network: HOFAM) -> None:
     face = FlowNetwork(network)
     with torch.inference_mode():
         current = face.encode(

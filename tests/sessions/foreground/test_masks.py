@@ -198,7 +198,7 @@ def test_a_fast_object_is_known_by_its_motion(ways: Ways) -> None:
         assert down((top, 50, 9, 8)) == [1], t
 
 
-def test_one_that_leaves_the_image_leaves_nothing_behind(ways: Ways) -> None:
+def test_an_object_that_leaves_the_image_ends(ways: Ways) -> None:
     for t in range(5):
         ways((10, 101 + 3 * t, 8, 10))
     assert ways((10, 114, 8, 10)) == [1]

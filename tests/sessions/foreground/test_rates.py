@@ -56,7 +56,7 @@ def test_a_rest_has_as_many_frames_as_half_a_second(fps: float, rest: int) -> No
     assert events.rest == rest
 
 
-def test_one_long_gap_between_frames_changes_no_rest() -> None:
+def test_a_long_gap_between_frames_does_not_shorten_the_rest() -> None:
     events, image = SceneEvents(), wall(0)
     for time in [*np.arange(40) / 25, 60.0, *(61 + np.arange(10) / 25)]:
         events.look(image, time=float(time))

@@ -272,7 +272,7 @@ def whole() -> tuple[list[Segmentation | None], dict[int, SessionState]]:
 
 
 @pytest.mark.parametrize("stop", STOPS)
-def test_it_goes_on_from_a_saved_state(
+def test_scene_events_continue_from_a_saved_state(
     stop: int, whole: tuple[list[Segmentation | None], dict[int, SessionState]]
 ) -> None:
     session = ForegroundSession(BackgroundDifference(), masks=ForegroundMasks(objects=True))

@@ -53,7 +53,7 @@ def test_a_shadow_is_no_foreground_and_stays_shadow() -> None:
         "no foreground",
     ],
 )
-def test_all_else_stays_as_it_is(
+def test_pixels_without_shadow_are_unchanged(
     shares: tuple[float, float, float], foreground: float, shadow: float
 ) -> None:
     maps = found(foreground, shadow)

@@ -169,7 +169,7 @@ def test_a_part_is_tracked_from_its_first_frame(masks: ObjectMasks) -> None:
     assert plan({1: masks}, FRAMES, (2, 0)) == []
 
 
-def test_of_masks_of_the_same_prompts_the_newest_stays(masks: ObjectMasks) -> None:
+def test_only_the_newest_mask_per_set_of_prompts_is_kept(masks: ObjectMasks) -> None:
     for revision in range(2, 12):
         masks.prompt(2, stored([revision % 4]), revision)
         tracked(masks, ((2, 1), (2, revision)), [3], [revision % 4])

@@ -23,7 +23,7 @@ def write_composites(
 
     Args:
         video: the video.
-        folder: where the images go, ``<video>_<number>.png``.
+        folder: folder for the images, ``<video>_<number>.png``.
         flow: makes the panel of the flow, of frames of 256 by 256 pixels.
         most: frames at most, evenly spaced; None is all.
 

@@ -157,7 +157,7 @@ class IsdClip:
         return (self.folder / "depth").is_dir()
 
     def read_instances(self, i: int) -> npt.NDArray[np.uint16]:
-        """Ids of what is seen. Returns (H, W), uint16: 0 background, 1."""
+        """Read the ids of visible objects, (H, W), uint16; 0 is background."""
         return self._values("instance", "i", i).astype(np.uint16)
 
     @property

@@ -130,7 +130,7 @@ def open_lasiesta(root: Path | str, static_as: StaticAs = "foreground") -> Foreg
 
     Args:
         root: folder of the videos, which lie in it or at most two levels below.
-        static_as: what a moving object that stays still counts as: ``foreground``, ``background`` or
+        static_as: label of a moving object that stays still: ``foreground``, ``background`` or
             ``ignore``, which are the labels 255, 0 and 170.
 
     Returns:

@@ -96,7 +96,7 @@ class Clip:
     """A clip that waits for its last frame; events close together share one.
 
     Attributes:
-        packets: those of the stream, of which it is made; None where it is encoded.
+        packets: packets of the stream to copy; None encodes the clip.
     """
 
     path: Path
@@ -116,7 +116,7 @@ class ClipWriter:
             to stop.
         waiting: clips that may wait.
         report: called with nothing where a clip is complete, else why it was left out.
-        packets: those of the stream; None has all clips encoded.
+        packets: packets of the stream; None encodes all clips.
 
     Attributes:
         note: called with each clip that is made, or lost, in any thread.
@@ -166,11 +166,11 @@ class ClipWriter:
         self._submit(clip)
 
     def finish(self, clips: Iterable[Path], note: Note) -> None:
-        """Queue the clips that earlier runs have left.
+        """Queue unfinished clips of earlier runs.
 
         Args:
-            clips: those that are not complete.
-            note: called with each that is made, or cannot be made any more.
+            clips: incomplete clips.
+            note: called with each finished or lost clip.
         """
         paths = [path for path in clips if path not in _in_work]
         if not paths:
@@ -196,7 +196,7 @@ class ClipWriter:
         """Complete all clips; if a live run is stopped, only as many as time permits.
 
         Args:
-            clips: those that are open.
+            clips: open clips.
             stop_time: when the run was asked to stop, by ``time.monotonic()``; None where it is not.
             on_clip: called with the number of clips that are encoded, 0 first, and of those that were left.
 

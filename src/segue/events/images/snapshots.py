@@ -63,7 +63,7 @@ class _LeftOut:
     """Counts images and clips that were not written; warns at the first one and when writing resumes.
 
     Attributes:
-        count: how many.
+        count: number.
         reason: why the first one was not.
     """
 
@@ -88,21 +88,21 @@ class Snapshots(FileReceiver):
     view of the object so far: a better one replaces it.
 
     Args:
-        folder: where they are written.
+        folder: folder for images and clips.
         fps: frames a second of clips; None takes the times of the frames.
-        replace: remove those of an earlier run.
-        append: keep them, and go on with their numbers.
-        live: drop clips rather than wait for the encoder, and go on where images cannot be written.
-        on_clip: called by :meth:`close` with the number of clips that are encoded, 0 first, and of those that
-            were left, if any.
+        replace: remove files of an earlier run.
+        append: keep them, and continue their numbers.
+        live: drop clips rather than wait for the encoder, and continue if images cannot be written.
+        on_clip: called by :meth:`close` with the number of clips encoded so far, first 0, and their total,
+            if any were left.
         on_disk: called with ``images`` and why those of a live source are not written; with an empty text
             where they are again.
         pixel_aspect: width of a pixel by its height.
         waiting: clips that may wait for the encoder.
-        keep: how long images and clips of a camera are kept; None for ever.
-        stop_time: says when the run was asked to stop, by ``time.monotonic()``: until a second after it clips
-            of a live source are waited for, and the next run finishes the others. None while it was not.
-        packets: those of the stream, of which clips are made as they came; None has clips encoded, with the
+        keep: retention of a camera's images and clips; None keeps them.
+        stop_time: returns when the run was asked to stop, by ``time.monotonic()``, or None. Clips of a live
+            source may end until a second after it; the next run finishes the others.
+        packets: packets of the stream, which clips copy; None encodes clips, with the
             masks in their images.
         before: seconds of a clip before its event is known.
         after: seconds of a clip after its event is known.

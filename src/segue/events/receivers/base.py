@@ -42,7 +42,7 @@ class Message:
 
     Attributes:
         values: by their names, with an ``id`` that stays when it is sent again.
-        visit: number of the visit of an event; 0 of what is none.
+        visit: number of the visit of an event; 0 without one.
     """
 
     values: Mapping[str, Any]
@@ -73,7 +73,7 @@ class BetterView(NamedTuple):
 class EventReceiver:
     """Receiver of events: one class in one module, with an entry of ``EVENT_SINKS``.
 
-    Override :meth:`send`, and of the others what you need.
+    Override :meth:`send`, and other methods as needed.
     """
 
     topic: str | None = None
@@ -140,24 +140,24 @@ class ReceiverContext:
 
     Attributes:
         name: name of the camera or source.
-        address: that of ``--notify`` where the receiver is one of those.
+        address: address of ``--notify``, if any.
         online: whether the camera gives frames already.
-        size: gives height and width of the boxes of events, as far as they are known.
-        arm: takes whether alerts are sent, where the receiver can say so.
+        size: returns height and width of the image of events' boxes, if known.
+        arm: sets whether alerts are sent, for receivers that can change it.
         zones: watched zones and lines.
         store: events of the run, and of earlier ones of a camera.
         table: the table of the part of the run.
         part: its name, or nothing.
         images: folder of its images and clips; None without images.
-        archive: where all parts are.
+        archive: place of all parts.
         options: options of the run.
-        targets: receivers of ``--notify`` by what they receive.
+        targets: receivers of ``--notify`` with their rules.
         home_assistant: whether ``--home-assistant`` is given.
-        show_better: takes better views of objects, for all receivers.
-        tell: takes events for the interface that shows the run.
-        report: takes ``events`` or ``images`` and why the disk does not take them, or nothing.
-        count_clips: takes the number of clips that are encoded after all frames, and of those that were left.
-        stop_time: says when the run was asked to stop, by ``time.monotonic()``.
+        show_better: receives better views of objects, for all receivers.
+        tell: passes events to the interface that shows the run.
+        report: receives ``events`` or ``images`` and the reason if they cannot be written, else empty.
+        count_clips: receives the number of clips encoded after all frames, and their total.
+        stop_time: returns when the run was asked to stop, by ``time.monotonic()``.
     """
 
     name: str = ""

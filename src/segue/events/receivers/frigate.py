@@ -150,7 +150,7 @@ class FrigateReceiver(EventReceiver):
         return next((id for id in ids if id and id not in known), "")
 
     def _change(self, method: str, id: str, what: str, body: Mapping[str, Any], timeout: float) -> None:
-        """Change an event, unless somebody has deleted it in Frigate."""
+        """Change an event, unless it was deleted in Frigate."""
         try:
             self._ask(method, f"events/{quote(id, safe='')}/{what}", body, timeout)
         except HTTPError as error:

@@ -43,7 +43,7 @@ class HomeAssistant(EventReceiver):
         broker: the receiver that they are sent by.
         target: which objects are meant.
         name: of the camera, for people.
-        zones: what is watched; lines have no state.
+        zones: zones with a state; lines have none.
         present: events of objects that are there, as of a run before.
         labels: classes of objects of earlier runs, whose sensors the broker has.
     """

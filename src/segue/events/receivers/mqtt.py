@@ -154,7 +154,7 @@ class MqttReceiver(EventReceiver):
         self._client.subscribe([(each, 1) for each in (*self._filters, f"{self._armed}/set")])
 
     def _take(self, _: Any, __: Any, message: Any) -> None:
-        """Arm on request, or clear what another run has retained."""
+        """Arm on request, or clear retained messages of another run."""
         if message.topic == f"{self._armed}/set":
             if self._arm is not None and not message.retain and message.payload in (ON, OFF):
                 self._arm(message.payload == ON)

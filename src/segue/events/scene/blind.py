@@ -72,7 +72,7 @@ class BlindTracker:
 
     Args:
         detect: finds objects.
-        is_blind: says on which frames the background was unknown.
+        is_blind: returns whether the background of a frame was unknown.
         last: the last id of an earlier run.
         camera_motion: of a camera that pans; None stands for one that does not.
     """
@@ -103,7 +103,7 @@ class BlindTracker:
             result: of the session.
 
         Returns:
-            The result with ids that go on; :meth:`carry` adds the objects that are carried.
+            The result with continued ids; :meth:`carry` adds the carried objects.
         """
         blind = self._is_blind(result.index)
         if blind:
@@ -145,7 +145,7 @@ class BlindTracker:
         """Add the carried objects to a result.
 
         Args:
-            result: what :meth:`see` gave, without objects that belong to the scene.
+            result: result of :meth:`see`, without objects that belong to the scene.
 
         Returns:
             The result with boxes of objects that the session does not see.

@@ -31,7 +31,7 @@ class SceneRecord(BaseModel, frozen=True, extra="forbid"):
 
     Attributes:
         format: its version.
-        objects: those that stand; None where no frame has come.
+        objects: standing objects; None before the first frame.
         scenery: places where something comes and goes again and again.
     """
 
@@ -71,7 +71,7 @@ class SceneMemory:
         What is known of a scene belongs to its source: that of another one begins with what was known of it.
 
         Args:
-            storage: where it is stored; None keeps it in memory.
+            storage: storage of the record; None keeps it in memory.
             source: key of the source.
         """
         is_new = self._source != source or storage is None

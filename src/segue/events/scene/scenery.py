@@ -63,9 +63,9 @@ class SceneryRecord(BaseModel, frozen=True, extra="forbid"):
     """Saved places of a camera.
 
     Attributes:
-        places: those that are scene, as shares of the image.
+        places: scene places, as shares of the image.
         numbers: the number of each, which is given once.
-        taken_back: those that somebody has taken back.
+        taken_back: rejected places.
         last: the last number that was given.
     """
 
@@ -79,7 +79,7 @@ class ScenePlace(NamedTuple):
     """A place with recurring motion.
 
     Attributes:
-        number: by which it is taken back.
+        number: number for rejecting it.
         box: its sides as shares of the image, as in ``Box``.
     """
 

@@ -114,7 +114,7 @@ class StandingRecord(BaseModel, frozen=True, extra="forbid"):
         mask: run lengths of its pixels, at the size of results.
         corner: left and upper side of the part of the working image around it.
         inside: run lengths of its pixels there.
-        background: the part before it came.
+        background: the part without it.
         appearance: the part with it.
         light: mean of each channel around it.
     """
@@ -135,7 +135,7 @@ class ObjectsRecord(BaseModel, frozen=True, extra="forbid"):
     Attributes:
         size: height and width of results.
         background: the working image without objects.
-        objects: those that stand.
+        objects: standing objects.
     """
 
     size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
@@ -151,7 +151,7 @@ class _Track:
         anchor: its box when it began to stand still, as of the working image.
         since: when.
         last_time: when a result has shown it last.
-        standing: what it and its background look like, once it stands.
+        standing: its appearance and background, once it stands.
     """
 
     anchor: tuple[float, float, float, float]
@@ -165,15 +165,15 @@ class _Standing:
     """A standing object, with the part of the working image around it.
 
     Attributes:
-        info: as results have listed it.
-        mask: its pixels, (H, W), at the size of results.
-        place: the part.
-        inside: its pixels there.
-        background: the part before it came.
+        info: the object in results.
+        mask: its mask (H, W), at the size of results.
+        place: the part of the image.
+        inside: its mask in the part.
+        background: the part without it.
         appearance: the part with it.
-        ring: pixels around it, by which the light is compared.
-        light: what these were, as the mean of each channel.
-        size: its pixels in the working image when it began to stand.
+        ring: ring of pixels around it, for comparing the light.
+        light: mean of each channel in the ring.
+        size: its area in the working image when it stopped.
     """
 
     info: ObjectInfo
@@ -287,10 +287,10 @@ class StandingObjects:
         """Continue standing objects of the previous run; others are forgotten.
 
         Args:
-            numbers: those whose end nobody has been told.
+            numbers: objects whose end was not reported.
 
         Returns:
-            Those that go on: results list them as long as they are there.
+            Objects that continue: results list them until they leave.
         """
         resumed = {number: track for number, track in self._restored.items() if number in numbers}
         self._retained |= resumed

@@ -41,8 +41,8 @@ def import_archive(store: EventStore, archive: EventArchive) -> None:
     in without that line, with a warning.
 
     Args:
-        store: that of the camera.
-        archive: where its tables and images are.
+        store: store of the camera.
+        archive: place of its tables and images.
 
     Raises:
         SinkError: a file cannot be read, or is no table of events.

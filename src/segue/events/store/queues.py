@@ -88,7 +88,7 @@ class StoreQueue:
         store: the events.
         key: of the receiver in the store.
         target: which of them are meant.
-        page: gives the address of the page of the cameras, for links to visits; empty for none.
+        page: returns the address of the cameras' page, for links to visits; empty for none.
     """
 
     def __init__(

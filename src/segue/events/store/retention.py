@@ -94,10 +94,10 @@ def delete_expired(
     of the store, which a wrong clock of the machine does not change.
 
     Args:
-        store: what there is.
-        archive: where it is.
+        store: store of the camera.
+        archive: place of its images and clips.
         retention: the limits of all of it together.
-        report: receives what a person should know; an empty text where all is well.
+        report: receives a message for a person; empty if all is well.
 
     Returns:
         The number of files that are gone.

@@ -92,7 +92,7 @@ class EventStore:
     Attributes:
         path: see above.
         problem: why the file takes nothing; empty where it does.
-        armed: whether people get alerts of what is recorded from now on; see :meth:`arm`.
+        armed: whether people get alerts of further events; see :meth:`arm`.
         clock: the time of day, unless the clock of the machine is wrong for a while.
 
     Raises:
@@ -427,7 +427,7 @@ class EventStore:
 
         Args:
             visits: their numbers.
-            mark: what is changed.
+            mark: the changed mark.
             value: whether it is so.
             user: name of who changes it.
 

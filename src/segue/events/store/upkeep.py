@@ -53,7 +53,7 @@ class Upkeep:
     """Maintains the cameras of a process in one thread, while there are any.
 
     Args:
-        seconds: gives the time from one round to the next.
+        seconds: returns the time between two rounds.
     """
 
     def __init__(self, seconds: Callable[[], float] = lambda: KEEP_SECONDS) -> None:

@@ -145,7 +145,7 @@ class AnnotationFile:
 
     Args:
         path: the JSON file, or a zip archive of it.
-        kind: what its annotations are of.
+        kind: kind of its annotations.
 
     Attributes:
         path: the file.
@@ -255,7 +255,7 @@ def read_results(path: Path, size_of: Callable[[int], tuple[int, int]]) -> dict[
 
     Args:
         path: a list of results, as JSON or zipped.
-        size_of: gives height and width of a video by its number.
+        size_of: returns height and width of a video by its number.
 
     Returns:
         Results by video; videos without results have none.

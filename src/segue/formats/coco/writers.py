@@ -70,12 +70,12 @@ class CocoSink(SpooledSink):
         video_id: number of the video.
         categories: category number by label; other labels get the next free numbers as they come. An
             object without label is an "object".
-        attributes: by object and name, or what gives those of a frame and an object; "coco" writes them to
+        attributes: attributes by object and name, or a function of frame and object; "coco" writes them to
             each annotation of the object, as CVAT does.
         polygons: "coco" writes outlines in place of run lengths, for tools that know polygons alone.
-        objects: what else is known of each object, with its ``id``; "coco" writes it as ``objects``.
+        objects: further data of each object, with its ``id``; "coco" writes it as ``objects``.
         label_schema: classes and attributes that objects may have; "coco" writes it as ``label_schema``.
-        whole: write the whole mask of each object, which may overlap others; else what is visible of it.
+        whole: write the whole mask of each object, which may overlap others; else its visible part.
     """
 
     def __init__(

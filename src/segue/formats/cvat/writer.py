@@ -45,7 +45,7 @@ class CvatWriter(SpooledSink):
 
     Args:
         path: file to write.
-        labels: the objects as they are known beforehand; None for those that come.
+        labels: objects known beforehand; None if they come with the frames.
         span: frames from the first to the last one; those that come by default.
         length: frames of the video; those up to the last one that comes by default.
         name: of the video.

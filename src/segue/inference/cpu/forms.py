@@ -39,7 +39,7 @@ class Forms:
     """Choice of the form of each layer.
 
     Attributes:
-        instruction_set: of the processor, as PyTorch and oneDNN use it.
+        instruction_set: instruction set used by PyTorch and oneDNN.
         threads: among which Winograd's algorithm divides the work.
         winograd: by number of channels, the smaller one of input and output, the least number of positions
             from which a plain 3x3 convolution takes Winograd's algorithm; ascending.

@@ -125,7 +125,7 @@ class Int8Rows:
     """Rows (N, C), float32, quantised to 8 bits with a scale each, for matrix products.
 
     Attributes:
-        rounded: the rows as they are rounded, (N, C).
+        rounded: rounded rows, (N, C).
     """
 
     def __init__(self, rows: Tensor) -> None:

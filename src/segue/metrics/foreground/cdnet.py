@@ -88,8 +88,8 @@ def evaluate_foreground(
             frames. Each image has the size of its labels.
         videos: the ground truth.
         protocol: name of a data set, whose rules count; another name is that of the report alone.
-        settings: how to score; default: the way of the protocol.
-        missing: what a labelled frame without a result is: ``"error"``, ``"empty"`` (a frame without
+        settings: scoring settings; default: those of the protocol.
+        missing: handling of a labelled frame without a result: ``"error"``, ``"empty"`` (a frame without
             foreground) or ``"skip"`` (not counted). If all lack a result, that is an error in any case.
         exclude: numbers of frames to leave out by ``category/video``, such as training frames; by the name
             of the video alone where there are no categories.

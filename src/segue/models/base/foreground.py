@@ -121,7 +121,7 @@ class ForegroundNetwork(Protocol):
 
         Args:
             frames: RGB (N, 3, H, W), float in [0, 1].
-            role: what the frames serve for: ``current``, one of ``context``, or the background.
+            role: role of the frames: ``current``, one of ``context``, or the background.
 
         Returns:
             Feature maps, each (N, C, h, w).
@@ -169,7 +169,7 @@ class ExplainedFlow(ForegroundNetwork, Protocol):
 
         Args:
             frames: RGB (N, 3, H, W), float in [0, 1].
-            role: what the frames serve for.
+            role: role of the frames.
             flow: lengths of the flow of current frames (N, gaps, H, W), in [0, 1].
 
         Returns:

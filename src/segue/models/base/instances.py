@@ -55,7 +55,7 @@ class InstanceNetwork(Protocol):
         """Decode all queries.
 
         Args:
-            memory: what :meth:`encode` gave.
+            memory: result of :meth:`encode`.
 
         Returns:
             State of each query, in the network's own form.
@@ -65,7 +65,7 @@ class InstanceNetwork(Protocol):
         """Score the classes of each query.
 
         Args:
-            decoded: what :meth:`decode` gave.
+            decoded: result of :meth:`decode`.
 
         Returns:
             Scores (N, Q, classes) before the sigmoid.
@@ -75,7 +75,7 @@ class InstanceNetwork(Protocol):
         """Embed each query, to match instances between clips.
 
         Args:
-            decoded: what :meth:`decode` gave.
+            decoded: result of :meth:`decode`.
 
         Returns:
             Vectors (N, Q, C) that are alike for one object in neighbouring clips.
@@ -85,8 +85,8 @@ class InstanceNetwork(Protocol):
         """Compute the masks of some queries of one clip.
 
         Args:
-            memory: what :meth:`encode` gave.
-            decoded: what :meth:`decode` gave.
+            memory: result of :meth:`encode`.
+            decoded: result of :meth:`decode`.
             sample: number of the clip, below N.
             queries: numbers of queries (K,), int64.
 
@@ -98,8 +98,8 @@ class InstanceNetwork(Protocol):
         """Compute attention maps of queries of the first clip.
 
         Args:
-            memory: what :meth:`encode` gave.
-            decoded: what :meth:`decode` gave.
+            memory: result of :meth:`encode`.
+            decoded: result of :meth:`decode`.
             queries: numbers of queries (K,), int64.
 
         Returns:

@@ -18,7 +18,7 @@ class QueryFeatures:
         image: the prepared image, (1, 3, H, W).
         key: query key, (1, Ck, h, w).
         features: further features for the decoder and the value encoder, private to the network.
-        shrinkage: how fast similarity to its positions falls with distance, (1, 1, h, w), at least 1; for the
+        shrinkage: decay of similarity to its positions with distance, (1, 1, h, w), at least 1; for the
             anisotropic similarity of XMem and Cutie.
         selection: weight of each channel of the key when this frame asks, (1, Ck, h, w) in (0, 1); for the
             same.
@@ -81,7 +81,7 @@ class MemoryNetwork(TrackNetwork, Protocol):
         """Encode a frame with the soft masks of its objects.
 
         Args:
-            query: what :meth:`encode_query` gave for the frame.
+            query: result of :meth:`encode_query` for the frame.
             masks: (K, H', W') in [0, 1].
             total: sum of the masks of all objects, (1, H', W'), for calls that hold only some of them.
 
@@ -93,7 +93,7 @@ class MemoryNetwork(TrackNetwork, Protocol):
         """Decode the memory readout of each object.
 
         Args:
-            query: what :meth:`encode_query` gave for the frame.
+            query: result of :meth:`encode_query` for the frame.
             readout: values that were read, (K, Cv, h, w).
 
         Returns:
@@ -104,7 +104,7 @@ class MemoryNetwork(TrackNetwork, Protocol):
         """Merge probabilities of single objects into class probabilities.
 
         Args:
-            probabilities: of each object by itself, (K, H, W) in [0, 1].
+            probabilities: independent probabilities of the objects, (K, H, W) in [0, 1].
 
         Returns:
             Class probabilities (K+1, H, W), background first; they sum to 1.

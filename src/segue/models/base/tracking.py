@@ -24,7 +24,7 @@ class Schedule:
         mem_every: distance of two permanent memory frames, in frames that the session has seen.
         top_k: memory positions that a query position reads; None means all of them.
         include_last: whether the previous frame is read as well, without being kept.
-        last_window: how far from its own place, in memory positions, a position may read in the previous
+        last_window: maximum distance, in memory positions, at which a position reads the previous
             frame; None for anywhere. Objects move little from one frame to the next, look-alikes elsewhere
             in the image do not move to them.
         dense_radius: how far from the objects, in memory positions, all positions of a permanent memory frame
@@ -69,8 +69,8 @@ class Setup:
     """Options of a tracker.
 
     Attributes:
-        schedule: what becomes memory and how it is read; a tracker uses what concerns it.
-        device, dtype: of the network.
+        schedule: memory settings; a tracker uses those that apply to it.
+        device, dtype: device and type of the network.
         memory_limit: bytes that one pass over several objects may take, roughly.
         frames: number of frames of the video; None where it is not known.
         in_int8: whether the convolutions are of 8-bit integers.
@@ -173,7 +173,7 @@ class PredictedObjects:
     Attributes:
         ids: their ids.
         compact: their log-odds in a small tensor, on the tracker's device.
-        expand: gives those at the size of the image, (K, H, W), of ``compact``; it can be pickled.
+        expand: computes maps at the size of the image, (K, H, W), from ``compact``; it can be pickled.
     """
 
     ids: tuple[int, ...]
@@ -191,14 +191,14 @@ class TrackOutput:
             ``highest`` is known without them, and ``compact`` gives them if they are asked for.
         compact: a small tensor from which ``expand`` computes ``probabilities`` again; the result keeps it on
             the processor. None keeps the probabilities themselves.
-        expand: gives ``probabilities`` of ``compact``; it can be pickled.
-        logits: gives log-odds of each object by itself, (K, H, W), of ``compact``; it can be pickled. None
-            where only ``probabilities`` are known.
+        expand: computes ``probabilities`` from ``compact``; it can be pickled.
+        logits: computes independent log-odds of each object, (K, H, W), from ``compact``; it can be pickled.
+            None if only ``probabilities`` are known.
         predicted: the objects of which nothing was given on a frame with prompts, and what gives their
             log-odds; None where ``logits`` has all.
         scores: (K,), how good the mask of each object is likely to be, in [0, 1], where the network says so
             itself; None leaves it to the session.
-        highest: what is highest at each pixel; None leaves it to the session.
+        highest: object with the highest probability at each pixel; None leaves it to the session.
         by_object: whether rows of ``compact`` are objects, of which ``logits`` and ``predicted`` take some.
     """
 
@@ -238,7 +238,7 @@ class Tracker(Protocol):
         Args:
             image: the image.
             prompts: its prompts; objects may be new. Never None as long as nothing is followed.
-            predict: False takes what is given alone, and all other objects for hidden.
+            predict: False uses only the given masks; all other objects count as hidden.
 
         Returns:
             Probabilities of background and objects on this image.
@@ -258,7 +258,7 @@ class Tracker(Protocol):
         """
 
     def skip(self) -> None:
-        """Skip an image whose result nobody needs."""
+        """Skip an image whose result is not needed."""
 
     def forget(self, ids: Collection[int]) -> None:
         """Stop tracking objects; tensors shared with a :meth:`state` do not change.
@@ -357,9 +357,9 @@ class MakeVideoTracker(Protocol):
         Args:
             network: the network.
             setup: its options.
-            frames: gives the image of a frame.
+            frames: returns the image of a frame.
             count: number of frames.
-            keep_corrections: let a frame that was corrected keep its mask, whatever the schedule says.
+            keep_corrections: corrected frames keep their masks; overrides the schedule.
 
         Returns:
             A tracker without objects.

@@ -67,7 +67,7 @@ class RegionDetector(nn.Module, ABC):
     """Detects boxes like Faster R-CNN; subclasses add masks.
 
     ``backbone`` gives feature maps, ``rpn`` proposes boxes, and ``heads`` are ``box_head`` and
-    ``box_predictor``, and what the subclass draws masks with.
+    ``box_predictor``, and the mask head of the subclass.
     """
 
     convention: ClassVar[Convention]

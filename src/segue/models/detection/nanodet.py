@@ -74,7 +74,7 @@ class NanoDetPlus(nn.Module):
 
         Args:
             image: RGB, (H, W, 3), uint8.
-            min_score: of a box, in 0..1.
+            min_score: minimum score of a box, in 0..1.
             tiles: look also at ``tiles`` x ``tiles`` overlapping parts at full detail, for objects that
                 are small in a large image; 1 looks at the whole alone.
 

@@ -26,8 +26,8 @@ def merge_parts(logits: Tensor, geometry: ResizePadGeometry) -> tuple[Highest, T
         geometry: the sizes.
 
     Returns:
-        What is highest at the size of the image, and probabilities (K+1, H', W') at the padded size, where
-        those of an object outside its part, below 1e-4 all of them, are 0.
+        The most probable object of each pixel at the size of the image, and probabilities (K+1, H', W') at
+        the padded size; outside of its part, where they are below 1e-4, those of an object are 0.
     """
     count = len(logits)
     probability = float(torch.tensor(OUTSIDE).sigmoid())

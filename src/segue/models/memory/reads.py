@@ -51,7 +51,7 @@ class Readable:
 
     Attributes:
         index: places of the rows, (N,), int64, ascending; None for all.
-        starts: where the rows of each frame begin among them, and their number.
+        starts: first row of each frame, and the number of rows.
         last: place of the frame that was written last.
         distance_biases: masks rows of the last frame outside its window, by row and column of the query.
         frames: number of frames.
@@ -73,8 +73,8 @@ class Read(ABC):
         query: the rows, (rows, C), as ``scores`` takes them.
         width: rows of the query in a row of its image.
         num_keys: number of the keys.
-        count: how many of the best keys a position reads; None for all.
-        scores: gives the affinities (Q, N) of a block of rows (Q, C) with all keys.
+        count: number of best keys that a position reads; None for all.
+        scores: computes the affinities (Q, N) of a block of rows (Q, C) with all keys.
         places: places of the query whose weights a row gives, (rows, 4); None where a row is its own place.
     """
 
@@ -135,7 +135,7 @@ class CoarseRead(Read):
         cells: the query by cells, (rows, 4, C).
         keys: rows of the table (N, C).
         members: positions of a frame of the table in each cell, (M, 4).
-        min_cells: how many cells the best keys are looked for in, at least.
+        min_cells: minimum number of cells to search for the best keys.
     """
 
     cells: Tensor

@@ -53,7 +53,7 @@ def largest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
 def cell_members(height: int, width: int, device: torch.device) -> Tensor:
     """Positions of every 2x2 cell of a frame with even sides, (height/2 * width/2, 4), int64.
 
-    It is kept for the next frames, and nobody may change it.
+    It is cached for the next frames and must not be changed.
     """
     with torch.inference_mode(False):
         grid = torch.arange(height * width, device=device).view(height // 2, 2, width // 2, 2)

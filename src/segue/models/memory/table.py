@@ -60,7 +60,7 @@ class Changes:
     """Values of a frame that differ from the previous frame.
 
     Attributes:
-        parts: for each object the first row and column of what differs, and its values (Cv, h, w).
+        parts: for each object, first row and column of the changed part, and its values (Cv, h, w).
     """
 
     parts: Sequence[tuple[tuple[int, int], Tensor]]

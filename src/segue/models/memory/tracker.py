@@ -58,10 +58,10 @@ class FramePlan:
         prompts: the prompts of the frame.
         ids: the objects after it, ascending.
         keep: whether the frame becomes permanent memory.
-        corrects: whether its prompts only correct predicted masks, most of which stay as they are.
-        occupied: positions of the memory (h, w), bool, that its masks touch; known when they are, and only
-            where the schedule asks for it.
-        window: the part of the image in which objects are predicted; None for all of it.
+        corrects: whether its prompts only correct predicted masks, which mostly stay unchanged.
+        occupied: memory positions (h, w), bool, that its masks touch; set with the masks, if the schedule
+            needs it.
+        window: window of the image in which objects are predicted; None for the whole image.
     """
 
     prompts: FramePrompts | None
@@ -102,7 +102,7 @@ class MemoryTracker(Checkpointable):
     :meth:`needs_prediction`    whether the objects are predicted where masks are given
     :meth:`choose_window`       the part of the image in which objects are predicted
     :meth:`widen`               a larger part, where an object leaves it
-    :meth:`read`                what some objects read from the memory of a view
+    :meth:`read`                readout of some objects from the memory of a view
     :meth:`decode`              their log-odds; may move what is kept of them on
     :meth:`merge`               log-odds to the result, and probabilities for the memory
     :meth:`class_probabilities` log-odds to probabilities of background and objects
@@ -116,8 +116,8 @@ class MemoryTracker(Checkpointable):
     Nothing changes before :meth:`write`: a step that failed before can be taken again. ``torn`` says that one
     failed later, as where the memory cannot grow.
 
-    ``memories`` holds what :meth:`new_memory` made, for each view. Tensors of single objects, such as their
-    recurrent states ("sensory memory"), are kept by a step with :meth:`keep_states` under a name of its
+    ``memories`` holds the memory of each view, see :meth:`new_memory`. Tensors of single objects, such as
+    their recurrent states ("sensory memory"), are kept by a step with :meth:`keep_states` under a name of its
     choice; they are removed, saved and restored with the object, and take effect when the frame is done.
     """
 

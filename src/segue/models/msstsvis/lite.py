@@ -100,7 +100,7 @@ class MSSTSVISLite(MSSTSVIS):
     Frames of any size are stretched to sides in multiples of 32.
 
     Args:
-        parts: of the paper, as :meth:`segue.models.msstsvis.Parts.text` writes them; by default all.
+        parts: parts of the paper as a text of :meth:`segue.models.msstsvis.Parts.text`; by default all.
     """
 
     short_side = 320

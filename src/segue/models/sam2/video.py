@@ -41,7 +41,7 @@ class VideoResult:
         frame: its number.
         ids: the objects, in the order in which they were named.
         logits: at the size of the video, (K, H, W), float32; an object is where they are above 0.
-        records: what is kept of each object, None where nothing is.
+        records: stored data of each object; None without any.
     """
 
     frame: int
@@ -88,12 +88,12 @@ class VideoPredictor(Checkpointable):
     """Tracks objects through a video whose frames can be read in any order.
 
     Args:
-        network: a network in evaluation mode; it is used as it is.
+        network: a network in evaluation mode; it is not copied.
         frames: a list or array (T, H, W, 3) of frames, or a function that gives a frame by its number: RGB
             (H, W, 3), uint8, as arrays, tensors or PIL images.
         count: number of frames; None is the length of ``frames``.
         settings: which rules hold.
-        side: of the square that the network sees, in pixels, a multiple of its ``side_step``.
+        side: side of the square input in pixels, a multiple of its ``side_step``.
         no_overlap: let every pixel of a result belong to at most one object. Memory does not change.
 
     Example:
@@ -168,7 +168,7 @@ class VideoPredictor(Checkpointable):
             add: add to the points that were given on this frame, instead of replacing them.
 
         Returns:
-            The frame with what is known now. Memory changes with the next pass.
+            The current result of the frame. Memory changes with the next pass.
 
         Raises:
             PromptError: there are no prompts, or there is no such frame.
@@ -242,7 +242,7 @@ class VideoPredictor(Checkpointable):
 
         Args:
             frame: number of the frame.
-            id: of the object.
+            id: object id.
 
         Raises:
             PromptError: no object has this id.
@@ -262,7 +262,7 @@ class VideoPredictor(Checkpointable):
 
         Args:
             frame: number of the frame.
-            id: of the object.
+            id: object id.
 
         Returns:
             False also where there is no such object.
@@ -295,7 +295,7 @@ class VideoPredictor(Checkpointable):
         """Stop tracking an object.
 
         Args:
-            id: of the object.
+            id: object id.
 
         Raises:
             PromptError: no object has this id.

@@ -88,7 +88,7 @@ class Size:
         width: channels of queries and memory.
         hidden: channels inside the feed-forward networks.
         encoder_layers, decoder_layers: depth.
-        heads, levels, points: of the deformable attention.
+        heads, levels, points: size of the deformable attention.
         queries: objects that can be found in a clip.
         classes: class outputs; in the official files label ids are channels, 0 and the last are never right.
     """
@@ -114,7 +114,7 @@ class Memory:
         levels: their layout, for each of the N samples.
         features: mask features, (N, T, 8, h, w) at stride 8.
         size: height and width of the padded frames in pixels.
-        detections: what a detector found in each frame, (N, T, P, C), where the network has one.
+        detections: features of detections in each frame, (N, T, P, C), for networks with a detector.
     """
 
     tokens: Tensor
@@ -176,9 +176,9 @@ class SeqFormer(nn.Module):
 
     Attributes:
         class_names: name of each class channel, as far as they are known.
-        options: what a file of its weights must tell to build it again.
+        options: options stored with the weights, to rebuild the network.
         short_side: short side in pixels at which it should see a video.
-        score: class score, in 0..1, from which on what it finds is worth showing.
+        score: minimum class score of shown instances, in 0..1.
     """
 
     short_side = 360

@@ -28,7 +28,7 @@ class EncoderAttention:
         places: points that the deformable attention reads, (B, S, M, L, P, 2): x before y in pixels of the
             scale that is read; 0 is the centre of its first pixel. B counts the frames of all clips, S
             tokens, M heads and P points.
-        weights: what each point counts, (B, S, M, L, P); sums over L and P are 1.
+        weights: weight of each point, (B, S, M, L, P); sums over L and P are 1.
         within: attention inside scales, by scale: (N, T, h·w, T), frame and place by frame that is read,
             means over the heads. Sums over the last axis are 1. Empty where the network has no such block.
         between: attention between scales, by scale: (N, T, h·w, K, T). K is 2, the scale itself and its

@@ -1,4 +1,4 @@
-"""Segment what moves: the foreground session and its masks."""
+"""Foreground segmentation: the session and its masks."""
 
 from typing import TYPE_CHECKING
 

@@ -292,7 +292,7 @@ class ComponentTracker(Checkpointable):
     def _confirm(
         self, track: _Track, motion: _UsualMotion | None, pixels: int, find_boxes: FindBoxes | None
     ) -> None:
-        """Give a track its id once it is confirmed, in an image of so many pixels."""
+        """Give a track its id once it is confirmed; ``pixels`` is the area of the image."""
         if motion is not None:
             self._expect(track, motion)
         if track.id:
@@ -311,7 +311,7 @@ class ComponentTracker(Checkpointable):
         return bool(boxes) and bool((overlaps([track.box], boxes) >= DETECTED).any())
 
     def _num_required(self, track: _Track, pixels: int) -> int:
-        """Return the number of frames that confirm a track, in an image of so many pixels."""
+        """Return the number of frames that confirm a track; ``pixels`` is the area of the image."""
         if not track.is_predicted or track.evidence < CLEAR * track.frames:
             return self._confirmed
         is_large = _area(track.box) >= LARGE * pixels
@@ -336,7 +336,7 @@ class _UsualMotion:
 
     Args:
         size: height and width of the image.
-        votes: those so far, (cells down, cells across, steps, steps); None begins.
+        votes: previous votes, (cells down, cells across, steps, steps); None starts without any.
     """
 
     CELLS = 5  # of the longer side

@@ -26,7 +26,7 @@ def open_video_session(
         source: the video, whose frames can be read in any order.
         frames: indices of its frames, ascending.
         size: height and width of the frames.
-        keep_corrections: let a frame that was corrected keep its mask, whatever the schedule of a network
+        keep_corrections: corrected frames keep their masks, overriding the schedule of a network
             says that takes prompts itself.
 
     Returns:

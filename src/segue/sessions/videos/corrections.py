@@ -113,7 +113,7 @@ class Layer:
         previous: their masks from an earlier tracking, by frame; where there are some, only what is connected
             with a change on a corrected frame takes their place. A corrected frame keeps those that were made
             from it, if it is nearer than the change.
-        region: what corrections changed, on the last frame; None before the first change.
+        region: region that corrections changed, on the last frame; None before the first change.
     """
 
     session: TrackSession
@@ -259,7 +259,7 @@ def show_earlier_frames(
     Args:
         layers: the objects.
         start: the frame from which they are tracked.
-        read: gives a frame by its index.
+        read: returns a frame by index.
 
     Yields:
         How many frames they have taken, and how many they take with ``start``.
@@ -281,7 +281,7 @@ def propagate(
         frames: those from ``start`` on, or those after the last one that the sessions have taken. They are
             read as long as a mask may change.
         times: time of each of these frames by its index, in their order.
-        start: its own result is not among them.
+        start: the corrected frame, which has no result here.
 
     Yields:
         The results of a frame, one of each layer.

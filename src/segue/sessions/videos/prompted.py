@@ -42,7 +42,7 @@ class PromptedVideoSession(VideoSession):
         source: the video.
         frames: indices of its frames, ascending.
         size: height and width of the frames.
-        keep_corrections: let a frame that was corrected keep its mask, whatever the schedule says.
+        keep_corrections: corrected frames keep their masks; overrides the schedule.
     """
 
     def __init__(

@@ -42,7 +42,7 @@ class MadeFrom(NamedTuple):
     """Prompted frames that a mask was tracked from.
 
     Attributes:
-        carried: those whose masks trackings have carried to it, in this order.
+        carried: prompted frames whose masks were tracked to it, in this order.
         shielding: others that the trackers knew: where one was nearer, the mask has stayed as it was.
     """
 
@@ -314,7 +314,7 @@ class ObjectMasks:
 
 
 def present(sources: Sources) -> MadeFrom:
-    """Sources of a mask that is tracked anew."""
+    """Sources of a mask that is tracked from scratch."""
     return MadeFrom(tuple(source for source in sources if source is not None))
 
 

@@ -218,11 +218,11 @@ _INHERITED: set[Any] = set()
 def owned_container(container: Container) -> Iterator[Container]:
     """Close a container at the end of the block, unless the process was forked.
 
-    A fork has none of the threads that decode. FFmpeg would wait for them for ever, also where Python frees
-    the container: a fork keeps it for good.
+    A fork has no decoding threads. FFmpeg would wait for them for ever, also when Python frees the container,
+    so a fork keeps it.
 
     Args:
-        container: of :func:`open_container`.
+        container: result of :func:`open_container`.
 
     Yields:
         The container.

@@ -164,7 +164,7 @@ class PacketBuffer:
     Only H.264 as RTSP and MPEG-TS have it, with parameters beside its key frames, is kept.
 
     Attributes:
-        enabled: whether somebody wants them.
+        enabled: whether packets are needed.
         has_sound: whether the sound of the stream is kept, too.
         keep_seconds: seconds of packets that are kept.
     """

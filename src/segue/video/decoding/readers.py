@@ -95,14 +95,14 @@ class Reader:
         begin: time of the first image; None where only that image tells.
         bits: bits of the colours of images that are loaded with all of them.
         turns: quarter turns, counterclockwise, that metadata of the source add to its images.
-        polls: images a second that an address of single images is asked for; None asks it once.
+        polls: requests per second to an address of single images; None requests one image.
         needed: frames a second that are taken of a stream; None takes all.
         is_camera: whether it is tried for ever, also before its first frame, and a stream that tells a
             length, as of a recorder, is one without an end all the same.
-        packets: the last packets of a stream, where somebody wants them; None of all else.
-        keeps: what must stay as long as it reads, such as a temporary file.
+        packets: last packets of a stream, if they are needed; else None.
+        keeps: object kept alive while reading, such as a temporary file.
         max_cursors: places of a video file at which it decodes on, where :meth:`load` is called.
-        on_change: called in the thread that reads, when a live source is lost or is back.
+        on_change: called in the reading thread when a live source is lost or back.
     """
 
     name: str
@@ -157,8 +157,8 @@ class Reader:
         """Decode the image of an index, in any order.
 
         Args:
-            index: of the image.
-            cancel: gives it up while frames before it are decoded.
+            index: index of the image.
+            cancel: cancels while earlier frames are decoded.
 
         Raises:
             SourceError: there is no such image, or images come in order only.
@@ -188,7 +188,7 @@ class Reader:
             time: time of the image in seconds.
 
         Returns:
-            Seconds; None for what is not live.
+            Seconds; None for sources that are not live.
         """
 
     def interrupt(self) -> None:

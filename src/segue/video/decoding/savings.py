@@ -24,7 +24,7 @@ class FrameSkipper:
     Args:
         stream: newly opened.
         fps: frames a second of the stream, if known.
-        needed: frames a second that somebody takes; None takes all.
+        needed: frames per second that are used; None uses all.
     """
 
     def __init__(self, stream: VideoStream, fps: float | None, needed: float | None) -> None:

@@ -75,7 +75,7 @@ class SoundCopy:
 
     Packets are copied as they are if players know the codec in the container; other codecs are encoded anew,
     with the default of the container. Sound that cannot be read ends earlier,
-    with a notice; the video goes on.
+    with a notice; the video continues.
 
     Args:
         sound: the sound.
@@ -169,7 +169,7 @@ def sound_writer(stream: AudioStream, output: OutputContainer, begin: float) -> 
     """Create the writer of a video's sound, see :class:`SoundCopy`.
 
     Args:
-        stream: of the sound.
+        stream: the sound stream.
         output: the video, before anything is written to it.
         begin: time in seconds of the stream at which the video begins.
 

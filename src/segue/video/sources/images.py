@@ -59,7 +59,7 @@ def list_images(source: Path) -> list[Path]:
 
 
 def _images_and_rest(source: Path) -> tuple[list[Path], list[Path], str]:
-    """Images of a folder in order, skipped files, and what determined the order."""
+    """Images of a folder in order, skipped files, and the origin of the order."""
     try:
         paths = [path for path in source.iterdir() if not is_hidden(path.name)]
     except OSError as error:
@@ -194,7 +194,7 @@ def _in_order_of_counter(images: list[Path]) -> tuple[list[Path], str]:
         images: of one folder, in natural order.
 
     Returns:
-        The images, and what decided the order; empty where the counter did not run over.
+        The images, and the origin of the order; empty if the counter did not wrap.
     """
     counters = [_COUNTER.search(path.stem) for path in images]
     digits = [match[0] for match in counters if match is not None]

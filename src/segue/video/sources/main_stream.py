@@ -34,8 +34,8 @@ class MainStream(PacketBuffer):
     """Packets of a main stream, in the clock of the reader of the smaller one.
 
     Args:
-        address: of the main stream.
-        reader: takes the frames.
+        address: address of the main stream.
+        reader: reads the frames.
         patience: with a stream that fails.
     """
 

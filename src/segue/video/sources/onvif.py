@@ -46,7 +46,7 @@ class OnvifCamera:
     Args:
         address: ``onvif://USER:PASSWORD@HOST:PORT``; a path other than ``/onvif/device_service`` may
             follow, and ``?profile=TOKEN`` names a profile of the camera; without, the first one counts.
-        where: how it is called, for errors.
+        where: its name in errors.
         timeout: seconds for each answer, at most :data:`MAX_SECONDS`.
     """
 

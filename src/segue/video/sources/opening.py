@@ -83,16 +83,16 @@ def open_source(
             "12.5s", "1:30").
         end: end before this frame, written like ``start``.
         stride: take every ``stride``-th frame from ``start`` on; frames keep the index of the source.
-        duration: end so long after the first frame that is taken: seconds, or "90s", "10min", "1:30:00".
+        duration: time from the first frame to the end: seconds, or "90s", "10min", "1:30:00".
         max_size: bound on the longer side in pixels; larger frames are reduced by averaging.
         fps: frames a second of sources that have no clock (images, arrays: 25 if not given). An address that
             gives a single image is asked so often, and 2 times a second with a ``duration``; else once.
         colour: channel order of arrays and tensors; ``bgr`` as from ``cv2.imread``.
         layout: axes of arrays and tensors; ``tchw`` has the channels first, as videos of PyTorch often have.
-        on_damage: what a frame that cannot be read does: "stop" ends with an error after the frames before
+        on_damage: handling of a frame that cannot be read: "stop" ends with an error after the frames before
             it, "skip" leaves it out, "hold" repeats the frame before it; both of these warn. None is "stop"
             for what has an end, and for cameras and live streams "skip" with one warning; see ``damaged``.
-        when_late: what happens when a camera or live stream is faster than its frames are taken: "newest"
+        when_late: handling of frames that arrive faster than they are processed: "newest"
             drops the oldest frames that wait, "all" takes every frame and falls behind.
         prefetch: number of frames to decode ahead in a thread; 0 decodes when asked. Arrays and other
             images in memory are never read ahead.
@@ -248,8 +248,8 @@ def open_reader(path: Path, fps: float | None = None, index: FrameIndex | None =
 
     Args:
         path: video file, animation, image file, folder of images, or pattern of their names.
-        fps: frames a second of what has no clock.
-        index: of a video file, as another reader of it made it.
+        fps: frame rate of sources without time stamps.
+        index: index of a video file from another reader.
 
     Returns:
         Its reader; every interface reads files and folders by it.

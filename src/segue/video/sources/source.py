@@ -63,8 +63,8 @@ class Source(AbstractContextManager["Source"]):
         sound: the sound of a video file, which written videos copy; None without.
         begin: time of the first image in seconds, 0 but for frames with their own times; None where only that
             image tells.
-        turns: quarter turns, counterclockwise, by which metadata turn the images upright.
-        request: what :func:`open_source` was asked for; without a place for images in memory.
+        turns: counterclockwise quarter turns to upright images, from metadata.
+        request: arguments of :func:`open_source`; without a place for images in memory.
         varies: whether frames may change their size; otherwise that is an error.
         damaged: frames that could not be read and were left out or held.
     """
@@ -144,7 +144,7 @@ class Source(AbstractContextManager["Source"]):
         """Label of a frame: its number, or its file if names have other numbers.
 
         Args:
-            index: of the frame, from 0.
+            index: frame index, from 0.
 
         Returns:
             Such as ``10``, or ``00050.jpg (frame 10)``.
@@ -157,7 +157,7 @@ class Source(AbstractContextManager["Source"]):
         """Reason why a frame cannot come, if known beforehand; else empty.
 
         Args:
-            index: of the frame, from 0.
+            index: frame index, from 0.
 
         Returns:
             Why it cannot come, and which frame the file of this number is; empty where it may come.
@@ -186,7 +186,7 @@ class Source(AbstractContextManager["Source"]):
         """Seconds between the arrival of a frame and now.
 
         Args:
-            frame: of this source.
+            frame: frame of this source.
 
         Returns:
             Seconds since the live source gave it; None where the source is not live.
@@ -215,7 +215,7 @@ class Source(AbstractContextManager["Source"]):
         """Set a callback for lost and restored live sources, in place of a warning.
 
         Args:
-            call: receives what changed, in the thread that reads.
+            call: receives each change, in the reading thread.
         """
         self._reader.on_change = call
 
@@ -270,7 +270,7 @@ class Source(AbstractContextManager["Source"]):
         Later ones do not: the source can be used again.
 
         Args:
-            token: asks to stop.
+            token: token that stops iteration.
         """
         self._token = token
         token.on_cancel(self._reader.interrupt)
@@ -325,10 +325,10 @@ class Source(AbstractContextManager["Source"]):
         """Read one frame, in any order.
 
         Args:
-            index: of the frame.
+            index: frame index.
 
         Returns:
-            The frame, as an iteration gives it.
+            The frame, as in an iteration.
 
         Raises:
             SourceError: there is no such frame, it is damaged, or frames come in order only.

@@ -307,7 +307,7 @@ class _Cursor:
     Attributes:
         coming: the frame after the last one that was asked for.
         position: the frame that is decoded next; -1 if it is not known.
-        turns: of those who use it, in the order in which they asked.
+        turns: waiting users, in order of their requests.
     """
 
     def __init__(self, address: str, where: str, index: FrameIndex) -> None:

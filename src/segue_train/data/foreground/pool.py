@@ -43,7 +43,7 @@ class Maker(Protocol):
         """Draw samples of one size, with augmentation.
 
         Args:
-            rng: what they are drawn from.
+            rng: random generator.
 
         Returns:
             The samples.

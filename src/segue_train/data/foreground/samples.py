@@ -101,10 +101,10 @@ def with_recurrence(planes: UInt8Array, current: Image, past: Image, masks: Bool
     """Join scene planes (21, H, W) and recurrence of colours in the past: (H, W, 27).
 
     Args:
-        planes: of the scene.
+        planes: planes of the background.
         current: the frame, (H, W, 3).
         past: kept frames (n, H, W, 3); the last of them stand for the recent ones.
-        masks: what was foreground in them, (n, H, W).
+        masks: their foreground, (n, H, W).
     """
     halves, recent = [halved(frame) for frame in past], RecentPast()
     for frame, mask in zip(past, masks, strict=True):

@@ -270,7 +270,7 @@ def covered(rng: Rng, frames: Sequence[Image], labels: Sequence[Image]) -> tuple
     """Cover the lens in a film (H, W, 3) with labels (H, W) for a while.
 
     Args:
-        rng: what it is drawn from.
+        rng: random generator.
         frames: RGB images (H, W, 3), uint8.
         labels: values of CDnet, (H, W), uint8.
 

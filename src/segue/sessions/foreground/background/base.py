@@ -21,10 +21,10 @@ class Background(Checkpointable):
     """Base class of background models.
 
     Attributes:
-        scene: what is known, or None before the first frame; another object when it has changed.
+        scene: background statistics; None before the first frame; a new object after each change.
         view: number of the view of the camera to which it belongs, if it is known.
         collects: frames are collected for a later pass, and nothing is to be found in them.
-        recent: the last frames, whatever was found in them.
+        recent: the last frames, regardless of their masks.
     """
 
     collects: ClassVar[bool] = False

@@ -79,7 +79,7 @@ def boundary(
 
     Args:
         pending: the frame.
-        waiting: those after it.
+        waiting: frames after it.
         part: the part before; None at the first frame.
         pans: whether the camera pans.
         changes: whether the image changes as a whole.
@@ -112,7 +112,7 @@ class CollectingBackground(Background):
     Frames wait: those after a frame tell whether a part begins with it.
 
     Args:
-        probe: gives the foreground of a sample before a background.
+        probe: segments a sample before a background.
         offsets: distances of the frames that the model wants beside a frame, such as -3.
         keep_past: keep frames of each part, which tell how often colours were seen.
     """

@@ -59,7 +59,7 @@ class Scene:
             90 % quantile of the frames in which the pixel was background; the same of all frames; shares of
             255: of the frames in which the pixel was foreground, and of the steps from one to the next at
             which it changed sides; and seven times the number of frames.
-        look: what is encoded instead of the image; by default the image.
+        look: image to encode; by default the image itself.
         image: the median of the background, RGB (H, W, 3), uint8.
     """
 
@@ -197,7 +197,7 @@ def order_statistics(arrays: Sequence[npt.NDArray[Level]], places: Iterable[int]
 
 @lru_cache(maxsize=64)
 def comparators(count: int) -> tuple[tuple[int, int], ...]:
-    """Comparators of a sorting network for so many values, as pairs of places.
+    """Comparators of a sorting network for ``count`` values, as pairs of positions.
 
     Batcher's odd-even merge sort (Sorting networks and their applications, AFIPS 1968).
     """

@@ -103,7 +103,7 @@ class SceneEvents(Checkpointable):
         """Process the next original frame, RGB (h, w, 3), uint8, and return its event.
 
         ``empty``: image of the empty scene; ``known``: what is known to happen; ``time``: of the frame in
-        seconds. None where nobody knows.
+        seconds. None if unknown.
         """
         self._take_time(time)
         panned, self.settled = self.pans, 0

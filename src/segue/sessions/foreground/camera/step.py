@@ -31,7 +31,7 @@ class CameraStep:
 
     Args:
         previous: the frame before, RGB (h, w, 3), reduced to :data:`VIEW_SIDE`; None for the first one.
-        now: the frame, in the same size; None where nobody looks.
+        now: the frame, at the same size; None to skip the comparison.
     """
 
     def __init__(self, previous: Image | None = None, now: Image | None = None) -> None:

@@ -61,7 +61,7 @@ class SegmenterInput:
     Attributes:
         image: RGB (h, w, 3), uint8.
         plane: the frame's ``extra``, uint8, (h, w) or (h, w, gaps), if it has one.
-        recurrence: gives how often the colours of a window were seen there before, see
+        recurrence: returns the frequency of the colours of a window at their places, see
             :meth:`segue.sessions.foreground.background.recurrence.Past.recurrence`.
         features: network features by role.
     """

@@ -67,7 +67,7 @@ class Stage(Checkpointable):
     probabilities last on their way out.
 
     Attributes:
-        name: what ``without`` calls it.
+        name: name for ``without``.
         lag: frames after a frame that :meth:`postprocess` needs to have been done.
         ahead: frames after a frame that :meth:`before_segment` needs while the camera pans.
     """
