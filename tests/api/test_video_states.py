@@ -62,6 +62,7 @@ class VideoMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.video = segue.Video(IMAGES, model=NETWORK, prompter=CellPrompter, device="cpu")
+        self.confirmed = set[tuple[int, int]]()  # prompts by frame and object that say nothing of other masks
         self.replaced: dict[tuple[int, int], list[Cells]] = {}  # earlier prompts by frame and object
         self.taken: dict[tuple[int, int], list[Taken]] = {}  # by frame and object, the last ones last
         self.prompts: dict[int, dict[int, Cells]] = {}  # by object and frame
@@ -86,7 +87,15 @@ class VideoMachine(RuleBasedStateMachine):
                 self.taken.pop((frame, number), None)
             earlier = before.get((frame, number))
             visible = cells_of(result.mask == number, self.rows[number])
-            self.hidden[frame, number] = frozenset() if earlier is None else earlier - visible - cells
+            known = self.prompts.get(number, {})
+            hidden = self.hidden.get((frame, number), frozenset()) if frame in known else frozenset()
+            hidden = (hidden | (earlier or frozenset()) - visible) - cells
+            is_passed = earlier is None and any(i == number and index not in known for index, i in before)
+            if is_passed or number in self.withdrawn:  # it has no mask to compare with others
+                hidden = frozenset(range(RESTLESS)) - cells
+            self.hidden[frame, number] = hidden
+            confirms = earlier == cells and ((frame, number) in self.confirmed or frame not in known)
+            (self.confirmed.add if confirms else self.confirmed.discard)((frame, number))
             self.note_prompt(frame, number, cells, earlier)
 
     def note_prompt(self, frame: int, number: int, cells: Cells, before: Cells | None) -> None:
@@ -317,7 +326,10 @@ class VideoMachine(RuleBasedStateMachine):
                 says = [first] if frame < first else [last] if frame > last else [*prompts]
                 for cell in range(RESTLESS):
                     has = cell in table[frame, number]
-                    silent = any(cell in self.hidden.get((i, number), ()) for i in says)
+                    silent = any(
+                        cell in self.hidden.get((i, number), ()) or (i, number) in self.confirmed
+                        for i in says
+                    )
                     told = [prompts[i] for i in says] + self.replaced_versions(frame, number, says)
                     assert silent or any((cell in cells) is has for cells in told), (
                         f"no prompt says so of cell {cell} of object {number} on frame {frame}"
