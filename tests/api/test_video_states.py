@@ -95,7 +95,8 @@ class VideoMachine(RuleBasedStateMachine):
                 hidden = frozenset(range(RESTLESS)) - cells
             self.hidden[frame, number] = hidden
             confirms = earlier == cells and ((frame, number) in self.confirmed or frame not in known)
-            (self.confirmed.add if confirms else self.confirmed.discard)((frame, number))
+            # Where a tracking stopped, its neighbours may be made from other prompts than the mask before it.
+            (self.confirmed.add if confirms or self.is_partial else self.confirmed.discard)((frame, number))
             self.note_prompt(frame, number, cells, earlier)
 
     def note_prompt(self, frame: int, number: int, cells: Cells, before: Cells | None) -> None:
@@ -212,7 +213,7 @@ class VideoMachine(RuleBasedStateMachine):
     @rule(data=st.data(), stop=FRAMES)
     def track_part(self, data: st.DataObject, stop: int) -> None:
         start = data.draw(st.sampled_from(self.video.prompted))
-        before = self.table()
+        before, self.is_partial = self.table(), True
         low, high = sorted((start, stop))
         given = [result.index for result in self.video.propagate(start, stop)]
         assert given[0] == start
@@ -224,6 +225,7 @@ class VideoMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.prompts)
     @rule(count=st.integers(0, 5))
     def stop_in_the_middle(self, count: int) -> None:
+        self.is_partial = True
         list(islice(self.video.propagate(), count))
 
     @precondition(lambda self: self.prompts)
@@ -231,6 +233,7 @@ class VideoMachine(RuleBasedStateMachine):
     def change_while_it_runs(self, data: st.DataObject, count: int) -> None:
         running: Iterator[Segmentation] = self.video.propagate()
         list(islice(running, count))
+        self.is_partial = True
         what: Any = data.draw(st.sampled_from(["add_or_correct", "withdraw", "remove", "remove_from"]))
         if what == "add_or_correct":
             frame, number, cells = data.draw(FRAMES), data.draw(NUMBERS), data.draw(CELLS)
@@ -354,7 +357,7 @@ class VideoMachine(RuleBasedStateMachine):
     # What is known
 
     def settle(self) -> None:
-        self.settled = self.table()
+        self.settled, self.is_partial = self.table(), False
         self.touched: dict[int, dict[int, Cells]] = {}  # what prompts have changed since, by object and frame
         self.withdrawn = set[int]()  # objects of which a prompt was withdrawn since
 
