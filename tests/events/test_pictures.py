@@ -16,8 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from segue.entries import EventSettings, SinkOptions
-from segue.events import pictures
 from segue.events.deliveries import Notifiers
+from segue.events.images import replacing
 from segue.events.images.snapshots import Snapshots
 from segue.events.monitor import EventMonitor
 from segue.events.publisher import EventFiles, EventPublisher
@@ -135,7 +135,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     server = Service()
     monkeypatch.setattr(NotifyTelegram, "notify_url", f"http://127.0.0.1:{server.server_port}/bot")
     monkeypatch.setattr(NotifyDiscord, "notify_url", f"http://127.0.0.1:{server.server_port}/api/webhooks")
-    monkeypatch.setattr(pictures, "PICTURE_SECONDS", (0.05, 0.05, 0.05))
+    monkeypatch.setattr(replacing, "PICTURE_SECONDS", (0.05, 0.05, 0.05))
     yield server
     server.shutdown()
     server.server_close()

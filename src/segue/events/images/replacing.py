@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from segue.events.images.best_views import BETTER
@@ -37,7 +37,7 @@ MAX_CAPTION = 1024
 QUIET = "2"
 """Priority of ntfy without sound, for a message that everybody has already."""
 
-_COMMON = {"rto", "cto", "priority"}
+_COMMON = frozenset(("rto", "cto", "priority"))
 """Parameters of addresses of Apprise that change no message."""
 
 
@@ -48,22 +48,30 @@ class Text(NamedTuple):
     text: str
 
 
-class PictureService(Protocol):
-    """A service that can replace the picture of a message."""
-
-    def send(self, text: Text, picture: bytes, timeout: float) -> str:
-        """Send a message with a picture; returns its id, empty if the picture cannot be replaced."""
-
-    def replace(self, id: str, text: Text, picture: bytes, timeout: float) -> None:
-        """Replace the picture of a message; raises OSError, ValueError or HTTPException."""
-
-
-class Ntfy:
-    """A topic of ntfy: a message with the same sequence id takes the place of the earlier one.
+class PictureService:
+    """A service that can replace the picture of a message.
 
     Args:
         plugin: that of Apprise for the address.
     """
+
+    parameters: frozenset[str] = _COMMON
+    """Parameters of addresses that the service knows."""
+
+    def __init__(self, plugin: Any) -> None:
+        raise NotImplementedError
+
+    def send(self, text: Text, picture: bytes, timeout: float) -> str:
+        """Send a message with a picture; returns its id, empty if the picture cannot be replaced."""
+        raise NotImplementedError
+
+    def replace(self, id: str, text: Text, picture: bytes, timeout: float) -> None:
+        """Replace the picture of a message; raises OSError, ValueError or HTTPException."""
+        raise NotImplementedError
+
+
+class Ntfy(PictureService):
+    """A topic of ntfy: a message with the same sequence id takes the place of the earlier one."""
 
     parameters = _COMMON | {"mode", "auth", "token"}
 
@@ -97,12 +105,8 @@ class Ntfy:
         return _ask(f"{self._address}?{query}", picture, headers, timeout)
 
 
-class Telegram:
-    """A chat of Telegram: one message with the picture, whose media a bot can edit.
-
-    Args:
-        plugin: that of Apprise for the address.
-    """
+class Telegram(PictureService):
+    """A chat of Telegram: one message with the picture, whose media a bot can edit."""
 
     parameters = _COMMON | {"silent", "topic", "thread"}
 
@@ -129,12 +133,8 @@ class Telegram:
         return _ask(f"{self._address}/{method}", form, headers, timeout)
 
 
-class Discord:
-    """A webhook of Discord, which can edit its own messages.
-
-    Args:
-        plugin: that of Apprise for the address.
-    """
+class Discord(PictureService):
+    """A webhook of Discord, which can edit its own messages."""
 
     parameters = _COMMON | {"thread"}
 
@@ -195,7 +195,7 @@ def _ask(
     return values if isinstance(values, dict) else {}
 
 
-_SERVICES: Mapping[str, type[Ntfy] | type[Telegram] | type[Discord]] = {
+_SERVICES: Mapping[str, type[PictureService]] = {
     "NotifyNtfy": Ntfy,
     "NotifyTelegram": Telegram,
     "NotifyDiscord": Discord,
