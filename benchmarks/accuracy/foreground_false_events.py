@@ -43,7 +43,17 @@ from benchmarks.lib.foreground_clips import (
     sbi_videos,
 )
 from benchmarks.lib.foreground_scenes import altered, headlights, insects, rain, snow
-from benchmarks.lib.foreground_stays import STAYS, Stay, cloud, drops, flag, infrared, lamps, stay_images
+from benchmarks.lib.foreground_stays import (
+    STAYS,
+    Stay,
+    busy_videos,
+    cloud,
+    drops,
+    flag,
+    infrared,
+    lamps,
+    stay_images,
+)
 from benchmarks.lib.machine import describe
 from segue.datasets.foreground.labels import MOTION, OUTSIDE, UNKNOWN
 from segue.events import Event, EventRules, EventSink
@@ -99,7 +109,7 @@ EMPTY: dict[str, tuple[str, Make | None]] = {
 """Before which scene, and what is before it."""
 
 FIXED = (flag, lamps, cloud, drops, infrared)
-"""Effects that are drawn once: they stay where they are."""
+"""Effects that are drawn once: they stay where they are, and go on five times a second."""
 
 SWAYING = "swaying trees"
 """Frames of Wallflower before anybody enters, forwards and backwards again and again."""
@@ -183,7 +193,8 @@ def empty_images(video: Video, kind: str, fps: float, count: int, seed: int = 0)
     for index, (image, _) in enumerate(scene.shots()):
         if make is not None and (effect is None or (index % every == 0 and make not in FIXED)):
             effect = make(np.random.default_rng([seed, index]), (image.shape[0], image.shape[1]))
-        yield image if effect is None else effect(image.copy(), index)
+        time = int(5 * index // fps) if make in FIXED else index
+        yield image if effect is None else effect(image.copy(), time)
 
 
 def swaying_images(root: Path, count: int) -> Iterator[Image]:
@@ -369,6 +380,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     real = {video.name: video for video in real_videos(options.data, options.frames)}
     empty = [*EMPTY, SWAYING]
     chosen = options.only or [*(empty if options.minutes else ()), *real]
+    real |= {video.name: video for video in busy_videos(options.data, videos["highway"], videos["office"])}
     if unknown := [name for name in chosen if name not in (*empty, *real, *STAYS)]:
         raise SystemExit(f"--only: no {', '.join(unknown)}; there are {'; '.join([*empty, *STAYS, *real])}")
     kinds, names = ([name for name in chosen if name in known] for known in (empty, real))

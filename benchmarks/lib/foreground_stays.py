@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.lib.foreground_clips import Video, empty_scene
+from benchmarks.lib.foreground_clips import FPS, Labels, Shot, Video, empty_scene
+from segue.datasets.foreground.labels import MOTION
 from segue.masks import read_stored_mask
 from segue.prompts.planes import tight_box
 from segue.types import Image
@@ -91,6 +93,8 @@ STAYS = {
 }
 """Films by their names."""
 
+_ROAD_CAR = Stay(0, "highway", *_CAR, number=255, height=50, foot=0.8)
+_VISITOR = Stay(0, "office", *_still("penn_FudanPed00021"), number=1, height=110, foot=0.95)
 _PASSER = Stay(0, "", *_still("penn_FudanPed00061"), number=1, height=58, foot=0.98)
 
 
@@ -111,8 +115,8 @@ def _mover(cut_out: CutOut, stay: Stay, size: Size) -> Mover:
     )
 
 
-def _drawn(image: Image, mover: Mover, x: float, angle: float = 0.0) -> None:
-    """Draw something that stands at a column, in place."""
+def _drawn(image: Image, mover: Mover, x: float, angle: float = 0.0, labels: Labels | None = None) -> None:
+    """Draw something that stands at a column, in place, and label it."""
     size = image.shape[0], image.shape[1]
     matrix = mover.matrix(0)
     matrix[:, 2] += (x, 0.0)
@@ -122,6 +126,8 @@ def _drawn(image: Image, mover: Mover, x: float, angle: float = 0.0) -> None:
         part, patch = placed
         alpha = patch[..., 3:].astype(np.float32) / 255
         image[part] = np.rint(image[part] * (1 - alpha) + patch[..., :3] * alpha).astype(np.uint8)
+        if labels is not None:
+            labels[part][alpha[..., 0] > 0.5] = MOTION
 
 
 def stay_images(root: Path, video: Video, stay: Stay, fps: float) -> Iterator[Image]:
@@ -153,6 +159,83 @@ def stay_images(root: Path, video: Video, stay: Stay, fps: float) -> Iterator[Im
         noise = np.random.default_rng([17, index]).standard_normal(image.shape, np.float32)
         light = 1 + DIMMED * np.sin(2 * np.pi * time / DAY)
         yield np.asarray(np.clip(image * light + NOISE * noise + 0.5, 0, 255), np.uint8)
+
+
+def busy_videos(root: Path, road: Video, room: Video) -> list[Video]:
+    """Videos in which a truck, or another light, comes with what is to be found, at 25 frames a second.
+
+    Args:
+        root: folder with ``static`` and ``vos``.
+        road, room: whose empty scenes are shown.
+    """
+    return [
+        Video("trucks before cars in a row", road.roi, partial(_trucks, root, road)),
+        Video("people who come as a lamp goes on", room.roi, partial(_lit_people, root, room)),
+    ]
+
+
+TRUCK, TRUCK_SECONDS, CAR_SECONDS, CARS_EVERY = (0.4, 0.6), 3.0, 2.0, 1.2
+"""Height and width of a truck by those of the image; seconds in which it and a car pass, and between cars."""
+
+CARS, ROUNDS = 6, 2
+"""Cars after a truck, and how often this comes."""
+
+LAMP_EVERY, WALK_SECONDS, SWITCH_SECONDS, PEOPLE = 10.0, 4.0, 0.4, 6
+"""Seconds between switched lamps, in which a person walks by, and in which one glows up; number of people."""
+
+
+def _trucks(root: Path, road: Video) -> Iterator[Shot]:
+    """A truck with its shadow covers a third of the image; six cars follow it."""
+    lap = TRUCK_SECONDS + CARS * CARS_EVERY + CAR_SECONDS + 1
+    car: Mover | None = None
+    for index, (plate, nothing) in enumerate(empty_scene(road, round((4 + ROUNDS * lap) * FPS)).shots()):
+        image, labels = plate.copy(), np.array(nothing)
+        size = image.shape[0], image.shape[1]
+        car = car or _mover(_cut_out(root, _ROAD_CAR), _ROAD_CAR, size)
+        turn, time = divmod(index / FPS - 4, lap)
+        if turn >= 0 and time < TRUCK_SECONDS:
+            _draw_truck(image, labels, time / TRUCK_SECONDS, np.random.default_rng([int(turn), 3]))
+        for number in range(CARS if turn >= 0 else 0):
+            share = (time - TRUCK_SECONDS - number * CARS_EVERY) / CAR_SECONDS
+            if 0 <= share < 1:
+                _drawn(image, car, -60 + (size[1] + 120) * share, labels=labels)
+        yield image, labels
+
+
+def _draw_truck(image: Image, labels: Labels, share: float, rng: Rng) -> None:
+    height, width = round(TRUCK[0] * image.shape[0]), round(TRUCK[1] * image.shape[1])
+    texture = cv2.resize(
+        rng.integers(60, 220, (4, 6, 3), dtype=np.uint8), (width, height), interpolation=cv2.INTER_LINEAR
+    )
+    left = round(-width + (image.shape[1] + width) * share)
+    bottom = round(0.8 * image.shape[0])
+    first, last = max(0, left), min(image.shape[1], left + width)
+    if first >= last:
+        return
+    shadow = slice(bottom, bottom + height // 3), slice(first, last)
+    image[shadow] = (image[shadow] * 0.5).astype(np.uint8)
+    body = slice(bottom - height, bottom), slice(first, last)
+    image[body] = texture[:, first - left : last - left]
+    labels[body] = MOTION
+
+
+def _lit_people(root: Path, room: Video) -> Iterator[Shot]:
+    """Whenever a lamp goes on or off somebody comes in."""
+    person: Mover | None = None
+    for index, (plate, nothing) in enumerate(
+        empty_scene(room, round((PEOPLE + 1) * LAMP_EVERY * FPS)).shots()
+    ):
+        size = plate.shape[0], plate.shape[1]
+        person = person or _mover(_cut_out(root, _VISITOR), _VISITOR, size)
+        image, labels = plate.copy(), np.array(nothing)
+        turn, time = divmod(index / FPS, LAMP_EVERY)
+        if turn >= 1 and time < WALK_SECONDS:
+            _drawn(image, person, -30 + (size[1] + 60) * time / WALK_SECONDS, labels=labels)
+        on = min(1.0, time / SWITCH_SECONDS) if turn % 2 else 1 - min(1.0, time / SWITCH_SECONDS)
+        rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float32)
+        glow = np.exp(-(((rows / size[0]) ** 2 + (columns / size[1] - 0.5) ** 2) / 0.8))
+        light = 1 + 0.8 * (on if turn >= 1 else 0.0) * glow[..., None]
+        yield np.asarray(np.clip(image * light, 0, 255), np.uint8), labels
 
 
 def flag(rng: Rng, size: Size) -> Effect:

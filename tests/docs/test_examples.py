@@ -2,39 +2,107 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 
 import segue
+from segue.cli import main
 from segue.cli.main import load_command
 from segue_watch.configuration import read_file
-from tests.cli.forked import run_program
+from tests.cli.forked import Forked, run_program
 from tests.needs import needs
+from tests.ports import free_port
+from tests.waiting import wait_for
 from tools.run_docs import cut_sample
 
 EXAMPLES = Path(segue.__file__).parents[2] / "examples"
 pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="the examples are not beside the package")
 
 
-@pytest.mark.parametrize(
-    ("folder", "service", "first"),
-    [("label_studio", "segue", "label-studio"), ("cameras", "cameras", "cameras.toml")],
-)
-def test_a_composition_starts_a_command_that_there_is(folder: str, service: str, first: str) -> None:
+COMPOSITIONS = {"label_studio": "segue", "cameras": "cameras", "cameras/frigate": "segue"}
+"""Service of segue in each."""
+
+
+class Service:
+    """The service of segue in a composition."""
+
+    def __init__(self, name: str) -> None:
+        yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+        self.folder = EXAMPLES / name
+        self.all: dict[str, Any] = yaml.safe_load((self.folder / "docker-compose.yml").read_text("utf-8"))
+        self.values: dict[str, Any] = self.all["services"][COMPOSITIONS[name]]
+        self.words: list[str] = self.values["command"]
+
+
+@pytest.mark.parametrize("name", COMPOSITIONS)
+def test_a_composition_starts_a_command_that_there_is(name: str) -> None:
+    service = Service(name)
+    image = (service.folder / service.values["build"] / "Dockerfile").read_text("utf-8")
+    context = load_command(service.words[0]).make_context("segue", service.words[1:])
+    port = context.params.get("port")
+    assert all(published.endswith(f":{port}") for published in service.values.get("ports", ()) if port)
+    for volume in service.values.get("volumes", ()):
+        source, target, *_ = volume.split(":")
+        assert source.startswith("./") or source in service.all["volumes"]
+        assert target not in ("/work", "/cache") or f"WORKDIR {target}" in image or f"={target}" in image
+    assert {*service.values.get("depends_on", ())} <= {*service.all["services"]}
+
+
+def test_the_files_of_the_composition_beside_a_recorder_are_where_it_looks_for_them() -> None:
+    service = Service("cameras/frigate")
+    places = {"segue": "cameras.toml", "mosquitto": "mosquitto.conf", "frigate": "config.yml"}
+    for name, file in places.items():
+        sources = [volume.partition(":")[0] for volume in service.all["services"][name]["volumes"]]
+        assert (service.folder / sources[0] / file).is_file()
+    cameras, _ = read_file(service.folder / "segue/cameras.toml", service.folder)
     yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
-    place = EXAMPLES / folder / "docker-compose.yml"
-    started = yaml.safe_load(place.read_text(encoding="utf-8"))["services"][service]
-    assert (place.parent / started["build"] / "Dockerfile").is_file()
-    name, given, *options = started["command"]
-    command = load_command(name)
-    known = {word for item in command.params for word in item.opts}
-    assert {option.partition("=")[0] for option in options} <= known
-    assert given == first
+    frigate = yaml.safe_load((service.folder / "frigate/config.yml").read_text("utf-8"))
+    assert {*cameras} == {*frigate["cameras"]} == {*frigate["go2rtc"]["streams"]}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="starts a child process")
+@pytest.mark.parametrize("name", ["cameras", "cameras/frigate"])
+def test_the_service_of_cameras_answers_its_health_check_and_ends_in_time(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the container, but at another port."""
+    pytest.importorskip("fastapi", reason="fastapi is not installed (pip install 'segue[web]')")
+    service, port = Service(name), free_port()
+    (tmp_path / "cameras.toml").write_text('[cameras.lost]\nsource = "http://127.0.0.1:9/none"\n')
+    for variable in service.values["environment"]:
+        monkeypatch.setenv(variable, "a-token-of-a-test-0123456789")
+    words = [word.replace("8080", str(port)) for word in service.words]
+
+    def act() -> None:
+        os.chdir(tmp_path)
+        main(words)
+
+    with (tmp_path / "log").open("wb") as log:
+        process = Forked(act, log, log)
+    check = Service("cameras").values["healthcheck"]["test"]
+    assert check[:2] == ["CMD", "python"]
+    command = [sys.executable, *(word.replace("8080", str(port)) for word in check[2:])]
+
+    def is_healthy() -> bool:
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    wait_for(is_healthy)
+    begin = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 0
+    assert time.monotonic() - begin < float(service.values["stop_grace_period"].removesuffix("s"))
 
 
 def test_the_space_is_described_as_hugging_face_wants_it() -> None:

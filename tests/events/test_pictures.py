@@ -1,4 +1,4 @@
-"""Better pictures in messages that were sent, by servers written from the APIs of ntfy and Telegram."""
+"""Better pictures in messages that were sent, by servers written from the APIs of the services."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 
 from segue.entries import EventSettings, SinkOptions
 from segue.events.deliveries import Notifiers
-from segue.events.images import pictures
+from segue.events.images import replacing
 from segue.events.images.snapshots import Snapshots
 from segue.events.monitor import EventMonitor
 from segue.events.publisher import EventFiles, EventPublisher
@@ -56,7 +56,8 @@ class _Answer(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         refuses = self.server.refuses_pictures and self.headers["Content-Type"] != "application/json"
-        values = {} if refuses else self.telegram(body) if "/bot" in self.path else self.ntfy(body)
+        kind = self.telegram if "/bot" in self.path else self.discord if "/api/" in self.path else self.ntfy
+        values = {} if refuses else kind(body)
         answer = json.dumps(values).encode()
         self.send_response(413 if refuses else 200)
         self.send_header("Content-Length", str(len(answer)))
@@ -73,14 +74,37 @@ class _Answer(BaseHTTPRequestHandler):
         self.server.show(id, f"{query['title'][0]}: {query['message'][0]}", body)
         return {"id": "x", "event": "message"} | ({} if self.server.is_old else {"sequence_id": id})
 
-    def telegram(self, body: bytes) -> dict[str, Any]:
+    def form(self, body: bytes) -> dict[str, bytes]:
         about = b"Content-Type: " + self.headers["Content-Type"].encode() + b"\r\n\r\n"
         parts = [*BytesParser(policy=HTTP).parsebytes(about + body).iter_parts()]
-        fields = {str(part.get_param("name", header="content-disposition")): part for part in parts}
-        text = {
-            name: part.get_payload(decode=True).decode() for name, part in fields.items() if name != "photo"
+        return {
+            str(part.get_param("name", header="content-disposition")): part.get_payload(decode=True)
+            for part in parts
         }
-        picture = fields["photo"].get_payload(decode=True)
+
+    def do_PATCH(self) -> None:
+        self.do_POST()
+
+    def discord(self, body: bytes) -> dict[str, Any]:
+        fields, place = self.form(body), urlsplit(self.path)
+        about, picture = json.loads(fields["payload_json"]), fields["files[0]"]
+        assert about["attachments"] == [{"id": 0, "filename": "image.jpg"}]
+        assert place.path.startswith("/api/v10/webhooks/1234567890/the-token")
+        assert not self.headers["User-Agent"].startswith("Python")
+        if self.command == "POST":
+            assert parse_qs(place.query)["wait"] == ["true"]
+            id, content = str(100 + len(self.server.texts)), about["content"].replace("\n", ": ")
+            self.server.loud += 1
+        else:
+            id = place.path.rpartition("/messages/")[2]
+            content = self.server.texts[id]
+        self.server.show(id, content, picture)
+        return {"id": id}
+
+    def telegram(self, body: bytes) -> dict[str, Any]:
+        fields = self.form(body)
+        text = {name: value.decode() for name, value in fields.items() if name != "photo"}
+        picture = fields["photo"]
         assert text["chat_id"] == "98765"
         if self.path.endswith("/sendPhoto"):
             id, caption = str(100 + len(self.server.texts)), text["caption"]
@@ -105,11 +129,13 @@ def _apprise() -> None:
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    from apprise.plugins.discord import NotifyDiscord
     from apprise.plugins.telegram import NotifyTelegram
 
     server = Service()
     monkeypatch.setattr(NotifyTelegram, "notify_url", f"http://127.0.0.1:{server.server_port}/bot")
-    monkeypatch.setattr(pictures, "PICTURE_SECONDS", (0.05, 0.05, 0.05))
+    monkeypatch.setattr(NotifyDiscord, "notify_url", f"http://127.0.0.1:{server.server_port}/api/webhooks")
+    monkeypatch.setattr(replacing, "PICTURE_SECONDS", (0.05, 0.05, 0.05))
     yield server
     server.shutdown()
     server.server_close()
@@ -118,6 +144,8 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
 def address_of(kind: str, service: Service) -> str:
     if kind == "telegram":
         return f"apprise+tgram://123456789:{'a' * 35}/98765"
+    if kind == "discord":
+        return "apprise+discord://1234567890/the-token"
     return f"apprise+ntfy://127.0.0.1:{service.server_port}/front"
 
 
@@ -149,7 +177,7 @@ class Camera:
         self.store.close()
 
 
-@pytest.mark.parametrize("kind", ["ntfy", "telegram"])
+@pytest.mark.parametrize("kind", ["ntfy", "telegram", "discord"])
 def test_a_better_view_replaces_the_picture_of_its_message(
     kind: str, tmp_path: Path, service: Service
 ) -> None:

@@ -655,7 +655,7 @@ def test_options_for_cameras_are_refused_for_a_film_with_the_name_of_the_camera(
 
 
 def test_the_example_beside_a_recorder_is_a_file_of_cameras(tmp_path: Path) -> None:
-    example = Path(__file__).parents[2] / "examples/cameras/frigate/cameras.toml"
+    example = Path(__file__).parents[2] / "examples/cameras/frigate/segue/cameras.toml"
     jobs = read_cameras(example, tmp_path)
     assert jobs["yard"].recording == "http://localhost:8971/api/yard/start/{start}/end/{end}/clip.mp4"
     assert jobs["front"].notify[0].startswith("frigate://frigate:5000/front ")

@@ -199,6 +199,26 @@ def test_a_camera_that_changes_its_resolution_keeps_its_background(size: tuple[i
         assert overlap(result.mask, truth) > 0.6
 
 
+@pytest.mark.parametrize("short_side", [48, 240])
+@pytest.mark.parametrize("size", [(72, 96), (144, 192)])
+def test_objects_keep_their_ids_when_a_camera_changes_its_resolution(
+    size: tuple[int, int], short_side: int
+) -> None:
+    """Also one that stands, and one that the frames before show for the first time."""
+
+    def images(size: tuple[int, int]) -> list[np.ndarray]:
+        places = [[(10, 20 + 3 * t), *([(60, 90)] if t > 10 else [])] for t in range(30)]
+        return [cv2.resize(with_squares(wall(), place), size[::-1], interpolation=cv2.INTER_AREA)
+                for place in places]  # fmt: skip
+
+    frames = video([wall()] * 12 + images(SIZE)[:16] + images(size)[16:])  # type: ignore[arg-type]
+    with pytest.warns(ForegroundWarning, match="kept"):
+        results = run(new_session(objects=True, short_side=short_side), frames)
+    ids = [{item.id for item in result.objects if item.area} for result in results]
+    assert ids[27] == {1, 2}
+    assert [sorted(each) for each in ids[28:40]] == [[1, 2]] * 12
+
+
 def test_after_a_pause_the_background_is_still_known() -> None:
     late = [replace(frame, time=frame.time + 60) for frame in WALK[20:]]
     for model in (BackgroundDifference(), MovesByItself()):

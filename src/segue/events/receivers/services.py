@@ -15,7 +15,7 @@ from urllib.error import HTTPError
 from segue.entries import EventSinkEntry
 from segue.errors import SinkError
 from segue.events.images.best_views import view_score
-from segue.events.images.pictures import PictureReplacer, Text, picture_service_of
+from segue.events.images.replacing import PictureReplacer, Text, picture_service_of
 from segue.events.receivers.base import SENT, BetterView, Delivery, EventReceiver, Message, ReceiverContext
 from segue.events.receivers.http import answer_of
 from segue.events.rules import UNKNOWN

@@ -104,6 +104,16 @@ class ComponentTracker(Checkpointable):
         self._before = self._motion = self._time = None
         self._tracks = {}
 
+    def fit(self, size: tuple[int, int]) -> None:
+        """Scale all tracks to frames of another size and the same shape."""
+        if self._before is None or self._before.shape == size:
+            return
+        scale = size[0] / self._before.shape[0]
+        self._before = np.asarray(cv2.resize(self._before, size[::-1], interpolation=cv2.INTER_NEAREST))
+        for track in self._tracks.values():
+            x0, y0, x1, y1 = (scale * side for side in track.box)
+            track.box, track.speed = (x0, y0, x1, y1), scale * track.speed
+
     def update(
         self,
         mask: BoolArray,

@@ -91,6 +91,11 @@ class ForegroundMasks(Checkpointable):
                 f"the region of interest is {columns}x{rows}, but the frames are {width}x{height}"
             )
 
+    def fit(self, size: tuple[int, int]) -> None:
+        """Scale the objects to frames of another size and the same shape."""
+        if self._tracker is not None:
+            self._tracker.fit(size)
+
     def restart(self) -> None:
         """Start a new scene without the objects of the last one."""
         if self._tracker is not None:

@@ -273,7 +273,7 @@ class ForegroundSession(ExplainedSession):
         self._due.append((result, strip))
 
     def _resize(self, frame: Frame) -> ResizePadGeometry:
-        """Adapt to another frame size; the background stays if the aspect is the same."""
+        """Adapt to another frame size; background and objects stay if the aspect is the same."""
         geometry, image = ResizePadGeometry.of(frame.size, self._short_side, 1), self._background.image
         previous_size = frame.size if self._geometry is None else self._geometry.image
         retained_background = image if same_shape(frame.size, previous_size) else None
@@ -284,7 +284,13 @@ class ForegroundSession(ExplainedSession):
                 f"the background is {'learnt anew' if retained_background is None else 'kept'}"
             )
             warn_caller(message, ForegroundWarning)
-        self._begin_scene()  # frames that wait need the background at their own size
+        # Frames that wait need the background and the objects at their own size.
+        self._forget_context()
+        if retained_background is not None:
+            self._masks.fit(frame.size)
+            if self._geometry is not None and self._geometry.working == geometry.working:
+                return geometry
+        self._begin_scene(keeps_objects=retained_background is not None)
         self._background.fit(geometry.working)
         if retained_background is not None:
             self._background.replace(resized(retained_background, geometry.working))
@@ -330,10 +336,13 @@ class ForegroundSession(ExplainedSession):
         self._frames.clear()
         self._num_segmented = self._num_emitted = 0
 
-    def _begin_scene(self, event: Change = Change.scene, view: int | None = None) -> None:
+    def _begin_scene(
+        self, event: Change = Change.scene, view: int | None = None, *, keeps_objects: bool = False
+    ) -> None:
         """Complete the current scene, and begin one, whose view may be known."""
         self._forget_context()
-        self._masks.restart()
+        if not keeps_objects:
+            self._masks.restart()
         self._segmenter.restart()
         settling = self._settling if view is not None else ()
         self._background.enter(view, self._events.views.known, list(settling)[:: -(-len(settling) // 2) or 1])

@@ -1,4 +1,4 @@
-"""Services that replace the picture of a message by a better one: ntfy and Telegram."""
+"""Services that replace the picture of a message by a better one: ntfy, Telegram and Discord."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from segue.events.images.best_views import BETTER
 from segue.events.receivers.base import BetterView
 from segue.events.receivers.http import MAX_ANSWER, NoRedirect
 from segue.utils.threads import context_thread
+from segue.utils.version import __version__
 
 PICTURE_SECONDS = (4.0, 8.0, 16.0)
 """Seconds from a message to its first new picture, and from each one to the next; then it stays."""
@@ -32,12 +33,12 @@ TIMEOUT = 20.0
 """Seconds that a service may take for a new picture."""
 
 MAX_CAPTION = 1024
-"""Maximum number of characters below a picture of Telegram."""
+"""Maximum number of characters with a picture; Telegram takes no more."""
 
 QUIET = "2"
 """Priority of ntfy without sound, for a message that everybody has already."""
 
-_COMMON = {"rto", "cto", "priority"}
+_COMMON = frozenset(("rto", "cto", "priority"))
 """Parameters of addresses of Apprise that change no message."""
 
 
@@ -48,6 +49,7 @@ class Text(NamedTuple):
     text: str
 
 
+<<<<<<<< HEAD:src/segue/events/images/pictures.py
 class PictureService(ABC):
     """A service that can replace the picture of a message."""
 
@@ -62,10 +64,32 @@ class PictureService(ABC):
 
 class Ntfy(PictureService):
     """A topic of ntfy: a message with the same sequence id takes the place of the earlier one.
+========
+class PictureService:
+    """A service that can replace the picture of a message.
+>>>>>>>> h1:src/segue/events/images/replacing.py
 
     Args:
         plugin: that of Apprise for the address.
     """
+
+    parameters: frozenset[str] = _COMMON
+    """Parameters of addresses that the service knows."""
+
+    def __init__(self, plugin: Any) -> None:
+        raise NotImplementedError
+
+    def send(self, text: Text, picture: bytes, timeout: float) -> str:
+        """Send a message with a picture; returns its id, empty if the picture cannot be replaced."""
+        raise NotImplementedError
+
+    def replace(self, id: str, text: Text, picture: bytes, timeout: float) -> None:
+        """Replace the picture of a message; raises OSError, ValueError or HTTPException."""
+        raise NotImplementedError
+
+
+class Ntfy(PictureService):
+    """A topic of ntfy: a message with the same sequence id takes the place of the earlier one."""
 
     parameters = _COMMON | {"mode", "auth", "token"}
 
@@ -100,11 +124,15 @@ class Ntfy(PictureService):
 
 
 class Telegram(PictureService):
+<<<<<<<< HEAD:src/segue/events/images/pictures.py
     """A chat of Telegram: one message with the picture, whose media a bot can edit.
 
     Args:
         plugin: that of Apprise for the address.
     """
+========
+    """A chat of Telegram: one message with the picture, whose media a bot can edit."""
+>>>>>>>> h1:src/segue/events/images/replacing.py
 
     parameters = _COMMON | {"silent", "topic", "thread"}
 
@@ -127,24 +155,63 @@ class Telegram(PictureService):
         self._post("editMessageMedia", fields, picture, timeout)
 
     def _post(self, method: str, fields: Mapping[str, str], picture: bytes, timeout: float) -> dict[str, Any]:
-        mark = secrets.token_hex(16)
-        parts = [f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}'.encode()
-                 for name, value in fields.items()]  # fmt: skip
-        about = (
-            'Content-Disposition: form-data; name="photo"; filename="image.jpg"\r\nContent-Type: image/jpeg'
-        )
-        parts.append(about.encode() + b"\r\n\r\n" + picture)
-        body = b"".join(b"--%s\r\n%s\r\n" % (mark.encode(), part) for part in parts)
-        headers = {"Content-Type": f"multipart/form-data; boundary={mark}"}
-        return _ask(f"{self._address}/{method}", body + b"--%s--\r\n" % mark.encode(), headers, timeout)
+        form, headers = _form(fields, "photo", picture)
+        return _ask(f"{self._address}/{method}", form, headers, timeout)
+
+
+class Discord(PictureService):
+    """A webhook of Discord, which can edit its own messages."""
+
+    parameters = _COMMON | {"thread"}
+
+    def __init__(self, plugin: Any) -> None:
+        base = plugin.notify_url.replace("/api/", "/api/v10/")
+        self._address = f"{base}/{plugin.webhook_id}/{plugin.webhook_token}"
+        self._thread = {"thread_id": str(plugin.thread_id)} if plugin.thread_id else {}
+        self._first = {"username": plugin.user} if plugin.user else {}
+
+    def send(self, text: Text, picture: bytes, timeout: float) -> str:
+        about = {**self._first, "content": _caption(text), "allowed_mentions": {"parse": []}}
+        query = urlencode({"wait": "true", **self._thread})
+        return str(self._put("POST", f"?{query}", about, picture, timeout).get("id") or "")
+
+    def replace(self, id: str, text: Text, picture: bytes, timeout: float) -> None:
+        query = f"?{urlencode(self._thread)}" if self._thread else ""
+        self._put("PATCH", f"/messages/{id}{query}", {}, picture, timeout)
+
+    def _put(
+        self, method: str, place: str, about: Mapping[str, Any], picture: bytes, timeout: float
+    ) -> dict[str, Any]:
+        whole = {
+            **about,
+            "attachments": [{"id": 0, "filename": "image.jpg"}],
+        }  # those that it has from now on
+        form, headers = _form({"payload_json": json.dumps(whole)}, "files[0]", picture)
+        return _ask(self._address + place, form, headers, timeout, method)
 
 
 def _caption(text: Text) -> str:
     return f"{text.title}\n{text.text}"[:MAX_CAPTION]
 
 
-def _ask(address: str, body: bytes, headers: Mapping[str, str], timeout: float) -> dict[str, Any]:
-    request = urllib.request.Request(address, body, dict(headers), method="POST")
+def _form(fields: Mapping[str, str], name: str, picture: bytes) -> tuple[bytes, dict[str, str]]:
+    """Encode fields and a picture as a form; returns its body and headers."""
+    mark = secrets.token_hex(16)
+    about = f'Content-Disposition: form-data; name="{name}"; filename="image.jpg"\r\nContent-Type: image/jpeg'
+    parts = [
+        f'Content-Disposition: form-data; name="{field}"\r\n\r\n{value}'.encode()
+        for field, value in fields.items()
+    ]
+    parts.append(about.encode() + b"\r\n\r\n" + picture)
+    body = b"".join(b"--%s\r\n%s\r\n" % (mark.encode(), part) for part in parts)
+    return body + b"--%s--\r\n" % mark.encode(), {"Content-Type": f"multipart/form-data; boundary={mark}"}
+
+
+def _ask(
+    address: str, body: bytes, headers: Mapping[str, str], timeout: float, method: str = "POST"
+) -> dict[str, Any]:
+    about = {"User-Agent": f"segue/{__version__}", **headers}  # Discord refuses that of Python
+    request = urllib.request.Request(address, body, about, method=method)
     with urllib.request.build_opener(NoRedirect).open(request, timeout=timeout) as answer:
         text = answer.read(MAX_ANSWER)
     try:
@@ -154,7 +221,11 @@ def _ask(address: str, body: bytes, headers: Mapping[str, str], timeout: float) 
     return values if isinstance(values, dict) else {}
 
 
-_SERVICES: Mapping[str, type[Ntfy] | type[Telegram]] = {"NotifyNtfy": Ntfy, "NotifyTelegram": Telegram}
+_SERVICES: Mapping[str, type[PictureService]] = {
+    "NotifyNtfy": Ntfy,
+    "NotifyTelegram": Telegram,
+    "NotifyDiscord": Discord,
+}
 
 
 def picture_service_of(address: str, plugins: Sequence[Any]) -> PictureService | None:
