@@ -8,7 +8,6 @@ import secrets
 import threading
 import time
 import urllib.request
-from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,25 +48,8 @@ class Text(NamedTuple):
     text: str
 
 
-<<<<<<<< HEAD:src/segue/events/images/pictures.py
-class PictureService(ABC):
-    """A service that can replace the picture of a message."""
-
-    @abstractmethod
-    def send(self, text: Text, picture: bytes, timeout: float) -> str:
-        """Send a message with a picture; returns its id, empty if the picture cannot be replaced."""
-
-    @abstractmethod
-    def replace(self, id: str, text: Text, picture: bytes, timeout: float) -> None:
-        """Replace the picture of a message; raises OSError, ValueError or HTTPException."""
-
-
-class Ntfy(PictureService):
-    """A topic of ntfy: a message with the same sequence id takes the place of the earlier one.
-========
 class PictureService:
     """A service that can replace the picture of a message.
->>>>>>>> h1:src/segue/events/images/replacing.py
 
     Args:
         plugin: that of Apprise for the address.
@@ -124,15 +106,7 @@ class Ntfy(PictureService):
 
 
 class Telegram(PictureService):
-<<<<<<<< HEAD:src/segue/events/images/pictures.py
-    """A chat of Telegram: one message with the picture, whose media a bot can edit.
-
-    Args:
-        plugin: that of Apprise for the address.
-    """
-========
     """A chat of Telegram: one message with the picture, whose media a bot can edit."""
->>>>>>>> h1:src/segue/events/images/replacing.py
 
     parameters = _COMMON | {"silent", "topic", "thread"}
 
