@@ -230,6 +230,21 @@ def test_a_file_that_is_of_another_video_is_refused(coco: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
+    ("size", "count", "message"),
+    [((10, 70), COUNT, "the video is 70x10"), (SIZE, 2, "frame 3 is none of the video, which has 2")],
+)
+def test_labels_are_not_written_for_another_video(
+    size: tuple[int, int], count: int, message: str, coco: Path, video: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    for index in range(count):
+        cv2.imwrite(str(tmp_path / "other" / f"{index:05d}.jpg"), np.zeros((*size, 3), np.uint8))
+    with pytest.raises(SegueError, match=message):
+        segue.read_labels(coco, video).save(tmp_path / "out.json", tmp_path / "other")
+    assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize(
     "thin",
     [(slice(5, 6), slice(3, 20)), (slice(2, 30), slice(7, 8)), (slice(9, 10), slice(9, 10))],
     ids=["row", "column", "pixel"],
