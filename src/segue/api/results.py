@@ -26,7 +26,7 @@ from segue.jobs.record import record_path
 from segue.jobs.running import RunCancelledError, RunInterrupted, forms_to_resume, open_job, run_open
 from segue.jobs.values import Model, Outputs, VideoJob, checked
 from segue.options import RuntimeObject, by_arguments, with_argument_names
-from segue.registry import FORMATS
+from segue.registry import FORMATS, Format
 from segue.sessions.session import SecondThreadError, Session, one_thread_at_a_time
 from segue.sinks import open_sinks
 from segue.sinks.archive import ZIP, write_archive
@@ -488,7 +488,8 @@ def save(
 
 def _in_order(results: Iterable[Segmentation], formats: Iterable[str]) -> Iterator[Segmentation]:
     """Iterate over results; SinkError for a frame that comes twice, or too late for one of the formats."""
-    is_any_order = all(FORMATS.find(name).in_place for name in formats)
+    entries = map(FORMATS.find, formats)
+    is_any_order = all(isinstance(entry, Format) and entry.in_place for entry in entries)
     written: set[int] = set()
     last = -1
     for result in results:

@@ -86,7 +86,7 @@ def _foreground(files: Files, name: str) -> StoredMask:
     levels = read_levels(files.mask_file(name), files.where(name), size=files.video.size)
     if others := set(np.unique(levels).tolist()) - {0, SHADOW, FOREGROUND}:
         raise DatasetError(f"{name} holds {max(others)}; masks of CDnet2014 are 0, {SHADOW} and {FOREGROUND}")
-    return (levels == FOREGROUND).astype(np.uint8)
+    return np.asarray(levels == FOREGROUND, np.uint8)
 
 
 def _sniff(files: Files) -> float:
