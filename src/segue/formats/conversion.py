@@ -117,6 +117,8 @@ def save_labels(
     assert entry.open is not None
     if target.exists() and (target.is_dir() or not overwrite):
         raise SinkError(f"{target}: exists already; give another target" + " or overwrite" * target.is_file())
+    if target.is_file() and any(target.samefile(file) for file in video.files):
+        raise SinkError(f"{target}: the frames come from there; choose another target")
     if labels.size != video.size:
         (height, width), (rows, columns) = labels.size, video.size
         raise DatasetError(f"{target}: the labels are {width}x{height}, the video is {columns}x{rows}")
