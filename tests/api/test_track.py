@@ -160,6 +160,27 @@ def test_an_overlay_needs_the_frames(results: list[Segmentation], tmp_path: Path
         segue.save(results, tmp_path, formats=["overlay"])
 
 
+def test_results_of_a_list_are_written_in_the_order_of_their_frames(
+    results: list[Segmentation], tmp_path: Path
+) -> None:
+    """As those of propagate are, which goes to the end and then back to the beginning."""
+    mixed = [*results[3:], *results[2::-1]]
+    shown = {"formats": ["overlay", "mot", "npz"], "source": IMAGES}
+    paths = segue.save(mixed, tmp_path / "mixed", **shown)
+    plain = segue.save(results, tmp_path / "plain", **shown)
+    assert [path.read_bytes() for path in paths.values()] == [path.read_bytes() for path in plain.values()]
+    assert len(segue.save(iter(mixed), tmp_path / "masks", formats="png")) == 1
+    with pytest.raises(SinkError, match="frame 2 comes after frame 7"):
+        segue.save(iter(mixed), tmp_path / "streamed", formats="npz")
+
+
+def test_results_of_two_videos_are_not_written_over_one_another(
+    results: list[Segmentation], tmp_path: Path
+) -> None:
+    with pytest.raises(SinkError, match="frame 0 comes twice"):
+        segue.save([*results, *results], tmp_path / "out")
+
+
 def test_saving_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SinkError):
         segue.save([], tmp_path)

@@ -379,3 +379,13 @@ def test_a_part_starts_where_one_object_of_two_is_removed() -> None:
             whole = nearest_mask.whole_masks(video[index])
             assert np.array_equal(whole[2] & cell, cell)
             assert (1 in whole) is (stop < start or index >= 5)
+
+
+def test_a_state_is_not_written_over_the_video(lite: STCNLite, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4", IMAGES)
+    before = path.read_bytes()
+    with segue.Video(path, model=lite, device="cpu") as video:
+        video.add(0, MASKS[0])
+        with pytest.raises(SegueError, match="the frames come from there"):
+            video.save_state(path)
+    assert path.read_bytes() == before

@@ -35,6 +35,27 @@ def image(tmp_path: Path) -> Path:
     return tmp_path / "photo.png"
 
 
+def test_a_file_of_the_source_is_not_replaced(command: Command, image: Path, tmp_path: Path) -> None:
+    before = image.read_bytes()
+    named = image.rename(tmp_path / "mask.png")
+    outcome = command("detect", named, "--with", "nanodet", "-o", tmp_path, "--overwrite")
+    assert "the frames come from there" in outcome.complaint
+    table = ("--json", named, "--overwrite")
+    outcome = command("detect", named, "--with", "nanodet", "-o", tmp_path / "out", *table)
+    assert "the frames come from there" in outcome.complaint
+    assert named.read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["--explain", "--snapshots"])
+def test_images_of_a_run_are_not_put_among_its_frames(
+    option: str, command: Command, image: Path, tmp_path: Path
+) -> None:
+    events = ("--events", tmp_path / "out" / "events.csv") if option == "--snapshots" else ()
+    outcome = command("foreground", tmp_path, option, tmp_path, "-o", tmp_path / "out", *events)
+    assert "the frames come from there" in outcome.complaint
+    assert [path.name for path in tmp_path.iterdir()] == [image.name]
+
+
 @pytest.fixture(scope="session")
 def deeplab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = fill_plainly(DeepLabV3)

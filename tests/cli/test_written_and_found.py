@@ -82,6 +82,12 @@ def test_scores_and_reports_replace_nothing_that_is_scored_and_not_each_other(
     call = ("eval", "cdnet", results, "--data", data)
     assert "is a file of what is scored" in command(*call, "--json", mask).complaint
     assert mask.read_bytes() == before
+    labels = data / "instances.json"
+    labels.write_text('{"info": {}, "videos": []}')
+    assert "is a file of what is scored" in command(*call, "--json", labels).complaint
+    assert "is a file of what is scored" in command("data", "check", data, "--json", labels).complaint
+    for options in (("--json", results / "scores.json"), ("--report", results / "scores.html")) * 2:
+        assert command(*call, *options).code == 0, "its own files are replaced"
     both = ("--json", tmp_path / "x", "--report", tmp_path / "x")
     assert "is to hold both scores and report" in command(*call, *both).complaint
 

@@ -22,6 +22,7 @@ from segue.metrics import evaluate_davis
 from segue.registry import FORMATS
 from segue_train.data.footage import gather
 from tests.cli.running import Command, command_in
+from tests.video.making import write_video
 
 SIZE = (48, 64)
 COUNT = 5
@@ -227,6 +228,31 @@ def test_a_file_that_is_of_another_video_is_refused(coco: Path, tmp_path: Path) 
         cv2.imwrite(str(tmp_path / f"{index:05d}.jpg"), np.zeros((10, 70, 3), np.uint8))
     with pytest.raises(SegueError, match="70x10"):
         segue.read_labels(coco, tmp_path)
+
+
+def test_labels_are_not_written_over_their_video(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    write_video(path, [np.full((*SIZE, 3), 99, np.uint8)] * 2)
+    before = path.read_bytes()
+    labels = Labels(SIZE, {3: "hand"}, {1: {3: encode_rle(planes(0)[3])["counts"]}})
+    with pytest.raises(SegueError, match="the frames come from there"):
+        labels.save(path, path, format="overlay", overwrite=True)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "message"),
+    [((10, 70), COUNT, "the video is 70x10"), (SIZE, 2, "frame 3 is none of the video, which has 2")],
+)
+def test_labels_are_not_written_for_another_video(
+    size: tuple[int, int], count: int, message: str, coco: Path, video: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    for index in range(count):
+        cv2.imwrite(str(tmp_path / "other" / f"{index:05d}.jpg"), np.zeros((*size, 3), np.uint8))
+    with pytest.raises(SegueError, match=message):
+        segue.read_labels(coco, video).save(tmp_path / "out.json", tmp_path / "other")
+    assert not (tmp_path / "out.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from segue.jobs.record import record_path
 from segue.jobs.running import RunCancelledError, RunInterrupted, forms_to_resume, open_job, run_open
 from segue.jobs.values import Model, Outputs, VideoJob, checked
 from segue.options import RuntimeObject, by_arguments, with_argument_names
-from segue.registry import FORMATS
+from segue.registry import FORMATS, Format
 from segue.sessions.session import SecondThreadError, Session, one_thread_at_a_time
 from segue.sinks import open_sinks
 from segue.sinks.archive import ZIP, write_archive
@@ -423,7 +423,7 @@ def save(
     :meth:`segue.api.Results.save`, and ``source`` is not needed.
 
     Args:
-        results: results in order of time.
+        results: results of one video, in order of time; those of a list are sorted.
         path: folder for all formats, the file itself for a single one that is a file, or an archive,
             ``.zip``, of such a folder.
         formats: one or several of ``png`` (index masks), ``overlay`` (video), ``coco``, ``ytvis`` (run
@@ -460,6 +460,8 @@ def save(
             raise SinkError(f"the format {name} needs the frames: give source as well")
     if not isinstance(results, Iterable):
         raise ArgumentError(f"results: {kind_of(results)}; give the results of segue.track or a list of them")
+    if isinstance(results, Sequence) and all(isinstance(each, Segmentation) for each in results):
+        results = sorted(results, key=lambda result: result.index)
     remaining = iter(results)
     first = next(remaining, None)
     if first is None:
@@ -473,7 +475,7 @@ def save(
         with errors_of_arguments():
             sinks = open_sinks(folder, given_formats, opened, **choices)
         with sinks.sink as sink:
-            for result in itertools.chain([first], remaining):
+            for result in _in_order(itertools.chain([first], remaining), given_formats):
                 frame: Frame | None = Frame(result.index, result.time, blank)
                 if source is not None:
                     frame = next((each for each in frames if each.index == result.index), None)
@@ -482,3 +484,21 @@ def save(
                 sink.write(frame, result)
     record_path(folder, sinks.paths).unlink(missing_ok=True)  # that of another job
     return sinks.paths
+
+
+def _in_order(results: Iterable[Segmentation], formats: Iterable[str]) -> Iterator[Segmentation]:
+    """Iterate over results; SinkError for a frame that comes twice, or too late for one of the formats."""
+    entries = map(FORMATS.find, formats)
+    is_any_order = all(isinstance(entry, Format) and entry.in_place for entry in entries)
+    written: set[int] = set()
+    last = -1
+    for result in results:
+        if result.index in written:
+            raise SinkError(f"frame {result.index} comes twice; save the results of one video at a time")
+        if result.index < last and not is_any_order:
+            raise SinkError(
+                f"frame {result.index} comes after frame {last}; give a list of the results, which is sorted"
+            )
+        written.add(result.index)
+        last = result.index
+        yield result

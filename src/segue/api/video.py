@@ -28,10 +28,11 @@ from segue.sessions.networks import track_network
 from segue.sessions.session import one_thread_at_a_time
 from segue.sessions.track import TrackSession
 from segue.sessions.videos import open_video_session
+from segue.sinks.outputs import check_distinct
 from segue.state import SessionState
 from segue.types import Segmentation
 from segue.utils.arrays import check_id, in_rgb
-from segue.utils.inputs import kind_of
+from segue.utils.inputs import kind_of, user_path
 from segue.utils.keywords import suggests_names
 from segue.video import Source
 from segue.video.sources.given import SourceLike
@@ -365,8 +366,9 @@ class Video(ResultTables, AbstractContextManager["Video"]):
             path: file to write, completely or not at all; an existing file is replaced.
 
         Raises:
-            SinkError: the file cannot be written.
+            SinkError: the file cannot be written, or the frames come from it.
         """
+        check_distinct({"the state": user_path(path)}, self.source)
         self._session.state().save(path)
 
     @one_thread_at_a_time

@@ -66,7 +66,7 @@ def check(
         segue data check DAVIS --kind davis --json davis.json
     """
     files = Files(json_file=json_file)
-    files.check()
+    files.check(root)
     with progress("checking") as show:
         report = check_data(root, kind, progress=show)
     _print(report)

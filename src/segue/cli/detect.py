@@ -15,7 +15,7 @@ from segue.jobs.values import DetectorConfig, Outputs, VideoSource, checked
 from segue.options import FilePath, OptionModel, option
 from segue.registry import DETECTORS
 from segue.reports.terminal import interruptible, print_table
-from segue.sinks.outputs import default_folder
+from segue.sinks.outputs import check_distinct, default_folder
 from segue.utils.files import prepare, write_complete
 from segue.utils.notices import notice
 
@@ -61,7 +61,9 @@ def _detect(fields: Values) -> None:
     source = open_video(request.source)
     folder = request.outputs.folder or default_folder(source.name)
     mask, drawing = folder / "mask.png", folder / "overlay.png"
-    paths = [path for path in (mask, drawing, request.json_file) if path is not None]
+    places = {"the mask": mask, "the drawing": drawing, "the table": request.json_file}
+    paths = [path for path in places.values() if path is not None]
+    check_distinct({name: path for name, path in places.items() if path is not None}, source)
     for path in paths:
         if path.exists() and not request.outputs.overwrite:
             raise SinkError(f"{path}: exists already; give --overwrite or another place")

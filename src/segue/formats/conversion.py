@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from segue.entries import Format
-from segue.errors import SinkError, SourceError
+from segue.errors import DatasetError, SinkError, SourceError
 from segue.formats.labels import Labels
 from segue.formats.reading import read_labels
 from segue.formats.videos import LabelledVideo
@@ -117,6 +117,13 @@ def save_labels(
     assert entry.open is not None
     if target.exists() and (target.is_dir() or not overwrite):
         raise SinkError(f"{target}: exists already; give another target" + " or overwrite" * target.is_file())
+    if target.is_file() and any(target.samefile(file) for file in video.files):
+        raise SinkError(f"{target}: the frames come from there; choose another target")
+    if labels.size != video.size:
+        (height, width), (rows, columns) = labels.size, video.size
+        raise DatasetError(f"{target}: the labels are {width}x{height}, the video is {columns}x{rows}")
+    if (last := max(labels.masks, default=0)) >= video.count:
+        raise DatasetError(f"{target}: frame {last} is none of the video, which has {video.count}")
     prepared = to_write(labels)
     span = range(video.count)
     frames = span if all_frames or not entry.known_only else sorted(prepared.masks)

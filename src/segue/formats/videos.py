@@ -25,6 +25,7 @@ class LabelledVideo:
         count: number of frames.
         fps: mean frames a second; None where frames have no times.
         size: height and width.
+        files: the files that its frames come from.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -32,6 +33,7 @@ class LabelledVideo:
         self._reader = open_reader(self.path)
         reader = self._reader
         self.name, self.names, self.count, self.fps = reader.name, reader.names, reader.count, reader.fps
+        self.files = reader.files
         self._times = reader.times()
         self.size: tuple[int, int] = reader.size or self.frame(0).size
 

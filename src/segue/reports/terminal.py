@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from segue.metrics import evaluation
     from segue.metrics.compare import Comparison
     from segue.metrics.evaluation import Evaluation
+
+
+_REPORT = re.compile(rb'\{\r?\n  "(?:protocol|kind|paper)"|<!DOCTYPE html>')
+"""Beginning of the files that commands write with ``--json`` and ``--report``."""
 
 
 class Files(OptionModel):
@@ -50,7 +55,7 @@ class Files(OptionModel):
                 continue
             inside = any(place.resolve() in target.resolve().parents for place in inputs)
             itself = any(place.exists() and target.samefile(place) for place in inputs)
-            if itself or (inside and target.suffix.lower() not in (".json", ".html")):
+            if itself or (inside and not _is_report(target)):
                 raise SinkError(f"{target}: is a file of what is scored; give another name")
         for path in (self.json_file, self.report, self.csv and self.csv / "results.csv", self.submission):
             if path is not None:
@@ -68,6 +73,15 @@ class Files(OptionModel):
         for path in (self.json_file, self.report, self.csv, self.submission):
             if path is not None:
                 notice(f"written: {path}")
+
+
+def _is_report(file: Path) -> bool:
+    """Whether a file is of scores or a page of segue, by its beginning; annotations are JSON, too."""
+    try:
+        with file.open("rb") as stream:
+            return _REPORT.match(stream.read(64)) is not None
+    except OSError:
+        return False
 
 
 def bars(field: str, *columns: ProgressColumn) -> Progress:

@@ -203,7 +203,7 @@ def free_paths(
         paths |= output_paths(output, rest)
     order = sorted(dict.fromkeys((*formats, *paths)), key=lambda name: name == MASKS)
     paths = {name: paths[name] for name in order}
-    _check_distinct(paths, source)
+    check_distinct(paths, source)
     if existing.resume and existing.overwrite:
         raise SinkError("overwrite and resume exclude each other; give one of them")
     if existing.resume and MASKS not in paths:
@@ -223,8 +223,16 @@ def free_paths(
     return paths
 
 
-def _check_distinct(outputs: Mapping[Any, Path], source: Source) -> None:
-    """Raise an error for outputs that would replace each other or the source's files."""
+def check_distinct(outputs: Mapping[str, Path], source: Source) -> None:
+    """Raise SinkError for outputs that would replace each other or the source's files.
+
+    Args:
+        outputs: files and folders by what they hold.
+        source: where the frames come from.
+
+    Raises:
+        SinkError: two outputs are one, or an output is a file or folder of the source.
+    """
     places: dict[Path, str] = {}
     for name, path in outputs.items():
         other = places.setdefault(path.resolve(), name)

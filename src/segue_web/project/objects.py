@@ -85,6 +85,8 @@ class ObjectStore(Store):
     def move_object(self, number: int, below: int | None) -> None:
         """Move an object below another one, or to the top, inside :meth:`change`."""
         row = self._object(number)
+        if below == number:  # it stays where it is
+            return
         other_ids = [each["id"] for each in self.objects() if each["id"] != number]
         place = len(other_ids) if below is None else other_ids.index(self._object(below)["id"])
         layers = [self._object(other)["layer"] for other in other_ids]

@@ -530,6 +530,9 @@ def test_objects_lie_on_one_another_in_an_order_that_can_be_changed(project: Pro
     with project.change("order of objects"):
         project.move_object(before[2], before[1])
     assert order() == [before[0], before[2], before[1], before[3]]
+    with project.change("order of objects"):
+        project.move_object(before[2], before[2])
+    assert order() == [before[0], before[2], before[1], before[3]], "one that is put below itself"
     with pytest.raises(ConflictError, match="there is no object 77"), project.change("order of objects"):
         project.move_object(one, 77)
 
