@@ -56,6 +56,14 @@ def test_images_of_a_run_are_not_put_among_its_frames(
     assert [path.name for path in tmp_path.iterdir()] == [image.name]
 
 
+def test_explanations_do_not_replace_images(command: Command, image: Path, tmp_path: Path) -> None:
+    (tmp_path / "why").mkdir()
+    other = image.rename(tmp_path / "why" / "000000.png")
+    Image.fromarray(FRAMES[0]).save(tmp_path / "frame.png")
+    places = ("-o", tmp_path / "out", "--explain", other.parent)
+    assert "has images already" in command("foreground", tmp_path / "frame.png", *places).complaint
+
+
 @pytest.fixture(scope="session")
 def deeplab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = fill_plainly(DeepLabV3)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.entries import SQUARE
-from segue.errors import PromptError
+from segue.errors import PromptError, SinkError
 from segue.jobs.opened import first_frame, open_video
 from segue.jobs.places import OutputPlaces, with_defaults
 from segue.jobs.values import TrackJob, VideoJob, check_prompts
@@ -71,6 +71,9 @@ def _checked_prompts(job: VideoJob, source: Source) -> Mapping[int, list[Prompt]
     outputs = with_defaults(job, endless=False).outputs
     images = {name: getattr(job, name, None) for name in ("snapshots", "explain")}
     check_distinct({name: path for name, path in images.items() if path is not None}, source)
+    explanations, replaces = images["explain"], outputs.overwrite or outputs.resume
+    if explanations is not None and not replaces and any(explanations.glob(f"{'[0-9]' * 6}.png")):
+        raise SinkError(f"{explanations}: has images already; give --overwrite, or another folder")
     if outputs.rotate is None and not outputs.append:
         places = OutputPlaces.of(job, source.name)
         free_paths(places.folder, outputs.formats or (), source, outputs, places.other_outputs)

@@ -27,6 +27,9 @@ DOWNLOAD_SECONDS = 90.0
 SILENT_SECONDS = 10.0
 """Maximum seconds without data during a download."""
 
+_SAFE = "%/:=&?~#+!$,;'@()*[]"
+"""Characters of addresses that stay; people write spaces and accents in tasks that they import."""
+
 
 @dataclass(frozen=True, slots=True)
 class Media:
@@ -76,7 +79,8 @@ class Media:
     def _download(self, address: str, target: Path) -> None:
         end = time.monotonic() + self.download_seconds
         try:
-            request = urllib.request.Request(address, headers=self._authorization())
+            quoted = urllib.parse.quote(address, safe=_SAFE)
+            request = urllib.request.Request(quoted, headers=self._authorization())
             answer = _OPENER.open(request, timeout=SILENT_SECONDS)
             with answer, target.open("wb") as file:
                 while block := answer.read1(BLOCK):

@@ -304,6 +304,10 @@ def test_uploaded_files_are_read_from_label_studio_alone(uploads: tuple[str, lis
         ("/api/token/refresh/", '{"refresh": "a.b.c"}'),
         ("/data/upload/3/0.png", "Bearer short"),
     ]
+    asked.clear()
+    named = request(BRUSH, {"photo": f"{address}/data/upload/3/ä b%20c.png"}, click(*centre()))
+    assert client.post("/predict", json=named).status_code == 200, "spaces and accents, quoted or not"
+    assert asked == [("/data/upload/3/%C3%A4%20b%20c.png", "Token abc")]
     leading_away = request(BRUSH, {"photo": "/data/upload/moved.png"}, click(*centre()))
     answer = client.post("/predict", json=leading_away)
     assert answer.status_code == 400
