@@ -138,7 +138,7 @@ class Layer:
     def count_needed(self, way: Sequence[int]) -> int:
         """Number of first frames that must be tracked even if the region is gone.
 
-        On the others, all objects have masks before or are all corrected, and no further change comes.
+        On the others, all objects have masks before or are corrected, and no further change comes.
         """
         objects = frozenset[int]().union(*(each.checked for each in self.conditioning.values()))
         for place in reversed(range(len(way))):
@@ -147,23 +147,30 @@ class Layer:
                 return place + 1
             checked = frozenset[int]() if conditioning is None else conditioning.checked
             previous = {mask.stored[0].id for mask in self.previous.get(way[place], ())}
-            if not objects <= (checked or previous):
+            if not objects <= checked | previous:
                 return place + 1
         return 0
 
     def unchanged(self, index: int, time: float) -> Segmentation:
         """Return the stored result of a frame beyond :meth:`count_needed`, once the region is gone."""
-        conditioning = self.conditioning.get(index)
-        if conditioning is not None and conditioning.checked:
-            infos = [ObjectInfo(i, score=conditioning.expected.get(i, 1.0)) for i in conditioning.checked]
-            return Segmentation(index, time, conditioning.mask, visible_in(conditioning.mask, infos))
-        previous = [mask.stored for mask in self.previous.get(index, ())]
-        size = next(iter(self.conditioning.values())).mask.shape
-        mask = _by_themselves(previous, np.zeros(size, np.uint8))
-        runs = [unsure for *_, unsure in previous if unsure is not None]
+        conditioning, previous = self.conditioning.get(index), self._unchecked(index)
+        size, infos = next(iter(self.conditioning.values())).mask.shape, list[ObjectInfo]()
+        mask: IndexMask = np.zeros(size, np.uint8)
+        if conditioning is not None:
+            mask, expected = conditioning.mask, conditioning.expected
+            infos = [ObjectInfo(i, score=expected.get(i, 1.0)) for i in sorted(conditioning.checked)]
+        mask = _filled(mask, [each.stored for each in previous])
+        runs = [each.stored[3] for each in previous if each.stored[3] is not None]
         bits = None if len(runs) < len(previous) else np.packbits(from_runs(runs, size))
-        objects = (replace(item, whole=whole_counts or counts) for item, counts, whole_counts, _ in previous)
-        return Segmentation(index, time, mask, visible_in(mask, objects), _unsure=bits)
+        for item, counts, whole_counts, _ in (each.stored for each in previous):
+            infos.append(replace(item, whole=whole_counts or counts))
+        return Segmentation(index, time, mask, visible_in(mask, infos), _unsure=bits)
+
+    def _unchecked(self, index: int) -> list[StoredMask]:
+        """Previous masks of a frame, without those of objects that were checked there."""
+        conditioning = self.conditioning.get(index)
+        checked = frozenset[int]() if conditioning is None else conditioning.checked
+        return [each for each in self.previous.get(index, ()) if each.stored[0].id not in checked]
 
     def step(self, frame: Frame, start: int) -> Segmentation:
         """Track the next frame."""
@@ -184,8 +191,7 @@ class Layer:
                 self.region = ChangeRegion(frame.image, conditioning.changed)
             else:
                 self.region.extend(conditioning.changed)
-        checked = frozenset[int]() if conditioning is None else conditioning.checked
-        previous = [each for each in self.previous.get(frame.index, ()) if each.stored[0].id not in checked]
+        previous = self._unchecked(frame.index)
         if frame.index == start or self.region is None or not previous:
             return result
         nearest = self._is_nearest(frame.index, previous)
@@ -323,7 +329,7 @@ def _limited(
 
     Objects that had no mask before are as in the result, and so are the scores of those that change.
     """
-    earlier = _by_themselves(previous, result.mask)
+    earlier = _filled(np.zeros_like(result.mask), previous)
     scores = {item.id: item.score for item, *_ in previous}
     fallen = [
         item.id
@@ -385,9 +391,9 @@ def _is_hidden(result: Segmentation, row: int) -> bool:
     return not is_visible and bool(result._masks_of([row]).any())
 
 
-def _by_themselves(objects: Sequence[StoredObject], like: IndexMask) -> IndexMask:
-    """Index mask of some objects without all others; their hidden parts are filled in last."""
-    mask: IndexMask = np.zeros(like.shape, id_type(max(int(like.max()), *(item.id for item, *_ in objects))))
+def _filled(mask: IndexMask, objects: Sequence[StoredObject]) -> IndexMask:
+    """Fill stored objects into the free pixels of an index mask, their hidden parts last."""
+    mask = mask.astype(id_type(max(int(mask.max()), *(item.id for item, *_ in objects), 0)))
     visible = [(item.id, counts) for item, counts, *_ in objects]
     whole = [(item.id, counts) for item, _, counts, _ in objects if counts is not None]
     for number, counts in (*visible, *whole):
