@@ -165,6 +165,8 @@ class Desk:
             known |= {"queue": self.queue, "user": self.user}
         elif message["op"] == "review":
             known = {"flaws": []}
+        elif message["op"] == "outline":
+            known = {"polygons": []}
         elif message["op"] == "look":
             known = {"frames": [self.look(frame) for frame in message["frames"]]}
         self.send(json.dumps({"id": message["id"], **known, **fields}))
