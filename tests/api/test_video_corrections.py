@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 import segue
 from segue.errors import PromptError
 from segue.flow.change_regions import ChangeRegion
-from segue.prompt_types import MaskPrompt, RemovePrompt
+from segue.prompt_types import MaskPrompt, PointPrompt, RemovePrompt
 from segue.sessions import TrackSession
 from segue.types import Image
 from tests.nearest_mask import (
@@ -117,6 +117,13 @@ def test_a_mask_that_was_clicked_since_is_not_given_back(stolen: segue.Video) ->
     assert (shown(stolen, 1)[4], shown(stolen, 2)[4]) == ("0", "3"), "it was clicked since"
     stolen.remove(2, 4)
     assert (shown(stolen, 1)[4], shown(stolen, 2)[4]) == ("0", "23")
+
+
+def test_a_click_that_means_the_whole_object_takes_its_region_too(video: segue.Video) -> None:
+    video.add(0, masks={1: mask_of({0}, 0), 2: mask_of({2, 3}, 0)})
+    track(video)
+    video.add(4, [PointPrompt(1, (centre_of(0, 0), centre_of(3, 0)), whole=True)])
+    assert (shown(video, 1)[4], shown(video, 2)[4]) == ("03", "2")
 
 
 def test_a_click_on_the_background_takes_nothing(video: segue.Video) -> None:

@@ -518,6 +518,9 @@ def test_a_correction_takes_the_region_from_the_object_that_is_shown_there(
     assert project.mask(3)[15, 25] == 2
     ask("scribble", frame=3, object=1, seen=SEEN, path=[(24, 15), (25, 15)])
     assert project.mask(3)[15, 25] == 1
+    ask("undo")
+    ask("click", frame=3, object=1, seen=SEEN, points=[(25, 15, True)], whole=True)
+    assert project.mask(3)[15, 25] == 1
 
 
 def test_a_correction_takes_nothing_from_locked_objects_and_those_that_overlap(

@@ -129,7 +129,7 @@ class Edits:
                 all_prompts,
                 score,
                 keeps_score=keeps_score,
-                clicks=added if mends else (),
+                clicks=added if retained and previous is not None and box is None else (),
             )
         )
         return reply | ({"replaced": areas} if areas else {})

@@ -78,7 +78,7 @@ class MaskVideoSession(VideoSession):
             masks = self._object(number, resolved)
             inside = resolved.plane(number).numpy()
             corrected = previous[number] if number in resolved.corrected else None
-            if corrected is not None and self._history(index, number).mends:
+            if number in pointed and self._history(index, number).mends:
                 others = {i: each for i, each in previous.items() if i not in resolved.ids}
                 self._take_pixels(index, number, prompts, np.where(inside, shown, 0), others)
             score = 1.0 if corrected is None else corrected[0].score
