@@ -14,7 +14,7 @@ from segue.batch.plan import _rows, check_name, check_names, identity_now, in_th
 from segue.batch.work import JobConfig
 from segue.cli import batch
 from segue.cli.batch import with_jobs
-from segue.errors import SegueError, SourceError
+from segue.errors import PromptError, SegueError, SourceError
 from segue.jobs.values import DetectorConfig, TrackJob
 from segue.prompt_types import BoxPrompt, PointPrompt
 from segue.video.sources.identity import SourceIdentity
@@ -285,6 +285,14 @@ def test_words_of_the_batch_are_read_once(monkeypatch: pytest.MonkeyPatch) -> No
     tasks = [Task(name, f"{name}.mp4", ("--box", f"{name},0,9,9")) for name in "0123"]
     with_jobs(tasks, JobConfig(options=("--fit",)))
     assert [words[1:] for words in read] == [["--fit"], *([*task.arguments] for task in tasks)]
+
+
+def test_a_row_without_prompts_beside_others_is_named() -> None:
+    tasks = [Task("a", "a.mp4", ("--box", "1:0,0,4,4")), Task("b", "b.mp4")]
+    with pytest.raises(SegueError, match=r"^b \(b.mp4\): say what to follow"):
+        with_jobs(tasks, JobConfig())
+    with pytest.raises(PromptError, match=r"^say what to follow"):
+        with_jobs(tasks[1:], JobConfig())
 
 
 def test_a_column_that_the_command_does_not_have_is_refused_with_the_video(tmp_path: Path) -> None:

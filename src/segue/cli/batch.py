@@ -176,7 +176,7 @@ class Terminal(BatchObserver):
             yield show
 
 
-def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
+def with_jobs(tasks: Sequence[Task], how: JobConfig) -> list[Task]:
     """Add jobs to videos from the options of the batch and their own."""
     prepared, jobs, shared = [], dict[tuple[str, ...], Job](), dict[str, Any]()
     for task in tasks:
@@ -188,7 +188,7 @@ def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
                     check_prompts(job)
                 jobs[task.arguments] = job
             except SegueError as error:
-                if not task.arguments:  # the options of all are wrong
+                if not any(each.arguments for each in tasks):  # the options of all are wrong
                     raise
                 raise SegueError(f"{task.name} ({hide_secrets(task.source)}): {error}") from None
         prepared.append(replace(task, job=task.job or jobs[task.arguments], row=None))
