@@ -68,6 +68,17 @@ def test_a_record_torn_by_a_crash_is_dropped(tmp_path: Path) -> None:
     assert [back.index for back in replay(tmp_path)] == [0, 1, 2, 3, 4]
 
 
+def test_a_resumed_run_that_ends_earlier_is_refused(tmp_path: Path) -> None:
+    """Its other files would end before the masks do."""
+    with PngSink(tmp_path) as sink:
+        write(sink, range(3))
+    sink = PngSink(tmp_path, resume=True)
+    write(sink, range(1))
+    with pytest.raises(ResumeError, match="masks up to frame 2, and this run ends with frame 0"):
+        sink.close()
+    assert sink.completed_frames() == [0, 1, 2]
+
+
 OBJECT = {"id": 3, "label": "dog", "score": 0.5}
 RECORD = {"file": "00001.png", "index": 1, "time": 0.5, "objects": [OBJECT]}
 

@@ -60,6 +60,7 @@ class MaskFolderSink(Writer):
         self._continues = continues
         self._syncs_records = syncs_records
         self._last = -1  # frame of the last record of an earlier run
+        self._written = -1  # last frame of this run
         self._lines: dict[str, str] = {}  # record of each file
         self._records: IO[str] | None = None
         with writing(folder):
@@ -73,6 +74,11 @@ class MaskFolderSink(Writer):
         self._begin()
         self._end()
         self._check_present()
+        if 0 <= self._written < self._last:
+            raise ResumeError(
+                f"{self._folder}: has masks up to frame {self._last}, and this run ends with frame "
+                f"{self._written}; resume to the old end or a later one, or give --overwrite"
+            )
 
     def _check_present(self) -> None:
         """Raise an error if written masks have been removed."""
@@ -121,6 +127,7 @@ class MaskFolderSink(Writer):
         line = record.line()
         if len(line) >= MAX_RECORD_BYTES:
             raise SinkError(f"frame {objects.index}: its whole masks are too many for a record")
+        self._written = max(self._written, objects.index)
         if self._lines.get(name) != line:  # a run that is resumed writes what is on record once more
             self._lines[name] = line
             with writing(self._folder / RECORDS):
