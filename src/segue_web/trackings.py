@@ -231,7 +231,7 @@ class Trackings:
         plan = job.plan
         assert plan is not None
         alive = {i: tracked[i] for i in project.unlocked(tracked)}
-        entry = job.entry if job.entry == project.last_entry else None
+        entry = job.entry if project.is_open(job.entry) else None
         step = project.change("tracking", entry=entry, of=plan.objects)
         with acting(plan.user), step:
             store_tracked(project, plan, index, alive)

@@ -119,6 +119,44 @@ def test_a_mask_that_was_clicked_since_is_not_given_back(stolen: segue.Video) ->
     assert (shown(stolen, 1)[4], shown(stolen, 2)[4]) == ("0", "23")
 
 
+def test_clicks_on_two_objects_take_regions_of_a_third_one(video: segue.Video) -> None:
+    """At once or one after the other; each region comes back with its click, in any order."""
+    clicks = [PointPrompt(number, centre_of(3, number - 1)) for number in (1, 2)]
+
+    def cells_at(frame: int) -> list[str]:
+        mask, places = video[frame].mask, [(cell, row) for row in (0, 1) for cell in range(RESTLESS)]
+        return [
+            "".join(str(c) for c, row in places if (mask[mask_of([c], row)] == i).all()) for i in (1, 2, 3)
+        ]
+
+    video.add(0, masks={1: mask_of({0}, 0), 2: mask_of({0}, 1), 3: mask_of({2, 3}, 0) | mask_of({3}, 1)})
+    track(video)
+    for at_once in (True, False):
+        for prompts in [clicks] if at_once else [[each] for each in clicks]:
+            video.add(4, prompts)
+        assert cells_at(4) == ["03", "03", "2"]
+        for order in ((1, 2), (2, 1)):
+            state = json.loads(json.dumps(video.state()))
+            video.remove(order[0], 4)
+            assert cells_at(4) == (["0", "03", "23"] if order[0] == 1 else ["03", "0", "23"])
+            video.remove(order[1], 4)
+            assert cells_at(4) == ["0", "0", "233"]
+            assert video.prompted == (0,)
+            video.restore(state)
+        video.remove(1, 4)
+        video.remove(2, 4)
+
+
+def test_a_click_takes_nothing_from_an_object_that_is_removed_at_once(video: segue.Video) -> None:
+    for frame in (0, 4):  # on its first frame, no object is left
+        video.reset()
+        video.add(frame, masks={1: mask_of({0}, 0), 2: mask_of({2, 3}, 0)})
+        track(video)
+        video.add(4, [PointPrompt(1, centre_of(3, 0)), RemovePrompt(2)])
+        assert shown(video, 1)[4] == "03"
+        assert shown(video, 2)[4:] == [""] * 5
+
+
 def test_a_click_that_means_the_whole_object_takes_its_region_too(video: segue.Video) -> None:
     video.add(0, masks={1: mask_of({0}, 0), 2: mask_of({2, 3}, 0)})
     track(video)

@@ -541,6 +541,18 @@ def test_a_correction_takes_nothing_from_locked_objects_and_those_that_overlap(
     assert project.plane(3, 2)[15, 25], "they share pixels on frame 5"
 
 
+def test_a_correction_takes_nothing_from_objects_that_are_not_shown(
+    stolen: AnnotateBackend, ask: Ask
+) -> None:
+    ask("click", frame=3, object=1, seen=SEEN, points=[(25, 15, True)], alone=True)
+    ask("scribble", frame=3, object=1, seen=SEEN, path=[(26, 15), (27, 15)], alone=True)
+    assert stolen.project.plane(3, 1)[15, 25]
+    assert stolen.project.plane(3, 2)[10:20, 20:40].all()
+    ask("object", object=2, visible=False, seen=SEEN)
+    click(ask, 3, 27, 16, 1)
+    assert stolen.project.plane(3, 2)[10:20, 20:40].all()
+
+
 def test_a_new_object_takes_nothing(stolen: AnnotateBackend, ask: Ask) -> None:
     before = stolen.project.plane(3, 2)
     assert click(ask, 3, 25, 15) == 3

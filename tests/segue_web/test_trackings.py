@@ -415,6 +415,27 @@ def test_undo_and_redo_pass_by_what_is_tracked(three: AnnotateBackend) -> None:
     assert {row[0] for row in three.project.timeline()} == {4, 5, 6, 7}
 
 
+def test_frames_that_are_tracked_after_an_undo_make_a_step_of_their_own(three: AnnotateBackend) -> None:
+    """So far the tracking has changed nothing, so that its step can be undone while it runs."""
+
+    async def steps(handle: Any) -> None:
+        await handle(**forward(1))
+        await give(three, 5, 1)
+        await end(three)
+        await handle(**forward(1))
+        await give(three, 5, 1)  # as before
+        assert (await handle("undo"))["frames"] == []
+        await give(three, 6, 1)
+        await end(three)
+        for redo in (False, True):
+            for frames in ([4, 5], [4]) if not redo else ([4, 5], [4, 5, 6]):
+                await handle("undo", redo=redo)
+                assert sorted(three.project.masks_of(1)) == frames
+            assert three.project.history()["redo" if redo else "undo"] == (None if redo else "click")
+
+    run(three, steps)
+
+
 def test_redo_stays_while_another_object_is_tracked(three: AnnotateBackend) -> None:
     async def steps(handle: Any) -> None:
         await handle(**forward(1))

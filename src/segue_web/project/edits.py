@@ -76,12 +76,13 @@ class Edits:
         points: Clicks = (),
         box: BoxCorners | None = None,
         whole: bool = False,
+        alone: bool = False,
     ) -> dict[str, Any]:
         """Segment all clicks and the box of an object, None for a new one, and save the mask.
 
         Clicks on a tracked, imported or suggested mask change the regions under them alone, unless ``whole``
         asks for the whole object anew. Where such a mask is replaced, the answer says so: its pixels
-        ``before`` and ``after``.
+        ``before`` and ``after``. Where the page shows the object ``alone``, others keep their pixels.
         """
         if not points and box is None:
             raise PromptError("give a point or a box")
@@ -129,7 +130,7 @@ class Edits:
                 all_prompts,
                 score,
                 keeps_score=keeps_score,
-                clicks=added if retained and previous is not None and box is None else (),
+                clicks=added if retained and previous is not None and box is None and not alone else (),
             )
         )
         return reply | ({"replaced": areas} if areas else {})
@@ -231,9 +232,9 @@ class Edits:
         return plane, added, retained
 
     async def scribble(
-        self, frame: Index, object: Number | None, seen: Revision, path: Path
+        self, frame: Index, object: Number | None, seen: Revision, path: Path, alone: bool = False
     ) -> dict[str, Any]:
-        """Segment a stroke on an object, None for a new one, or correct its mask."""
+        """Segment a stroke on an object, None for a new one, or correct its mask; see :meth:`click`."""
         inside = clicks_within([(x, y, True) for x, y in path], *self._video.size)
         marks = ImagePrompts(scribble=[[(x, y) for x, y, _ in inside]])
 
@@ -270,7 +271,7 @@ class Edits:
                 over,
                 prompts,
                 score,
-                clicks=marks.clicks if mends else (),
+                clicks=marks.clicks if mends and not alone else (),
             )
         )
         return reply

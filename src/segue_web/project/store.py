@@ -293,7 +293,8 @@ class Store:
             yield changed
 
     def _drop_undone(self, objects: frozenset[int] | None) -> None:
-        """Drop redo steps of some objects, with dependent ones, or all."""
+        """Drop redo steps of some objects, with dependent ones, or all; also those that change nothing."""
+        self._db.execute("DELETE FROM history WHERE undone AND id NOT IN (SELECT entry FROM steps)")
         dropped: list[int] = []
         for (entry,) in self._db.execute("SELECT id FROM history WHERE undone ORDER BY id").fetchall():
             if objects is None or self._touches(entry, objects) or self._builds_on(entry, dropped):
@@ -309,6 +310,11 @@ class Store:
     def last_entry(self) -> int:
         """Number of the last step of the history; 0 if there is none."""
         return int(self._db.execute("SELECT coalesce(max(id), 0) FROM history").fetchone()[0])
+
+    def is_open(self, entry: int | None) -> bool:
+        """Whether a step is the last one of the history, and not undone, so that a change may join it."""
+        row = self._one("SELECT id, undone FROM history ORDER BY id DESC LIMIT 1")
+        return row is not None and row["id"] == entry and not row["undone"]
 
     def _refuse_empty_database(self) -> None:
         """Raise SegueError for an existing empty database, which a new one would hide."""

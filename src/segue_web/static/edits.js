@@ -78,12 +78,12 @@ const pixels = (/** @type {number} */ count) => (count === 1 ? "1 pixel" : `${co
 
 /** Clicks, or a box, which keeps the clicks inside it; says so where a mask is replaced that they have not made. */
 export async function click(/** @type {Click[]} */ points, /** @type {number[] | null} */ box) {
-  const { whole } = state;
+  const { whole, showsAlone: alone } = state;
   const answer = await edit((about, known) => {
     const before = about.object === null ? null : (known?.prompts[about.object] ?? null);
     const inside = (/** @type {Click} */ [x, y]) => !box || (x >= box[0] && y >= box[1] && x <= box[2] && y <= box[3]);
     const all = [...(before?.points ?? []).filter(inside), ...points];
-    return request("click", { ...about, points: all, box: box ?? before?.box ?? null, whole });
+    return request("click", { ...about, points: all, box: box ?? before?.box ?? null, whole, alone });
   });
   const replaced = answer?.replaced;
   if (replaced)
@@ -129,8 +129,10 @@ export function rest(/** @type {number[]} */ at) {
 }
 
 /** A stroke on the object, of which its mask is made. */
-export const scribble = (/** @type {number[][]} */ path) =>
-  void edit((about) => request("scribble", { ...about, path }));
+export function scribble(/** @type {number[][]} */ path) {
+  const { showsAlone: alone } = state;
+  void edit((about) => request("scribble", { ...about, path, alone }));
+}
 
 /** What a brush covers along a path, or without a width the area inside. */
 export const stroke = (

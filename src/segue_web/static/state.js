@@ -443,6 +443,11 @@ class State extends Store {
     return !chosenIds.length || chosenIds.includes(id);
   }
 
+  /** whether the masks of other objects than the selected one are not shown */
+  get showsAlone() {
+    return this.settings.hidden || this.settings.solo;
+  }
+
   get chosenObject() {
     return this.objects.find((item) => item.id === this.object);
   }

@@ -236,6 +236,19 @@ def test_a_key_has_clicks_ask_for_the_whole_object_until_it_is_pressed_again(des
         assert desk.next_asked("click", place)["whole"] is (pressed == "true")
 
 
+def test_clicks_say_whether_other_objects_are_shown(desk: Desk) -> None:
+    """A correction takes no pixels from objects that are not."""
+    desk.objects = [1, 2]
+    desk.open()
+    desk.change(0, 1, kind="tracked")
+    desk.page.keyboard.press("1")
+    for place, (key, alone) in enumerate((("", False), ("/", True), ("/", False), ("h", True))):
+        if key:
+            desk.page.keyboard.press(key)
+        desk.page.mouse.click(*desk.at(45, 45 + place))
+        assert desk.next_asked("click", place)["alone"] is alone
+
+
 OFFER = {"name": "sam2-tiny", "title": "SAM 2 tiny", "size": 156_008_466, "licence": "Apache-2.0"}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pytest
 
+from segue.flow.change_regions import ChangeRegion
 from segue.masks import encode_rle
 from segue.masks.unsure import unsure_bits
 from segue.sessions.videos.corrections import ConditioningFrame, Layer, propagate, to_rle
@@ -170,6 +171,34 @@ def test_no_network_runs_where_nothing_is_left_of_a_correction(
             (counts, unsure) for _, counts, _, unsure in to_rle(before, {1, 2})
         ]
         assert not any(whole for _, _, whole, _ in unchanged), "nothing hides them"
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_an_object_that_a_corrected_one_covers_keeps_its_score(
+    ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tracker that is shown the corrected one expects little of the other one there."""
+    if not ends:
+        monkeypatch.setattr(ChangeRegion, "is_gone", False)
+    of_both, of_second = (
+        {i: encode_rle(square(30 + 20 * i))["counts"] for i in ids} for ids in ((1, 2), (2,))
+    )
+    of_second[2] = encode_rle(square(60))["counts"]
+    both, nothing = frozenset({1, 2}), np.zeros(SIZE, np.bool_)
+    given = {
+        0: ConditioningFrame.of(of_both, SIZE, both, changed=nothing),
+        3: ConditioningFrame.of(of_second, SIZE, frozenset({2})),
+    }
+    before = result(1, {1: square(50), 2: square(70)}, 0.8, nothing)
+    stored = [StoredMask(each, MadeFrom(((0, 1),))) for each in to_rle(before, both)]
+    new = dict.fromkeys(range(5), before) | {3: result(3, {1: square(50), 2: square(60)}, 0.75, nothing)}
+    layer = Layer(Scripted(new), given, dict.fromkeys(range(1, 5), stored))  # type: ignore[arg-type]
+    frames = [Frame(index, index / 25, IMAGE) for index in range(5)]
+    results = propagate([layer], frames, {frame.index: frame.time for frame in frames}, 0)
+    [covered] = [each for (each,) in results if each.index == 3]
+    np.testing.assert_array_equal(covered.mask == 1, square(50) & ~square(60))
+    [(info, *_)] = to_rle(covered, {1})
+    assert info.score == 0.8
 
 
 def test_a_further_correction_on_the_way_is_tracked() -> None:

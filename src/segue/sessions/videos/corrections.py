@@ -195,7 +195,8 @@ class Layer:
         if frame.index == start or self.region is None or not previous:
             return result
         nearest = self._is_nearest(frame.index, previous)
-        return _limited(result, [mask.stored for mask in previous], self.region, nearest=nearest)
+        checked = frozenset[int]() if conditioning is None else conditioning.checked
+        return _limited(result, [mask.stored for mask in previous], self.region, checked, nearest=nearest)
 
     def _is_visible_beside(self, start: int) -> bool:
         """Whether an object is visible on a corrected frame other than ``start``."""
@@ -323,11 +324,17 @@ def _is_over(layer: Layer, further: int) -> bool:
 
 
 def _limited(
-    result: Segmentation, previous: Sequence[StoredObject], region: ChangeRegion, *, nearest: bool
+    result: Segmentation,
+    previous: Sequence[StoredObject],
+    region: ChangeRegion,
+    checked: Collection[int],
+    *,
+    nearest: bool,
 ) -> Segmentation:
     """Limit a result to changes inside the region of corrections.
 
-    Objects that had no mask before are as in the result, and so are the scores of those that change.
+    Objects that had no mask before are as in the result, and so are the scores of those that change beside
+    the masks of ``checked`` objects.
     """
     earlier = _filled(np.zeros_like(result.mask), previous)
     scores = {item.id: item.score for item, *_ in previous}
@@ -346,6 +353,8 @@ def _limited(
     if unsure is not None:
         bits = np.packbits(np.where(resize_nearest(is_previous, unsure[0].shape) > 0, *unsure))
     mask = np.where(np.isin(result.mask, [0, *scores]), mask, result.mask)
+    if checked:
+        earlier = np.where(np.isin(mask, [*checked]), mask, earlier)
     objects = (
         replace(item, score=scores[item.id])
         if item.id in scores and np.array_equal(mask == item.id, earlier == item.id)

@@ -33,6 +33,7 @@ from segue.sessions.videos.provenance import (
     StoredObject,
     decode,
     plan,
+    without,
 )
 from segue.sessions.videos.session import VideoSession, stored_objects
 from segue.types import Frame, Image, IndexMask, ObjectInfo
@@ -71,15 +72,15 @@ class MaskVideoSession(VideoSession):
             previous_masks={i: decode(previous[i][1], self._size) for i in pointed},
             clicked={i: self._history(index, i) for i in pointed},
         )
-        shown = self.result(index).mask
+        shown = self.result(index).mask if pointed else None
         for number in resolved.removed:
             self.remove_from(number, index)
+        others = previous.keys() - {*resolved.ids, *resolved.removed}
         for number in resolved.masked:
             masks = self._object(number, resolved)
             inside = resolved.plane(number).numpy()
             corrected = previous[number] if number in resolved.corrected else None
-            if number in pointed and self._history(index, number).mends:
-                others = {i: each for i, each in previous.items() if i not in resolved.ids}
+            if shown is not None and number in pointed and self._history(index, number).mends:
                 self._take_pixels(index, number, prompts, np.where(inside, shown, 0), others)
             score = 1.0 if corrected is None else corrected[0].score
             if corrected is None or not np.array_equal(inside, decode(corrected[1], self._size)):
@@ -95,7 +96,7 @@ class MaskVideoSession(VideoSession):
         number: int,
         prompts: Sequence[Prompt],
         shown: IndexMask,
-        others: Mapping[int, StoredObject],
+        others: Collection[int],
     ) -> None:
         """Take from other objects the regions of an object that was clicked on them.
 
@@ -106,20 +107,22 @@ class MaskVideoSession(VideoSession):
             number: the object.
             prompts: those of the frame.
             shown: index mask (H, W) from before, only inside of the object.
-            others: masks of the other objects.
+            others: objects without a prompt among them.
         """
         marks = [item.to_image(ImagePrompts()) for item in prompts if item.id == number and item.corrects]
         clicked = np.zeros(self._size, np.bool_)
         for x, y, is_inside in (click for each in marks for click in each.clicks):
             clicked[int(y), int(x)] |= is_inside
-        for other in {*shown[clicked].tolist()} & others.keys():
+        for other in {*shown[clicked].tolist()}.intersection(others, self.objects):
             if self._overlap(number, other):
                 continue
-            pieces, stored = Pieces.of(shown == other), others[other]
-            left = decode(stored[1], self._size) & ~pieces.where(pieces.count(clicked) > 0)
-            whole_counts = self._corrected_whole_counts(stored, left)
-            mask = stored[0], encode_rle(left)["counts"], whole_counts, None
-            self.objects[other].take_pixels(index, mask, self._new_revision(), number)
+            pieces, stored = Pieces.of(shown == other), self.objects[other].at(index)
+            if stored is None:
+                continue
+            region = pieces.where(pieces.count(clicked) > 0)
+            if (region & decode(stored[1], self._size)).any():
+                left = without(stored, region)
+                self.objects[other].take_pixels(index, left, self._new_revision(), number)
 
     def _overlap(self, one: int, other: int) -> bool:
         """Whether two objects overlap on a prompted frame."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
-from segue.masks import Rle, decode_rle
+from segue.masks import Rle, decode_rle, encode_rle
 from segue.masks.rle import check_runs
 from segue.masks.unsure import check_unsure
 from segue.prompt_inputs.checks import check_points
@@ -146,17 +146,36 @@ class ObjectMasks:
         self.prompt(frame, stored, revision)
         self.taken[frame] = [*taken, TakenPixels(by, revision, before)]
 
-    def give_back(self, frame: int, by: int) -> None:
-        """Restore the mask of a frame from before clicks on another object, unless it was changed since."""
-        while frame in self.prompts and (taken := self.taken.get(frame)):
-            *earlier, last = taken
-            if last.by != by or last.revision != self.prompts[frame].revision:
-                return
-            if last.before is None:
-                self.withdraw(frame)
-            else:
-                self.prompt(frame, *last.before)
-                self.taken[frame] = earlier
+    def give_back(
+        self, frame: int, by: int, size: tuple[int, int], new_revision: Callable[[], Revision]
+    ) -> None:
+        """Restore the pixels of a frame that clicks on another object took, unless it was changed since.
+
+        Args:
+            frame: index of the frame.
+            by: the other object.
+            size: height and width of the frame.
+            new_revision: makes revisions, of masks without pixels that clicks on further objects took later.
+        """
+        taken = self.taken.get(frame, [])
+        first = next((place for place, each in enumerate(taken) if each.by == by), None)
+        if first is None or frame not in self.prompts:
+            return
+        before = taken[first].before
+        later = [each.before.stored for each in taken[first + 1 :] if each.before is not None]
+        versions = [*later, self.prompts[frame].stored]
+        if before is None:
+            self.withdraw(frame)
+        else:
+            self.prompt(frame, *before)
+            self.taken[frame] = taken[:first]
+        previous = current = self.at(frame)
+        for each, stored in zip(taken[first:], versions, strict=False):
+            if each.by != by and previous is not None and current is not None:
+                region = decode(previous[1], size) & ~decode(stored[1], size)
+                current = without(current, region)
+                self.take_pixels(frame, current, new_revision(), each.by)
+            previous = stored
 
     def withdraw(self, frame: int) -> None:
         """Withdraw the prompts on a frame, or the object's removal there."""
@@ -325,6 +344,17 @@ def _frames_of(mask: StoredMask) -> set[int]:
 def decode(counts: str, size: tuple[int, int]) -> BoolArray:
     """Decode checked run lengths to a mask, (H, W)."""
     return decode_rle(Rle(size=list(size), counts=counts))
+
+
+def without(stored: StoredObject, region: BoolArray) -> StoredObject:
+    """A mask and its hidden parts without a region, (H, W)."""
+
+    def left(counts: str) -> str:
+        return encode_rle(decode(counts, size) & ~region)["counts"]
+
+    size = region.shape[0], region.shape[1]
+    info, counts, whole_counts, _ = stored
+    return info, left(counts), None if whole_counts is None else left(whole_counts), None
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ class VideoSession(ABC):
         """Give other objects the pixels that withdrawn clicks on an object took from them."""
         for number, masks in [*self.objects.items()]:
             for frame in frames:
-                masks.give_back(frame, id)
+                masks.give_back(frame, id, self._size, self._new_revision)
             if number != id and not masks.prompts:
                 self.objects.pop(number)
 
