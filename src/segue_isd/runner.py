@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from segue.errors import SinkError
+from segue.datasets.foreground.isd import IsdClip
+from segue.errors import DatasetError, SinkError
 from segue.utils.files import locked, write_complete, writing
 from segue.utils.system import check_may_start_processes
 from segue_isd.presets import Preset
@@ -69,6 +70,7 @@ def generate(
     with locked([out]):
         _claim(out, preset, seed, resume=resume)
         orders = plan(out, preset, frames)
+        _check_not_longer(out, orders, frames)
         for last in (False, True):  # a worker that was killed costs the clips that were in progress, once
             try:
                 _render(
@@ -95,11 +97,19 @@ def _claim(out: Path, preset: Preset, seed: int, *, resume: bool) -> None:
             write_complete(out / ORDER, text.encode())
         elif not resume:
             raise SinkError(f"{out}: is not empty; give --resume to go on, or another folder")
-        elif not (out / ORDER).is_file() or (out / ORDER).read_text(encoding="utf-8") != text:
+        elif not (out / ORDER).is_file() or (out / ORDER).read_bytes() != text.encode():
             raise SinkError(
                 f"{out}: is no data set of this version, seed, preset, size and clip length; "
                 "give another folder"
             )
+
+
+def _check_not_longer(out: Path, orders: Sequence[Order], frames: int) -> None:
+    """Refuse a folder with more frames than are planned: readers would find those that stay."""
+    planned, last = {order.folder for order in orders}, orders[-1]
+    next_frame = last.folder / "input" / f"in{last.frames + 1:06d}.jpg"
+    if next_frame.exists() or not planned.issuperset(out.glob("*/scene[0-9]*")):
+        raise SinkError(f"{out}: holds more than {frames} frames; give a larger --frames, or another folder")
 
 
 def _render(
@@ -128,9 +138,11 @@ def _render(
 
 
 def _complete(order: Order) -> bool:
-    """Whether a clip is complete; incomplete ones are rendered again."""
-    meta = order.folder / META
-    return meta.exists() and json.loads(meta.read_bytes())["frames"] == order.frames
+    """Whether a clip is complete; incomplete and damaged ones are rendered again."""
+    try:
+        return IsdClip(order.folder).read_meta().frames == order.frames
+    except DatasetError:
+        return False
 
 
 def _start() -> None:

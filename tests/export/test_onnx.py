@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -181,6 +182,17 @@ def test_the_page_has_each_graph_with_its_inputs_and_outputs(graphs: Path) -> No
     known = set(page.split("`"))
     for name, graph in listing["graphs"].items():
         assert {*graph["inputs"], *graph["outputs"]} <= known, name
+
+
+def test_graphs_of_foreground_take_what_the_page_describes(tmp_path: Path) -> None:
+    export_onnx(MustanLite(), tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text("utf-8")
+    (row,) = (line for line in page.splitlines() if line.startswith("| mustan-lite |"))
+    assert set(json.loads((tmp_path / "graphs.json").read_text("utf-8"))["graphs"]) <= set(row.split("`"))
+    described = re.search(r"background statistics \(1, (\d+), H, W\)", page)
+    assert described is not None
+    session = onnxruntime.InferenceSession(str(tmp_path / "encode_scene.onnx"))
+    session.run(None, {"frame": np.zeros((1, int(described[1]), 32, 32), np.float32)})
 
 
 FOREGROUND: dict[str, Callable[[], nn.Module]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from segue.datasets import DavisFolder
 from segue.errors import DatasetError
 from segue.metrics import Evaluation, FrameView, Series, evaluate_davis, with_metrics
 from segue.registry import MetricEntry
+from tests.metrics.making import moving_squares, save_davis, save_masks
 
 
 def evaluation(views: dict[str, list[FrameView]]) -> Evaluation:
@@ -75,6 +77,19 @@ def test_dice_and_j_of_one_frame_fit_each_other(tmp_path: Path) -> None:
     scores = with_metrics(evaluate_davis(tmp_path / "results", DavisFolder(tmp_path)), ["dice"])
     j = scores.overall["J-Mean"]
     assert scores.overall["dice"] == pytest.approx(2 * j / (1 + j))
+
+
+@pytest.mark.parametrize("protocol", ["2017", "unsupervised"])
+def test_an_object_that_davis_does_not_score_has_no_measure(
+    tmp_path: Path, protocol: Literal["2017", "unsupervised"]
+) -> None:
+    results = moving_squares(objects=1)
+    truths = results.copy()
+    truths[3:, 30:, 40:] = 2  # it appears later
+    davis = save_davis(tmp_path, {"a": truths})
+    save_masks(tmp_path / "results" / "a", results)
+    scores = with_metrics(evaluate_davis(tmp_path / "results", davis, protocol=protocol), ["dice"])
+    assert scores.overall["J-Mean"] == scores.overall["dice"] == 1.0
 
 
 def test_wrong_measures_are_one_sentence() -> None:

@@ -45,6 +45,7 @@ def test_a_set_resumed_by_other_workers_has_the_bytes_of_one_made_at_once(root: 
     shutil.copytree(root / "train" / "scene00000", again / "train" / "scene00000")
     shutil.copytree(root / "train" / "scene00001", again / "train" / "scene00001")
     shutil.copy(root / "order.json", again)
+    (again / "train" / "scene00000" / "meta.json").write_bytes(b"")  # as a power failure may leave it
     (again / "train" / "scene00001" / "meta.json").unlink()
     (again / "train" / "scene00001" / "input" / "in000002.jpg").write_bytes(b"half")
     generate(again, ORDER, frames=9, seed=5, workers=2, resume=True)
@@ -100,6 +101,19 @@ def test_a_longer_set_keeps_the_clips_and_renders_the_short_one_anew(root: Path,
     after = {name: (clip / "meta.json").stat().st_mtime_ns for name, clip in clips.items()}
     assert {name for name in clips if before[name] != after[name]} == {short}
     assert IsdClip(clips[short]).read_meta().frames == 3
+
+
+def test_a_shorter_set_is_refused_because_readers_would_find_the_other_frames(
+    root: Path, tmp_path: Path
+) -> None:
+    longer = shutil.copytree(root, tmp_path / "longer")
+    with pytest.raises(SinkError, match="--frames"):
+        generate(longer, ORDER, frames=FRAMES - 1, seed=5, resume=True)  # lacks the last clip
+    assert _files(longer) == _files(root)
+    (last,) = longer.glob("*/scene00005")
+    shutil.rmtree(last)
+    with pytest.raises(SinkError, match="--frames"):
+        generate(longer, ORDER, frames=FRAMES - 2, seed=5, resume=True)  # has a shorter last clip
 
 
 def test_clips_are_read_as_videos_of_cdnet(root: Path) -> None:

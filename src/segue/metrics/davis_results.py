@@ -102,7 +102,7 @@ def evaluate_davis(
     tasks = {name: _Task(davis[name], by_sequence[name], protocol, bound_th) for name in scored}
     scores = map_sequences(_score_sequence, tasks, workers=workers, progress=progress)
     report = DavisReport(tuple(scores))
-    matches = {score.name: score.match for score in scores}
+    by_name = {score.name: score for score in scores}
     return Evaluation(
         protocol=f"{_TITLES[protocol]}, {davis.split}",
         headline="J&F-Mean",
@@ -120,7 +120,7 @@ def evaluate_davis(
             f"global_results-{davis.split}.csv": report.global_csv(),
             f"per-sequence_results-{davis.split}.csv": report.per_sequence_csv(),
         },
-        view=lambda sequence, frame: _frame_view(tasks[sequence], frame, matches[sequence]),
+        view=lambda sequence, frame: _frame_view(tasks[sequence], frame, by_name[sequence]),
     )
 
 
@@ -185,7 +185,7 @@ def _remarks(report: DavisReport, results: Results, protocol: DavisProtocol) -> 
         yield "objects of a sequence are numbered in the order of their proposals, as in the official tables"
 
 
-def _frame_view(task: _Task, frame: str, match: tuple[tuple[int, int], ...]) -> FrameView:
+def _frame_view(task: _Task, frame: str, score: SequenceScore) -> FrameView:
     """A scored frame with its masks as the protocol compares them."""
     scored = _scored_frames(task.sequence, task.protocol).items()
     index = next((i for i, name in scored if name == frame), None)
@@ -197,10 +197,12 @@ def _frame_view(task: _Task, frame: str, match: tuple[tuple[int, int], ...]) -> 
         result = (result != 0).astype(np.uint8)
     void = truth == VOID
     truth = np.where(void, np.uint8(0), truth)
-    if task.protocol == "unsupervised":
-        result = _rename(result, match)
-    elif task.protocol != "2017":
+    if task.protocol in ("2016", "2016-toolkit"):
         truth, result = ((mask != 0).astype(np.uint8) for mask in (truth, result))
+    else:
+        truth[truth > len(score.objects)] = 0  # ids that appear later are not scored
+    if task.protocol == "unsupervised":
+        result = _rename(result, score.match)
     ignored = void if task.protocol == "unsupervised" else np.zeros_like(void)
     return FrameView(truth, result, ignored, task.sequence.read_image(index))
 
