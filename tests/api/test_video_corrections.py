@@ -147,6 +147,20 @@ def test_clicks_on_two_objects_take_regions_of_a_third_one(video: segue.Video) -
         video.remove(2, 4)
 
 
+def test_objects_that_are_clicked_at_once_take_regions_from_each_other(video: segue.Video) -> None:
+    video.add(0, masks={1: mask_of({0}, 0), 2: mask_of({2, 3}, 0)})
+    track(video)
+    of_both = [PointPrompt(1, centre_of(3, 0)), PointPrompt(2, centre_of(0, 0))]
+    for prompts in (of_both, of_both[::-1]):
+        video.add(4, prompts)
+        assert (shown(video, 1)[4], shown(video, 2)[4]) == ("3", "02")
+        video.remove(1, 4)
+        assert (shown(video, 1)[4], shown(video, 2)[4]) == ("", "023")
+        video.remove(2, 4)
+    video.add(4, [PointPrompt(1, centre_of(3, 0)), PointPrompt(2, centre_of(3, 0))])
+    assert "3" in shown(video, 2)[4], "both are clicked there"
+
+
 def test_a_click_takes_nothing_from_an_object_that_is_removed_at_once(video: segue.Video) -> None:
     for frame in (0, 4):  # on its first frame, no object is left
         video.reset()
