@@ -106,6 +106,20 @@ def test_a_withdrawn_click_gives_back_what_it_took(stolen: segue.Video, how: str
     assert cells_in_first_row(stolen, 2) == ["23"] * COUNT
 
 
+@pytest.mark.parametrize("how", ["frame", "from here on"])
+def test_an_object_that_has_only_lost_pixels_goes_with_its_last_prompt(stolen: segue.Video, how: str) -> None:
+    track(stolen)
+    if how == "frame":
+        stolen.remove(2, 0)
+    else:
+        stolen.add(0, [RemovePrompt(2)])
+    assert (stolen.ids, stolen.prompted) == ((1,), (0, 4))
+    track(stolen)
+    assert shown(stolen, 1) == [*["0"] * 3, *["03"] * 6]
+    stolen.remove(1, 4)
+    assert stolen.ids == (1,)
+
+
 def test_a_mask_that_was_clicked_since_is_not_given_back(stolen: segue.Video) -> None:
     stolen.add(4, points=[centre_of(2, 0)], id=1)
     assert (shown(stolen, 1)[4], shown(stolen, 2)[4]) == ("023", "")
