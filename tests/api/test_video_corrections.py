@@ -106,6 +106,20 @@ def test_a_withdrawn_click_gives_back_what_it_took(stolen: segue.Video, how: str
     assert cells_in_first_row(stolen, 2) == ["23"] * COUNT
 
 
+@pytest.mark.parametrize("how", ["frame", "from here on"])
+def test_an_object_that_has_only_lost_pixels_goes_with_its_last_prompt(stolen: segue.Video, how: str) -> None:
+    track(stolen)
+    if how == "frame":
+        stolen.remove(2, 0)
+    else:
+        stolen.add(0, [RemovePrompt(2)])
+    assert (stolen.ids, stolen.prompted) == ((1,), (0, 4))
+    track(stolen)
+    assert shown(stolen, 1) == [*["0"] * 3, *["03"] * 6]
+    stolen.remove(1, 4)
+    assert stolen.ids == (1,)
+
+
 def test_a_mask_that_was_clicked_since_is_not_given_back(stolen: segue.Video) -> None:
     stolen.add(4, points=[centre_of(2, 0)], id=1)
     assert (shown(stolen, 1)[4], shown(stolen, 2)[4]) == ("023", "")
@@ -145,6 +159,20 @@ def test_clicks_on_two_objects_take_regions_of_a_third_one(video: segue.Video) -
             video.restore(state)
         video.remove(1, 4)
         video.remove(2, 4)
+
+
+def test_objects_that_are_clicked_at_once_take_regions_from_each_other(video: segue.Video) -> None:
+    video.add(0, masks={1: mask_of({0}, 0), 2: mask_of({2, 3}, 0)})
+    track(video)
+    of_both = [PointPrompt(1, centre_of(3, 0)), PointPrompt(2, centre_of(0, 0))]
+    for prompts in (of_both, of_both[::-1]):
+        video.add(4, prompts)
+        assert (shown(video, 1)[4], shown(video, 2)[4]) == ("3", "02")
+        video.remove(1, 4)
+        assert (shown(video, 1)[4], shown(video, 2)[4]) == ("", "023")
+        video.remove(2, 4)
+    video.add(4, [PointPrompt(1, centre_of(3, 0)), PointPrompt(2, centre_of(3, 0))])
+    assert "3" in shown(video, 2)[4], "both are clicked there"
 
 
 def test_a_click_takes_nothing_from_an_object_that_is_removed_at_once(video: segue.Video) -> None:

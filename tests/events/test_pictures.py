@@ -257,3 +257,18 @@ def test_a_camera_replaces_the_picture_when_an_object_comes_near(tmp_path: Path,
     assert notifiers.close(20.0) == 0
     store.close()
     assert len(service.texts) == 1
+
+
+def test_a_later_message_of_an_early_visit_is_among_the_latest(
+    tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where each event makes a message, the picture of the last one of a visit is replaced."""
+    monkeypatch.setattr(replacing, "MAX_VISITS", 2)
+    camera = Camera(tmp_path, f"{address_of('ntfy', service)} per=event")
+    first = camera.tell(ENTER)
+    camera.tell(replace(ENTER, object=4))
+    assert camera.tell(replace(ENTER, event="loiter", zone="door")) == first
+    camera.tell(replace(ENTER, object=5))
+    camera.improve(first, b"second", 9000.0)
+    wait_for(lambda: [*service.pictures.values()][2] == [b"first", b"second"])
+    camera.close()

@@ -247,6 +247,7 @@ class PictureReplacer:
         due = time.monotonic() + PICTURE_SECONDS[0]
         with self._changed:
             self._messages[visit] = _Sent(service, id, text, hash(picture), score, due)
+            self._messages.move_to_end(visit)
             _limit(self._messages)
             self._changed.notify()
 

@@ -11,6 +11,7 @@ import numpy as np
 from segue.errors import PromptError
 from segue.masks import encode_rle
 from segue.masks.pieces import Pieces
+from segue.models.base import FramePrompts
 from segue.prompt_types import Prompt, RemovePrompt
 from segue.prompts import ImagePrompter, ImagePrompts, resolve_prompts
 from segue.prompts.annotation import extended_history
@@ -36,7 +37,7 @@ from segue.sessions.videos.provenance import (
     without,
 )
 from segue.sessions.videos.session import VideoSession, stored_objects
-from segue.types import Frame, Image, IndexMask, ObjectInfo
+from segue.types import Frame, Image, ObjectInfo
 from segue.utils.arrays import BoolArray
 from segue.video import Source
 
@@ -72,57 +73,61 @@ class MaskVideoSession(VideoSession):
             previous_masks={i: decode(previous[i][1], self._size) for i in pointed},
             clicked={i: self._history(index, i) for i in pointed},
         )
-        shown = self.result(index).mask if pointed else None
+        taken = self._regions_to_take(index, prompts, resolved, pointed) if pointed else []
         for number in resolved.removed:
             self.remove_from(number, index)
-        others = previous.keys() - {*resolved.ids, *resolved.removed}
         for number in resolved.masked:
             masks = self._object(number, resolved)
             inside = resolved.plane(number).numpy()
             corrected = previous[number] if number in resolved.corrected else None
-            if shown is not None and number in pointed and self._history(index, number).mends:
-                self._take_pixels(index, number, prompts, np.where(inside, shown, 0), others)
             score = 1.0 if corrected is None else corrected[0].score
             if corrected is None or not np.array_equal(inside, decode(corrected[1], self._size)):
                 score = resolved.expected.get(number, score)
             whole_counts = None if corrected is None else self._corrected_whole_counts(corrected, inside)
             stored = ObjectInfo(number, score=score), encode_rle(inside)["counts"], whole_counts, None
             masks.prompt(index, stored, self._new_revision())
+        for number, other, region in taken:
+            if other in self.objects and (before := self.objects[other].at(index)) is not None:
+                left = without(before, region)
+                if left[1] != before[1]:
+                    self.objects[other].take_pixels(index, left, self._new_revision(), number)
         self._note_clicks(index, prompts, previous.keys())
 
-    def _take_pixels(
-        self,
-        index: int,
-        number: int,
-        prompts: Sequence[Prompt],
-        shown: IndexMask,
-        others: Collection[int],
-    ) -> None:
-        """Take from other objects the regions of an object that was clicked on them.
+    def _regions_to_take(
+        self, index: int, prompts: Sequence[Prompt], resolved: FramePrompts, pointed: Collection[int]
+    ) -> list[tuple[int, int, BoolArray]]:
+        """Regions, (H, W), of objects that were clicked on others, which lose them.
 
-        Objects that overlap on a prompted frame may share pixels.
+        Objects that overlap on a prompted frame may share pixels, and those that are clicked inside of a
+        region keep it.
 
         Args:
             index: the frame.
-            number: the object.
             prompts: those of the frame.
-            shown: index mask (H, W) from before, only inside of the object.
-            others: objects without a prompt among them.
+            resolved: their masks.
+            pointed: objects whose masks points correct.
+
+        Returns:
+            The object of each region, and the other one that is shown there.
         """
-        marks = [item.to_image(ImagePrompts()) for item in prompts if item.id == number and item.corrects]
-        clicked = np.zeros(self._size, np.bool_)
-        for x, y, is_inside in (click for each in marks for click in each.clicks):
-            clicked[int(y), int(x)] |= is_inside
-        for other in {*shown[clicked].tolist()}.intersection(others, self.objects):
-            if self._overlap(number, other):
+        shown, clicked = self.result(index).mask, {i: np.zeros(self._size, np.bool_) for i in pointed}
+        for item in prompts:
+            if item.corrects and item.id in pointed:
+                for x, y, is_inside in item.to_image(ImagePrompts()).clicks:
+                    clicked[item.id][int(y), int(x)] |= is_inside
+        fixed = {0, *resolved.removed, *resolved.ids} - resolved.corrected
+        regions = []
+        for number in sorted(clicked.keys() & {*resolved.masked}):
+            if not self._history(index, number).mends:
                 continue
-            pieces, stored = Pieces.of(shown == other), self.objects[other].at(index)
-            if stored is None:
-                continue
-            region = pieces.where(pieces.count(clicked) > 0)
-            if (region & decode(stored[1], self._size)).any():
-                left = without(stored, region)
-                self.objects[other].take_pixels(index, left, self._new_revision(), number)
+            taken = np.where(resolved.plane(number).numpy(), shown, 0)
+            for other in sorted({*taken[clicked[number]].tolist()} - {*fixed, number}):
+                if not self._overlap(number, other):
+                    pieces = Pieces.of(taken == other)
+                    region = pieces.where(pieces.count(clicked[number]) > 0)
+                    if other not in clicked or not (region & clicked[other]).any():
+                        regions.append((number, other, region))
+        return regions
 
     def _overlap(self, one: int, other: int) -> bool:
         """Whether two objects overlap on a prompted frame."""

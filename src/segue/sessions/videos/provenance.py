@@ -130,6 +130,12 @@ class ObjectMasks:
     versions: dict[int, dict[Revision, str]] = field(default_factory=dict)
     taken: dict[int, list[TakenPixels]] = field(default_factory=dict)
 
+    @property
+    def is_prompted(self) -> bool:
+        """Whether it has a prompt; tracked masks that lost pixels to clicks on other objects are none."""
+        taken = {frame for frame, pixels in self.taken.items() if pixels and pixels[0].before is None}
+        return not self.prompts.keys() <= taken
+
     def prompt(self, frame: int, stored: StoredObject, revision: Revision) -> None:
         """Store the mask of a prompted frame; an equal mask keeps its revision."""
         current = self.prompts.get(frame)

@@ -95,7 +95,7 @@ class VideoSession(ABC):
         masks = self.objects[id]
         masks.withdraw(index)
         self._give_back(id, [index])
-        if not masks.prompts:
+        if not masks.is_prompted:
             self.remove(id)
 
     def remove(self, id: int) -> None:
@@ -108,7 +108,7 @@ class VideoSession(ABC):
         for number, masks in [*self.objects.items()]:
             for frame in frames:
                 masks.give_back(frame, id, self._size, self._new_revision)
-            if number != id and not masks.prompts:
+            if number != id and not masks.is_prompted:
                 self.objects.pop(number)
 
     def remove_from(self, id: int, index: int) -> list[int]:
@@ -119,7 +119,7 @@ class VideoSession(ABC):
         withdrawn = [each for each in masks.prompts if each >= index]
         masks.remove_from(index)
         self._give_back(id, withdrawn)
-        if not masks.prompts:
+        if not masks.is_prompted:
             self.remove(id)
             return []
         return withdrawn
