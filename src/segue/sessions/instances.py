@@ -58,7 +58,8 @@ class WindowOptions:
         check_number("overlap", self.overlap, minimum=0, whole=True)
         if self.overlap >= self.window:
             raise ArgumentError(
-                f"window is {self.window} and overlap {self.overlap}; a window shares fewer frames than it has"
+                f"window is {self.window} and overlap {self.overlap}; "
+                "a window shares fewer frames than it has"
             )
         check_number("score", self.score, minimum=0, maximum=1)
         check_number("top", self.top, minimum=1, whole=True)
