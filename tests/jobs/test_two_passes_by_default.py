@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import segue
+from segue.errors import SegueError
 from segue.models.mustan_lite import MustanLite
 from segue.sessions.foreground.two_passes import TwoPasses
 
@@ -52,6 +53,17 @@ def test_a_camera_that_pans_is_followed_by_default(
     scene = others.get("scene", "median")
     session = segue.foreground(video, model=model, scene=scene, **given).session
     assert ("follow" in session._stages.names) == followed
+
+
+@pytest.mark.parametrize(
+    ("model", "given"),
+    [("mog2", {"scene": IMAGES[0]}), ("difference", {"scene": IMAGES[0]}), ("median", {"shadows": True})],
+)
+def test_a_background_or_shadow_without_effect_is_refused(
+    video: Path, model: str, given: dict[str, Any]
+) -> None:
+    with pytest.raises(SegueError, match=next(iter(given))):
+        segue.foreground(video, model=model, **given)
 
 
 def test_the_default_gives_what_two_passes_give(video: Path) -> None:

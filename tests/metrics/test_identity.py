@@ -38,3 +38,9 @@ def test_a_restless_video_gets_the_numbers_of_trackeval() -> None:
     assert found.switches == 12
     with pytest.raises(ValueError, match="shorter"):
         identity(truth, results[:-1])
+
+
+def test_a_match_is_kept_across_a_frame_without_results() -> None:
+    truth = np.array([[1, 1]])
+    results = [np.array([[0, 8]]), np.array([[0, 0]]), np.array([[7, 8]])]  # both overlap by a half
+    assert identity([truth] * 3, results).switches == 0

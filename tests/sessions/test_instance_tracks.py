@@ -37,6 +37,8 @@ def test_the_frames_that_the_next_window_shares_are_the_last_ones() -> None:
         {"window": 3, "overlap": 3},
         {"window": 0},
         {"overlap": -1},
+        {"window": 3.5, "overlap": 1},  # which no number of frames would fill
+        {"overlap": 1.5},
         {"top": 0},
         {"score": 1.5},
         {"score": -0.1},

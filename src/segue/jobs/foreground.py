@@ -33,6 +33,7 @@ from segue.sessions.foreground.background.median import MaskedMedian
 from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.background.video_scenes import LEARNT, LearntBackground, VideoScenes
 from segue.sessions.foreground.masks import ForegroundMasks
+from segue.sessions.foreground.segmenters.base import Segmenter
 from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.sessions.foreground.session import SHORT_SIDE, ForegroundSession
 from segue.sessions.foreground.two_passes import TwoPasses
@@ -108,6 +109,7 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, plan: Plan
         device=job.device,
         fast=job.fast,
     )
+    _check_effect(job, segmenter)
     total = source.frame_count
     if total is not None and options.fps is not None and source.fps is not None:
         total = round(total * min(1, options.fps / source.fps))
@@ -130,6 +132,14 @@ def _check_passes(job: ForegroundJob, source: Source) -> None:
         raise SegueError(f"{source.name}: can be iterated only once; two passes are for files and folders")
     if job.options.passes == 2 and job.scene != "median":
         raise SegueError("two passes learn the empty scene: give either passes=2 or a scene")
+
+
+def _check_effect(job: ForegroundJob, segmenter: Segmenter) -> None:
+    """Raise an error for a background or shadow that the method does not use or find."""
+    if job.scene != "median" and not segmenter.uses_background:
+        raise SegueError(f"scene: {segmenter.name} does not use the background; leave it out")
+    if job.options.shadows and segmenter.channels < 2:
+        raise SegueError(f"shadows: {segmenter.name} finds no cast shadow; leave them out")
 
 
 def _flow_files(job: ForegroundJob, able: ForegroundCapabilities, source: Source) -> FlowFiles | None:

@@ -119,6 +119,8 @@ def _switches(frames: _Frames, objects: int) -> int:
     last, previous = np.full(objects, -1), np.full(objects, -1)
     switches = 0
     for a, b, similarity in frames:
+        if not similarity.size:
+            continue  # as in TrackEval, previous matches outlast a frame without objects or results
         value = np.where(
             similarity >= MATCH - _EPSILON, 1000.0 * (previous[a][:, None] == b) + similarity, 0.0
         )

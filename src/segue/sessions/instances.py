@@ -54,10 +54,12 @@ class WindowOptions:
     short_side: int = SHORT_SIDE
 
     def __post_init__(self) -> None:
-        if self.window < 1 or not 0 <= self.overlap < self.window:
+        check_number("window", self.window, minimum=1, whole=True)
+        check_number("overlap", self.overlap, minimum=0, whole=True)
+        if self.overlap >= self.window:
             raise ArgumentError(
-                f"window is {self.window} and overlap {self.overlap}; a window has at least one frame, and "
-                "shares fewer than it has"
+                f"window is {self.window} and overlap {self.overlap}; "
+                "a window shares fewer frames than it has"
             )
         check_number("score", self.score, minimum=0, maximum=1)
         check_number("top", self.top, minimum=1, whole=True)
