@@ -1147,12 +1147,3 @@ def test_cutouts_of_a_run_are_read_by_their_opacity(tmp_path: Path) -> None:
     with CutOutSink(tmp_path / "out") as sink:
         sink.write(frame, Segmentation(2, 0.0, mask, (ObjectInfo(7),)))
     assert (shown(read_labels(tmp_path / "out", VIDEO), 2) == (mask > 0)).all()
-
-
-def test_masks_of_a_longer_video_are_refused(tmp_path: Path) -> None:
-    frame = Frame(0, 0.0, np.zeros((*SIZE, 3), np.uint8))
-    with PngSink(tmp_path / "out") as sink:
-        for index in range(12):
-            sink.write(frame, Segmentation(index, 0.0, filled(10, 10, 30, 30) * np.uint8(1)))
-    with pytest.raises(SegueError, match="has a mask of frame 11, but the video has 10 frames"):
-        read_labels(tmp_path / "out", VIDEO)

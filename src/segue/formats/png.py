@@ -361,9 +361,7 @@ def _read(files: Files, video: Frames) -> Labels:
     for number, name in {item.id: item.label for _, item in items}.items():
         labels.add_object(number, name, number)
     labels.scores = {(index, item.id): item.score for index, item in items}
-    if (last := max(records, default=0)) >= video.count:
-        raise SourceError(f"{folder}: has a mask of frame {last}, but the video has {video.count} frames")
-    paths = {index: folder / record.file for index, record in records.items()}
+    paths = {index: folder / record.file for index, record in records.items() if index < video.count}
     labels.add_files({index: partial(_levels, path, video.size) for index, path in paths.items()})
     return labels
 
