@@ -22,9 +22,10 @@ import numpy.typing as npt
 
 from segue.masks import measure
 from segue.masks.measure import iou
+from segue.masks.pieces import Pieces
 from segue.prompt_types import ImagePrompts
 from segue.prompts.answers import ImagePrompter, MaskPrediction, as_image_prompter, checked_prompts
-from segue.types import Box, Point
+from segue.types import Box, IndexMask, Point
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 
 Click = tuple[float, float, bool]
@@ -61,6 +62,24 @@ SAME = 0.98
 
 MIN_CENTRAL = 0.8
 """Minimum distance of a central click to the outline of a region, relative to the largest distance."""
+
+
+def clicked_regions(inside: BoolArray, shown: IndexMask, clicks: Iterable[Click]) -> dict[int, BoolArray]:
+    """Connected regions (H, W) inside of a mask that positive clicks hit, by the object that is shown there.
+
+    Args:
+        inside: the mask, (H, W).
+        shown: index mask (H, W) of all objects.
+        clicks: those on the mask.
+    """
+    shown, clicked = np.where(inside, shown, 0), np.zeros(shown.shape, np.bool_)
+    for x, y, is_inside in clicks:
+        clicked[int(y), int(x)] |= is_inside
+    regions = {}
+    for number in sorted({*shown[clicked].tolist()} - {0}):
+        pieces = Pieces.of(shown == number)
+        regions[number] = pieces.where(pieces.count(clicked) > 0)
+    return regions
 
 
 def correct(

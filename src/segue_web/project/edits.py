@@ -17,7 +17,7 @@ from segue.masks.outlines import parts_of
 from segue.masks.pieces import Pieces
 from segue.masks.tracks import RleTrack
 from segue.prompts import ImagePrompts
-from segue.prompts.correction import ClickHistory
+from segue.prompts.correction import ClickHistory, clicked_regions
 from segue.sessions.videos.corrections import split_overlapping
 from segue.types import Box, IndexMask
 from segue.utils.arrays import BoolArray
@@ -427,17 +427,13 @@ class Edits:
         Objects that overlap on another given frame may share pixels; ``shown`` is the index mask before it.
         """
         project = self._project
-        shown, clicked = np.where(project.plane(frame, number), shown, 0), np.zeros(shown.shape, np.bool_)
-        for x, y, inside in clicks:
-            clicked[int(y), int(x)] |= inside
+        regions = clicked_regions(project.plane(frame, number), shown, clicks)
         given = {*project.frames_of([number])} - {frame}
-        for other in project.unlocked(sorted({*shown[clicked].tolist()} - {0, number})):
+        for other in project.unlocked(sorted(regions.keys() - {number})):
             both = (project.masks(index) for index in given & {*project.frames_of([other])})
             if len(split_overlapping([number, other], both, project.size)) == 1:
-                pieces = Pieces.of(shown == other)
-                region = pieces.where(pieces.count(clicked) > 0)
                 score = project.marks(frame)[other].score
-                self._put(frame, other, partial(_erased, region), None, score)
+                self._put(frame, other, partial(_erased, regions[other]), None, score)
 
     def _put(
         self,

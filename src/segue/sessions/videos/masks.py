@@ -10,12 +10,11 @@ import numpy as np
 
 from segue.errors import PromptError
 from segue.masks import encode_rle
-from segue.masks.pieces import Pieces
 from segue.models.base import FramePrompts
 from segue.prompt_types import Prompt, RemovePrompt
 from segue.prompts import ImagePrompter, ImagePrompts, resolve_prompts
 from segue.prompts.annotation import extended_history
-from segue.prompts.correction import ClickHistory
+from segue.prompts.correction import Click, ClickHistory, clicked_regions
 from segue.prompts.motion import MotionPrompter
 from segue.sessions.track import TrackSession
 from segue.sessions.videos.corrections import (
@@ -110,23 +109,20 @@ class MaskVideoSession(VideoSession):
         Returns:
             The object of each region, and the other one that is shown there.
         """
-        shown, clicked = self.result(index).mask, {i: np.zeros(self._size, np.bool_) for i in pointed}
+        shown, clicks = self.result(index).mask, {i: list[Click]() for i in pointed}
         for item in prompts:
             if item.corrects and item.id in pointed:
-                for x, y, is_inside in item.to_image(ImagePrompts()).clicks:
-                    clicked[item.id][int(y), int(x)] |= is_inside
+                clicks[item.id] += item.to_image(ImagePrompts()).clicks
         fixed = {0, *resolved.removed, *resolved.ids} - resolved.corrected
         regions = []
-        for number in sorted(clicked.keys() & {*resolved.masked}):
+        for number in sorted(clicks.keys() & {*resolved.masked}):
             if not self._history(index, number).mends:
                 continue
-            taken = np.where(resolved.plane(number).numpy(), shown, 0)
-            for other in sorted({*taken[clicked[number]].tolist()} - {*fixed, number}):
-                if not self._overlap(number, other):
-                    pieces = Pieces.of(taken == other)
-                    region = pieces.where(pieces.count(clicked[number]) > 0)
-                    if other not in clicked or not (region & clicked[other]).any():
-                        regions.append((number, other, region))
+            found = clicked_regions(resolved.plane(number).numpy(), shown, clicks[number])
+            for other, region in found.items():
+                keeps = any(inside and region[int(y), int(x)] for x, y, inside in clicks.get(other, ()))
+                if other not in {*fixed, number} and not keeps and not self._overlap(number, other):
+                    regions.append((number, other, region))
         return regions
 
     def _overlap(self, one: int, other: int) -> bool:
