@@ -113,7 +113,7 @@ def moved_square(
         plane = np.zeros((HEIGHT, WIDTH), np.bool_)
         plane[40 : 40 + round(12 * share), 40:52] = True
         unsure.append(plane)
-    return previous, new, region.limit(previous, new, (unsure[0], unsure[1]), nearest=nearest)
+    return previous, new, region.limit(previous, new, (unsure[0], unsure[1]), () if nearest else (1,))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ nearer to another corrected frame keep their masks unless the new one is surer.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import cv2
 import numpy as np
 
@@ -89,8 +91,7 @@ class ChangeRegion(Checkpointable):
         previous: IndexMask,
         new: IndexMask,
         unsure: tuple[BoolArray, BoolArray] | None = None,
-        *,
-        nearest: bool = True,
+        kept: Collection[int] = (),
     ) -> IndexMask:
         """Take a new index mask, (H, W), where it differs from the previous one in or beside the region.
 
@@ -98,7 +99,7 @@ class ChangeRegion(Checkpointable):
             previous: the mask before.
             new: the mask of a tracking from the correction.
             unsure: the unsure pixels of both, (h, w) each; None where they are not known.
-            nearest: whether no other corrected frame is nearer than the correction.
+            kept: objects of which another corrected frame is nearer than the correction.
 
         Returns:
             An index mask (H, W).
@@ -108,7 +109,8 @@ class ChangeRegion(Checkpointable):
         if unsure is not None:
             counts = [pieces.count(resize_nearest(each, new.shape) > 0) for each in unsure]
             gains = (counts[0] - counts[1]) / np.maximum(pieces.areas, 1)
-            accepted_pieces &= gains >= (-LESS_SURE if nearest else SURER)
+            is_kept = pieces.count(np.isin(previous, [*kept]) | np.isin(new, [*kept])) > 0
+            accepted_pieces &= gains >= np.where(is_kept, SURER, -LESS_SURE)
         accepted = pieces.where(accepted_pieces)
         size = max(3, round(LARGE * min(self._region.shape)))
         reduced = (self._reduced(accepted) > 0.5).astype(np.uint8)

@@ -415,6 +415,22 @@ def test_a_correction_of_one_object_keeps_nothing_of_another_one() -> None:
         machine.teardown()
 
 
+def test_a_confirmed_object_leaves_the_correction_of_another_one_alone() -> None:
+    """Object 1 was confirmed on the frame on which object 2 was corrected, and came of frame 8."""
+    machine = ProjectMachine()
+    machine.begin()
+    try:
+        machine.click(2, 2, frozenset({0}))
+        machine.click(8, 1, frozenset({0, 1}))
+        machine.track_corrections()
+        machine.click(2, 2, frozenset({0, 1, 2}))
+        machine.click(2, 1, machine.table()[2, 1])
+        machine.track(2, "forward", True, None)
+        assert [machine.table()[frame, 2] - {RESTLESS} for frame in range(3, COUNT)] == [{0, 1, 2}] * 6
+    finally:
+        machine.teardown()
+
+
 @pytest.mark.parametrize("how", ["confirm", "review"])
 def test_a_frame_that_was_confirmed_or_reviewed_keeps_no_mask_that_came_of_another_one(how: str) -> None:
     """Frame 4 is nearer to frame 3, which was confirmed, but its mask came of frame 6 alone."""

@@ -194,27 +194,27 @@ class Layer:
         previous = self._unchecked(frame.index)
         if frame.index == start or self.region is None or not previous:
             return result
-        nearest = self._is_nearest(frame.index, previous)
+        kept = self._kept(frame.index, previous)
         checked = frozenset[int]() if conditioning is None else conditioning.checked
-        return _limited(result, [mask.stored for mask in previous], self.region, checked, nearest=nearest)
+        return _limited(result, [mask.stored for mask in previous], self.region, checked, kept)
 
     def _is_visible_beside(self, start: int) -> bool:
         """Whether an object is visible on a corrected frame other than ``start``."""
         return any(each.is_visible for index, each in self.conditioning.items() if index != start)
 
-    def _is_nearest(self, index: int, previous: Sequence[StoredMask]) -> bool:
-        """Whether a changed frame is the nearest of all frames that the masks were made from."""
-        changed = [frame for frame in self.conditioning.values() if frame.changed is not None]
-        corrected = frozenset[int]().union(*(frame.corrected or frame.checked for frame in changed))
-        of_corrected = (mask.made_from.carried for mask in previous if mask.stored[0].id in corrected)
-        sources = {source for carried in of_corrected for source, _ in carried}
-        frames = {
-            i: frame
-            for i, frame in self.conditioning.items()
-            if frame.checked & corrected and (frame.changed is not None or i in sources)
-        }
-        nearest = min(frames, key=lambda i: (abs(i - index), frames[i].changed is None))
-        return frames[nearest].changed is not None
+    def _kept(self, index: int, previous: Sequence[StoredMask]) -> frozenset[int]:
+        """Corrected objects whose previous mask was made from a frame nearer than their changed frames."""
+        changed = {i: each for i, each in self.conditioning.items() if each.changed is not None}
+        sources = {mask.stored[0].id: {i for i, _ in mask.made_from.carried} for mask in previous}
+        kept = set[int]()
+        for number in frozenset[int]().union(*(each.corrected or each.checked for each in changed.values())):
+            own = {i for i, each in changed.items() if number in (each.corrected or each.checked)}
+            others = {i for i in sources.get(number, ()) if i in self.conditioning} - own
+            checked = (i for i in others if number in self.conditioning[i].checked)
+            nearest = min(abs(i - index) for i in own)
+            if any(abs(i - index) < nearest for i in checked):
+                kept.add(number)
+        return frozenset(kept)
 
 
 def select_conditioning_frames(corrected: Sequence[int], start: int, stop: int) -> set[int]:
@@ -328,13 +328,12 @@ def _limited(
     previous: Sequence[StoredObject],
     region: ChangeRegion,
     checked: Collection[int],
-    *,
-    nearest: bool,
+    kept: Collection[int],
 ) -> Segmentation:
     """Limit a result to changes inside the region of corrections.
 
     Objects that had no mask before are as in the result, and so are the scores of those that change beside
-    the masks of ``checked`` objects.
+    the masks of ``checked`` objects. Masks of ``kept`` objects change only where they become surer.
     """
     earlier = _filled(np.zeros_like(result.mask), previous)
     scores = {item.id: item.score for item, *_ in previous}
@@ -347,8 +346,8 @@ def _limited(
     new = np.where(stays, earlier, np.where(np.isin(result.mask, [*scores]), result.mask, 0))
     unsure = _unsure_of_both(result, previous)
     judged = unsure and (unsure[0], unsure[1] & ~_contested(result, earlier != new, unsure[1].shape))
-    surroundings = region.surroundings(new.shape) if nearest else None
-    mask = region.limit(earlier, new, judged, nearest=nearest)
+    surroundings = region.surroundings(new.shape)
+    mask = region.limit(earlier, new, judged, kept)
     is_previous, bits = mask == earlier, None
     if unsure is not None:
         bits = np.packbits(np.where(resize_nearest(is_previous, unsure[0].shape) > 0, *unsure))
@@ -363,7 +362,7 @@ def _limited(
     )
     limited = replace(result, mask=mask, objects=visible_in(mask, objects), _unsure=bits)
     whole_counts = {item.id: whole_counts or counts for item, counts, whole_counts, *_ in previous}
-    limited_logits = partial(_limited_logits, limited, result, whole_counts, is_previous, surroundings)
+    limited_logits = partial(_limited_logits, limited, result, whole_counts, is_previous, surroundings, kept)
     maps = ObjectMaps(
         limited_logits,
         rows=limited_logits,
@@ -415,13 +414,14 @@ def _limited_logits(
     result: Segmentation,
     previous: Mapping[int, str],
     is_previous: BoolArray,
-    surroundings: BoolArray | None,
+    surroundings: BoolArray,
+    kept: Collection[int],
     rows: Sequence[int] | None = None,
 ) -> Float32Array:
     """Log-odds (K, H, W) of objects of a result; from previous whole masks where nothing changes.
 
-    Hidden parts change as visible ones do: whole pieces of difference in ``surroundings`` of the region. None
-    keeps them.
+    Hidden parts change as visible ones do: whole pieces of difference in ``surroundings`` of the region.
+    Parts of ``kept`` objects stay.
     """
     rows = range(len(result.ids)) if rows is None else rows
     logits = result._logits_of(rows)
@@ -431,7 +431,7 @@ def _limited_logits(
             continue
         plane = decode_rle(Rle(size=list(is_previous.shape), counts=counts))
         stays = is_previous
-        if surroundings is not None:
+        if number not in kept:
             is_hidden = (limited.mask != 0) & (limited.mask != number)
             pieces = Pieces.of(is_previous & is_hidden & (plane != (logit > 0)))
             stays = is_previous & ~pieces.where(in_surroundings(pieces, surroundings))
