@@ -63,9 +63,22 @@ NETWORKS = {
 def pytest_configure(config: pytest.Config) -> None:
     """Give all processes of this run one folder for weights that are made once."""
     if WEIGHTS not in os.environ:
-        folder = tempfile.TemporaryDirectory(dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
+        root = Path(os.environ.get("PYTEST_DEBUG_TEMPROOT") or tempfile.gettempdir())
+        _remove_weights_of_killed_runs(root)
+        folder = tempfile.TemporaryDirectory(prefix=f"segue-weights-{os.getpid()}-", dir=root)
         os.environ[WEIGHTS] = folder.name
         config.add_cleanup(folder.cleanup)
+
+
+def _remove_weights_of_killed_runs(root: Path) -> None:
+    """Remove the folders of processes that are gone: each has up to two gigabytes, often of memory."""
+    for folder in root.glob("segue-weights-*-*"):
+        try:
+            os.kill(int(folder.name.split("-")[2]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (ValueError, PermissionError):  # a folder of something else, or of another user
+            pass
 
 
 @pytest.hookimpl(tryfirst=True)
