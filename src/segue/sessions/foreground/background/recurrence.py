@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.masks.pieces import Window
 from segue.sessions.foreground.camera.changes import SAME_LIGHT, Gains, scaled
 from segue.state import Checkpointable, checkpointed
 from segue.types import Image
@@ -157,15 +158,28 @@ class RecentPast(Checkpointable):
         shares, visits = _returns(_spread(self.frames), *colours_around(halved(image)))
         return _doubled((visits >= times * VISIT) & (shares >= share * 255), image.shape[:2])
 
-    def unseen(self, image: Image, share: float) -> BoolArray | None:
+    def unseen(self, image: Image, share: float, window: Window) -> BoolArray | None:
         """Pixels of an image, RGB (H, W, 3), whose colours occur in less than such a share of frames.
 
-        None before :data:`RECENT_FRAMES` frames are known.
+        None before :data:`RECENT_FRAMES` frames are known. ``window``: the part to look at, from even places
+        on; nothing is unseen outside of it.
         """
         if len(self.frames) < RECENT_FRAMES:
             return None
-        shares, _ = _returns(_spread(self.frames), *colours_around(halved(image)))
-        return _doubled(shares < share * 255, image.shape[:2])
+        # At half size, with the neighbours of its pixels.
+        rows, columns = (slice(max(0, side.start // 2 - 1), side.stop // 2 + 2) for side in window)
+        low, high = colours_around(halved(image)[rows, columns])
+        count = np.zeros(low.shape[:2], np.uint8)
+        frames = _spread(self.frames)
+        for frame in frames:
+            count -= np.asarray(cv2.inRange(frame[rows, columns], low, high), np.uint8)  # 255 is -1
+        seen = next(n for n in range(256) if n * 255 // len(frames) >= share * 255)
+        doubled = np.zeros(image.shape[:2], np.bool_)
+        part = slice(2 * rows.start, 2 * rows.stop), slice(2 * columns.start, 2 * columns.stop)
+        doubled[part] = _doubled(count < seen, doubled[part].shape)
+        unseen = np.zeros_like(doubled)
+        unseen[window] = doubled[window]
+        return unseen
 
     def arrivals(self, size: tuple[int, int]) -> Float32Array:
         """Decayed number of foreground arrivals at each place, (H, W)."""
@@ -207,7 +221,10 @@ def colours_around(image: Image, gains: Sequence[float] = SAME_LIGHT) -> tuple[I
 
 def _doubled(values: npt.NDArray[Any], size: tuple[int, ...]) -> npt.NDArray[Any]:
     """Enlarge values from half size, rounded up, to full size, (H, W)."""
-    return values.repeat(2, axis=0).repeat(2, axis=1)[: size[0], : size[1]]
+    plain = values.view(np.uint8) if values.dtype == np.bool_ else values
+    height, width = values.shape
+    doubled = cv2.resize(plain, (2 * width, 2 * height), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(doubled).view(values.dtype)[: size[0], : size[1]]
 
 
 def _table(levels: npt.NDArray[np.float64]) -> UInt8Array:

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from segue.masks.pieces import Pieces
+from segue.masks.pieces import Pieces, window_of
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.stages.base import Stage, WorkFrame
@@ -116,30 +115,38 @@ class Agreement(Stage):
         mask = frame.foreground >= self._threshold
         if frame.pans or not mask.any():
             return
-        support = background.recent.unseen(frame.image, SETTINGS.max_seen)
+        # Objects grow over no other pixels.
+        window = window_of(frame.foreground >= min(SETTINGS.grow_probability, self._threshold))
+        support = background.recent.unseen(frame.image, SETTINGS.max_seen, window)
         if support is None:
             return
         pieces = Pieces.of(mask)
         areas = np.maximum(pieces.areas, 1)
         share, exists = pieces.count(support) / areas, pieces.areas > 0
         supported = exists & (share >= SETTINGS.min_support)
-        arrivals = background.recent.arrivals(mask.shape)[pieces.window]
-        num_arrivals = np.bincount(pieces.labels.ravel(), arrivals.ravel(), len(areas)) / areas
-        doubtful = exists & (share < SETTINGS.max_doubtful) & (num_arrivals >= SETTINGS.min_arrivals)
+        doubtful = exists & (share < SETTINGS.max_doubtful)
+        if doubtful.any():
+            inside = doubtful[pieces.labels]
+            arrivals = background.recent.arrivals(mask.shape)[pieces.window][inside]
+            num_arrivals = np.bincount(pieces.labels[inside], arrivals, len(areas)) / areas
+            doubtful &= num_arrivals >= SETTINGS.min_arrivals
         if frame.boxes is not None:
             self._count_detections(frame, pieces, supported, doubtful)
         trust = self.trust
-        seldom = self._supported >= SETTINGS.settled_evidence and not (
-            trust >= SETTINGS.min_trust and doubtful.any()
-        )
+        false = np.zeros_like(doubtful)
+        if trust >= SETTINGS.min_trust and doubtful.any():
+            false = doubtful & (
+                pieces.count(self._false_places(pieces.size)) >= SETTINGS.min_false * pieces.areas
+            )
+        is_settled = trust < SETTINGS.min_trust or not doubtful.any()
+        seldom = self._supported >= SETTINGS.settled_evidence and is_settled
         is_useful = bool(supported.any() or doubtful.any())
         self._needs_detection = is_useful and self._detection_age + 1 >= (
             LONG_DETECTION_INTERVAL if seldom else DETECTION_INTERVAL
         )
         if trust >= SETTINGS.min_trust:
-            self._change(
-                frame, pieces, doubtful, supported, support, grows=trust >= SETTINGS.min_trust_to_grow
-            )
+            grows = trust >= SETTINGS.min_trust_to_grow
+            self._change(frame, pieces, false, supported if grows else np.zeros_like(supported), support)
 
     def _count_detections(
         self, frame: WorkFrame, pieces: Pieces, supported: BoolArray, doubtful: BoolArray
@@ -161,28 +168,15 @@ class Agreement(Stage):
         self._covered_counts = _counted(self._covered_counts, boxed)
 
     def _change(
-        self,
-        frame: WorkFrame,
-        pieces: Pieces,
-        doubtful: BoolArray,
-        supported: BoolArray,
-        support: BoolArray,
-        *,
-        grows: bool,
+        self, frame: WorkFrame, pieces: Pieces, false: BoolArray, growing: BoolArray, support: BoolArray
     ) -> None:
-        """Remove doubtful objects at false places, and let supported ones grow."""
-        foreground = frame.foreground
-        false = np.zeros(len(pieces.areas), bool)
-        if doubtful.any():
-            false = doubtful & (
-                pieces.count(self._false_places(pieces.size)) >= SETTINGS.min_false * pieces.areas
-            )
+        """Remove objects at false places, and let others grow."""
+        foreground, grown = frame.foreground, None
         removed = pieces.where(false) if false.any() else None
-        grown = None
-        if grows and supported.any():
+        if growing.any():
             assert frame.maps is not None
             is_shadow = frame.maps[1] > foreground if len(frame.maps) > 1 else None
-            grown = _grown(pieces.where(supported), support, foreground, is_shadow)
+            grown = _grown(pieces.where(growing), support, foreground, is_shadow)
         if removed is None and grown is None:
             return
         frame.learned = foreground if frame.learned is None else frame.learned
@@ -233,10 +227,11 @@ def _grown(
         allowed &= ~is_shadow
     pieces = Pieces.of(objects | allowed)
     grown = pieces.where(pieces.count(objects) > 0)
-    closed: npt.NDArray[np.uint8] = np.asarray(
-        cv2.morphologyEx(grown.view(np.uint8), cv2.MORPH_CLOSE, _GAP), np.uint8
-    )
-    gaps = (closed > 0) & (foreground >= SETTINGS.gap_probability)
+    room = 2 * (len(_GAP) // 2)  # gaps are closed as in the whole image
+    part = tuple(slice(max(0, side.start - room), side.stop + room) for side in window_of(grown))
+    closed = cv2.morphologyEx(grown[part].view(np.uint8), cv2.MORPH_CLOSE, _GAP)
+    gaps = (np.asarray(closed) > 0) & (foreground[part] >= SETTINGS.gap_probability)
     if is_shadow is not None:
-        gaps &= ~is_shadow
-    return grown | gaps
+        gaps &= ~is_shadow[part]
+    grown[part] |= gaps
+    return grown
