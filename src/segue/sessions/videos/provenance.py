@@ -92,13 +92,17 @@ class PromptedMask(NamedTuple):
     revision: Revision
 
 
+OWN = 0
+"""Number in place of another object's: a prompt of the object itself."""
+
+
 class TakenPixels(NamedTuple):
-    """A prompted mask without the pixels that clicks on another object took from it.
+    """A change of a prompted mask: pixels that clicks on another object took, or a later prompt of its own.
 
     Attributes:
-        by: the other object.
-        revision: revision of the mask without them.
-        before: the prompted mask with them; None where the frame had no prompt of the object.
+        by: the other object; :data:`OWN` for a prompt of the object itself.
+        revision: revision of the mask after the change.
+        before: the prompted mask before it; None where the frame had no prompt of the object.
     """
 
     by: int
@@ -118,8 +122,8 @@ class ObjectMasks:
         tracked: tracked masks by frame, the newest last.
         versions: run lengths of prompted masks by frame and revision; earlier ones as long as masks were made
             from them.
-        taken: by frame the pixels that clicks on other objects took from its prompted mask, the last ones
-            last.
+        taken: by frame the pixels that clicks on other objects took from its mask, and its prompts since the
+            first of them, the last ones last.
     """
 
     label: str | None = None
@@ -133,55 +137,84 @@ class ObjectMasks:
     @property
     def is_prompted(self) -> bool:
         """Whether it has a prompt; tracked masks that lost pixels to clicks on other objects are none."""
-        taken = {frame for frame, pixels in self.taken.items() if pixels and pixels[0].before is None}
-        return not self.prompts.keys() <= taken
+        return any(self._has_own_prompt(frame) for frame in self.prompts)
+
+    def has_lost_pixels(self, frame: int) -> bool:
+        """Whether clicks on other objects took pixels of a frame since its last prompt there."""
+        changes = self.taken.get(frame)
+        return bool(changes) and changes[-1].by != OWN
+
+    def _has_own_prompt(self, frame: int) -> bool:
+        changes = self.taken.get(frame)
+        return not changes or changes[0].before is not None or any(each.by == OWN for each in changes)
 
     def prompt(self, frame: int, stored: StoredObject, revision: Revision) -> None:
         """Store the mask of a prompted frame; an equal mask keeps its revision."""
+        before = self.prompts.get(frame)
+        self._store_prompt(frame, stored, revision)
+        if self.has_lost_pixels(frame):
+            self.taken[frame].append(TakenPixels(OWN, self.prompts[frame].revision, before))
+
+    def take_pixels(self, frame: int, stored: StoredObject, revision: Revision, by: int) -> None:
+        """Store the mask of a frame without pixels that clicks on another object took."""
+        before = self.prompts.get(frame)
+        self._store_prompt(frame, stored, revision)
+        self.taken.setdefault(frame, []).append(TakenPixels(by, revision, before))
+
+    def _store_prompt(self, frame: int, stored: StoredObject, revision: Revision) -> None:
         current = self.prompts.get(frame)
         if current is not None and current.stored[1:] == stored[1:]:
             revision = current.revision
         self.prompts[frame] = PromptedMask(stored, revision)
         self.versions.setdefault(frame, {})[revision] = stored[1]
         self.removed.discard(frame)
-        self.taken.pop(frame, None)
-
-    def take_pixels(self, frame: int, stored: StoredObject, revision: Revision, by: int) -> None:
-        """Store the mask of a frame without pixels that clicks on another object took."""
-        taken, before = self.taken.get(frame, []), self.prompts.get(frame)
-        self.prompt(frame, stored, revision)
-        self.taken[frame] = [*taken, TakenPixels(by, revision, before)]
 
     def give_back(
         self, frame: int, by: int, size: tuple[int, int], new_revision: Callable[[], Revision]
     ) -> None:
-        """Restore the pixels of a frame that clicks on another object took, unless it was changed since.
+        """Restore the pixels of a frame that clicks on another object took, unless it was prompted since.
 
         Args:
             frame: index of the frame.
-            by: the other object.
+            by: the other object; :data:`OWN` withdraws the prompts of the object itself, and other objects
+                keep the pixels that clicks on them took.
             size: height and width of the frame.
-            new_revision: makes revisions, of masks without pixels that clicks on further objects took later.
+            new_revision: makes revisions, of masks without pixels that clicks on further objects took.
         """
-        taken = self.taken.get(frame, [])
-        first = next((place for place, each in enumerate(taken) if each.by == by), None)
-        if first is None or frame not in self.prompts:
+        changes = self.taken.get(frame, [])
+        first = 0 if by == OWN else next((i for i, each in enumerate(changes) if each.by == by), None)
+        if first is None or not changes or frame not in self.prompts:
             return
-        before = taken[first].before
-        later = [each.before.stored for each in taken[first + 1 :] if each.before is not None]
-        versions = [*later, self.prompts[frame].stored]
-        if before is None:
+        before = changes[first].before
+        after = [*(each.before for each in changes[first + 1 :]), self.prompts[frame]]
+        clicks = self.clicks.get(frame)
+        if by == OWN or before is None:
             self.withdraw(frame)
         else:
-            self.prompt(frame, *before)
-            self.taken[frame] = taken[:first]
-        previous = current = self.at(frame)
-        for each, stored in zip(taken[first:], versions, strict=False):
-            if each.by != by and previous is not None and current is not None:
-                region = decode(previous[1], size) & ~decode(stored[1], size)
-                current = without(current, region)
-                self.take_pixels(frame, current, new_revision(), each.by)
-            previous = stored
+            self._store_prompt(frame, *before)
+            self.taken[frame] = changes[:first]
+            if not first:
+                del self.taken[frame]
+        previous = self.at(frame) if before is None else before.stored
+        for change, mask in zip(changes[first:], after, strict=True):
+            assert mask is not None  # only the first change may have no prompt before it
+            current = self.at(frame)
+            if change.by == OWN and by != OWN:
+                self.prompt(frame, *mask)
+            elif change.by not in (by, OWN) and previous is not None and current is not None:
+                left = without(current, decode(previous[1], size) & ~decode(mask.stored[1], size))
+                if left[1] != current[1]:
+                    self.take_pixels(frame, left, new_revision(), change.by)
+            previous = mask.stored
+        if by != OWN and clicks is not None and frame in self.prompts:
+            self.clicks[frame] = clicks
+
+    def withdraw_own(self, frame: int, size: tuple[int, int], new_revision: Callable[[], Revision]) -> None:
+        """Withdraw the prompts on a frame; other objects keep the pixels that clicks on them took."""
+        if frame in self.taken and self._has_own_prompt(frame):
+            self.give_back(frame, OWN, size, new_revision)
+        else:
+            self.withdraw(frame)
 
     def withdraw(self, frame: int) -> None:
         """Withdraw the prompts on a frame, or the object's removal there."""
@@ -674,6 +707,13 @@ def _check(objects: Mapping[int, ObjectMasks], size: tuple[int, int]) -> None:
     stored += [m.stored for masks in objects.values() for each in masks.tracked.values() for m in each]
     taken = [each for masks in objects.values() for of_frame in masks.taken.values() for each in of_frame]
     stored += [each.before.stored for each in taken if each.before is not None]
+    if any(
+        each.before is None
+        for masks in objects.values()
+        for of_frame in masks.taken.values()
+        for each in of_frame[1:]
+    ):
+        raise ValueError("taken: a later change of a mask without the mask before it")
     runs = [counts for _, *both, _ in stored for counts in both if counts is not None]
     for masks in objects.values():
         runs += [counts for versions in masks.versions.values() for counts in versions.values()]
