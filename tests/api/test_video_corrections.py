@@ -248,6 +248,20 @@ def test_points_beside_a_mask_or_box_take_nothing(video: segue.Video) -> None:
     assert cells_in_first_row(video, 2)[4] == "23"
 
 
+def test_an_object_that_lost_all_pixels_of_its_only_prompt_is_not_tracked_again(video: segue.Video) -> None:
+    video.add(0, masks={1: mask_of({0}, 0), 2: mask_of({2}, 0)})
+    video.add(0, points=[centre_of(0, 0)], id=2)
+    assert (shown(video, 1)[0], shown(video, 2)[0]) == ("", "02")
+    track(video)
+    steps = NearestMask.steps
+    assert track(video) == list(range(COUNT))
+    assert NearestMask.steps == steps
+    assert shown(video, 2) == ["02"] * COUNT
+    video.remove(2)
+    track(video)
+    assert shown(video, 1) == ["0"] * COUNT
+
+
 def test_a_file_of_masks_replaces_clicks(video: segue.Video, tmp_path: Path) -> None:
     video.add(0, points=[centre_of(0, 0)], id=1)
     file = tmp_path / "masks.png"

@@ -190,7 +190,7 @@ class MaskVideoSession(VideoSession):
         targets = {
             i
             for i in each.made_from.keys() & objects.keys()
-            if each.carries is None or each.start in objects[i].prompts
+            if (each.carries is None or each.start in objects[i].prompts) and self._has_pixels(objects[i])
         }
         if not targets or not any(each.start in s.prompts for s in objects.values()):
             return
@@ -214,6 +214,10 @@ class MaskVideoSession(VideoSession):
                     number = stored[0].id
                     self.objects[number].store(index, StoredMask(stored, each.made_from[number][index]))
             yield index
+
+    def _has_pixels(self, snapshot: PromptSnapshot) -> bool:
+        """Whether a prompted mask of an object has pixels; clicks on others may have taken all."""
+        return any(decode(stored[1], self._size).any() for stored, _ in snapshot.prompts.values())
 
     def _layers(self, each: Pass, objects: Mapping[int, PromptSnapshot], targets: set[int]) -> list[Layer]:
         """Group the objects of a pass into sessions, with conditioning frames and previous masks."""
