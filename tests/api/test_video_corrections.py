@@ -225,6 +225,20 @@ def test_a_withdrawn_prompt_leaves_others_the_pixels_that_they_took(
     assert stolen.prompted == (0,)
 
 
+def test_a_region_that_two_objects_took_stays_with_the_second_one(video: segue.Video) -> None:
+    video.add(0, masks={1: mask_of({0}, 0), 2: mask_of({1, 2}, 0), 3: mask_of({3}, 0)})
+    track(video)
+    for number in (3, 2, 1):
+        video.add(4, points=[centre_of(2, 0)], id=number)
+    video.remove(2, 4)
+    assert cells_in_first_row(video, 2)[4] == "1"
+    video.restore(json.loads(json.dumps(video.state())))
+    video.remove(3, 4)
+    assert cells_in_first_row(video, 2)[4] == "1", "object 1 has it"
+    video.remove(1, 4)
+    assert cells_in_first_row(video, 2)[4] == "12"
+
+
 def test_a_click_on_an_object_that_lost_pixels_does_not_bring_them_back(video: segue.Video) -> None:
     """The object was made of clicks, so that clicks could change all of its mask."""
     video.add(0, masks={1: mask_of({0}, 0)})

@@ -34,7 +34,6 @@ from segue.sessions.videos.provenance import (
     StoredObject,
     decode,
     plan,
-    without,
 )
 from segue.sessions.videos.session import VideoSession, stored_objects
 from segue.types import Frame, Image, ObjectInfo
@@ -93,10 +92,8 @@ class MaskVideoSession(VideoSession):
             stored = ObjectInfo(number, score=score), encode_rle(inside)["counts"], whole_counts, None
             masks.prompt(index, stored, self._new_revision())
         for number, other, region in taken:
-            if other in self.objects and (before := self.objects[other].at(index)) is not None:
-                left = without(before, region)
-                if left[1] != before[1]:
-                    self.objects[other].take_pixels(index, left, self._new_revision(), number)
+            if other in self.objects:
+                self.objects[other].take_pixels(index, number, region, self._new_revision)
         self._note_clicks(index, prompts, resolved.masked, histories)
 
     def _regions_to_take(

@@ -103,11 +103,13 @@ class TakenPixels(NamedTuple):
         by: the other object; :data:`OWN` for a prompt of the object itself.
         revision: revision of the mask after the change.
         before: the prompted mask before it; None where the frame had no prompt of the object.
+        region: run lengths of the region of the clicks; None in states of earlier versions, and of a prompt.
     """
 
     by: int
     revision: Revision
     before: PromptedMask | None
+    region: str | None = None
 
 
 @dataclass(eq=False)
@@ -141,7 +143,7 @@ class ObjectMasks:
 
     def has_lost_pixels(self, frame: int) -> bool:
         """Whether clicks on other objects took pixels of a frame since its last prompt there."""
-        changes = self.taken.get(frame)
+        changes = self.taken.get(frame, [])
         return bool(changes) and changes[-1].by != OWN
 
     def _has_own_prompt(self, frame: int) -> bool:
@@ -155,11 +157,19 @@ class ObjectMasks:
         if self.has_lost_pixels(frame):
             self.taken[frame].append(TakenPixels(OWN, self.prompts[frame].revision, before))
 
-    def take_pixels(self, frame: int, stored: StoredObject, revision: Revision, by: int) -> None:
-        """Store the mask of a frame without pixels that clicks on another object took."""
-        before = self.prompts.get(frame)
-        self._store_prompt(frame, stored, revision)
-        self.taken.setdefault(frame, []).append(TakenPixels(by, revision, before))
+    def take_pixels(
+        self, frame: int, by: int, region: BoolArray, new_revision: Callable[[], Revision]
+    ) -> None:
+        """Store the mask of a frame without a region, (H, W), that clicks on another object took."""
+        current, before = self.at(frame), self.prompts.get(frame)
+        if current is None:
+            return
+        left = without(current, region)
+        if left[1] == current[1] and before is None:
+            return
+        self._store_prompt(frame, left, new_revision())
+        change = TakenPixels(by, self.prompts[frame].revision, before, encode_rle(region)["counts"])
+        self.taken.setdefault(frame, []).append(change)
 
     def _store_prompt(self, frame: int, stored: StoredObject, revision: Revision) -> None:
         current = self.prompts.get(frame)
@@ -198,13 +208,13 @@ class ObjectMasks:
         previous = self.at(frame) if before is None else before.stored
         for change, mask in zip(changes[first:], after, strict=True):
             assert mask is not None  # only the first change may have no prompt before it
-            current = self.at(frame)
             if change.by == OWN and by != OWN:
                 self.prompt(frame, *mask)
-            elif change.by not in (by, OWN) and previous is not None and current is not None:
-                left = without(current, decode(previous[1], size) & ~decode(mask.stored[1], size))
-                if left[1] != current[1]:
-                    self.take_pixels(frame, left, new_revision(), change.by)
+            elif change.by not in (by, OWN) and change.region is not None:
+                self.take_pixels(frame, change.by, decode(change.region, size), new_revision)
+            elif change.by not in (by, OWN) and previous is not None:
+                region = decode(previous[1], size) & ~decode(mask.stored[1], size)
+                self.take_pixels(frame, change.by, region, new_revision)
             previous = mask.stored
         if by != OWN and clicks is not None and frame in self.prompts:
             self.clicks[frame] = clicks
@@ -588,9 +598,13 @@ def as_json(objects: Mapping[int, ObjectMasks]) -> dict[str, Any]:
             for frame, each in masks.clicks.items()
         ]
         taken += [
-            [frame, i, by, revision, None if before is None else [*_row(before.stored), before.revision]]
+            [
+                *(frame, i, by, revision),
+                None if before is None else [*_row(before.stored), before.revision],
+                *(() if region is None else (region,)),
+            ]
             for frame, of_frame in masks.taken.items()
-            for by, revision, before in of_frame
+            for by, revision, before, region in of_frame
         ]
     labels = {str(i): masks.label for i, masks in objects.items()}
     lists = {"replaced": replaced, "versions": versions, "removed": removed, "clicks": clicks}
@@ -651,9 +665,9 @@ def from_json(
         _made_from_all(objects[i], by_frame, frames, replaced_sources.get(i, {}))
     for frame, i, clicks, box, mends in state["clicks"]:
         objects[int(i)].clicks[int(frame)] = _history_of(clicks, box, mends, size)
-    for frame, i, by, number, row in state.get("taken", ()):
+    for frame, i, by, number, row, *regions in state.get("taken", ()):
         before = None if row is None else PromptedMask(_stored(int(i), row)[0], int(row[-1]))
-        pixels = TakenPixels(int(by), int(number), before)
+        pixels = TakenPixels(int(by), int(number), before, *map(str, regions))
         objects[int(i)].taken.setdefault(int(frame), []).append(pixels)
     _check(objects, size)
     revisions = (n for masks in objects.values() for of_frame in masks.versions.values() for n in of_frame)
@@ -715,6 +729,7 @@ def _check(objects: Mapping[int, ObjectMasks], size: tuple[int, int]) -> None:
     ):
         raise ValueError("taken: a later change of a mask without the mask before it")
     runs = [counts for _, *both, _ in stored for counts in both if counts is not None]
+    runs += [each.region for each in taken if each.region is not None]
     for masks in objects.values():
         runs += [counts for versions in masks.versions.values() for counts in versions.values()]
     check_runs([counts.encode() for counts in runs], math.prod(size))
