@@ -192,6 +192,98 @@ def test_a_click_that_means_the_whole_object_takes_its_region_too(video: segue.V
     assert (shown(video, 1)[4], shown(video, 2)[4]) == ("03", "2")
 
 
+def test_a_mask_in_place_of_a_click_gives_back_what_it_took(stolen: segue.Video) -> None:
+    stolen.add(4, masks={1: mask_of({0, 3}, 0)})
+    assert shown(stolen, 2)[4] == "2", "the same mask confirms the click"
+    stolen.add(4, masks={1: mask_of({0, 1}, 0)})
+    assert (shown(stolen, 1)[4], shown(stolen, 2)[4]) == ("01", "23")
+    assert 4 not in stolen._session.objects[2].prompts
+    stolen.add(4, points=[centre_of(3, 0)], id=1)
+    assert shown(stolen, 2)[4] == "2"
+    stolen.add(4, masks={1: mask_of({1}, 0), 2: mask_of({2}, 0)})
+    assert (shown(stolen, 1)[4], shown(stolen, 2)[4]) == ("1", "2")
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_withdrawn_prompt_leaves_others_the_pixels_that_they_took(
+    stolen: segue.Video, tracked: bool
+) -> None:
+    before = shown(stolen, 2)[4]
+    for _ in range(2):
+        stolen.add(4, points=[centre_of(1, 0)], id=2)
+        assert shown(stolen, 2)[4] == "12"
+        if tracked:
+            track(stolen)
+        state = json.loads(json.dumps(stolen.state()))
+        stolen.reset()
+        stolen.restore(state)
+        assert json.loads(json.dumps(stolen.state())) == state
+        stolen.remove(2, 4)
+        assert shown(stolen, 2)[4] == before
+    stolen.remove(1, 4)
+    assert shown(stolen, 2)[4] == "23"
+    assert stolen.prompted == (0,)
+
+
+def test_a_region_that_two_objects_took_stays_with_the_second_one(video: segue.Video) -> None:
+    video.add(0, masks={1: mask_of({0}, 0), 2: mask_of({1, 2}, 0), 3: mask_of({3}, 0)})
+    track(video)
+    for number in (3, 2, 1):
+        video.add(4, points=[centre_of(2, 0)], id=number)
+    video.remove(2, 4)
+    assert cells_in_first_row(video, 2)[4] == "1"
+    video.restore(json.loads(json.dumps(video.state())))
+    video.remove(3, 4)
+    assert cells_in_first_row(video, 2)[4] == "1", "object 1 has it"
+    video.remove(1, 4)
+    assert cells_in_first_row(video, 2)[4] == "12"
+
+
+def test_a_click_on_an_object_that_lost_pixels_does_not_bring_them_back(video: segue.Video) -> None:
+    """The object was made of clicks, so that clicks could change all of its mask."""
+    video.add(0, masks={1: mask_of({0}, 0)})
+    track(video)
+    video.add(4, points=[centre_of(2, 0), centre_of(3, 0)], id=2)
+    video.add(4, points=[centre_of(3, 0)], id=1)
+    assert (shown(video, 1)[4], shown(video, 2)[4]) == ("03", "2")
+    for cell in (1, 2):
+        video.add(4, points=[centre_of(cell, 0)], id=2)
+        assert (shown(video, 1)[4], shown(video, 2)[4]) == ("03", "12")
+    video.remove(2, 4)
+    assert video.ids == (1,)
+
+
+def test_points_beside_a_mask_or_box_take_nothing(video: segue.Video) -> None:
+    """They belong to the prompt that replaces the mask, as for a new object."""
+    video.add(0, masks={1: mask_of({0}, 0), 2: mask_of({2, 3}, 0)})
+    track(video)
+    video.add(4, [MaskPrompt(1, mask_of({1}, 0)), PointPrompt(1, centre_of(3, 0))])
+    assert cells_in_first_row(video, 1)[4] == "13"
+    assert cells_in_first_row(video, 2)[4] == "23"
+
+
+def test_an_object_that_lost_all_pixels_of_its_only_prompt_is_not_tracked_again(video: segue.Video) -> None:
+    video.add(0, masks={1: mask_of({0}, 0), 2: mask_of({2}, 0)})
+    video.add(0, points=[centre_of(0, 0)], id=2)
+    assert (shown(video, 1)[0], shown(video, 2)[0]) == ("", "02")
+    track(video)
+    steps = NearestMask.steps
+    assert track(video) == list(range(COUNT))
+    assert NearestMask.steps == steps
+    assert shown(video, 2) == ["02"] * COUNT
+    video.remove(2)
+    track(video)
+    assert shown(video, 1) == ["0"] * COUNT
+
+
+def test_a_file_of_masks_replaces_clicks(video: segue.Video, tmp_path: Path) -> None:
+    video.add(0, points=[centre_of(0, 0)], id=1)
+    file = tmp_path / "masks.png"
+    PillowImage.fromarray(mask_of({2}, 0).astype(np.uint8)).save(file)
+    video.add(0, file)
+    assert [row[2:] for row in video.state()["clicks"]] == [[[], None, True]]
+
+
 def test_a_click_on_the_background_takes_nothing(video: segue.Video) -> None:
     """What is in front of the found object stays there."""
     video.add(0, masks={1: mask_of({0}, 0), 2: mask_of({2}, 0)})

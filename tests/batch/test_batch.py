@@ -430,6 +430,21 @@ def test_single_files_are_refused_however_they_are_written(
 
 
 @pytest.mark.usefixtures("workers_here")
+def test_images_of_events_have_a_folder_for_each_video(
+    videos: Path, command: Command, tmp_path: Path
+) -> None:
+    """Each run removes the images of the run before it."""
+    words = (*JOB[:-1], "events", "--objects", "-o", "out", "--workers", 1)
+    shared = command("batch", videos, *words, "--snapshots", "x")
+    assert "--snapshots" in shared.complaint
+    assert not (tmp_path / "x").exists()
+    rows = (f"videos/{name}.mp4,--snapshots {name}" for name in "ab")
+    (tmp_path / "list.csv").write_text("\n".join(["source,options", *rows]))
+    assert command("batch", "list.csv", *words).code == 0
+    assert all((tmp_path / name).is_dir() for name in "ab")
+
+
+@pytest.mark.usefixtures("workers_here")
 def test_passwords_and_tokens_are_shown_nowhere(tmp_path: Path) -> None:
     address = "http://me:secret@127.0.0.1:9/video.mp4?token=verysecret"
     (tmp_path / "list.txt").write_text(address + "\n")

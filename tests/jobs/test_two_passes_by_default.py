@@ -57,12 +57,18 @@ def test_a_camera_that_pans_is_followed_by_default(
 
 @pytest.mark.parametrize(
     ("model", "given"),
-    [("mog2", {"scene": IMAGES[0]}), ("difference", {"scene": IMAGES[0]}), ("median", {"shadows": True})],
+    [
+        ("mog2", {"scene": IMAGES[0]}),
+        ("difference", {"scene": IMAGES[0]}),
+        ("median", {"shadows": True}),
+        ("mog2", {"flow": "dis"}),
+        ("mustan-lite", {"flow": "dis"}),
+        ("mog2", {"detector": "maskrcnn"}),
+        ("mog2", {"detector_classes": "person"}),
+    ],
 )
-def test_a_background_or_shadow_without_effect_is_refused(
-    video: Path, model: str, given: dict[str, Any]
-) -> None:
-    with pytest.raises(SegueError, match=next(iter(given))):
+def test_an_option_without_effect_is_refused(video: Path, model: str, given: dict[str, Any]) -> None:
+    with pytest.raises(SegueError, match="flow" if "flow" in given else next(iter(given))):
         segue.foreground(video, model=model, **given)
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -25,7 +25,7 @@ from segue.prompts.correction import ClickHistory
 from segue.video.sources.images import write_image
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import snapshot
-from segue_web.project.annotations import FrameAnnotation
+from segue_web.project.annotations import Correction, FrameAnnotation, runs_of
 from segue_web.project.tracking import TrackedFrame
 from segue_web.server import messages
 from segue_web.server.conflicts import ConflictError
@@ -551,6 +551,131 @@ def test_a_correction_takes_nothing_from_objects_that_are_not_shown(
     ask("object", object=2, visible=False, seen=SEEN)
     click(ask, 3, 27, 16, 1)
     assert stolen.project.plane(3, 2)[10:20, 20:40].all()
+
+
+GIVES_BACK: dict[str, dict[str, Any]] = {
+    "cleared": {"op": "forget", "hidden": False},
+    "not visible": {"op": "forget", "hidden": True},
+    "box": {"op": "click", "box": (10, 10, 16, 16)},
+    "pasted": {"op": "paste", "of_frame": 5, "of_object": 1},
+    "removed": {"op": "remove"},
+}
+
+
+@pytest.mark.parametrize("how", GIVES_BACK)
+@pytest.mark.parametrize("kind", ["tracked", "given"])
+def test_a_withdrawn_click_gives_back_what_it_took(
+    stolen: AnnotateBackend, ask: Ask, how: str, kind: Literal["tracked", "given"]
+) -> None:
+    project = stolen.project
+    with project.change("other masks"):
+        mask = project.plane(3, 2)
+        if kind == "given":
+            project.put(3, {2: (mask, FrameAnnotation("given", 0.8))})
+            project.correct(3, 2, Correction(off=runs_of(~mask), mends=True))
+        project.put(5, {1: (project.plane(3, 1), FrameAnnotation("given"))})
+    before = project.marks(3)[2], project.correction(3, 2)
+    click(ask, 3, 25, 15, 1)
+    ask("click", frame=3, object=1, seen=SEEN, points=[(25, 15, True), (25, 19, True)])
+    assert not project.plane(3, 2)[15, 25]
+    fields = {"frame": 3} if how != "removed" else {}
+    ask(**GIVES_BACK[how], **fields, object=1, seen=SEEN)
+    assert np.array_equal(project.plane(3, 2), mask)
+    correction = project.correction(3, 2)
+    assert project.marks(3)[2] == before[0]
+    if before[1] is None or correction is None:
+        assert correction is before[1]
+    else:
+        assert (correction.off, correction.mends, correction.taken) == (before[1].off, True, None)
+    ask("undo")
+    assert not project.plane(3, 2)[15, 25]
+    ask("undo", redo=True)
+    assert np.array_equal(project.plane(3, 2), mask)
+
+
+def test_pixels_that_were_taken_from_an_edited_or_reviewed_mask_stay_taken(
+    stolen: AnnotateBackend, ask: Ask
+) -> None:
+    project = stolen.project
+    click(ask, 3, 25, 15, 1)
+    ask("reviewed", objects=[2], first=3, last=3, seen=SEEN)
+    ask("forget", frame=3, object=1, seen=SEEN, hidden=False)
+    assert not project.plane(3, 2)[15, 25]
+    for _ in range(2):
+        ask("undo")
+    ask("stroke", frame=3, object=2, seen=SEEN, add=True, path=[(45, 12), (45, 18)], width=3)
+    ask("forget", frame=3, object=1, seen=SEEN, hidden=False)
+    assert not project.plane(3, 2)[15, 25]
+
+
+def test_each_object_gives_back_what_its_own_clicks_took(stolen: AnnotateBackend, ask: Ask) -> None:
+    project = stolen.project
+    with project.change("third object"):
+        mask = np.zeros(project.size, np.bool_)
+        mask[22:30, 20:40] = True
+        project.put(3, {project.add_object(): (mask, FrameAnnotation("tracked", 0.9))})
+        project.move_object(3, 1)
+    before = project.plane(3, 2)
+    click(ask, 3, 22, 12, 1)
+    click(ask, 3, 35, 18, 3)
+    lost = [project.plane(3, number) & before for number in (1, 3)]
+    assert all(each.any() for each in lost)
+    assert np.array_equal(project.plane(3, 2), before & ~lost[0] & ~lost[1])
+    for number, other in ((1, 1), (3, 0)):
+        ask("forget", frame=3, object=number, seen=SEEN, hidden=True)
+        assert np.array_equal(project.plane(3, 2), before & ~lost[other])
+        correction = project.correction(3, 2)
+        assert correction is not None
+        assert np.array_equal(project.decode_mask(3, correction.off), lost[other])
+        ask("undo")
+    for number in (3, 1):
+        ask("forget", frame=3, object=number, seen=SEEN, hidden=True)
+    assert np.array_equal(project.plane(3, 2), before)
+    assert project.marks(3)[2].kind == "tracked"
+
+
+def test_an_object_that_is_split_or_merged_gives_back_what_its_clicks_took(
+    stolen: AnnotateBackend, ask: Ask
+) -> None:
+    project = stolen.project
+    mask = project.plane(3, 2)
+    with project.change("earlier masks"):
+        project.put(1, {n: (project.plane(3, n), FrameAnnotation("tracked")) for n in (1, 2)})
+    click(ask, 3, 25, 15, 1)
+    new = ask("split", object=1, frame=2, seen=SEEN)["object"]
+    other = ask("split", object=2, frame=2, seen=SEEN)["object"]
+    ask("forget", frame=3, object=new, seen=SEEN, hidden=False)
+    assert np.array_equal(project.plane(3, other), mask)
+    ask("undo")
+    ask("merge", object=new, into=1, seen=SEEN)
+    assert not project.plane(3, other)[15, 25]
+    ask("forget", frame=3, object=1, seen=SEEN, hidden=False)
+    assert np.array_equal(project.plane(3, other), mask)
+
+
+def test_an_alternative_mask_takes_its_own_region(
+    stolen: AnnotateBackend, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = stolen.project
+    before = project.plane(3, 2)
+    click(ask, 3, 25, 15, 1)
+    corrected, lost = project.plane(3, 1), before & ~project.plane(3, 2)
+    alternative = np.zeros(project.size, np.bool_)
+    alternative[10:20, 10:30] = True
+
+    async def readings(method: str, *arguments: Any) -> Any:
+        assert method == "readings"
+        return [(corrected, None), (alternative, 0.6)]
+
+    monkeypatch.setattr(stolen._worker, "ask", readings)
+    for expected in (before & alternative, lost, before & alternative):
+        ask("candidate", frame=3, object=1, seen=SEEN)
+        assert np.array_equal(project.plane(3, 2), before & ~expected)
+        correction = project.correction(3, 2)
+        assert correction is not None
+        assert correction.earlier == dict.fromkeys(("forward", "back"), runs_of(before))
+    ask("forget", frame=3, object=1, seen=SEEN, hidden=False)
+    assert np.array_equal(project.plane(3, 2), before)
 
 
 def test_a_new_object_takes_nothing(stolen: AnnotateBackend, ask: Ask) -> None:
@@ -1170,13 +1295,31 @@ def test_a_mask_is_copied_to_frames_that_nobody_corrected(backend: AnnotateBacke
     click(ask, 5, 40, 20, one)
     mask, other = shown(backend, 2, one), shown(backend, 5, one)
 
-    answer = ask("spread", frame=2, object=one, seen=seen(backend, 2), first=3, last=99)
+    answer = ask("spread", frame=2, object=one, seen=backend.project.revision, first=3, last=99)
 
     assert answer == {"frames": 8}
     for frame in range(3, 12):
         assert np.array_equal(shown(backend, frame, one), other if frame == 5 else mask), frame
     ask("undo")
     assert sorted(backend.project.marks_of(one)) == [2, 5]
+
+
+def test_a_copied_mask_replaces_no_reviewed_mask_and_none_that_another_person_has_just_changed(
+    backend: AnnotateBackend, ask: Ask
+) -> None:
+    one, project = click(ask, 2, 20, 20), backend.project
+    mask = np.zeros(project.size, np.bool_)
+    mask[30:40, 30:40] = True
+    with project.change("tracking"):
+        for frame in (4, 5):
+            project.put(frame, {one: (mask, FrameAnnotation("tracked", 0.9))})
+    seen_by_ann = project.revision
+    ask("reviewed", objects=[one], first=4, last=4, seen=SEEN, user="Ben")
+    with pytest.raises(ConflictError, match="frame 4 by Ben"):
+        ask("spread", frame=2, object=one, seen=seen_by_ann, first=3, last=5, user="Ann")
+    assert ask("spread", frame=2, object=one, seen=project.revision, first=3, last=5) == {"frames": 2}
+    assert np.array_equal(project.plane(4, one), mask)
+    assert not np.array_equal(project.plane(5, one), mask)
 
 
 def test_objects_are_merged_and_split(backend: AnnotateBackend, ask: Ask) -> None:

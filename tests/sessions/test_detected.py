@@ -12,6 +12,7 @@ import pytest
 import segue
 from segue.errors import ArgumentError, CheckpointError, PromptError
 from segue.sessions import SessionState, TrackSession
+from segue.sessions.auto import AutoSession
 from segue.sessions.detected import DetectionOptions, DetectionSession
 from segue.types import Frame, Image, ObjectInfo, Segmentation
 
@@ -99,6 +100,12 @@ def run(video: list[tuple[Image, Segmentation]], **options: object) -> list[Segm
 
 def seen(result: Segmentation) -> list[tuple[int, str | None]]:
     return [(item.id, item.label) for item in result.objects if item.area]
+
+
+@pytest.mark.parametrize("make", [DetectionSession, AutoSession])
+def test_a_name_is_no_detector_of_a_session(make: type[DetectionSession]) -> None:
+    with pytest.raises(ArgumentError, match="detector: str without __call__, lookahead"):
+        make(Copies(), "nanodet")  # type: ignore[arg-type]
 
 
 def test_certain_detections_count_at_once_and_tentative_ones_twice() -> None:

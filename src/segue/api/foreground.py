@@ -71,7 +71,7 @@ def foreground(
             ``raft``, or a folder of flow files (:class:`segue.flow.FlowFiles`). None is the flow of the
             training, otherwise ``dis``.
         flow_weights: file of torchvision's ``raft_small``, for ``raft``.
-        threshold: probability in [0, 1] from which a pixel is foreground; None is the model's value.
+        threshold: probability between 0 and 1 from which a pixel is foreground; None is the model's value.
         roi: region of interest (H, W), non-zero inside: an array, a tensor, a PIL image or a file.
         min_area: remove connected components with fewer pixels; None is 0, or with ``objects`` (shorter
             side / 60)² pixels.

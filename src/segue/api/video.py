@@ -194,7 +194,9 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         replaces it. Other frames change with the next :meth:`propagate`.
 
         With networks of masks, a positive point on another object gives the connected region there to the
-        corrected object, unless both overlap on a prompted frame. The other object is then prompted, too.
+        corrected object, unless both overlap on a prompted frame. The other object is then prompted, too. It
+        gets the region back if a box or a mask replaces the points, or :meth:`remove` withdraws them, unless
+        it was prompted since.
 
         Args:
             frame: index of the frame.

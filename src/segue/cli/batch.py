@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,7 +26,7 @@ from segue.cli.main import load_command
 from segue.cli.options import Options, Values, command
 from segue.cli.running import given_in_file, given_in_words, job_of_values
 from segue.errors import SegueError
-from segue.jobs.values import Job, TrackJob, check_prompts, checked
+from segue.jobs.values import ForegroundJob, Job, TrackJob, check_prompts, checked
 from segue.reports.terminal import bars, interruptible
 from segue.utils.inputs import printable
 from segue.utils.notices import notice
@@ -192,7 +193,21 @@ def with_jobs(tasks: Sequence[Task], how: JobConfig) -> list[Task]:
                     raise
                 raise SegueError(f"{task.name} ({hide_secrets(task.source)}): {error}") from None
         prepared.append(replace(task, job=task.job or jobs[task.arguments], row=None))
+    _check_snapshots(prepared)
     return prepared
+
+
+def _check_snapshots(tasks: Iterable[Task]) -> None:
+    """Raise an error if several videos have one folder for images of events: each run removes those there."""
+    jobs = (task.job for task in tasks)
+    folders = Counter(
+        job.snapshots.resolve() for job in jobs if isinstance(job, ForegroundJob) and job.snapshots
+    )
+    if shared := [folder for folder, count in folders.items() if count > 1]:
+        raise SegueError(
+            f"--snapshots {shared[0]}: several videos would write there; leave it out, or name a folder for "
+            "each in the column `options` of a list"
+        )
 
 
 def _row_options(name: str, task: Task) -> Values:

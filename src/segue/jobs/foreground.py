@@ -109,7 +109,7 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, plan: Plan
         device=job.device,
         fast=job.fast,
     )
-    _check_effect(job, segmenter)
+    _check_effect(job, segmenter, session)
     total = source.frame_count
     if total is not None and options.fps is not None and source.fps is not None:
         total = round(total * min(1, options.fps / source.fps))
@@ -134,20 +134,30 @@ def _check_passes(job: ForegroundJob, source: Source) -> None:
         raise SegueError("two passes learn the empty scene: give either passes=2 or a scene")
 
 
-def _check_effect(job: ForegroundJob, segmenter: Segmenter) -> None:
-    """Raise an error for a background or shadow that the method does not use or find."""
+def _check_effect(job: ForegroundJob, segmenter: Segmenter, session: ForegroundSession) -> None:
+    """Raise an error for a background, shadow or detector that the method does not use or find."""
     if job.scene != "median" and not segmenter.uses_background:
         raise SegueError(f"scene: {segmenter.name} does not use the background; leave it out")
     if job.options.shadows and segmenter.channels < 2:
         raise SegueError(f"shadows: {segmenter.name} finds no cast shadow; leave them out")
+    fields = type(job.options).model_fields
+    asked = [
+        name
+        for name in ("detector", "detector_classes")
+        if getattr(job.options, name) not in (None, "none", fields[name].default)
+    ]
+    if asked and session.detector_classes is None:
+        raise SegueError(f"{asked[0]}: {segmenter.name} does not use a detector here; leave it out")
 
 
 def _flow_files(job: ForegroundJob, able: ForegroundCapabilities, source: Source) -> FlowFiles | None:
     """Folder of a job's optical flow; None if segue computes it."""
-    if job.flow is None or job.flow in get_args(FlowName):
+    if job.flow is None:
         return None
-    if not able.flow_gaps:
+    if not (able.flow or able.flow_gaps):
         raise FlowError(f"{job.flow}: only hofam, stam and networks trained with --flow look at flow")
+    if job.flow in get_args(FlowName):
+        return None
     return FlowFiles(Path(job.flow), able.flow_gaps, source.total)
 
 

@@ -268,8 +268,8 @@ class ForegroundOptions(OptionModel):
     shadows: bool = option(False, "Objects and events")
     """Mark shadow as 2 if the model detects shadow; not with `--objects`."""
 
-    threshold: float | None = option(None, "Model", ge=0, le=1)
-    """Pixels with at least this probability are foreground.  [default: set by the model]"""
+    threshold: float | None = option(None, "Model", gt=0, lt=1)
+    """Pixels with at least this probability, between 0 and 1, are foreground.  [default: set by the model]"""
 
     passes: int | None = option(None, "Model", ge=1, le=2)
     """2 first learns the background of the whole video.  [default: 2 for mustan-lite with files]"""

@@ -11,11 +11,11 @@ from segue.prompts.phrases import parse_phrases
 from segue.prompts.planes import tight_box
 from segue.prompts.proposals import Detector
 from segue.sessions.association import DetectionTrack, appearance_of, known_as
-from segue.sessions.detected import DetectionOptions, DetectionSession
+from segue.sessions.detected import DetectionOptions, DetectionSession, check_detector
 from segue.sessions.track import TrackSession
 from segue.types import Frame, Segmentation
 from segue.utils.arrays import BoolArray
-from segue.utils.inputs import check_number, kind_of
+from segue.utils.inputs import check_number
 
 PATIENCE = 5  # runs of the detector on which an object is out of sight before it is followed no longer
 NEVER = 1 << 48  # frames
@@ -53,14 +53,8 @@ class Auto:
             parse_phrases(self.text)
         elif self.frames is not None or self.score is not None:
             raise ArgumentError("frames and score go with text")
-        if self.detector is None or isinstance(self.detector, str):
-            return
-        missing = [name for name in ("__call__", "lookahead") if not hasattr(self.detector, name)]
-        if missing:
-            raise ArgumentError(
-                f"detector: {kind_of(self.detector)} without {', '.join(missing)}; give a name, or what "
-                "segue.detector makes of a name or of a function: segue.detector(function)"
-            )
+        if not (self.detector is None or isinstance(self.detector, str)):
+            check_detector(self.detector)
 
 
 class AutoSession(DetectionSession):
@@ -90,6 +84,7 @@ class AutoSession(DetectionSession):
         *,
         max_objects: int = MAX_OBJECTS,
     ) -> None:
+        check_detector(detector)
         self._session, self._detector, self._every, self._max_objects = session, detector, every, max_objects
         self.options, self.lag = DetectionOptions(), detector.lookahead
         self.reset()

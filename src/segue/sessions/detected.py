@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segue.errors import PromptError
+from segue.errors import ArgumentError, PromptError
 from segue.masks.measure import measure
 from segue.prompt_types import MaskPrompt, Prompt
 from segue.prompts.planes import tight_box
@@ -31,7 +31,7 @@ from segue.sessions.track import TrackSession
 from segue.state import checkpointed
 from segue.types import Box, Frame
 from segue.utils.arrays import BoolArray, Float32Array
-from segue.utils.inputs import check_number
+from segue.utils.inputs import check_number, kind_of
 
 Mask = npt.NDArray[np.int32]
 
@@ -70,6 +70,16 @@ class DetectionOptions:
         check_number("score", self.score, minimum=0, maximum=1)
 
 
+def check_detector(detector: object) -> None:
+    """Raise ArgumentError unless a value is a detector of :func:`segue.detector`."""
+    missing = [name for name in ("__call__", "lookahead") if not hasattr(detector, name)]
+    if missing:
+        raise ArgumentError(
+            f"detector: {kind_of(detector)} without {', '.join(missing)}; give what segue.detector makes of "
+            "a name or of a function, such as segue.detector(function)"
+        )
+
+
 class DetectionSession(FindingSession):
     """Detects, names and tracks all objects with a detector and a tracking network.
 
@@ -99,6 +109,7 @@ class DetectionSession(FindingSession):
     def __init__(
         self, session: TrackSession, detector: Detector, options: DetectionOptions | None = None
     ) -> None:
+        check_detector(detector)
         if detector.lookahead:
             raise PromptError("a detector that compares frames finds no instances; choose one with classes")
         self._session, self._detector = session, detector

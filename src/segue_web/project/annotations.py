@@ -43,6 +43,21 @@ SIDES: tuple[Side, Side] = ("forward", "back")
 
 
 @dataclass(frozen=True, slots=True)
+class TakenPixels:
+    """Pixels that a mask lost to clicks on other objects since a person edited it last.
+
+    Attributes:
+        mark: row of the mask with them.
+        prompts: data of its row of prompts; None without one.
+        regions: the other object and run lengths, for each click.
+    """
+
+    mark: Mapping[str, Any]
+    prompts: Mapping[str, Any] | None
+    regions: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Correction:
     """A person's prompts for an object on a frame; empty run lengths have no pixels."""
 
@@ -56,6 +71,7 @@ class Correction:
     first: Revision = 0  # the revision with which the frame was corrected first
     tracked: Mapping[Side, Revision] = field(default_factory=dict)  # that the neighbours were tracked from
     versions: Mapping[Revision, str] = field(default_factory=dict)  # other masks that they may agree with
+    taken: TakenPixels | None = None  # what the mask has lost since a person edited it
 
     @property
     def untracked(self) -> tuple[Side, ...]:
@@ -75,7 +91,12 @@ MarkedMask = tuple[BoolArray, FrameAnnotation]
 
 def correction_of(row: Any) -> Correction:
     """Correction of a database row."""
-    data = json.loads(row["data"])
+    return correction_from(json.loads(row["data"]))
+
+
+def correction_from(data: Mapping[str, Any]) -> Correction:
+    """Correction of the data of a database row."""
+    taken = data.get("taken")
     return Correction(
         tuple((x, y, on) for x, y, on in data["points"]),
         data["box"] and tuple(data["box"]),
@@ -87,6 +108,10 @@ def correction_of(row: Any) -> Correction:
         int(data["first"]),
         {side: int(data["tracked"][side]) for side in SIDES if side in data["tracked"]},
         {int(revision): str(counts) for revision, counts in data["versions"].items()},
+        taken
+        and TakenPixels(
+            taken["mark"], taken["prompts"], tuple((int(by), str(counts)) for by, counts in taken["regions"])
+        ),
     )
 
 

@@ -21,7 +21,7 @@ from segue.prompts.correction import ClickHistory, clicked_regions
 from segue.sessions.videos.corrections import split_overlapping
 from segue.types import Box, IndexMask
 from segue.utils.arrays import BoolArray
-from segue_web.project.annotations import Correction, FrameAnnotation, runs_of
+from segue_web.project.annotations import Correction, FrameAnnotation, TakenPixels, runs_of
 from segue_web.project.project import Project
 from segue_web.server.messages import (
     BoxCorners,
@@ -82,7 +82,8 @@ class Edits:
 
         Clicks on a tracked, imported or suggested mask change the regions under them alone, unless ``whole``
         asks for the whole object anew. Where such a mask is replaced, the answer says so: its pixels
-        ``before`` and ``after``. Where the page shows the object ``alone``, others keep their pixels.
+        ``before`` and ``after``. Where the page shows the object ``alone``, others keep their pixels. What
+        earlier clicks took from others goes back to them if the object is segmented from scratch.
         """
         if not points and box is None:
             raise PromptError("give a point or a box")
@@ -131,6 +132,7 @@ class Edits:
                 score,
                 keeps_score=keeps_score,
                 clicks=added if retained and previous is not None and box is None and not alone else (),
+                gives_back=previous is None,
             )
         )
         return reply | ({"replaced": areas} if areas else {})
@@ -164,6 +166,8 @@ class Edits:
                 lambda _, paint: (paint.over(plane), paint),
                 prompts,
                 score,
+                clicks=correction.points,
+                gives_back=True,
             )
             return reply | {"place": place, "scores": scores}
 
@@ -307,6 +311,7 @@ class Edits:
         """Mark an object as not visible on a frame, or remove its mask there."""
         self._project.check_edit(frame, seen, object)
         with self._project.change("“Not visible”" if hidden else "“Clear mask”"):
+            self._project.give_back(frame, object)
             if not hidden:
                 self._project.clear(frame, object)
             else:  # what neighbours agree with stays known
@@ -367,19 +372,22 @@ class Edits:
         """Paste a mask of the same or another object and frame."""
         copied = self._copied(of_frame, of_object)
         pasted = copied, Paint(copied, np.zeros_like(copied))
-        return self._give(frame, object, seen, "paste", lambda _, __: pasted, ((), None, True))
+        return self._give(
+            frame, object, seen, "paste", lambda _, __: pasted, ((), None, True), gives_back=True
+        )
 
     def spread(
         self, frame: Index, object: Number, seen: Revision, first: Index, last: Index
     ) -> dict[str, Any]:
-        """Copy the mask of a frame to other frames, except those corrected by a person."""
-        project = self._project
+        """Copy the mask of a frame to other frames, except those corrected or reviewed by a person."""
+        project, span = self._project, range(first, min(last, self._video.count - 1) + 1)
         project.check_edit(frame, seen, object)
+        project.check_objects([object], seen, span)
         copied = self._copied(frame, object)
-        annotated = set(project.frames_of([object]))
-        frames = [i for i in range(first, min(last, self._video.count - 1) + 1) if i not in annotated]
+        annotated = {*project.frames_of([object]), *project.reviewed_frames([object])}
+        frames = [i for i in span if i not in annotated]
         if not frames:
-            raise PromptError(f"all frames from {first} to {last} are already corrected")
+            raise PromptError(f"all frames from {first} to {last} are already corrected or reviewed")
         with project.change("copied mask"):
             for index in frames:
                 project.put(index, {object: (copied, FrameAnnotation("given"))})
@@ -404,36 +412,46 @@ class Edits:
         *,
         keeps_score: bool = False,
         clicks: Sequence[Click] = (),
+        gives_back: bool = False,
     ) -> dict[str, Any]:
         """Save a person's edit of an object on a frame, with the expected IoU of its mask.
 
         With ``keeps_score`` that of a mask that stays as it was does not change. Other objects lose the
-        regions that ``clicks`` corrected on them.
+        regions that ``clicks`` corrected on them. With ``gives_back`` they first get back what earlier clicks
+        took, and the others lose nothing.
         """
         project = self._project
         project.check_edit(frame, revision, requested)
         with project.change(label):
             number = requested or project.add_object()
+            given_back = project.give_back(frame, number) if gives_back else []
             visible = [row["id"] for row in project.objects() if row["visible"]] if clicks else []
-            shown = project.mask(frame, visible)
+            shown = project.mask(frame, visible) if clicks else None
             self._put(frame, number, change, prompts, score, keeps_score=keeps_score)
-            if clicks:
-                self._take_pixels(frame, number, shown, clicks)
+            if shown is not None:
+                losing = {*(given_back if gives_back else visible)} - {number}
+                self._take_pixels(frame, number, shown, clicks, losing)
         return {"object": number}
 
-    def _take_pixels(self, frame: int, number: int, shown: IndexMask, clicks: Sequence[Click]) -> None:
+    def _take_pixels(
+        self, frame: int, number: int, shown: IndexMask, clicks: Sequence[Click], losing: set[int]
+    ) -> None:
         """Take from other unlocked objects the regions of an object that was clicked on them.
 
         Objects that overlap on another given frame may share pixels; ``shown`` is the index mask before it.
+        Only objects of ``losing`` lose pixels.
         """
         project = self._project
         regions = clicked_regions(project.plane(frame, number), shown, clicks)
         given = {*project.frames_of([number])} - {frame}
-        for other in project.unlocked(sorted(regions.keys() - {number})):
+        for other in project.unlocked(sorted(regions.keys() & losing)):
             both = (project.masks(index) for index in given & {*project.frames_of([other])})
             if len(split_overlapping([number, other], both, project.size)) == 1:
                 score = project.marks(frame)[other].score
-                self._put(frame, other, partial(_erased, regions[other]), None, score)
+                correction = project.correction(frame, other) or Correction()
+                prompts = correction.points, correction.box, True  # clicks alone have not made it
+                taken = project.taken_pixels(frame, other, number, regions[other])
+                self._put(frame, other, partial(_erased, regions[other]), prompts, score, taken=taken)
 
     def _put(
         self,
@@ -444,6 +462,7 @@ class Edits:
         score: float,
         *,
         keeps_score: bool = False,
+        taken: TakenPixels | None = None,
     ) -> None:
         """Change the mask of an object on a frame, inside :meth:`Project.change`."""
         project = self._project
@@ -458,7 +477,7 @@ class Edits:
         project.put(frame, {number: (plane, FrameAnnotation("given", score))})
         points, box, mends = prompts or (correction.points, correction.box, correction.mends or is_detected)
         painted = runs_of(paint.on), runs_of(paint.off)
-        project.correct(frame, number, Correction(points, box, *painted, mends=mends))
+        project.correct(frame, number, Correction(points, box, *painted, mends=mends, taken=taken))
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,9 @@ from segue_web.project.annotations import (
     Kind,
     MarkedMask,
     Side,
+    TakenPixels,
     annotation_of,
+    correction_from,
     correction_of,
     made_from_of,
     runs_of,
@@ -329,6 +331,8 @@ class Project(ObjectStore):
     def remove_object(self, number: int) -> None:
         """Remove an object with all masks, inside :meth:`change`."""
         self._object(number)
+        for (frame,) in self._db.execute("SELECT frame FROM prompts WHERE object=?", (number,)).fetchall():
+            self.give_back(frame, number)
         for (frame,) in self._db.execute("SELECT frame FROM marks WHERE object=?", (number,)).fetchall():
             self.clear(frame, number)
         for comment in self.comments():
@@ -344,6 +348,7 @@ class Project(ObjectStore):
             if frame not in target_annotations:
                 self._move(frame, number, into)
                 continue
+            self._rename_taker(frame, number, into)
             plane = self.plane(frame, number) | self.plane(frame, into)
             is_manual = "given" in (mark.kind, target_annotations[frame].kind)
             kind = "given" if is_manual else target_annotations[frame].kind
@@ -376,7 +381,74 @@ class Project(ObjectStore):
             row = self._one(f"SELECT * FROM {table} WHERE frame=? AND object=?", frame, number)
             self._set(table, (frame, number), None)
             self._set(table, (frame, to), None if row is None else {**dict(row), **changes, "object": to})
+        self._rename_taker(frame, number, to)
         self._changed.frames.add(frame)
+
+    def _rename_taker(self, frame: int, number: int, to: int) -> None:
+        """Let pixels that clicks on an object took on a frame be taken by another one."""
+        for other, correction, taken in self._corrections_without_pixels(frame, number):
+            regions = tuple((to if by == number else by, counts) for by, counts in taken.regions)
+            self._note_correction(frame, other, replace(correction, taken=replace(taken, regions=regions)))
+
+    def _corrections_without_pixels(
+        self, frame: int, number: int
+    ) -> list[tuple[int, Correction, TakenPixels]]:
+        """Other objects whose masks on a frame have lost pixels to clicks on an object."""
+        rows = self._db.execute("SELECT object, data FROM prompts WHERE frame=?", (frame,)).fetchall()
+        corrections = [(row["object"], correction_of(row)) for row in rows]
+        return [
+            (other, each, each.taken)
+            for other, each in corrections
+            if each.taken is not None and any(by == number for by, _ in each.taken.regions)
+        ]
+
+    def taken_pixels(self, frame: int, number: int, by: int, region: BoolArray) -> TakenPixels:
+        """Note that clicks on object ``by`` take a region, (H, W), of another one on a frame."""
+        correction = self.correction(frame, number)
+        regions = ((by, runs_of(region)),)
+        if correction is not None and correction.taken is not None:
+            return replace(correction.taken, regions=(*correction.taken.regions, *regions))
+        mark = self._one("SELECT * FROM marks WHERE frame=? AND object=?", frame, number)
+        prompts = self._one("SELECT data FROM prompts WHERE frame=? AND object=?", frame, number)
+        assert mark is not None
+        return TakenPixels(dict(mark), None if prompts is None else json.loads(prompts["data"]), regions)
+
+    def give_back(self, frame: int, by: int) -> list[int]:
+        """Restore the pixels of a frame that clicks on an object took, inside :meth:`change`.
+
+        Returns the objects that they belong to. Objects that a person locked or reviewed since stay as they
+        are.
+        """
+        given_back = []
+        for number, correction, taken in self._corrections_without_pixels(frame, by):
+            if not self.unlocked([number]) or self.marks(frame)[number].reviewed:
+                continue
+            given_back.append(number)
+            self._changed.replaced[frame, number] = self._counts(frame, number)
+            others = tuple(each for each in taken.regions if each[0] != by)
+            if others:
+                self._leave_taken(frame, number, correction, replace(taken, regions=others))
+            else:
+                self._set("marks", (frame, number), {**taken.mark, "object": number})
+                before = None if taken.prompts is None else correction_from(taken.prompts)
+                self.correct(frame, number, before)
+            del self._changed.replaced[frame, number]  # a click may take pixels again in the same step
+        return given_back
+
+    def _leave_taken(self, frame: int, number: int, correction: Correction, taken: TakenPixels) -> None:
+        """Restore a mask and its paint without the regions that are still taken."""
+        before = Correction() if taken.prompts is None else correction_from(taken.prompts)
+        lost = np.logical_or.reduce([self.decode_mask(frame, counts) for _, counts in taken.regions])
+        plane, on, off = (
+            self.decode_mask(frame, counts) for counts in (taken.mark["mask"], before.on, before.off)
+        )
+        row = self._one("SELECT * FROM marks WHERE frame=? AND object=?", frame, number)
+        assert row is not None
+        left = plane & ~lost
+        mask = {"mask": runs_of(left), "area": int(np.count_nonzero(left))}
+        self._set("marks", (frame, number), dict(row) | mask)
+        painted, erased = runs_of(on & ~lost), runs_of(off | lost)
+        self.correct(frame, number, replace(correction, on=painted, off=erased, taken=taken))
 
     def marks_of(self, number: int) -> dict[int, FrameAnnotation]:
         """Annotations of an object by frame, ascending."""

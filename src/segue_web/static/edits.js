@@ -186,9 +186,9 @@ export function pasteMask() {
 export const pasteOf = (/** @type {number} */ frame, /** @type {number} */ object) =>
   void edit((about) => request("paste", { ...about, of_frame: frame, of_object: object }));
 
-/** Copy the mask of the selected object to frames without a correction. */
+/** Copy the mask of the selected object to frames without a correction or review. */
 export async function spread(/** @type {number} */ first, /** @type {number} */ last) {
-  const answer = await edit((about) => request("spread", { ...about, first, last }));
+  const answer = await edit((about) => request("spread", { ...about, first, last, seen: seenRevision() }));
   if (answer) notice(`Copied to ${answer.frames} frames.`);
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from segue.errors import PromptError
 from segue.masks import encode_rle
 from segue.models.base import FramePrompts
-from segue.prompt_types import Prompt, RemovePrompt
+from segue.prompt_types import Prompt
 from segue.prompts import ImagePrompter, ImagePrompts, resolve_prompts
 from segue.prompts.annotation import extended_history
 from segue.prompts.correction import Click, ClickHistory, clicked_regions
@@ -33,7 +34,6 @@ from segue.sessions.videos.provenance import (
     StoredObject,
     decode,
     plan,
-    without,
 )
 from segue.sessions.videos.session import VideoSession, stored_objects
 from segue.types import Frame, Image, ObjectInfo
@@ -64,21 +64,27 @@ class MaskVideoSession(VideoSession):
     def prompt(self, frame: Frame, prompts: Sequence[Prompt]) -> None:
         index, previous = frame.index, self.stored_at(frame.index)
         pointed = {item.id for item in prompts if item.corrects} & previous.keys()
+        replaced = {item.id for item in prompts if not item.corrects}
+        histories = {i: self._history(index, i) for i in previous}
         resolved = resolve_prompts(
             frame,
             prompts,
             fit=self._fit,
             prompter=lambda image: self._prompter_on(index),
             previous_masks={i: decode(previous[i][1], self._size) for i in pointed},
-            clicked={i: self._history(index, i) for i in pointed},
+            clicked={i: histories[i] for i in pointed},
         )
-        taken = self._regions_to_take(index, prompts, resolved, pointed) if pointed else []
+        mended = {i for i in pointed - replaced if histories[i].mends}
+        taken = self._regions_to_take(index, prompts, resolved, mended) if mended else []
         for number in resolved.removed:
             self.remove_from(number, index)
         for number in resolved.masked:
             masks = self._object(number, resolved)
             inside = resolved.plane(number).numpy()
             corrected = previous[number] if number in resolved.corrected else None
+            is_new = number in previous and number not in pointed - replaced
+            if is_new and not np.array_equal(inside, decode(previous[number][1], self._size)):
+                self._give_back(number, [index])  # what the clicks took that made the mask before
             score = 1.0 if corrected is None else corrected[0].score
             if corrected is None or not np.array_equal(inside, decode(corrected[1], self._size)):
                 score = resolved.expected.get(number, score)
@@ -86,14 +92,12 @@ class MaskVideoSession(VideoSession):
             stored = ObjectInfo(number, score=score), encode_rle(inside)["counts"], whole_counts, None
             masks.prompt(index, stored, self._new_revision())
         for number, other, region in taken:
-            if other in self.objects and (before := self.objects[other].at(index)) is not None:
-                left = without(before, region)
-                if left[1] != before[1]:
-                    self.objects[other].take_pixels(index, left, self._new_revision(), number)
-        self._note_clicks(index, prompts, previous.keys())
+            if other in self.objects:
+                self.objects[other].take_pixels(index, number, region, self._new_revision)
+        self._note_clicks(index, prompts, resolved.masked, histories)
 
     def _regions_to_take(
-        self, index: int, prompts: Sequence[Prompt], resolved: FramePrompts, pointed: Collection[int]
+        self, index: int, prompts: Sequence[Prompt], resolved: FramePrompts, mended: Collection[int]
     ) -> list[tuple[int, int, BoolArray]]:
         """Regions, (H, W), of objects that were clicked on others, which lose them.
 
@@ -104,20 +108,18 @@ class MaskVideoSession(VideoSession):
             index: the frame.
             prompts: those of the frame.
             resolved: their masks.
-            pointed: objects whose masks points correct.
+            mended: objects whose clicks correct a mask that clicks alone have not made.
 
         Returns:
             The object of each region, and the other one that is shown there.
         """
-        shown, clicks = self.result(index).mask, {i: list[Click]() for i in pointed}
+        shown, clicks = self.result(index).mask, dict[int, list[Click]]()
         for item in prompts:
-            if item.corrects and item.id in pointed:
-                clicks[item.id] += item.to_image(ImagePrompts()).clicks
+            if item.corrects:
+                clicks.setdefault(item.id, []).extend(item.to_image(ImagePrompts()).clicks)
         fixed = {0, *resolved.removed, *resolved.ids} - resolved.corrected
         regions = []
-        for number in sorted(clicks.keys() & {*resolved.masked}):
-            if not self._history(index, number).mends:
-                continue
+        for number in sorted({*mended} & {*resolved.masked}):
             found = clicked_regions(resolved.plane(number).numpy(), shown, clicks[number])
             for other, region in found.items():
                 keeps = any(inside and region[int(y), int(x)] for x, y, inside in clicks.get(other, ()))
@@ -185,7 +187,7 @@ class MaskVideoSession(VideoSession):
         targets = {
             i
             for i in each.made_from.keys() & objects.keys()
-            if each.carries is None or each.start in objects[i].prompts
+            if (each.carries is None or each.start in objects[i].prompts) and self._has_pixels(objects[i])
         }
         if not targets or not any(each.start in s.prompts for s in objects.values()):
             return
@@ -209,6 +211,10 @@ class MaskVideoSession(VideoSession):
                     number = stored[0].id
                     self.objects[number].store(index, StoredMask(stored, each.made_from[number][index]))
             yield index
+
+    def _has_pixels(self, snapshot: PromptSnapshot) -> bool:
+        """Whether a prompted mask of an object has pixels; clicks on others may have taken all."""
+        return any(decode(stored[1], self._size).any() for stored, _ in snapshot.prompts.values())
 
     def _layers(self, each: Pass, objects: Mapping[int, PromptSnapshot], targets: set[int]) -> list[Layer]:
         """Group the objects of a pass into sessions, with conditioning frames and previous masks."""
@@ -271,16 +277,33 @@ class MaskVideoSession(VideoSession):
         return encode_rle(plane)["counts"]
 
     def _history(self, index: int, number: int) -> ClickHistory:
-        """Clicks on an object with a mask."""
-        return self.objects[number].clicks.get(index, ClickHistory(mends=True))
+        """Clicks on an object with a mask; one that lost pixels to another is not made by them alone."""
+        masks = self.objects[number]
+        history = masks.clicks.get(index, ClickHistory(mends=True))
+        return replace(history, mends=True) if masks.has_lost_pixels(index) else history
 
-    def _note_clicks(self, index: int, prompts: Sequence[Prompt], present: Collection[int]) -> None:
-        """Store clicks on objects, and how their masks were made."""
-        prompted = {item.id for item in prompts if not isinstance(item, RemovePrompt)}
-        for number in prompted & self.objects.keys():  # a file of several objects has the id 0
-            history = self._history(index, number) if number in present else ClickHistory()
+    def _note_clicks(
+        self,
+        index: int,
+        prompts: Sequence[Prompt],
+        masked: Collection[int],
+        histories: Mapping[int, ClickHistory],
+    ) -> None:
+        """Store clicks on objects, and how their masks were made.
+
+        Args:
+            index: the frame.
+            prompts: those of the frame.
+            masked: objects with a mask of them, also those of a file of several objects.
+            histories: earlier clicks on the objects that had a mask.
+        """
+        for number in {*masked} & self.objects.keys():
             group = [item for item in prompts if item.id == number]
-            self.objects[number].clicks[index] = extended_history(history, group)
+            if group:
+                history = extended_history(histories.get(number, ClickHistory()), group)
+            else:  # a file of several objects, whose prompt has the id 0
+                history = ClickHistory(mends=True)
+            self.objects[number].clicks[index] = history
 
     def _prompter(self, index: int) -> ImagePrompter:
         image, place = self._source.frame(index).image, bisect_left(self._frames, index)

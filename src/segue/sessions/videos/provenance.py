@@ -92,18 +92,24 @@ class PromptedMask(NamedTuple):
     revision: Revision
 
 
+OWN = 0
+"""Number in place of another object's: a prompt of the object itself."""
+
+
 class TakenPixels(NamedTuple):
-    """A prompted mask without the pixels that clicks on another object took from it.
+    """A change of a prompted mask: pixels that clicks on another object took, or a later prompt of its own.
 
     Attributes:
-        by: the other object.
-        revision: revision of the mask without them.
-        before: the prompted mask with them; None where the frame had no prompt of the object.
+        by: the other object; :data:`OWN` for a prompt of the object itself.
+        revision: revision of the mask after the change.
+        before: the prompted mask before it; None where the frame had no prompt of the object.
+        region: run lengths of the region of the clicks; None in states of earlier versions, and of a prompt.
     """
 
     by: int
     revision: Revision
     before: PromptedMask | None
+    region: str | None = None
 
 
 @dataclass(eq=False)
@@ -118,8 +124,8 @@ class ObjectMasks:
         tracked: tracked masks by frame, the newest last.
         versions: run lengths of prompted masks by frame and revision; earlier ones as long as masks were made
             from them.
-        taken: by frame the pixels that clicks on other objects took from its prompted mask, the last ones
-            last.
+        taken: by frame the pixels that clicks on other objects took from its mask, and its prompts since the
+            first of them, the last ones last.
     """
 
     label: str | None = None
@@ -133,55 +139,92 @@ class ObjectMasks:
     @property
     def is_prompted(self) -> bool:
         """Whether it has a prompt; tracked masks that lost pixels to clicks on other objects are none."""
-        taken = {frame for frame, pixels in self.taken.items() if pixels and pixels[0].before is None}
-        return not self.prompts.keys() <= taken
+        return any(self._has_own_prompt(frame) for frame in self.prompts)
+
+    def has_lost_pixels(self, frame: int) -> bool:
+        """Whether clicks on other objects took pixels of a frame since its last prompt there."""
+        changes = self.taken.get(frame, [])
+        return bool(changes) and changes[-1].by != OWN
+
+    def _has_own_prompt(self, frame: int) -> bool:
+        changes = self.taken.get(frame)
+        return not changes or changes[0].before is not None or any(each.by == OWN for each in changes)
 
     def prompt(self, frame: int, stored: StoredObject, revision: Revision) -> None:
         """Store the mask of a prompted frame; an equal mask keeps its revision."""
+        before = self.prompts.get(frame)
+        self._store_prompt(frame, stored, revision)
+        if self.has_lost_pixels(frame):
+            self.taken[frame].append(TakenPixels(OWN, self.prompts[frame].revision, before))
+
+    def take_pixels(
+        self, frame: int, by: int, region: BoolArray, new_revision: Callable[[], Revision]
+    ) -> None:
+        """Store the mask of a frame without a region, (H, W), that clicks on another object took."""
+        current, before = self.at(frame), self.prompts.get(frame)
+        if current is None:
+            return
+        left = without(current, region)
+        if left[1] == current[1] and before is None:
+            return
+        self._store_prompt(frame, left, new_revision())
+        change = TakenPixels(by, self.prompts[frame].revision, before, encode_rle(region)["counts"])
+        self.taken.setdefault(frame, []).append(change)
+
+    def _store_prompt(self, frame: int, stored: StoredObject, revision: Revision) -> None:
         current = self.prompts.get(frame)
         if current is not None and current.stored[1:] == stored[1:]:
             revision = current.revision
         self.prompts[frame] = PromptedMask(stored, revision)
         self.versions.setdefault(frame, {})[revision] = stored[1]
         self.removed.discard(frame)
-        self.taken.pop(frame, None)
-
-    def take_pixels(self, frame: int, stored: StoredObject, revision: Revision, by: int) -> None:
-        """Store the mask of a frame without pixels that clicks on another object took."""
-        taken, before = self.taken.get(frame, []), self.prompts.get(frame)
-        self.prompt(frame, stored, revision)
-        self.taken[frame] = [*taken, TakenPixels(by, revision, before)]
 
     def give_back(
         self, frame: int, by: int, size: tuple[int, int], new_revision: Callable[[], Revision]
     ) -> None:
-        """Restore the pixels of a frame that clicks on another object took, unless it was changed since.
+        """Restore the pixels of a frame that clicks on another object took, unless it was prompted since.
 
         Args:
             frame: index of the frame.
-            by: the other object.
+            by: the other object; :data:`OWN` withdraws the prompts of the object itself, and other objects
+                keep the pixels that clicks on them took.
             size: height and width of the frame.
-            new_revision: makes revisions, of masks without pixels that clicks on further objects took later.
+            new_revision: makes revisions, of masks without pixels that clicks on further objects took.
         """
-        taken = self.taken.get(frame, [])
-        first = next((place for place, each in enumerate(taken) if each.by == by), None)
-        if first is None or frame not in self.prompts:
+        changes = self.taken.get(frame, [])
+        first = 0 if by == OWN else next((i for i, each in enumerate(changes) if each.by == by), None)
+        if first is None or not changes or frame not in self.prompts:
             return
-        before = taken[first].before
-        later = [each.before.stored for each in taken[first + 1 :] if each.before is not None]
-        versions = [*later, self.prompts[frame].stored]
-        if before is None:
+        before = changes[first].before
+        after = [*(each.before for each in changes[first + 1 :]), self.prompts[frame]]
+        clicks = self.clicks.get(frame)
+        if by == OWN or before is None:
             self.withdraw(frame)
         else:
-            self.prompt(frame, *before)
-            self.taken[frame] = taken[:first]
-        previous = current = self.at(frame)
-        for each, stored in zip(taken[first:], versions, strict=False):
-            if each.by != by and previous is not None and current is not None:
-                region = decode(previous[1], size) & ~decode(stored[1], size)
-                current = without(current, region)
-                self.take_pixels(frame, current, new_revision(), each.by)
-            previous = stored
+            self._store_prompt(frame, *before)
+            self.taken[frame] = changes[:first]
+            if not first:
+                del self.taken[frame]
+        previous = self.at(frame) if before is None else before.stored
+        for change, mask in zip(changes[first:], after, strict=True):
+            assert mask is not None  # only the first change may have no prompt before it
+            if change.by == OWN and by != OWN:
+                self.prompt(frame, *mask)
+            elif change.by not in (by, OWN) and change.region is not None:
+                self.take_pixels(frame, change.by, decode(change.region, size), new_revision)
+            elif change.by not in (by, OWN) and previous is not None:
+                region = decode(previous[1], size) & ~decode(mask.stored[1], size)
+                self.take_pixels(frame, change.by, region, new_revision)
+            previous = mask.stored
+        if by != OWN and clicks is not None and frame in self.prompts:
+            self.clicks[frame] = clicks
+
+    def withdraw_own(self, frame: int, size: tuple[int, int], new_revision: Callable[[], Revision]) -> None:
+        """Withdraw the prompts on a frame; other objects keep the pixels that clicks on them took."""
+        if frame in self.taken and self._has_own_prompt(frame):
+            self.give_back(frame, OWN, size, new_revision)
+        else:
+            self.withdraw(frame)
 
     def withdraw(self, frame: int) -> None:
         """Withdraw the prompts on a frame, or the object's removal there."""
@@ -555,9 +598,13 @@ def as_json(objects: Mapping[int, ObjectMasks]) -> dict[str, Any]:
             for frame, each in masks.clicks.items()
         ]
         taken += [
-            [frame, i, by, revision, None if before is None else [*_row(before.stored), before.revision]]
+            [
+                *(frame, i, by, revision),
+                None if before is None else [*_row(before.stored), before.revision],
+                *(() if region is None else (region,)),
+            ]
             for frame, of_frame in masks.taken.items()
-            for by, revision, before in of_frame
+            for by, revision, before, region in of_frame
         ]
     labels = {str(i): masks.label for i, masks in objects.items()}
     lists = {"replaced": replaced, "versions": versions, "removed": removed, "clicks": clicks}
@@ -618,9 +665,9 @@ def from_json(
         _made_from_all(objects[i], by_frame, frames, replaced_sources.get(i, {}))
     for frame, i, clicks, box, mends in state["clicks"]:
         objects[int(i)].clicks[int(frame)] = _history_of(clicks, box, mends, size)
-    for frame, i, by, number, row in state.get("taken", ()):
+    for frame, i, by, number, row, *regions in state.get("taken", ()):
         before = None if row is None else PromptedMask(_stored(int(i), row)[0], int(row[-1]))
-        pixels = TakenPixels(int(by), int(number), before)
+        pixels = TakenPixels(int(by), int(number), before, *map(str, regions))
         objects[int(i)].taken.setdefault(int(frame), []).append(pixels)
     _check(objects, size)
     revisions = (n for masks in objects.values() for of_frame in masks.versions.values() for n in of_frame)
@@ -674,7 +721,15 @@ def _check(objects: Mapping[int, ObjectMasks], size: tuple[int, int]) -> None:
     stored += [m.stored for masks in objects.values() for each in masks.tracked.values() for m in each]
     taken = [each for masks in objects.values() for of_frame in masks.taken.values() for each in of_frame]
     stored += [each.before.stored for each in taken if each.before is not None]
+    if any(
+        each.before is None
+        for masks in objects.values()
+        for of_frame in masks.taken.values()
+        for each in of_frame[1:]
+    ):
+        raise ValueError("taken: a later change of a mask without the mask before it")
     runs = [counts for _, *both, _ in stored for counts in both if counts is not None]
+    runs += [each.region for each in taken if each.region is not None]
     for masks in objects.values():
         runs += [counts for versions in masks.versions.values() for counts in versions.values()]
     check_runs([counts.encode() for counts in runs], math.prod(size))

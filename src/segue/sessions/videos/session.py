@@ -93,7 +93,7 @@ class VideoSession(ABC):
     def withdraw(self, id: int, index: int) -> None:
         """Withdraw the prompts of an object on a frame, or its removal there."""
         masks = self.objects[id]
-        masks.withdraw(index)
+        masks.withdraw_own(index, self._size, self._new_revision)
         self._give_back(id, [index])
         if not masks.is_prompted:
             self.remove(id)
@@ -106,9 +106,10 @@ class VideoSession(ABC):
     def _give_back(self, id: int, frames: Sequence[int]) -> None:
         """Give other objects the pixels that withdrawn clicks on an object took from them."""
         for number, masks in [*self.objects.items()]:
-            for frame in frames:
+            taken = [frame for frame in frames if any(each.by == id for each in masks.taken.get(frame, ()))]
+            for frame in taken:
                 masks.give_back(frame, id, self._size, self._new_revision)
-            if number != id and not masks.is_prompted:
+            if taken and not masks.is_prompted:
                 self.objects.pop(number)
 
     def remove_from(self, id: int, index: int) -> list[int]:
