@@ -86,7 +86,13 @@ def annotating(path: Path, project: Path, *options: str) -> Iterator[tuple[Any, 
         try:  # the server outlives an error otherwise, and the error waits for it
             address = next(found[0] for line in server.stdout if (found := re.search(r"http://\S+", line)))
             chromium = next(
-                filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+                filter(
+                    None,
+                    map(
+                        shutil.which,
+                        ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"),
+                    ),
+                )
             )
             browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
             page = browser.new_page(viewport={"width": 1360, "height": 820})
