@@ -195,6 +195,15 @@ def test_an_observer_is_told_everything_in_order_and_the_outcome_says_the_same(v
     assert quiet.calls[:2] == [("ready", "video", []), ("begin", "frames", 5)], "there is no notice"
 
 
+def test_fast_says_where_it_changes_nothing(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGUE_CPU_WITHOUT", "vnni,bfloat16,amx")
+    observer = Recorder()
+    job = foreground(video, video.parent / "out", fast=True, device="cpu")
+    run_open(opened(job, open_source(video)), observer)
+    notices = [call[1] for call in observer.calls if call[0] == "notice"]
+    assert notices == ["--fast changes nothing: this device is not faster with less than float32"]
+
+
 def test_results_go_where_the_source_is_called_if_nobody_says(video: Path) -> None:
     assert default_folder(open_source(video).name) == Path("segue-out/video")
     written = run_open(opened(foreground(video), open_source(video)))

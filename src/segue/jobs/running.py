@@ -12,6 +12,7 @@ from typing import cast
 from segue.errors import ArgumentError, SegueError, UndeliveredError, memory_errors
 from segue.inference.cpu.features import instruction_set
 from segue.inference.cpu.forms import Forms, recorded
+from segue.inference.running import choose_device, has_lower_precision
 from segue.jobs.ahead import Plan
 from segue.jobs.frame_loop import FrameRun, first_pass, forget_state, forms_of_run
 from segue.jobs.observer import Observer
@@ -131,6 +132,8 @@ def run_open(
     observer = observer or Observer()
     if opened.notice:
         observer.notice(opened.notice)
+    if opened.job.fast and not has_lower_precision(choose_device(opened.job.device)):
+        observer.notice("--fast changes nothing: this device is not faster with less than float32")
     cancel = cancel or CancelToken()
     opened.frames.token = cancel
     try:
