@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.entries import EventSettings
+from segue.entries.events import EventSettings
 from segue.errors import PromptError, SinkError, SourceError
 from segue.events.sink import Event
 from segue.events.zones import Zone

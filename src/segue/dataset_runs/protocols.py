@@ -21,7 +21,7 @@ from segue.datasets.foreground.isd import IsdClip
 from segue.datasets.foreground.sets import read_flow, read_frame
 from segue.datasets.ytvis import YTVISDataset
 from segue.datasets.ytvos import YtvosFolder
-from segue.entries import DatasetJob
+from segue.entries.datasets import DatasetJob
 from segue.errors import ArgumentError, DatasetError
 from segue.formats.cdnet import frame_number
 from segue.jobs.plan import check_needs

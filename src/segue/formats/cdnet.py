@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segue.entries import Format
+from segue.entries.formats import Format
 from segue.errors import DatasetError, SinkError
 from segue.formats.frames import FrameObjects, Size, frame_name
 from segue.formats.mask_records import records_of

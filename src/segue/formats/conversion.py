@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segue.entries import Format
+from segue.entries.formats import Format
 from segue.errors import DatasetError, SinkError, SourceError
 from segue.formats.labels import Labels
 from segue.formats.reading import read_labels

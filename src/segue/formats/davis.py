@@ -9,7 +9,7 @@ from typing import IO, TypeAlias
 
 import numpy as np
 
-from segue.entries import Format, Holds, SinkOptions
+from segue.entries.formats import Format, Holds, SinkOptions
 from segue.errors import DatasetError
 from segue.formats.files import OF_CLASSES, Files, Tree
 from segue.formats.folders import DATA_SETS, FolderWriter

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from segue.entries import Format, Holds, SinkOptions
+from segue.entries.formats import Format, Holds, SinkOptions
 from segue.errors import DatasetError, SegueError
 from segue.formats.files import Files, is_labelme, json_entries
 from segue.formats.folders import ANNOTATION_TOOLS, FolderWriter

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from segue.entries import Format, Holds, SinkOptions
+from segue.entries.formats import Format, Holds, SinkOptions
 from segue.errors import ResumeError, SinkError, SourceError
 from segue.formats.base import Writer
 from segue.formats.frames import FrameObjects, Size, frame_name

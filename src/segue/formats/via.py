@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, field_validator
 
-from segue.entries import Format, Holds, SinkOptions
+from segue.entries.formats import Format, Holds, SinkOptions
 from segue.errors import DatasetError
 from segue.formats.base import SpooledSink
 from segue.formats.files import VIA_2, Files, is_via, json_entries

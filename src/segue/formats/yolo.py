@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from segue.entries import Format, Holds, SinkOptions
+from segue.entries.formats import Format, Holds, SinkOptions
 from segue.errors import DatasetError
 from segue.formats.files import MAX_LINES, NUMBER, Files, Tree
 from segue.formats.folders import DATA_SETS, FolderWriter

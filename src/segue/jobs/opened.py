@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segue.entries import EventSettings
+from segue.entries.events import EventSettings
 from segue.errors import PromptError, SourceError
 from segue.jobs.values import ForegroundJob, VideoJob, VideoSource
 from segue.types import Box, Frame, Image, Segmentation

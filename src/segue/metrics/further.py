@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from segue.entries import MetricEntry
+from segue.entries.datasets import MetricEntry
 from segue.errors import DatasetError, SegueError
 from segue.metrics.evaluation import Evaluation, Measures
 from segue.registry import METRICS

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from segue.entries import SQUARE, SinkOptions
+from segue.entries.formats import SQUARE, SinkOptions
 from segue.errors import SinkError
 from segue.events.archive import NAME, PENDING
 from segue.events.images.best_views import BETTER, view_score

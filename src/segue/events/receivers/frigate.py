@@ -12,7 +12,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import SplitResult, quote, unquote, urlencode
 
-from segue.entries import EventSinkEntry
+from segue.entries.events import EventSinkEntry
 from segue.errors import SinkError
 from segue.events.receivers.base import SENT, Delivery, EventReceiver, Message, ReceiverContext
 from segue.events.receivers.http import MAX_ANSWER, NoRedirect, answer_of, parts_of

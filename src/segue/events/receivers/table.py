@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from operator import attrgetter
 
-from segue.entries import EventSinkEntry
+from segue.entries.events import EventSinkEntry
 from segue.errors import SinkError
 from segue.events.receivers.base import SENT, Delivery, FileReceiver, ReceiverContext
 from segue.events.store.records import RecordedEvent

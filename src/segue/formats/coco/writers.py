@@ -10,7 +10,7 @@ from typing import IO, Any, Literal, get_args
 
 import numpy as np
 
-from segue.entries import SinkOptions
+from segue.entries.formats import SinkOptions
 from segue.errors import SinkError
 from segue.formats.base import FileSink, SpooledSink, Writer
 from segue.formats.folders import FolderWriter

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.entries import SinkOptions
+from segue.entries.formats import SinkOptions
 from segue.formats.base import SpooledSink
 from segue.formats.frames import FrameObjects, Size
 from segue.formats.labels import DEFAULT_COLOUR, Labels

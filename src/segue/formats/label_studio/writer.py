@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from segue.entries import SinkOptions
+from segue.entries.formats import SinkOptions
 from segue.formats.folders import FolderWriter
 from segue.formats.frames import FrameObjects, frame_name
 from segue.formats.label_studio.brush import encode_brush

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 
-from segue.entries import Detector
+from segue.entries.detectors import Detector
 from segue.errors import ArgumentError, SegueError
 from segue.models.base import ForegroundNetwork
 from segue.models.geometry import ResizePadGeometry

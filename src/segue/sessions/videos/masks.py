@@ -25,16 +25,8 @@ from segue.sessions.videos.corrections import (
     show_earlier_frames,
     split_overlapping,
 )
-from segue.sessions.videos.provenance import (
-    Pass,
-    PreviousMasks,
-    PromptSnapshot,
-    StoredMask,
-    StoredObject,
-    decode,
-    plan,
-    without,
-)
+from segue.sessions.videos.passes import Pass, PreviousMasks, PromptSnapshot, plan
+from segue.sessions.videos.provenance import StoredMask, StoredObject, decode, without
 from segue.sessions.videos.session import VideoSession, stored_objects
 from segue.types import Frame, Image, ObjectInfo
 from segue.utils.arrays import BoolArray

@@ -14,7 +14,8 @@ from segue.models.base import FramePrompts
 from segue.prompt_types import Prompt
 from segue.sessions.track import TrackSession
 from segue.sessions.videos.corrections import composite, to_rle
-from segue.sessions.videos.provenance import ObjectMasks, Revision, StoredObject, as_json, from_json
+from segue.sessions.videos.object_state import as_json, from_json
+from segue.sessions.videos.provenance import ObjectMasks, Revision, StoredObject
 from segue.state import SessionState, blaming_state
 from segue.types import Frame, Segmentation
 from segue.video import Source
