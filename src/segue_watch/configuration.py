@@ -145,8 +145,8 @@ def _jobs(
         try:
             jobs[name] = _job_of(values, name)
         except SegueError as error:
-            found = _mistakes(values, name, str(error))
-            problems += [redact(f"{path}: camera {name}: {each}") for each in found]
+            mistakes = _mistakes(values, name, str(error))
+            problems += [redact(f"{path}: camera {name}: {each}") for each in mistakes]
     problems += _conflicts(jobs, path)
     if problems:
         raise SeveralProblemsError(dict.fromkeys(problems))

@@ -179,8 +179,8 @@ class CameraRoutes:
         question = question_of(request)
         edges, query = edges_of(question), Query.parse(question)
         stores, problems = self._stores()
-        counts, further = counts_of(stores, query, edges)
-        return JSONResponse({"counts": counts, "problems": [*problems, *further]})
+        counts, query_problems = counts_of(stores, query, edges)
+        return JSONResponse({"counts": counts, "problems": [*problems, *query_problems]})
 
     async def _image(self, request: Request) -> Response:
         """Send the newest image of a camera; with ``?after=NUMBER`` wait for the next one."""

@@ -231,7 +231,7 @@ def annotate(
             return
         backend = make(opened or Video(video), folder)
         try:
-            _import_into(backend, import_ or (), again=import_again)
+            _import_into(backend, import_ or (), repeat=import_again)
         except BaseException:
             backend.close()
             raise
@@ -276,14 +276,14 @@ def _videos_of(place: Path) -> dict[str, Path] | None:
     return videos_of(place)
 
 
-def _import_into(backend: AnnotateBackend, paths: Sequence[Path], *, again: bool) -> None:
+def _import_into(backend: AnnotateBackend, paths: Sequence[Path], *, repeat: bool) -> None:
     """Import files into a project as one change, and print the effects."""
     from segue.formats.reading import read_labels
 
     project = backend.project
     if not paths:
         return
-    if project.has_had_objects and not again:
+    if project.has_had_objects and not repeat:
         typer.echo(
             "--import: the project has objects already, nothing was imported; --import-again imports into it"
         )

@@ -162,7 +162,7 @@ class Trackings:
         if one is None:
             return None
         try:
-            make = resumed if one.tracking.has_begun else self._replanned
+            make = resumed if one.tracking.is_started else self._replanned
             return make(self._project, one.tracking), one.id
         except PromptError:
             self._queue.move(one.id, None)

@@ -237,12 +237,12 @@ def yolo_line(number: int, mask: npt.NDArray[np.bool_]) -> str:
     if len(corners) < 3:
         if not mask.any():
             return ""
-        corners = _rectangle_around(mask)
+        corners = _bounding_rectangle(mask)
     shares = np.clip(corners / (width, height), 0, 1)
     return f"{number} {' '.join(f'{value:.6f}' for value in shares.ravel().tolist())}\n"
 
 
-def _rectangle_around(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+def _bounding_rectangle(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     """Corners (4, 2) of the smallest rectangle around the pixels of a mask that is one pixel thin."""
     pixels = np.argwhere(mask)[:, ::-1]
     edges = np.concatenate([pixels + np.array(corner) for corner in ((0, 0), (0, 1), (1, 0), (1, 1))]).astype(

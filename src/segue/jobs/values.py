@@ -377,8 +377,8 @@ def _commercial(values: Any) -> Any:
     kinds = {item["kind"] if isinstance(item, Mapping) else item.kind for item in values.get("prompts", ())}
     if prompter is None and kinds - entry.prompts - {"remove"}:
         prompter = None if MODELS.find(entry.prompter).commercial else entry.prompter
-    chosen = {"prompter": None if prompter is None else commercial_model(prompter)}
-    return {**values, "model": model.model_copy(update={"name": entry.name}), **chosen}
+    replaced = {"prompter": None if prompter is None else commercial_model(prompter)}
+    return {**values, "model": model.model_copy(update={"name": entry.name}), **replaced}
 
 
 class TrackJob(VideoJob):

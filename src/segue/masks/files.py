@@ -258,8 +258,8 @@ def check_image_size(image: Image.Image, size: tuple[int, int] | None) -> None:
     if size is None or (image.height, image.width) == size:
         return
     turned = "; turn it as the video is" if (image.width, image.height) == size else ""
-    found = f"a mask is {image.width}x{image.height}, the video {size[1]}x{size[0]}{turned}"
-    raise OtherSizeError(found, (image.height, image.width))
+    message = f"a mask is {image.width}x{image.height}, the video {size[1]}x{size[0]}{turned}"
+    raise OtherSizeError(message, (image.height, image.width))
 
 
 @contextmanager

@@ -422,10 +422,10 @@ def readings(prompter: ImagePrompter, mask: BoolArray, prompts: ImagePrompts) ->
     """
     extents = measure(mask.astype(np.uint8))
     box = extents[1].box if prompts.box is None and 1 in extents else prompts.box
-    found: list[MaskPrediction] = []
+    predictions: list[MaskPrediction] = []
     for previous in (mask, None):
         answer = prompter.answer(replace(prompts, box=box, mask=previous))
-        known = [mask, *(each.mask for each in found)]
-        if answer.mask.any() and all(iou(answer.mask, each) < SAME for each in known):
-            found.append(answer)
-    return found
+        masks = [mask, *(each.mask for each in predictions)]
+        if answer.mask.any() and all(iou(answer.mask, each) < SAME for each in masks):
+            predictions.append(answer)
+    return predictions

@@ -112,7 +112,7 @@ class InterruptedTracking:
     done: int = 0
 
     @property
-    def has_begun(self) -> bool:
+    def is_started(self) -> bool:
         """Whether it is running or was stopped."""
         return bool(self.plan.run) or self.done > 0  # earlier versions noted no run
 

@@ -160,8 +160,8 @@ def _is_key(shape: KeyedShape, index: int, span: range) -> bool:
     """Whether CVAT, which interpolates linearly, needs a key on a frame."""
     if index in shape.keys or index in (span.start, span.stop - 1):
         return True
-    before = max((frame for frame in shape.keys if frame < index), default=None)
-    return before is not None and shape.keys[before].motion != "linear"
+    previous_key = max((frame for frame in shape.keys if frame < index), default=None)
+    return previous_key is not None and shape.keys[previous_key].motion != "linear"
 
 
 def _meta(annotations: Labels, colours: Mapping[str, str], name: str, length: int) -> ET.Element:

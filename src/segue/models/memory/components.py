@@ -51,10 +51,10 @@ def suppress_distant_components(logits: Tensor, previous_masks: Tensor, max_jump
         count, pieces, stats, _ = cv2.connectedComponentsWithStats(candidates[part], connectivity=8)
         if count <= 2:
             continue
-        above, before = min(top, reach), min(left, reach)
-        around = mask[top - above : top + height + reach, left - before : left + width + reach]
-        near = cv2.dilate(around.astype(np.uint8), kernel)[above : above + height, before : before + width]
-        neighbourhood = np.asarray(pieces, np.int32)[near > 0]
+        rows, columns = min(top, reach), min(left, reach)
+        crop = mask[top - rows : top + height + reach, left - columns : left + width + reach]
+        dilated = cv2.dilate(crop.astype(np.uint8), kernel)[rows : rows + height, columns : columns + width]
+        neighbourhood = np.asarray(pieces, np.int32)[dilated > 0]
         touched = np.bincount(neighbourhood, minlength=count) > 0
         areas = stats[:, cv2.CC_STAT_AREA]
         stray = ~touched & (areas < LARGE * areas[1:][touched[1:]].sum())

@@ -64,7 +64,7 @@ class MaskVideoSession(VideoSession):
             previous_masks={i: decode(previous[i][1], self._size) for i in pointed},
             clicked={i: self._history(index, i) for i in pointed},
         )
-        taken = self._regions_to_take(index, prompts, resolved, pointed) if pointed else []
+        regions = self._regions_to_take(index, prompts, resolved, pointed) if pointed else []
         for number in resolved.removed:
             self.remove_from(number, index)
         for number in resolved.masked:
@@ -77,10 +77,10 @@ class MaskVideoSession(VideoSession):
             whole_counts = None if corrected is None else self._corrected_whole_counts(corrected, inside)
             stored = ObjectInfo(number, score=score), encode_rle(inside)["counts"], whole_counts, None
             masks.prompt(index, stored, self._new_revision())
-        for number, other, region in taken:
-            if other in self.objects and (before := self.objects[other].at(index)) is not None:
-                left = without(before, region)
-                if left[1] != before[1]:
+        for number, other, region in regions:
+            if other in self.objects and (stored_mask := self.objects[other].at(index)) is not None:
+                left = without(stored_mask, region)
+                if left[1] != stored_mask[1]:
                     self.objects[other].take_pixels(index, left, self._new_revision(), number)
         self._note_clicks(index, prompts, previous.keys())
 
@@ -101,7 +101,7 @@ class MaskVideoSession(VideoSession):
         Returns:
             The object of each region, and the other one that is shown there.
         """
-        shown, clicks = self.result(index).mask, {i: list[Click]() for i in pointed}
+        visible_mask, clicks = self.result(index).mask, {i: list[Click]() for i in pointed}
         for item in prompts:
             if item.corrects and item.id in pointed:
                 clicks[item.id] += item.to_image(ImagePrompts()).clicks
@@ -110,8 +110,8 @@ class MaskVideoSession(VideoSession):
         for number in sorted(clicks.keys() & {*resolved.masked}):
             if not self._history(index, number).mends:
                 continue
-            found = clicked_regions(resolved.plane(number).numpy(), shown, clicks[number])
-            for other, region in found.items():
+            by_object = clicked_regions(resolved.plane(number).numpy(), visible_mask, clicks[number])
+            for other, region in by_object.items():
                 keeps = any(inside and region[int(y), int(x)] for x, y, inside in clicks.get(other, ()))
                 if other not in {*fixed, number} and not keeps and not self._overlap(number, other):
                     regions.append((number, other, region))

@@ -43,9 +43,15 @@ def as_json(objects: Mapping[int, ObjectMasks]) -> dict[str, Any]:
             for frame, each in masks.clicks.items()
         ]
         taken += [
-            [frame, i, by, revision, None if before is None else [*_row(before.stored), before.revision]]
+            [
+                frame,
+                i,
+                by,
+                revision,
+                None if previous is None else [*_row(previous.stored), previous.revision],
+            ]
             for frame, of_frame in masks.taken.items()
-            for by, revision, before in of_frame
+            for by, revision, previous in of_frame
         ]
     labels = {str(i): masks.label for i, masks in objects.items()}
     lists = {"replaced": replaced, "versions": versions, "removed": removed, "clicks": clicks}
@@ -107,8 +113,8 @@ def from_json(
     for frame, i, clicks, box, mends in state["clicks"]:
         objects[int(i)].clicks[int(frame)] = _history_of(clicks, box, mends, size)
     for frame, i, by, number, row in state.get("taken", ()):
-        before = None if row is None else PromptedMask(_stored(int(i), row)[0], int(row[-1]))
-        pixels = TakenPixels(int(by), int(number), before)
+        previous = None if row is None else PromptedMask(_stored(int(i), row)[0], int(row[-1]))
+        pixels = TakenPixels(int(by), int(number), previous)
         objects[int(i)].taken.setdefault(int(frame), []).append(pixels)
     _check(objects, size)
     revisions = (n for masks in objects.values() for of_frame in masks.versions.values() for n in of_frame)
@@ -161,7 +167,7 @@ def _check(objects: Mapping[int, ObjectMasks], size: tuple[int, int]) -> None:
     stored = [each.stored for masks in objects.values() for each in masks.prompts.values()]
     stored += [m.stored for masks in objects.values() for each in masks.tracked.values() for m in each]
     taken = [each for masks in objects.values() for of_frame in masks.taken.values() for each in of_frame]
-    stored += [each.before.stored for each in taken if each.before is not None]
+    stored += [each.previous.stored for each in taken if each.previous is not None]
     runs = [counts for _, *both, _ in stored for counts in both if counts is not None]
     for masks in objects.values():
         runs += [counts for versions in masks.versions.values() for counts in versions.values()]

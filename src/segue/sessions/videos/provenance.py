@@ -93,12 +93,12 @@ class TakenPixels(NamedTuple):
     Attributes:
         by: the other object.
         revision: revision of the mask without them.
-        before: the prompted mask with them; None where the frame had no prompt of the object.
+        previous: the prompted mask with them; None where the frame had no prompt of the object.
     """
 
     by: int
     revision: Revision
-    before: PromptedMask | None
+    previous: PromptedMask | None
 
 
 @dataclass(eq=False)
@@ -128,7 +128,7 @@ class ObjectMasks:
     @property
     def is_prompted(self) -> bool:
         """Whether it has a prompt; tracked masks that lost pixels to clicks on other objects are none."""
-        taken = {frame for frame, pixels in self.taken.items() if pixels and pixels[0].before is None}
+        taken = {frame for frame, pixels in self.taken.items() if pixels and pixels[0].previous is None}
         return not self.prompts.keys() <= taken
 
     def prompt(self, frame: int, stored: StoredObject, revision: Revision) -> None:
@@ -143,11 +143,11 @@ class ObjectMasks:
 
     def take_pixels(self, frame: int, stored: StoredObject, revision: Revision, by: int) -> None:
         """Store the mask of a frame without pixels that clicks on another object took."""
-        taken, before = self.taken.get(frame, []), self.prompts.get(frame)
+        taken, previous = self.taken.get(frame, []), self.prompts.get(frame)
         self.prompt(frame, stored, revision)
-        self.taken[frame] = [*taken, TakenPixels(by, revision, before)]
+        self.taken[frame] = [*taken, TakenPixels(by, revision, previous)]
 
-    def give_back(
+    def restore_pixels(
         self, frame: int, by: int, size: tuple[int, int], new_revision: Callable[[], Revision]
     ) -> None:
         """Restore the pixels of a frame that clicks on another object took, unless it was changed since.
@@ -162,13 +162,13 @@ class ObjectMasks:
         first = next((place for place, each in enumerate(taken) if each.by == by), None)
         if first is None or frame not in self.prompts:
             return
-        before = taken[first].before
-        later = [each.before.stored for each in taken[first + 1 :] if each.before is not None]
+        original = taken[first].previous
+        later = [each.previous.stored for each in taken[first + 1 :] if each.previous is not None]
         versions = [*later, self.prompts[frame].stored]
-        if before is None:
+        if original is None:
             self.withdraw(frame)
         else:
-            self.prompt(frame, *before)
+            self.prompt(frame, *original)
             self.taken[frame] = taken[:first]
         previous = current = self.at(frame)
         for each, stored in zip(taken[first:], versions, strict=False):

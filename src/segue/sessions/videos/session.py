@@ -95,20 +95,20 @@ class VideoSession(ABC):
         """Withdraw the prompts of an object on a frame, or its removal there."""
         masks = self.objects[id]
         masks.withdraw(index)
-        self._give_back(id, [index])
+        self._restore_pixels(id, [index])
         if not masks.is_prompted:
             self.remove(id)
 
     def remove(self, id: int) -> None:
         """Remove an object from all frames."""
         removed = self.objects.pop(id, None)
-        self._give_back(id, [] if removed is None else list(removed.prompts))
+        self._restore_pixels(id, [] if removed is None else list(removed.prompts))
 
-    def _give_back(self, id: int, frames: Sequence[int]) -> None:
+    def _restore_pixels(self, id: int, frames: Sequence[int]) -> None:
         """Give other objects the pixels that withdrawn clicks on an object took from them."""
         for number, masks in [*self.objects.items()]:
             for frame in frames:
-                masks.give_back(frame, id, self._size, self._new_revision)
+                masks.restore_pixels(frame, id, self._size, self._new_revision)
             if number != id and not masks.is_prompted:
                 self.objects.pop(number)
 
@@ -119,7 +119,7 @@ class VideoSession(ABC):
             return []
         withdrawn = [each for each in masks.prompts if each >= index]
         masks.remove_from(index)
-        self._give_back(id, withdrawn)
+        self._restore_pixels(id, withdrawn)
         if not masks.is_prompted:
             self.remove(id)
             return []

@@ -259,14 +259,14 @@ class NetworkReader(_LiveReader):
         self._request_time, self._onvif = 0.0, None  # where a camera has its images is asked anew
         try:
             while missed < _MAX_MISSED:
-                num_frames_before = self._num_frames
+                num_frames_at_start = self._num_frames
                 for moment, item in self._new_items():
                     yield self._image(
                         moment, partial(to_rgb, item, f"{self.where}: frame {self._num_frames}")
                     )
                 if not self._is_polled:
                     break
-                missed = missed + 1 if self._num_frames == num_frames_before else 0
+                missed = missed + 1 if self._num_frames == num_frames_at_start else 0
                 rate, passed = self.polls or POLLED_FPS, time.monotonic() - start
                 place = max(place + 1, math.floor(passed * rate))
                 self._request_time = place / rate

@@ -110,7 +110,7 @@ def _warped(image: Image, matrix: Homography, flags: int = cv2.INTER_LINEAR) -> 
 
 def largest_rectangle(free: BoolArray) -> tuple[slice, slice]:
     """Rows and columns of the largest rectangle of True in a mask, (H, W)."""
-    best, found = 0, (slice(0, 0), slice(0, 0))
+    best, window = 0, (slice(0, 0), slice(0, 0))
     heights = np.zeros(free.shape[1] + 1, int)  # of the true columns that end at a row; the last one closes
     for row, inside in enumerate(free):
         heights[:-1] = np.where(inside, heights[:-1] + 1, 0)
@@ -121,9 +121,9 @@ def largest_rectangle(free: BoolArray) -> tuple[slice, slice]:
                 first, tall = open_columns.pop()
                 if (column - first) * tall > best:
                     best = (column - first) * tall
-                    found = slice(row - tall + 1, row + 1), slice(first, column)
+                    window = slice(row - tall + 1, row + 1), slice(first, column)
             open_columns.append((first, height))
-    return found
+    return window
 
 
 def swaying_texture(rng: Rng, size: Size, textures: Sequence[Texture]) -> Effect:

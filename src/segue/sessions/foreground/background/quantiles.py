@@ -25,7 +25,7 @@ DOUBT_FROM = 5
 """Kept frames below which a single background frame of a pixel suffices."""
 
 
-ALIKE = 60
+MAX_DIFFERENCE = 60
 """Levels up to which means of 4 x 4 pixels of two images of a scene differ that look the same to an encoder:
 what is compared pixel by pixel is always up to date."""
 
@@ -43,7 +43,7 @@ class Look:
         height, width = image.shape[:2]
         size = max(1, width // 4), max(1, height // 4)
         one, other = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (self.image, image))
-        return int(cv2.absdiff(one, other).max()) <= ALIKE
+        return int(cv2.absdiff(one, other).max()) <= MAX_DIFFERENCE
 
 
 OWN = Look(np.zeros((0, 0, 3), np.uint8))

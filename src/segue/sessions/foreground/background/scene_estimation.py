@@ -58,7 +58,7 @@ _GROW = np.ones((5, 5), np.uint8)
 _JOIN = np.ones((5, 5), np.uint8)
 
 _BORDER = np.ones((7, 7), np.uint8)  # by which a piece is grown, for the border of an object is blurred
-_AROUND = 4
+_MARGIN = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +132,7 @@ def _regions(mask: BoolArray) -> list[BoolArray]:
 def _better(region: BoolArray, image: Image, frames: Sequence[Image], support: Float32Array) -> Image | None:
     """Frame whose content fits best into the surroundings of a region, if it is clearly better."""
     stays = [i for i, each in enumerate(support) if each[region].mean() >= SETTINGS.min_rival * len(frames)]
-    rows, columns = (slice(max(0, at.min() - _AROUND), at.max() + 1 + _AROUND) for at in region.nonzero())
+    rows, columns = (slice(max(0, at.min() - _MARGIN), at.max() + 1 + _MARGIN) for at in region.nonzero())
     part, image_part = region[rows, columns], image[rows, columns]
     filled = (np.where(part[..., None], frames[i][rows, columns], image_part) for i in stays)
     contrasts = _outline_contrasts(part, (image_part, *filled))

@@ -44,7 +44,7 @@ class PanDetector(Checkpointable):
 
     def look(self, step: CameraStep) -> bool:
         """Add the motion to the next frame."""
-        if not step.known:
+        if not step.is_comparable:
             return self.pans
         self._steps.append(step.way())
         way = np.array(self._steps)

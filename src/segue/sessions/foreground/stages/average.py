@@ -33,7 +33,9 @@ PAN_REACH, PAN_SAME = 4, 255
 LIKELY = 0.05
 """Probability from which on a pixel may be foreground."""
 
-AROUND = np.ones((15, 15), np.uint8)  # what lies so near to where something may be foreground is looked at
+SEARCH_KERNEL = np.ones(
+    (15, 15), np.uint8
+)  # what lies so near to where something may be foreground is looked at
 SHORT_SIDE = 240
 """Maximum short side in pixels at which pixels are tracked."""
 
@@ -87,7 +89,7 @@ class MotionAverage(Stage):
         is_candidate = np.any([each.foreground > LIKELY for each in (*previous, current, *following)], axis=0)
         if not (previous or following) or not is_candidate.any():
             return
-        looked = cv2.dilate(is_candidate.view(np.uint8), AROUND) > 0
+        looked = cv2.dilate(is_candidate.view(np.uint8), SEARCH_KERNEL) > 0
         change = np.zeros(looked.shape, np.float32)
         change[looked] = (
             self._mean(current, looked, (previous[::-1], following), levels) - current.foreground[looked]
