@@ -111,10 +111,10 @@ def first_frame(
     else:
         # Where boxes are wanted, the report takes those of LOST itself, without CRF.
         refine: Refinement | None = source.features and ("none" if truth == "boxes" else "crf")
-        look = partial(detector, source.detector, weights=file, features=source.features, device=device)
-        find = partial(discovered, look(refine=refine))
+        detect = partial(detector, source.detector, weights=file, features=source.features, device=device)
+        find = partial(discovered, detect(refine=refine))
         if refine == "crf":
-            find_unrefined = partial(discovered, look(refine="none"))
+            find_unrefined = partial(discovered, detect(refine="none"))
 
     def draw(start: Start) -> FirstMask:
         planes, candidates = find(start)

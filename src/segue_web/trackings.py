@@ -144,7 +144,7 @@ class Trackings:
         await self._run(move)
         await self._tell()
 
-    def known(self) -> dict[str, Any]:
+    def page_state(self) -> dict[str, Any]:
         """Queued trackings, for pages."""
         on_hold = self._queue.on_hold
         return {"queue": [one.for_page(on_hold) for one in self._queue.waiting]}
@@ -286,7 +286,7 @@ class Trackings:
         """Notify pages of the queue, resumable trackings, and undo steps."""
 
         def tell() -> None:
-            state = {**self.known(), "history": self._project.history()}
+            state = {**self.page_state(), "history": self._project.history()}
             # From the project's thread, as changes are: pages would take an older history for the newest.
             self._project.send({"event": "queue", **state})
 

@@ -101,13 +101,13 @@ def named_by_projects(videos: Mapping[str, Path], folder: Path) -> dict[str, Pat
         if recorded is not None:
             names.setdefault(recorded.resolve(), name)
     owned = {path: names[path.resolve()] for path in videos.values() if path.resolve() in names}
-    used, named = {*owned.values()}, dict[str, Path]()
+    used, paths = {*owned.values()}, dict[str, Path]()
     for name, path in videos.items():
         free = (each for each in (name, f"{name}{path.suffix}", str(path)) if each not in used)
         unique_name = owned.get(path) or next(free)
         used.add(unique_name)
-        named[unique_name] = path
-    return named
+        paths[unique_name] = path
+    return paths
 
 
 def project_folder(folder: Path, name: str, *, second: bool = False) -> Path:
@@ -256,7 +256,7 @@ class VideoListBackend(Backend):
                 if number in self._backends:
                     return number
                 try:
-                    backend = await asyncio.to_thread(self._made, number)
+                    backend = await asyncio.to_thread(self._open_backend, number)
                 except SegueError:
                     if number == numbers[-1]:
                         raise
@@ -279,7 +279,7 @@ class VideoListBackend(Backend):
         name, second = self._names[number % len(self._names)], number >= len(self._names)
         return project_folder(self._folder, name, second=second)
 
-    def _made(self, number: int) -> AnnotateBackend:
+    def _open_backend(self, number: int) -> AnnotateBackend:
         """Open a video, or record why it cannot be opened."""
         try:
             backend = self._make(self._path(number), self._project(number))
@@ -295,7 +295,7 @@ class VideoListBackend(Backend):
         first: SegueError | None = None
         for number in numbers:
             try:
-                self._backends[number] = self._made(number)
+                self._backends[number] = self._open_backend(number)
             except SegueError as error:
                 first = first or error
             else:

@@ -241,7 +241,7 @@ class EventMonitor:
     @staticmethod
     def _with_names(result: Segmentation, views: BestViews) -> Segmentation:
         """Label the objects of a result with the classes found so far."""
-        names = {item.id: views.known(item.id) for item in result.objects if not item.label}
+        names = {item.id: views.label_of(item.id) for item in result.objects if not item.label}
         if not any(names.values()):
             return result
         objects = tuple(replace(item, label=item.label or names[item.id]) for item in result.objects)

@@ -84,8 +84,10 @@ def _read(files: Files, video: Frames) -> Labels:
 
 def _foreground(files: Files, name: str) -> StoredMask:
     levels = read_levels(files.mask_file(name), files.where(name), size=files.video.size)
-    if others := set(np.unique(levels).tolist()) - {0, SHADOW, FOREGROUND}:
-        raise DatasetError(f"{name} holds {max(others)}; masks of CDnet2014 are 0, {SHADOW} and {FOREGROUND}")
+    if unexpected := set(np.unique(levels).tolist()) - {0, SHADOW, FOREGROUND}:
+        raise DatasetError(
+            f"{name} holds {max(unexpected)}; masks of CDnet2014 are 0, {SHADOW} and {FOREGROUND}"
+        )
     return np.asarray(levels == FOREGROUND, np.uint8)
 
 

@@ -207,8 +207,8 @@ class _TextLoader(yaml.SafeLoader):  # type: ignore[misc]
     """Safe YAML loader that keeps values as texts: ``no`` and ``1`` may be class names."""
 
     yaml_implicit_resolvers: ClassVar = {
-        first: [one for one in known if one[0].endswith(":merge")]
-        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        first: [one for one in resolvers if one[0].endswith(":merge")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
@@ -292,7 +292,7 @@ class YoloSink(FolderWriter):
         whole: bool = False,
         header: str = HEADER,
     ) -> None:
-        super().__init__(folder, _OWN_FILE, marks=False, is_own=_has_header)
+        super().__init__(folder, _OWN_FILE, marks=False, was_written_by_segue=_has_header)
         self._names, self._whole_masks, self._header = names, whole, header
         numbers = categories or {}
         self._classes = {label: place for place, label in enumerate(sorted(numbers, key=numbers.__getitem__))}

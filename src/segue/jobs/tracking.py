@@ -38,7 +38,7 @@ from segue.utils.naming import first_few
 from segue.video import Source
 
 EVERY = 5  # frames from one look for a text to the next
-MAX_NAMED = 5  # frames to look at that a run names at its end
+MAX_LISTED = 5  # frames to look at that a run names at its end
 
 DEFAULT_NOTICE = f"looking for what moves (detector {DEFAULT}; --with chooses another)"
 """Notice if no detector was named."""
@@ -200,7 +200,7 @@ class TrackRun(Run):
     def summary(self) -> str:
         """Frames to review, and gaps of objects; empty if there are none."""
         frames = dict.fromkeys(
-            self.source.frame_label(doubt.index) for doubt in self._review.worst(most=MAX_NAMED)
+            self.source.frame_label(doubt.index) for doubt in self._review.worst(most=MAX_LISTED)
         )
         review_note = f"look at frame {', '.join(frames)}: scores below {ATTENTION_BELOW}, the lowest first"
         lines = [review_note if frames else "", self._absences.describe(self.source.frame_label)]

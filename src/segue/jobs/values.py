@@ -361,11 +361,11 @@ def _commercial(values: Any) -> Any:
     """Restrict a tracking job to networks for commercial use if its ``licence`` asks for it."""
     if not isinstance(values, Mapping) or values.get("licence") != "commercial" or "model" not in values:
         return values
-    given = values["model"]
-    model = given if isinstance(given, Model) else Model.model_validate(given)
+    model_value = values["model"]
+    model = model_value if isinstance(model_value, Model) else Model.model_validate(model_value)
     prompter = values.get("prompter")
-    is_own = prompter is not None and (not isinstance(prompter, str) or prompter not in MODELS)
-    if model.network is not None or model.weights is not None or is_own:
+    is_custom = prompter is not None and (not isinstance(prompter, str) or prompter not in MODELS)
+    if model.network is not None or model.weights is not None or is_custom:
         raise CheckpointError(
             "licence: the terms of your own networks and weight files are not known; leave out licence"
         )

@@ -64,20 +64,22 @@ MIN_CENTRAL = 0.8
 """Minimum distance of a central click to the outline of a region, relative to the largest distance."""
 
 
-def clicked_regions(inside: BoolArray, shown: IndexMask, clicks: Iterable[Click]) -> dict[int, BoolArray]:
-    """Connected regions (H, W) inside of a mask that positive clicks hit, by the object that is shown there.
+def clicked_regions(
+    inside: BoolArray, index_mask: IndexMask, clicks: Iterable[Click]
+) -> dict[int, BoolArray]:
+    """Connected regions (H, W) inside of a mask that positive clicks hit, by the displayed object.
 
     Args:
         inside: the mask, (H, W).
-        shown: index mask (H, W) of all objects.
+        index_mask: index mask (H, W) of all objects.
         clicks: those on the mask.
     """
-    shown, clicked = np.where(inside, shown, 0), np.zeros(shown.shape, np.bool_)
+    index_mask, clicked = np.where(inside, index_mask, 0), np.zeros(index_mask.shape, np.bool_)
     for x, y, is_inside in clicks:
         clicked[int(y), int(x)] |= is_inside
     regions = {}
-    for number in sorted({*shown[clicked].tolist()} - {0}):
-        pieces = Pieces.of(shown == number)
+    for number in sorted({*index_mask[clicked].tolist()} - {0}):
+        pieces = Pieces.of(index_mask == number)
         regions[number] = pieces.where(pieces.count(clicked) > 0)
     return regions
 

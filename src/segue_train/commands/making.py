@@ -172,7 +172,7 @@ def training(
     form = Form(data, *options, settings)
 
     def register(prepare: Callable[..., RecipeSetup]) -> Callable[..., RecipeSetup]:
-        @reported_once()
+        @report_from_first_process()
         def start(*typed: Values, config: Config = None) -> None:
             source, *values = typed
             for options in values:
@@ -215,7 +215,7 @@ def is_first_process() -> bool:
 
 
 @contextmanager
-def reported_once() -> Iterator[None]:
+def report_from_first_process() -> Iterator[None]:
     """Report an error in all processes of a training only once per machine."""
     try:
         yield
@@ -229,8 +229,8 @@ def is_first_to_report() -> bool:
     """Whether this process of the training is the first here on this machine."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return True
-    started_others = "TORCHELASTIC_RUN_ID" not in os.environ and int(os.environ.get("LOCAL_RANK", 0)) == 0
-    run = f"{os.getpid() if started_others else os.getppid()}-{os.environ.get('MASTER_PORT', '')}"
+    is_launcher = "TORCHELASTIC_RUN_ID" not in os.environ and int(os.environ.get("LOCAL_RANK", 0)) == 0
+    run = f"{os.getpid() if is_launcher else os.getppid()}-{os.environ.get('MASTER_PORT', '')}"
     path = Path(tempfile.gettempdir()) / f"segue-error-{run}"
     with suppress(OSError):  # of an earlier run whose processes had these numbers
         if time.time() - path.lstat().st_mtime > SAME_ERROR:

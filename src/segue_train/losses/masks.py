@@ -262,9 +262,9 @@ def normal_loss(predicted: Tensor, stored: Tensor) -> Tensor:
 
     ``predicted``: (N, 3, H, W), any length; ``stored``: as an image, uint8, 0 where they are not known.
     """
-    known = stored.any(1)
+    valid = stored.any(1)
     cosine = F.cosine_similarity(predicted.float(), stored.float() / 127.5 - 1, dim=1)
-    return ((1 - cosine) * known).sum() / known.sum().clamp(min=1)
+    return ((1 - cosine) * valid).sum() / valid.sum().clamp(min=1)
 
 
 def bernoulli_divergence(target: Tensor, logits: Tensor, weight: Tensor) -> Tensor:

@@ -242,9 +242,11 @@ def corrected_frames(project: Project, plan: TrackingPlan) -> list[dict[int, Con
     objects = plan.objects
     annotated = {*project.frames_of(objects), *project.reviewed_frames(objects)}
     frames = select_conditioning_frames(sorted(annotated), plan.begin, plan.stop)
-    shown = {index: _shown(project, index, objects, is_start=index == plan.begin) for index in frames}
+    visible = {
+        index: _visible_objects(project, index, objects, is_start=index == plan.begin) for index in frames
+    }
     masks = {
-        index: {i: counts for i, counts in project.masks(index).items() if i in shown[index]}
+        index: {i: counts for i, counts in project.masks(index).items() if i in visible[index]}
         for index in frames
     }
     layers = split_overlapping(objects, masks.values(), project.size)
@@ -252,7 +254,7 @@ def corrected_frames(project: Project, plan: TrackingPlan) -> list[dict[int, Con
     return [
         {
             index: _conditioning_frame(
-                project, index, shown[index] & {*layer}, masks[index], earlier.get(str(index), {})
+                project, index, visible[index] & {*layer}, masks[index], earlier.get(str(index), {})
             )
             for index in frames
         }
@@ -260,7 +262,9 @@ def corrected_frames(project: Project, plan: TrackingPlan) -> list[dict[int, Con
     ]
 
 
-def _shown(project: Project, index: int, objects: Iterable[int], *, is_start: bool) -> frozenset[int]:
+def _visible_objects(
+    project: Project, index: int, objects: Iterable[int], *, is_start: bool
+) -> frozenset[int]:
     """Objects whose mask on a frame conditions a tracking: a person drew or reviewed it.
 
     On its first frame others go on from masks that are made from no withdrawn correction.
@@ -418,14 +422,14 @@ def track_job(
     stored_range: range,
     previous: Mapping[int, Sequence[StoredMask]],
     memory: TrackingMemory,
-    last_given: int | None = None,
+    last_frame: int | None = None,
 ) -> Steps:
-    """Job of :meth:`segue_web.server.worker.Worker.steps` that tracks, or continues after ``last_given``."""
-    last_given = start if last_given is None else last_given
+    """Job of :meth:`segue_web.server.worker.Worker.steps` that tracks, or continues after ``last_frame``."""
+    last_frame = start if last_frame is None else last_frame
     sessions = [TrackSession(tools.network, device=tools.device) for _ in layers]
     pairs = [_layer(*each, previous) for each in zip(sessions, layers, strict=True)]
     last_restored = memory.restore(
-        pairs, range(start, last_given + 1) if start < stop else range(last_given, start + 1)
+        pairs, range(start, last_frame + 1) if start < stop else range(last_frame, start + 1)
     )
     if last_restored is None:
         yield from starmap(ConditioningProgress, show_earlier_frames(pairs, start, tools.video.frame))
@@ -446,7 +450,7 @@ def track_job(
     done, waits = 0, None  # steps given, and the step that must be saved before the state of it counts
     for results in propagate(pairs, read(), times, start):
         index = results[0].index
-        is_stored = index in stored_range and abs(index - start) > abs(last_given - start)
+        is_stored = index in stored_range and abs(index - start) > abs(last_frame - start)
         if waits is None and save_periodically():
             waits = done + is_stored
         if not is_stored:

@@ -223,10 +223,10 @@ class Tools:
         """
         prompter = self.prompter(index)
         if history is None or prompts.mask is None:
-            return self._kept(index, prompter.answer(prompts), is_recalled=prompts.mask is None)
+            return self._keep_answer(index, prompter.answer(prompts), is_recalled=prompts.mask is None)
         mask = self._recalled(index, prompts.mask, history)
         answer = history.answer(prompter, mask, new)
-        return self._kept(index, answer, is_recalled=mask.dtype.kind == "f")
+        return self._keep_answer(index, answer, is_recalled=mask.dtype.kind == "f")
 
     def _recalled(self, index: int, mask: BoolArray, history: ClickHistory) -> Float32Array | BoolArray:
         """Probability of a mask made by clicks, also of an earlier process; otherwise the mask."""
@@ -243,12 +243,12 @@ class Tools:
         It is taken as it was saved, as by :class:`segue.Video`: its probability is not known after a restart.
         """
         answer = correct(self.prompter(index), mask, clicks, new=new)
-        return self._kept(index, answer, is_recalled=False)
+        return self._keep_answer(index, answer, is_recalled=False)
 
     def candidates(self, index: int, prompts: ImagePrompts) -> list[tuple[BoolArray, float]]:
         """Candidate masks (H, W) of prompts with expected IoUs, the best first."""
         predictions = self.prompter(index).candidates(prompts)
-        return [self._kept(index, answer) for answer in predictions]
+        return [self._keep_answer(index, answer) for answer in predictions]
 
     def readings(
         self, index: int, mask: BoolArray, prompts: ImagePrompts
@@ -260,7 +260,7 @@ class Tools:
         alternatives = readings(self.prompter(index), mask, prompts)
         return [(mask, None), *((answer.mask, _iou(answer)) for answer in alternatives)]
 
-    def _kept(
+    def _keep_answer(
         self, index: int, answer: MaskPrediction, *, is_recalled: bool = True
     ) -> tuple[BoolArray, float]:
         """Store the probabilities of an answer for further clicks, if they can be recovered later."""

@@ -99,8 +99,8 @@ class BestViews:
                 view.name = named_score
         return view.name
 
-    def known(self, number: int) -> str | None:
-        """Label of an object as known so far; runs no network."""
+    def label_of(self, number: int) -> str | None:
+        """Label of an object if it was classified already; runs no network."""
         view = self._views.get(number)
         return None if view is None or view.name is None else view.name[0]
 

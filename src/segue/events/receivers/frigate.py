@@ -145,9 +145,9 @@ class FrigateReceiver(EventReceiver):
             }
         )
         events = self._ask("GET", f"events?{query}", None, timeout)
-        known = {text.partition(" ")[0] for text in self._noted().values()}
+        noted_ids = {text.partition(" ")[0] for text in self._noted().values()}
         ids = [str(event.get("id") or "") for event in events if isinstance(event, dict)]
-        return next((id for id in ids if id and id not in known), "")
+        return next((id for id in ids if id and id not in noted_ids), "")
 
     def _change(self, method: str, id: str, what: str, body: Mapping[str, Any], timeout: float) -> None:
         """Change an event, unless it was deleted in Frigate."""

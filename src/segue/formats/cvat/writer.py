@@ -64,7 +64,7 @@ class CvatWriter(SpooledSink):
     ) -> None:
         super().__init__(path, size)
         self._whole_masks = whole
-        self._known, self._name, self._span, self._length = labels is not None, name, span, length
+        self._has_labels, self._name, self._span, self._length = labels is not None, name, span, length
         self._labels = Labels((0, 0)) if labels is None else labels
         self._levels = {} if labels is None else labels.levels()
         self._numbers = count()
@@ -80,7 +80,7 @@ class CvatWriter(SpooledSink):
 
     def add(self, objects: FrameObjects) -> None:
         labels, self._last = self._labels, objects.index
-        if not self._known:
+        if not self._has_labels:
             labels.size = objects.size
             for item in objects.objects:
                 labels.names.setdefault(item.id, item.label or UNNAMED)
@@ -117,7 +117,7 @@ class CvatWriter(SpooledSink):
     def _complete(self) -> None:
         length = self._last + 1 if self._length is None else self._length
         labels = self._labels
-        colours = labels.colours if self._known else dict.fromkeys(labels.names.values(), DEFAULT_COLOUR)
+        colours = labels.colours if self._has_labels else dict.fromkeys(labels.names.values(), DEFAULT_COLOUR)
         root = ET.Element("annotations")
         _add(root, version="1.1")
         root.append(_meta(labels, colours, self._name, length))

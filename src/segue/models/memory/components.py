@@ -72,13 +72,13 @@ def _distant(candidates: Tensor, previous_masks: Tensor, reach: int) -> Tensor:
     return distant_components(labels, candidates, neighbourhood[0] > 0, labels.numel())
 
 
-def distant_components(labels: Tensor, candidates: Tensor, near: Tensor, num_labels: Any) -> Tensor:
-    """Positions (K, h, w) of small components that do not touch those ``near`` the previous mask.
+def distant_components(labels: Tensor, candidates: Tensor, neighbourhood: Tensor, num_labels: Any) -> Tensor:
+    """Positions (K, h, w) of small components that do not touch the ``neighbourhood`` of the previous mask.
 
     Components have labels (K, h, w), int64, below ``num_labels``, each of one plane; ``candidates`` are the
     positions in components. Traced graphs use it, too.
     """
-    counted = torch.stack([candidates, candidates & near]).flatten(1).int()
+    counted = torch.stack([candidates, candidates & neighbourhood]).flatten(1).int()
     numbers = labels.flatten()[None].expand(2, -1)
     area, touched = counted.new_zeros(2, num_labels).scatter_add(1, numbers, counted)[:, labels]
     main = (candidates & (touched > 0)).sum((1, 2), keepdim=True)

@@ -163,8 +163,8 @@ class VideoSession(ABC):
         here["size"] = list(self._size)
         for name, value in here.items():
             if not isinstance(values, Mapping) or values.get(name) != value:
-                given = values.get(name) if isinstance(values, Mapping) else values
-                raise CheckpointError(f"the state's {name} is {given!r}, this video's is {value!r}")
+                saved = values.get(name) if isinstance(values, Mapping) else values
+                raise CheckpointError(f"the state's {name} is {saved!r}, this video's is {value!r}")
         try:
             objects, revision = from_json(values, self._frames, self._size)
         except (AttributeError, KeyError, TypeError, ValueError, SegueError) as error:

@@ -177,8 +177,8 @@ class _LiveReader(Reader):
                 raise SourceError(
                     f"{self.where}: lost ({reason}); gave up after {self._failures} tries in a row"
                 )
-            is_news = self._lost_at is None or is_refused != self._told_refusal
-            if is_news and (self._num_frames == 0 or lives):
+            is_new_reason = self._lost_at is None or is_refused != self._told_refusal
+            if is_new_reason and (self._num_frames == 0 or lives):
                 self._report_loss(reason, tries, is_refused=is_refused)
             self._stopped.wait(LOGIN_SECONDS if is_refused else self._reconnect.delay(self._failures))
 

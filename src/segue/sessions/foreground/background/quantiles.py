@@ -140,11 +140,11 @@ def in_other_light(planes: UInt8Array, gains: Sequence[float]) -> UInt8Array:
 
 
 def scene_planes(
-    frames: Iterable[UInt8Array], hidden: Sequence[BoolArray] | BoolArray, least: int
+    frames: Iterable[UInt8Array], hidden: Sequence[BoolArray] | BoolArray, min_frames: int
 ) -> UInt8Array:
     """Planes (21, H, W) of a :class:`Scene` from frames (3, H, W).
 
-    ``hidden``, (H, W) each, is where something was in front of the background; a pixel needs ``least`` frames
+    ``hidden``, (H, W) each, is where something was in front of the background; a pixel needs ``min_frames``
     in which it was background.
     """
     values, covers = [*frames], np.stack([*hidden])
@@ -152,7 +152,7 @@ def scene_planes(
     covered = covers.sum(0, dtype=np.uint8)
     changes = (covers[1:] ^ covers[:-1]).sum(0, dtype=np.uint8)
     num_visible = np.uint8(count) - covered
-    partly = (covered > 0) & ~too_few(num_visible, count, least)
+    partly = (covered > 0) & ~too_few(num_visible, count, min_frames)
     of_all = np.concatenate(order_statistics(values, ranks(count)))
     background, pixels = of_all.copy(), np.flatnonzero(partly)
     if pixels.size:
@@ -218,9 +218,9 @@ def ranks(count: Any) -> tuple[Any, Any, Any]:
     return low, count // 2, count - 1 - low
 
 
-def too_few(visible: npt.NDArray[np.integer], frames: int, least: int) -> BoolArray:
+def too_few(visible: npt.NDArray[np.integer], frames: int, min_frames: int) -> BoolArray:
     """Mask (H, W) of pixels that were background in too few of ``frames`` frames."""
-    return np.asarray(visible < (least if frames >= DOUBT_FROM else 1))
+    return np.asarray(visible < (min_frames if frames >= DOUBT_FROM else 1))
 
 
 def median_of(arrays: Sequence[npt.NDArray[Level]]) -> npt.NDArray[Level]:

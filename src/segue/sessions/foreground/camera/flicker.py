@@ -56,7 +56,7 @@ class Flicker(Checkpointable):
     _before: Float32Array | None = checkpointed(None)  # the last frame, very small
     _seen: int = checkpointed(0)
 
-    def look(self, small: Image, last: Image | None) -> Image:
+    def update(self, small: Image, last: Image | None) -> Image:
         """Remove bands from the next small frame, RGB (h, w, 3), uint8.
 
         It is in the light of ``last``, the frame before without bands, where gains of rows or columns are the

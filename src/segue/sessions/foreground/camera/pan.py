@@ -42,7 +42,7 @@ class PanDetector(Checkpointable):
     _steps: deque[tuple[float, float]] = checkpointed(partial(deque, maxlen=SETTINGS.window))
     pans: bool = checkpointed(False)
 
-    def look(self, step: CameraStep) -> bool:
+    def update(self, step: CameraStep) -> bool:
         """Add the motion to the next frame."""
         if not step.is_comparable:
             return self.pans

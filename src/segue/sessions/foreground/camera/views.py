@@ -130,7 +130,7 @@ class Views(Checkpointable):
             return True
         return seen_share(reduced_to(to_reference(small, matrix, small), LONG_SIDE), median)[0] < DIFFERS
 
-    def is_shown(self, small: Image) -> bool:
+    def is_visible(self, small: Image) -> bool:
         """Whether an image shows the current view in its light, apart from objects.
 
         Something large that moves from frame to frame changes as much of the image as a lamp does, but what
@@ -138,8 +138,8 @@ class Views(Checkpointable):
         """
         image, median = reduced_to(small, LONG_SIDE), self._view.median
         change = difference(image, median)
-        seen = seen_share(image, median)[1]
-        return change.change is Change.none and change.relit <= RELIT and seen >= CLOSE
+        visible_share = seen_share(image, median)[1]
+        return change.change is Change.none and change.relit <= RELIT and visible_share >= CLOSE
 
     def _in_light_of(self, image: Image) -> Image:
         """Median of the current view adapted to the light of a reduced image, unless it jumped."""
