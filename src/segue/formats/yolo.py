@@ -187,7 +187,7 @@ def _counts(values: list[float], canvas: Canvas, sides: tuple[int, int], name: s
         raise DatasetError(f"{name}: a line has corners far outside the image; they are shares of its sides")
     # The corners are pixels of the object, as ultralytics fills them; shares are rounded to six digits.
     corners = np.floor(np.array(values).reshape(-1, 2) * sides + _ROUNDED).astype(np.int32)
-    return canvas.plane(cv2.fillPoly(np.zeros(canvas.own, np.uint8), [corners], 1))
+    return canvas.plane(cv2.fillPoly(np.zeros(canvas.image_size, np.uint8), [corners], 1))
 
 
 def _classes(tree: Tree) -> dict[int, str]:

@@ -200,11 +200,11 @@ def _delivering(opened: Run, observer: Observer, outputs: JobOutputs) -> Iterato
 
 def _begin(opened: Run, cancel: CancelToken) -> Passes | None:
     """Open the frames of a job; return the first of two passes, if any."""
-    if not isinstance(opened.given, Passes):
+    if not isinstance(opened.input_frames, Passes):
         opened.begin()
         return None
-    opened.frames = Frames(opened.given.second(), opened.source, cancel)
-    return opened.given
+    opened.frames = Frames(opened.input_frames.second(), opened.source, cancel)
+    return opened.input_frames
 
 
 def _reporter(opened: Run, observer: Observer) -> Callable[[Frame, Segmentation], None]:

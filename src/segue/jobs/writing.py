@@ -391,7 +391,7 @@ class JobOutputs:
     def _settings(self) -> dict[str, Any]:
         """Settings that determine the masks of the folder, with a mark for whole ones."""
         opened = self._opened
-        settings = result_settings(opened.job, whole=isinstance(opened.given, Passes))
+        settings = result_settings(opened.job, whole=isinstance(opened.input_frames, Passes))
         return settings | ({"whole": True} if opened.job.outputs.whole else {})
 
     def _stop_time(self) -> float | None:

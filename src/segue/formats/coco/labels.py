@@ -229,7 +229,7 @@ def _track_counts(item: Item, segmentations: Sequence[Any], canvas: Canvas) -> S
     boxes = item.get("bboxes")
     if not any(segmentations) and isinstance(boxes, list) and any(boxes):
         return [canvas.record({"bbox": box}) if box else None for box in boxes]
-    if canvas.own == canvas.size:
+    if canvas.image_size == canvas.size:
         try:
             return RleTrack.parse(segmentations, canvas.size).counts
         except DatasetError:  # of another size than the file says of its video
