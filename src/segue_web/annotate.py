@@ -352,7 +352,7 @@ class AnnotateBackend(Backend):
             "prompters": self._prompters.page_state(),
             "formats": [
                 {
-                    "id": form,
+                    "id": name,
                     "group": about.group,
                     "name": about.title,
                     "text": about.about,
@@ -362,7 +362,7 @@ class AnnotateBackend(Backend):
                     "bits": about.bits,
                     "premultiplied": about.premultiplied,
                 }
-                for form, about in export_formats().items()
+                for name, about in export_formats().items()
                 if about.group
             ],
             "imports": import_endings(),

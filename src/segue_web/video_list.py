@@ -463,11 +463,13 @@ class VideoListBackend(Backend):
             video.close()
 
 
-def export_of(tools: Tools, path: Path, annotations: Snapshot, form: str, target: Path) -> Iterator[int]:
+def export_of(
+    tools: Tools, path: Path, annotations: Snapshot, export_format: str, target: Path
+) -> Iterator[int]:
     """Export job for a video given by its path; see :meth:`segue_web.server.worker.Worker.steps`."""
     video = Video(path)
     try:
-        yield from write_export(video, annotations, form, target)
+        yield from write_export(video, annotations, export_format, target)
     finally:
         with suppress(SegueError):
             video.close()

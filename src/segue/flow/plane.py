@@ -105,7 +105,7 @@ def plane_motion(
         if len(points) < max(MIN_POINTS, MIN_POINT_SHARE * start):
             points = _points(previous, cv2.perspectiveTransform(outline[None], total)[0], previous_hidden)
             start = len(points)
-        places, is_tracked = _followed(previous, grey, points)
+        places, is_tracked = _track_points(previous, grey, points)
         is_tracked &= ~_inside(hidden, places)
         here = cv2.perspectiveTransform(outline[None], total)[0]
         fitted = _fitted(points[is_tracked], places[is_tracked], here)
@@ -156,7 +156,7 @@ class _Anchor:
         warped = cv2.warpPerspective(grey, motion @ shift, self._size, flags=flags)
         low = self._low.astype(np.float32)
         starts = self._points - low
-        places, is_matched = _followed(self._grey, warped, starts)
+        places, is_matched = _track_points(self._grey, warped, starts)
         is_matched &= np.linalg.norm(places - starts, axis=1) < MAX_MENDED
         is_matched &= _is_similar(self._grey, warped, starts, places)
         images = _projected(places + low, motion)
@@ -226,7 +226,9 @@ def _projected(points: np.ndarray, homography: Float64Array) -> np.ndarray:
     return np.asarray(cv2.perspectiveTransform(points[None].astype(np.float64), homography)[0], np.float32)
 
 
-def _followed(previous: np.ndarray, grey: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _track_points(
+    previous: np.ndarray, grey: np.ndarray, points: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Positions of points on the next image, and whether tracking back returns to them."""
     if not len(points):
         return points, np.zeros(0, np.bool_)

@@ -169,7 +169,7 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
     with _interruptible(opened, observer, outputs, cancel, saves=states is not None):
         with interrupt_on_signals(), outputs.sink as sink:
             observer.ready(opened.source, opened.events.zones)
-            loop = FrameRun(opened, sink, states, report, outputs.see)
+            loop = FrameRun(opened, sink, states, report, outputs.add_events)
             if passes is not None:
                 loop.restored = _first_pass(opened, passes, observer, sink, states, cancel)
                 start = time.perf_counter()

@@ -98,7 +98,7 @@ class JobOutputs:
         if self._outage is not None:
             self._tell_of(ConnectionChange(opened.source.name, online=True, frame=0, time=0.0))
 
-    def see(self, frame: Frame, result: Segmentation) -> Segmentation:
+    def add_events(self, frame: Frame, result: Segmentation) -> Segmentation:
         """Add a result's events and ids; events wait for :meth:`_MonitoredSink.write`."""
         if self._monitor is None:
             return result

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from segue.errors import PromptError
-from segue.sessions.foreground.background.median import MaskedMedian, MedianSettings, colours_between
+from segue.sessions.foreground.background.median import MaskedMedian, MedianSettings, fit_colour_map
 from segue.sessions.foreground.background.quantiles import (
     DOUBT_FROM,
     Scene,
@@ -308,15 +308,15 @@ def test_the_background_goes_on_in_another_light(light: Any) -> None:
 
 
 def test_no_light_turns_one_scene_into_another() -> None:
-    assert colours_between(wall(), wall(9)) is None
-    assert colours_between(wall(), np.full_like(wall(), 30)) is None
+    assert fit_colour_map(wall(), wall(9)) is None
+    assert fit_colour_map(wall(), np.full_like(wall(), 30)) is None
 
 
 @pytest.mark.parametrize("way", [3, 6])
 def test_the_background_is_learnt_anew_where_the_camera_has_moved_under_another_light(way: int) -> None:
     large = np.asarray(cv2.resize(wall(), (512, 384)), np.uint8)
     now = in_grey(np.roll(large, way, axis=1))
-    assert colours_between(large, now) is not None, "so little is no other scene"
+    assert fit_colour_map(large, now) is not None, "so little is no other scene"
     background = MaskedMedian()
     background.update(large)
     background.enter(1, [0], [now])

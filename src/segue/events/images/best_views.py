@@ -58,7 +58,7 @@ class BestViews:
         self._name = name
         self._views: dict[int, _View] = {}
 
-    def see(self, frame: Frame, number: int, box: Box, area: int, size: tuple[int, int]) -> None:
+    def update(self, frame: Frame, number: int, box: Box, area: int, size: tuple[int, int]) -> None:
         """Compare the view of an object in this frame with the best one so far."""
         (height, width), (x0, y0, x1, y1) = size, box
         score = view_score(box, area, size)

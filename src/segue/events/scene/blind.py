@@ -95,7 +95,7 @@ class BlindTracker:
         self._detection_time = -float("inf")
         self._min_motion = MIN_MOTION  # until sight is back
 
-    def see(self, frame: Frame, result: Segmentation) -> Segmentation:
+    def update(self, frame: Frame, result: Segmentation) -> Segmentation:
         """Process a frame and its result.
 
         Args:

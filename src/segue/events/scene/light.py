@@ -31,7 +31,7 @@ class LightFilter:
     def __init__(self) -> None:
         self._objects: set[int] = set()  # that have differed
 
-    def see(self, frame: Frame, result: Segmentation, background: FloatArray | None) -> Segmentation:
+    def update(self, frame: Frame, result: Segmentation, background: FloatArray | None) -> Segmentation:
         """Remove light and shadow from the result of a frame.
 
         Args:

@@ -89,11 +89,11 @@ class SceneMemory:
         """Continue objects whose end was not reported, see :meth:`.standing.StandingObjects.resume`."""
         return self.standing.resume(numbers)
 
-    def see(self, frame: Frame, result: Segmentation) -> Segmentation:
+    def update(self, frame: Frame, result: Segmentation) -> Segmentation:
         """Process a frame; returns the result from which events are detected."""
         if self._light is not None:
-            result = self._light.see(frame, result, self.standing.background)
-        result = self.standing.see(frame, self.scenery.see(result))
+            result = self._light.update(frame, result, self.standing.background)
+        result = self.standing.update(frame, self.scenery.update(result))
         now = time.monotonic()
         if self._storage is not None and now - self._checked_time >= SAVE_SECONDS:
             self._checked_time = now

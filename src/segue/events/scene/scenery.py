@@ -182,7 +182,7 @@ class Scenery:
                 )
             return place is not None
 
-    def see(self, result: Segmentation) -> Segmentation:
+    def update(self, result: Segmentation) -> Segmentation:
         """Remove the objects of the scene from a result."""
         with self._lock:
             return self._see(result)

@@ -319,7 +319,7 @@ class StandingObjects:
             number: _Track((0.0, 0.0, 0.0, 0.0), 0.0, 0.0, each) for number, each in objects.items()
         }
 
-    def see(self, frame: Frame, result: Segmentation) -> Segmentation:
+    def update(self, frame: Frame, result: Segmentation) -> Segmentation:
         """Process a frame; returns its result with standing objects."""
         learns = self._learnt is None or frame.time - self._learnt >= _LEARN_EVERY
         if not (learns or result.objects or self._tracks or self._retained):

@@ -80,7 +80,9 @@ def fill(
         shards = _Shards(folder, makers, seed)
         if len(shards):
             report(f"{folder}: drawing {len(shards) * SHARD} samples")
-        loader: DataLoader[int] = DataLoader(shards, None, num_workers=workers, worker_init_fn=_one_thread)
+        loader: DataLoader[int] = DataLoader(
+            shards, None, num_workers=workers, worker_init_fn=_use_one_thread
+        )
         for done, _ in enumerate(loader, start=1):
             if done % 10 == 0:
                 report(f"{done * SHARD} of {len(shards) * SHARD} samples")
@@ -214,5 +216,5 @@ def _map(path: Path) -> npt.NDArray[np.void]:
     return np.asarray(values)
 
 
-def _one_thread(_: int) -> None:
+def _use_one_thread(_: int) -> None:
     set_opencv_threads(1)

@@ -84,7 +84,7 @@ class _Past:
     hidden: list[BoolArray]
 
 
-def colours_between(scene: Image, image: Image) -> Float32Array | None:
+def fit_colour_map(scene: Image, image: Image) -> Float32Array | None:
     """Affine colour map, (3, 4), from an image to another of the same scene in another light.
 
     None where no such map explains most of the image.
@@ -163,7 +163,7 @@ class MaskedMedian(Background):
             stride = -(-len(self._frames) // KEPT)
             left = _Past(self._lit_frames()[::-stride][::-1], self._hidden[::-stride][::-1])
             if frames and self.image is not None and not is_displaced(self.image, frames[-1]):
-                light = colours_between(self.image, frames[-1])
+                light = fit_colour_map(self.image, frames[-1])
             if self.view is not None:
                 views[self.view] = left
         for forgotten in views.keys() - known:

@@ -107,7 +107,7 @@ class Views(Checkpointable):
         image, likeness_of = reduced_to(small, LONG_SIDE), {}
         for number, view in self._known.items():
             view_images = view.median, reduced_to(view.newest, LONG_SIDE)
-            likeness_of[number] = max(_likeness(image, other) for other in view_images)
+            likeness_of[number] = max(_similarity(image, other) for other in view_images)
         best = max(likeness_of, key=lambda number: likeness_of[number], default=None)
         if best is None or likeness_of[best] < SAME:
             return False
@@ -167,7 +167,7 @@ def _has_colours(image: Image, median: Image) -> bool:
     return share_of(farthest(image, median) <= TOUCH) >= 1 - DIFFERS
 
 
-def _likeness(image: Image, other: Image) -> float:
+def _similarity(image: Image, other: Image) -> float:
     """Share of two images with equal structure; 0 if no gain matches their light."""
     change = difference(image, other)
     return 1 - change.altered if change.relit <= LIT else 0.0
