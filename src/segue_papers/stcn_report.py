@@ -73,7 +73,7 @@ class FirstMask:
 
     Attributes:
         mask: index mask (H, W) of the selected objects, with ids of the ground truth.
-        planes: probabilities (N, H, W) of all that a detector finds; None where none looks.
+        planes: probabilities (N, H, W) of all detections; None without a detector.
         unrefined: the mask before CRF, if any.
     """
 
@@ -223,7 +223,7 @@ def cut_boxes(start: Start, boxes: Mapping[int, Box], *, device: str | None = No
 def filtering_image(start: Start, planes: FloatingArray, first: FirstMask) -> Image:
     """Three views of a first frame, as in figure 3 of the report: detections, selection, truth.
 
-    Where CRF drew what was chosen, the mask before it stands between, as in figure 4.
+    With CRF, the mask before it is shown in between, as in figure 4.
     """
     everything = np.zeros(start.truth.shape, np.uint16)
     for i in reversed(range(len(planes))):

@@ -239,7 +239,7 @@ class Trackings:
         job.entry = project.last_entry
 
     async def _ended(self, job: Job, how: str, error: SegueError | None) -> None:
-        """Start the next tracking; of another person if this one was stopped or failed."""
+        """Start the next tracking in the queue, of another person if this one was stopped or failed."""
         with suppress(ClosedError):  # what could not be noted goes on the next time
             await self._note_end(how, error)
 

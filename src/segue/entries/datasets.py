@@ -53,7 +53,7 @@ class ScoreHelp:
 class DatasetEntry:
     """A data set as its makers publish it, or a layout of folders; segue downloads none of them.
 
-    What ``open``, ``evaluate``, ``job`` and ``options`` leave out is that of its kind of labels, see
+    ``open``, ``evaluate``, ``job`` and ``options`` default to those of its kind of labels, see
     :data:`segue.datasets.catalogue.KINDS`.
 
     Attributes:

@@ -112,7 +112,7 @@ MaskForm = Literal["exact", "visible", "outlines", "boxes"]
 
 @dataclass(frozen=True, slots=True)
 class Holds:
-    """What a round trip through a format preserves.
+    """Properties of labels that a round trip through a format preserves.
 
     The table of formats in the docs is made from it, and one test checks it for each format.
 

@@ -122,7 +122,7 @@ class EventPublisher:
             files: the events to write afterwards, possibly with more details.
 
         Returns:
-            What is to be written.
+            The numbered events, to be written.
         """
         recorded = []
         for event in events:

@@ -145,7 +145,7 @@ class NotifyTarget:
             table: ``address``, and if you like fields of :class:`NotifyRule`, lists also as a text.
 
         Returns:
-            What :meth:`parse` reads.
+            Text for :meth:`parse`.
 
         Raises:
             SinkError: it is no such table.

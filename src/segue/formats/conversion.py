@@ -69,7 +69,7 @@ def convert(
         overwrite: replace an existing file; folders are never replaced.
 
     Returns:
-        What was written.
+        A summary of the written labels.
 
     Raises:
         SegueError: the source cannot be read, does not fit the video, or the target cannot be written.

@@ -206,7 +206,7 @@ class MaskPrediction:
         The evidence are log-odds of numbers in [0.01, 0.99]: what the network predicts; what the
         probabilities of the mask let one expect, as in
         :func:`segue.sessions.track_results.expected_overlap`; and the least IoU with one of the other masks.
-        Where the guesses differ, it is open what is meant, and the network alone is too sure.
+        If the guesses differ, the click is ambiguous, and the network alone is overconfident.
         """
         planes = self.planes.reshape(len(self), -1)
         inside = planes > 0.5

@@ -73,7 +73,7 @@ def num_cores() -> int:
 def busy_seconds() -> float | None:
     """CPU seconds of all programs since the machine started; None if unknown.
 
-    Those of other virtual machines on the same cores (steal) count.
+    Seconds of other virtual machines on the same cores (steal) count.
     """
     table = Path("/proc/stat")  # user, nice, system, idle, iowait, irq, softirq, steal, and guests
     if not table.is_file():

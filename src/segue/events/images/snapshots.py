@@ -176,7 +176,7 @@ class Snapshots(FileReceiver):
             **more: further arguments, such as ``on_clip``.
 
         Returns:
-            What takes them.
+            The writer.
         """
         events = options.events
         if events.snapshots is None:

@@ -87,7 +87,7 @@ class EventReceiver:
             timeout: seconds that it may take.
 
         Returns:
-            What became of it. An ``OSError`` or ``ValueError`` counts as ``retry``.
+            The outcome. An ``OSError`` or ``ValueError`` counts as ``retry``.
         """
         raise NotImplementedError
 

@@ -56,8 +56,8 @@ class FrigateReceiver(EventReceiver):
 
     The class of an object that becomes known later is the sub-label. Which event belongs to a visit is in the
     store of the camera, so that the next run ends it. A visit whose event was refused has one that ends at
-    once when Frigate takes it after the visit. Where the answer did not come in time, the event is looked for
-    before it is created again.
+    once when Frigate takes it after the visit. After a late answer, the event is looked for before it is
+    created again.
     """
 
     def __init__(self, context: ReceiverContext) -> None:

@@ -18,7 +18,7 @@ from segue.utils.files import PartialFile, writing
 class TableReceiver(FileReceiver):
     """Writes events of a live run at once; otherwise the file appears when it is complete.
 
-    What a crash has left out of it is written at the next start.
+    Rows that a crash left out are written at the next start.
     """
 
     def __init__(self, context: ReceiverContext) -> None:

@@ -68,7 +68,7 @@ class SceneMemory:
     def begin(self, storage: EventStore | None, source: str) -> None:
         """Begin a run with another clock than the previous one.
 
-        What is known of a scene belongs to its source: that of another one begins with what was known of it.
+        Each source has its own record of the scene; another source continues with its own.
 
         Args:
             storage: storage of the record; None keeps it in memory.

@@ -263,8 +263,8 @@ def _position(store: EventStore, key: str) -> tuple[int, int, dict[int, int]]:
 def begin_receivers(store: EventStore, targets: Sequence[NotifyTarget]) -> None:
     """Register the receivers of a run.
 
-    What waits for one that is no longer given waits until it is given again; what happens meanwhile is not
-    for it.
+    Messages for a receiver that was removed wait until it is configured again; it gets no events of the
+    meantime.
     """
     last = store.last
     keys = [target.key for target in targets]

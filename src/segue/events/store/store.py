@@ -83,7 +83,7 @@ _OPEN_LOCK = threading.RLock()
 class EventStore:
     """Runs, visits, events, images and clips, marks and receivers of a camera.
 
-    What a run records is in memory at once and in the file with :meth:`flush`; a full disk keeps it waiting.
+    Records of a run are in memory at once and in the file with :meth:`flush`; on a full disk they wait.
     Any thread may call the methods; the users of one file in a process share one store, see :meth:`open`.
 
     Args:

@@ -68,7 +68,7 @@ def observe_encoder(network: Any, layer: int = -1) -> Iterator[EncoderAttention]
         layer: number of the layer, from 0, or from the last one backwards: -1.
 
     Yields:
-        Where the attention is when the block ends.
+        The attention, which is complete when the block ends.
 
     Example:
         >>> with observe_encoder(network) as seen:

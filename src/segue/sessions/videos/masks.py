@@ -39,7 +39,7 @@ KEPT_FRAMES = 2
 class MaskVideoSession(VideoSession):
     """Tracks objects through a video with a network that takes masks.
 
-    A prompted frame keeps its mask. What has to be tracked is planned from what each mask was made from;
+    A prompted frame keeps its mask. Passes are planned from the prompts that each mask was made from;
     objects that overlap on a prompted frame are tracked by sessions of their own.
 
     See :class:`segue.sessions.videos.session.VideoSession` for the arguments.

@@ -99,8 +99,8 @@ class Decoded:
 class Clock:
     """Shifts time stamps so that they continue if a file contains a second recording.
 
-    Packets of streams without any stamps, such as raw H.264, get their numbers instead. Stamps then tell
-    frames apart, and ``numbers`` says that they are no times.
+    Packets of streams without time stamps, such as raw H.264, get their numbers instead. ``numbers`` is then
+    true: stamps only distinguish frames.
     """
 
     def __init__(self, begin: EntryPoint | None = None, *, numbers: bool = False) -> None:

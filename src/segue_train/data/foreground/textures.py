@@ -1,7 +1,7 @@
 """Moving textures from videos of moving cameras, stabilised and without objects.
 
-What moves in them is what really does: leaves, water, crowds, and a little parallax. Played to and fro, as
-wind does, they make a fixed scene sway.
+They contain real motion: leaves, water, crowds, and a little parallax. Played forwards and backwards, as in
+wind, they make a fixed scene sway.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Background initialisation from a whole video whose frames all contain objects.
 
 The image begins as the largest consensus of each patch over time, which survives where something stands
-before the scene most of the time but never looks the same for long, as leaves do. Where a region shows
-something else for some time, the frame is taken whose content of the region fits best into the image around
-it: an object has an outline, which the scene behind it has not. Then the network is asked, with that image,
-what is foreground in each frame, and the quantiles of what is left are the scene.
+before the scene most of the time but never looks the same for long, as leaves do. For a region that
+shows something else for some time, the content that fits best into the image around it is used: an object has
+an outline, which the scene behind it has not. With this image, the network then finds the foreground of each
+frame; the quantiles of the remaining pixels are the scene.
 """
 
 from __future__ import annotations

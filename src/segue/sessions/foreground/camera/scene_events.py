@@ -60,9 +60,9 @@ class KnownEvent:
 class SceneEvents(Checkpointable):
     """Detects the event of each frame.
 
-    A frame is compared with those before it, which tells whether the view has settled, and with the view that
-    was known, which tells whether it is still there. Where the known view is gone, the image changes until it
-    has settled again. Then it is the known view, one that was known before, or a new scene.
+    A frame is compared with earlier frames, to see whether the view has settled, and with the current view,
+    to see whether it is still visible. If the view is lost, the state is ``changes`` until frames are stable.
+    The view is then the same, an earlier one, or a new scene.
 
     Attributes:
         pans: the camera pans and is followed.
