@@ -18,7 +18,7 @@ from segue_web.project.tracking import (
     Direction,
     InterruptedTracking,
     TrackedFrame,
-    begun,
+    begin_plan,
     interrupted,
     planned,
     previous_masks,
@@ -184,7 +184,7 @@ class Trackings:
             if selected is None:
                 return None
             tracking, waited = selected
-            plan, layers = begun(self._project, tracking)
+            plan, layers = begin_plan(self._project, tracking)
             tracking = replace(tracking, plan=plan)
             previous = previous_masks(self._project, plan)
             with self._project.noting():

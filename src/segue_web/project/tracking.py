@@ -311,13 +311,13 @@ def _carried_objects(plan: TrackingPlan) -> list[int]:
     return sorted({int(number) for by_object in (plan.earlier or {}).values() for number in by_object})
 
 
-def begun(
+def begin_plan(
     project: Project, tracking: InterruptedTracking
 ) -> tuple[TrackingPlan, list[dict[int, ConditioningFrame]]]:
     """Plan a tracking that starts or continues, with its :func:`corrected_frames`.
 
-    A tracking whose corrected frames are those with which it began goes on with its memory, as if nothing had
-    interrupted it. Otherwise another one begins, at the last frame that it has given.
+    If the corrected frames are unchanged, the tracking continues with its memory, as if nothing had
+    interrupted it. Otherwise another tracking begins at its last frame.
     """
     plan = tracking.plan
     if plan.earlier is None:
@@ -328,7 +328,7 @@ def begun(
         return plan, layers
     if tracking.start != plan.begin:
         plan = replace(plan, begin=tracking.start, earlier=None)
-        return begun(project, replace(tracking, plan=plan))
+        return begin_plan(project, replace(tracking, plan=plan))
     frames = {index for layer in layers for index in layer}
     sources = {str(i): [[*s] for s in project.sources(i) if s[0] in frames] for i in plan.objects}
     changed = {
