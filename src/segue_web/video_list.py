@@ -60,7 +60,8 @@ Make = Callable[[Path, Path], AnnotateBackend]
 def videos_of(place: Path) -> dict[str, Path] | None:
     """Find videos and folders of images below a folder, by name, in natural order.
 
-    None of a video, which may be a folder of images. Of two with the same name, one has its ending, too.
+    None if the place is itself a video, which may be a folder of images. If two videos have the same name,
+    one keeps its extension.
     """
     if not place.is_dir():
         return None

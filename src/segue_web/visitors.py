@@ -17,8 +17,7 @@ class Visitors:
     def name_of(self, browser: str, *, guest: bool, used_names: Collection[str] = ()) -> tuple[str, bool]:
         """Initial name of a browser, and whether it is a guest; guests stay guests.
 
-        A browser that does not say which one it is has the name of the program. A new guest has none of the
-        names that are ``used_names``.
+        A browser without an identifier has the name of the program. A new guest gets none of ``used_names``.
         """
         if not browser:
             return self._user, False

@@ -73,8 +73,8 @@ def plane_motion(
 ) -> Iterator[Float64Array]:
     """Estimate the motion of the surface inside an outline on a key frame.
 
-    Points are followed from each image to the next one (Lucas-Kanade). Points of the key image are then
-    looked for where that motion has them, and mend it: errors do not add up.
+    Points are tracked from each image to the next one (Lucas-Kanade). Points of the key image are then
+    matched near their predicted positions and correct the motion, so that errors do not add up.
 
     Args:
         images: RGB, (H, W, 3), uint8, one after the other.

@@ -159,8 +159,8 @@ def own_threads(count: int) -> Iterator[None]:
 def run_each(work: Callable[[Item], None], items: Sequence[Item]) -> None:
     """Call a function with independent items in parallel, with one PyTorch thread each.
 
-    As many threads as this one may have take them in order. Layers of single small objects leave threads that
-    share each of them waiting for one another, and both wait where another program takes one of their cores.
+    As many threads as this one may have process them in order. If threads shared the layers of single small
+    objects, they would wait for each other, and all would wait if another program takes one of their cores.
 
     Args:
         work: called function, without gradients.

@@ -237,10 +237,10 @@ class MaskPrediction:
 def covering(answers: Sequence[MaskPrediction]) -> list[int]:
     """Select indices of the first answer and of a few others that together represent all.
 
-    Each of the answers may be what is meant, in proportion to its predicted IoU. Each further one that is
-    chosen raises the IoU most that the best of those chosen is then expected to have: the greedy choice of
+    Each answer may be the intended one, with a probability in proportion to its predicted IoU. Each further
+    selected answer raises the expected IoU of the best selected answer most: the greedy selection of
     Nemhauser, Wolsey and Fisher, "An analysis of approximations for maximizing submodular set functions",
-    1978. Only the first masks count, and those that are too near a chosen one are none to choose from.
+    1978. Only the first masks count, and masks too similar to a selected one are skipped.
     """
     masks = np.stack([answer.small().ravel() for answer in answers]).astype(np.float32)
     shared, areas = masks @ masks.T, masks.sum(1)

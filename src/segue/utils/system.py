@@ -1,7 +1,7 @@
 """Files, processes and signals on Linux, macOS and Windows.
 
-Nothing else in segue asks which system it runs on for these; tests take the place of the others by
-:data:`WINDOWS` and :data:`MACOS`.
+No other module of segue depends on the system for these. Tests replace :data:`WINDOWS` and :data:`MACOS` to
+run the code of other systems.
 """
 
 from __future__ import annotations

@@ -158,9 +158,9 @@ def training(
 ) -> Callable[[Callable[..., RecipeSetup]], Callable[..., RecipeSetup]]:
     """Create a command from a function that prepares a recipe; its docstring is the help.
 
-    The function is given the model of ``data``, then what is typed of each of ``options``, then of the run,
-    whose defaults are ``run``. Without ``steps`` there is no such option; where it or ``accumulate`` is None,
-    the function gives it unless the user does.
+    The function receives the model of ``data``, then the values of ``options``, then those of the run, whose
+    defaults are ``run``. Without ``steps`` there is no such option; if it or ``accumulate`` is None, the
+    function sets it unless the user does.
     """
     offers = [{place[-1]: item.default for place, item in g.parameters()} for g in (data, *options)]
     defaults = origin_of(*offers)

@@ -294,7 +294,8 @@ async def _reply(backend: Backend, text: str, outbox: Outbox) -> None:
 def _zipped(folder: Path, stack: ExitStack) -> Path:
     """Zip an export folder into a hidden temporary folder, removed when ``stack`` closes.
 
-    While it is being sent, it is claimed; what a killed process leaves is removed with what exports leave.
+    The file is claimed while it is being sent; leftovers of a killed process are removed with those of
+    exports.
     """
     claimed = None
     while claimed is None:  # the next token

@@ -54,10 +54,9 @@ def check_frigate(address: str) -> SplitResult:
 class FrigateReceiver(EventReceiver):
     """Creates an event of Frigate with the first event of a visit, and ends it with the last.
 
-    The class of an object that becomes known later is the sub-label. Which event belongs to a visit is in the
-    store of the camera, so that the next run ends it. A visit whose event was refused has one that ends at
-    once when Frigate takes it after the visit. After a late answer, the event is looked for before it is
-    created again.
+    A class that becomes known later is the sub-label. The store of the camera has the event of each visit, so
+    that the next run ends it. If Frigate accepts the event only after the visit, it ends at once. After a
+    late answer, the event is looked for before it is created again.
     """
 
     def __init__(self, context: ReceiverContext) -> None:

@@ -124,8 +124,8 @@ class ComponentTracker(Checkpointable):
     ) -> tuple[npt.NDArray[Any], tuple[ObjectInfo, ...]]:
         """Track the components of a foreground mask (H, W); return the index mask (H, W) and the objects.
 
-        If objects move by more than their length, an image of any size tells them apart, and boxes, in pixels
-        of the mask, confirm new ones. ``find_boxes`` runs only if a fast object has no id yet.
+        If objects move by more than their length, an image of any size distinguishes them, and boxes, in
+        pixels of the mask, confirm new ones. ``find_boxes`` runs only if a fast object has no id yet.
         """
         window = window_of(mask)  # of all that follows
         part, origin = mask[window], (window[1].start, window[0].start)
@@ -342,7 +342,7 @@ class ComponentTracker(Checkpointable):
 class _UsualMotion:
     """Usual motion by place, in object sizes per frame, from votes of all possible matches.
 
-    True motions are alike and add up; those from one object to another one differ.
+    Votes of true motions agree and add up; motions between different objects differ.
 
     Args:
         size: height and width of the image.

@@ -419,10 +419,10 @@ class NetworkReader(_LiveReader):
 class LiveClock:
     """Times of a live stream: its own stamps, as long as they agree with the wall clock.
 
-    Stamps that differ by seconds, as those that jump by an hour or run at another rate, are set right by the
-    wall clock, with one warning. After a few times the wall clock alone counts for some minutes. For frames
-    in bursts, as of a playlist, :meth:`pause` keeps the pace of their time stamps; frames that are late after
-    a stall keep their times.
+    Stamps that differ by seconds, because they jump by an hour or run at another rate, are corrected by the
+    wall clock, with one warning. After a few corrections only the wall clock is used for some minutes. For
+    frames in bursts, as of a playlist, :meth:`pause` keeps the pace of their time stamps; frames that are
+    late after a stall keep their times.
 
     Args:
         where: the stream, for the warning.

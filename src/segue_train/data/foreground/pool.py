@@ -1,7 +1,7 @@
 """A pool of samples on disk for foreground networks, and batches from it.
 
-Drawing a clip costs more than a few looks at it, so that samples are drawn once and then seen several times,
-each time as another part of the image, mirrored or not, with other colours.
+Drawing a clip costs more than training on it a few times. Samples are therefore drawn once and used several
+times, each time with another crop, mirroring and colours.
 """
 
 from __future__ import annotations

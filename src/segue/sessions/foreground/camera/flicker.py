@@ -79,8 +79,7 @@ class Flicker(Checkpointable):
 def row_gains(now: Float32Array, previous: Float32Array) -> Float32Array | None:
     """Gains per row or column of an image over another one, (h, w).
 
-    None where the images are alike, but for one gain of all, or differ in another way. Both are reduced, RGB
-    (h, w, 3).
+    None if the images differ by at most one global gain, or in another way. Both are reduced, RGB (h, w, 3).
     """
     in_range = (previous > DARK) & (previous < BRIGHT) & (now > DARK) & (now < BRIGHT)
     lit: BoolArray = np.asarray(in_range.all(2))
