@@ -108,7 +108,7 @@ def _open_whole_video(
         job,
         source,
         WholeVideoSession(video, names, network.score),
-        given=video,
+        input_frames=video,
         names=names,
         records=lambda: video.records,
         notice=memory_notice(network, source.frame_count, source.size, side),

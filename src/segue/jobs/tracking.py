@@ -140,7 +140,7 @@ class TrackRun(Run):
             job,
             source,
             session,
-            given=self.backwards,
+            input_frames=self.backwards,
             total=total,
             required=required,
             notice=_numbering_notice(job, source),

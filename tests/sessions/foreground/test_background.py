@@ -56,7 +56,7 @@ def shown(background: MaskedMedian) -> Bytes:
 @given(stacks)
 def test_a_background_without_masks_is_the_median(stack: tuple[Bytes, npt.NDArray[np.bool_]]) -> None:
     frames, hidden = stack
-    found = scene_planes(frames, np.zeros_like(hidden), least=3)[3:6]
+    found = scene_planes(frames, np.zeros_like(hidden), min_frames=3)[3:6]
     assert np.array_equal(found, np.sort(frames, axis=0)[len(frames) // 2])
     if len(frames) % 2:
         assert np.array_equal(found, np.median(frames, axis=0))
@@ -219,7 +219,7 @@ def test_a_given_image_stays_and_takes_the_size_of_the_frames() -> None:
 @given(stacks)
 def test_the_range_is_that_of_numpys_quantiles(stack: tuple[Bytes, npt.NDArray[np.bool_]]) -> None:
     frames, hidden = stack
-    planes = scene_planes(frames, hidden, least=1)
+    planes = scene_planes(frames, hidden, min_frames=1)
     assert np.array_equal(planes[9:12], np.quantile(frames, 0.1, axis=0, method="lower"))
     assert np.array_equal(planes[15:18], np.quantile(frames, 0.9, axis=0, method="higher"))
     changes = np.count_nonzero(hidden[1:] != hidden[:-1], axis=0)

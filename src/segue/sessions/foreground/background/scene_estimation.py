@@ -78,9 +78,9 @@ def estimate_scene(samples: Sequence[Sample], probe: Probe) -> Scene:
     frames = [sample.image for sample in samples]
     planar = np.ascontiguousarray(np.stack([frame.transpose(2, 0, 1) for frame in frames]))
     outside = _outside_consensus(samples, planar)
-    scene = Scene(scene_planes(planar, outside, least=1))
+    scene = Scene(scene_planes(planar, outside, min_frames=1))
     foreground = [cv2.dilate((probe(sample, scene) > MASK_ABOVE).view(np.uint8), _GROW) for sample in samples]
-    return Scene(scene_planes(planar, np.stack(foreground) > 0, least=1))
+    return Scene(scene_planes(planar, np.stack(foreground) > 0, min_frames=1))
 
 
 def _outside_consensus(samples: Sequence[Sample], planar: UInt8Array) -> npt.NDArray[np.bool_]:
@@ -91,7 +91,7 @@ def _outside_consensus(samples: Sequence[Sample], planar: UInt8Array) -> npt.NDA
     best = np.stack([cv2.blur(each, (side, side)) for each in support]).argmax(axis=0)
     first = np.take_along_axis(planar, best[None, None], axis=0)[0].transpose(1, 2, 0)
     outside = np.stack([~agree(frame, first, SETTINGS.agree_levels) for frame in frames])
-    image = Scene(scene_planes(planar, outside, least=1)).image
+    image = Scene(scene_planes(planar, outside, min_frames=1)).image
     rivals = np.where(np.stack([agree(frame, image, SETTINGS.rival_levels) for frame in frames]), 0, support)
     for region in _regions(rivals.max(axis=0) >= SETTINGS.min_rival * len(frames)):
         better = _better(region, image, frames, support)

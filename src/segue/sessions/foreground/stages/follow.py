@@ -115,7 +115,7 @@ def scene_around(current: Image, others: Sequence[tuple[Image, Mask, Homography]
         unseen &= outside
     # What no frame shows was never foreground: the network takes what always was for foreground again.
     covered = np.stack(hidden) & ~unseen
-    return Scene(scene_planes(np.ascontiguousarray(np.stack(frames)), covered, least=1))
+    return Scene(scene_planes(np.ascontiguousarray(np.stack(frames)), covered, min_frames=1))
 
 
 class CameraFollower(Stage):
