@@ -193,7 +193,7 @@ def test_a_zone_outside_of_the_image_is_refused_as_on_the_page(
 
         cameras = CameraSet([make(name, job) for name, job in file.read()[0].items()], make)
         reload, stop = Reload(file, cameras, log, Lock()), CancelToken()
-        thread = threading.Thread(target=cameras.watch, args=(stop, reload.look), daemon=True)
+        thread = threading.Thread(target=cameras.watch, args=(stop, reload.poll), daemon=True)
         thread.start()
         gate = cameras["gate"]
         wait_for(lambda: gate.well)
