@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 import segue
-from segue.entries import Remote
+from segue.entries.networks import Remote
 from segue.errors import SegueError
 from segue.prompt_types import PointPrompt, Prompt
 from segue.registry import MODELS

@@ -227,7 +227,7 @@ def without_anybody(video: Video) -> Image:
     frames = np.ascontiguousarray(np.stack([image.transpose(2, 0, 1) for image, _ in shots]))
     near = np.ones((9, 9), np.uint8)
     hidden = [cv2.dilate((labels != STATIC).astype(np.uint8), near) > 0 for _, labels in shots]
-    return Scene(scene_planes(frames, np.stack(hidden), least=1)).image
+    return Scene(scene_planes(frames, np.stack(hidden), min_frames=1)).image
 
 
 def _part(video: Video, first: int, last: int) -> Iterator[Shot]:

@@ -25,25 +25,25 @@ from pathlib import Path, PurePath
 from pkgutil import iter_modules
 from typing import Any, Generic, TypeVar
 
-from segue.entries import TASKS as TASKS
-from segue.entries import CommandEntry as CommandEntry
-from segue.entries import DatasetEntry as DatasetEntry
-from segue.entries import DetectorEntry as DetectorEntry
-from segue.entries import DetectorOptions as DetectorOptions
-from segue.entries import Entry as Entry
-from segue.entries import EventSettings as EventSettings
-from segue.entries import EventSinkEntry as EventSinkEntry
-from segue.entries import Format as Format
-from segue.entries import Holds as Holds
-from segue.entries import MetricEntry as MetricEntry
-from segue.entries import NetworkTask as NetworkTask
-from segue.entries import PrompterEntry as PrompterEntry
-from segue.entries import PrompterOptions as PrompterOptions
-from segue.entries import PromptKind as PromptKind
-from segue.entries import SinkEntry as SinkEntry
-from segue.entries import SinkOptions as SinkOptions
-from segue.entries import StageEntry as StageEntry
-from segue.entries import WeightFile as WeightFile
+from segue.entries.commands import CommandEntry as CommandEntry
+from segue.entries.datasets import DatasetEntry as DatasetEntry
+from segue.entries.datasets import MetricEntry as MetricEntry
+from segue.entries.detectors import DetectorEntry as DetectorEntry
+from segue.entries.detectors import DetectorOptions as DetectorOptions
+from segue.entries.detectors import PrompterEntry as PrompterEntry
+from segue.entries.detectors import PrompterOptions as PrompterOptions
+from segue.entries.events import EventSettings as EventSettings
+from segue.entries.events import EventSinkEntry as EventSinkEntry
+from segue.entries.formats import Format as Format
+from segue.entries.formats import Holds as Holds
+from segue.entries.formats import SinkEntry as SinkEntry
+from segue.entries.formats import SinkOptions as SinkOptions
+from segue.entries.networks import TASKS as TASKS
+from segue.entries.networks import Entry as Entry
+from segue.entries.networks import NetworkTask as NetworkTask
+from segue.entries.networks import PromptKind as PromptKind
+from segue.entries.networks import WeightFile as WeightFile
+from segue.entries.stages import StageEntry as StageEntry
 from segue.errors import ArgumentError, CheckpointError, DatasetError, PromptError, SegueError, SinkError
 from segue.utils.inputs import kind_of
 from segue.utils.lazy import LazyCallable

@@ -216,11 +216,11 @@ class Checkpointable:
 
     They are JSON values, arrays, tensors, collections and dataclasses of them, whose fields count if they
     compare, or checkpointable themselves, also in a list or a dict. ``state_fields`` are their names and
-    initial values, ``state_types`` the dataclasses in them. Where the object has a ``device``, tensors are
-    restored to it.
+    initial values, ``state_types`` the dataclasses in them. Tensors are restored to the ``device`` of the
+    object, if it has one.
 
-    What fails inside of :meth:`changing` leaves the object between two states. ``torn`` says then what
-    failed, and the object raises an error until it is reset or restored.
+    A failure inside of :meth:`changing` leaves the object between two states. ``torn`` then has the reason,
+    and the object raises an error until it is reset or restored.
     """
 
     torn: str | None = None

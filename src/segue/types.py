@@ -484,8 +484,8 @@ class Segmentation:
         whole = {item.id for item in self.objects if item.whole is not None}
         ids = sorted({*extents, *whole})
         check_count(len(ids))
-        shown = [items.get(i) or ObjectInfo(i) for i in ids]
-        prompts = [MaskPrompt(item.id, self._whole_mask(item), label=item.label) for item in shown]
+        objects = [items.get(i) or ObjectInfo(i) for i in ids]
+        prompts = [MaskPrompt(item.id, self._whole_mask(item), label=item.label) for item in objects]
         if not whole:
             return prompts
         areas = {item.id: np.count_nonzero(item.mask) for item in prompts}

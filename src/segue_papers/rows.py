@@ -216,7 +216,7 @@ class TableRun:
         assert done.job is not None
         self.face.notice(f"{self.table.paper} {self.table.name}: {done.row.name}: {self.command_of(done)}")
         if self.table.shows_attention:
-            self._look(request, done)
+            self._store_attention(request, done)
             return done
         config = self._config(done)
         failed = self.face.run_videos(request, config, done.job, partial(self._adapt, done))
@@ -337,7 +337,7 @@ class TableRun:
         except (SegueError, OSError) as error:
             self.remarks.append(f"no strips: {error}")
 
-    def _look(self, request: Request, done: Done) -> None:
+    def _store_attention(self, request: Request, done: Done) -> None:
         """Store the attention of a row's network."""
         assert done.job is not None
         model = done.job.model

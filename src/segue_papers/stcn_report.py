@@ -73,7 +73,7 @@ class FirstMask:
 
     Attributes:
         mask: index mask (H, W) of the selected objects, with ids of the ground truth.
-        planes: probabilities (N, H, W) of all that a detector finds; None where none looks.
+        planes: probabilities (N, H, W) of all detections; None without a detector.
         unrefined: the mask before CRF, if any.
     """
 
@@ -111,10 +111,10 @@ def first_frame(
     else:
         # Where boxes are wanted, the report takes those of LOST itself, without CRF.
         refine: Refinement | None = source.features and ("none" if truth == "boxes" else "crf")
-        look = partial(detector, source.detector, weights=file, features=source.features, device=device)
-        find = partial(discovered, look(refine=refine))
+        detect = partial(detector, source.detector, weights=file, features=source.features, device=device)
+        find = partial(discovered, detect(refine=refine))
         if refine == "crf":
-            find_unrefined = partial(discovered, look(refine="none"))
+            find_unrefined = partial(discovered, detect(refine="none"))
 
     def draw(start: Start) -> FirstMask:
         planes, candidates = find(start)
@@ -223,7 +223,7 @@ def cut_boxes(start: Start, boxes: Mapping[int, Box], *, device: str | None = No
 def filtering_image(start: Start, planes: FloatingArray, first: FirstMask) -> Image:
     """Three views of a first frame, as in figure 3 of the report: detections, selection, truth.
 
-    Where CRF drew what was chosen, the mask before it stands between, as in figure 4.
+    With CRF, the mask before it is shown in between, as in figure 4.
     """
     everything = np.zeros(start.truth.shape, np.uint16)
     for i in reversed(range(len(planes))):

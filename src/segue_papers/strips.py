@@ -59,8 +59,8 @@ def draw_strips(evaluations: Mapping[str, Evaluation], kind: Strip, folder: Path
 def _frames(first: Evaluation, last: Evaluation, sequence: str) -> list[str]:
     """Frames of a sequence in order."""
     one, other = ({sequence: each.series[sequence]} for each in (first, last))
-    found = [item.frame for item in changed_frames(one, other, MAX_FRAMES)] if first is not last else []
-    names = found or [item.frame for item in worst_frames(one, MAX_FRAMES)]
+    changed = [item.frame for item in changed_frames(one, other, MAX_FRAMES)] if first is not last else []
+    names = changed or [item.frame for item in worst_frames(one, MAX_FRAMES)]
     order = {name: place for place, name in enumerate(next(iter(one[sequence].values())).frames)}
     return sorted(dict.fromkeys(names), key=order.__getitem__)
 
@@ -71,8 +71,8 @@ def _column(views: Mapping[str, FrameView], kind: Strip) -> Image:
     image = np.zeros((*some.truth.shape, 3), np.uint8) if some.image is None else some.image
     panels = [panel(image, "")]
     for name, view in views.items():
-        drawn = colour_errors(view) if kind == "errors" else overlay(image, view.result, ids=False)
-        panels.append(panel(drawn, name))
+        image_panel = colour_errors(view) if kind == "errors" else overlay(image, view.result, ids=False)
+        panels.append(panel(image_panel, name))
     return np.concatenate(panels)
 
 

@@ -123,10 +123,10 @@ class Table:
         remark: note on the published numbers.
         options: options of the command for its rows, following the protocol of the paper.
         pace: speed is given in seconds a frame, as in the paper.
-        network_speed: the speed without reading and writing stands beside that with them.
+        network_speed: show the speed without reading and writing next to the speed with them.
         differences: published differences between two rows.
         strip: kind of the strip of frames of each sequence, see :mod:`segue_papers.strips`; None draws none.
-        sizes: the size of each network stands beside its scores.
+        sizes: show the size of each network next to its scores.
         shows_attention: rows are not scored; the attention of their encoders is drawn,
             see :mod:`segue_papers.attention`.
     """

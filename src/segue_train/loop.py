@@ -355,8 +355,8 @@ class TrainingRun:
 def patient_group() -> dist.ProcessGroup | None:
     """Process group without time limit; None in a single process.
 
-    The group of the gradients ends a run in which a process waits for longer than its time limit, such as ten
-    minutes with NCCL, while another one validates.
+    The group of the gradients would end the run if a process waits longer than its time limit, such as ten
+    minutes with NCCL, while another process validates.
     """
     if not dist.is_available() or not dist.is_initialized():
         return None

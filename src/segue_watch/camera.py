@@ -16,7 +16,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from segue.entries import EventSettings
+from segue.entries.events import EventSettings
 from segue.errors import SegueError, SourceError, UndeliveredError, memory_error
 from segue.events.archive import EventArchive
 from segue.events.deliveries import Notifiers

@@ -66,7 +66,7 @@ class CameraSet:
     def watch(self, stop: CancelToken, between: Callable[[], object] = lambda: None) -> None:
         """Watch all cameras until they end; call ``between`` regularly in the caller's thread.
 
-        When all are to stop, those that have not ended after :data:`STOP_SECONDS` are left.
+        On a stop, cameras that have not ended after :data:`STOP_SECONDS` are abandoned.
         """
         self._stop = stop
         for camera in self:

@@ -133,9 +133,9 @@ def watch(
                 camera = cameras[name]
                 camera.change(save_change(file, output, name, change, camera.check))
 
-        def look() -> None:
-            reload.look()
-            watchdog.look()
+        def poll() -> None:
+            reload.poll()
+            watchdog.poll()
 
         served: AbstractContextManager[Any] = nullcontext()
         if port is not None:
@@ -149,7 +149,7 @@ def watch(
             with cancel_on_signals(CancelToken()) as stop, reload.on_hangup():
                 tell_systemd("READY=1")
                 care_for_removed(output, jobs)
-                cameras.watch(stop, look)
+                cameras.watch(stop, poll)
                 tell_systemd("STOPPING=1")
         for name in cameras.unfinished:
             log.warning(name, "has not ended in time; the next run tells of objects that are still there")

@@ -145,8 +145,8 @@ def _jobs(
         try:
             jobs[name] = _job_of(values, name)
         except SegueError as error:
-            found = _mistakes(values, name, str(error))
-            problems += [redact(f"{path}: camera {name}: {each}") for each in found]
+            mistakes = _mistakes(values, name, str(error))
+            problems += [redact(f"{path}: camera {name}: {each}") for each in mistakes]
     problems += _conflicts(jobs, path)
     if problems:
         raise SeveralProblemsError(dict.fromkeys(problems))
@@ -176,8 +176,8 @@ def _mistakes(values: Mapping[str, Any], name: str, first: str) -> Iterator[str]
     while problem:
         yield problem
         rest = [
-            (key not in problem, is_whole, len(left), left, shorter)
-            for key, is_whole, shorter in _without_parts(values)
+            (key not in problem, is_complete, len(left), left, shorter)
+            for key, is_complete, shorter in _without_parts(values)
             if (left := problem_of(shorter)) != problem
         ]
         if not rest:
@@ -208,8 +208,8 @@ def _conflicts(jobs: Mapping[str, ForegroundJob], path: str) -> Iterator[str]:
     """Find cameras with the same output, port or topic."""
     users: dict[object, str] = {}
     for name, job in jobs.items():
-        others = {place: users.setdefault(_resolved(place), name) for place in _output_paths(name, job)}
-        for place, other in others.items():
+        owners = {place: users.setdefault(_resolved(place), name) for place in _output_paths(name, job)}
+        for place, other in owners.items():
             if other != name:  # one place says it
                 yield (
                     f"{path}: cameras {other} and {name} would both write {place}; give each a place of its "

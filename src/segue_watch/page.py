@@ -179,8 +179,8 @@ class CameraRoutes:
         question = question_of(request)
         edges, query = edges_of(question), Query.parse(question)
         stores, problems = self._stores()
-        counts, further = counts_of(stores, query, edges)
-        return JSONResponse({"counts": counts, "problems": [*problems, *further]})
+        counts, query_problems = counts_of(stores, query, edges)
+        return JSONResponse({"counts": counts, "problems": [*problems, *query_problems]})
 
     async def _image(self, request: Request) -> Response:
         """Send the newest image of a camera; with ``?after=NUMBER`` wait for the next one."""
@@ -199,8 +199,8 @@ class CameraRoutes:
         Each frame is a line of JSON (camera, number of the frame, bytes) and its JPEG.
         """
         text = parse_qs(question_of(request), max_num_fields=10).get("width", [""])[0]
-        least = int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0
-        width = next((each for each in LIVE_WIDTHS if each >= (least or LIVE_WIDTHS[1])), None)
+        min_width = int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0
+        width = next((each for each in LIVE_WIDTHS if each >= (min_width or LIVE_WIDTHS[1])), None)
         headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
         return StreamingResponse(
             self._live_frames(width), headers=headers, media_type="application/octet-stream"

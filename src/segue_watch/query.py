@@ -136,10 +136,10 @@ def _place(text: str) -> tuple[Place | None, tuple[float, str] | None]:
 def edges_of(text: str) -> list[float]:
     """Parse the start times of hours or days to count, from the query string of an address.
 
-    The one who asks knows in which zone of time: `edges=1764370800,1764374400`.
+    The client chooses the time zone: `edges=1764370800,1764374400`.
 
     Raises:
-        SegueError: they are no such begins.
+        SegueError: the text has no valid times.
     """
     try:
         edges = [int(word[:12]) for word in parse_qs(text, max_num_fields=100)["edges"][0].split(",")]

@@ -100,7 +100,7 @@ class Reload:
         finally:
             signal.signal(number, previous)
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Reload the file if it was saved or a reload was requested; log errors."""
         if not (self._requested or self._file.has_changed):
             return

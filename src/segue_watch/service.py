@@ -38,7 +38,7 @@ class Watchdog:
         self._every = int(seconds) / 2e6 if seconds.isdecimal() else float("inf")
         self._next = time.monotonic()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Notify systemd if it is time."""
         if self._every < float("inf") and time.monotonic() >= self._next:
             self._next = time.monotonic() + self._every

@@ -46,11 +46,11 @@ class NetworkPool(Executor):
             previous, self._threads = self._threads, new
             previous.shutdown(wait=False)
 
-    def submit(self, call: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+    def submit(self, call: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
         while True:
             threads = self._threads
             try:
-                return threads.submit(call, *arguments, **named)
+                return threads.submit(call, *arguments, **keywords)
             except RuntimeError:  # it was replaced just now
                 if threads is self._threads:
                     raise

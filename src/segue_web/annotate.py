@@ -107,10 +107,10 @@ class AnnotateBackend(Backend):
         edits = Edits(video, self.project, self.run, self._worker)
         # Clicks do not wait until a surface is followed.
         shapes = ShapeEdits(video, self.project, self.run, self._exporter, self._trackings.refuse_tracked)
-        at_once = ProjectRequests(video, self.project, self._trackings, shapes)
+        project_requests = ProjectRequests(video, self.project, self._trackings, shapes)
         requests: dict[str, Callable[..., Any]] = {
             "hello": self._hello,
-            "look": self._look,
+            "look": self._frame_data,
             "soft_masks": self._soft_masks,
             "prepare": self._prepare,
             "click": edits.click,
@@ -132,19 +132,19 @@ class AnnotateBackend(Backend):
             "shape_of_masks": shapes.of_masks,
             "track_plane": shapes.track_plane,
             "review": self._review,
-            "merge": at_once.merge,
-            "split": at_once.split,
-            "object": at_once.change_object,
-            "frame_attributes": at_once.change_frame_attributes,
-            "reviewed": at_once.mark_reviewed,
-            "judge": at_once.judge,
-            "schema": at_once.change_schema,
-            "remove": at_once.remove,
-            "layer": at_once.change_layer,
-            "undo": at_once.undo,
-            "comment": at_once.comment,
-            "resolve": at_once.resolve,
-            "people": at_once.people,
+            "merge": project_requests.merge,
+            "split": project_requests.split,
+            "object": project_requests.change_object,
+            "frame_attributes": project_requests.change_frame_attributes,
+            "reviewed": project_requests.mark_reviewed,
+            "judge": project_requests.judge,
+            "schema": project_requests.change_schema,
+            "remove": project_requests.remove,
+            "layer": project_requests.change_layer,
+            "undo": project_requests.undo,
+            "comment": project_requests.comment,
+            "resolve": project_requests.resolve,
+            "people": project_requests.people,
             "track": self._trackings.track,
             "stop": self._trackings.stop,
             "move": self._trackings.move,
@@ -153,7 +153,7 @@ class AnnotateBackend(Backend):
             "download_prompter": self._prompters.download,
             "cancel_download": self._prompters.cancel,
             "find": self._find,
-            "adopt": at_once.adopt,
+            "adopt": project_requests.adopt,
             "export": self._export,
             "import": self._import,
             "settings": self._settings,
@@ -314,19 +314,19 @@ class AnnotateBackend(Backend):
         runners = self._trackings.runner, self._export_runner
         while True:
             jobs = [runner.job for runner in runners]
-            state = await self.run(self._known)
+            state = await self.run(self._page_state)
             # Pages are sent begin and end of a job from this event loop, before or after the answer.
             if jobs == [runner.job for runner in runners]:
                 break
         tracking, exporting = [job and job.progress for job in jobs]
         people = {row["user"] for row in await self.run(self.project.people)}
-        name, is_guest = self.visitors.name_of(browser, guest=guest, taken=people)
+        name, is_guest = self.visitors.name_of(browser, guest=guest, used_names=people)
         visitor = {"user": name, "guest": is_guest}
         places = state["settings"].pop("places", {})
         state["settings"] |= places.get(actor() or name, {})
         return {**state, **visitor, "running": tracking, "exporting": exporting, "loading": self._loading}
 
-    def _known(self) -> dict[str, Any]:
+    def _page_state(self) -> dict[str, Any]:
         """First answer to a page, without the running job; in the project's thread."""
         # Detectors that need no weights, or whose weights are here.
         ready = [
@@ -344,15 +344,15 @@ class AnnotateBackend(Backend):
             "history": self.project.history(),
             "settings": self.project.noted("settings"),
             "detectors": [entry.name for entry in ready],
-            **self._trackings.known(),
+            **self._trackings.page_state(),
             "folder": str(self.project.folder),
             "schema": self.project.schema.as_json(),
             "comments": self.project.comments(),
             "shapes": self.project.shapes(),
-            "prompters": self._prompters.known(),
+            "prompters": self._prompters.page_state(),
             "formats": [
                 {
-                    "id": form,
+                    "id": name,
                     "group": about.group,
                     "name": about.title,
                     "text": about.about,
@@ -362,14 +362,14 @@ class AnnotateBackend(Backend):
                     "bits": about.bits,
                     "premultiplied": about.premultiplied,
                 }
-                for form, about in export_formats().items()
+                for name, about in export_formats().items()
                 if about.group
             ],
             "imports": import_endings(),
             "import_formats": import_formats(),
         }
 
-    async def _look(self, frames: messages.Indices) -> dict[str, Any]:
+    async def _frame_data(self, frames: messages.Indices) -> dict[str, Any]:
         """Masks and prompts of frames."""
         valid = [index for index in frames if index < self.video.count]
         # One by one, so that what is to be saved need not wait for all.

@@ -231,7 +231,7 @@ def annotate(
             return
         backend = make(opened or Video(video), folder)
         try:
-            _import_into(backend, import_ or (), again=import_again)
+            _import_into(backend, import_ or (), repeat=import_again)
         except BaseException:
             backend.close()
             raise
@@ -239,7 +239,7 @@ def annotate(
         server.serve(backend, port, browser, folder)
 
 
-def _export(video: Path, project: Path, form: str, *, adopt: bool, **options: Any) -> Path:
+def _export(video: Path, project: Path, export_format: str, *, adopt: bool, **options: Any) -> Path:
     """Export a project into its export folder, and return the path."""
     from segue_web.exports import claimed_path, find_export, suffix_of, write_export
     from segue_web.project.source import check_source
@@ -248,7 +248,7 @@ def _export(video: Path, project: Path, form: str, *, adopt: bool, **options: An
     from segue_web.viewing import read_project
 
     try:
-        find_export(form)
+        find_export(export_format)
     except SegueError as error:
         raise SegueError(f"--export: {error}") from None
     if not (project / "project.db").is_file():
@@ -258,9 +258,9 @@ def _export(video: Path, project: Path, form: str, *, adopt: bool, **options: An
     opened = Video(video)
     try:
         annotations = read_project(project, opened, **options)
-        suffix = suffix_of(form, annotations.each)
-        with claimed_path(project / "exports", opened.name, form, suffix) as target:
-            for _ in write_export(opened, annotations, form, target):
+        suffix = suffix_of(export_format, annotations.each)
+        with claimed_path(project / "exports", opened.name, export_format, suffix) as target:
+            for _ in write_export(opened, annotations, export_format, target):
                 pass
     finally:
         opened.close()
@@ -276,14 +276,14 @@ def _videos_of(place: Path) -> dict[str, Path] | None:
     return videos_of(place)
 
 
-def _import_into(backend: AnnotateBackend, paths: Sequence[Path], *, again: bool) -> None:
+def _import_into(backend: AnnotateBackend, paths: Sequence[Path], *, repeat: bool) -> None:
     """Import files into a project as one change, and print the effects."""
     from segue.formats.reading import read_labels
 
     project = backend.project
     if not paths:
         return
-    if project.has_had_objects and not again:
+    if project.has_had_objects and not repeat:
         typer.echo(
             "--import: the project has objects already, nothing was imported; --import-again imports into it"
         )

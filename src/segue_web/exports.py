@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-from segue.entries import Format
+from segue.entries.formats import Format
 from segue.errors import SegueError
 from segue.formats.base import Writer
 from segue.formats.folders import ANNOTATION_TOOLS, DATA_SETS, VIDEOS, complete_folder

@@ -66,7 +66,7 @@ def _read(kind: Kind) -> dict[str, dict[str, Any]]:
     path = settings_folder() / f"{kind}.json"
     try:
         stored = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-        people = {str(person): dict(chosen.items()) for person, chosen in stored.items()}
+        people = {str(person): dict(settings.items()) for person, settings in stored.items()}
         if not all(
             isinstance(value, str | bool | int | float) for each in people.values() for value in each.values()
         ):

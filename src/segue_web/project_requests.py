@@ -183,7 +183,7 @@ class ProjectRequests:
     def undo(self, redo: bool = False, entry: messages.Index | None = None) -> dict[str, Any]:
         """Undo or redo the next step, except steps of objects that are being tracked.
 
-        ``entry``: number of the step that a person has seen to be the next one; None takes any.
+        ``entry``: number of the step that the person saw as the next one; None accepts any.
         """
         names = self._names()
         user = self._project.history()["users"]["redo" if redo else "undo"]

@@ -79,7 +79,7 @@ class Proxy:
     def _open(self) -> None:
         lower_thread_priority()
         try:
-            self._archive = self._opened() or self._made()
+            self._archive = self._opened() or self._build()
         except (OSError, SinkError, SourceError) as error:
             warn_of_cache(f"{self._path}: large videos are shown without a reduced copy ({error})")
 
@@ -95,7 +95,7 @@ class Proxy:
         os.utime(self._path)
         return archive
 
-    def _made(self) -> ZipFile | None:
+    def _build(self) -> ZipFile | None:
         """Make the copy; None if it was stopped, is too large, or another page makes it."""
         claimed = claim(self._path)
         if claimed is None:
@@ -138,14 +138,14 @@ def _digest(video: Video) -> str:
     return hashlib.sha256(f"{video.version} {SHORT_SIDE} {QUALITY}".encode()).hexdigest()[:16]
 
 
-def _remove_oldest(kept: Path) -> None:
+def _remove_oldest(latest: Path) -> None:
     """Remove the least recently used proxies until all fit into MAX_BYTES."""
-    proxies = {path: path.stat() for path in kept.parent.glob("*.zip")}
+    proxies = {path: path.stat() for path in latest.parent.glob("*.zip")}
     total = sum(stat.st_size for stat in proxies.values())
     for path in sorted(proxies, key=lambda path: proxies[path].st_mtime_ns):
         if total <= MAX_BYTES:
             return
-        if path != kept:
+        if path != latest:
             with suppress(OSError):
                 path.unlink()
                 total -= proxies[path].st_size

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from segue.entries import SinkOptions
+from segue.entries.formats import SinkOptions
 from segue.errors import SegueError
 from segue.formats.frames import FrameObjects
 from segue.formats.labels import DEFAULT_COLOUR, Labels

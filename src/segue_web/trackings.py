@@ -18,7 +18,7 @@ from segue_web.project.tracking import (
     Direction,
     InterruptedTracking,
     TrackedFrame,
-    begun,
+    begin_plan,
     interrupted,
     planned,
     previous_masks,
@@ -144,7 +144,7 @@ class Trackings:
         await self._run(move)
         await self._tell()
 
-    def known(self) -> dict[str, Any]:
+    def page_state(self) -> dict[str, Any]:
         """Queued trackings, for pages."""
         on_hold = self._queue.on_hold
         return {"queue": [one.for_page(on_hold) for one in self._queue.waiting]}
@@ -162,7 +162,7 @@ class Trackings:
         if one is None:
             return None
         try:
-            make = resumed if one.tracking.has_begun else self._replanned
+            make = resumed if one.tracking.is_started else self._replanned
             return make(self._project, one.tracking), one.id
         except PromptError:
             self._queue.move(one.id, None)
@@ -184,7 +184,7 @@ class Trackings:
             if selected is None:
                 return None
             tracking, waited = selected
-            plan, layers = begun(self._project, tracking)
+            plan, layers = begin_plan(self._project, tracking)
             tracking = replace(tracking, plan=plan)
             previous = previous_masks(self._project, plan)
             with self._project.noting():
@@ -239,7 +239,7 @@ class Trackings:
         job.entry = project.last_entry
 
     async def _ended(self, job: Job, how: str, error: SegueError | None) -> None:
-        """Start the next tracking; of another person if this one was stopped or failed."""
+        """Start the next tracking in the queue, of another person if this one was stopped or failed."""
         with suppress(ClosedError):  # what could not be noted goes on the next time
             await self._note_end(how, error)
 
@@ -286,7 +286,7 @@ class Trackings:
         """Notify pages of the queue, resumable trackings, and undo steps."""
 
         def tell() -> None:
-            state = {**self.known(), "history": self._project.history()}
+            state = {**self.page_state(), "history": self._project.history()}
             # From the project's thread, as changes are: pages would take an older history for the newest.
             self._project.send({"event": "queue", **state})
 

@@ -60,7 +60,8 @@ Make = Callable[[Path, Path], AnnotateBackend]
 def videos_of(place: Path) -> dict[str, Path] | None:
     """Find videos and folders of images below a folder, by name, in natural order.
 
-    None of a video, which may be a folder of images. Of two with the same name, one has its ending, too.
+    None if the place is itself a video, which may be a folder of images. If two videos have the same name,
+    one keeps its extension.
     """
     if not place.is_dir():
         return None
@@ -101,13 +102,13 @@ def named_by_projects(videos: Mapping[str, Path], folder: Path) -> dict[str, Pat
         if recorded is not None:
             names.setdefault(recorded.resolve(), name)
     owned = {path: names[path.resolve()] for path in videos.values() if path.resolve() in names}
-    used, named = {*owned.values()}, dict[str, Path]()
+    used, paths = {*owned.values()}, dict[str, Path]()
     for name, path in videos.items():
         free = (each for each in (name, f"{name}{path.suffix}", str(path)) if each not in used)
         unique_name = owned.get(path) or next(free)
         used.add(unique_name)
-        named[unique_name] = path
-    return named
+        paths[unique_name] = path
+    return paths
 
 
 def project_folder(folder: Path, name: str, *, second: bool = False) -> Path:
@@ -256,7 +257,7 @@ class VideoListBackend(Backend):
                 if number in self._backends:
                     return number
                 try:
-                    backend = await asyncio.to_thread(self._made, number)
+                    backend = await asyncio.to_thread(self._open_backend, number)
                 except SegueError:
                     if number == numbers[-1]:
                         raise
@@ -279,7 +280,7 @@ class VideoListBackend(Backend):
         name, second = self._names[number % len(self._names)], number >= len(self._names)
         return project_folder(self._folder, name, second=second)
 
-    def _made(self, number: int) -> AnnotateBackend:
+    def _open_backend(self, number: int) -> AnnotateBackend:
         """Open a video, or record why it cannot be opened."""
         try:
             backend = self._make(self._path(number), self._project(number))
@@ -295,7 +296,7 @@ class VideoListBackend(Backend):
         first: SegueError | None = None
         for number in numbers:
             try:
-                self._backends[number] = self._made(number)
+                self._backends[number] = self._open_backend(number)
             except SegueError as error:
                 first = first or error
             else:
@@ -463,11 +464,13 @@ class VideoListBackend(Backend):
             video.close()
 
 
-def export_of(tools: Tools, path: Path, annotations: Snapshot, form: str, target: Path) -> Iterator[int]:
+def export_of(
+    tools: Tools, path: Path, annotations: Snapshot, export_format: str, target: Path
+) -> Iterator[int]:
     """Export job for a video given by its path; see :meth:`segue_web.server.worker.Worker.steps`."""
     video = Video(path)
     try:
-        yield from write_export(video, annotations, form, target)
+        yield from write_export(video, annotations, export_format, target)
     finally:
         with suppress(SegueError):
             video.close()

@@ -229,7 +229,7 @@ class ViewBackend(Backend):
     ) -> None:
         requests: dict[str, Callable[..., Any]] = {
             "hello": self._hello,
-            "look": self._look,
+            "look": self._frame_data,
         }
         super().__init__(video, requests | ({"score": self._score} if against else {}))
         self._names = distinct_ends(results, against) if against else (results.name, "")
@@ -252,7 +252,7 @@ class ViewBackend(Backend):
         self._ended.set()
         super().close()
 
-    def _look(self, frames: messages.Indices) -> dict[str, Any]:
+    def _frame_data(self, frames: messages.Indices) -> dict[str, Any]:
         return {"frames": [self._frame(index) for index in frames if index < self.video.count]}
 
     def _score(self, frame: messages.Index) -> dict[str, Any]:

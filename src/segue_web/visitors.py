@@ -14,11 +14,10 @@ class Visitors:
         self._host: str | None = None
         self._guests: dict[str, str] = {}
 
-    def name_of(self, browser: str, *, guest: bool, taken: Collection[str] = ()) -> tuple[str, bool]:
+    def name_of(self, browser: str, *, guest: bool, used_names: Collection[str] = ()) -> tuple[str, bool]:
         """Initial name of a browser, and whether it is a guest; guests stay guests.
 
-        A browser that does not say which one it is has the name of the program. A new guest has none of the
-        names that are ``taken``.
+        A browser without an identifier has the name of the program. A new guest gets none of ``used_names``.
         """
         if not browser:
             return self._user, False
@@ -26,7 +25,7 @@ class Visitors:
             self._host = browser
             return self._user, False
         if browser not in self._guests:
-            used = {self._user, *self._guests.values(), *taken}
+            used = {self._user, *self._guests.values(), *used_names}
             names = (f"Person {number}" for number in count(2))
             self._guests[browser] = next(name for name in names if name not in used)
         return self._guests[browser], True

@@ -138,7 +138,7 @@ def test_a_program_runs_as_its_first_lines_say(script: Path, sample: Path, tmp_p
     assert "Warning" not in done.stderr
 
 
-@pytest.mark.parametrize("page", ["cameras", "cameras-frigate"])
+@pytest.mark.parametrize("page", ["cameras-file", "cameras-messages", "cameras-frigate"])
 def test_files_of_cameras_on_the_pages_are_accepted(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,7 +30,7 @@ class Looks:
 
 
 def see(views: BestViews, level: int, box: Box, area: int) -> None:
-    views.see(Frame(level, level / 10, np.full((*SIZE, 3), level, np.uint8)), 7, box, area, SIZE)
+    views.update(Frame(level, level / 10, np.full((*SIZE, 3), level, np.uint8)), 7, box, area, SIZE)
 
 
 @pytest.mark.parametrize("side", CUT)
@@ -64,7 +64,7 @@ def test_a_view_shows_the_surroundings_and_tells_where_the_object_is_in_it() -> 
     views.name(7)
     assert looks.seen[0][1] == INSIDE, "eight times the longer side is more than the image"
     near = (120, 90, 130, 95)
-    views.see(Frame(0, 0.0, np.zeros((*SIZE, 3), np.uint8)), 8, near, 50, SIZE)
+    views.update(Frame(0, 0.0, np.zeros((*SIZE, 3), np.uint8)), 8, near, 50, SIZE)
     views.name(8)
     left, top = 125 - 40, 92 - 40  # eight times the longer side, 80 pixels, around the middle
     assert looks.seen[1][1] == (120 - left, 90 - top, 130 - left, 95 - top)
@@ -79,6 +79,6 @@ def test_views_of_large_images_are_reduced() -> None:
 
     views = BestViews(name)
     frame = Frame(0, 0.0, np.zeros((2160, 3840, 3), np.uint8))
-    views.see(frame, 1, (1720, 980, 2120, 1180), 80000, frame.size)
+    views.update(frame, 1, (1720, 980, 2120, 1180), 80000, frame.size)
     views.name(1)
     assert sizes == [(864, 1280, 560, 392, 720, 472)]

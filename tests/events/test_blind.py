@@ -267,7 +267,7 @@ def test_the_detector_runs_five_times_a_second() -> None:
 
     tracker = BlindTracker(detect, lambda _: True)
     for index in range(50):
-        tracker.carry(tracker.see(frame(index, 25.0), result(index, {}, 25.0)))
+        tracker.carry(tracker.update(frame(index, 25.0), result(index, {}, 25.0)))
     assert len(calls) == 10
 
 
@@ -296,7 +296,7 @@ def test_objects_of_the_scene_are_not_carried() -> None:
     tracker = BlindTracker(lambda _: [(box, "person", 0.9)], lambda index: index > 3)
     counts = list[int]()
     for index in range(8):
-        seen = tracker.see(frame(index), result(index, {1: box} if index < 4 else {}))
+        seen = tracker.update(frame(index), result(index, {1: box} if index < 4 else {}))
         hidden = replace(seen, mask=np.zeros_like(seen.mask), objects=())
         counts.append(len(tracker.carry(hidden).objects))
     assert counts == [0] * 8

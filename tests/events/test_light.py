@@ -33,7 +33,7 @@ def shown(
     """The objects of which there are events on three frames after the scene was learnt."""
     memory, camera = SceneMemory(without_light=without_light), Camera()
     for frame, result in camera.frames(2, car=False):
-        memory.see(frame, result)
+        memory.update(frame, result)
     numbers = set[int]()
     for frame, _ in camera.frames(0.6, car=False):
         image = STREET.astype(np.float32)
@@ -43,7 +43,7 @@ def shown(
         seen = Frame(frame.index, frame.time, image.astype(np.uint8))
         mask = pixels.astype(np.uint8)
         listed = Segmentation(frame.index, frame.time, mask, (ObjectInfo(1, area=int(mask.sum())),))
-        result = memory.see(seen, listed)
+        result = memory.update(seen, listed)
         assert {*np.unique(result.mask)} - {0} == {*result.ids}
         numbers |= {*result.ids}
     return numbers

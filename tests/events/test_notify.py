@@ -29,7 +29,9 @@ from segue.events.monitor import EventMonitor
 from segue.events.receivers.base import BetterView
 from segue.events.receivers.home_assistant import HomeAssistant
 from segue.events.receivers.mqtt import MqttReceiver
+from segue.events.store import file as file_module
 from segue.events.store import store as store_module
+from segue.events.store.file import StoreFile
 from segue.events.store.store import EventStore
 from segue.events.table import Event
 from segue.events.targets import NotifyTarget
@@ -236,25 +238,25 @@ def test_a_store_whose_messages_are_sent_at_once_has_a_short_journal(
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """What fails, and how often; tries follow one another at once."""
     failures = dict[str, int]()
-    connect, transaction = EventStore._connect, EventStore._transaction
+    connect, transaction = StoreFile.connect, StoreFile.transaction
 
     def fail(what: str) -> None:
         if failures.get(what):
             failures[what] -= 1
             raise sqlite3.OperationalError("database or disk is full")
 
-    def connect_if_room(store: EventStore) -> sqlite3.Connection:
+    def connect_if_room(file: StoreFile) -> sqlite3.Connection:
         fail("connect")
-        return connect(store)
+        return connect(file)
 
     @contextmanager
-    def change_if_room(store: EventStore) -> Iterator[sqlite3.Connection]:
+    def change_if_room(file: StoreFile) -> Iterator[sqlite3.Connection]:
         fail("write")
-        with transaction(store) as base:
+        with transaction(file) as base:
             yield base
 
-    monkeypatch.setattr(EventStore, "_connect", connect_if_room)
-    monkeypatch.setattr(EventStore, "_transaction", change_if_room)
+    monkeypatch.setattr(StoreFile, "connect", connect_if_room)
+    monkeypatch.setattr(StoreFile, "transaction", change_if_room)
     monkeypatch.setattr(deliveries, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(store_module, "RETRY_SECONDS", 0.01)
     return failures
@@ -321,7 +323,7 @@ def test_a_store_that_has_room_now_and_then_is_warned_of_once(
 def test_a_store_that_another_process_has_locked_holds_up_no_alarm(
     listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(file_module, "BUSY_SECONDS", 0.1)
     sender = Sender(tmp_path, listener.address)
     other = sqlite3.connect(tmp_path / "gate.db", isolation_level=None)
     other.execute("begin immediate")

@@ -15,7 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from segue.entries import EventSettings, SinkOptions
+from segue.entries.events import EventSettings
+from segue.entries.formats import SinkOptions
 from segue.events.deliveries import Notifiers
 from segue.events.images import replacing
 from segue.events.images.snapshots import Snapshots

@@ -15,6 +15,7 @@ from segue.errors import SegueError, SinkError
 from segue.events.archive import EventArchive
 from segue.events.store import retention
 from segue.events.store.clock import MAX_PAUSE, TRUST_SECONDS, StoreClock
+from segue.events.store.file import StoreFile
 from segue.events.store.retention import (
     DiskUse,
     Retention,
@@ -299,15 +300,15 @@ def test_upkeep_serves_a_camera_without_frames_until_it_is_left(camera: Camera) 
 
 
 def test_upkeep_writes_what_waited_for_room(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
-    transaction, full = EventStore._transaction, [True]
+    transaction, full = StoreFile.transaction, [True]
 
-    def refuse(store: EventStore) -> object:
+    def refuse(file: StoreFile) -> object:
         if full[0]:
             raise sqlite3.OperationalError("database or disk is full")
-        return transaction(store)
+        return transaction(file)
 
     camera.store.begin_part("", "gate.csv")
-    monkeypatch.setattr(EventStore, "_transaction", refuse)
+    monkeypatch.setattr(StoreFile, "transaction", refuse)
     camera.store.put(camera.store.record(Event("enter", 1, 0, 0.0, 0, 0, 9, 9, 81, 0.0, 81)))
     with pytest.raises(SinkError, match="disk is full"):
         camera.store.flush()

@@ -175,7 +175,7 @@ def sway(memory: SceneMemory, times: int = TIMES) -> None:
             mask = np.zeros((100, 200), np.uint8)
             mask[10:25, 20:40] = number if index < 5 else 0
             objects = (ObjectInfo(number),) if index < 5 else ()
-            memory.scenery.see(Segmentation(0, 2.0 * number + index / 5, mask, objects))
+            memory.scenery.update(Segmentation(0, 2.0 * number + index / 5, mask, objects))
 
 
 def test_places_stay_scene_and_those_taken_back_are_never_scene_again(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ class Camera:
             mask[y0:y1, x0:x1] = number
         objects = tuple(ObjectInfo(number) for number in boxes)
         self.index += 1
-        result = self.scenery.see(Segmentation(self.index, self.index / FPS, mask, objects))
+        result = self.scenery.update(Segmentation(self.index, self.index / FPS, mask, objects))
         assert {*np.unique(result.mask)} - {0} == {*result.ids}
         return tuple(result.ids)
 

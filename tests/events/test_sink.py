@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from segue.entries import EventSettings, SinkOptions
+from segue.entries.events import EventSettings
+from segue.entries.formats import SinkOptions
 from segue.errors import SegueError, SinkError
 from segue.events import EventSink
 from segue.events.monitor import EventMonitor

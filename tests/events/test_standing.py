@@ -39,7 +39,7 @@ class Camera:
     def run(self, seconds: float, *, car: bool, listed: int | None = None) -> Iterator[tuple[int, ...]]:
         """The objects of each result."""
         for frame, seen in self.frames(seconds, car=car, listed=listed):
-            result = self.standing.see(frame, seen)
+            result = self.standing.update(frame, seen)
             assert {*np.unique(result.mask)} - {0} <= {*result.ids}
             yield tuple(result.ids)
 
@@ -97,7 +97,7 @@ def test_an_object_elsewhere_has_another_id_than_the_one_that_stands() -> None:
         mask = np.zeros(SIZE, np.uint16)
         mask[10:40, 100:130] = 300
         result = Segmentation(seen.index, seen.time, mask, (ObjectInfo(300, "person"),))
-        result = camera.standing.see(frame, result)
+        result = camera.standing.update(frame, result)
         ids.add(tuple(sorted(result.ids)))
         assert (result.mask[CAR] == 300).mean() > 0.9
         assert not (result.mask[10:40, 100:130] == 300).any()
@@ -122,7 +122,7 @@ def test_slowly_sliding_or_split_objects_stay_one_object() -> None:
                 mask[top + 12 : top + 25, 60:80] = 4
             numbers = sorted({*np.unique(mask)} - {0})
             result = Segmentation(seen.index, seen.time, mask, tuple(map(ObjectInfo, map(int, numbers))))
-            ids.add(tuple(camera.standing.see(Frame(frame.index, frame.time, image), result).ids))
+            ids.add(tuple(camera.standing.update(Frame(frame.index, frame.time, image), result).ids))
     assert ids == {(3,)}
 
 

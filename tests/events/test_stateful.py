@@ -31,13 +31,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from segue.entries import EventSettings, SinkOptions
+from segue.entries.events import EventSettings
+from segue.entries.formats import SinkOptions
 from segue.errors import SinkError
 from segue.events.archive import EventArchive
 from segue.events.monitor import EventMonitor
 from segue.events.publisher import EventFiles, EventPublisher
 from segue.events.rules import EventRules
 from segue.events.store.clock import StoreClock
+from segue.events.store.file import StoreFile
 from segue.events.store.importing import import_archive
 from segue.events.store.queues import StoreQueue, begin_receivers
 from segue.events.store.records import CLASS
@@ -94,19 +96,19 @@ class CameraMachine(RuleBasedStateMachine):
         self.marks: dict[int, dict[str, bool]] = defaultdict(lambda: {"reviewed": False, "kept": False})
         self.files_of_kept: set[str] = set()
         self.killed = False
-        self.stack.enter_context(patch.object(EventStore, "_transaction", self._transaction_if_room()))
+        self.stack.enter_context(patch.object(StoreFile, "transaction", self._transaction_if_room()))
         self.stack.enter_context(patch("segue.events.store.store.RETRY_SECONDS", 0.0))
         self.stack.enter_context(patch("segue.events.publisher.RETRY_SECONDS", 0.0))
         self.rows_of_before = b""
 
     def _transaction_if_room(self) -> Any:
-        transaction, machine = EventStore._transaction, self
+        transaction, machine = StoreFile.transaction, self
 
         @contextmanager
-        def change(store: EventStore) -> Any:
+        def change(file: StoreFile) -> Any:
             if machine.is_full:
                 raise sqlite3.OperationalError("database or disk is full")
-            with transaction(store) as base:
+            with transaction(file) as base:
                 yield base
 
         return change

@@ -15,6 +15,7 @@ import pytest
 
 from segue.errors import SinkError
 from segue.events.store import store as module
+from segue.events.store.file import StoreFile
 from segue.events.store.schema import MIGRATIONS
 from segue.events.store.store import EventStore, source_key
 from segue.events.table import Event, Kind
@@ -153,11 +154,11 @@ def test_a_kill_between_two_writes_leaves_whole_transactions(tmp_path: Path, wri
 
 @contextmanager
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    def refuse(_: EventStore) -> None:
+    def refuse(_: StoreFile) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(EventStore, "_transaction", refuse)
+        patch.setattr(StoreFile, "transaction", refuse)
         yield
 
 

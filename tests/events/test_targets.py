@@ -18,6 +18,7 @@ from segue.errors import SinkError
 from segue.events.deliveries import Notifiers, NotifyWarning
 from segue.events.receivers.base import EventReceiver
 from segue.events.receivers.home_assistant import HomeAssistant
+from segue.events.store.file import StoreFile
 from segue.events.store.records import CLASS, RecordedEvent
 from segue.events.store.store import EventStore
 from segue.events.table import Event, Kind
@@ -332,10 +333,10 @@ def test_a_camera_that_is_not_armed_stays_so_where_its_disk_is_full(
     store.arm(False)
     store.close()
 
-    def fail(_: EventStore) -> None:
+    def fail(_: StoreFile) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(EventStore, "_connect", fail)
+    monkeypatch.setattr(StoreFile, "connect", fail)
     store = EventStore(tmp_path / "gate.db")
     assert store.problem
     assert not store.armed

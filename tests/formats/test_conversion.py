@@ -14,7 +14,7 @@ import pytest
 import segue
 from segue.datasets.davis import DavisFolder
 from segue.datasets.labelled import open_labelled
-from segue.entries import Format
+from segue.entries.formats import Format
 from segue.errors import SegueError
 from segue.formats.labels import Labels
 from segue.masks import encode_rle

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
-from segue.entries import Format, Holds, SinkOptions
+from segue.entries.formats import Format, Holds, SinkOptions
 from segue.formats.labels import Labels
 from segue.formats.reading import read_labels
 from segue.formats.schema import CHECKED, LabelSchema, schema_of

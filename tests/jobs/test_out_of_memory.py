@@ -72,7 +72,7 @@ PLACES = {
     "masks": (mask_folder, "encode_index_mask", track),
     "images": ("segue.video.sources.images", "read_image", track),
     "backwards": (STCNLite, "encode_query", backwards),
-    "first pass": (SceneEvents, "look", two_passes),
+    "first pass": (SceneEvents, "update", two_passes),
     "images of the first pass": ("segue.video.sources.images", "read_image", two_passes),
 }
 

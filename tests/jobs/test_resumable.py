@@ -72,7 +72,7 @@ def opened(
         frame_count=None,
         request=VideoSource(place="squares"),
     )
-    run = Run(job, source, session, given=frames)
+    run = Run(job, source, session, input_frames=frames)
     run.step = lambda frame: session.step(frame, prompts(frame))
     return run
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import segue
-from segue.entries import PrompterEntry
+from segue.entries.detectors import PrompterEntry
 from segue.errors import ArgumentError, PromptError
 from segue.jobs.observer import Observer
 from segue.jobs.running import RunCancelledError, run

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.entries import EventSettings
+from segue.entries.events import EventSettings
 from segue.errors import PromptError, SinkError, SourceError
 from segue.events.sink import Event
 from segue.events.zones import Zone
@@ -160,7 +160,7 @@ def foreground(source: object, output: Path | None = None, **fields: Any) -> For
 
 def opened(job: VideoJob, source: Source, frames: Any = None, **fields: Any) -> Any:
     """A run of squares; ``fields`` stand for what a kind of job refines."""
-    ready = Run(job, source, Squares(), given=frames)
+    ready = Run(job, source, Squares(), input_frames=frames)
     ready.note = lambda result: f"{result.mask.max()} seen"
     ready.events = EventSettings(fields.pop("zones", ()))
     for name, value in fields.items():

@@ -15,9 +15,9 @@ from segue.masks.splines import (
     ShapeKey,
     fitted_shape,
     flattened,
-    moved,
     rounded_corners,
     shape_runs,
+    warp_corners,
 )
 
 SIZE, LARGE = (60, 80), (150, 200)
@@ -62,7 +62,7 @@ def test_smooth_corners_go_through_keys_without_a_bend() -> None:
 
 def test_corners_go_with_a_plane_and_end_at_the_key() -> None:
     grows = [(1.0 + t / 10, 0, 0, 0, 1.0 + t / 10, 0, 0, 0, 1.0) for t in range(1, 5)]
-    goal = np.round(moved(key(10, 10).array, grows[3]), 9)
+    goal = np.round(warp_corners(key(10, 10).array, grows[3]), 9)
     goal[:, 0] += 1
     last = ShapeKey(tuple(map(tuple, goal.tolist())))  # type: ignore[arg-type]
     shape = KeyedShape({0: key(10, 10, motion="plane", plane=tuple(grows)), 4: last})

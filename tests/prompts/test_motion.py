@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segue.entries import PrompterEntry
+from segue.entries.detectors import PrompterEntry
 from segue.prompts import ImagePrompts, MaskPrediction
 from segue.prompts.motion import MotionPrompter
 from segue.registry import PROMPTERS

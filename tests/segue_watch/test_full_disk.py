@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from segue.events.store.store import EventStore
+from segue.events.store.file import StoreFile
 from segue.events.table import Event, EventTable
 from segue_watch.camera import Camera
 from segue_watch.configuration import read_cameras
@@ -42,7 +42,7 @@ def camera() -> Iterator[str]:
 def full(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """While its only item is true, neither tables nor stores can be written."""
     is_full = [True]
-    write, transaction = EventTable._write, EventStore._transaction
+    write, transaction = EventTable._write, StoreFile.transaction
 
     def write_if_room(table: EventTable) -> None:
         if is_full[0]:
@@ -50,14 +50,14 @@ def full(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         write(table)
 
     @contextmanager
-    def change_if_room(store: EventStore) -> Iterator[sqlite3.Connection]:
+    def change_if_room(file: StoreFile) -> Iterator[sqlite3.Connection]:
         if is_full[0]:
             raise sqlite3.OperationalError("database or disk is full")
-        with transaction(store) as base:
+        with transaction(file) as base:
             yield base
 
     monkeypatch.setattr(EventTable, "_write", write_if_room)
-    monkeypatch.setattr(EventStore, "_transaction", change_if_room)
+    monkeypatch.setattr(StoreFile, "transaction", change_if_room)
     return is_full
 
 

@@ -410,8 +410,8 @@ def test_a_place_that_is_scene_is_told_and_taken_back() -> None:
     yard = Camera("yard", job, lambda _, text: told.append(text), ignore)
     for number in range(1, 6):
         for index in range(3):
-            yard.memory.scenery.see(swaying(10 * number + index, number))
-        yard.memory.scenery.see(swaying(10 * number + 5, 0))
+            yard.memory.scenery.update(swaying(10 * number + index, number))
+        yard.memory.scenery.update(swaying(10 * number + 5, 0))
     assert len(told) == 1
     assert "it is now scene" in told[0]
     with CameraPage([yard], 0) as page:

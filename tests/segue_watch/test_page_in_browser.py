@@ -221,8 +221,8 @@ def test_a_place_that_becomes_scene_is_said_once_and_taken_back(
 ) -> None:
     for number in range(1, 6):
         for index in range(3):
-            cameras["dead"].memory.scenery.see(swaying(10 * number + index, number))
-        cameras["dead"].memory.scenery.see(swaying(10 * number + 5, 0))
+            cameras["dead"].memory.scenery.update(swaying(10 * number + index, number))
+        cameras["dead"].memory.scenery.update(swaying(10 * number + 5, 0))
     page.locator(".notice", has_text="dead: objects appear and disappear repeatedly at one place").wait_for()
     page.evaluate("location.hash = '#camera/dead'")
     page.locator("#zone-list li", has_text="scene 1").wait_for()

@@ -113,13 +113,13 @@ def test_a_slip_in_a_saved_file_changes_nothing_and_check_names_it(
     with Recorded() as log:
         reload = Reload(file, cameras, log, Lock())
         write(file.path, SLIPS[slip])
-        reload.look()
+        reload.poll()
         assert cameras.changes == []
         assert [level for level, _ in records] == ["warning"], records
         assert records[0][1].endswith("the cameras go on as before")
         assert "geheim" not in records[0][1]
         write(file.path, GOOD + "fps = 5\n")
-        reload.look()
+        reload.poll()
     assert [change["gate"].options.fps for change in cameras.changes] == [5]
     write(file.path, SLIPS[slip])
     complaint = command("watch", file.path, "--check").complaint
@@ -132,7 +132,7 @@ def test_even_a_defect_ends_no_camera(file: CameraFile, records: list[tuple[str,
     cameras.check = lambda _: 1 // 0
     with Recorded() as log:
         write(file.path, GOOD + "fps = 5\n")
-        Reload(file, cameras, log, Lock()).look()
+        Reload(file, cameras, log, Lock()).poll()
     assert [level for level, _ in records] == ["warning"]
     assert "ZeroDivisionError" in records[0][1]
 
@@ -154,15 +154,15 @@ def test_a_file_that_cannot_be_read_for_a_while_counts_as_soon_as_it_can(
         with monkeypatch.context() as patch:
             patch.setattr(Path, "read_bytes", fail)
             for _ in range(3):
-                reload.look()
+                reload.poll()
         assert [level for level, _ in records] == ["warning"], "it is said once"
         assert "Too many open files" in records[0][1]
-        reload.look()
+        reload.poll()
         assert [change["gate"].options.fps for change in cameras.changes] == [5]
         file.path.unlink()
-        reload.look()
+        reload.poll()
         file.path.mkdir()
-        reload.look()
+        reload.poll()
     assert [level for level, _ in records].count("warning") == 3
     assert len(cameras.changes) == 1
 
@@ -174,8 +174,8 @@ def test_a_file_that_is_saved_while_cameras_begin_is_noticed(
     write(file.path, GOOD + "fps = 5\n")  # after it was read, and before anybody looks
     with Recorded() as log:
         reload = Reload(file, cameras, log, Lock())
-        reload.look()
-        reload.look()
+        reload.poll()
+        reload.poll()
     assert [change["gate"].options.fps for change in cameras.changes] == [5]
 
 
@@ -193,7 +193,7 @@ def test_a_zone_outside_of_the_image_is_refused_as_on_the_page(
 
         cameras = CameraSet([make(name, job) for name, job in file.read()[0].items()], make)
         reload, stop = Reload(file, cameras, log, Lock()), CancelToken()
-        thread = threading.Thread(target=cameras.watch, args=(stop, reload.look), daemon=True)
+        thread = threading.Thread(target=cameras.watch, args=(stop, reload.poll), daemon=True)
         thread.start()
         gate = cameras["gate"]
         wait_for(lambda: gate.well)

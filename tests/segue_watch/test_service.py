@@ -142,7 +142,7 @@ def test_systemd_hears_that_the_process_works(tmp_path: Path, monkeypatch: pytes
         tell_systemd("READY=1")
         watchdog = Watchdog()
         for _ in range(3):
-            watchdog.look()
+            watchdog.poll()
         tell_systemd("STOPPING=1")
         assert [listener.recv(99) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"STOPPING=1"]
 
@@ -165,7 +165,7 @@ def test_a_file_that_is_saved_changes_only_what_has_changed_in_it(tmp_path: Path
         stop = CancelToken()
         with Log() as log:
             reload = Reload(saved, cameras, log, Lock())
-            thread = threading.Thread(target=cameras.watch, args=(stop, reload.look), daemon=True)
+            thread = threading.Thread(target=cameras.watch, args=(stop, reload.poll), daemon=True)
             thread.start()
             wait_for(lambda: all(camera.well for camera in cameras))
             first, second = cameras
@@ -203,12 +203,12 @@ def test_a_hangup_reads_the_file_again(tmp_path: Path) -> None:
         file.write_text("no TOML =")
         reload = Reload(saved, CameraSet([]), log, Lock())
         with reload.on_hangup():
-            reload.look()
-            reload.look()
+            reload.poll()
+            reload.poll()
             assert len(said) == 1, "it is said once"
             os.kill(os.getpid(), signal.SIGHUP)
             wait_for(lambda: reload._requested)
-            reload.look()
+            reload.poll()
     signal.signal(signal.SIGHUP, before)
     assert len(said) == 2
     assert "the cameras go on as before" in said[0]

@@ -70,7 +70,7 @@ def test_it_is_made_once_and_anew_for_a_video_that_changed(
 ) -> None:
     made(path)[1].close()
     (first,) = cached(tmp_path)
-    monkeypatch.setattr(Proxy, "_made", None)
+    monkeypatch.setattr(Proxy, "_build", None)
     video, proxy = made(path)
     assert video.reduced(3, 10) is not None
     proxy.close()

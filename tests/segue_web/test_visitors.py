@@ -22,4 +22,4 @@ def test_a_guest_that_comes_first_after_a_restart_stays_a_guest() -> None:
 
 
 def test_a_new_guest_has_no_name_of_somebody_who_worked_here_before() -> None:
-    assert Visitors("Ann").name_of("b", guest=True, taken={"Ann", "Person 2"}) == ("Person 3", True)
+    assert Visitors("Ann").name_of("b", guest=True, used_names={"Ann", "Person 2"}) == ("Person 3", True)

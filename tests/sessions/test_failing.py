@@ -198,10 +198,10 @@ def test_a_first_pass_that_failed_refuses_to_go_on() -> None:
         raise MemoryError
 
     before = two.state()
-    two._session._events.look = fail  # type: ignore[method-assign, assignment]
+    two._session._events.update = fail  # type: ignore[method-assign, assignment]
     with pytest.raises(MemoryError):
         two.take(frames[20])
-    del two._session._events.look
+    del two._session._events.update
     for again in (lambda: two.take(frames[20]), two.state):
         with pytest.raises(SegueError):
             again()

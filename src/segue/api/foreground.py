@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 
 from segue.api.results import Colour, Layout, Position, Progress, Results, results_of
-from segue.entries import Detector
+from segue.entries.detectors import Detector
 from segue.flow.providers import FlowName
 from segue.jobs.values import ForegroundJob
 from segue.models.base import ForegroundNetwork

@@ -119,7 +119,7 @@ class Results(ResultTables, Iterator[Segmentation], AbstractContextManager["Resu
     @property
     def frames(self) -> Iterable[Frame]:
         """Frames that the session receives: the source, or frames derived from it."""
-        return self._opened.given
+        return self._opened.input_frames
 
     @property
     def names(self) -> Mapping[int, str]:

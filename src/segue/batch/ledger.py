@@ -59,7 +59,7 @@ _OUTCOME = ("state", "worker", "tries", "error", "frames", "seconds", "pace", "d
 class Ledger(AbstractContextManager["Ledger"]):
     """Table of all videos; one process writes it, any number may read.
 
-    Changes between two calls of :meth:`save` are kept together or not at all. What was saved survives a power
+    Changes between two calls of :meth:`save` are kept together or not at all. Saved changes survive a power
     cut: SQLite's write-ahead log is synced with each save. Addresses are kept without users, passwords and
     queries; only the owner of the file may read it.
 

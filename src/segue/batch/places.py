@@ -17,7 +17,7 @@ from typing import Any, cast
 from pydantic import TypeAdapter, ValidationError
 
 from segue.errors import SegueError, SinkError, SourceError
-from segue.formats.folders import OWN
+from segue.formats.folders import MARK_FILE
 from segue.formats.mask_records import MARKER, RECORDS
 from segue.utils.extras import install_command
 from segue.utils.files import replacing
@@ -118,7 +118,7 @@ def key_of(name: str) -> str:
 
 def is_result(folder: Path) -> bool:
     """Whether a folder holds results of segue: a batch, a video of one, a run, or masks."""
-    marks = (RESULT, MARKER, RECORDS, OWN, f"masks/{MARKER}")
+    marks = (RESULT, MARKER, RECORDS, MARK_FILE, f"masks/{MARKER}")
     return folder.name == SUBFOLDER or any((folder / name).exists() for name in marks)
 
 
@@ -133,7 +133,7 @@ def files_below(place: str, suffixes: Collection[str]) -> list[str]:
         raise
     except Exception as error:  # every fsspec backend has errors of its own
         raise SourceError(f"{hide_secrets(place)}: cannot be listed ({one_line(error)})") from None
-    marks = (f"/{RESULT}", f"/{DONE}", f"/{MARKER}", f"/{RECORDS}", f"/{OWN}")
+    marks = (f"/{RESULT}", f"/{DONE}", f"/{MARKER}", f"/{RECORDS}", f"/{MARK_FILE}")
     results = {name.rpartition("/")[0] for name in names if name.endswith(marks)}
     return sorted(
         files.unstrip_protocol(name)

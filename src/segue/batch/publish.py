@@ -99,7 +99,7 @@ def publish(work: Path, output: str, name: str, batch: str) -> tuple[str, str | 
                 rename(final, old)
             _move(work, coming, final)
         except BaseException as error:
-            _roll_back(old, final, error)
+            _restore(old, final, error)
             raise
         finally:
             if os.path.lexists(final) or not os.path.lexists(old):
@@ -122,7 +122,7 @@ def _move(work: Path, coming: Path, final: Path) -> None:
             remove_folder(work)
 
 
-def _roll_back(old: Path, final: Path, reason: BaseException) -> None:
+def _restore(old: Path, final: Path, reason: BaseException) -> None:
     """Restore the names of results that were to be replaced."""
     if not os.path.lexists(old) or os.path.lexists(final):
         return

@@ -109,8 +109,8 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
         models = {job.model for job in jobs_of([*current, *tasks])}
         ledger.settle(*_settings(how, models, jobs_of([*current, *tasks])))
         recorded_keys = {(task.source, task.arguments) for task in recorded}
-        known = {id(by_key[key]) for key in recorded_keys & {*by_key}}
-        if new := [task for task in tasks if id(task) not in known]:
+        recorded_tasks = {id(by_key[key]) for key in recorded_keys & {*by_key}}
+        if new := [task for task in tasks if id(task) not in recorded_tasks]:
             check_names(task.name for task in (*current, *new))
             ledger.add(replace(task, identity=now) for task, now in in_threads(identity_now, new))
         for notice in check_recorded(ledger, current, how):

@@ -7,7 +7,7 @@ from functools import partial
 from pkgutil import resolve_name
 from typing import Any
 
-from segue.entries import CommandEntry
+from segue.entries.commands import CommandEntry
 from segue.utils.allocation import permanent_imports
 
 _COMMANDS = {

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from segue.datasets.check import DataCheck, check_data, foreground_videos
-from segue.entries import Format, Holds
+from segue.entries.formats import Format, Holds
 from segue.errors import DatasetError, SinkError
 from segue.registry import DATASETS, FORMATS
 from segue.reports.terminal import Files, print_table, progress

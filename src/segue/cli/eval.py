@@ -10,7 +10,7 @@ import typer
 
 from segue.cli.options import Options, Values, command
 from segue.datasets.catalogue import completed
-from segue.entries import DatasetEntry, ScoreHelp
+from segue.entries.datasets import DatasetEntry, ScoreHelp
 from segue.jobs.values import checked
 from segue.metrics.compare import compare as compare_evaluations
 from segue.metrics.data_sets import MaskRequest, Request, data_sets

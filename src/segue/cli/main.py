@@ -112,8 +112,8 @@ class LazyGroup(TyperGroup):
 
 def _is_path(word: str) -> bool:
     """Whether a word in the place of a command is a path or looks like one."""
-    named = os.sep in word or VIDEO_NAME.fullmatch(word) is not None
-    return named or os.path.exists(word)  # noqa: PTH110  pathlib is not loaded yet
+    looks_like_path = os.sep in word or VIDEO_NAME.fullmatch(word) is not None
+    return looks_like_path or os.path.exists(word)  # noqa: PTH110  pathlib is not loaded yet
 
 
 _NUMBERS = frozenset({"--box", "--point"})

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from segue.entries import Entry
+from segue.entries.networks import Entry
 from segue.errors import ArgumentError, CheckpointError, SinkError
 from segue.export import EXPORTED
 from segue.models.hub import PREFIX

@@ -21,7 +21,7 @@ from segue.datasets.foreground.isd import IsdClip
 from segue.datasets.foreground.sets import read_flow, read_frame
 from segue.datasets.ytvis import YTVISDataset
 from segue.datasets.ytvos import YtvosFolder
-from segue.entries import DatasetJob
+from segue.entries.datasets import DatasetJob
 from segue.errors import ArgumentError, DatasetError
 from segue.formats.cdnet import frame_number
 from segue.jobs.plan import check_needs
@@ -147,7 +147,7 @@ def run(
 ) -> DatasetRun[Evaluation | None]:
     """Run a model over a data set by its protocol, and score it, as `segue run` does.
 
-    First masks, late objects and regions of interest are those of the data set. What is missing is found
+    First masks, late objects and regions of interest are those of the data set. Missing files are found
     before the first video starts; a video that fails later costs one line, and the others are scored. Several
     workers are processes: a script calls this below ``if __name__ == "__main__":``. One video, or
     ``workers=1``, runs in the process of the script.
@@ -241,7 +241,7 @@ def tasks_of(
 ) -> list[Task]:
     """Batch tasks of a data set, changed by ``adapt`` and checked before the first one starts.
 
-    What must be written for them lies in the output.
+    Files that they need are written to the output.
     """
     request.check()
     if isinstance(template, InstancesJob):

@@ -29,7 +29,7 @@ from segue.datasets.foreground.sets import (
 from segue.datasets.inventories import list_videos
 from segue.datasets.something import SomethingElseFolder
 from segue.datasets.ytvis import CocoImages, YTVISDataset
-from segue.entries import DatasetEntry, DatasetJob, LabelKind, ScoreHelp
+from segue.entries.datasets import DatasetEntry, DatasetJob, LabelKind, ScoreHelp
 from segue.errors import DatasetError
 from segue.utils.lazy import LazyCallable
 

@@ -12,7 +12,7 @@ from segue.datasets import inventories
 from segue.datasets.foreground.folder import ForegroundSequence
 from segue.datasets.inventories import CheckedVideo, Inventory
 from segue.datasets.opening import open_labels
-from segue.entries import LabelKind
+from segue.entries.datasets import LabelKind
 from segue.errors import DatasetError
 from segue.registry import DATASETS, DatasetEntry
 from segue.utils.inputs import user_path

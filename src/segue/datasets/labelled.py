@@ -180,7 +180,7 @@ def open_any_results(path: Results | Path | str, videos: Mapping[str, Sequence[P
     try:
         return open_results(place)
     except DatasetError:
-        places = {name: found for name in about if (found := _place_of(place, name)) is not None}
+        places = {name: source for name in about if (source := _place_of(place, name)) is not None}
         if not places:
             raise
         return LabelledResults(place, places, about)

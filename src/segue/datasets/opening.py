@@ -11,7 +11,7 @@ from segue.datasets.files import ByName
 from segue.datasets.foreground.folder import ForegroundFolder, ForegroundSequence
 from segue.datasets.something import BoxSequence
 from segue.datasets.ytvis import YTVISDataset
-from segue.entries import DatasetEntry, LabelKind
+from segue.entries.datasets import DatasetEntry, LabelKind
 from segue.errors import DatasetError, SegueError
 from segue.utils.inputs import kind_of
 

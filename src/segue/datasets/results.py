@@ -45,9 +45,9 @@ class Results:
 
     A sequence is a folder that holds masks. Levels above it, such as ``480p`` or the top folder of an
     archive, do not matter: ``bear`` is found in ``results/480p/bear``, and ``baseline/highway`` where the
-    last two levels have these names, the folder or archive itself being the topmost level. Where segue wrote
-    ``bear/masks`` (or ``highway/cdnet``), these are the masks of ``bear``; so they are in any other folder
-    inside ``bear``, if there are none in ``bear`` itself and only one such folder.
+    last two levels have these names, the folder or archive itself being the topmost level. The masks of
+    ``bear`` may also lie in ``bear/masks`` (or ``highway/cdnet``), as segue writes them, or in any other
+    folder inside ``bear``, if there are none in ``bear`` itself and only one such folder.
 
     Attributes:
         path: the folder or archive.

@@ -44,12 +44,12 @@ class EventPart:
 
 @dataclass(frozen=True, slots=True)
 class EventArchive:
-    """All parts of the events of a camera, whether its runs had ``rotate`` or not.
+    """All parts of the events of a camera, with and without ``rotate``.
 
     Attributes:
         table: file of a run without parts.
         images: folder of images of such a run, with a folder for each part in it; None without images.
-        output: folder in which each part has a folder, where the table stands in it.
+        output: folder with a folder for each part, if tables are inside of these.
     """
 
     table: Path

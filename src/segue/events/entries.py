@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from segue.entries import SinkEntry, SinkOptions
+from segue.entries.formats import SinkEntry, SinkOptions
 from segue.errors import SinkError
 from segue.formats.base import Sink
 

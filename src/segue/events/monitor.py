@@ -122,9 +122,9 @@ class EventMonitor:
         with self._lock:
             events = self._resume(frame) if self._begins else []
             if self._blind is not None:
-                result = self._blind.see(frame, result)
+                result = self._blind.update(frame, result)
             if self._memory is not None:
-                result = self._memory.see(frame, result)
+                result = self._memory.update(frame, result)
             if self._blind is not None:  # boxes that do not move are no objects that stand
                 result = self._blind.carry(result)
             size = known_size(self._size) or (result.mask.shape[0], result.mask.shape[1])
@@ -135,7 +135,7 @@ class EventMonitor:
                 for number, event in self._events.objects.items():
                     if event.frame == result.index and event.label is None:
                         box = event.x0, event.y0, event.x1, event.y1
-                        self._views.see(frame, number, box, event.area, size)
+                        self._views.update(frame, number, box, event.area, size)
             events += self._passing(new)
             events += self._label_events()
             if self._views is not None:
@@ -241,7 +241,7 @@ class EventMonitor:
     @staticmethod
     def _with_names(result: Segmentation, views: BestViews) -> Segmentation:
         """Label the objects of a result with the classes found so far."""
-        names = {item.id: views.known(item.id) for item in result.objects if not item.label}
+        names = {item.id: views.label_of(item.id) for item in result.objects if not item.label}
         if not any(names.values()):
             return result
         objects = tuple(replace(item, label=item.label or names[item.id]) for item in result.objects)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator
 
-from segue.entries import EventSettings
+from segue.entries.events import EventSettings
 from segue.errors import SegueError, SinkError
 from segue.events.rules import EventRules
 from segue.events.store.retention import Retention

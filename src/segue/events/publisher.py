@@ -8,7 +8,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from segue.entries import EventSettings, SinkOptions
+from segue.entries.events import EventSettings
+from segue.entries.formats import SinkOptions
 from segue.errors import SinkError
 from segue.events.archive import EventArchive
 from segue.events.deliveries import Notifiers
@@ -121,7 +122,7 @@ class EventPublisher:
             files: the events to write afterwards, possibly with more details.
 
         Returns:
-            What is to be written.
+            The numbered events, to be written.
         """
         recorded = []
         for event in events:

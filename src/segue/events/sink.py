@@ -7,7 +7,8 @@ from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 
-from segue.entries import EventSettings, SinkOptions
+from segue.entries.events import EventSettings
+from segue.entries.formats import SinkOptions
 from segue.errors import SinkError
 from segue.events.archive import EventArchive
 from segue.events.deliveries import Notifiers, NotifyWarning

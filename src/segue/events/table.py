@@ -98,8 +98,8 @@ _END = b"\n]\n"
 class EventTable:
     """A table of events that is being written; :meth:`flush` puts events on the disk.
 
-    What a full disk has no room for waits; the file never ends with a part of an event because of it. What
-    is in the file stays as it is.
+    Events wait while the disk is full; the file never ends with a part of an event because of it. Existing
+    rows stay as they are.
 
     Args:
         path: the file.

@@ -145,7 +145,7 @@ class NotifyTarget:
             table: ``address``, and if you like fields of :class:`NotifyRule`, lists also as a text.
 
         Returns:
-            What :meth:`parse` reads.
+            Text for :meth:`parse`.
 
         Raises:
             SinkError: it is no such table.
@@ -218,7 +218,7 @@ class NotifyTarget:
             Events in order.
         """
         rule = self.rules[0]
-        if len(self.rules) == 1 and not self._is_once(rule) and not self._is_end(recorded):
+        if len(self.rules) == 1 and not self._sends_once_per_visit(rule) and not self._is_end(recorded):
             if not rule.admits(recorded):
                 return []
             is_new = rule.only and recorded.event.object and rule.only_classes.isdisjoint(recorded.earlier)
@@ -247,7 +247,7 @@ class NotifyTarget:
                     admitted.add(number)
                 if number not in admitted:
                     continue
-                if not (self._is_once(rule) and recorded.event.object):
+                if not (self._sends_once_per_visit(rule) and recorded.event.object):
                     ready |= deferred[number]
                 elif deferred[number] and not (sent or ready):
                     ready = dict([[*deferred[number].items()][-1]])
@@ -257,7 +257,7 @@ class NotifyTarget:
             yield [ready[seq] for seq in sorted(ready) if seq not in sent]
             sent |= {*ready}
 
-    def _is_once(self, rule: NotifyRule) -> bool:
+    def _sends_once_per_visit(self, rule: NotifyRule) -> bool:
         """Whether a rule selects one event per visit."""
         return (rule.per or ("visit" if self.is_alert else "event")) == "visit"
 

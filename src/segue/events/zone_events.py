@@ -136,8 +136,8 @@ class ZoneEvents:
             for visit in self._visits.values():
                 place = visit.places.pop(name, None)
                 if place is not None and place.inside is not None:
-                    known = events if visit.reported else visit.pending
-                    known.append(_leaving(name, place.inside, visit.last))
+                    target = events if visit.reported else visit.pending
+                    target.append(_leaving(name, place.inside, visit.last))
         return self._classes.take(events, self._labels.get)
 
     def resume(

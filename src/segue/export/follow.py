@@ -28,7 +28,7 @@ MAX_OBJECTS = 1000
 class Tracker:
     """Tracks the objects of a first mask; a later mask restarts it.
 
-    The memory is kept frames, and with stcn-lite the previous one. Where it is full, the frame that was read
+    The memory is kept frames, and with stcn-lite the previous one. In a full memory, the frame that was read
     least makes room, but never the first. stcn-lite sees a window around the objects between two kept frames.
     """
 

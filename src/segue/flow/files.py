@@ -95,8 +95,8 @@ class FlowFiles:
 
     Flow images lie in ``folder`` itself, and so does flow to a single earlier frame. Flow to several ones
     lies in folders below it that are called after the ``gaps``, the growing distances in frames: ``1``, ``3``
-    and ``5``. Where all ``frames`` of the video, if their number is known, have a file but the first ones,
-    which have no frame so far before them, these do not move.
+    and ``5``. The first frames, which have no frame so far before them, may lack a file if all others of the
+    ``frames`` have one; they then have no motion.
 
     Raises:
         FlowError: there are no such files, or not as many as frames.

@@ -56,7 +56,7 @@ MARGIN = 16
 MAX_MENDED = 8.0
 """Maximum correction of a surface by the points of the key, in pixels."""
 
-MIN_SEEN = 0.15
+MIN_COMPARED = 0.15
 """Minimum share of visible cells; with fewer, the surface is lost."""
 
 PATCH, MIN_PATCH_CORRELATION = 9, 0.8
@@ -73,8 +73,8 @@ def plane_motion(
 ) -> Iterator[Float64Array]:
     """Estimate the motion of the surface inside an outline on a key frame.
 
-    Points are followed from each image to the next one (Lucas-Kanade). Points of the key image are then
-    looked for where that motion has them, and mend it: errors do not add up.
+    Points are tracked from each image to the next one (Lucas-Kanade). Points of the key image are then
+    matched near their predicted positions and correct the motion, so that errors do not add up.
 
     Args:
         images: RGB, (H, W, 3), uint8, one after the other.
@@ -100,12 +100,12 @@ def plane_motion(
         if previous is None or anchor is None:
             first, covers = (image, hidden) if key is None else key
             anchor = _Anchor(cv2.cvtColor(first, cv2.COLOR_RGB2GRAY), outline, covers)
-            previous, seen = grey, hidden
+            previous, previous_hidden = grey, hidden
             continue
         if len(points) < max(MIN_POINTS, MIN_POINT_SHARE * start):
-            points = _points(previous, cv2.perspectiveTransform(outline[None], total)[0], seen)
+            points = _points(previous, cv2.perspectiveTransform(outline[None], total)[0], previous_hidden)
             start = len(points)
-        places, is_tracked = _followed(previous, grey, points)
+        places, is_tracked = _track_points(previous, grey, points)
         is_tracked &= ~_inside(hidden, places)
         here = cv2.perspectiveTransform(outline[None], total)[0]
         fitted = _fitted(points[is_tracked], places[is_tracked], here)
@@ -122,7 +122,7 @@ def plane_motion(
             raise FlowError("the surface does not look as it did")
         total = refined
         yield total
-        previous, seen = grey, hidden
+        previous, previous_hidden = grey, hidden
 
 
 class _Anchor:
@@ -136,9 +136,9 @@ class _Anchor:
         self._low, self._size = low, (int(high[0] - low[0]), int(high[1] - low[1]))
         self._grey = np.ascontiguousarray(grey[low[1] : high[1], low[0] : high[0]])
         self._points = _points(grey, outline, hidden)
-        self._view = self._seen(grey, np.eye(3), hidden)
+        self._view = self._rectified(grey, np.eye(3), hidden)
 
-    def _seen(self, grey: np.ndarray, motion: Float64Array, hidden: BoolArray | None) -> np.ndarray:
+    def _rectified(self, grey: np.ndarray, motion: Float64Array, hidden: BoolArray | None) -> np.ndarray:
         """Rectified view of the surface, NaN where it is covered."""
         view = _view(grey, self.outline, motion)
         if hidden is not None:
@@ -156,7 +156,7 @@ class _Anchor:
         warped = cv2.warpPerspective(grey, motion @ shift, self._size, flags=flags)
         low = self._low.astype(np.float32)
         starts = self._points - low
-        places, is_matched = _followed(self._grey, warped, starts)
+        places, is_matched = _track_points(self._grey, warped, starts)
         is_matched &= np.linalg.norm(places - starts, axis=1) < MAX_MENDED
         is_matched &= _is_similar(self._grey, warped, starts, places)
         images = _projected(places + low, motion)
@@ -171,7 +171,7 @@ class _Anchor:
 
     def is_same(self, grey: np.ndarray, motion: Float64Array, hidden: BoolArray | None, share: float) -> bool:
         """Whether enough uncovered cells of the surface look as on the key frame."""
-        return _is_same(self._view, self._seen(grey, motion, hidden), share)
+        return _is_same(self._view, self._rectified(grey, motion, hidden), share)
 
 
 def _is_similar(one: np.ndarray, other: np.ndarray, starts: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -226,7 +226,9 @@ def _projected(points: np.ndarray, homography: Float64Array) -> np.ndarray:
     return np.asarray(cv2.perspectiveTransform(points[None].astype(np.float64), homography)[0], np.float32)
 
 
-def _followed(previous: np.ndarray, grey: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _track_points(
+    previous: np.ndarray, grey: np.ndarray, points: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Positions of points on the next image, and whether tracking back returns to them."""
     if not len(points):
         return points, np.zeros(0, np.bool_)
@@ -328,4 +330,4 @@ def _is_same(first: np.ndarray, view: np.ndarray, share: float) -> bool:
             is_plain = min(one.std(), other.std()) < TEXTURE
             is_similar = is_plain or np.corrcoef(one, other)[0, 1] > MIN_CORRELATION
             same += bool(is_similar and abs(one.mean() - other.mean()) < MAX_DIFFERENCE)
-    return same >= share * compared and compared >= MIN_SEEN * CELLS * CELLS
+    return same >= share * compared and compared >= MIN_COMPARED * CELLS * CELLS

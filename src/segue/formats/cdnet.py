@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segue.entries import Format
+from segue.entries.formats import Format
 from segue.errors import DatasetError, SinkError
 from segue.formats.frames import FrameObjects, Size, frame_name
 from segue.formats.mask_records import records_of
@@ -84,8 +84,10 @@ def _read(files: Files, video: Frames) -> Labels:
 
 def _foreground(files: Files, name: str) -> StoredMask:
     levels = read_levels(files.mask_file(name), files.where(name), size=files.video.size)
-    if others := set(np.unique(levels).tolist()) - {0, SHADOW, FOREGROUND}:
-        raise DatasetError(f"{name} holds {max(others)}; masks of CDnet2014 are 0, {SHADOW} and {FOREGROUND}")
+    if unexpected := set(np.unique(levels).tolist()) - {0, SHADOW, FOREGROUND}:
+        raise DatasetError(
+            f"{name} holds {max(unexpected)}; masks of CDnet2014 are 0, {SHADOW} and {FOREGROUND}"
+        )
     return np.asarray(levels == FOREGROUND, np.uint8)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segue.entries import Format
+from segue.entries.formats import Format
 from segue.errors import DatasetError, SinkError, SourceError
 from segue.formats.labels import Labels
 from segue.formats.reading import read_labels
@@ -69,7 +69,7 @@ def convert(
         overwrite: replace an existing file; folders are never replaced.
 
     Returns:
-        What was written.
+        A summary of the written labels.
 
     Raises:
         SegueError: the source cannot be read, does not fit the video, or the target cannot be written.
@@ -140,8 +140,8 @@ def to_write(labels: Labels) -> Labels:
     classes = {number: labels.class_of.get(number) or name for number, name in labels.names.items()}
     colours: dict[str, str] = {one.name: one.colour for one in labels.schema.classes if one.colour}
     for number in sorted(labels.names):
-        known = labels.colour_of.get(number)
-        colours.setdefault(classes[number], known or _colour(len(colours) + 1))
+        colour = labels.colour_of.get(number)
+        colours.setdefault(classes[number], colour or _colour(len(colours) + 1))
     objects = [
         {
             "id": number,
@@ -159,8 +159,8 @@ def _is_shaped(labels: Labels, number: int) -> bool:
     """Whether the keyed shapes of an object make up all of its masks."""
     shapes = labels.shapes[number]
     covered = {frame for shape in shapes for frame in shape.span}
-    shown = {index for index, masks in labels.masks.items() if number in masks}
-    if any(shape.hole for shape in shapes) or not shown <= covered:
+    frames = {index for index, masks in labels.masks.items() if number in masks}
+    if any(shape.hole for shape in shapes) or not frames <= covered:
         return False
     return all(
         (shape_runs(shapes, index, labels.size) or None) == labels.masks.get(index, {}).get(number)
@@ -187,8 +187,8 @@ def _format_of(target: Path, name: str | None) -> Format:
     if entry is None:
         raise SinkError(f"format {name!r}: choose one of {', '.join(entry.name for entry in writable)}")
     if entry.suffix != suffix and (entry.suffix or suffix in _suffixes(writable)):
-        wanted = f"a file that ends in {entry.suffix}" if entry.suffix else "a folder"
-        raise SinkError(f"{target}: {entry.name} is {wanted}")
+        expected = f"a file that ends in {entry.suffix}" if entry.suffix else "a folder"
+        raise SinkError(f"{target}: {entry.name} is {expected}")
     return entry
 
 

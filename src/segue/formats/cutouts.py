@@ -13,7 +13,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from segue.entries import SQUARE, Format, SinkOptions
+from segue.entries.formats import SQUARE, Format, SinkOptions
 from segue.errors import SinkError
 from segue.formats.base import Writer
 from segue.formats.folders import VIDEOS, FolderWriter

@@ -9,7 +9,7 @@ from typing import IO, TypeAlias
 
 import numpy as np
 
-from segue.entries import Format, Holds, SinkOptions
+from segue.entries.formats import Format, Holds, SinkOptions
 from segue.errors import DatasetError
 from segue.formats.files import OF_CLASSES, Files, Tree
 from segue.formats.folders import DATA_SETS, FolderWriter
@@ -173,7 +173,7 @@ def _label_map(tree: Tree) -> dict[Colour, str]:
 def _name_classes(labels: Labels, tree: Tree, files: dict[int, str], colours: dict[Colour, str]) -> None:
     """Set the classes of objects from class masks at the same pixels.
 
-    Where an id is of several classes, ids count the objects of each image anew: the n-th of a class is one.
+    If an id has several classes, ids are per image: the n-th object of a class is one object.
     """
     class_at: dict[tuple[int, int], str] = {}  # by frame and id
     for index, planes in ((index, labels.planes(index)) for index in files if index in labels.masks):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from segue.entries import Format, SinkOptions
+from segue.entries.formats import Format, SinkOptions
 from segue.errors import ArgumentError
 from segue.formats.folders import VIDEOS, FolderWriter
 from segue.formats.frames import FrameObjects, frame_name

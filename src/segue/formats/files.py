@@ -194,8 +194,8 @@ class Files(Tree):
         """Annotation files by name; none if there are masks outside of folders."""
         if any(len(PurePosixPath(name).parts) == 1 for name in self._png_masks):
             return []
-        named = [name for name in self.annotations if PurePosixPath(name).name.startswith(_ANNOTATIONS)]
-        return named or ([] if self._png_masks else self.annotations)
+        candidates = [name for name in self.annotations if PurePosixPath(name).name.startswith(_ANNOTATIONS)]
+        return candidates or ([] if self._png_masks else self.annotations)
 
     @cached_property
     def texts(self) -> list[str]:

@@ -14,7 +14,7 @@ from segue.utils.files import PartialFile, make_folder, writing
 from segue.utils.naming import first_few
 from segue.utils.system import rename, sync_folder, sync_tree
 
-OWN = ".segue.folder"
+MARK_FILE = ".segue.folder"
 """Marker file in the folder of a run; a later run may replace a folder with it."""
 
 DATA_SETS, ANNOTATION_TOOLS, VIDEOS = "Data sets", "Annotation tools", "Videos"
@@ -42,8 +42,9 @@ class FolderWriter(Writer):
     Args:
         folder: the folder.
         own_files: pattern of the files in it, by their paths; others are never removed.
-        marks: whether ``OWN`` says that segue wrote it, so that a later run may replace it; else ``is_own``.
-        is_own: whether segue wrote a folder.
+        marks: whether ``MARK_FILE`` says that segue wrote it, so that a later run may replace it;
+            else ``was_written_by_segue``.
+        was_written_by_segue: whether segue wrote a folder.
     """
 
     def __init__(
@@ -52,11 +53,11 @@ class FolderWriter(Writer):
         own_files: str,
         *,
         marks: bool = True,
-        is_own: Callable[[Path], bool] = lambda folder: (folder / OWN).is_file(),
+        was_written_by_segue: Callable[[Path], bool] = lambda folder: (folder / MARK_FILE).is_file(),
     ) -> None:
         self._folder = Path(folder)
-        self._own_file = re.compile(rf"(?:{own_files})|{re.escape(OWN)}")
-        self._marks, self._is_own = marks, is_own
+        self._own_file = re.compile(rf"(?:{own_files})|{re.escape(MARK_FILE)}")
+        self._marks, self._was_written_by_segue = marks, was_written_by_segue
         self._partial = PartialFile(self._folder).path
         self._old = self._folder.with_name(f".{self._folder.name}.segue.old")
         with writing(self._folder):
@@ -84,7 +85,7 @@ class FolderWriter(Writer):
             with writing(self._folder):
                 self._complete()
                 if self._marks:
-                    (self._partial / OWN).touch()
+                    (self._partial / MARK_FILE).touch()
                 sync_tree(self._partial)
                 self._refuse_other_files()  # a person may have added some meanwhile
                 self._replace()
@@ -114,7 +115,7 @@ class FolderWriter(Writer):
         """Raise an error if replacing would remove files of others, such as a manual split."""
         if not self._folder.exists():
             return
-        if not self._is_own(self._folder):
+        if not self._was_written_by_segue(self._folder):
             raise SinkError(f"{self._folder}: is no folder that segue wrote; choose another folder")
         files = (path.relative_to(self._folder) for path in self._folder.rglob("*") if not path.is_dir())
         other = sorted(path.as_posix() for path in files if not self._own_file.fullmatch(path.as_posix()))

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from segue.entries import Format, Holds, SinkOptions
+from segue.entries.formats import Format, Holds, SinkOptions
 from segue.errors import DatasetError, SegueError
 from segue.formats.files import Files, is_labelme, json_entries
 from segue.formats.folders import ANNOTATION_TOOLS, FolderWriter
@@ -85,14 +85,14 @@ class _Shape(Record):
         """Run lengths of a mask, stored as an image of the box between two points."""
         self._check_points(2)
         left, top = (int(value) for value in self.points[0])
-        height, width = canvas.own
+        height, width = canvas.image_size
         try:
             data = base64.b64decode(self.mask or "", validate=True)
             part = read_levels(io.BytesIO(data), "mask", height * width)
             window = canvas.window(left, top, *part.shape[::-1])
         except ValueError:
             raise DatasetError("mask: is no base64") from None
-        plane = np.zeros(canvas.own, np.bool_)
+        plane = np.zeros(canvas.image_size, np.bool_)
         plane[window] = part > 0
         return canvas.plane(plane)
 

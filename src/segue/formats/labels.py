@@ -223,7 +223,7 @@ class Labels:
     def fields(self) -> list[tuple[str | None, AttributeDefinition]]:
         """All attributes, each with its class, or None for any class.
 
-        Those that objects have beside the schema are texts.
+        Attributes outside the schema are texts.
         """
         defined = [*self.schema.all_attributes()]
         free_fields: dict[str, AttributeDefinition] = {}
@@ -371,7 +371,7 @@ class Labels:
     def order_layers(self, rank: Mapping[int, Any]) -> None:
         """Sort the objects by the layer order of their masks on all frames.
 
-        Those that no frame orders, and all where frames contradict one another, are sorted by ``rank``.
+        Objects that no frame orders, and all if frames contradict each other, are sorted by ``rank``.
         """
         order = layer_order(map(list, self.masks.values()), rank) or sorted(rank, key=rank.__getitem__)
         self.names = {number: self.names[number] for number in order}

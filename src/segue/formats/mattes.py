@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segue.entries import Format, SinkOptions
+from segue.entries.formats import Format, SinkOptions
 from segue.errors import DatasetError, PromptError, SourceError
 from segue.formats.files import Files
 from segue.formats.folders import VIDEOS, FolderWriter

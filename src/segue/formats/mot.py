@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from segue.entries import Format, Holds
+from segue.entries.formats import Format, Holds
 from segue.errors import DatasetError, SinkError
 from segue.formats.base import TextSink
 from segue.formats.files import Files

@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from segue.entries import Format, Holds
+from segue.entries.formats import Format, Holds
 from segue.errors import DatasetError
 from segue.formats.base import SpooledSink
 from segue.formats.files import Files

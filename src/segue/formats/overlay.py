@@ -21,7 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
-from segue.entries import SQUARE, Format, SinkOptions
+from segue.entries.formats import SQUARE, Format, SinkOptions
 from segue.errors import SinkError
 from segue.formats.base import FileSink
 from segue.formats.folders import VIDEOS

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from segue.entries import Format, Holds, SinkOptions
+from segue.entries.formats import Format, Holds, SinkOptions
 from segue.errors import ResumeError, SinkError, SourceError
 from segue.formats.base import Writer
 from segue.formats.frames import FrameObjects, Size, frame_name
@@ -295,8 +295,8 @@ def _settings_until(settings: Settings, last: int) -> Settings:
     prompts = settings.get("prompts")
     if not isinstance(prompts, dict):
         return settings
-    prompts_so_far = {name: texts for name, texts in prompts.items() if _index(name) <= last}
-    return {**settings, "prompts": prompts_so_far}
+    past_prompts = {name: texts for name, texts in prompts.items() if _index(name) <= last}
+    return {**settings, "prompts": past_prompts}
 
 
 def _index(name: str) -> int:

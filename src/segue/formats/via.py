@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, field_validator
 
-from segue.entries import Format, Holds, SinkOptions
+from segue.entries.formats import Format, Holds, SinkOptions
 from segue.errors import DatasetError
 from segue.formats.base import SpooledSink
 from segue.formats.files import VIA_2, Files, is_via, json_entries
@@ -138,8 +138,8 @@ class _ViaRegion:
     def track(self) -> str | int | None:
         """Id of the object; numeric texts are numbers."""
         track = next((value for key, value in self.texts.items() if key.lower() in _TRACKS), None)
-        is_whole = isinstance(track, str) and re.fullmatch("[1-9][0-9]{0,8}", track)
-        return int(track) if is_whole and track is not None else track
+        is_integer = isinstance(track, str) and re.fullmatch("[1-9][0-9]{0,8}", track)
+        return int(track) if is_integer and track is not None else track
 
     @property
     def category(self) -> str | None:
@@ -184,7 +184,7 @@ def read_via(labels: Labels, text: str, where: str, video: Frames) -> None:
     frames = (
         _of_project_3(members, labels, video) if members.keys() >= _PROJECT_3 else _of_images(members, video)
     )
-    canvas, numbering, is_own = Canvas.of(video.size), Numbering(), _is_own(members)
+    canvas, numbering, is_from_segue = Canvas.of(video.size), Numbering(), _is_from_segue(members)
     classes: dict[str | int | None, set[str]] = {}  # of each id
     for region in (region for regions in frames.values() for region in regions):
         if region.category is not None:
@@ -203,12 +203,12 @@ def read_via(labels: Labels, text: str, where: str, video: Frames) -> None:
             if name is None and track is not None and len(categories := classes.get(track, set())) == 1:
                 name = next(iter(categories))  # it stands with another region of this id
             number = numbering.number(index, name, None if track is None else (name, track))
-            labels.add_object(number, name, track, None if is_own else region.texts, category=name)
+            labels.add_object(number, name, track, None if is_from_segue else region.texts, category=name)
             labels.add_mask(index, number, counts)
     labels.order_layers({number: place for place, number in enumerate(labels.names)})
 
 
-def _is_own(members: _Values) -> bool:
+def _is_from_segue(members: _Values) -> bool:
     """Whether segue wrote a project, whose objects have only class and id."""
     settings = members.get("_via_settings")
     project = settings.get("project") if isinstance(settings, dict) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from segue.entries import SinkOptions
+from segue.entries.formats import SinkOptions
 from segue.errors import SourceError
 from segue.formats.labels import Labels
 from segue.types import Frame

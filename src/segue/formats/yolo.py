@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from segue.entries import Format, Holds, SinkOptions
+from segue.entries.formats import Format, Holds, SinkOptions
 from segue.errors import DatasetError
 from segue.formats.files import MAX_LINES, NUMBER, Files, Tree
 from segue.formats.folders import DATA_SETS, FolderWriter
@@ -187,7 +187,7 @@ def _counts(values: list[float], canvas: Canvas, sides: tuple[int, int], name: s
         raise DatasetError(f"{name}: a line has corners far outside the image; they are shares of its sides")
     # The corners are pixels of the object, as ultralytics fills them; shares are rounded to six digits.
     corners = np.floor(np.array(values).reshape(-1, 2) * sides + _ROUNDED).astype(np.int32)
-    return canvas.plane(cv2.fillPoly(np.zeros(canvas.own, np.uint8), [corners], 1))
+    return canvas.plane(cv2.fillPoly(np.zeros(canvas.image_size, np.uint8), [corners], 1))
 
 
 def _classes(tree: Tree) -> dict[int, str]:
@@ -207,8 +207,8 @@ class _TextLoader(yaml.SafeLoader):  # type: ignore[misc]
     """Safe YAML loader that keeps values as texts: ``no`` and ``1`` may be class names."""
 
     yaml_implicit_resolvers: ClassVar = {
-        first: [one for one in known if one[0].endswith(":merge")]
-        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        first: [one for one in resolvers if one[0].endswith(":merge")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
@@ -237,12 +237,12 @@ def yolo_line(number: int, mask: npt.NDArray[np.bool_]) -> str:
     if len(corners) < 3:
         if not mask.any():
             return ""
-        corners = _rectangle_around(mask)
+        corners = _bounding_rectangle(mask)
     shares = np.clip(corners / (width, height), 0, 1)
     return f"{number} {' '.join(f'{value:.6f}' for value in shares.ravel().tolist())}\n"
 
 
-def _rectangle_around(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+def _bounding_rectangle(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     """Corners (4, 2) of the smallest rectangle around the pixels of a mask that is one pixel thin."""
     pixels = np.argwhere(mask)[:, ::-1]
     edges = np.concatenate([pixels + np.array(corner) for corner in ((0, 0), (0, 1), (1, 0), (1, 1))]).astype(
@@ -292,7 +292,7 @@ class YoloSink(FolderWriter):
         whole: bool = False,
         header: str = HEADER,
     ) -> None:
-        super().__init__(folder, _OWN_FILE, marks=False, is_own=_has_header)
+        super().__init__(folder, _OWN_FILE, marks=False, was_written_by_segue=_has_header)
         self._names, self._whole_masks, self._header = names, whole, header
         numbers = categories or {}
         self._classes = {label: place for place, label in enumerate(sorted(numbers, key=numbers.__getitem__))}

@@ -45,8 +45,8 @@ def _is_plain(conv: nn.Module, places: Mapping[nn.Module | None, int]) -> bool:
 def preceding_convolutions(module: nn.Module, kind: type[nn.Module]) -> Iterator[tuple[list[str], str]]:
     """Names of child convolutions that precede a norm, with the norm's name.
 
-    The attribute ``norms`` of a module names the convolutions whose sum each of its norms takes. In others
-    ``bn1`` follows ``conv1`` where it is defined after it and has as many channels.
+    The attribute ``norms`` of a module names the convolutions whose sum each of its norms receives. In other
+    modules, ``bn1`` follows ``conv1`` if it is defined after it and has as many channels.
 
     Yields:
         Names of convolutions, and the name of the norm.

@@ -77,7 +77,7 @@ class _ThreadCounts:
 
     def _begin(self) -> None:
         self._lock = Lock()  # a thread that begins meanwhile waits until the number of the process is back
-        self._own = local()  # the number that a thread was given here
+        self._thread_state = local()  # the number that a thread was given here
         self._process_threads: int | None = None
         self._restorer: ThreadPoolExecutor | None = None
         self._helpers: ThreadPoolExecutor | None = None
@@ -106,10 +106,10 @@ class _ThreadCounts:
     def set(self, count: int) -> None:
         """Set the number for this thread only."""
         with self._lock:
-            current, own = torch.get_num_threads(), getattr(self._own, "count", None)
-            if self._process_threads is None or current != own:
+            current, local_count = torch.get_num_threads(), getattr(self._thread_state, "count", None)
+            if self._process_threads is None or current != local_count:
                 self._process_threads = current
-            self._own.count = count
+            self._thread_state.count = count
             if count == current:
                 return
             torch.set_num_threads(count)
@@ -121,7 +121,7 @@ class _ThreadCounts:
     def set_of_process(self, count: int) -> None:
         """Set the number for this thread and later ones."""
         with self._lock:
-            self._process_threads = self._own.count = count
+            self._process_threads = self._thread_state.count = count
             torch.set_num_threads(count)
 
 
@@ -159,8 +159,8 @@ def own_threads(count: int) -> Iterator[None]:
 def run_each(work: Callable[[Item], None], items: Sequence[Item]) -> None:
     """Call a function with independent items in parallel, with one PyTorch thread each.
 
-    As many threads as this one may have take them in order. Layers of single small objects leave threads that
-    share each of them waiting for one another, and both wait where another program takes one of their cores.
+    As many threads as this one may have process them in order. If threads shared the layers of single small
+    objects, they would wait for each other, and all would wait if another program takes one of their cores.
 
     Args:
         work: called function, without gradients.

@@ -111,7 +111,7 @@ def row(measured: Collection[tuple[int, int, int | None]]) -> dict[str, Any]:
 def write(path: Path, measured: Collection[tuple[int, int, int | None]], name: str | None = None) -> None:
     """Write a table with rows of this instruction set, or another name, keeping other rows.
 
-    One that is damaged is replaced.
+    A damaged table is replaced.
 
     Raises:
         SinkError: it cannot be written.

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from segue.entries import SQUARE
+from segue.entries.formats import SQUARE
 from segue.errors import PromptError, SinkError
 from segue.jobs.opened import first_frame, open_video
 from segue.jobs.places import OutputPlaces, with_defaults

@@ -114,7 +114,7 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, plan: Plan
     if total is not None and options.fps is not None and source.fps is not None:
         total = round(total * min(1, options.fps / source.fps))
     events = replace(events, rules=events.rules.at_rate(options.fps or source.fps))
-    run = ForegroundRun(job, source, session, given=frames, total=total, events=events)
+    run = ForegroundRun(job, source, session, input_frames=frames, total=total, events=events)
     if job.name_events is not None:
         run.name_object = object_namer(job.name_events, job.device, job.fast)
         run.detect_objects = object_finder(job.name_events, job.device, job.fast)

@@ -210,7 +210,7 @@ class FrameRun(FrameLoop):
             if progress.waiting > self._session.lag:
                 raise ValueError("more results are due than can be")
         self.last_index = progress.taken
-        self._write_again(folder, frames, progress)
+        self._rewrite(folder, frames, progress)
         if self._run.frames.token.cancelled:
             raise Cancelled
         if missing := progress.done - self.done:
@@ -220,7 +220,7 @@ class FrameRun(FrameLoop):
         self.pending.extend(itertools.islice(frames, max(progress.waiting, 0)))
         self._num_expected = self.done + len(self.pending)
 
-    def _write_again(self, folder: Path, frames: Iterator[Frame], progress: Progress) -> None:
+    def _rewrite(self, folder: Path, frames: Iterator[Frame], progress: Progress) -> None:
         """Write the results of the interrupted run, and skip frames that its session has processed."""
         last_read, sparse = None, self._required is not None
         for frame, result in replayed(folder, frames, progress.next_frame, sparse=sparse):

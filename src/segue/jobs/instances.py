@@ -66,9 +66,9 @@ def _open_detector(job: InstancesJob, source: Source, finding: str, following: s
         device=job.device,
         fast=job.fast,
     )
-    options_given: dict[str, Any] = {"every": options.window, "score": options.score}
-    options_given = {name: value for name, value in options_given.items() if value is not None}
-    session = DetectionSession(tracker, find, DetectionOptions(top=options.top, **options_given))
+    changed_options: dict[str, Any] = {"every": options.window, "score": options.score}
+    changed_options = {name: value for name, value in changed_options.items() if value is not None}
+    session = DetectionSession(tracker, find, DetectionOptions(top=options.top, **changed_options))
     return Run(job, source, session, names=DETECTORS.find(finding).categories or find.names)
 
 
@@ -108,7 +108,7 @@ def _open_whole_video(
         job,
         source,
         WholeVideoSession(video, names, network.score),
-        given=video,
+        input_frames=video,
         names=names,
         records=lambda: video.records,
         notice=memory_notice(network, source.frame_count, source.size, side),

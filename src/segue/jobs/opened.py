@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segue.entries import EventSettings
+from segue.entries.events import EventSettings
 from segue.errors import PromptError, SourceError
 from segue.jobs.values import ForegroundJob, VideoJob, VideoSource
 from segue.types import Box, Frame, Image, Segmentation
@@ -71,7 +71,7 @@ class Run:
         job: the job.
         source: source of the frames.
         session: processes the frames.
-        given: input of the session, if it is created from the source.
+        input_frames: input of the session, if it is created from the source.
         total: expected number of results, where that is not the number of frames.
         required: indices of the frames whose results are wanted; None is all of them.
         names: class names by number, as files of results number them.
@@ -81,7 +81,7 @@ class Run:
 
     Attributes:
         frames: the frames, each once.
-        due: frames that still have to come, and why.
+        expected: frames that still have to come, and why.
         forms: choice of the layer implementations of its networks.
         events: see above.
         change_events: continues with the zones and rules of another job; None before anything is written.
@@ -98,7 +98,7 @@ class Run:
         source: Source,
         session: Session,
         *,
-        given: Iterable[Frame] | None = None,
+        input_frames: Iterable[Frame] | None = None,
         total: int | None = None,
         required: Collection[int] | None = None,
         names: Mapping[int, str] | None = None,
@@ -107,11 +107,11 @@ class Run:
         events: EventSettings | None = None,
     ) -> None:
         self.job, self.source, self.session = job, source, session
-        self.given = source if given is None else given
-        self.frames = Frames(self.given, source)
+        self.input_frames = source if input_frames is None else input_frames
+        self.frames = Frames(self.input_frames, source)
         self.total = source.frame_count if total is None else total
         self.required, self.names, self.records, self.notice = required, names or {}, records, notice
-        self.due: dict[int, str] = {}
+        self.expected: dict[int, str] = {}
         self.events = events or EventSettings()
         self.change_events: Callable[[ForegroundJob], None] | None = None
         self.name_object: Callable[[Image, Box], tuple[str, float] | None] | None = None
@@ -166,17 +166,17 @@ class Run:
         self.frames.push_back(first)
 
     def check_arrival(self, result: Segmentation) -> None:
-        """Mark a result as done; earlier frames without a due result are done, too."""
+        """Mark a result as done; earlier frames without an expected result are done, too."""
         # Of a run that goes on the first results come once more, not the frames between that have none.
-        for index in [i for i in self.due if i <= result.index]:
+        for index in [i for i in self.expected if i <= result.index]:
             if index == result.index or index not in (self.required or ()):
-                del self.due[index]
+                del self.expected[index]
 
     def finish(self) -> dict[str, Path]:
-        """Return files written at the end; raise if a due frame did not come."""
-        if self.due:
-            frame = min(self.due)
-            raise PromptError(f"{self.due[frame]} frame {frame} is not in the source")
+        """Return files written at the end; raise if an expected frame did not come."""
+        if self.expected:
+            frame = min(self.expected)
+            raise PromptError(f"{self.expected[frame]} frame {frame} is not in the source")
         return self.at_end()
 
 

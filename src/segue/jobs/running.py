@@ -172,7 +172,7 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
     with _interruptible(opened, observer, outputs, cancel, saves=states is not None):
         with interrupt_on_signals(), outputs.sink as sink:
             observer.ready(opened.source, opened.events.zones)
-            loop = FrameRun(opened, sink, states, report, outputs.see)
+            loop = FrameRun(opened, sink, states, report, outputs.add_events)
             if passes is not None:
                 loop.restored = _first_pass(opened, passes, observer, sink, states, cancel)
                 start = time.perf_counter()
@@ -203,11 +203,11 @@ def _delivering(opened: Run, observer: Observer, outputs: JobOutputs) -> Iterato
 
 def _begin(opened: Run, cancel: CancelToken) -> Passes | None:
     """Open the frames of a job; return the first of two passes, if any."""
-    if not isinstance(opened.given, Passes):
+    if not isinstance(opened.input_frames, Passes):
         opened.begin()
         return None
-    opened.frames = Frames(opened.given.second(), opened.source, cancel)
-    return opened.given
+    opened.frames = Frames(opened.input_frames.second(), opened.source, cancel)
+    return opened.input_frames
 
 
 def _reporter(opened: Run, observer: Observer) -> Callable[[Frame, Segmentation], None]:

@@ -38,7 +38,7 @@ from segue.utils.naming import first_few
 from segue.video import Source
 
 EVERY = 5  # frames from one look for a text to the next
-MAX_NAMED = 5  # frames to look at that a run names at its end
+MAX_LISTED = 5  # frames to look at that a run names at its end
 
 DEFAULT_NOTICE = f"looking for what moves (detector {DEFAULT}; --with chooses another)"
 """Notice if no detector was named."""
@@ -140,7 +140,7 @@ class TrackRun(Run):
             job,
             source,
             session,
-            given=self.backwards,
+            input_frames=self.backwards,
             total=total,
             required=required,
             notice=_numbering_notice(job, source),
@@ -153,7 +153,7 @@ class TrackRun(Run):
             session.prompter = lambda image: MotionPrompter(make(image), image, self._next_image)
         self._planned = None if plan is None else plan.prompts
         if plan is not None:
-            self.due |= dict.fromkeys(job.required or (), "required")
+            self.expected |= dict.fromkeys(job.required or (), "required")
         if self.backwards is not None and plan is not None:
             with source:  # wrong prompts show before anything is written
                 self.plan(first_frame(source.name, source)[0])
@@ -179,13 +179,13 @@ class TrackRun(Run):
             self._prompts.update(planned)
             if first.index in planned:
                 self._prompts[first.index] = self._track_session.resolve(first, planned[first.index])
-            self.due |= dict.fromkeys(self._prompts, "prompted")
+            self.expected |= dict.fromkeys(self._prompts, "prompted")
         return self._prompts
 
     def step(self, frame: Frame) -> Segmentation | None:
         """Process a frame with its prompts."""
         prompts = self._prompts.get(frame.index)
-        self.due.pop(frame.index, None)
+        self.expected.pop(frame.index, None)
         if self.required is not None:
             return step_required(self._track_session, frame, prompts, self.required)
         result = self._track_session.step(frame, prompts)
@@ -200,7 +200,7 @@ class TrackRun(Run):
     def summary(self) -> str:
         """Frames to review, and gaps of objects; empty if there are none."""
         frames = dict.fromkeys(
-            self.source.frame_label(doubt.index) for doubt in self._review.worst(most=MAX_NAMED)
+            self.source.frame_label(doubt.index) for doubt in self._review.worst(most=MAX_LISTED)
         )
         review_note = f"look at frame {', '.join(frames)}: scores below {ATTENTION_BELOW}, the lowest first"
         lines = [review_note if frames else "", self._absences.describe(self.source.frame_label)]
@@ -232,7 +232,7 @@ class DetectionRun(Run):
         super().__init__(job, source, session, names=names, notice=notice)
         self._detection_session, self.strict = session, strict
         if strict:
-            self.due |= dict.fromkeys(finding.frames or (), "text")
+            self.expected |= dict.fromkeys(finding.frames or (), "text")
 
     def note(self, result: Segmentation) -> str:
         """Number of visible objects."""

@@ -361,11 +361,11 @@ def _commercial(values: Any) -> Any:
     """Restrict a tracking job to networks for commercial use if its ``licence`` asks for it."""
     if not isinstance(values, Mapping) or values.get("licence") != "commercial" or "model" not in values:
         return values
-    given = values["model"]
-    model = given if isinstance(given, Model) else Model.model_validate(given)
+    model_value = values["model"]
+    model = model_value if isinstance(model_value, Model) else Model.model_validate(model_value)
     prompter = values.get("prompter")
-    is_own = prompter is not None and (not isinstance(prompter, str) or prompter not in MODELS)
-    if model.network is not None or model.weights is not None or is_own:
+    is_custom = prompter is not None and (not isinstance(prompter, str) or prompter not in MODELS)
+    if model.network is not None or model.weights is not None or is_custom:
         raise CheckpointError(
             "licence: the terms of your own networks and weight files are not known; leave out licence"
         )
@@ -377,8 +377,8 @@ def _commercial(values: Any) -> Any:
     kinds = {item["kind"] if isinstance(item, Mapping) else item.kind for item in values.get("prompts", ())}
     if prompter is None and kinds - entry.prompts - {"remove"}:
         prompter = None if MODELS.find(entry.prompter).commercial else entry.prompter
-    chosen = {"prompter": None if prompter is None else commercial_model(prompter)}
-    return {**values, "model": model.model_copy(update={"name": entry.name}), **chosen}
+    replaced = {"prompter": None if prompter is None else commercial_model(prompter)}
+    return {**values, "model": model.model_copy(update={"name": entry.name}), **replaced}
 
 
 class TrackJob(VideoJob):

@@ -98,7 +98,7 @@ class JobOutputs:
         if self._outage is not None:
             self._tell_of(ConnectionChange(opened.source.name, online=True, frame=0, time=0.0))
 
-    def see(self, frame: Frame, result: Segmentation) -> Segmentation:
+    def add_events(self, frame: Frame, result: Segmentation) -> Segmentation:
         """Add a result's events and ids; events wait for :meth:`_MonitoredSink.write`."""
         if self._monitor is None:
             return result
@@ -391,7 +391,7 @@ class JobOutputs:
     def _settings(self) -> dict[str, Any]:
         """Settings that determine the masks of the folder, with a mark for whole ones."""
         opened = self._opened
-        settings = result_settings(opened.job, whole=isinstance(opened.given, Passes))
+        settings = result_settings(opened.job, whole=isinstance(opened.input_frames, Passes))
         return settings | ({"whole": True} if opened.job.outputs.whole else {})
 
     def _stop_time(self) -> float | None:

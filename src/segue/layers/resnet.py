@@ -63,7 +63,7 @@ class BasicBlock(nn.Module):
         norm: makes its norms.
         bias: whether its convolutions have one.
         inplace_residual: write the output over the input once prepared for inference; no other code may use
-            the input. What a projection makes of it is always written over.
+            the input. The output of a projection is always written over.
     """
 
     expansion = 1

@@ -73,7 +73,7 @@ def overlay(
     if ids:
         for number, extent in extents.items():
             text = f"{number} {captions[number]}" if captions and number in captions else str(number)
-            _write(canvas, text, _widest_point(mask, number, extent.box))
+            _draw_text(canvas, text, _widest_point(mask, number, extent.box))
     return canvas
 
 
@@ -151,7 +151,7 @@ def _widest_point(mask: IndexMask, number: int, box: Box) -> tuple[int, int]:
     return x0 + int(column) - 1, y0 + int(row) - 1
 
 
-def _write(canvas: Image, text: str, centre: tuple[int, int]) -> None:
+def _draw_text(canvas: Image, text: str, centre: tuple[int, int]) -> None:
     """Write white letters with a dark halo, shifted into the image."""
     letters, transmittance = _letters(text, min(canvas.shape[:2]))
     letters, transmittance = (

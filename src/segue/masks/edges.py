@@ -132,9 +132,9 @@ def soft_masks(
 ) -> list[tuple[Window, Float32Array]]:
     """Opacities of the objects of a frame; where objects touch, they add up to one.
 
-    Laid one over the other, two edges of .5 give .75, and what is behind shows as a line. So the lower object
-    goes on below the edge of the upper one, up to the opacity of both as one object. Edges with detail stay
-    as :func:`soft_mask` gives them.
+    Two edges of .5 composited one over the other give .75, and the background shows as a line. So the lower
+    object continues below the edge of the upper one, up to the opacity of both as one object. Edges with
+    detail stay as in :func:`soft_mask`.
 
     Args:
         masks: masks of the objects, (H, W), bool, from below.

@@ -258,8 +258,8 @@ def check_image_size(image: Image.Image, size: tuple[int, int] | None) -> None:
     if size is None or (image.height, image.width) == size:
         return
     turned = "; turn it as the video is" if (image.width, image.height) == size else ""
-    found = f"a mask is {image.width}x{image.height}, the video {size[1]}x{size[0]}{turned}"
-    raise OtherSizeError(found, (image.height, image.width))
+    message = f"a mask is {image.width}x{image.height}, the video {size[1]}x{size[0]}{turned}"
+    raise OtherSizeError(message, (image.height, image.width))
 
 
 @contextmanager
@@ -359,7 +359,7 @@ def _lossy_mask(image: Image.Image, where: str) -> StoredMask:
 
 def _grey_values(image: Image.Image, where: str) -> StoredMask | None:
     """Values of an image with equal channels or a grey palette; None for other images."""
-    if _cut_out(image):
+    if _is_cut_out(image):
         return np.array(image.getchannel("A"), np.uint8)
     if image.mode in ("P", "1", "L"):
         values = np.array(image, np.uint8)
@@ -393,7 +393,7 @@ def _opacity(image: Image.Image, where: str) -> npt.NDArray[np.bool_] | None:
     if image.mode not in ("LA", "RGBA"):
         return None
     alpha = np.array(image.getchannel("A"))
-    if (alpha == alpha.flat[0]).all() or _cut_out(image):
+    if (alpha == alpha.flat[0]).all() or _is_cut_out(image):
         return None
     inside = alpha > WHITE // 2
     coloured = np.array(image)[..., :-1].any(axis=-1)
@@ -405,7 +405,7 @@ def _opacity(image: Image.Image, where: str) -> npt.NDArray[np.bool_] | None:
     return np.asarray(inside)
 
 
-def _cut_out(image: Image.Image) -> bool:
+def _is_cut_out(image: Image.Image) -> bool:
     """Whether transparency is the mask: of a photograph, or of an image of one colour."""
     if image.mode not in ("LA", "RGBA"):
         return False

@@ -30,10 +30,10 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """A frame of ``size`` (height, width) for shapes of an image of size ``own``."""
+    """A frame of ``size`` (height, width) for shapes of an image of size ``image_size``."""
 
     size: Size
-    own: Size
+    image_size: Size
 
     @classmethod
     def of(cls, size: Size, height: object = None, width: object = None) -> Canvas:
@@ -59,10 +59,10 @@ class Canvas:
 
     def polygons(self, polygons: Sequence[Any]) -> bytes:
         """Run lengths of filled polygons, flat lists of coordinates."""
-        if self.own == self.size:
+        if self.image_size == self.size:
             return fill_polygons(polygons, self.size)
-        fill_polygons(polygons, self.own)  # checks them
-        factors = self.size[1] / self.own[1], self.size[0] / self.own[0]
+        fill_polygons(polygons, self.image_size)  # checks them
+        factors = self.size[1] / self.image_size[1], self.size[0] / self.image_size[0]
         return fill_polygons(
             [[value * factors[i % 2] for i, value in enumerate(one)] for one in polygons], self.size
         )
@@ -80,17 +80,17 @@ class Canvas:
 
     def plane(self, mask: npt.NDArray[np.generic]) -> bytes:
         """Run lengths of a mask (H, W)."""
-        if mask.shape != self.own:
-            (rows, columns), (height, width) = mask.shape, self.own
+        if mask.shape != self.image_size:
+            (rows, columns), (height, width) = mask.shape, self.image_size
             raise DatasetError(f"a mask is {columns}x{rows} pixels, its image {width}x{height}")
         return encode_rle(resize_mask(mask != 0, self.size))["counts"].encode()
 
     def window(self, left: int, top: int, width: int, height: int) -> tuple[slice, slice]:
         """Rows and columns of an image region; an error if it is not inside."""
-        if min(left, top) < 0 or left + width > self.own[1] or top + height > self.own[0]:
+        if min(left, top) < 0 or left + width > self.image_size[1] or top + height > self.image_size[0]:
             raise DatasetError(
                 f"a mask of {width}x{height} pixels from ({left}, {top}) on lies outside of its image, "
-                f"{self.own[1]}x{self.own[0]}"
+                f"{self.image_size[1]}x{self.image_size[0]}"
             )
         return slice(top, top + height), slice(left, left + width)
 
@@ -104,15 +104,15 @@ class Canvas:
             polygons = entry if isinstance(entry[0], (list, tuple)) else [entry]
             return self.polygons(polygons)
         canvas = self
-        if isinstance(entry, dict) and entry.get("size") != list(self.own):
+        if isinstance(entry, dict) and entry.get("size") != list(self.image_size):
             entry_size = entry.get("size")
             if not isinstance(entry_size, list) or len(entry_size) != 2:
                 raise DatasetError("a mask has no size of two numbers, [height, width]")
             canvas = Canvas.of(self.size, *entry_size)
-        counts = RleTrack.parse([entry], canvas.own).counts[0]
-        if counts is None or canvas.own == canvas.size:
+        counts = RleTrack.parse([entry], canvas.image_size).counts[0]
+        if counts is None or canvas.image_size == canvas.size:
             return counts
-        return canvas.plane(decode_rle({"size": [*canvas.own], "counts": counts.decode()}))
+        return canvas.plane(decode_rle({"size": [*canvas.image_size], "counts": counts.decode()}))
 
     def record(self, record: Mapping[str, Any]) -> bytes:
         """Run lengths of a COCO annotation; without a segmentation its box is used."""

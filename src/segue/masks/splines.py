@@ -137,7 +137,7 @@ class KeyedShape:
             between = outline_between(flattened(key.array), flattened(goal), share)
             return np.concatenate([between, np.zeros((len(between), 4))], axis=1)
         if key.motion == "plane" and frame - first <= len(key.plane) >= second - first:
-            start, end = (moved(key.array, key.plane[index - first - 1]) for index in (frame, second))
+            start, end = (warp_corners(key.array, key.plane[index - first - 1]) for index in (frame, second))
             return start + share * (goal - end)
         if key.motion == "smooth":
             return self._smooth(first, second, share)
@@ -207,7 +207,7 @@ def rounded_corners(corners: Float64Array) -> Float64Array:
     return np.concatenate([places, -handle, handle], axis=1)
 
 
-def moved(corners: Float64Array, homography: Sequence[float]) -> Float64Array:
+def warp_corners(corners: Float64Array, homography: Sequence[float]) -> Float64Array:
     """Transform corners and handles (N, 6) by a homography."""
     matrix = np.array(homography, np.float64).reshape(3, 3)
     places = np.stack([corners[:, :2], corners[:, :2] + corners[:, 2:4], corners[:, :2] + corners[:, 4:]])

@@ -38,15 +38,15 @@ class StackAxes:
         sizes = [re.search(rf'\b(?:{names})="?([0-9]{{1,6}})\b', text) for names in _NAMES.values()]
         channels, slices, times = (1 if size is None else max(1, int(size[1])) for size in sizes)
         order = _ORDER.search(text)
-        named = order is not None and len({*order[1]}) == len(_NAMES)
-        return cls(channels, slices, times, order[1] if order is not None and named else _IMAGEJ)
+        has_names = order is not None and len({*order[1]}) == len(_NAMES)
+        return cls(channels, slices, times, order[1] if order is not None and has_names else _IMAGEJ)
 
     @property
     def text(self) -> str:
         """Describe the axes, such as ``2 slices at 12 times``; empty if pages are times."""
         counts = [(self.channels, "channels"), (self.slices, "slices")]
-        named = [f"{count} {name}" for count, name in counts if count > 1]
-        return f"{', '.join(named)} at {self.times} times" if named and self.times > 1 else ""
+        axes = [f"{count} {name}" for count, name in counts if count > 1]
+        return f"{', '.join(axes)} at {self.times} times" if axes and self.times > 1 else ""
 
     def pages_of_frames(self, count: int) -> list[list[int]] | None:
         """Pages of each frame: first channel, all slices; slices without times are frames.

@@ -16,7 +16,7 @@ from segue.datasets.opening import open_labels
 from segue.datasets.something import SomethingElseFolder
 from segue.datasets.ytvis import YTVISDataset
 from segue.datasets.ytvos import YtvosFolder, all_frames_folder, read_categories
-from segue.entries import LabelKind
+from segue.entries.datasets import LabelKind
 from segue.errors import DatasetError
 from segue.metrics.davis_results import DavisProtocol, evaluate_davis
 from segue.metrics.evaluation import Evaluation, Progress

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from segue.entries import MetricEntry
+from segue.entries.datasets import MetricEntry
 from segue.errors import DatasetError, SegueError
 from segue.metrics.evaluation import Evaluation, Measures
 from segue.registry import METRICS
@@ -44,8 +44,8 @@ def with_metrics(evaluation: Evaluation, metrics: Sequence[str | MetricEntry]) -
     """Add further measures to the scores of masks.
 
     A measure is taken of each object on each scored frame, from the first one on whose truth shows it; pixels
-    that do not count are left out. That of an object is the mean over its frames, of a sequence that over its
-    objects, and the overall one that over all objects. NaN takes no part.
+    that do not count are left out. Scores are means: of an object over its frames, of a sequence over its
+    objects, and overall over all objects. NaN is left out.
 
     Args:
         evaluation: scores that can show their frames (``view``).

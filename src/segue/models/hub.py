@@ -7,7 +7,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-from segue.entries import Entry
+from segue.entries.networks import Entry
 from segue.errors import CheckpointError
 from segue.utils.extras import missing_packages
 from segue.utils.inputs import check_file, exists, parse_json, user_path

@@ -51,8 +51,8 @@ def window_offsets(frames: int, *, causal: bool = False) -> tuple[int, ...]:
 class WindowNetwork(nn.Module, ABC):
     """Shared parts of MUSTAN1 and MUSTAN2: windows of frames, refined localisation, decoder.
 
-    ``widths`` are the channels at strides 2, 4, 8, 16 and 32; ``own`` are the options that the other does not
-    have.
+    ``widths`` are the channels at strides 2, 4, 8, 16 and 32; ``options`` are those that the
+    other does not have.
     """
 
     context: tuple[tuple[int, str], ...]
@@ -74,7 +74,7 @@ class WindowNetwork(nn.Module, ABC):
         scales: int,
         normals: bool,
         max_scales: int,
-        **own: bool | str,
+        **options: bool | str,
     ) -> None:
         if not 1 <= scales <= max_scales:
             raise ValueError(f"scales is {scales}; it must be in 1 to {max_scales}")
@@ -96,7 +96,7 @@ class WindowNetwork(nn.Module, ABC):
             "width": width,
             "scales": scales,
             "normals": normals,
-            **own,
+            **options,
         }
         self.plain_maps = len(WIDTHS) - scales  # the finest maps, which context does not change
         # The graphs do not take depth.
@@ -224,7 +224,7 @@ class MUSTAN1(WindowNetwork):
         if self.early:
             members = [self.cnet(torch.cat([planes for (planes,) in members], 1))]
         by_stride = [*zip(current, zip(*members, strict=True), strict=True)][self.plain_maps :]
-        refined = [frm(own, maps) for frm, (own, maps) in zip(self.frm, by_stride, strict=True)]
+        refined = [frm(features, maps) for frm, (features, maps) in zip(self.frm, by_stride, strict=True)]
         return [*current[: self.plain_maps], *refined]
 
 

@@ -2,11 +2,11 @@
 
 After Pokala et al., "MUSTAN: Multi-scale Temporal Context as Attention for Robust Video Foreground
 Segmentation" (arXiv 2402.00918): what is known from other times is joined with the features of the current
-frame at several scales. What differs is our own: one small encoder for the frame and an image of the empty
-scene, because a few frames cannot show that somebody who stands still does not belong to the scene; fusion by
-concatenation instead of a gate, because a gate lets the comparison through only weakly; and in mustan-lite
-the temporal 10-90 % quantile range of each pixel, over all its past and over what was background, because
-appearance has to tell a tree that waves from a thing that was put there.
+frame at several scales. The differences are our own: one small encoder for the frame and an image of the
+empty scene, because a few frames cannot show that somebody who stands still does not belong to the scene;
+fusion by concatenation instead of a gate, because a gate lets the comparison through only weakly; and in
+mustan-lite the temporal 10-90 % quantile range of each pixel, over all its past and over what was background,
+because appearance has to tell a tree that waves from a thing that was put there.
 """
 
 from __future__ import annotations

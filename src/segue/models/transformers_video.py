@@ -45,9 +45,9 @@ SEED_EVERY = 200
 class TransformersTracker(Checkpointable):
     """Tracks objects with :class:`TransformersVideo`; see :class:`segue.models.base.Tracker`.
 
-    It calls the public methods of processor and model. Their inference session keeps all frames for ever:
-    what the model does not read again is removed from its :data:`BOOKS`. In a version of transformers without
-    these, the last masks begin a new session now and then.
+    It calls the public methods of processor and model. Their inference session keeps all frames; entries that
+    the model does not read again are removed from its :data:`BOOKS`. With a version of transformers without
+    these, a new session starts from the last masks now and then.
     """
 
     prompts: frozenset[PromptKind] = frozenset({"box", "point"})

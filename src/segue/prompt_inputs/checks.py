@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segue.entries import SQUARE
+from segue.entries.formats import SQUARE
 from segue.errors import PromptError
 from segue.masks import resize_mask
 from segue.prompt_types import (

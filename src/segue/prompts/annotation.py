@@ -221,7 +221,7 @@ def _mask(
     elif box is None and previous_mask is not None:
         answer = _corrected(prompt, prompter(), previous_mask, history)
     else:
-        answer = prompter().answer(replace(prompt.image, box=_box_around(prompt.image, frame.size)))
+        answer = prompter().answer(replace(prompt.image, box=_bounding_box(prompt.image, frame.size)))
     if not answer.mask.any():
         raise PromptError(
             "nothing is found in the box; give a mask, or fill the box (fill=True)"
@@ -241,7 +241,7 @@ def _given_mask(prompt: MaskPrompt, size: tuple[int, int], fit: bool) -> tuple[n
     return mask, math.nan if prompt.iou is None else float(prompt.iou)
 
 
-def _box_around(prompts: ImagePrompts, size: tuple[int, int]) -> Box | None:
+def _bounding_box(prompts: ImagePrompts, size: tuple[int, int]) -> Box | None:
     """Clip the box of prompts to the image; raise PromptError if a positive point is outside it."""
     if prompts.box is None:
         return None

@@ -206,7 +206,7 @@ class MaskPrediction:
         The evidence are log-odds of numbers in [0.01, 0.99]: what the network predicts; what the
         probabilities of the mask let one expect, as in
         :func:`segue.sessions.track_results.expected_overlap`; and the least IoU with one of the other masks.
-        Where the guesses differ, it is open what is meant, and the network alone is too sure.
+        If the guesses differ, the click is ambiguous, and the network alone is overconfident.
         """
         planes = self.planes.reshape(len(self), -1)
         inside = planes > 0.5
@@ -237,10 +237,10 @@ class MaskPrediction:
 def covering(answers: Sequence[MaskPrediction]) -> list[int]:
     """Select indices of the first answer and of a few others that together represent all.
 
-    Each of the answers may be what is meant, in proportion to its predicted IoU. Each further one that is
-    chosen raises the IoU most that the best of those chosen is then expected to have: the greedy choice of
+    Each answer may be the intended one, with a probability in proportion to its predicted IoU. Each further
+    selected answer raises the expected IoU of the best selected answer most: the greedy selection of
     Nemhauser, Wolsey and Fisher, "An analysis of approximations for maximizing submodular set functions",
-    1978. Only the first masks count, and those that are too near a chosen one are none to choose from.
+    1978. Only the first masks count, and masks too similar to a selected one are skipped.
     """
     masks = np.stack([answer.small().ravel() for answer in answers]).astype(np.float32)
     shared, areas = masks @ masks.T, masks.sum(1)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from segue.entries import DetectorEntry
+from segue.entries.detectors import DetectorEntry
 from segue.models.detection.classes import COCO_NAMES, COCO_ORDER
 from segue.models.detection.released import RELEASED
 from segue.utils.lazy import LazyCallable

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from segue.entries import Detector as Detector
+from segue.entries.detectors import Detector as Detector
 from segue.errors import PromptError
 from segue.masks import ObjectExtent, measure
 from segue.types import Box, Frame, IndexMask, ObjectInfo, ObjectMaps, Segmentation, log_odds

@@ -145,8 +145,8 @@ class DetectionSession(FindingSession):
     def _detect_if_due(self, waiting: Sequence[Frame]) -> Any:
         """Run the detector on the first waiting frame, for :meth:`_associate`; None if it is not due."""
         only, frame = self.options.frames, waiting[0]
-        is_due = self._seen >= self._detect_at if only is None else frame.index in only
-        return self._detect(*waiting) if is_due else None
+        needs_detection = self._seen >= self._detect_at if only is None else frame.index in only
+        return self._detect(*waiting) if needs_detection else None
 
     def _advance(self, detected: Any) -> None:
         """Track the objects of the first waiting frame, and queue its result."""
@@ -255,8 +255,8 @@ class DetectionSession(FindingSession):
         new_masks = {}
         for number in sorted(free, key=lambda i: -proposals.scores[i]):
             box, label = proposals.boxes[number], proposals.labels[number]
-            again = [tentative.pop(i) for i in match(tentative, proposals, appearances, [number])]
-            track = again[0] if again else DetectionTrack(0, box, self._seen, appearances[number])
+            matched = [tentative.pop(i) for i in match(tentative, proposals, appearances, [number])]
+            track = matched[0] if matched else DetectionTrack(0, box, self._seen, appearances[number])
             track.move(box, self._seen)
             track.add_detection(box, proposals.scores[number], label)
             if not track.is_confirmed(enough) or len(self._tracks) >= self.options.top:

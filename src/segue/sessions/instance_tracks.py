@@ -82,10 +82,10 @@ class Tracks:
         track_masks = torch.stack([track.masks for track in self.known])
         overlap = Overlap.of(track_masks, torch.stack([new.masks[:shared] for new in detections]))
         together = overlap.both > 0
-        similarity = _likeness(
+        similarity = _cosine_similarity(
             [track.embedding for track in self.known], [new.embedding for new in detections]
         )
-        agreement = _likeness(
+        agreement = _cosine_similarity(
             [track.class_scores for track in self.known], [new.class_scores for new in detections]
         )
         likeness = OVERLAP_WEIGHT * overlap.iou + EMBEDDING_WEIGHT * similarity + CLASS_WEIGHT * agreement
@@ -96,7 +96,7 @@ class Tracks:
         return {column: self.known[row] for row, column in pairs.items()}
 
 
-def _likeness(tracks: Sequence[Float32Array], detections: Sequence[Float32Array]) -> Float32Array:
+def _cosine_similarity(tracks: Sequence[Float32Array], detections: Sequence[Float32Array]) -> Float32Array:
     """Cosine similarity of vectors, (N, M)."""
     rows, columns = (torch.from_numpy(np.stack(vectors)) for vectors in (tracks, detections))
     return np.asarray(F.cosine_similarity(rows[:, None], columns[None], dim=-1).numpy(), np.float32)

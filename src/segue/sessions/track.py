@@ -251,7 +251,7 @@ class TrackSession(Checkpointable, Session):
     ) -> FramePrompts:
         """Resolve all prompts of a frame to the format of trackers.
 
-        Those that were added wait until the frame is taken, but invalid ones are dropped.
+        Added prompts wait until their frame is processed; invalid ones are dropped.
         """
         if self._added or text is not None or _has_values(arguments):
             with self._dropping_invalid(frame):

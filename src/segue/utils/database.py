@@ -98,14 +98,14 @@ def migrate(
         VersionError: the tables are of a version that cannot be brought to that of today.
     """
     newest = max(each.version for each in migrations.values())
-    before = version = stored_version(database) if version is None else version
+    stored = version = stored_version(database) if version is None else version
     is_foreign = not version and database.execute("select 1 from sqlite_master").fetchone() is not None
     if version > newest or is_foreign:
         raise VersionError(version, newest)
     while version < newest:
         if version not in migrations:
-            raise VersionError(before, newest)
+            raise VersionError(stored, newest)
         migrations[version].make(database)
         version = migrations[version].version
     database.execute(f"pragma user_version = {newest}")
-    return before
+    return stored

@@ -118,7 +118,7 @@ def replacing(final: Path, *, sync_name: bool = True) -> Iterator[Path]:
 def prepare(path: Path) -> None:
     """Raise an error unless a file can be written; leaves no new file.
 
-    What a killed process has left of the same file is removed.
+    Leftovers of a killed process for the same file are removed.
     """
     partial = PartialFile(path)
     partial.prepare()
@@ -144,7 +144,7 @@ def make_private(path: Path) -> None:
 def rewrite(path: Path, data: bytes) -> None:
     """Replace the content of a user's file in one step; links, mode and owner stay.
 
-    Where this process may not give the new file to its owner, the old one is written over.
+    If this process may not give the new file to its owner, the old file is overwritten.
     """
     path = path.resolve()
     with writing(path):
@@ -245,7 +245,7 @@ def _in_use(path: Path) -> str:
 def refuse_if_locked(path: Path) -> None:
     """Raise SinkError if another run writes an output.
 
-    What lies there is that run's, and neither to be continued nor replaced.
+    Files there belong to that run and must be neither continued nor replaced.
     """
     lock = _lock_file(path)
     if not lock.exists():
@@ -288,7 +288,7 @@ class Claim:
 def claim(path: Path) -> Claim | None:
     """Reserve an output that does not exist; None if it exists or is reserved.
 
-    What a killed process left of it is removed.
+    Leftovers of a killed process are removed.
     """
     lock = _lock_file(path)
     if path.exists():

@@ -13,13 +13,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def suggests_names(function: F) -> F:
     """Decorate a function to suggest similar names for an unknown keyword."""
-    known = cache(lambda: frozenset(_keywords(function)))
+    accepted = cache(lambda: frozenset(_keywords(function)))
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if kwargs and not kwargs.keys() <= known():
-            unknown = next(name for name in kwargs if name not in known())
-            close = get_close_matches(unknown, sorted(known() - {"self", "cls"}), 2, 0.7)
+        if kwargs and not kwargs.keys() <= accepted():
+            unknown = next(name for name in kwargs if name not in accepted())
+            close = get_close_matches(unknown, sorted(accepted() - {"self", "cls"}), 2, 0.7)
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
             name = function.__qualname__.removesuffix(".__init__")
             raise TypeError(f"{name}() got an unexpected keyword argument {unknown!r}{hint}")

@@ -153,8 +153,8 @@ def match_frames(names: Sequence[str], count: int, frames: Sequence[str] | None 
     """Match names, such as of mask files or annotated images, to frames.
 
     Names of the images of the video are found as they are or with additions behind them, as in
-    ``frame_0003_mask_1``, else by their last number. Where that leaves names without a frame and there are as
-    many names as frames, they are taken in their order.
+    ``frame_0003_mask_1``, else by their last number. If that leaves names without a frame and there are as
+    many names as frames, they are matched in order.
 
     Args:
         names: names of files, in order, with or without folders and endings.

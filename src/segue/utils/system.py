@@ -1,7 +1,7 @@
 """Files, processes and signals on Linux, macOS and Windows.
 
-Nothing else in segue asks which system it runs on for these; tests take the place of the others by
-:data:`WINDOWS` and :data:`MACOS`.
+No other module of segue depends on the system for these. Tests replace :data:`WINDOWS` and :data:`MACOS` to
+run the code of other systems.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def num_cores() -> int:
 def busy_seconds() -> float | None:
     """CPU seconds of all programs since the machine started; None if unknown.
 
-    Those of other virtual machines on the same cores (steal) count.
+    Seconds of other virtual machines on the same cores (steal) count.
     """
     table = Path("/proc/stat")  # user, nice, system, idle, iowait, irq, softirq, steal, and guests
     if not table.is_file():

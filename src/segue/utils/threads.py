@@ -21,8 +21,8 @@ def context_thread(work: Callable[[], object], name: str) -> threading.Thread:
 class PerThread(Generic[Value]):
     """Creates a value per thread, such as an OpenCV object with its own buffers.
 
-    OpenCV lets other threads run while such an object computes, and does not lock it. A copy makes values of
-    its own.
+    Such objects are not thread-safe in OpenCV, which releases the lock of Python while they compute. A copy
+    creates its own values.
 
     Args:
         make: makes the value; picklable where copies are pickled.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from segue.entries import Entry, NetworkTask
+from segue.entries.networks import Entry, NetworkTask
 from segue.weights.download import own_file
 
 _PIPELINES: dict[NetworkTask, str] = {

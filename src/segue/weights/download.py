@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from segue.entries import Entry, Remote
+from segue.entries.networks import Entry, Remote
 from segue.errors import DownloadError
 from segue.utils.cache import ASSETS, cache_folder, cached_file
 from segue.utils.inputs import sha256

@@ -1,7 +1,7 @@
 """OpenGL without a display: programs, meshes of unit shapes, and buffers of solids.
 
-What stands still and what moves are put together once a pixel. What moves is lit there too: its many small
-triangles would each cost a whole block of pixels.
+Still and moving solids are composed once per pixel. Moving solids are also lit there: each of their many
+small triangles would cost a whole block of pixels.
 """
 
 from __future__ import annotations

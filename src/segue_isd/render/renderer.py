@@ -1,8 +1,8 @@
 """Render scenes to images and ground truth.
 
-What stands still is drawn once for as long as the camera does, with the light that each lamp throws on it.
-Every frame draws what moves and composes all maps (see :mod:`.gl`): that takes from the still light
-what moving things keep away, and so knows the share that their shadows take.
+Still solids are drawn once for each position of the camera, with the light of each lamp. Every frame draws
+the moving solids and composes all maps (see :mod:`.gl`): it subtracts the light that moving solids block,
+which gives the share of their shadows.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def smooth_way(grid: OccupancyGrid, way: list[Cell]) -> Float64Array:
 
 @dataclass(frozen=True)
 class Walk:
-    """A way along points (N, 2) in metres, N at least 2."""
+    """Path along points (N, 2) in metres, N at least 2."""
 
     points: Float64Array
 

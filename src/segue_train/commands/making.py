@@ -158,9 +158,9 @@ def training(
 ) -> Callable[[Callable[..., RecipeSetup]], Callable[..., RecipeSetup]]:
     """Create a command from a function that prepares a recipe; its docstring is the help.
 
-    The function is given the model of ``data``, then what is typed of each of ``options``, then of the run,
-    whose defaults are ``run``. Without ``steps`` there is no such option; where it or ``accumulate`` is None,
-    the function gives it unless the user does.
+    The function receives the model of ``data``, then the values of ``options``, then those of the run, whose
+    defaults are ``run``. Without ``steps`` there is no such option; if it or ``accumulate`` is None, the
+    function sets it unless the user does.
     """
     offers = [{place[-1]: item.default for place, item in g.parameters()} for g in (data, *options)]
     defaults = origin_of(*offers)
@@ -172,7 +172,7 @@ def training(
     form = Form(data, *options, settings)
 
     def register(prepare: Callable[..., RecipeSetup]) -> Callable[..., RecipeSetup]:
-        @reported_once()
+        @report_from_first_process()
         def start(*typed: Values, config: Config = None) -> None:
             source, *values = typed
             for options in values:
@@ -215,7 +215,7 @@ def is_first_process() -> bool:
 
 
 @contextmanager
-def reported_once() -> Iterator[None]:
+def report_from_first_process() -> Iterator[None]:
     """Report an error in all processes of a training only once per machine."""
     try:
         yield
@@ -229,8 +229,8 @@ def is_first_to_report() -> bool:
     """Whether this process of the training is the first here on this machine."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return True
-    started_others = "TORCHELASTIC_RUN_ID" not in os.environ and int(os.environ.get("LOCAL_RANK", 0)) == 0
-    run = f"{os.getpid() if started_others else os.getppid()}-{os.environ.get('MASTER_PORT', '')}"
+    is_launcher = "TORCHELASTIC_RUN_ID" not in os.environ and int(os.environ.get("LOCAL_RANK", 0)) == 0
+    run = f"{os.getpid() if is_launcher else os.getppid()}-{os.environ.get('MASTER_PORT', '')}"
     path = Path(tempfile.gettempdir()) / f"segue-error-{run}"
     with suppress(OSError):  # of an earlier run whose processes had these numbers
         if time.time() - path.lstat().st_mtime > SAME_ERROR:

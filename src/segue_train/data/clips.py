@@ -34,8 +34,8 @@ class ClipShape:
     """Shape of a batch: clips, frames of a clip, side of the square crop, object slots.
 
     ``pace`` scales all artificial motion. A slow clip (below 1) is like a fixed camera: most of its backdrops
-    stand still, and what an object uncovers was never seen before. ``zoom`` is the largest change of scale
-    within a clip, as a factor; above 1, objects take a tenth to the whole of the crop.
+    do not move, and regions that an object uncovers were not visible before. ``zoom`` is the largest change
+    of scale within a clip, as a factor; above 1, objects take a tenth to the whole of the crop.
     """
 
     batch: int

@@ -1,7 +1,7 @@
 """Augment labelled images as in STCN's release, which uses Pillow images.
 
 A mask is warped together with its image: index masks take the nearest pixel, soft masks of still images are
-resampled as the image is. What a warp brings in from outside is grey in the image and 0 in the mask.
+resampled as the image is. Pixels from outside are grey in the image and 0 in the mask.
 """
 
 from __future__ import annotations

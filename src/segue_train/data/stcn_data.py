@@ -57,10 +57,8 @@ class StillSamples:
         """Draw a clip of footage ``index``; ``max_skip`` has no effect."""
         image, mask = self.footage[index].read(0)
         ids = object_ids(mask)
-        object_ids_drawn = rng.choice(
-            np.array(ids, np.int64), min(self.slots, len(ids)), replace=False
-        ).tolist()
-        label = relabel(mask, object_ids_drawn)
+        sampled_ids = rng.choice(np.array(ids, np.int64), min(self.slots, len(ids)), replace=False).tolist()
+        label = relabel(mask, sampled_ids)
         planes = np.stack([label == i for i in (*range(1, self.slots + 1), VOID)], axis=-1) * np.uint8(255)
         item = self._shared(rng, Labelled(image, planes))
         frames = [self._frame(rng, item) for _ in range(FRAMES)]
@@ -110,8 +108,8 @@ class VideoSamples:
             ids = self._candidates(clip)
             if ids:
                 break
-        object_ids_drawn = rng.permutation(np.array(ids, np.int64))[: self.slots].tolist()
-        clip.masks = [relabel(mask, object_ids_drawn) for mask in clip.masks]
+        sampled_ids = rng.permutation(np.array(ids, np.int64))[: self.slots].tolist()
+        clip.masks = [relabel(mask, sampled_ids) for mask in clip.masks]
         return clip
 
     def _augment(self, rng: Rng, items: list[Labelled]) -> Clip:

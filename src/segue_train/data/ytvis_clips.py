@@ -145,8 +145,8 @@ class StillClips:
 
 def clip_frames(rng: Rng, length: int, key: int) -> list[int]:
     """Choose frames of a clip in order: a key frame, a near one on either side, two farther ones."""
-    steps_back, steps_ahead = (int(n) for n in rng.integers(1, NEAREST + 1, 2))
-    nearby = [key, max(0, key - steps_back), min(length - 1, key + steps_ahead)]
+    backward, forward = (int(n) for n in rng.integers(1, NEAREST + 1, 2))
+    nearby = [key, max(0, key - backward), min(length - 1, key + forward)]
     # The release counts the last of the near frames among the far ones.
     distant = [*range(min(nearby)), *range(max(nearby), length)]
     if len(distant) <= 2:

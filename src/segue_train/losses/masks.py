@@ -6,7 +6,7 @@ FgSegNet_v2's released code calls its backend's cross-entropy with labels and pr
 2.0.6 takes the output first). What it minimised is, for each pixel, the cross-entropy of the *probability* as
 a target under the *label* as a certain prediction: a line in the probability, ``15.942 (1 - p)`` where
 something moves and ``16.118 p`` elsewhere, thus a scaled absolute difference. Its weights for rare classes
-were passed in a form that this version ignores. Here the loss stands as it was meant, and as it ran.
+were passed in a form that this version ignores. Both are here: the loss as it was meant, and as it ran.
 
 HOFAM's is absolute difference and focal cross-entropy, after the released code. Its class-in scale, by which
 rare foreground weighs more, has a switch in the release that compares a tensor of the graph with ``True`` by
@@ -262,9 +262,9 @@ def normal_loss(predicted: Tensor, stored: Tensor) -> Tensor:
 
     ``predicted``: (N, 3, H, W), any length; ``stored``: as an image, uint8, 0 where they are not known.
     """
-    known = stored.any(1)
+    valid = stored.any(1)
     cosine = F.cosine_similarity(predicted.float(), stored.float() / 127.5 - 1, dim=1)
-    return ((1 - cosine) * known).sum() / known.sum().clamp(min=1)
+    return ((1 - cosine) * valid).sum() / valid.sum().clamp(min=1)
 
 
 def bernoulli_divergence(target: Tensor, logits: Tensor, weight: Tensor) -> Tensor:

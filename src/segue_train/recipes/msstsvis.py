@@ -240,15 +240,15 @@ class PublishedRecipe(CommonRecipe):
 
     def accumulated(self, devices: int) -> int:
         """Number of batches that a device accumulates for a step."""
-        clips_at_once = self.batch * devices
-        clips_a_step = clips_at_once if self.clips is None else self.clips
-        if clips_a_step % clips_at_once:
+        clips_per_pass = self.batch * devices
+        clips_a_step = clips_per_pass if self.clips is None else self.clips
+        if clips_a_step % clips_per_pass:
             raise TrainingError(
-                f"{clips_a_step} clips a step are no multiple of the {clips_at_once} that {devices} devices "
+                f"{clips_a_step} clips a step are no multiple of the {clips_per_pass} that {devices} devices "
                 f"take at once with --batch {self.batch}; change --devices or --batch, or give --clips or "
                 "--accumulate"
             )
-        return clips_a_step // clips_at_once
+        return clips_a_step // clips_per_pass
 
     def network(self) -> nn.Module:
         network = self.build()

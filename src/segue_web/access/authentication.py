@@ -14,7 +14,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, quote, unquote
 
 from segue.utils.extras import requires_extra
-from segue_web.access.passwords import is_password, same
+from segue_web.access.passwords import is_password, is_same_secret
 from segue_web.access.table import USER, Access, Permission
 from segue_web.access.tries import Tries
 
@@ -155,7 +155,7 @@ class Authenticator:
 
     def _try(self, access: Access, sender: str, credential: Credential) -> str:
         """Check a credential within the rate limit: its bearer, ``refused``, or empty."""
-        if self._is_generated and same(credential.secret, access.token):
+        if self._is_generated and is_same_secret(credential.secret, access.token):
             return "token"
         secret = f"{hash(access)} {credential.user}:{credential.secret}"
         outcome = self.tries.begin(sender, secret)
@@ -168,7 +168,7 @@ class Authenticator:
     def _check(self, access: Access, credential: Credential) -> str:
         """Bearer of a credential: ``token``, ``look`` or ``user:NAME``; empty if it is wrong."""
         for bearer, token in (("token", access.token), ("look", access.look)):
-            if token and same(credential.secret, token):
+            if token and is_same_secret(credential.secret, token):
                 return bearer
         if not (credential.user and access.users):
             return ""
@@ -209,7 +209,7 @@ def _bearer_of(session: str, access: Access) -> str:
     bearer = unquote(name)
     if not access.signing_key(bearer) or not (expiry.isdecimal() and len(expiry) < 20):
         return ""
-    if int(expiry) < time.time() or not same(session, _signed(access, bearer, int(expiry))):
+    if int(expiry) < time.time() or not is_same_secret(session, _signed(access, bearer, int(expiry))):
         return ""
     return bearer
 

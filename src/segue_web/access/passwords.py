@@ -72,7 +72,7 @@ def check_hash(hashed: str) -> None:
     _parts(hashed)
 
 
-def same(value: str, expected: str) -> bool:
+def is_same_secret(value: str, expected: str) -> bool:
     """Compare two texts in constant time."""
     return secrets.compare_digest(value.encode(errors="replace"), expected.encode())
 

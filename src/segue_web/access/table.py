@@ -115,7 +115,7 @@ class Access:
     def for_host(self, host: str, printed: str = "") -> tuple[Access, str]:
         """Access rights for a host, and the token to print; empty for none.
 
-        A server that others reach has a user or a token: that of SEGUE_TOKEN, the one that was ``printed``
+        A server that other machines reach has a user or a token: SEGUE_TOKEN, the token that was ``printed``
         before, or a new one.
         """
         if host in LOOPBACK or self.users or self.token:

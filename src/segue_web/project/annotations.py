@@ -115,19 +115,19 @@ def correction_from(data: Mapping[str, Any]) -> Correction:
     )
 
 
-def made_from_of(row: Any, given: Mapping[int, Correction]) -> MadeFrom | None:
+def made_from_of(row: Any, corrections: Mapping[int, Correction]) -> MadeFrom | None:
     """Sources of a row's mask; None if a correction was withdrawn.
 
     Tracked masks of earlier versions, which do not say so, were made from the nearest corrections.
     """
     if not row["made_from"]:
-        sources = [(frame, correction.revision) for frame, correction in given.items()]
+        sources = [(frame, correction.revision) for frame, correction in corrections.items()]
         return present(Sources.of(sources if row["kind"] == "tracked" else (), row["frame"]))
     parts = json.loads(row["made_from"])
     carried, shielding = (tuple((int(frame), int(revision)) for frame, revision in part) for part in parts)
     # 0: of a mask that was given without a correction, which the first one corrects.
     are_valid = (
-        frame in given and (not revision or revision >= given[frame].first)
+        frame in corrections and (not revision or revision >= corrections[frame].first)
         for frame, revision in (*carried, *shielding)
     )
     return MadeFrom(carried, shielding) if all(are_valid) else None

@@ -200,7 +200,8 @@ class Edits:
 
         correction, plane, score = await self._run(read)
         on, off = (
-            [(x, y) for x, y, inside in correction.points if inside is wanted] for wanted in (True, False)
+            [(x, y) for x, y, inside in correction.points if inside is is_inside]
+            for is_inside in (True, False)
         )
         if len(on) == 1 and not off and correction.box is None and not correction.mends:
             candidates = await self._worker.ask("candidates", frame, ImagePrompts(points=on))
@@ -426,26 +427,27 @@ class Edits:
             number = requested or project.add_object()
             given_back = project.give_back(frame, number) if gives_back else []
             visible = [row["id"] for row in project.objects() if row["visible"]] if clicks else []
-            shown = project.mask(frame, visible) if clicks else None
+            visible_mask = project.mask(frame, visible) if clicks else None
             self._put(frame, number, change, prompts, score, keeps_score=keeps_score)
-            if shown is not None:
+            if visible_mask is not None:
                 losing = {*(given_back if gives_back else visible)} - {number}
-                self._take_pixels(frame, number, shown, clicks, losing)
+                self._take_pixels(frame, number, visible_mask, clicks, losing)
         return {"object": number}
 
     def _take_pixels(
-        self, frame: int, number: int, shown: IndexMask, clicks: Sequence[Click], losing: set[int]
+        self, frame: int, number: int, visible_mask: IndexMask, clicks: Sequence[Click], losing: set[int]
     ) -> None:
         """Take from other unlocked objects the regions of an object that was clicked on them.
 
-        Objects that overlap on another given frame may share pixels; ``shown`` is the index mask before it.
+        Objects that overlap on another annotated frame may share pixels; ``visible_mask`` is the index
+        mask before it.
         Only objects of ``losing`` lose pixels.
         """
         project = self._project
-        regions = clicked_regions(project.plane(frame, number), shown, clicks)
-        given = {*project.frames_of([number])} - {frame}
+        regions = clicked_regions(project.plane(frame, number), visible_mask, clicks)
+        annotated = {*project.frames_of([number])} - {frame}
         for other in project.unlocked(sorted(regions.keys() & losing)):
-            both = (project.masks(index) for index in given & {*project.frames_of([other])})
+            both = (project.masks(index) for index in annotated & {*project.frames_of([other])})
             if len(split_overlapping([number, other], both, project.size)) == 1:
                 score = project.marks(frame)[other].score
                 correction = project.correction(frame, other) or Correction()

@@ -247,11 +247,11 @@ class ObjectStore(Store):
             revision, "classes and attributes were changed", self.schema.as_json()
         )
 
-    def _check_room(self, table: str, most: int) -> None:
+    def _check_room(self, table: str, limit: int) -> None:
         row = self._one(f"SELECT count(*) FROM {table}")
         assert row is not None
-        if row[0] >= most:
-            raise SegueError(f"a project can have at most {most} {table}")
+        if row[0] >= limit:
+            raise SegueError(f"a project can have at most {limit} {table}")
 
     def _object(self, number: int) -> Row:
         row = self._one("SELECT * FROM objects WHERE id=?", number)

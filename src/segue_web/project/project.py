@@ -301,9 +301,9 @@ class Project(ObjectStore):
         )
         empty = encode_rle(np.zeros(self.size, np.bool_))["counts"]
         masks: dict[int, StoredMask] = {}
-        given = self._given(number)
+        corrections = self._corrections_of(number)
         for row in self._db.execute(sql, (number,)):
-            made_from = made_from_of(row, given)
+            made_from = made_from_of(row, corrections)
             if made_from is None:
                 continue
             counts = row["mask"] or empty
@@ -477,9 +477,9 @@ class Project(ObjectStore):
         """
         behind: Side = "back" if way == "forward" else "forward"
         for number, (plane, _) in tracked.items():
-            shown = dict(sources.get(number, ()))
+            revisions = dict(sources.get(number, ()))
             correction = self.correction(frame, number)
-            if correction is not None and frame not in shown:  # a person corrected it meanwhile
+            if correction is not None and frame not in revisions:  # a person corrected it meanwhile
                 revision = self.revision + 1
                 versions = {**correction.versions, revision: runs_of(plane)}
                 noted = {**correction.tracked, behind: revision}
@@ -488,7 +488,9 @@ class Project(ObjectStore):
                 correction = self.correction(neighbour, number)
                 if correction is None:
                     continue
-                agrees_with = shown.get(neighbour, correction.tracked.get(behind) if side == way else None)
+                agrees_with = revisions.get(
+                    neighbour, correction.tracked.get(behind) if side == way else None
+                )
                 if agrees_with is not None:
                     noted = {**correction.tracked, side: agrees_with}
                     self._note_correction(neighbour, number, replace(correction, tracked=noted))
@@ -567,9 +569,9 @@ class Project(ObjectStore):
 
     def sources(self, number: int) -> list[Source]:
         """Prompted frames of an object with revisions, ascending."""
-        return [(frame, correction.revision) for frame, correction in self._given(number).items()]
+        return [(frame, correction.revision) for frame, correction in self._corrections_of(number).items()]
 
-    def _given(self, number: int) -> dict[int, Correction]:
+    def _corrections_of(self, number: int) -> dict[int, Correction]:
         """Corrections of an object's prompted frames, ascending."""
         sql = """SELECT marks.frame, data FROM marks LEFT JOIN prompts
             ON prompts.frame=marks.frame AND prompts.object=marks.object
@@ -581,7 +583,7 @@ class Project(ObjectStore):
         """Sources of a tracked mask; None without one, or if a correction was withdrawn."""
         sql = "SELECT frame, kind, made_from FROM marks WHERE frame=? AND object=? AND kind!='given'"
         row = self._one(sql, frame, number)
-        return None if row is None else made_from_of(row, self._given(number))
+        return None if row is None else made_from_of(row, self._corrections_of(number))
 
     def _store_mask(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
         if mark.kind == "given":

@@ -37,7 +37,7 @@ class WaitingTracking:
 
     def for_page(self, on_hold: Collection[str]) -> dict[str, Any]:
         """Values for pages; ``done`` is None before it starts."""
-        plan, has_begun = self.plan, self.tracking.has_begun
+        plan, is_started = self.plan, self.tracking.is_started
         return {
             "id": self.id,
             "direction": plan.direction,
@@ -45,7 +45,7 @@ class WaitingTracking:
             "objects": [*plan.objects],
             "user": plan.user,
             "held": plan.user in on_hold,
-            "done": self.tracking.done if has_begun else None,
+            "done": self.tracking.done if is_started else None,
             "total": plan.total,
         }
 
@@ -137,7 +137,7 @@ class TrackingQueue:
             return
         waiting = self.waiting
         if replaces_rest:
-            waiting = [one for one in waiting if one.plan.user != user or not one.tracking.has_begun]
+            waiting = [one for one in waiting if one.plan.user != user or not one.tracking.is_started]
         self._note(waiting=waiting, held=[name for name in self.on_hold if name != user])
 
     @property

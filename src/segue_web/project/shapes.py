@@ -20,9 +20,9 @@ from segue.masks.splines import (
     ShapeKey,
     as_corners,
     flattened,
-    moved,
     rounded_corners,
     shape_runs,
+    warp_corners,
 )
 from segue.utils.arrays import Float64Array
 from segue_web.project.annotations import Correction, FrameAnnotation
@@ -190,7 +190,7 @@ class ShapeEdits:
         last_frame = frame + len(motions)
         if not motions:
             raise PromptError("nothing here can be tracked; draw the shape around more texture")
-        goal = ShapeKey(as_corners(moved(key.array, motions[-1])))
+        goal = ShapeKey(as_corners(warp_corners(key.array, motions[-1])))
 
         def save() -> None:
             number, keyed = self._checked(shape, seen)

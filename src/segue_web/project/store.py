@@ -378,11 +378,11 @@ class Store:
     @contextmanager
     def noting(self) -> Iterator[None]:
         """Save all notes inside the block atomically, outside of :meth:`change`."""
-        with self._saving(), self._whole():
+        with self._saving(), self._sql_transaction():
             yield
 
     def _prepare(self, video: Row) -> None:
-        with self._whole():
+        with self._sql_transaction():
             self._bring_tables_up_to_date(video)
             self._check_video(video)
 
@@ -429,7 +429,7 @@ class Store:
         self.note("source", dict(source_record(video)))
 
     @contextmanager
-    def _whole(self) -> Iterator[None]:
+    def _sql_transaction(self) -> Iterator[None]:
         """Run a transaction."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
@@ -444,7 +444,7 @@ class Store:
         self._changed = Changed(set())
         with self._saving():
             try:
-                with self._whole():
+                with self._sql_transaction():
                     yield self._changed
                     last = LastChange(self.revision + 1, actor())
                     self._set_meta("revision", last.revision)

@@ -112,7 +112,7 @@ class InterruptedTracking:
     done: int = 0
 
     @property
-    def has_begun(self) -> bool:
+    def is_started(self) -> bool:
         """Whether it is running or was stopped."""
         return bool(self.plan.run) or self.done > 0  # earlier versions noted no run
 
@@ -242,9 +242,11 @@ def corrected_frames(project: Project, plan: TrackingPlan) -> list[dict[int, Con
     objects = plan.objects
     annotated = {*project.frames_of(objects), *project.reviewed_frames(objects)}
     frames = select_conditioning_frames(sorted(annotated), plan.begin, plan.stop)
-    shown = {index: _shown(project, index, objects, is_start=index == plan.begin) for index in frames}
+    visible = {
+        index: _visible_objects(project, index, objects, is_start=index == plan.begin) for index in frames
+    }
     masks = {
-        index: {i: counts for i, counts in project.masks(index).items() if i in shown[index]}
+        index: {i: counts for i, counts in project.masks(index).items() if i in visible[index]}
         for index in frames
     }
     layers = split_overlapping(objects, masks.values(), project.size)
@@ -252,7 +254,7 @@ def corrected_frames(project: Project, plan: TrackingPlan) -> list[dict[int, Con
     return [
         {
             index: _conditioning_frame(
-                project, index, shown[index] & {*layer}, masks[index], earlier.get(str(index), {})
+                project, index, visible[index] & {*layer}, masks[index], earlier.get(str(index), {})
             )
             for index in frames
         }
@@ -260,7 +262,9 @@ def corrected_frames(project: Project, plan: TrackingPlan) -> list[dict[int, Con
     ]
 
 
-def _shown(project: Project, index: int, objects: Iterable[int], *, is_start: bool) -> frozenset[int]:
+def _visible_objects(
+    project: Project, index: int, objects: Iterable[int], *, is_start: bool
+) -> frozenset[int]:
     """Objects whose mask on a frame conditions a tracking: a person drew or reviewed it.
 
     On its first frame others go on from masks that are made from no withdrawn correction.
@@ -307,13 +311,13 @@ def _carried_objects(plan: TrackingPlan) -> list[int]:
     return sorted({int(number) for by_object in (plan.earlier or {}).values() for number in by_object})
 
 
-def begun(
+def begin_plan(
     project: Project, tracking: InterruptedTracking
 ) -> tuple[TrackingPlan, list[dict[int, ConditioningFrame]]]:
     """Plan a tracking that starts or continues, with its :func:`corrected_frames`.
 
-    A tracking whose corrected frames are those with which it began goes on with its memory, as if nothing had
-    interrupted it. Otherwise another one begins, at the last frame that it has given.
+    If the corrected frames are unchanged, the tracking continues with its memory, as if nothing had
+    interrupted it. Otherwise another tracking begins at its last frame.
     """
     plan = tracking.plan
     if plan.earlier is None:
@@ -324,7 +328,7 @@ def begun(
         return plan, layers
     if tracking.start != plan.begin:
         plan = replace(plan, begin=tracking.start, earlier=None)
-        return begun(project, replace(tracking, plan=plan))
+        return begin_plan(project, replace(tracking, plan=plan))
     frames = {index for layer in layers for index in layer}
     sources = {str(i): [[*s] for s in project.sources(i) if s[0] in frames] for i in plan.objects}
     changed = {
@@ -418,14 +422,14 @@ def track_job(
     stored_range: range,
     previous: Mapping[int, Sequence[StoredMask]],
     memory: TrackingMemory,
-    last_given: int | None = None,
+    last_frame: int | None = None,
 ) -> Steps:
-    """Job of :meth:`segue_web.server.worker.Worker.steps` that tracks, or continues after ``last_given``."""
-    last_given = start if last_given is None else last_given
+    """Job of :meth:`segue_web.server.worker.Worker.steps` that tracks, or continues after ``last_frame``."""
+    last_frame = start if last_frame is None else last_frame
     sessions = [TrackSession(tools.network, device=tools.device) for _ in layers]
     pairs = [_layer(*each, previous) for each in zip(sessions, layers, strict=True)]
     last_restored = memory.restore(
-        pairs, range(start, last_given + 1) if start < stop else range(last_given, start + 1)
+        pairs, range(start, last_frame + 1) if start < stop else range(last_frame, start + 1)
     )
     if last_restored is None:
         yield from starmap(ConditioningProgress, show_earlier_frames(pairs, start, tools.video.frame))
@@ -446,7 +450,7 @@ def track_job(
     done, waits = 0, None  # steps given, and the step that must be saved before the state of it counts
     for results in propagate(pairs, read(), times, start):
         index = results[0].index
-        is_stored = index in stored_range and abs(index - start) > abs(last_given - start)
+        is_stored = index in stored_range and abs(index - start) > abs(last_frame - start)
         if waits is None and save_periodically():
             waits = done + is_stored
         if not is_stored:

@@ -45,16 +45,16 @@ class LastChange(NamedTuple):
             raise ConflictError(f"{what} {self.who} in the meantime; check and try again", current)
 
 
-def check_value(seen: Any, current: Any, what: str) -> None:
-    """Raise ConflictError if a value differs from the one seen by the sender.
+def check_value(expected: Any, current: Any, what: str) -> None:
+    """Raise ConflictError if a value differs from the one expected by the sender.
 
     Args:
-        seen: the value as the sender has seen it.
+        expected: the value as the sender has seen it.
         current: the value now.
         what: change, for the message.
 
     Raises:
         ConflictError: it is another one.
     """
-    if seen != current:
+    if expected != current:
         raise ConflictError(f"{what}; check and try again", current)

@@ -39,7 +39,7 @@ class Prompters:
         self._progress: dict[str, int | None] | None = None
         self._cancelled = False
 
-    def known(self) -> dict[str, Any]:
+    def page_state(self) -> dict[str, Any]:
         """Current prompter, available ones, and the downloadable one with its progress."""
         names = [entry.name for entry in PROMPTERS if _is_available(entry.network)]
         name, title = OFFERED
@@ -53,8 +53,8 @@ class Prompters:
 
     async def use(self, name: messages.LongText) -> None:
         """Switch to an installed prompter."""
-        if name not in self.known()["choices"]:
-            raise PromptError(f"prompter {name!r}: choose one of {', '.join(self.known()['choices'])}")
+        if name not in self.page_state()["choices"]:
+            raise PromptError(f"prompter {name!r}: choose one of {', '.join(self.page_state()['choices'])}")
         await self._worker.use_prompter(name)
         self._name = name
         self._on_used(name)
@@ -68,17 +68,17 @@ class Prompters:
         name, title = OFFERED
         if self._progress is not None:
             raise SegueError(f"{title} is already being downloaded")
-        entry, loop, told = _network(name), asyncio.get_running_loop(), 0.0
+        entry, loop, last_notice = _network(name), asyncio.get_running_loop(), 0.0
         self._progress = {"done": 0, "total": None if entry.remote is None else entry.remote.size}
         self._cancelled = False
         self._tell()
 
         def report(done: int, total: int | None) -> None:
-            nonlocal told
+            nonlocal last_notice
             if self._cancelled:
                 raise Cancelled
-            if (done == total or time.monotonic() - told >= PERIOD) and not loop.is_closed():
-                told = time.monotonic()
+            if (done == total or time.monotonic() - last_notice >= PERIOD) and not loop.is_closed():
+                last_notice = time.monotonic()
                 loop.call_soon_threadsafe(progress, done, total)
 
         def progress(done: int, total: int | None) -> None:
@@ -107,7 +107,7 @@ class Prompters:
         self._cancelled = True
 
     def _tell(self) -> None:
-        self._send({"event": "prompters", "prompters": self.known()})
+        self._send({"event": "prompters", "prompters": self.page_state()})
 
 
 def _network(prompter: str) -> Entry:

@@ -50,7 +50,7 @@ MAX_UPLOAD = 1 << 30
 MAX_WAITING = 64 << 20
 """Characters that wait to be sent to a page; more mean that it does not read them."""
 
-FRAMES_AT_ONCE = 8
+MAX_DECODED_FRAMES = 8
 """Maximum number of simultaneous requests for frames; others wait, and are dropped without a client."""
 
 DEFECT = "internal error in segue; see the terminal for details"
@@ -151,7 +151,7 @@ def make_app(
         yield
         backend.close()
 
-    decoding = asyncio.Semaphore(FRAMES_AT_ONCE)
+    decoding = asyncio.Semaphore(MAX_DECODED_FRAMES)
 
     async def frame(request: Request) -> Response:
         index = whole_number(request.path_params["index"])
@@ -294,7 +294,8 @@ async def _reply(backend: Backend, text: str, outbox: Outbox) -> None:
 def _zipped(folder: Path, stack: ExitStack) -> Path:
     """Zip an export folder into a hidden temporary folder, removed when ``stack`` closes.
 
-    While it is being sent, it is claimed; what a killed process leaves is removed with what exports leave.
+    The file is claimed while it is being sent; leftovers of a killed process are removed with those of
+    exports.
     """
     claimed = None
     while claimed is None:  # the next token

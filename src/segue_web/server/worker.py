@@ -53,10 +53,10 @@ from segue_web.video import Video
 Model = tuple[str, Path | None]
 """Name of the tracker's network, and its weight file, if it is to be another than its own."""
 
-AGAIN = (
+RETRY_ADVICE = (
     "your edits are saved, and the worker process restarts; try again, with fewer objects or a smaller video"
 )
-ENDED = f"the worker process has ended; {AGAIN}"
+ENDED = f"the worker process has ended; {RETRY_ADVICE}"
 
 KEPT_BYTES = 48 << 20
 """Decoded frames that are kept, which a page that shows them needs more of."""
@@ -93,13 +93,13 @@ def drawn_soft(
     """
     soft = soft_masks([*masks.values()], [edges.get(number, Edge()) for number in masks], image)
     return {
-        number: _drawn(window, alpha)
+        number: _encoded_window(window, alpha)
         for (number, mask), (window, alpha) in zip(masks.items(), soft, strict=True)
         if number in edges or not np.array_equal(mask[window], alpha)
     }
 
 
-def _drawn(window: Window, alpha: Float32Array) -> dict[str, Any]:
+def _encoded_window(window: Window, alpha: Float32Array) -> dict[str, Any]:
     """An opacity as its offset and a white PNG with this opacity, in base64."""
     rows, columns = window
     levels = np.round(255 * alpha).astype(np.uint8)
@@ -223,10 +223,10 @@ class Tools:
         """
         prompter = self.prompter(index)
         if history is None or prompts.mask is None:
-            return self._kept(index, prompter.answer(prompts), is_recalled=prompts.mask is None)
+            return self._keep_answer(index, prompter.answer(prompts), is_recalled=prompts.mask is None)
         mask = self._recalled(index, prompts.mask, history)
         answer = history.answer(prompter, mask, new)
-        return self._kept(index, answer, is_recalled=mask.dtype.kind == "f")
+        return self._keep_answer(index, answer, is_recalled=mask.dtype.kind == "f")
 
     def _recalled(self, index: int, mask: BoolArray, history: ClickHistory) -> Float32Array | BoolArray:
         """Probability of a mask made by clicks, also of an earlier process; otherwise the mask."""
@@ -243,12 +243,12 @@ class Tools:
         It is taken as it was saved, as by :class:`segue.Video`: its probability is not known after a restart.
         """
         answer = correct(self.prompter(index), mask, clicks, new=new)
-        return self._kept(index, answer, is_recalled=False)
+        return self._keep_answer(index, answer, is_recalled=False)
 
     def candidates(self, index: int, prompts: ImagePrompts) -> list[tuple[BoolArray, float]]:
         """Candidate masks (H, W) of prompts with expected IoUs, the best first."""
         predictions = self.prompter(index).candidates(prompts)
-        return [self._kept(index, answer) for answer in predictions]
+        return [self._keep_answer(index, answer) for answer in predictions]
 
     def readings(
         self, index: int, mask: BoolArray, prompts: ImagePrompts
@@ -260,7 +260,7 @@ class Tools:
         alternatives = readings(self.prompter(index), mask, prompts)
         return [(mask, None), *((answer.mask, _iou(answer)) for answer in alternatives)]
 
-    def _kept(
+    def _keep_answer(
         self, index: int, answer: MaskPrediction, *, is_recalled: bool = True
     ) -> tuple[BoolArray, float]:
         """Store the probabilities of an answer for further clicks, if they can be recovered later."""
@@ -326,7 +326,7 @@ def _end_with_server() -> None:
 
 
 def _call(method: str, *arguments: Any) -> Any:
-    with memory_errors(AGAIN):
+    with memory_errors(RETRY_ADVICE):
         return getattr(_tools, method)(*arguments)
 
 
@@ -356,7 +356,7 @@ class Worker:
     def __init__(self, video: Video, model: Model, prompter: str, device: str | None) -> None:
         self._arguments = (video.path, video.index, model, prompter, device)
         self._pool = self._new_pool()
-        self._asked = self._answered = 0
+        self._num_requests = self._num_answers = 0
         self._closed = False
         self.on_replaced: Callable[[], None] = lambda: None  # another process has nothing loaded
 
@@ -372,7 +372,7 @@ class Worker:
         """Call a method of :class:`Tools` in the process, after earlier requests."""
         self._refuse_closed()
         pool, processes = self._pool, list[BaseProcess]()
-        self._asked += 1
+        self._num_requests += 1
         try:
             future = self.submit(method, *arguments)
             processes = list((pool._processes or {}).values())
@@ -389,10 +389,10 @@ class Worker:
             self._refuse_closed()
             self._replace(pool)
             codes = [await _exit_code(process) for process in processes]
-            ended = next(filter(None, (killed_by(code, AGAIN) for code in codes)), None)
+            ended = next(filter(None, (killed_by(code, RETRY_ADVICE) for code in codes)), None)
             raise SegueError(f"the worker process {ended}" if ended else ENDED) from None
         finally:
-            self._answered += 1
+            self._num_answers += 1
 
     def _refuse_closed(self) -> None:
         if self._closed:
@@ -407,8 +407,8 @@ class Worker:
     async def idle(self, seconds: float) -> None:
         """Wait until no request is open and none came for some seconds."""
         last_request = None
-        while last_request != self._asked or self._answered != self._asked:
-            last_request = self._asked
+        while last_request != self._num_requests or self._num_answers != self._num_requests:
+            last_request = self._num_requests
             await asyncio.sleep(seconds)
 
     def _replace(self, pool: ProcessPoolExecutor) -> None:

@@ -161,7 +161,7 @@ def predictions(assistant: Assistant, media: Media, request: Prediction, frames:
     place = request.tasks[0].data.get(tags.key)
     if tags.kind == "videorectangle":
         with media.opened(place) as path:
-            results = _followed(assistant, path, regions, tags, frames)
+            results = _track_regions(assistant, path, regions, tags, frames)
     else:
         results = [_region(assistant, _image(media, place), regions, tags)]
     scores = [result["score"] for result in results]
@@ -246,7 +246,7 @@ def _box(shape: Value | Key, size: tuple[int, int]) -> Box:
     return x0, y0, x1, y1
 
 
-def _followed(
+def _track_regions(
     assistant: Assistant, path: Path, regions: Sequence[Region], tags: Tags, frames: int
 ) -> list[dict[str, Any]]:
     """Continue the boxes of each object to the frames after the last drawn one, unless it is hidden there."""

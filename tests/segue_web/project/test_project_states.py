@@ -28,7 +28,7 @@ from segue_web.project.tracking import (
     ConditioningProgress,
     Direction,
     InterruptedTracking,
-    begun,
+    begin_plan,
     interrupted,
     planned,
     previous_masks,
@@ -258,7 +258,7 @@ class ProjectMachine(RuleBasedStateMachine):
             return  # steps of the other object stay to be redone, and come before this one
         project = self.project
         before, kinds = self.table(), self.kinds()
-        plan, layers = begun(project, tracking)
+        plan, layers = begin_plan(project, tracking)
         previous = previous_masks(project, plan)
         project.note("tracking", InterruptedTracking(plan, tracking.start, tracking.done).as_json())
         carried: dict[int, list[int]] = {}

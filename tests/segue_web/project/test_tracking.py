@@ -30,7 +30,7 @@ from segue_web.project.tracking import (
     Direction,
     InterruptedTracking,
     TrackingPlan,
-    begun,
+    begin_plan,
     corrected_frames,
     interrupted,
     planned,
@@ -312,7 +312,7 @@ def test_a_tracking_carries_the_corrections_on_its_way(
             tracked = {number: (masks[index] == 1, FrameAnnotation("tracked", 0.5))}
             store_tracked(project, plan, index, tracked)
         project.note("tracking", InterruptedTracking(plan, index, 1).as_json())
-        again, (layer,) = begun(project, resumed(project, noted(project)))
+        again, (layer,) = begin_plan(project, resumed(project, noted(project)))
         assert layer[3].changed is not None, "resumed, it carries the same"
         assert again.run == plan.run
     assert begun_now(project, video, "forward", 3)[1][0][3].changed is None
@@ -355,7 +355,7 @@ def begun_now(
     project: Project, video: Video, direction: Direction, frame: int
 ) -> tuple[TrackingPlan, list[dict[int, ConditioningFrame]]]:
     plan = planned(project, video, direction, frame)
-    return begun(project, InterruptedTracking(plan, plan.begin))
+    return begin_plan(project, InterruptedTracking(plan, plan.begin))
 
 
 def test_a_plan_stays_as_it_is_and_is_noted_with_its_progress(
@@ -366,7 +366,7 @@ def test_a_plan_stays_as_it_is_and_is_noted_with_its_progress(
     with project.change("click"):
         project.put(0, {project.add_object(): (masks[0] == 1, FrameAnnotation("given"))})
     before = planned(project, video, "forward", 0)
-    plan, _ = begun(project, InterruptedTracking(before, before.begin))
+    plan, _ = begin_plan(project, InterruptedTracking(before, before.begin))
     assert (before.run, before.shown, before.earlier) == ("", "", None), "another plan has begun"
     assert plan.run
     with pytest.raises(FrozenInstanceError):
@@ -391,12 +391,12 @@ def test_a_tracking_of_objects_that_overlap_a_little_begins_and_goes_on(
     plan, (layer,) = begun_now(project, video, "forward", 0)
     assert [*layer[0].whole] == [one]
     project.note("tracking", InterruptedTracking(plan, 2, 2).as_json())
-    again, _ = begun(project, resumed(project, noted(project)))
+    again, _ = begin_plan(project, resumed(project, noted(project)))
     assert again.run == plan.run, "it goes on with its memory"
     below[4:8, 33] = False
     with project.change("draw"):
         project.put(0, {one: (below, FrameAnnotation("given"))})
-    changed, _ = begun(project, resumed(project, noted(project)))
+    changed, _ = begin_plan(project, resumed(project, noted(project)))
     assert changed.run != plan.run, "the hidden part has changed"
 
 
@@ -409,7 +409,7 @@ def test_an_interrupted_tracking_that_an_older_segue_noted_goes_on(
         project.put(0, {project.add_object(): (masks[0] == 1, FrameAnnotation("given"))})
     older = {"direction": "forward", "start": 2, "stop": 6, "objects": [1], "first": 0, "last": 6}
     project.note("tracking", older | {"done": 2, "total": 6})
-    plan, layers = begun(project, resumed(project, noted(project)))
+    plan, layers = begin_plan(project, resumed(project, noted(project)))
     assert (plan.begin, plan.stop, plan.total, plan.objects, plan.user) == (2, 6, 4, (1,), "")
     assert [sorted(layer) for layer in layers] == [[0, 2]]
 
@@ -445,13 +445,13 @@ def test_corrections_after_an_interruption_begin_another_tracking(
         project.put(2, {1: (masks[2] == 1, FrameAnnotation("tracked"))})
     project.note("tracking", InterruptedTracking(plan, 2, 2).as_json())
 
-    again, layers = begun(project, resumed(project, noted(project)))
+    again, layers = begin_plan(project, resumed(project, noted(project)))
     assert (again.run, again.begin, resumed(project, noted(project)).start) == (plan.run, 0, 2)
     assert [sorted(layer) for layer in layers] == [[0]]
 
     with project.change("click"):
         project.put(1, {1: (masks[1] == 2, FrameAnnotation("given"))})
-    changed, layers = begun(project, resumed(project, noted(project)))
+    changed, layers = begin_plan(project, resumed(project, noted(project)))
     assert changed.run != plan.run
     assert changed.begin == 2
     assert [sorted(layer) for layer in layers] == [[0, 1, 2]]

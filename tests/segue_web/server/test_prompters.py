@@ -66,8 +66,8 @@ def test_the_offered_prompter_is_downloaded_with_its_progress_and_can_be_used(
     prompters: Prompters, offered: Entry, events: list[dict[str, Any]], server: tuple[str, Behaviour]
 ) -> None:
     size = len(server[1].content)
-    assert prompters.known()["choices"] == ["segue-prompt"]
-    assert prompters.known()["offer"]["name"] == "small"
+    assert prompters.page_state()["choices"] == ["segue-prompt"]
+    assert prompters.page_state()["offer"]["name"] == "small"
     with pytest.raises(PromptError):
         asyncio.run(prompters.use("small"))
 

@@ -28,7 +28,7 @@ from segue.video.decoding.readers import LoadCancelledError
 from segue_web.access.encryption import certificate
 from segue_web.server.address import listening
 from segue_web.server.kit import SentFile, for_programs, quiet_server
-from segue_web.server.server import FRAMES_AT_ONCE, make_app
+from segue_web.server.server import MAX_DECODED_FRAMES, make_app
 from segue_web.server.slow_clients import PatientProtocol
 from segue_web.services.label_studio import make_app as make_service
 from segue_web.services.media import Media
@@ -140,7 +140,7 @@ def test_frames_that_nobody_waits_for_any_more_are_not_decoded(
         return connection
 
     with ExitStack() as stack:
-        first = [asks(stack, index) for index in range(FRAMES_AT_ONCE)]
+        first = [asks(stack, index) for index in range(MAX_DECODED_FRAMES)]
         for _ in first:
             assert at_work.acquire(timeout=60)
         with ExitStack() as left:
@@ -150,7 +150,10 @@ def test_frames_that_nobody_waits_for_any_more_are_not_decoded(
         go_on.set()
         for connection in (*first, last):
             assert connection.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
-    assert [*sorted(decoded[:FRAMES_AT_ONCE]), *decoded[FRAMES_AT_ONCE:]] == [*range(FRAMES_AT_ONCE), 30]
+    assert [*sorted(decoded[:MAX_DECODED_FRAMES]), *decoded[MAX_DECODED_FRAMES:]] == [
+        *range(MAX_DECODED_FRAMES),
+        30,
+    ]
 
 
 def test_a_frame_that_is_decoded_is_given_up_when_its_client_goes(serve: Serve, tmp_path: Path) -> None:

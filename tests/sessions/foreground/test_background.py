@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from segue.errors import PromptError
-from segue.sessions.foreground.background.median import MaskedMedian, MedianSettings, colours_between
+from segue.sessions.foreground.background.median import MaskedMedian, MedianSettings, fit_colour_map
 from segue.sessions.foreground.background.quantiles import (
     DOUBT_FROM,
     Scene,
@@ -56,7 +56,7 @@ def shown(background: MaskedMedian) -> Bytes:
 @given(stacks)
 def test_a_background_without_masks_is_the_median(stack: tuple[Bytes, npt.NDArray[np.bool_]]) -> None:
     frames, hidden = stack
-    found = scene_planes(frames, np.zeros_like(hidden), least=3)[3:6]
+    found = scene_planes(frames, np.zeros_like(hidden), min_frames=3)[3:6]
     assert np.array_equal(found, np.sort(frames, axis=0)[len(frames) // 2])
     if len(frames) % 2:
         assert np.array_equal(found, np.median(frames, axis=0))
@@ -219,7 +219,7 @@ def test_a_given_image_stays_and_takes_the_size_of_the_frames() -> None:
 @given(stacks)
 def test_the_range_is_that_of_numpys_quantiles(stack: tuple[Bytes, npt.NDArray[np.bool_]]) -> None:
     frames, hidden = stack
-    planes = scene_planes(frames, hidden, least=1)
+    planes = scene_planes(frames, hidden, min_frames=1)
     assert np.array_equal(planes[9:12], np.quantile(frames, 0.1, axis=0, method="lower"))
     assert np.array_equal(planes[15:18], np.quantile(frames, 0.9, axis=0, method="higher"))
     changes = np.count_nonzero(hidden[1:] != hidden[:-1], axis=0)
@@ -308,15 +308,15 @@ def test_the_background_goes_on_in_another_light(light: Any) -> None:
 
 
 def test_no_light_turns_one_scene_into_another() -> None:
-    assert colours_between(wall(), wall(9)) is None
-    assert colours_between(wall(), np.full_like(wall(), 30)) is None
+    assert fit_colour_map(wall(), wall(9)) is None
+    assert fit_colour_map(wall(), np.full_like(wall(), 30)) is None
 
 
 @pytest.mark.parametrize("way", [3, 6])
 def test_the_background_is_learnt_anew_where_the_camera_has_moved_under_another_light(way: int) -> None:
     large = np.asarray(cv2.resize(wall(), (512, 384)), np.uint8)
     now = in_grey(np.roll(large, way, axis=1))
-    assert colours_between(large, now) is not None, "so little is no other scene"
+    assert fit_colour_map(large, now) is not None, "so little is no other scene"
     background = MaskedMedian()
     background.update(large)
     background.enter(1, [0], [now])

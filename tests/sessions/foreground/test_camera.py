@@ -51,7 +51,7 @@ NOTHING = np.zeros(SIZE, np.uint8)
 def pans(images: Sequence[Bytes]) -> list[bool]:
     """Whether the camera is said to pan on each of some frames."""
     small, watch = [reduced_to(image, VIEW_SIDE) for image in images], PanDetector()
-    return [watch.look(CameraStep(one, other)) for one, other in itertools.pairwise(small)]
+    return [watch.update(CameraStep(one, other)) for one, other in itertools.pairwise(small)]
 
 
 def play(session: ForegroundSession) -> list[Segmentation]:

@@ -25,7 +25,7 @@ def bands(image: Bytes, time: int, *, axis: int = 0, speed: float = 0.35, depth:
 
 def events_of(images: list[Bytes]) -> list[tuple[Change, bool]]:
     events = SceneEvents()
-    return [(events.look(image), events.changes) for image in images]
+    return [(events.update(image), events.changes) for image in images]
 
 
 @pytest.mark.parametrize("axis", [0, 1])

@@ -52,12 +52,12 @@ def test_a_person_who_enters_as_a_lamp_is_switched_on_is_found_at_five_frames_a_
 def test_a_rest_has_as_many_frames_as_half_a_second(fps: float, rest: int) -> None:
     events, image = SceneEvents(), wall(0)
     for index in range(40):
-        events.look(image, time=index / fps)
+        events.update(image, time=index / fps)
     assert events.rest == rest
 
 
 def test_a_long_gap_between_frames_does_not_shorten_the_rest() -> None:
     events, image = SceneEvents(), wall(0)
     for time in [*np.arange(40) / 25, 60.0, *(61 + np.arange(10) / 25)]:
-        events.look(image, time=float(time))
+        events.update(image, time=float(time))
     assert events.rest >= REST - 2

@@ -168,7 +168,7 @@ def judge(results: list[Segmentation], film: list[Shot]) -> tuple[float, float, 
 
 def decisions(images: list[Bytes], follow: FollowCamera = "never") -> list[tuple[Change, bool]]:
     events = SceneEvents(follow)
-    return [(events.look(image), events.changes) for image in images]
+    return [(events.update(image), events.changes) for image in images]
 
 
 @pytest.mark.parametrize("name", FILMS)
@@ -241,7 +241,7 @@ def test_more_views_than_are_remembered_end_no_run() -> None:
     scenes = [wall(seed) for seed in range(12)]
     events = SceneEvents()
     for image in (image for scene in (*scenes, scenes[0]) for image in [scene] * 2 * REST):
-        events.look(image)
+        events.update(image)
     assert len(events.views.known) <= 8
 
 
@@ -330,7 +330,7 @@ def test_large_vehicles_before_a_camera_at_rest_are_no_other_view() -> None:
         image[6:, left : left + 62] = other[6:, left : left + 62]
         images.append(image)
     events = SceneEvents()
-    found = {(events.look(image, time=index / 5), events.changes) for index, image in enumerate(images)}
+    found = {(events.update(image, time=index / 5), events.changes) for index, image in enumerate(images)}
     assert found == {(Change.none, False)}
 
 
@@ -342,5 +342,5 @@ def test_a_truck_with_its_shadow_is_no_other_view(shared: Path) -> None:
     for number, file in enumerate(files[::5]):
         image = cv2.imread(str(file))[..., ::-1]
         small = np.ascontiguousarray(cv2.resize(image, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA))
-        found.add((events.look(small, time=number / 5), events.changes))
+        found.add((events.update(small, time=number / 5), events.changes))
     assert found == {(Change.none, False)}

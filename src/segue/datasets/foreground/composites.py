@@ -17,7 +17,7 @@ from segue.video.sources.images import write_image
 
 
 def write_composites(
-    video: ForegroundSequence, folder: Path, flow: FlowImages, most: int | None = None
+    video: ForegroundSequence, folder: Path, flow: FlowImages, max_frames: int | None = None
 ) -> Iterator[Path]:
     """Write a composite of each labelled frame of a video, 768 by 256 pixels.
 
@@ -25,7 +25,7 @@ def write_composites(
         video: the video.
         folder: folder for the images, ``<video>_<number>.png``.
         flow: makes the panel of the flow, of frames of 256 by 256 pixels.
-        most: frames at most, evenly spaced; None is all.
+        max_frames: maximum number of frames, evenly spaced; None is all.
 
     Yields:
         The path of each image when it is written.
@@ -36,8 +36,8 @@ def write_composites(
     """
     place_of = {number: place for place, number in enumerate(video.numbers)}
     numbers = [number for number in video.scored if number in place_of]
-    if most is not None and len(numbers) > most:
-        numbers = [numbers[i] for i in np.linspace(0, len(numbers) - 1, most).round().astype(int)]
+    if max_frames is not None and len(numbers) > max_frames:
+        numbers = [numbers[i] for i in np.linspace(0, len(numbers) - 1, max_frames).round().astype(int)]
     for number in numbers:
         place = place_of[number]
         path = folder / f"{video.key.replace('/', '-')}_{number:06d}.png"

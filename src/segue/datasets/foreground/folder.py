@@ -1,8 +1,7 @@
 """Videos with foreground labels, as read from CDnet2014, SBI2015, LASIESTA, LIMU and others.
 
-Files are listed when a data set is opened and decoded when asked for. Images and labels belong together by
-the number at the end of their names; labels come in the values of :mod:`.labels`, whatever the
-data set stores.
+Files are listed when a data set is opened and decoded on access. Images and labels are matched by the number
+at the end of their names; labels have the values of :mod:`.labels` for all data sets.
 """
 
 from __future__ import annotations

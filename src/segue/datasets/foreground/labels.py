@@ -47,8 +47,8 @@ def read_grey(file: Path | BytesIO, where: str = "", size: tuple[int, int] | Non
     where = where or str(file)
     with opened(file, where) as image:
         if size is not None and (image.height, image.width) != size:
-            found = f"{where}: is {image.width}x{image.height}, its labels are {size[1]}x{size[0]}"
-            raise OtherSizeError(found, (image.height, image.width))
+            message = f"{where}: is {image.width}x{image.height}, its labels are {size[1]}x{size[0]}"
+            raise OtherSizeError(message, (image.height, image.width))
         if image.format == "BMP":
             return _read_grey_bitmap(file)
         if image.mode not in _GREY_MODES:

@@ -58,12 +58,12 @@ class BestViews:
         self._name = name
         self._views: dict[int, _View] = {}
 
-    def see(self, frame: Frame, number: int, box: Box, area: int, size: tuple[int, int]) -> None:
+    def update(self, frame: Frame, number: int, box: Box, area: int, size: tuple[int, int]) -> None:
         """Compare the view of an object in this frame with the best one so far."""
         (height, width), (x0, y0, x1, y1) = size, box
         score = view_score(box, area, size)
-        view_so_far = self._views.get(number)
-        if view_so_far is not None and score <= view_so_far.score:
+        previous = self._views.get(number)
+        if previous is not None and score <= previous.score:
             return
         down, across = frame.size[0] / height, frame.size[1] / width
         x0, y0, x1, y1 = x0 * across, y0 * down, x1 * across, y1 * down
@@ -77,8 +77,8 @@ class BestViews:
         )  # also a copy
         x0, y0, x1, y1 = ((x0 - left) * scale, (y0 - top) * scale, (x1 - left) * scale, (y1 - top) * scale)
         view = _View(score, np.asarray(image, np.uint8), (x0, y0, x1, y1))
-        if view_so_far is not None:
-            view.looked_at, view.name = view_so_far.looked_at, view_so_far.name
+        if previous is not None:
+            view.looked_at, view.name = previous.looked_at, previous.name
         self._views[number] = view
 
     def resume(self, number: int, label: str, score: float) -> None:
@@ -99,8 +99,8 @@ class BestViews:
                 view.name = named_score
         return view.name
 
-    def known(self, number: int) -> str | None:
-        """Label of an object as known so far; runs no network."""
+    def label_of(self, number: int) -> str | None:
+        """Label of an object if it was classified already; runs no network."""
         view = self._views.get(number)
         return None if view is None or view.name is None else view.name[0]
 

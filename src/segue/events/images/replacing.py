@@ -91,13 +91,13 @@ class Ntfy(PictureService):
 
     def send(self, text: Text, picture: bytes, timeout: float) -> str:
         id = secrets.token_hex(8)
-        answer = self._put(id, text, picture, timeout)
+        answer = self._request(id, text, picture, timeout)
         return id if answer.get("sequence_id") == id else ""  # a server before 2.16 would send a second one
 
     def replace(self, id: str, text: Text, picture: bytes, timeout: float) -> None:
-        self._put(id, text, picture, timeout, {"X-Priority": QUIET})
+        self._request(id, text, picture, timeout, {"X-Priority": QUIET})
 
-    def _put(
+    def _request(
         self, id: str, text: Text, picture: bytes, timeout: float, more: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
         query = urlencode({"title": text.title, "message": text.text, "filename": "image.jpg"})
@@ -147,13 +147,13 @@ class Discord(PictureService):
     def send(self, text: Text, picture: bytes, timeout: float) -> str:
         about = {**self._first, "content": _caption(text), "allowed_mentions": {"parse": []}}
         query = urlencode({"wait": "true", **self._thread})
-        return str(self._put("POST", f"?{query}", about, picture, timeout).get("id") or "")
+        return str(self._request("POST", f"?{query}", about, picture, timeout).get("id") or "")
 
     def replace(self, id: str, text: Text, picture: bytes, timeout: float) -> None:
         query = f"?{urlencode(self._thread)}" if self._thread else ""
-        self._put("PATCH", f"/messages/{id}{query}", {}, picture, timeout)
+        self._request("PATCH", f"/messages/{id}{query}", {}, picture, timeout)
 
-    def _put(
+    def _request(
         self, method: str, place: str, about: Mapping[str, Any], picture: bytes, timeout: float
     ) -> dict[str, Any]:
         whole = {

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from segue.entries import SQUARE, SinkOptions
+from segue.entries.formats import SQUARE, SinkOptions
 from segue.errors import SinkError
 from segue.events.archive import NAME, PENDING
 from segue.events.images.best_views import BETTER, view_score
@@ -176,7 +176,7 @@ class Snapshots(FileReceiver):
             **more: further arguments, such as ``on_clip``.
 
         Returns:
-            What takes them.
+            The writer.
         """
         events = options.events
         if events.snapshots is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from segue.entries import SinkOptions
+from segue.entries.formats import SinkOptions
 from segue.types import Frame, Segmentation
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class EventReceiver:
             timeout: seconds that it may take.
 
         Returns:
-            What became of it. An ``OSError`` or ``ValueError`` counts as ``retry``.
+            The outcome. An ``OSError`` or ``ValueError`` counts as ``retry``.
         """
         raise NotImplementedError
 

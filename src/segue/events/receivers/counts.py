@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from segue.entries import EventSinkEntry
+from segue.entries.events import EventSinkEntry
 from segue.errors import SinkError
 from segue.events.receivers.base import SENT, Delivery, FileReceiver, ReceiverContext
 from segue.events.store.records import RecordedEvent

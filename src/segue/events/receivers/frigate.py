@@ -12,7 +12,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import SplitResult, quote, unquote, urlencode
 
-from segue.entries import EventSinkEntry
+from segue.entries.events import EventSinkEntry
 from segue.errors import SinkError
 from segue.events.receivers.base import SENT, Delivery, EventReceiver, Message, ReceiverContext
 from segue.events.receivers.http import MAX_ANSWER, NoRedirect, answer_of, parts_of
@@ -54,10 +54,9 @@ def check_frigate(address: str) -> SplitResult:
 class FrigateReceiver(EventReceiver):
     """Creates an event of Frigate with the first event of a visit, and ends it with the last.
 
-    The class of an object that becomes known later is the sub-label. Which event belongs to a visit is in the
-    store of the camera, so that the next run ends it. A visit whose event was refused has one that ends at
-    once when Frigate takes it after the visit. Where the answer did not come in time, the event is looked for
-    before it is created again.
+    A class that becomes known later is the sub-label. The store of the camera has the event of each visit, so
+    that the next run ends it. If Frigate accepts the event only after the visit, it ends at once. After a
+    late answer, the event is looked for before it is created again.
     """
 
     def __init__(self, context: ReceiverContext) -> None:
@@ -145,9 +144,9 @@ class FrigateReceiver(EventReceiver):
             }
         )
         events = self._ask("GET", f"events?{query}", None, timeout)
-        known = {text.partition(" ")[0] for text in self._noted().values()}
+        noted_ids = {text.partition(" ")[0] for text in self._noted().values()}
         ids = [str(event.get("id") or "") for event in events if isinstance(event, dict)]
-        return next((id for id in ids if id and id not in known), "")
+        return next((id for id in ids if id and id not in noted_ids), "")
 
     def _change(self, method: str, id: str, what: str, body: Mapping[str, Any], timeout: float) -> None:
         """Change an event, unless it was deleted in Frigate."""

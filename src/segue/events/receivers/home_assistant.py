@@ -11,7 +11,7 @@ from typing import Any
 
 import cv2
 
-from segue.entries import EventSinkEntry
+from segue.entries.events import EventSinkEntry
 from segue.events.receivers.base import SENT, BetterView, Delivery, EventReceiver, ReceiverContext
 from segue.events.receivers.mqtt import OFFLINE, ONLINE
 from segue.events.rules import UNKNOWN

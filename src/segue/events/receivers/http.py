@@ -8,7 +8,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
-from segue.entries import EventSinkEntry
+from segue.entries.events import EventSinkEntry
 from segue.errors import SinkError
 from segue.events.receivers.base import SENT, Delivery, EventReceiver, Message, ReceiverContext
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from segue.entries import EventSinkEntry
+from segue.entries.events import EventSinkEntry
 from segue.events.receivers.base import ReceiverContext
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote
 
-from segue.entries import EventSinkEntry
+from segue.entries.events import EventSinkEntry
 from segue.errors import SinkError
 from segue.events.receivers.base import SENT, Delivery, EventReceiver, Message, ReceiverContext
 from segue.events.receivers.http import parts_of

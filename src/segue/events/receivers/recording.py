@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segue.entries import EventSinkEntry
+from segue.entries.events import EventSinkEntry
 from segue.events.receivers.base import SENT, Delivery, FileReceiver, ReceiverContext
 from segue.events.store.records import RecordedEvent
 

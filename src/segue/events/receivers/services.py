@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-from segue.entries import EventSinkEntry
+from segue.entries.events import EventSinkEntry
 from segue.errors import SinkError
 from segue.events.images.best_views import view_score
 from segue.events.images.replacing import PictureReplacer, Text, picture_service_of

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from operator import attrgetter
 
-from segue.entries import EventSinkEntry
+from segue.entries.events import EventSinkEntry
 from segue.errors import SinkError
 from segue.events.receivers.base import SENT, Delivery, FileReceiver, ReceiverContext
 from segue.events.store.records import RecordedEvent
@@ -18,7 +18,7 @@ from segue.utils.files import PartialFile, writing
 class TableReceiver(FileReceiver):
     """Writes events of a live run at once; otherwise the file appears when it is complete.
 
-    What a crash has left out of it is written at the next start.
+    Rows that a crash left out are written at the next start.
     """
 
     def __init__(self, context: ReceiverContext) -> None:

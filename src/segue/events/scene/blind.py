@@ -95,7 +95,7 @@ class BlindTracker:
         self._detection_time = -float("inf")
         self._min_motion = MIN_MOTION  # until sight is back
 
-    def see(self, frame: Frame, result: Segmentation) -> Segmentation:
+    def update(self, frame: Frame, result: Segmentation) -> Segmentation:
         """Process a frame and its result.
 
         Args:
@@ -164,7 +164,7 @@ class BlindTracker:
         way = right * side, down * side
         self._min_motion = MIN_MOTION_IN_PANS if any(way) else self._min_motion
         for track in self._tracks if any(way) else ():
-            track.box, track.start = _moved(track.box, way), _moved(track.start, way)
+            track.box, track.start = _shifted(track.box, way), _shifted(track.start, way)
 
     def _is_started_blind(self, track: _Track) -> bool:
         return track.time >= self._blind_time - HOLD_SECONDS
@@ -262,7 +262,7 @@ def _scaled(box: Box, scale: tuple[float, float]) -> Box:
     return x0 * across, y0 * down, x1 * across, y1 * down
 
 
-def _moved(box: Box, way: tuple[float, float]) -> Box:
+def _shifted(box: Box, way: tuple[float, float]) -> Box:
     (x0, y0, x1, y1), (right, down) = box, way
     return x0 + right, y0 + down, x1 + right, y1 + down
 

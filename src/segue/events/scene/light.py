@@ -24,14 +24,14 @@ class LightFilter:
     """Removes objects from results that differ from the background by local brightness only.
 
     The shadow of a cloud has soft edges, of which a session takes parts for objects; so do headlights on a
-    road. Their surroundings have become as dark or as bright as they have. What has differed in the light of
-    its surroundings once is an object as long as it is listed.
+    road. Their surroundings have become as dark or as bright as they have. A region that once differed in the
+    light of its surroundings is an object as long as it is listed.
     """
 
     def __init__(self) -> None:
         self._objects: set[int] = set()  # that have differed
 
-    def see(self, frame: Frame, result: Segmentation, background: FloatArray | None) -> Segmentation:
+    def update(self, frame: Frame, result: Segmentation, background: FloatArray | None) -> Segmentation:
         """Remove light and shadow from the result of a frame.
 
         Args:

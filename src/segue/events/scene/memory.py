@@ -68,7 +68,7 @@ class SceneMemory:
     def begin(self, storage: EventStore | None, source: str) -> None:
         """Begin a run with another clock than the previous one.
 
-        What is known of a scene belongs to its source: that of another one begins with what was known of it.
+        Each source has its own record of the scene; another source continues with its own.
 
         Args:
             storage: storage of the record; None keeps it in memory.
@@ -89,11 +89,11 @@ class SceneMemory:
         """Continue objects whose end was not reported, see :meth:`.standing.StandingObjects.resume`."""
         return self.standing.resume(numbers)
 
-    def see(self, frame: Frame, result: Segmentation) -> Segmentation:
+    def update(self, frame: Frame, result: Segmentation) -> Segmentation:
         """Process a frame; returns the result from which events are detected."""
         if self._light is not None:
-            result = self._light.see(frame, result, self.standing.background)
-        result = self.standing.see(frame, self.scenery.see(result))
+            result = self._light.update(frame, result, self.standing.background)
+        result = self.standing.update(frame, self.scenery.update(result))
         now = time.monotonic()
         if self._storage is not None and now - self._checked_time >= SAVE_SECONDS:
             self._checked_time = now

@@ -111,9 +111,9 @@ class Scenery:
     """Removes objects from results at places with recurring motion.
 
     Four objects in five minutes that come and go at one place without moving make it scene: a branch, a
-    flag, a lamp. What comes up inside of it is no object until it leaves it; who comes from elsewhere is one
-    everywhere. After an hour without any, a place is watched again. Any thread may ask for places and take
-    them back. Places stay from run to run, see :meth:`restart`.
+    flag, a lamp. An object that appears inside the place counts only after it leaves it; objects from
+    elsewhere count everywhere. After an hour without any, a place is watched again. Any thread may list and
+    reject places. Places stay from run to run, see :meth:`restart`.
 
     Args:
         on_new: called with a line about each new place.
@@ -182,7 +182,7 @@ class Scenery:
                 )
             return place is not None
 
-    def see(self, result: Segmentation) -> Segmentation:
+    def update(self, result: Segmentation) -> Segmentation:
         """Remove the objects of the scene from a result."""
         with self._lock:
             return self._see(result)

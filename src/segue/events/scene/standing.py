@@ -202,7 +202,7 @@ class _Standing:
         return cls(info, mask, place, inside, *images, _ring(inside), light, int(inside.sum()))
 
     def record(self, number: int) -> StandingRecord:
-        """What a later process goes on with."""
+        """Record of the object, from which a later process continues."""
         return StandingRecord(
             id=number,
             label=self.info.label,
@@ -298,7 +298,7 @@ class StandingObjects:
         return {*resumed}
 
     def record(self) -> ObjectsRecord | None:
-        """What a later process goes on with; None before the first frame."""
+        """Record of all objects, from which a later process continues; None before the first frame."""
         if self._background is None or self._size is None:
             return None
         tracks = {**self._restored, **self._tracks, **self._retained}
@@ -319,7 +319,7 @@ class StandingObjects:
             number: _Track((0.0, 0.0, 0.0, 0.0), 0.0, 0.0, each) for number, each in objects.items()
         }
 
-    def see(self, frame: Frame, result: Segmentation) -> Segmentation:
+    def update(self, frame: Frame, result: Segmentation) -> Segmentation:
         """Process a frame; returns its result with standing objects."""
         learns = self._learnt is None or frame.time - self._learnt >= _LEARN_EVERY
         if not (learns or result.objects or self._tracks or self._retained):

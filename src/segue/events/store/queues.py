@@ -184,8 +184,8 @@ class StoreQueue:
         more |= {name: value for name in names if (value := getattr(rule, name))}
         if self._target.is_alert and recorded.event.object:  # the class may have become known later
             labels = [each.event.label for each in self._store.events_of(recorded.visit)]
-            known = [label for label in labels if label not in (None, UNKNOWN)]
-            more |= {"label": known[-1]} if known else {}
+            classes = [label for label in labels if label not in (None, UNKNOWN)]
+            more |= {"label": classes[-1]} if classes else {}
         return Message({**message.values, **more}, recorded.visit)
 
     def _mark_done(self, seq: int) -> None:
@@ -263,8 +263,8 @@ def _position(store: EventStore, key: str) -> tuple[int, int, dict[int, int]]:
 def begin_receivers(store: EventStore, targets: Sequence[NotifyTarget]) -> None:
     """Register the receivers of a run.
 
-    What waits for one that is no longer given waits until it is given again; what happens meanwhile is not
-    for it.
+    Messages for a receiver that was removed wait until it is configured again; it gets no events of the
+    meantime.
     """
     last = store.last
     keys = [target.key for target in targets]

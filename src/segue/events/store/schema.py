@@ -1,7 +1,8 @@
 """Tables of the store of a camera.
 
-``seq`` orders all that happens, and is given once. A visit has the number of its first event. Clocks are for
-people: ``moment`` and ``finish`` are seconds of the epoch as the clock was.
+``seq`` orders all events and is unique. A visit has the number of its first event. ``moment`` and ``finish``
+are
+for display only: seconds of the epoch by the clock of that time.
 """
 
 from __future__ import annotations

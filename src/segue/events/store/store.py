@@ -15,27 +15,18 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from segue.errors import SinkError
 from segue.events.store.clock import StoreClock
+from segue.events.store.file import StoreFile
 from segue.events.store.records import EVENT_COLUMNS, FIRST, LAST, RecordedEvent, insert_event, recorded_of
-from segue.events.store.schema import MIGRATIONS
 from segue.events.table import UNKNOWN, Event
 from segue.masks.values import MAX_ID
-from segue.utils.database import VersionError, connect, migrate
-from segue.utils.files import make_folder, reason_of
+from segue.utils.database import VersionError
+from segue.utils.files import reason_of
 
 MAX_WAITING = 10_000
 """Maximum number of events that wait for a full disk; beyond it the run fails."""
 
 RETRY_SECONDS = 1.0
 """Seconds between two tries to write a file after a failure."""
-
-BUSY_SECONDS = 1.0
-"""Seconds to wait for another process that has locked the file."""
-
-CHECKPOINT_PAGES = 64
-"""Number of pages of 4096 bytes in the journal that starts a checkpoint."""
-
-MAX_READERS = 4
-"""Maximum number of idle connections for reading."""
 
 Mark = Literal["reviewed", "kept"]
 MARK_NAMES = get_args(Mark)
@@ -83,7 +74,7 @@ _OPEN_LOCK = threading.RLock()
 class EventStore:
     """Runs, visits, events, images and clips, marks and receivers of a camera.
 
-    What a run records is in memory at once and in the file with :meth:`flush`; a full disk keeps it waiting.
+    Records of a run are in memory at once and in the file with :meth:`flush`; on a full disk they wait.
     Any thread may call the methods; the users of one file in a process share one store, see :meth:`open`.
 
     Args:
@@ -104,8 +95,7 @@ class EventStore:
         self._num_users = 0
         self._disk, self._memory = threading.RLock(), threading.RLock()
         self._changed = threading.Condition(self._memory)
-        self._base: sqlite3.Connection | None = None
-        self._readers: list[sqlite3.Connection] = []
+        self._file = StoreFile(path)
         self._pending = deque[Change]()
         self._unsaved: list[RecordedEvent] = []
         self._cursors: dict[str, tuple[int, int]] = {}  # of receivers, that the file lacks
@@ -147,12 +137,14 @@ class EventStore:
                 store = _OPEN.get(path) or cls(path)
                 _OPEN[path] = store
             store._num_users += 1
+            store._file.keeps_readers = True
         return store
 
     def share(self) -> EventStore:
         """Return this store for another user, who closes it."""
         with _OPEN_LOCK:
             self._num_users += 1
+            self._file.keeps_readers = True
         return self
 
     def close(self) -> int:
@@ -171,7 +163,7 @@ class EventStore:
             with self._disk:
                 if self.path is not None and not self._pending:
                     _OPEN.pop(self.path, None)
-                self._disconnect()
+                self._file.close()
             return self.num_unsaved
 
     @staticmethod
@@ -278,7 +270,7 @@ class EventStore:
     def flush(self) -> None:
         """Write all queued changes in one transaction; if that fails, keep them and raise SinkError."""
         with self._disk:
-            if self._base is None and self.problem and time.monotonic() < self._retry_time:
+            if not self._file.is_connected and self.problem and time.monotonic() < self._retry_time:
                 raise SinkError(self.problem)
             with self._memory:
                 changes, cursors, latest = [*self._pending], self._cursors, self._latest
@@ -287,7 +279,7 @@ class EventStore:
             if not (changes or cursors or latest):
                 return
             try:
-                with self._transaction() as base:
+                with self._file.transaction() as base:
                     for change in changes:
                         change(base)
                     for key, (delivered, within) in cursors.items():
@@ -509,7 +501,7 @@ class EventStore:
         """Open a separate transaction; raises SinkError if it cannot be written."""
         with self._disk:
             try:
-                with self._transaction() as base:
+                with self._file.transaction() as base:
                     yield base
             except (sqlite3.Error, OSError) as error:
                 self._note_failure(error)
@@ -527,74 +519,14 @@ class EventStore:
         if self.path is None:
             with self._disk:
                 self.flush()
-                yield self._connect()
-            return
-        reader: sqlite3.Connection | None = None
-        try:
-            with self._memory:
-                reader = self._readers.pop() if self._readers else None
-            if reader is None:
-                if not self.path.exists():
-                    self._connect()
-                reader = connect(self.path, timeout=BUSY_SECONDS, check_same_thread=False)
-                reader.execute("pragma query_only = on")
-            yield reader
-        except (sqlite3.Error, OSError) as error:
-            raise SinkError(f"{self.path}: cannot be read ({reason_of(error)})") from None
-        finally:
-            if reader is not None:
-                with self._memory:
-                    keeps = len(self._readers) < MAX_READERS and self._num_users > 0
-                    if keeps:
-                        self._readers.append(reader)
-                if not keeps:
-                    reader.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        base = self._connect()
-        base.execute("begin immediate")
-        try:
-            yield base
-            base.execute("commit")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                base.execute("rollback")
-            raise
-
-    def _connect(self) -> sqlite3.Connection:
-        if self._base is not None:
-            return self._base
-        if self.path is not None:
-            make_folder(self.path.parent)
-        base = connect(
-            self.path,
-            timeout=BUSY_SECONDS,
-            checkpoint_pages=CHECKPOINT_PAGES,
-            check_same_thread=False,
-            isolation_level=None,
-        )
-        try:
-            base.execute("begin immediate")
-            migrate(base, MIGRATIONS)
-            base.execute("commit")
-        except BaseException:
-            base.close()
-            raise
-        self._base = base
-        return base
-
-    def _disconnect(self) -> None:
-        with self._memory:
-            readers, self._readers = self._readers, []
-        for each in (*readers, *([self._base] if self._base is not None else [])):
-            with suppress(sqlite3.Error):
-                each.close()
-        self._base = None
+                yield self._file.connect()
+        else:
+            with self._file.reading() as base:
+                yield base
 
     def _load(self) -> None:
         """Load the state of the file."""
-        base = self._connect()
+        base = self._file.connect()
         self._last, self._last_run = base.execute(
             "select coalesce((select max(seq) from events), 0), coalesce((select max(id) from runs), 0)"
         ).fetchone()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from segue.entries import Format, Holds
+from segue.entries.formats import Format, Holds
 from segue.errors import DatasetError, SegueError
 from segue.formats.coco.image import from_coco as from_coco
 from segue.formats.coco.labels import read_coco

@@ -43,7 +43,7 @@ class _Head:
     of_tracks: bool = True  # whether an annotation is of a track, not of an image
     schema: LabelSchema = field(default_factory=LabelSchema)
     keys: set[str] = field(default_factory=set)
-    is_own: bool = False  # whether segue wrote it
+    is_from_segue: bool = False  # whether segue wrote it
     ids_of_class: bool = False  # whether an image has one id in two classes, so that each has ids of its own
     _class_of: dict[tuple[Any, Any], Any] = field(default_factory=dict)  # by image and id
 
@@ -118,7 +118,7 @@ def _read_entry(head: _Head, key: str, place: int, value: Any) -> None:
     elif key == "videos" and place >= 0:
         head.videos[value["id"]] = value
     elif key == "info" and isinstance(value, dict):
-        head.is_own = value.get("description") == INFO["description"]
+        head.is_from_segue = value.get("description") == INFO["description"]
     elif key == "label_schema" and isinstance(value, dict):
         head.schema = schema_of(value, key)
     elif key == "objects" and place >= 0 and isinstance(value, dict):
@@ -229,7 +229,7 @@ def _track_counts(item: Item, segmentations: Sequence[Any], canvas: Canvas) -> S
     boxes = item.get("bboxes")
     if not any(segmentations) and isinstance(boxes, list) and any(boxes):
         return [canvas.record({"bbox": box}) if box else None for box in boxes]
-    if canvas.own == canvas.size:
+    if canvas.image_size == canvas.size:
         try:
             return RleTrack.parse(segmentations, canvas.size).counts
         except DatasetError:  # of another size than the file says of its video
@@ -298,7 +298,7 @@ def _split_attributes(about: Item, head: _Head, category: object) -> tuple[Item,
     for key, value in about.items():
         defined = head.schema.attribute(category if isinstance(category, str) else None, key)
         of_frame = isinstance(value, bool) and key == OCCLUDED if defined is None else defined.of == "frame"
-        if head.is_own or key not in OF_SHAPES:
+        if head.is_from_segue or key not in OF_SHAPES:
             (frame_attributes if of_frame else object_attributes)[key] = value
     return object_attributes, frame_attributes
 

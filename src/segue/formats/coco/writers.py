@@ -10,7 +10,7 @@ from typing import IO, Any, Literal, get_args
 
 import numpy as np
 
-from segue.entries import SinkOptions
+from segue.entries.formats import SinkOptions
 from segue.errors import SinkError
 from segue.formats.base import FileSink, SpooledSink, Writer
 from segue.formats.folders import FolderWriter
@@ -109,12 +109,12 @@ class CocoSink(SpooledSink):
 
     def add(self, objects: FrameObjects) -> None:
         lengths = objects.lengths
-        shown = [item for item in objects.objects if item.id in lengths]
-        for item in sorted(shown, key=lambda item: item.id):  # in whatever order they lie on one another
+        visible = [item for item in objects.objects if item.id in lengths]
+        for item in sorted(visible, key=lambda item: item.id):  # in whatever order they lie on one another
             self._category(item.label)
         rows = [
             (item.id, self._category(item.label), item.score, lengths[item.id], self._about(objects, item.id))
-            for item in shown
+            for item in visible
         ]
         self._append_entry(json.dumps((objects.index, objects.time, objects.size, rows)).encode())
 

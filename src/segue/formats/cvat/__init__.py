@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segue.entries import Format, Holds
+from segue.entries.formats import Format, Holds
 from segue.formats.cvat.labels import read_cvat
 from segue.formats.cvat.writer import open_cvat
 from segue.formats.files import Files

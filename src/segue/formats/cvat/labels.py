@@ -128,7 +128,7 @@ class _Reading:
 
 def _keyed_shape(items: Sequence[ET.Element], canvas: Canvas, end: int) -> KeyedShape | None:
     """Keys of a track of polygons or upright boxes, in order; None for other shapes."""
-    scale = canvas.size[1] / canvas.own[1], canvas.size[0] / canvas.own[0]
+    scale = canvas.size[1] / canvas.image_size[1], canvas.size[0] / canvas.image_size[0]
     keys: dict[int, ShapeKey] = {}
     on, previous = False, None
     for item in items:

@@ -93,7 +93,7 @@ class _Mask(_Shape):
         runs = np.fromstring(self.rle, np.int64, sep=",")
         if (runs > area).any() or runs.sum() != area:
             raise DatasetError("the run lengths of a mask do not add up to its size")
-        plane = np.zeros(canvas.own, np.bool_)
+        plane = np.zeros(canvas.image_size, np.bool_)
         inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
         plane[window] = inside.reshape(self.height, self.width)
         return canvas.plane(plane)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.entries import SinkOptions
+from segue.entries.formats import SinkOptions
 from segue.formats.base import SpooledSink
 from segue.formats.frames import FrameObjects, Size
 from segue.formats.labels import DEFAULT_COLOUR, Labels
@@ -64,7 +64,7 @@ class CvatWriter(SpooledSink):
     ) -> None:
         super().__init__(path, size)
         self._whole_masks = whole
-        self._known, self._name, self._span, self._length = labels is not None, name, span, length
+        self._has_labels, self._name, self._span, self._length = labels is not None, name, span, length
         self._labels = Labels((0, 0)) if labels is None else labels
         self._levels = {} if labels is None else labels.levels()
         self._numbers = count()
@@ -80,7 +80,7 @@ class CvatWriter(SpooledSink):
 
     def add(self, objects: FrameObjects) -> None:
         labels, self._last = self._labels, objects.index
-        if not self._known:
+        if not self._has_labels:
             labels.size = objects.size
             for item in objects.objects:
                 labels.names.setdefault(item.id, item.label or UNNAMED)
@@ -117,7 +117,7 @@ class CvatWriter(SpooledSink):
     def _complete(self) -> None:
         length = self._last + 1 if self._length is None else self._length
         labels = self._labels
-        colours = labels.colours if self._known else dict.fromkeys(labels.names.values(), DEFAULT_COLOUR)
+        colours = labels.colours if self._has_labels else dict.fromkeys(labels.names.values(), DEFAULT_COLOUR)
         root = ET.Element("annotations")
         _add(root, version="1.1")
         root.append(_meta(labels, colours, self._name, length))
@@ -160,8 +160,8 @@ def _is_key(shape: KeyedShape, index: int, span: range) -> bool:
     """Whether CVAT, which interpolates linearly, needs a key on a frame."""
     if index in shape.keys or index in (span.start, span.stop - 1):
         return True
-    before = max((frame for frame in shape.keys if frame < index), default=None)
-    return before is not None and shape.keys[before].motion != "linear"
+    previous_key = max((frame for frame in shape.keys if frame < index), default=None)
+    return previous_key is not None and shape.keys[previous_key].motion != "linear"
 
 
 def _meta(annotations: Labels, colours: Mapping[str, str], name: str, length: int) -> ET.Element:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segue.entries import Format, Holds
+from segue.entries.formats import Format, Holds
 from segue.formats.files import Files, json_entries
 from segue.formats.folders import ANNOTATION_TOOLS
 from segue.formats.label_studio.brush import decode_brush as decode_brush

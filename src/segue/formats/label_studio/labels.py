@@ -304,7 +304,7 @@ def _numbers(value: Item, *keys: str) -> list[float]:
 
 def _percent_box(canvas: Canvas, value: Item) -> bytes:
     sides = _numbers(value, "x", "y", "width", "height", "rotation")
-    return canvas.polygons([corners_of_box(sides, canvas.own).ravel().tolist()])
+    return canvas.polygons([corners_of_box(sides, canvas.image_size).ravel().tolist()])
 
 
 def corners_of_box(sides: Sequence[float], size: tuple[int, int]) -> Float64Array:
@@ -319,9 +319,9 @@ def corners_of_box(sides: Sequence[float], size: tuple[int, int]) -> Float64Arra
 
 
 def _rasterise(shape: str, value: Item, canvas: Canvas) -> bytes:
-    height, width = canvas.own
+    height, width = canvas.image_size
     if shape == "brush":
-        return canvas.plane(decode_brush(value.get("rle") or (), canvas.own))
+        return canvas.plane(decode_brush(value.get("rle") or (), canvas.image_size))
     if shape == "polygon":
         points = value.get("points") or ()
         flat = [coordinate for point in points for coordinate in point]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from segue.entries import SinkOptions
+from segue.entries.formats import SinkOptions
 from segue.formats.folders import FolderWriter
 from segue.formats.frames import FrameObjects, frame_name
 from segue.formats.label_studio.brush import encode_brush
@@ -36,7 +36,7 @@ class LabelStudioWriter(FolderWriter):
     def __init__(self, folder: Path, run: SinkOptions) -> None:
         super().__init__(folder, r"tasks\.json|labels\.xml|frames/[^/]+\.jpg", marks=run.labels is None)
         self._names, self._size, self._whole_masks = run.names, run.source_size, run.whole
-        self._known = run.labels is not None
+        self._has_labels = run.labels is not None
         self._labels: Labels = Labels((0, 0)) if run.labels is None else run.labels
         self._fields = [
             (f"{one.of}_attribute{number}", name, one)
@@ -48,7 +48,7 @@ class LabelStudioWriter(FolderWriter):
 
     def add(self, objects: FrameObjects) -> None:
         labels = self._labels
-        if not self._known:
+        if not self._has_labels:
             for item in objects.objects:
                 labels.names.setdefault(item.id, item.label or UNNAMED)
         height, width = objects.size
@@ -81,7 +81,7 @@ class LabelStudioWriter(FolderWriter):
         self._stream.write("]" if self._tasks else "[]")
         self._stream.close()
         labels = self._labels
-        colours = labels.colours if self._known else dict.fromkeys(labels.names.values(), DEFAULT_COLOUR)
+        colours = labels.colours if self._has_labels else dict.fromkeys(labels.names.values(), DEFAULT_COLOUR)
         config = ET.Element("View")
         ET.SubElement(config, "Image", name="image", value="$image")
         brushes = ET.SubElement(config, "BrushLabels", name="tag", toName="image")

@@ -103,8 +103,8 @@ class FusedConv2d(nn.Module):
         kind = first, x.shape[1], how
         if kind not in self._arranged:
             weight = self.dense_weight()
-            is_whole = self.layout[-1] > 1 or x.shape[1] == self._inputs
-            part = weight if is_whole else weight[:, first : first + x.shape[1]]
+            has_all_inputs = self.layout[-1] > 1 or x.shape[1] == self._inputs
+            part = weight if has_all_inputs else weight[:, first : first + x.shape[1]]
             if transformed:
                 part = winograd.arrange(part)
             elif how == "plain":
@@ -114,7 +114,7 @@ class FusedConv2d(nn.Module):
                 part = ONEDNN._reorder_convolution_weight(part, *self.layout, list(x.shape))
             self._arranged[kind] = Arranged(part, winograd.dense if transformed else Tensor.to_dense)
             # Parts of the channels need the whole for one another.
-            self._weight = self._arranged[kind] if is_whole else weight
+            self._weight = self._arranged[kind] if has_all_inputs else weight
         return self._arranged[kind].weight
 
 

@@ -117,9 +117,9 @@ def convolve(
     ``x``: (B, cin, H, W), float32; ``kernel``: (9, cin, cout), see :func:`arrange`; ``bias``: (cout,);
     ``skip``: (B, cout, H, W); returns (B, cout, H, W), channels last in memory unless ``skip`` is not.
 
-    The work is divided for so many ``threads`` of this module, each of them with one thread of PyTorch, whose
-    own would wait for one another after each of the many products. As many work as PyTorch has threads; the
-    bytes do not depend on that.
+    The work is split for ``threads`` threads of this module, each with one thread of PyTorch: threads of
+    PyTorch would synchronise after each of the many products. As many run at a time as PyTorch has threads;
+    the result does not depend on their number.
     """
     (images, cin, height, width), cout = x.shape, kernel.shape[2]
     if skip is None:

@@ -291,7 +291,7 @@ class Tracker(Protocol):
 class VideoTracker(Protocol):
     """Tracks objects through a whole video in both directions, with prompts on any frame.
 
-    Frames are numbered from 0 without gaps. What a method returns is not read.
+    Frames are numbered from 0 without gaps. Return values of methods are not read.
     """
 
     @property

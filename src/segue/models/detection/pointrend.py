@@ -194,9 +194,9 @@ class PointRend(RegionDetector):
         across = (x - boxes[:, :1]) / sides[:, :1] * 2 - 1
         down = (y - boxes[:, 1:2]) / sides[:, 1:] * 2 - 1
         canvas = masks.new_zeros(len(masks), height, width)
-        is_near = (down.abs() <= 1 + 2 / masks.shape[1], across.abs() <= 1 + 2 / masks.shape[2])
+        is_inside = (down.abs() <= 1 + 2 / masks.shape[1], across.abs() <= 1 + 2 / masks.shape[2])
         # First pixel along each axis and the number of pixels; one read for all objects.
-        spans = torch.stack([span for axis in is_near for span in (axis.int().argmax(1), axis.sum(1))], 1)
+        spans = torch.stack([span for axis in is_inside for span in (axis.int().argmax(1), axis.sum(1))], 1)
         # Object by object: all grids together would take sixteen bytes for every pixel of every object.
         for plane, mask, u, v, span in zip(canvas, masks, across, down, spans.tolist(), strict=True):
             top, rows, left, columns = span

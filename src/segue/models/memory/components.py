@@ -51,10 +51,10 @@ def suppress_distant_components(logits: Tensor, previous_masks: Tensor, max_jump
         count, pieces, stats, _ = cv2.connectedComponentsWithStats(candidates[part], connectivity=8)
         if count <= 2:
             continue
-        above, before = min(top, reach), min(left, reach)
-        around = mask[top - above : top + height + reach, left - before : left + width + reach]
-        near = cv2.dilate(around.astype(np.uint8), kernel)[above : above + height, before : before + width]
-        neighbourhood = np.asarray(pieces, np.int32)[near > 0]
+        rows, columns = min(top, reach), min(left, reach)
+        crop = mask[top - rows : top + height + reach, left - columns : left + width + reach]
+        dilated = cv2.dilate(crop.astype(np.uint8), kernel)[rows : rows + height, columns : columns + width]
+        neighbourhood = np.asarray(pieces, np.int32)[dilated > 0]
         touched = np.bincount(neighbourhood, minlength=count) > 0
         areas = stats[:, cv2.CC_STAT_AREA]
         stray = ~touched & (areas < LARGE * areas[1:][touched[1:]].sum())
@@ -72,13 +72,13 @@ def _distant(candidates: Tensor, previous_masks: Tensor, reach: int) -> Tensor:
     return distant_components(labels, candidates, neighbourhood[0] > 0, labels.numel())
 
 
-def distant_components(labels: Tensor, candidates: Tensor, near: Tensor, num_labels: Any) -> Tensor:
-    """Positions (K, h, w) of small components that do not touch those ``near`` the previous mask.
+def distant_components(labels: Tensor, candidates: Tensor, neighbourhood: Tensor, num_labels: Any) -> Tensor:
+    """Positions (K, h, w) of small components that do not touch the ``neighbourhood`` of the previous mask.
 
     Components have labels (K, h, w), int64, below ``num_labels``, each of one plane; ``candidates`` are the
     positions in components. Traced graphs use it, too.
     """
-    counted = torch.stack([candidates, candidates & near]).flatten(1).int()
+    counted = torch.stack([candidates, candidates & neighbourhood]).flatten(1).int()
     numbers = labels.flatten()[None].expand(2, -1)
     area, touched = counted.new_zeros(2, num_labels).scatter_add(1, numbers, counted)[:, labels]
     main = (candidates & (touched > 0)).sum((1, 2), keepdim=True)

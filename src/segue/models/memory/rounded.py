@@ -24,8 +24,8 @@ class RoundedKeys:
     ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """Quantise query rows (Q, C+1), and return them with a function for affinities (P, N).
 
-        They are float32. ``parts`` return rows (n, C+1) of the memory, N in total; rows of a name never
-        change.
+        Affinities are float32. ``parts`` return rows (n, C+1) of the memory by name, N in total; rows of a
+        name never change.
         """
         values, step, zero = quantize_rows(query[:, :-1])
         scale = float(query[0, -1])

@@ -60,6 +60,6 @@ def cell_members(height: int, width: int, device: torch.device) -> Tensor:
         return grid.transpose(1, 2).reshape(-1, 4)
 
 
-def distance_bias(places: Tensor, others: Tensor, radius: int) -> Tensor:
+def distance_bias(places: Tensor, positions: Tensor, radius: int) -> Tensor:
     """Penalties (N, M) of places (N,) and (M,) on an axis: -inf more than a radius apart, else 0; float32."""
-    return torch.where((places[:, None] - others).abs() > radius, -math.inf, 0.0)
+    return torch.where((places[:, None] - positions).abs() > radius, -math.inf, 0.0)

@@ -407,12 +407,12 @@ class MemoryTable(Checkpointable):
         """Choose the positions to read, (h*w,), bool, and raise the affinity of sparse ones in place."""
         if occupied is None or not occupied.any():
             return torch.ones(len(keys), dtype=torch.bool, device=keys.device)
-        is_near = F.max_pool2d(occupied[None].float(), 2 * radius + 1, 1, radius)[0] > 0
-        one_in_four = torch.zeros_like(is_near)
+        is_dense = F.max_pool2d(occupied[None].float(), 2 * radius + 1, 1, radius)[0] > 0
+        one_in_four = torch.zeros_like(is_dense)
         one_in_four[::2, ::2] = True
-        sparse = (one_in_four & ~is_near).flatten()
+        sparse = (one_in_four & ~is_dense).flatten()
         keys[sparse, -1] -= math.log(SPARSE_COUNTS) * math.sqrt(keys.shape[1] - 1)
-        return is_near.flatten() | sparse
+        return is_dense.flatten() | sparse
 
     def _prototypes(self, name: str) -> int:
         """Number of prototype rows, before the rows of frames; coarse keys have none."""

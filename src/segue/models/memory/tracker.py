@@ -37,7 +37,7 @@ from segue.utils.devices import to_device
 COARSE_ABOVE = 2500
 """Memory positions of one frame above which stride-8 networks read from coarse to fine (240p has 1620)."""
 
-MANY_GIVEN = 16
+MIN_TABLE_MASKS = 16
 """Minimum number of given masks for looking up a frame's probabilities by object instead of by pixel."""
 
 PASS_BYTES_PER_PIXEL = 512
@@ -337,7 +337,7 @@ class MemoryTracker(Checkpointable):
         of the STCN release, "objects that appear later").
         """
         if prompts_many(predicted, ids, prompted):
-            return self._merge_given(ids, mask)
+            return self._merge_prompted(ids, mask)
         merged = torch.zeros(len(ids), *mask.shape, device=mask.device)
         for channel, i in enumerate(ids):
             if i in prompted:
@@ -348,17 +348,17 @@ class MemoryTracker(Checkpointable):
             return self.network.aggregate(merged)
         return torch.cat([1 - merged.sum(0, keepdim=True), merged])
 
-    def _merge_given(self, ids: Sequence[int], mask: Tensor) -> Tensor:
+    def _merge_prompted(self, ids: Sequence[int], mask: Tensor) -> Tensor:
         """See :meth:`merge_masks` if all objects are given: pixels of one object are equal."""
         return values_of(channels_of(ids, mask), values=self._given_values(len(ids)).to(mask.device))
 
     def _given_values(self, objects: int) -> Tensor:
         """Probabilities (K+1, K+1) of all channels in rows, per given channel in columns."""
-        given = torch.eye(objects + 1)[1:, None]
+        one_hot = torch.eye(objects + 1)[1:, None]
         if self.network.aggregate_prompts:
-            values: Tensor = self.network.aggregate(given)[:, 0]
+            values: Tensor = self.network.aggregate(one_hot)[:, 0]
             return values
-        return torch.cat([1 - given.sum(0, keepdim=True), given])[:, 0]
+        return torch.cat([1 - one_hot.sum(0, keepdim=True), one_hot])[:, 0]
 
     def _given_output(self, ids: Sequence[int], mask: Tensor) -> TrackOutput:
         """Result of an index mask (H, W) of all objects, without probabilities."""
@@ -532,7 +532,7 @@ class MemoryTracker(Checkpointable):
 
 def prompts_many(predicted: Tensor | None, ids: Sequence[int], prompted: Sequence[int]) -> bool:
     """Whether all objects are given, and enough of them for a table look-up."""
-    return predicted is None and len(ids) >= MANY_GIVEN and {*ids} <= {*prompted}
+    return predicted is None and len(ids) >= MIN_TABLE_MASKS and {*ids} <= {*prompted}
 
 
 def channels_of(ids: Sequence[int], mask: Tensor) -> Tensor:

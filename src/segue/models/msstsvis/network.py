@@ -168,7 +168,7 @@ def _weights(query: Tensor, key: Tensor, allowed: Tensor | None = None) -> Tenso
 class SplitAttention(nn.Module):
     """Multi-scale spatio-temporal split attention: first inside each scale, then between neighbours.
 
-    Where the figure of the paper is silent (residuals, heads, how scales meet) this is our reading; the
+    The figure of the paper leaves residuals, heads and the join of scales open; they are our reading. The
     output starts at zero, so that a network begins as SeqFormer.
     """
 

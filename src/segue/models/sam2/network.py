@@ -1,8 +1,8 @@
 """SAM 2.1 (Ravi et al., "SAM 2: Segment Anything in Images and Videos", arXiv 2408.00714).
 
-The network of the release of 2024-09-29 in its four sizes, with the names of its weights. What it remembers
-of a video, and which of it a frame sees, is not its business: see :mod:`segue.models.sam2.objects`.
-:class:`SAM2Base` is what networks after it have in common, such as :mod:`segue.models.edgetam`.
+The network of the release of 2024-09-29 in its four sizes, with the names of its weights. The memory of a
+video, and its selection for a frame, are in :mod:`segue.models.sam2.objects`. :class:`SAM2Base` has the parts
+that networks after it share, such as :mod:`segue.models.edgetam`.
 """
 
 from __future__ import annotations

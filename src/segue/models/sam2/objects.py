@@ -187,7 +187,7 @@ class ObjectSteps:
                     image, encoded, self.constants, multimask=True, dynamic=dynamic
                 )
                 if remember:
-                    answer = self._remembered(encoded, answer, binary=False)
+                    answer = self._with_memory(encoded, answer, binary=False)
                 records |= zip(part, self._each(answer), strict=True)
         return records
 
@@ -213,7 +213,7 @@ class ObjectSteps:
 
     def encode_memory(self, encoded: Encoded, record: Record) -> Record:
         """Encode the memory of a prompted frame's record."""
-        return self._remembered(encoded, record, binary=self.settings.binary_prompts)
+        return self._with_memory(encoded, record, binary=self.settings.binary_prompts)
 
     def low_masks(self, records: Sequence[Record | None]) -> Tensor:
         """Mask logits (1, K, side/4, side/4) of objects; missing ones are empty."""
@@ -228,7 +228,7 @@ class ObjectSteps:
             assert record.low_res_masks is not None
             yield replace(record, low_res_masks=fill_holes(record.low_res_masks, self.settings.hole_area))
 
-    def _remembered(self, encoded: Encoded, record: Record, *, binary: bool) -> Record:
+    def _with_memory(self, encoded: Encoded, record: Record, *, binary: bool) -> Record:
         features = self.network.encode_memory(encoded, record, binary)
         return replace(record, features=features if self.settings.exact_memory else features.bfloat16())
 

@@ -1,8 +1,8 @@
 """SAM 2 on a whole video, like the release's predictor: prompts on any frame, both directions.
 
-Everything that was found is kept, so that any frame can be corrected: of each object and frame half a MiB of
-memory and a quarter MiB of logits at the size of the release. Images are not kept. For videos of any length
-in bounded memory, forwards, there is :class:`segue.models.sam2.tracker.SAM2Tracker`, which a session runs.
+All results are kept, so that any frame can be corrected: half a MiB of memory and a quarter MiB of logits for
+each object and frame, at the size of the release. Images are not kept. For videos of any length in bounded
+memory, forwards, a session runs :class:`segue.models.sam2.tracker.SAM2Tracker`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The deformable attention of SeqFormer reads a few points of each scale for every token; the split attention of
 MS-STS VIS (Thawakar et al., ECCV 2022, section 3.1) reads the frames of a clip, inside each scale and between
-scales. Attention tells what it reads to its ``watch``, if it has one; else nothing is kept.
+scales. Attention reports its reads to its ``watch``, if it has one; otherwise nothing is kept.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def observe_encoder(network: Any, layer: int = -1) -> Iterator[EncoderAttention]
         layer: number of the layer, from 0, or from the last one backwards: -1.
 
     Yields:
-        Where the attention is when the block ends.
+        The attention, which is complete when the block ends.
 
     Example:
         >>> with observe_encoder(network) as seen:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import torch
 
-from segue.entries import Detector
+from segue.entries.detectors import Detector
 from segue.errors import PromptError
 from segue.models.geometry import reduced_to
 from segue.registry import DETECTORS

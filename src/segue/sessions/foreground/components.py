@@ -38,7 +38,7 @@ PATIENCE_SECONDS = 1.0  # an object that is out of sight for longer has left
 CONFIRMED = 3  # frames in a row on which an object is seen before it gets an id, and is waited for
 EVIDENCE = 2.0  # to which its probability, added up over these frames, must come for it, too
 ABSORBED = 0.25  # an object with less than this share of another one's area merges with it where they meet
-APART = 0.25  # components belong together up to a gap of this share of the largest one's sides
+MAX_GAP = 0.25  # components belong together up to a gap of this share of the largest one's sides
 
 JUMP_SECONDS = 0.12  # between two frames from which on objects may move by more than their length
 JUMP = 2.5  # times its own size that an object may move of which no speed is known
@@ -124,8 +124,8 @@ class ComponentTracker(Checkpointable):
     ) -> tuple[npt.NDArray[Any], tuple[ObjectInfo, ...]]:
         """Track the components of a foreground mask (H, W); return the index mask (H, W) and the objects.
 
-        If objects move by more than their length, an image of any size tells them apart, and boxes, in pixels
-        of the mask, confirm new ones. ``find_boxes`` runs only if a fast object has no id yet.
+        If objects move by more than their length, an image of any size distinguishes them, and boxes, in
+        pixels of the mask, confirm new ones. ``find_boxes`` runs only if a fast object has no id yet.
         """
         window = window_of(mask)  # of all that follows
         part, origin = mask[window], (window[1].start, window[0].start)
@@ -283,7 +283,7 @@ class ComponentTracker(Checkpointable):
             if number not in largest:
                 owners[component], largest[number] = number, component
             elif share >= extents[component].area / 2:
-                grown_box = grown(extents[largest[number]].box, APART)
+                grown_box = grown(extents[largest[number]].box, MAX_GAP)
                 if overlaps([grown_box], [extents[component].box])[0, 0]:
                     owners[component] = number
         return owners, {*largest}
@@ -342,7 +342,7 @@ class ComponentTracker(Checkpointable):
 class _UsualMotion:
     """Usual motion by place, in object sizes per frame, from votes of all possible matches.
 
-    True motions are alike and add up; those from one object to another one differ.
+    Votes of true motions agree and add up; motions between different objects differ.
 
     Args:
         size: height and width of the image.

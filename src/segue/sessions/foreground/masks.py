@@ -71,7 +71,7 @@ class ForegroundMasks(Checkpointable):
             raise ArgumentError(f"roi has the shape {np.shape(roi)}, but must be (H, W)")
         if roi is not None and not np.any(roi):
             raise ArgumentError("roi is black everywhere, so that nothing could be foreground")
-        self._given, self._threshold = threshold, 0.5 if threshold is None else threshold
+        self._requested_threshold, self._threshold = threshold, 0.5 if threshold is None else threshold
         self._roi = None if roi is None else np.asarray(roi) != 0
         self._min_area = min_area
         self._shadows = shadows
@@ -81,7 +81,7 @@ class ForegroundMasks(Checkpointable):
 
     def set_default_threshold(self, threshold: float) -> None:
         """Use a model's threshold, in (0, 1), if none was given."""
-        self._threshold = threshold if self._given is None else self._given
+        self._threshold = threshold if self._requested_threshold is None else self._requested_threshold
 
     def check(self, size: tuple[int, int]) -> None:
         """Raise PromptError unless the region of interest fits frames of a size."""

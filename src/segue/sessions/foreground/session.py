@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 
-from segue.entries import Detector
+from segue.entries.detectors import Detector
 from segue.errors import ArgumentError, SegueError
 from segue.models.base import ForegroundNetwork
 from segue.models.geometry import ResizePadGeometry
@@ -304,7 +304,7 @@ class ForegroundSession(ExplainedSession):
             # Frames that wait belong to the scene before.
             known_event = self._background.seek(frame.index, self._advance)
         event, view = (
-            self._events.look(image, self._background.image, known_event, time=frame.time),
+            self._events.update(image, self._background.image, known_event, time=frame.time),
             self._events.views.current,
         )
         if self._events.changes and not changed:

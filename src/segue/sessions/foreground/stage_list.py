@@ -47,11 +47,11 @@ def stages_for(
     background: Background,
     follow: FollowCamera | None = None,
     without: Collection[str] = (),
-    further: Collection[str] = (),
+    extra: Collection[str] = (),
 ) -> StageList:
     """Stages of a session, outermost first: those of its model, and further ones by name."""
     left_out = checked(without)
-    requested = {*segmenter.stages, *(STAGES.find(name).name for name in further)}
+    requested = {*segmenter.stages, *(STAGES.find(name).name for name in extra)}
 
     def select() -> Iterator[Stage]:
         twice = isinstance(background, LearntBackground) and background.of_this_video

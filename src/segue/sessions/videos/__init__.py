@@ -27,7 +27,7 @@ def open_video_session(
         frames: indices of its frames, ascending.
         size: height and width of the frames.
         keep_corrections: corrected frames keep their masks, overriding the schedule of a network
-            says that takes prompts itself.
+            that takes prompts itself.
 
     Returns:
         A session without objects.

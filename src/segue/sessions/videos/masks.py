@@ -26,15 +26,8 @@ from segue.sessions.videos.corrections import (
     show_earlier_frames,
     split_overlapping,
 )
-from segue.sessions.videos.provenance import (
-    Pass,
-    PreviousMasks,
-    PromptSnapshot,
-    StoredMask,
-    StoredObject,
-    decode,
-    plan,
-)
+from segue.sessions.videos.passes import Pass, PreviousMasks, PromptSnapshot, plan
+from segue.sessions.videos.provenance import StoredMask, StoredObject, decode
 from segue.sessions.videos.session import VideoSession, stored_objects
 from segue.types import Frame, Image, ObjectInfo
 from segue.utils.arrays import BoolArray
@@ -47,7 +40,7 @@ KEPT_FRAMES = 2
 class MaskVideoSession(VideoSession):
     """Tracks objects through a video with a network that takes masks.
 
-    A prompted frame keeps its mask. What has to be tracked is planned from what each mask was made from;
+    A prompted frame keeps its mask. Passes are planned from the prompts that each mask was made from;
     objects that overlap on a prompted frame are tracked by sessions of their own.
 
     See :class:`segue.sessions.videos.session.VideoSession` for the arguments.
@@ -75,7 +68,7 @@ class MaskVideoSession(VideoSession):
             clicked={i: histories[i] for i in pointed},
         )
         mended = {i for i in pointed - replaced if histories[i].mends}
-        taken = self._regions_to_take(index, prompts, resolved, mended) if mended else []
+        regions = self._regions_to_take(index, prompts, resolved, mended) if mended else []
         for number in resolved.removed:
             self.remove_from(number, index)
         for number in resolved.masked:
@@ -84,14 +77,14 @@ class MaskVideoSession(VideoSession):
             corrected = previous[number] if number in resolved.corrected else None
             is_new = number in previous and number not in pointed - replaced
             if is_new and not np.array_equal(inside, decode(previous[number][1], self._size)):
-                self._give_back(number, [index])  # what the clicks took that made the mask before
+                self._restore_pixels(number, [index])  # what the clicks took that made the mask before
             score = 1.0 if corrected is None else corrected[0].score
             if corrected is None or not np.array_equal(inside, decode(corrected[1], self._size)):
                 score = resolved.expected.get(number, score)
             whole_counts = None if corrected is None else self._corrected_whole_counts(corrected, inside)
             stored = ObjectInfo(number, score=score), encode_rle(inside)["counts"], whole_counts, None
             masks.prompt(index, stored, self._new_revision())
-        for number, other, region in taken:
+        for number, other, region in regions:
             if other in self.objects:
                 self.objects[other].take_pixels(index, number, region, self._new_revision)
         self._note_clicks(index, prompts, resolved.masked, histories)
@@ -113,15 +106,15 @@ class MaskVideoSession(VideoSession):
         Returns:
             The object of each region, and the other one that is shown there.
         """
-        shown, clicks = self.result(index).mask, dict[int, list[Click]]()
+        visible_mask, clicks = self.result(index).mask, dict[int, list[Click]]()
         for item in prompts:
             if item.corrects:
                 clicks.setdefault(item.id, []).extend(item.to_image(ImagePrompts()).clicks)
         fixed = {0, *resolved.removed, *resolved.ids} - resolved.corrected
         regions = []
         for number in sorted({*mended} & {*resolved.masked}):
-            found = clicked_regions(resolved.plane(number).numpy(), shown, clicks[number])
-            for other, region in found.items():
+            by_object = clicked_regions(resolved.plane(number).numpy(), visible_mask, clicks[number])
+            for other, region in by_object.items():
                 keeps = any(inside and region[int(y), int(x)] for x, y, inside in clicks.get(other, ()))
                 if other not in {*fixed, number} and not keeps and not self._overlap(number, other):
                     regions.append((number, other, region))

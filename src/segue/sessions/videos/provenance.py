@@ -1,25 +1,20 @@
-"""Masks of an object in a video, the prompts each was made from, and the passes that are still needed.
+"""Masks of an object in a video, and the prompts that each was made from.
 
 A tracked mask was made from prompted frames, each with the revision of its prompts. It is stale if the
 nearest prompted frames are others now, or have another revision, and if one that it was made from is no
-longer prompted. This is computed whenever it is asked for. A pass adds masks and deletes nothing: a mask that
-is replaced counts again if the prompts after it are withdrawn.
+longer prompted. This is computed on each access. A pass (:mod:`segue.sessions.videos.passes`) adds masks and
+deletes nothing: a mask that is replaced counts again if the prompts after it are withdrawn.
 """
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from segue.masks import Rle, decode_rle, encode_rle
-from segue.masks.rle import check_runs
-from segue.masks.unsure import check_unsure
-from segue.prompt_inputs.checks import check_points
-from segue.prompt_inputs.values import as_box
 from segue.prompts.correction import ClickHistory
 from segue.types import ObjectInfo
 from segue.utils.arrays import BoolArray
@@ -102,13 +97,13 @@ class TakenPixels(NamedTuple):
     Attributes:
         by: the other object; :data:`OWN` for a prompt of the object itself.
         revision: revision of the mask after the change.
-        before: the prompted mask before it; None where the frame had no prompt of the object.
+        previous: the prompted mask before it; None where the frame had no prompt of the object.
         region: run lengths of the region of the clicks; None in states of earlier versions, and of a prompt.
     """
 
     by: int
     revision: Revision
-    before: PromptedMask | None
+    previous: PromptedMask | None
     region: str | None = None
 
 
@@ -148,7 +143,7 @@ class ObjectMasks:
 
     def _has_own_prompt(self, frame: int) -> bool:
         changes = self.taken.get(frame)
-        return not changes or changes[0].before is not None or any(each.by == OWN for each in changes)
+        return not changes or changes[0].previous is not None or any(each.by == OWN for each in changes)
 
     def prompt(self, frame: int, stored: StoredObject, revision: Revision) -> None:
         """Store the mask of a prompted frame; an equal mask keeps its revision."""
@@ -179,7 +174,7 @@ class ObjectMasks:
         self.versions.setdefault(frame, {})[revision] = stored[1]
         self.removed.discard(frame)
 
-    def give_back(
+    def restore_pixels(
         self, frame: int, by: int, size: tuple[int, int], new_revision: Callable[[], Revision]
     ) -> None:
         """Restore the pixels of a frame that clicks on another object took, unless it was prompted since.
@@ -195,8 +190,8 @@ class ObjectMasks:
         first = 0 if by == OWN else next((i for i, each in enumerate(changes) if each.by == by), None)
         if first is None or not changes or frame not in self.prompts:
             return
-        before = changes[first].before
-        after = [*(each.before for each in changes[first + 1 :]), self.prompts[frame]]
+        before = changes[first].previous
+        after = [*(each.previous for each in changes[first + 1 :]), self.prompts[frame]]
         clicks = self.clicks.get(frame)
         if by == OWN or before is None:
             self.withdraw(frame)
@@ -222,7 +217,7 @@ class ObjectMasks:
     def withdraw_own(self, frame: int, size: tuple[int, int], new_revision: Callable[[], Revision]) -> None:
         """Withdraw the prompts on a frame; other objects keep the pixels that clicks on them took."""
         if frame in self.taken and self._has_own_prompt(frame):
-            self.give_back(frame, OWN, size, new_revision)
+            self.restore_pixels(frame, OWN, size, new_revision)
         else:
             self.withdraw(frame)
 
@@ -325,7 +320,7 @@ class ObjectMasks:
             sources: the present sources of the frame.
 
         Returns:
-            None if it is as its prompts are.
+            The directions; empty if the mask is up to date.
         """
         made_from = Sources.of(mask.made_from.carried, frame)
         both: tuple[Direction, Direction] = (1, -1)
@@ -404,333 +399,3 @@ def without(stored: StoredObject, region: BoolArray) -> StoredObject:
     size = region.shape[0], region.shape[1]
     info, counts, whole_counts, _ = stored
     return info, left(counts), None if whole_counts is None else left(whole_counts), None
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """Frames to track from a prompted one.
-
-    Attributes:
-        start: index of the prompted frame.
-        stop: index of the last frame; before ``start`` it is tracked backwards.
-        made_from: for each object, the frames whose masks are stored, with what these are made from.
-        carries: for each object, the source so far of the masks that change near the difference alone. None
-            where masks are tracked anew.
-    """
-
-    start: int
-    stop: int
-    made_from: Mapping[int, Mapping[int, MadeFrom]]
-    carries: Mapping[int, Source | None] | None = None
-
-    @property
-    def direction(self) -> Direction:
-        """Direction of the pass."""
-        return 1 if self.start < self.stop else -1
-
-
-_Frames = dict[int, MadeFrom]
-"""Frames of an object, ascending, with the sources of their future masks."""
-
-_Changes = dict[tuple[int, Direction, int | None], dict[int, dict[Source | None, _Frames]]]
-"""Masks to change, by the prompted frame and the direction from which the change comes, the next prompted
-frame, the object, and the source of its masks so far."""
-
-
-def plan(
-    objects: Mapping[int, ObjectMasks], frames: Sequence[int], part: tuple[int, int] | None = None
-) -> list[Pass]:
-    """Plan the passes that are needed.
-
-    Args:
-        objects: the objects by id.
-        frames: indices of all frames of the video, ascending.
-        part: the frame from which and the one to which to track; masks of others stay. None is all frames.
-
-    Returns:
-        Passes in their order: masks that are tracked anew, forwards and then backwards, then the changes of
-        each prompted frame, in both directions.
-    """
-    if part is not None:
-        low, high = sorted(part)
-        selected = frames[bisect_left(frames, low) : bisect_right(frames, high)]
-        frames = [index for index in selected if index != part[0]]
-    untracked: list[tuple[int, int, _Frames]] = []  # start, object
-    changes: _Changes = {}
-    for number, masks in objects.items():
-        for segment, sources in masks.segments(frames):
-            missing: _Frames = {}
-            for frame in segment:
-                mask = next(filter(masks.is_valid, reversed(masks.tracked.get(frame, ()))), None)
-                if mask is None:
-                    missing[frame] = present(sources)
-                    continue
-                current = masks.tracked_at(frame)
-                if current is None or not masks.stale(frame, current, sources):
-                    continue
-                made_from = mask.made_from
-                for direction in masks.stale(frame, mask, sources):
-                    source = sources.behind(direction)
-                    assert source is not None
-                    made_from = made_from.with_change(source, sources)
-                    earlier = Sources.of(mask.made_from.carried, frame).behind(direction)
-                    ahead = sources.behind(-direction)
-                    way = source[0], direction, None if ahead is None else ahead[0]
-                    by_source = changes.setdefault(way, {}).setdefault(number, {})
-                    by_source.setdefault(earlier, {})[frame] = made_from
-            if missing:
-                start = sources.previous or sources.following
-                assert start is not None
-                untracked.append((start[0], number, missing))
-    passes = _tracking_passes(untracked, frames) if part is None else _from(part[0], untracked)
-    return [*passes, *_carrying(changes)]
-
-
-def _tracking_passes(missing: Sequence[tuple[int, int, _Frames]], frames: Sequence[int]) -> Iterator[Pass]:
-    """Passes over frames without masks; overlapping ones are joined."""
-    directions: tuple[Direction, Direction] = (1, -1)
-    for direction in directions:
-        ways = [way for way in missing if (min(way[2]) > way[0]) == (direction == 1)]
-        ways.sort(key=lambda way: way[0] * direction)
-        while ways:
-            start, stop = ways[0][0], ways[0][0]
-            joined = 0
-            while joined < len(ways) and (_next(frames, stop, direction) - ways[joined][0]) * direction >= 0:
-                last = max(ways[joined][2], key=lambda frame: frame * direction)
-                stop = max(stop, last, key=lambda frame: frame * direction)
-                joined += 1
-            yield Pass(start, stop, _by_object(ways[:joined]))
-            ways = ways[joined:]
-
-
-def _next(frames: Sequence[int], frame: int, direction: Direction) -> int:
-    """Neighbour of a frame in a direction, or the frame itself at the end of the video."""
-    place = bisect_left(frames, frame) + direction
-    return frames[place] if 0 <= place < len(frames) else frame
-
-
-def _from(start: int, missing: Iterable[tuple[int, int, _Frames]]) -> Iterator[Pass]:
-    """A pass over frames without masks on one side of a frame."""
-    frames = [frame for *_, each in missing for frame in each]
-    if frames:
-        yield Pass(start, max(frames, key=lambda frame: abs(frame - start)), _by_object(missing))
-
-
-def _by_object(ways: Iterable[tuple[int, int, _Frames]]) -> dict[int, _Frames]:
-    by_object: dict[int, _Frames] = {}
-    for _, number, frames in ways:
-        by_object.setdefault(number, {}).update(frames)
-    return by_object
-
-
-def _carrying(changes: _Changes) -> Iterator[Pass]:
-    """Passes that carry changes of prompted frames; objects with one range share a pass."""
-    for (start, _, _), objects in sorted(changes.items(), key=lambda item: (item[0][0], -item[0][1])):
-        for count in range(max(map(len, objects.values()))):
-            several = {i: [*each.items()][count] for i, each in objects.items() if count < len(each)}
-            made_from = {i: frames for i, (_, frames) in several.items()}
-            last = max((f for frames in made_from.values() for f in frames), key=lambda f: abs(f - start))
-            yield Pass(start, last, made_from, {i: source for i, (source, _) in several.items()})
-
-
-@dataclass(frozen=True, slots=True)
-class PromptSnapshot:
-    """An object and its prompts when a pass was planned.
-
-    Attributes:
-        masks: the object.
-        prompts: its prompts, by frame, when the tracking was planned.
-    """
-
-    masks: ObjectMasks
-    prompts: Mapping[int, PromptedMask]
-
-    def current(self) -> PromptSnapshot:
-        """Copy without prompts that were withdrawn since."""
-        return PromptSnapshot(
-            self.masks, {i: each for i, each in self.prompts.items() if i in self.masks.prompts}
-        )
-
-    def is_present(self, frame: int) -> bool:
-        """Whether the object is prompted and not removed before a frame."""
-        return bool(self.prompts) and not self.masks.is_absent(frame)
-
-
-class PreviousMasks(Mapping[int, Sequence[StoredMask]]):
-    """Masks that a pass may change, by frame, looked up when needed."""
-
-    def __init__(self, each: Pass, objects: Mapping[int, PromptSnapshot]) -> None:
-        self._pass, self._objects = each, objects
-
-    def __getitem__(self, index: int) -> Sequence[StoredMask]:
-        return [*self._masks(index)]
-
-    def _masks(self, index: int) -> Iterator[StoredMask]:
-        for i, snapshot in self._objects.items():
-            masks, carries = snapshot.masks, self._pass.carries or {}
-            mask = masks.baseline(index, self._pass.direction, carries[i]) if i in carries else None
-            mask = mask or masks.tracked_at(index)
-            if mask is not None and not masks.is_absent(index):
-                yield mask
-
-    def __iter__(self) -> Iterator[int]:
-        return iter({index for snapshot in self._objects.values() for index in snapshot.masks.tracked})
-
-    def __len__(self) -> int:
-        return len({index for snapshot in self._objects.values() for index in snapshot.masks.tracked})
-
-
-def as_json(objects: Mapping[int, ObjectMasks]) -> dict[str, Any]:
-    """Convert objects to JSON values, see :func:`from_json`."""
-    prompted: dict[str, dict[str, list[Any]]] = {}
-    tracked: dict[str, dict[str, list[Any]]] = {}
-    replaced, versions, removed, clicks, taken = [], [], [], [], []
-    for i, masks in objects.items():
-        for frame, (stored, revision) in masks.prompts.items():
-            prompted.setdefault(str(frame), {})[str(i)] = [*_row(stored), revision]
-        for frame, (*earlier, last) in masks.tracked.items():
-            tracked.setdefault(str(frame), {})[str(i)] = [*_row(last.stored), *_lists(last.made_from)]
-            replaced += [[frame, i, *_row(each.stored), *_lists(each.made_from)] for each in earlier]
-        versions += [[frame, i, *version] for frame, *version in masks.earlier_versions()]
-        removed += [[frame, i] for frame in sorted(masks.removed)]
-        clicks += [
-            [frame, i, list(map(list, each.clicks)), each.box and list(each.box), each.mends]
-            for frame, each in masks.clicks.items()
-        ]
-        taken += [
-            [
-                *(frame, i, by, revision),
-                None if before is None else [*_row(before.stored), before.revision],
-                *(() if region is None else (region,)),
-            ]
-            for frame, of_frame in masks.taken.items()
-            for by, revision, before, region in of_frame
-        ]
-    labels = {str(i): masks.label for i, masks in objects.items()}
-    lists = {"replaced": replaced, "versions": versions, "removed": removed, "clicks": clicks}
-    lists["taken"] = taken
-    return {"labels": labels, "prompted": prompted, "tracked": tracked, **lists}
-
-
-def _lists(made_from: MadeFrom) -> list[list[list[int]]]:
-    return [list(map(list, part)) for part in made_from]
-
-
-def _row(stored: StoredObject) -> list[Any]:
-    return [stored[0].score, *stored[1:]]
-
-
-def from_json(
-    state: Mapping[str, Any], frames: Sequence[int], size: tuple[int, int]
-) -> tuple[dict[int, ObjectMasks], Revision]:
-    """Objects from JSON values of :func:`as_json`, and the last revision.
-
-    Masks of earlier versions, which do not say what they were made from, were made from all prompts but for
-    corrections that were not tracked yet.
-
-    Raises:
-        DatasetError: run lengths are damaged. Other damage raises what reading it raises.
-    """
-    objects = {
-        int(i): ObjectMasks(label if label is None else str(label)) for i, label in state["labels"].items()
-    }
-    revision = int(state.get("revision", 0))
-    for frame, rows in state["prompted"].items():
-        for i, row in rows.items():
-            stored, rest = _stored(int(i), row)
-            revision = revision if rest else revision + 1
-            objects[int(i)].prompt(int(frame), stored, int(rest[0]) if rest else revision)
-    for frame, i, number, counts in state.get("versions", ()):
-        objects[int(i)].versions.setdefault(int(frame), {})[int(number)] = str(counts)
-    for frame, i in state.get("removed", ()):
-        objects[int(i)].removed.add(int(frame))
-    for frame, i, *row in state.get("replaced", ()):
-        stored, rest = _stored(int(i), row)
-        objects[int(i)].tracked.setdefault(int(frame), []).append(StoredMask(stored, _made_from(rest)))
-    unknown: dict[int, dict[int, StoredObject]] = {}
-    for frame, rows in state["tracked"].items():
-        for i, row in rows.items():
-            stored, rest = _stored(int(i), row)
-            if rest:
-                mask = StoredMask(stored, _made_from(rest))
-                objects[int(i)].tracked.setdefault(int(frame), []).append(mask)
-            else:
-                unknown.setdefault(int(i), {})[int(frame)] = stored
-    replaced_sources: dict[int, dict[tuple[int, int], Source]] = {}
-    for frame, i, way, counts in state.get("earlier", ()):
-        revision += 1
-        objects[int(i)].versions[int(frame)][revision] = str(counts)
-        replaced_sources.setdefault(int(i), {})[int(frame), int(way)] = int(frame), revision
-    for i, by_frame in unknown.items():
-        _made_from_all(objects[i], by_frame, frames, replaced_sources.get(i, {}))
-    for frame, i, clicks, box, mends in state["clicks"]:
-        objects[int(i)].clicks[int(frame)] = _history_of(clicks, box, mends, size)
-    for frame, i, by, number, row, *regions in state.get("taken", ()):
-        before = None if row is None else PromptedMask(_stored(int(i), row)[0], int(row[-1]))
-        pixels = TakenPixels(int(by), int(number), before, *map(str, regions))
-        objects[int(i)].taken.setdefault(int(frame), []).append(pixels)
-    _check(objects, size)
-    revisions = (n for masks in objects.values() for of_frame in masks.versions.values() for n in of_frame)
-    return objects, max(revision, *revisions, 0)
-
-
-def _made_from_all(
-    masks: ObjectMasks,
-    tracked: Mapping[int, StoredObject],
-    frames: Sequence[int],
-    replaced_sources: Mapping[tuple[int, int], Source],
-) -> None:
-    """Assign sources to masks of earlier versions: the present ones, or those before corrections."""
-    for segment, sources in masks.segments(frames):
-        both = zip((1, -1), sources, strict=True)
-        carried = (replaced_sources.get((each[0], way), each) for way, each in both if each is not None)
-        made_from = MadeFrom(tuple(carried))
-        for frame in segment:
-            if frame in tracked:
-                masks.tracked[frame] = [StoredMask(tracked[frame], made_from)]
-    for frame in masks.prompts.keys() & tracked.keys():
-        masks.tracked[frame] = [StoredMask(tracked[frame], present(masks.sources(frame)))]
-
-
-def _stored(number: int, row: Sequence[Any]) -> tuple[StoredObject, Sequence[Any]]:
-    """Mask of a JSON row, and the rest of the row; earlier versions have shorter rows."""
-    score, counts, *optional = row
-    whole_counts, unsure = (None if runs is None else str(runs) for runs in (*optional, None, None)[:2])
-    return (ObjectInfo(number, score=float(score)), str(counts), whole_counts, unsure), optional[2:]
-
-
-def _made_from(parts: Sequence[Sequence[Sequence[Any]]]) -> MadeFrom:
-    carried, shielding = (tuple((int(frame), int(revision)) for frame, revision in part) for part in parts)
-    return MadeFrom(carried, shielding)
-
-
-def _history_of(clicks: Any, box: Any, mends: Any, size: tuple[int, int]) -> ClickHistory:
-    """Clicks of a state, checked against the image."""
-    history = ClickHistory(
-        tuple((float(x), float(y), bool(inside)) for x, y, inside in clicks),
-        None if box is None else as_box(box, "box"),
-        bool(mends),
-    )
-    check_points([click[:2] for click in history.clicks], size)
-    return history
-
-
-def _check(objects: Mapping[int, ObjectMasks], size: tuple[int, int]) -> None:
-    """Raise DatasetError unless all run lengths fit an image of a size."""
-    stored = [each.stored for masks in objects.values() for each in masks.prompts.values()]
-    stored += [m.stored for masks in objects.values() for each in masks.tracked.values() for m in each]
-    taken = [each for masks in objects.values() for of_frame in masks.taken.values() for each in of_frame]
-    stored += [each.before.stored for each in taken if each.before is not None]
-    if any(
-        each.before is None
-        for masks in objects.values()
-        for of_frame in masks.taken.values()
-        for each in of_frame[1:]
-    ):
-        raise ValueError("taken: a later change of a mask without the mask before it")
-    runs = [counts for _, *both, _ in stored for counts in both if counts is not None]
-    runs += [each.region for each in taken if each.region is not None]
-    for masks in objects.values():
-        runs += [counts for versions in masks.versions.values() for counts in versions.values()]
-    check_runs([counts.encode() for counts in runs], math.prod(size))
-    check_unsure((unsure for *_, unsure in stored if unsure is not None), size)

@@ -14,7 +14,8 @@ from segue.models.base import FramePrompts
 from segue.prompt_types import Prompt
 from segue.sessions.track import TrackSession
 from segue.sessions.videos.corrections import composite, to_rle
-from segue.sessions.videos.provenance import ObjectMasks, Revision, StoredObject, as_json, from_json
+from segue.sessions.videos.object_state import as_json, from_json
+from segue.sessions.videos.provenance import ObjectMasks, Revision, StoredObject
 from segue.state import SessionState, blaming_state
 from segue.types import Frame, Segmentation
 from segue.video import Source
@@ -94,21 +95,21 @@ class VideoSession(ABC):
         """Withdraw the prompts of an object on a frame, or its removal there."""
         masks = self.objects[id]
         masks.withdraw_own(index, self._size, self._new_revision)
-        self._give_back(id, [index])
+        self._restore_pixels(id, [index])
         if not masks.is_prompted:
             self.remove(id)
 
     def remove(self, id: int) -> None:
         """Remove an object from all frames."""
         removed = self.objects.pop(id, None)
-        self._give_back(id, [] if removed is None else list(removed.prompts))
+        self._restore_pixels(id, [] if removed is None else list(removed.prompts))
 
-    def _give_back(self, id: int, frames: Sequence[int]) -> None:
+    def _restore_pixels(self, id: int, frames: Sequence[int]) -> None:
         """Give other objects the pixels that withdrawn clicks on an object took from them."""
         for number, masks in [*self.objects.items()]:
             taken = [frame for frame in frames if any(each.by == id for each in masks.taken.get(frame, ()))]
             for frame in taken:
-                masks.give_back(frame, id, self._size, self._new_revision)
+                masks.restore_pixels(frame, id, self._size, self._new_revision)
             if taken and not masks.is_prompted:
                 self.objects.pop(number)
 
@@ -119,7 +120,7 @@ class VideoSession(ABC):
             return []
         withdrawn = [each for each in masks.prompts if each >= index]
         masks.remove_from(index)
-        self._give_back(id, withdrawn)
+        self._restore_pixels(id, withdrawn)
         if not masks.is_prompted:
             self.remove(id)
             return []
@@ -163,8 +164,8 @@ class VideoSession(ABC):
         here["size"] = list(self._size)
         for name, value in here.items():
             if not isinstance(values, Mapping) or values.get(name) != value:
-                given = values.get(name) if isinstance(values, Mapping) else values
-                raise CheckpointError(f"the state's {name} is {given!r}, this video's is {value!r}")
+                saved = values.get(name) if isinstance(values, Mapping) else values
+                raise CheckpointError(f"the state's {name} is {saved!r}, this video's is {value!r}")
         try:
             objects, revision = from_json(values, self._frames, self._size)
         except (AttributeError, KeyError, TypeError, ValueError, SegueError) as error:

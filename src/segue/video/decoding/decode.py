@@ -99,8 +99,8 @@ class Decoded:
 class Clock:
     """Shifts time stamps so that they continue if a file contains a second recording.
 
-    Packets of streams without any stamps, such as raw H.264, get their numbers instead. Stamps then tell
-    frames apart, and ``numbers`` says that they are no times.
+    Packets of streams without time stamps, such as raw H.264, get their numbers instead. ``numbers`` is then
+    true: stamps only distinguish frames.
     """
 
     def __init__(self, begin: EntryPoint | None = None, *, numbers: bool = False) -> None:
@@ -191,10 +191,10 @@ def open_container(
         device = "" if hardware is None else f"; or there is no device {hardware!r} to decode it"
         raise SourceError(f"{where}: cannot be opened ({describe(error)}{device})") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        known = kind_of_content(address.removeprefix("file:")) if isinstance(address, str) else None
-        if known is None and isinstance(error, av.error.InvalidDataError):
-            known = f"not a video, or cut off before its index ({error.strerror})"
-        raise SourceError(f"{where}: {known or f'cannot be opened ({describe(error)})'}") from error
+        content = kind_of_content(address.removeprefix("file:")) if isinstance(address, str) else None
+        if content is None and isinstance(error, av.error.InvalidDataError):
+            content = f"not a video, or cut off before its index ({error.strerror})"
+        raise SourceError(f"{where}: {content or f'cannot be opened ({describe(error)})'}") from error
     if container.format.name in _TEXTS:
         container.close()
         raise SourceError(f"{where}: is a text, not a video; a list of videos goes to `segue batch`")
@@ -284,7 +284,7 @@ def packets(
             raise SourceError(OF_PARENT)
         if packet.stream.index != stream.index:
             if on_sound is not None and not clock.numbers and packet.size:
-                on_sound(_moved(cast("AudioPacket", packet), clock.offset * (stream.time_base or 0)))
+                on_sound(_shifted(cast("AudioPacket", packet), clock.offset * (stream.time_base or 0)))
             continue
         if clock.restamp(packet):  # the flag was only a counter that begins anew with a second recording
             waiting = [(earlier, False) for earlier, _ in waiting]
@@ -294,7 +294,7 @@ def packets(
     yield from waiting
 
 
-def _moved(packet: AudioPacket, seconds: Fraction | float) -> AudioPacket:
+def _shifted(packet: AudioPacket, seconds: Fraction | float) -> AudioPacket:
     """Copy of a packet, shifted by some seconds."""
     if seconds and packet.time_base:
         ticks = round(seconds / packet.time_base)

@@ -215,30 +215,30 @@ class PacketBuffer:
 
     def add(self, packet: Any) -> None:
         """Add a packet in order of decoding."""
-        taken = _StreamPacket.of(packet)
+        stream_packet = _StreamPacket.of(packet)
         with self._lock:
-            if not self._connections or taken is None:
+            if not self._connections or stream_packet is None:
                 return
             packets = self._connections[-1].packets
-            if not packets and not taken.is_keyframe:
+            if not packets and not stream_packet.is_keyframe:
                 return
-            packets.append(taken)
-            self._count(taken)
+            packets.append(stream_packet)
+            self._count(stream_packet)
 
     def add_sound(self, packet: Any) -> None:
         """Add a packet of the first sound stream; dropped before the first key frame."""
-        taken = _StreamPacket.of(packet) if self.enabled and self.has_sound else None
+        stream_packet = _StreamPacket.of(packet) if self.enabled and self.has_sound else None
         with self._lock:
-            if not self._connections or taken is None:
+            if not self._connections or stream_packet is None:
                 return
             newest = self._connections[-1]
-            if not newest.packets or taken.stamp < newest.packets[0].stamp:
+            if not newest.packets or stream_packet.stamp < newest.packets[0].stamp:
                 return
             if not newest.knows_sound:
                 newest.knows_sound, newest.sound_head = True, SoundParameters.of(packet)
             if newest.sound_head is not None:
-                newest.sound.append(taken)
-                self._count(taken)
+                newest.sound.append(stream_packet)
+                self._count(stream_packet)
 
     def _count(self, packet: _StreamPacket) -> None:
         self._bytes += len(packet.data)

@@ -23,8 +23,8 @@ CLOSE_SECONDS = 1.0
 class Prefetcher(Generic[Item]):
     """Iterator over ``items`` that takes them in a thread, at most ``depth`` ahead.
 
-    :meth:`close` stops the thread: at once if it waits for room, otherwise when ``items`` returns, for which
-    ``on_close`` is called. ``dropped`` counts the items that were dropped.
+    :meth:`close` stops the thread: at once if it waits for room, otherwise when ``items`` returns;
+    ``on_close`` makes it return. ``dropped`` counts the dropped items.
     """
 
     def __init__(

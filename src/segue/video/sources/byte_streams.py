@@ -25,7 +25,7 @@ _GROWS_SECONDS = 0.1
 class BoundedAnswer:
     """Reads an answer through FFmpeg's connection; fails if no frame follows from the bytes read.
 
-    FFmpeg itself collects bytes for ever while it looks for the end of an image.
+    FFmpeg itself reads without limit while it searches for the end of an image.
 
     Args:
         address: HTTP address.

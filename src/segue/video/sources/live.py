@@ -177,8 +177,8 @@ class _LiveReader(Reader):
                 raise SourceError(
                     f"{self.where}: lost ({reason}); gave up after {self._failures} tries in a row"
                 )
-            is_news = self._lost_at is None or is_refused != self._told_refusal
-            if is_news and (self._num_frames == 0 or lives):
+            is_new_reason = self._lost_at is None or is_refused != self._told_refusal
+            if is_new_reason and (self._num_frames == 0 or lives):
                 self._report_loss(reason, tries, is_refused=is_refused)
             self._stopped.wait(LOGIN_SECONDS if is_refused else self._reconnect.delay(self._failures))
 
@@ -259,14 +259,14 @@ class NetworkReader(_LiveReader):
         self._request_time, self._onvif = 0.0, None  # where a camera has its images is asked anew
         try:
             while missed < _MAX_MISSED:
-                num_frames_before = self._num_frames
+                num_frames_at_start = self._num_frames
                 for moment, item in self._new_items():
                     yield self._image(
                         moment, partial(to_rgb, item, f"{self.where}: frame {self._num_frames}")
                     )
                 if not self._is_polled:
                     break
-                missed = missed + 1 if self._num_frames == num_frames_before else 0
+                missed = missed + 1 if self._num_frames == num_frames_at_start else 0
                 rate, passed = self.polls or POLLED_FPS, time.monotonic() - start
                 place = max(place + 1, math.floor(passed * rate))
                 self._request_time = place / rate
@@ -419,10 +419,10 @@ class NetworkReader(_LiveReader):
 class LiveClock:
     """Times of a live stream: its own stamps, as long as they agree with the wall clock.
 
-    Stamps that differ by seconds, as those that jump by an hour or run at another rate, are set right by the
-    wall clock, with one warning. After a few times the wall clock alone counts for some minutes. Where frames
-    come in bursts, as those of a playlist, :meth:`pause` gives them the pace of their own times, and those
-    that are late after a stall keep their times.
+    Stamps that differ by seconds, because they jump by an hour or run at another rate, are corrected by the
+    wall clock, with one warning. After a few corrections only the wall clock is used for some minutes. For
+    frames in bursts, as of a playlist, :meth:`pause` keeps the pace of their time stamps; frames that are
+    late after a stall keep their times.
 
     Args:
         where: the stream, for the warning.

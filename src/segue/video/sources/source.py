@@ -257,8 +257,8 @@ class Source(AbstractContextManager["Source"]):
     def stop(self) -> None:
         """End all iterations before their next frame, permanently; safe in signal handlers.
 
-        A camera or live stream ends. What has an end of its own raises :class:`.cancel.Cancelled`, so
-        that nobody takes the frames so far for all of them.
+        A camera or live stream ends. A source with an end raises :class:`.cancel.Cancelled`, so that nobody
+        takes the frames so far for all of them.
         """
         self._stopped.cancel()
         self._reader.interrupt()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from segue.entries import Remote
+from segue.entries.networks import Remote
 from segue.registry import Entry
 from segue.utils.lazy import LazyCallable
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from segue.entries import Remote
+from segue.entries.networks import Remote
 from segue.registry import Entry
 from segue.utils.lazy import LazyCallable
 from segue.weights.catalogue.terms import SEGUE_TERMS

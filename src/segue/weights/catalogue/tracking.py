@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from segue.entries import Remote
+from segue.entries.networks import Remote
 from segue.models.sam2.sizes import SIZES, SizeName
 from segue.registry import Entry
 from segue.utils.lazy import LazyCallable

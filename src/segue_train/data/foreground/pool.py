@@ -1,7 +1,7 @@
 """A pool of samples on disk for foreground networks, and batches from it.
 
-Drawing a clip costs more than a few looks at it, so that samples are drawn once and then seen several times,
-each time as another part of the image, mirrored or not, with other colours.
+Drawing a clip costs more than training on it a few times. Samples are therefore drawn once and used several
+times, each time with another crop, mirroring and colours.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def fill(
         shards = _Shards(folder, makers, seed)
         if len(shards):
             report(f"{folder}: drawing {len(shards) * SHARD} samples")
-        loader: DataLoader[int] = DataLoader(shards, None, num_workers=workers, worker_init_fn=_one_thread)
+        loader: DataLoader[int] = DataLoader(
+            shards, None, num_workers=workers, worker_init_fn=_use_one_thread
+        )
         for done, _ in enumerate(loader, start=1):
             if done % 10 == 0:
                 report(f"{done * SHARD} of {len(shards) * SHARD} samples")
@@ -214,5 +216,5 @@ def _map(path: Path) -> npt.NDArray[np.void]:
     return np.asarray(values)
 
 
-def _one_thread(_: int) -> None:
+def _use_one_thread(_: int) -> None:
     set_opencv_threads(1)

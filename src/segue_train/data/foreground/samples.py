@@ -109,8 +109,8 @@ def with_recurrence(planes: UInt8Array, current: Image, past: Image, masks: Bool
     halves, recent = [halved(frame) for frame in past], RecentPast()
     for frame, mask in zip(past, masks, strict=True):
         recent.update(frame, mask)
-    known = Past(halves, recent=halves[-RECENT:], places=recent.places)
-    return joined_planes(planes, known.recurrence(current))
+    recurring = Past(halves, recent=halves[-RECENT:], places=recent.places)
+    return joined_planes(planes, recurring.recurrence(current))
 
 
 def joined_planes(planes: UInt8Array, recurrence: UInt8Array) -> Image:

@@ -1,9 +1,9 @@
 """Samples with the past of real sessions of a network.
 
-:mod:`.samples` draws masks of kept frames without a network. What a network does to itself, such as a mask
-that locks where something sways, is seen in its own sessions alone: a training learns the way out of states
-that it leads to (Ross et al., "A Reduction of Imitation Learning and Structured Prediction to No-Regret
-Online Learning", 2011).
+:mod:`.samples` draws masks of kept frames without a network. Effects of a network on itself, such as a mask
+that locks on swaying leaves, occur only in its own sessions: the training learns to leave states that the
+network itself leads to (Ross et al., "A Reduction of Imitation Learning and Structured Prediction to
+No-Regret Online Learning", 2011).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Moving textures from videos of moving cameras, stabilised and without objects.
 
-What moves in them is what really does: leaves, water, crowds, and a little parallax. Played to and fro, as
-wind does, they make a fixed scene sway.
+They contain real motion: leaves, water, crowds, and a little parallax. Played forwards and backwards, as in
+wind, they make a fixed scene sway.
 """
 
 from __future__ import annotations
@@ -75,20 +75,20 @@ def _texture(frames: Sequence[tuple[Image, UInt8Array]]) -> Texture | None:
     height, width = frames[0][1].shape
     scale = min(1.0, SHORT_SIDE / min(height, width))
     size = round(scale * height), round(scale * width)
-    shown = [resize(Labelled(*frame), *size) for frame in frames]
-    middle = len(shown) // 2
-    matrices: list[Homography] = [np.eye(3)] * len(shown)
-    for numbers, way in ((range(middle + 1, len(shown)), -1), (range(middle - 1, -1, -1), 1)):
+    resized = [resize(Labelled(*frame), *size) for frame in frames]
+    middle = len(resized) // 2
+    matrices: list[Homography] = [np.eye(3)] * len(resized)
+    for numbers, way in ((range(middle + 1, len(resized)), -1), (range(middle - 1, -1, -1), 1)):
         for i in numbers:
-            one, other = shown[i], shown[i + way]
+            one, other = resized[i], resized[i + way]
             begin = CameraStep.between(one.image, other.image).matrix(size)
             step = camera_motion((one.image, one.mask), (other.image, other.mask), begin)
             if step is None:
                 return None
             matrices[i] = matrices[i + way] @ step
-    still = np.stack([_warped(each.image, m) for each, m in zip(shown, matrices, strict=True)])
+    still = np.stack([_warped(each.image, m) for each, m in zip(resized, matrices, strict=True)])
     free = np.ones(size, bool)
-    for each, matrix in zip(shown, matrices, strict=True):
+    for each, matrix in zip(resized, matrices, strict=True):
         hidden = np.asarray(cv2.dilate((each.mask > 0).view(np.uint8), GROW), np.uint8)
         hidden[[0, -1]] = hidden[:, [0, -1]] = 1
         free &= _warped(1 - hidden, matrix, cv2.INTER_NEAREST) > 0
@@ -110,7 +110,7 @@ def _warped(image: Image, matrix: Homography, flags: int = cv2.INTER_LINEAR) -> 
 
 def largest_rectangle(free: BoolArray) -> tuple[slice, slice]:
     """Rows and columns of the largest rectangle of True in a mask, (H, W)."""
-    best, found = 0, (slice(0, 0), slice(0, 0))
+    best, window = 0, (slice(0, 0), slice(0, 0))
     heights = np.zeros(free.shape[1] + 1, int)  # of the true columns that end at a row; the last one closes
     for row, inside in enumerate(free):
         heights[:-1] = np.where(inside, heights[:-1] + 1, 0)
@@ -121,9 +121,9 @@ def largest_rectangle(free: BoolArray) -> tuple[slice, slice]:
                 first, tall = open_columns.pop()
                 if (column - first) * tall > best:
                     best = (column - first) * tall
-                    found = slice(row - tall + 1, row + 1), slice(first, column)
+                    window = slice(row - tall + 1, row + 1), slice(first, column)
             open_columns.append((first, height))
-    return found
+    return window
 
 
 def swaying_texture(rng: Rng, size: Size, textures: Sequence[Texture]) -> Effect:
@@ -166,10 +166,10 @@ def _swaying_part(
     frames = texture.frames
     height, width = frames.shape[1:3]
     scale = max(size[0] / height, size[1] / width) if whole else log_uniform(rng, 0.3, 1) * size[0] / height
-    shown = max(8, round(scale * height)), max(8, round(scale * width))
+    scaled_size = max(8, round(scale * height)), max(8, round(scale * width))
     turn = -1 if rng.random() < 0.5 else 1
     frames = np.stack(
-        [cv2.resize(frame[:, ::turn], shown[::-1], interpolation=cv2.INTER_AREA) for frame in frames]
+        [cv2.resize(frame[:, ::turn], scaled_size[::-1], interpolation=cv2.INTER_AREA) for frame in frames]
     )[:, : size[0], : size[1]]
     part = frames.shape[1], frames.shape[2]
     top, left = (int(rng.integers(full - side + 1)) for full, side in zip(size, part, strict=True))

@@ -257,8 +257,8 @@ class Crop:
         """Crop an image of normals, whose x is negated by mirroring."""
         cropped = self(image)
         if self.mirrored:
-            known = cropped.any(axis=2)
-            cropped[known, 0] = 255 - cropped[known, 0]
+            valid = cropped.any(axis=2)
+            cropped[valid, 0] = 255 - cropped[valid, 0]
         return cropped
 
 

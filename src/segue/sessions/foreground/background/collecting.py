@@ -212,14 +212,14 @@ class CollectingBackground(Background):
         same = (_light_between(each, now) < SETTLED for each in later)
         return len(following) == QUIET and all(same)
 
-    def _begin(self, seen: _Seen, change: Change, *, pans: bool, changes: bool) -> None:
+    def _begin(self, pending: _Seen, change: Change, *, pans: bool, changes: bool) -> None:
         self._close()
-        planes = Scene.of(seen.image, 1).planes
-        self.scenes.learnt.append(VideoPart(seen.index, change.value, planes, pans, changes))
-        self._frames, self._every, self._samples, self._view, self._light = 0, 1, [], seen.view, None
+        planes = Scene.of(pending.image, 1).planes
+        self.scenes.learnt.append(VideoPart(pending.index, change.value, planes, pans, changes))
+        self._frames, self._every, self._samples, self._view, self._light = 0, 1, [], pending.view, None
         self._recent.clear()
-        if change is Change.back and seen.view in self._views:
-            self._samples = list(self._views[seen.view])
+        if change is Change.back and pending.view in self._views:
+            self._samples = list(self._views[pending.view])
 
     def _sample(self, image: Image) -> None:
         """Sample a frame of the part for its background."""

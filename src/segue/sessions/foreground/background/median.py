@@ -44,7 +44,7 @@ ROUNDS = 3
 EXPLAINS = 0.05
 """Minimum share of image parts that a small movement explains."""
 
-MOVED = 0.005
+MIN_MOTION = 0.005
 """Distance in longer sides after which the background is learned anew."""
 
 RETURNS, RETURN_SHARE = 3, 0.1
@@ -84,7 +84,7 @@ class _Past:
     hidden: list[BoolArray]
 
 
-def colours_between(scene: Image, image: Image) -> Float32Array | None:
+def fit_colour_map(scene: Image, image: Image) -> Float32Array | None:
     """Affine colour map, (3, 4), from an image to another of the same scene in another light.
 
     None where no such map explains most of the image.
@@ -104,9 +104,9 @@ def colours_between(scene: Image, image: Image) -> Float32Array | None:
     return np.asarray(fitted.T, np.float32)
 
 
-def has_moved(scene: Image, image: Image) -> bool:
+def is_displaced(scene: Image, image: Image) -> bool:
     """Whether the camera has moved, so that no pixel shows the same point."""
-    return float(np.hypot(*CameraStep.between(scene, image).way(EXPLAINS))) > MOVED
+    return float(np.hypot(*CameraStep.between(scene, image).way(EXPLAINS))) > MIN_MOTION
 
 
 def in_colours(frame: Image, colours: Float32Array) -> Image:
@@ -162,8 +162,8 @@ class MaskedMedian(Background):
         if self._frames:
             stride = -(-len(self._frames) // KEPT)
             left = _Past(self._lit_frames()[::-stride][::-1], self._hidden[::-stride][::-1])
-            if frames and self.image is not None and not has_moved(self.image, frames[-1]):
-                light = colours_between(self.image, frames[-1])
+            if frames and self.image is not None and not is_displaced(self.image, frames[-1]):
+                light = fit_colour_map(self.image, frames[-1])
             if self.view is not None:
                 views[self.view] = left
         for forgotten in views.keys() - known:

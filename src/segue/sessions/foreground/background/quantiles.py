@@ -25,7 +25,7 @@ DOUBT_FROM = 5
 """Kept frames below which a single background frame of a pixel suffices."""
 
 
-ALIKE = 60
+MAX_DIFFERENCE = 60
 """Levels up to which means of 4 x 4 pixels of two images of a scene differ that look the same to an encoder:
 what is compared pixel by pixel is always up to date."""
 
@@ -43,7 +43,7 @@ class Look:
         height, width = image.shape[:2]
         size = max(1, width // 4), max(1, height // 4)
         one, other = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (self.image, image))
-        return int(cv2.absdiff(one, other).max()) <= ALIKE
+        return int(cv2.absdiff(one, other).max()) <= MAX_DIFFERENCE
 
 
 OWN = Look(np.zeros((0, 0, 3), np.uint8))
@@ -140,11 +140,11 @@ def in_other_light(planes: UInt8Array, gains: Sequence[float]) -> UInt8Array:
 
 
 def scene_planes(
-    frames: Iterable[UInt8Array], hidden: Sequence[BoolArray] | BoolArray, least: int
+    frames: Iterable[UInt8Array], hidden: Sequence[BoolArray] | BoolArray, min_frames: int
 ) -> UInt8Array:
     """Planes (21, H, W) of a :class:`Scene` from frames (3, H, W).
 
-    ``hidden``, (H, W) each, is where something was in front of the background; a pixel needs ``least`` frames
+    ``hidden``, (H, W) each, is where something was in front of the background; a pixel needs ``min_frames``
     in which it was background.
     """
     values, covers = [*frames], np.stack([*hidden])
@@ -152,7 +152,7 @@ def scene_planes(
     covered = covers.sum(0, dtype=np.uint8)
     changes = (covers[1:] ^ covers[:-1]).sum(0, dtype=np.uint8)
     num_visible = np.uint8(count) - covered
-    partly = (covered > 0) & ~too_few(num_visible, count, least)
+    partly = (covered > 0) & ~too_few(num_visible, count, min_frames)
     of_all = np.concatenate(order_statistics(values, ranks(count)))
     background, pixels = of_all.copy(), np.flatnonzero(partly)
     if pixels.size:
@@ -218,9 +218,9 @@ def ranks(count: Any) -> tuple[Any, Any, Any]:
     return low, count // 2, count - 1 - low
 
 
-def too_few(visible: npt.NDArray[np.integer], frames: int, least: int) -> BoolArray:
+def too_few(visible: npt.NDArray[np.integer], frames: int, min_frames: int) -> BoolArray:
     """Mask (H, W) of pixels that were background in too few of ``frames`` frames."""
-    return np.asarray(visible < (least if frames >= DOUBT_FROM else 1))
+    return np.asarray(visible < (min_frames if frames >= DOUBT_FROM else 1))
 
 
 def median_of(arrays: Sequence[npt.NDArray[Level]]) -> npt.NDArray[Level]:

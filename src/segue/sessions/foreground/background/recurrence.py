@@ -66,13 +66,12 @@ class Past:
         Args:
             image: RGB (H, W, 3), uint8.
             rows: rows to look at, from an even one on.
-            columns: columns to look at, alike.
+            columns: columns to look at, from an even one on.
 
         Returns:
-            Six planes (6, ceil(h / 2), ceil(w / 2)), uint8, at half the size of that part: the share of the
-            kept frames that show the colour, in parts of 255, and 16 for each time that it came back; the
-            same of the recent frames; the share of the frames in which the place was foreground, and 16 for
-            each time that foreground came.
+            Six planes (6, ceil(h / 2), ceil(w / 2)), uint8, at half the size of that part, in three pairs:
+            for the kept frames, the share that shows the colour (255 is all) and 16 times the number of its
+            returns; both for the recent frames; both for foreground at the place.
         """
         part = halved(image[rows, columns])
         top, left = (0 if side.start is None else side.start // 2 for side in (rows, columns))

@@ -1,10 +1,10 @@
 """Background initialisation from a whole video whose frames all contain objects.
 
 The image begins as the largest consensus of each patch over time, which survives where something stands
-before the scene most of the time but never looks the same for long, as leaves do. Where a region shows
-something else for some time, the frame is taken whose content of the region fits best into the image around
-it: an object has an outline, which the scene behind it has not. Then the network is asked, with that image,
-what is foreground in each frame, and the quantiles of what is left are the scene.
+before the scene most of the time but never looks the same for long, as leaves do. For a region that
+shows something else for some time, the content that fits best into the image around it is used: an object has
+an outline, which the scene behind it has not. With this image, the network then finds the foreground of each
+frame; the quantiles of the remaining pixels are the scene.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _GROW = np.ones((5, 5), np.uint8)
 _JOIN = np.ones((5, 5), np.uint8)
 
 _BORDER = np.ones((7, 7), np.uint8)  # by which a piece is grown, for the border of an object is blurred
-_AROUND = 4
+_MARGIN = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,9 +78,9 @@ def estimate_scene(samples: Sequence[Sample], probe: Probe) -> Scene:
     frames = [sample.image for sample in samples]
     planar = np.ascontiguousarray(np.stack([frame.transpose(2, 0, 1) for frame in frames]))
     outside = _outside_consensus(samples, planar)
-    scene = Scene(scene_planes(planar, outside, least=1))
+    scene = Scene(scene_planes(planar, outside, min_frames=1))
     foreground = [cv2.dilate((probe(sample, scene) > MASK_ABOVE).view(np.uint8), _GROW) for sample in samples]
-    return Scene(scene_planes(planar, np.stack(foreground) > 0, least=1))
+    return Scene(scene_planes(planar, np.stack(foreground) > 0, min_frames=1))
 
 
 def _outside_consensus(samples: Sequence[Sample], planar: UInt8Array) -> npt.NDArray[np.bool_]:
@@ -91,7 +91,7 @@ def _outside_consensus(samples: Sequence[Sample], planar: UInt8Array) -> npt.NDA
     best = np.stack([cv2.blur(each, (side, side)) for each in support]).argmax(axis=0)
     first = np.take_along_axis(planar, best[None, None], axis=0)[0].transpose(1, 2, 0)
     outside = np.stack([~agree(frame, first, SETTINGS.agree_levels) for frame in frames])
-    image = Scene(scene_planes(planar, outside, least=1)).image
+    image = Scene(scene_planes(planar, outside, min_frames=1)).image
     rivals = np.where(np.stack([agree(frame, image, SETTINGS.rival_levels) for frame in frames]), 0, support)
     for region in _regions(rivals.max(axis=0) >= SETTINGS.min_rival * len(frames)):
         better = _better(region, image, frames, support)
@@ -132,7 +132,7 @@ def _regions(mask: BoolArray) -> list[BoolArray]:
 def _better(region: BoolArray, image: Image, frames: Sequence[Image], support: Float32Array) -> Image | None:
     """Frame whose content fits best into the surroundings of a region, if it is clearly better."""
     stays = [i for i, each in enumerate(support) if each[region].mean() >= SETTINGS.min_rival * len(frames)]
-    rows, columns = (slice(max(0, at.min() - _AROUND), at.max() + 1 + _AROUND) for at in region.nonzero())
+    rows, columns = (slice(max(0, at.min() - _MARGIN), at.max() + 1 + _MARGIN) for at in region.nonzero())
     part, image_part = region[rows, columns], image[rows, columns]
     filled = (np.where(part[..., None], frames[i][rows, columns], image_part) for i in stays)
     contrasts = _outline_contrasts(part, (image_part, *filled))

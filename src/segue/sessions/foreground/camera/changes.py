@@ -59,10 +59,10 @@ Gains = tuple[float, ...]  # of red, green and blue
 
 SAME_LIGHT: Gains = (1.0, 1.0, 1.0)
 
-MOVED = 0.65
+MIN_SUPPORT = 0.65
 """Share of image parts that a camera step must explain to be no cut."""
 
-SHOWN = 0.03
+MIN_VISIBLE = 0.03
 """Minimum visible share of the background behind a large object."""
 
 
@@ -105,7 +105,7 @@ def difference(image: Image, other: Image, step: CameraStep | None = None) -> Di
     everywhere = touched > TOUCHED and share > JUMPED
     partly = share > PART and count_of(unchanged & jumped) > RELIT * count_of(jumped)
     change = Change.none
-    if (everywhere or partly) and not (step and any(step.way(MOVED))):
+    if (everywhere or partly) and not (step and any(step.way(MIN_SUPPORT))):
         change = Change.scene if everywhere and share_altered > ALTERED else Change.light
     return Difference(change, share_altered, share_of(relit))
 
@@ -184,11 +184,11 @@ def is_blank(image: Image) -> bool:
     return int((tiny.max(0) - tiny.min(0)).max()) <= TOUCH
 
 
-def is_shown(scene: Image | None, image: Image) -> bool:
+def is_visible(scene: Image | None, image: Image) -> bool:
     """Whether part of the background is visible, so that an object hides the rest."""
     if scene is None:
         return False
     one, other = reduced_to(image, LONG_SIDE), reduced_to(scene, LONG_SIDE)
     unchanged, altered = structure(one, other)
     close = farthest(one, other) <= TOUCH
-    return count_of(unchanged & close) > SHOWN * count_of(unchanged | altered)
+    return count_of(unchanged & close) > MIN_VISIBLE * count_of(unchanged | altered)

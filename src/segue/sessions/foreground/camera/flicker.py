@@ -56,7 +56,7 @@ class Flicker(Checkpointable):
     _before: Float32Array | None = checkpointed(None)  # the last frame, very small
     _seen: int = checkpointed(0)
 
-    def look(self, small: Image, last: Image | None) -> Image:
+    def update(self, small: Image, last: Image | None) -> Image:
         """Remove bands from the next small frame, RGB (h, w, 3), uint8.
 
         It is in the light of ``last``, the frame before without bands, where gains of rows or columns are the
@@ -79,8 +79,7 @@ class Flicker(Checkpointable):
 def row_gains(now: Float32Array, previous: Float32Array) -> Float32Array | None:
     """Gains per row or column of an image over another one, (h, w).
 
-    None where the images are alike, but for one gain of all, or differ in another way. Both are reduced, RGB
-    (h, w, 3).
+    None if the images differ by at most one global gain, or in another way. Both are reduced, RGB (h, w, 3).
     """
     in_range = (previous > DARK) & (previous < BRIGHT) & (now > DARK) & (now < BRIGHT)
     lit: BoolArray = np.asarray(in_range.all(2))

@@ -42,9 +42,9 @@ class PanDetector(Checkpointable):
     _steps: deque[tuple[float, float]] = checkpointed(partial(deque, maxlen=SETTINGS.window))
     pans: bool = checkpointed(False)
 
-    def look(self, step: CameraStep) -> bool:
+    def update(self, step: CameraStep) -> bool:
         """Add the motion to the next frame."""
-        if not step.known:
+        if not step.is_comparable:
             return self.pans
         self._steps.append(step.way())
         way = np.array(self._steps)

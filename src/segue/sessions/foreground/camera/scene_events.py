@@ -15,7 +15,7 @@ from segue.sessions.foreground.camera.changes import (
     Difference,
     difference,
     farthest,
-    is_shown,
+    is_visible,
 )
 from segue.sessions.foreground.camera.flicker import Flicker
 from segue.sessions.foreground.camera.pan import PanDetector
@@ -60,9 +60,9 @@ class KnownEvent:
 class SceneEvents(Checkpointable):
     """Detects the event of each frame.
 
-    A frame is compared with those before it, which tells whether the view has settled, and with the view that
-    was known, which tells whether it is still there. Where the known view is gone, the image changes until it
-    has settled again. Then it is the known view, one that was known before, or a new scene.
+    A frame is compared with earlier frames, to see whether the view has settled, and with the current view,
+    to see whether it is still visible. If the view is lost, the state is ``changes`` until frames are stable.
+    The view is then the same, an earlier one, or a new scene.
 
     Attributes:
         pans: the camera pans and is followed.
@@ -92,7 +92,7 @@ class SceneEvents(Checkpointable):
         super().__init__()
         self._follow, self.step = follow, CameraStep()
 
-    def look(
+    def update(
         self,
         image: Image,
         empty: Image | None = None,
@@ -110,7 +110,7 @@ class SceneEvents(Checkpointable):
         small = reduced_to(image, VIEW_SIDE)
         if self._before is not None and self._before.shape != small.shape:
             self.restart()
-        small = self._flicker.look(small, self._before)
+        small = self._flicker.update(small, self._before)
         self.step, self._before = CameraStep(self._before, small), small
         if known is not None:
             self.pans, self.changes = known.pans, known.changes
@@ -118,7 +118,7 @@ class SceneEvents(Checkpointable):
         tiny = reduced_to(small, LONG_SIDE)
         previous = self._recent[-1] if self._recent else tiny
         self._recent.append(tiny)
-        self.pans = self._follow == "always" or (self._follow == "auto" and self._pan.look(self.step))
+        self.pans = self._follow == "always" or (self._follow == "auto" and self._pan.update(self.step))
         self.pans = self.pans and not (self.changes and self._pan.pace > FASTEST)
         if self.pans:
             self.changes, self.views.current = False, None
@@ -163,7 +163,7 @@ class SceneEvents(Checkpointable):
         if jump.change is Change.light and jump.relit <= LIT:
             return Change.light
         switched = jump.change is Change.light or (jump.relit > JUMPED and jump.altered < JUMPED)
-        if (switched and not self.views.is_shown(small)) or self.views.is_gone(small):
+        if (switched and not self.views.is_visible(small)) or self.views.is_gone(small):
             self.changes, self._since = True, 0
             return Change.none
         return self._at_rest(small) if settled else Change.none
@@ -183,19 +183,19 @@ class SceneEvents(Checkpointable):
             self.views.learn(small)
         return Change.none
 
-    def _without_view(self, seen: Change, small: Image, empty: Image | None, *, settled: bool) -> Change:
+    def _without_view(self, change: Change, small: Image, empty: Image | None, *, settled: bool) -> Change:
         """Process a frame without a known view, compared only with the previous frame."""
-        if seen is Change.none and settled:
+        if change is Change.none and settled:
             if self.views.find(small):
                 return Change.back
             self.views.begin(small)
             gave_up, self._since = self._since >= self._longest, 0
             return Change.scene if gave_up else Change.none
-        if seen is Change.scene and is_shown(empty, small):
+        if change is Change.scene and is_visible(empty, small):
             return Change.none
-        if seen is Change.scene:
+        if change is Change.scene:
             self.views.current = None
-        return seen
+        return change
 
     def _give_up(self) -> Change:
         """Begin a scene with an unknown view."""

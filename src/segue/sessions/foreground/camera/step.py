@@ -35,8 +35,8 @@ class CameraStep:
     """
 
     def __init__(self, previous: Image | None = None, now: Image | None = None) -> None:
-        self._before, self._now = previous, now
-        self.known = previous is not None and now is not None and previous.shape == now.shape
+        self._previous, self._current = previous, now
+        self.is_comparable = previous is not None and now is not None and previous.shape == now.shape
 
     @classmethod
     def between(cls, previous: Image, now: Image) -> CameraStep:
@@ -62,11 +62,11 @@ class CameraStep:
     @cached_property
     def _motion(self) -> tuple[float, float, float]:
         """Motion, and the share of the image that it explains."""
-        if self._before is None or self._now is None or not self.known:
+        if self._previous is None or self._current is None or not self.is_comparable:
             return 0.0, 0.0, 0.0
-        if min(self._now.shape[:2]) < MIN_SIDE:
+        if min(self._current.shape[:2]) < MIN_SIDE:
             return 0.0, 0.0, 0.0
-        previous, now = normalised(self._before, AROUND), normalised(self._now, AROUND)
+        previous, now = normalised(self._previous, AROUND), normalised(self._current, AROUND)
         matrix = shift(previous, now)
         right, down = (matrix[:, 2].astype(np.float64) / max(now.shape)).tolist()
         if max(abs(right), abs(down)) > MAX_STEP:

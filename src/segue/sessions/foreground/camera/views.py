@@ -107,7 +107,7 @@ class Views(Checkpointable):
         image, likeness_of = reduced_to(small, LONG_SIDE), {}
         for number, view in self._known.items():
             view_images = view.median, reduced_to(view.newest, LONG_SIDE)
-            likeness_of[number] = max(_likeness(image, other) for other in view_images)
+            likeness_of[number] = max(_similarity(image, other) for other in view_images)
         best = max(likeness_of, key=lambda number: likeness_of[number], default=None)
         if best is None or likeness_of[best] < SAME:
             return False
@@ -130,7 +130,7 @@ class Views(Checkpointable):
             return True
         return seen_share(reduced_to(to_reference(small, matrix, small), LONG_SIDE), median)[0] < DIFFERS
 
-    def is_shown(self, small: Image) -> bool:
+    def is_visible(self, small: Image) -> bool:
         """Whether an image shows the current view in its light, apart from objects.
 
         Something large that moves from frame to frame changes as much of the image as a lamp does, but what
@@ -138,8 +138,8 @@ class Views(Checkpointable):
         """
         image, median = reduced_to(small, LONG_SIDE), self._view.median
         change = difference(image, median)
-        seen = seen_share(image, median)[1]
-        return change.change is Change.none and change.relit <= RELIT and seen >= CLOSE
+        visible_share = seen_share(image, median)[1]
+        return change.change is Change.none and change.relit <= RELIT and visible_share >= CLOSE
 
     def _in_light_of(self, image: Image) -> Image:
         """Median of the current view adapted to the light of a reduced image, unless it jumped."""
@@ -167,7 +167,7 @@ def _has_colours(image: Image, median: Image) -> bool:
     return share_of(farthest(image, median) <= TOUCH) >= 1 - DIFFERS
 
 
-def _likeness(image: Image, other: Image) -> float:
+def _similarity(image: Image, other: Image) -> float:
     """Share of two images with equal structure; 0 if no gain matches their light."""
     change = difference(image, other)
     return 1 - change.altered if change.relit <= LIT else 0.0

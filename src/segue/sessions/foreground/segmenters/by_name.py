@@ -41,7 +41,7 @@ def foreground_segmenter(
     """
     if not isinstance(model, (str, nn.Module, Prepared)) and hasattr(model, "step"):
         return cast(Segmenter, model)
-    is_named = isinstance(model, (str, HOFAM))
+    is_from_registry = isinstance(model, (str, HOFAM))
     if isinstance(model, HOFAM):  # as segue.load gives it
         device, fast = running_options(model, device, fast)
         model = FlowNetwork(model)
@@ -60,7 +60,7 @@ def foreground_segmenter(
             model = cast(ForegroundNetwork, adapt(deepcopy(network)))
     prepared = prepare(model, weights, task="foreground", device=device, fast=fast, adapt=adapt)
     provider = None
-    if is_named and foreground_capabilities(prepared.network).flow:
+    if is_from_registry and foreground_capabilities(prepared.network).flow:
         flow = getattr(prepared.network, "flow_name", None) or "dis" if flow is None else flow
         in_files = flow not in get_args(FlowName) and Path(flow).is_dir()
         provider = None if in_files else flow_provider(flow, flow_weights, prepared.device)

@@ -85,9 +85,9 @@ def labelled(image: Image, word: str) -> Image:
     return np.asarray(canvas, np.uint8)
 
 
-def grey(plane: FloatingArray | UInt8Array, most: float | None = None) -> Image:
-    """Convert a plane (h, w) to a grey image; ``most``, by default the maximum, is white."""
-    white = float(plane.max()) if most is None else most
+def grey(plane: FloatingArray | UInt8Array, white_level: float | None = None) -> Image:
+    """Convert a plane (h, w) to a grey image; ``white_level``, by default the maximum, is white."""
+    white = float(plane.max()) if white_level is None else white_level
     levels = np.uint8(255 * np.clip(plane / max(white, 1e-6), 0, 1))
     return np.repeat(np.asarray(levels)[..., None], 3, 2)
 

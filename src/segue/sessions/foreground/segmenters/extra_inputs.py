@@ -112,16 +112,16 @@ def computing_flow(network: ForegroundNetwork, provider: FlowProvider) -> Foregr
     return network
 
 
-def check_extra(frame: Frame, taken: Extra | None, name: str) -> None:
+def check_extra(frame: Frame, accepted: Extra | None, name: str) -> None:
     """Raise an error for missing flow, and for depth or flow that the model ``name`` does not accept."""
     height, width = frame.size
-    if taken == "flow" and frame.flow is None:
+    if accepted == "flow" and frame.flow is None:
         raise FlowError(f"frame {frame.index}: {name} looks at flow; each frame must bring a flow image")
     for extra in get_args(Extra):
         plane = getattr(frame, extra)
         if plane is None:
             continue
-        if extra != taken:
+        if extra != accepted:
             raise PromptError(f"frame {frame.index} brings {extra}, but {name} takes none")
         fits = plane.shape == frame.size if extra == "depth" else same_shape(plane.shape[:2], frame.size)
         if not fits:

@@ -67,26 +67,26 @@ class Subtractor(Segmenter):
     def restart(self) -> None:
         mog2, knn = cv2.createBackgroundSubtractorMOG2, cv2.createBackgroundSubtractorKNN
         self._model: Any = (mog2 if self.name == "mog2" else knn)(self._history, self._threshold, True)
-        self._seen = 0
+        self._num_frames = 0
 
     def step(
         self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
     ) -> Float32Array:
         labels = self.apply(frame.image)
-        if self._seen <= BLIND:
+        if self._num_frames <= BLIND:
             labels = np.zeros_like(labels)
         return np.stack([_filtered(labels == value, self._median) for value in (255, SHADOW)])
 
     def apply(self, image: Image) -> Image:
         """Learn from a frame; returns OpenCV's labels (h, w): 0 background, 127 shadow, 255 foreground."""
-        self._seen += 1
-        cv2.setRNGSeed(self._seen)  # KNN draws from a generator that all the work of a thread shares
+        self._num_frames += 1
+        cv2.setRNGSeed(self._num_frames)  # KNN draws from a generator that all the work of a thread shares
         return np.asarray(self._model.apply(image, learningRate=self._learning_rate), np.uint8)
 
     @property
     def scene(self) -> Image | None:
         """Background image of the model, RGB (h, w, 3), uint8; None before the first frame."""
-        return np.asarray(self._model.getBackgroundImage(), np.uint8) if self._seen else None
+        return np.asarray(self._model.getBackgroundImage(), np.uint8) if self._num_frames else None
 
 
 _DEFAULTS: dict[str, tuple[float, int]] = {"mog2": (16.0, 5), "knn": (800.0, 9)}

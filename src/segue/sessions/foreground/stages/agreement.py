@@ -34,7 +34,7 @@ class AgreementSettings:
 
     Attributes:
         settled_evidence: evidence from which on the detector runs seldom.
-        max_seen: share of recent frames with a colour up to which it is not background.
+        max_recurrence: share of recent frames with a colour up to which it is not background.
         min_support: share of an object that differs from the recent background (of the 28 videos).
         max_doubtful: the same below which an object is doubtful (of the 28 videos).
         min_covered: share of an object in a box for the box to cover it.
@@ -52,7 +52,7 @@ class AgreementSettings:
     """
 
     settled_evidence: float = 800.0
-    max_seen: float = 0.15
+    max_recurrence: float = 0.15
     min_support: float = 0.5
     max_doubtful: float = 0.3
     min_covered: float = 0.5
@@ -117,7 +117,7 @@ class Agreement(Stage):
             return
         # Objects grow over no other pixels.
         window = window_of(frame.foreground >= min(SETTINGS.grow_probability, self._threshold))
-        support = background.recent.unseen(frame.image, SETTINGS.max_seen, window)
+        support = background.recent.unseen(frame.image, SETTINGS.max_recurrence, window)
         if support is None:
             return
         pieces = Pieces.of(mask)

@@ -30,10 +30,12 @@ SAME = 15
 PAN_REACH, PAN_SAME = 4, 255
 """The same two values while the camera pans; colours are ignored."""
 
-LIKELY = 0.05
+MIN_FOREGROUND = 0.05
 """Probability from which on a pixel may be foreground."""
 
-AROUND = np.ones((15, 15), np.uint8)  # what lies so near to where something may be foreground is looked at
+SEARCH_KERNEL = np.ones(
+    (15, 15), np.uint8
+)  # what lies so near to where something may be foreground is looked at
 SHORT_SIDE = 240
 """Maximum short side in pixels at which pixels are tracked."""
 
@@ -84,10 +86,12 @@ class MotionAverage(Stage):
             neighbours[place],
             neighbours[place + 1 :][:reach],
         )
-        is_candidate = np.any([each.foreground > LIKELY for each in (*previous, current, *following)], axis=0)
+        is_candidate = np.any(
+            [each.foreground > MIN_FOREGROUND for each in (*previous, current, *following)], axis=0
+        )
         if not (previous or following) or not is_candidate.any():
             return
-        looked = cv2.dilate(is_candidate.view(np.uint8), AROUND) > 0
+        looked = cv2.dilate(is_candidate.view(np.uint8), SEARCH_KERNEL) > 0
         change = np.zeros(looked.shape, np.float32)
         change[looked] = (
             self._mean(current, looked, (previous[::-1], following), levels) - current.foreground[looked]
@@ -97,16 +101,20 @@ class MotionAverage(Stage):
         frame.foreground = np.clip(frame.foreground + finer, 0, 1)
 
     def _mean(
-        self, own: _Near, looked: BoolArray, sides: tuple[list[_Near], list[_Near]], levels: int
+        self, current: _Near, looked: BoolArray, sides: tuple[list[_Near], list[_Near]], levels: int
     ) -> Float32Array:
         """Mean foreground of selected pixels over neighbouring frames, as far as they look the same."""
         rows, columns = looked.nonzero()
         padding = -len(rows) % _ROW
         xs, ys = (np.pad(each.astype(np.float32), (0, padding)).reshape(-1, _ROW) for each in (columns, rows))
-        total, count, colours = sampled(own.foreground, xs, ys), np.ones(xs.shape), sampled(own.image, xs, ys)
-        (height, width), shape = own.foreground.shape, xs.shape
+        total, count, colours = (
+            sampled(current.foreground, xs, ys),
+            np.ones(xs.shape),
+            sampled(current.image, xs, ys),
+        )
+        (height, width), shape = current.foreground.shape, xs.shape
         for side in sides:
-            x, y, last, same = xs, ys, own, np.ones(shape, bool)
+            x, y, last, same = xs, ys, current, np.ones(shape, bool)
             for other in side:
                 step = sampled(self._flow(last, other), x, y)
                 x, y, last = x + step[..., 0], y + step[..., 1], other

@@ -141,11 +141,11 @@ def _filtered(planes: UInt8Array, kernel: Kernel) -> UInt8Array:
 
 
 def _filtered_like(
-    filtered: UInt8Array, planes: UInt8Array, others: UInt8Array, kernel: Kernel
+    filtered: UInt8Array, planes: UInt8Array, changed: UInt8Array, kernel: Kernel
 ) -> UInt8Array:
-    """Filter ``others``; reuse ``filtered`` where they equal ``planes``."""
+    """Filter ``changed``; reuse ``filtered`` where they equal ``planes``."""
     result, reach = filtered.copy(), max(kernel.shape) // 2
-    left, top, width, height = cv2.boundingRect((planes != others).any(0).view(np.uint8))
+    left, top, width, height = cv2.boundingRect((planes != changed).any(0).view(np.uint8))
     if not width:
         return result
     inner_window, outer_window = (
@@ -155,7 +155,7 @@ def _filtered_like(
         ]
         for margin in (reach, 2 * reach)
     )
-    part = _filtered(others[:, *outer_window], kernel)
+    part = _filtered(changed[:, *outer_window], kernel)
     inner = [
         slice(one.start - other.start, None) for one, other in zip(inner_window, outer_window, strict=True)
     ]

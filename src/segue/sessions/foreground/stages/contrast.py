@@ -24,7 +24,7 @@ ENDS = (2, 98)
 MAX_GAIN = 6.0
 """Maximum gain; larger values amplify noise."""
 
-WORTH = 1.25
+GAIN_STEP = 1.25
 """Smallest gain that is applied, and the step in which gains are reduced."""
 
 MIDDLE = 118.0
@@ -85,17 +85,17 @@ def contrast_gain(scene: Scene, image: Image) -> ContrastGain:
     (low, high), (darkest, brightest) = _ends_of_scene(scene), _ends(image)
     gain = min(SPREAD / max(high - low, 1.0), MAX_GAIN)
     excess = gain * (max(high, brightest) - min(low, darkest)) / SPREAD
-    if excess > WORTH:  # in steps: the scene is encoded for each gain
-        gain /= WORTH ** round(0.5 * math.log(min(excess, gain), WORTH))
-    return ContrastGain(gain, (low + high) / 2) if gain > WORTH else PLAIN
+    if excess > GAIN_STEP:  # in steps: the scene is encoded for each gain
+        gain /= GAIN_STEP ** round(0.5 * math.log(min(excess, gain), GAIN_STEP))
+    return ContrastGain(gain, (low + high) / 2) if gain > GAIN_STEP else PLAIN
 
 
 def in_contrast(scene: Scene, gain: ContrastGain) -> Scene:
     """Apply a gain to a scene, cached."""
-    made = _made_of(scene)
-    if gain not in made:
-        made[gain] = gain.of_scene(scene)
-    return made[gain]
+    scenes = _made_of(scene)
+    if gain not in scenes:
+        scenes[gain] = gain.of_scene(scene)
+    return scenes[gain]
 
 
 @once_per_scene

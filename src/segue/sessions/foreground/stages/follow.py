@@ -25,12 +25,12 @@ GROW = np.ones((9, 9), np.uint8)  # by which masks grow before they hide the sce
 
 Homography = npt.NDArray[np.float64]  # (3, 3): a point of one image, in pixels, to that of the other
 Mask = npt.NDArray[np.generic]
-Shown = tuple[Image, Mask]  # an image, RGB (H, W, 3), and where objects are, (H, W): they do not count
+MaskedImage = tuple[Image, Mask]  # an image, RGB (H, W, 3), and where objects are, (H, W): they do not count
 
 MIN_CORRELATION = 0.6
 """Minimum correlation of two images after ECC."""
 
-MIN_SEEN = 2
+MIN_ALIGNED = 2
 """Frames that a background needs while the camera pans; with fewer the background is
 that of a still camera. A single frame also shows objects that its mask lacks."""
 
@@ -43,7 +43,7 @@ _EDGE = 4
 """Margin in pixels."""
 
 
-def camera_motion(first: Shown, second: Shown, step: Matrix) -> Homography | None:
+def camera_motion(first: MaskedImage, second: MaskedImage, step: Matrix) -> Homography | None:
     """Motion from the first image to the second; None if they cannot be matched.
 
     The step of the camera, or none, is the initial value, and the result if the refinement (ECC: Evangelidis
@@ -115,7 +115,7 @@ def scene_around(current: Image, others: Sequence[tuple[Image, Mask, Homography]
         unseen &= outside
     # What no frame shows was never foreground: the network takes what always was for foreground again.
     covered = np.stack(hidden) & ~unseen
-    return Scene(scene_planes(np.ascontiguousarray(np.stack(frames)), covered, least=1))
+    return Scene(scene_planes(np.ascontiguousarray(np.stack(frames)), covered, min_frames=1))
 
 
 class CameraFollower(Stage):
@@ -123,7 +123,7 @@ class CameraFollower(Stage):
 
     Args:
         offsets: distances of the frames in the context.
-        always: warp also with fewer than :data:`MIN_SEEN` frames.
+        always: warp also with fewer than :data:`MIN_ALIGNED` frames.
         segmenter: segments the frames after each one, which are known in two passes.
     """
 
@@ -217,7 +217,7 @@ class CameraFollower(Stage):
             for index in (place + way for way in sorted((*PAST, *(-steps for steps in PAST))))
             if index in self._taken and (matrix := self._motion(index, place)) is not None
         ]
-        return scene_around(current, aligned) if self._always or len(aligned) >= MIN_SEEN else None
+        return scene_around(current, aligned) if self._always or len(aligned) >= MIN_ALIGNED else None
 
 
 def _grown(foreground: Float32Array) -> UInt8Array:

@@ -52,7 +52,7 @@ class LightSettings:
 
 SETTINGS = LightSettings()
 
-AROUND = np.ones((9, 9), np.uint8)  # by which a piece grows: an edge of an object lies there
+GROWTH_KERNEL = np.ones((9, 9), np.uint8)  # by which a piece grows: an edge of an object lies there
 
 
 class Lights(Stage):
@@ -80,7 +80,7 @@ def without_lights(
     pieces = Pieces.of(foreground >= threshold)
     lights = np.zeros(len(pieces) + 1, np.bool_)
     for number in range(1, len(lights)):
-        part, piece = pieces.dilate(number, len(AROUND))
+        part, piece = pieces.dilate(number, len(GROWTH_KERNEL))
         lights[number] = _is_light(piece, image[part], empty[part])
     if not lights.any():
         return foreground
@@ -92,7 +92,7 @@ def _is_light(piece: BoolArray, image: Image, empty: Float32Array) -> bool:
     # Quick rejection of most pieces of a bright scene: half of the pixels around one must be dark.
     if 2 * np.count_nonzero(empty < SETTINGS.max_background) < np.count_nonzero(piece):
         return False
-    surroundings = cv2.dilate(piece.view(np.uint8), AROUND) > 0
+    surroundings = cv2.dilate(piece.view(np.uint8), GROWTH_KERNEL) > 0
     if float(np.median(empty[surroundings])) >= SETTINGS.max_background:
         return False
     brighter = brightness(image) - empty

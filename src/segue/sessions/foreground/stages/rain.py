@@ -60,7 +60,7 @@ class RainSettings:
 
 SETTINGS = RainSettings()
 
-_NEAR = np.ones((7, 7), np.uint8)
+_KERNEL = np.ones((7, 7), np.uint8)
 
 
 class Precipitation(Stage):
@@ -96,7 +96,7 @@ class Precipitation(Stage):
         if not self.falls or not foreground.any():
             return
         # Pieces that lie close together are one object, through which drops fall.
-        pieces = Pieces.of(cv2.dilate(foreground.view(np.uint8), _NEAR) > 0)
+        pieces = Pieces.of(cv2.dilate(foreground.view(np.uint8), _KERNEL) > 0)
         area, old = pieces.count(foreground), pieces.count(foreground & (self._streak > SETTINGS.min_age))
         dropped = (area < SETTINGS.max_area * foreground.size) & (old < SETTINGS.min_old_share * area)
         frame.foreground = np.where(pieces.where(dropped), np.float32(0), frame.foreground)

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 
 from segue.masks import encode_rle
+from segue.sessions.videos.passes import Pass, plan
 from segue.sessions.videos.provenance import (
     MadeFrom,
     ObjectMasks,
-    Pass,
     Source,
     Sources,
     StoredMask,
     StoredObject,
-    plan,
 )
 from segue.types import ObjectInfo
 
