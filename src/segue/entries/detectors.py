@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from torch import device
 
-from segue.types import FeatureName, Frame, Image, Refinement, Segmentation
+    from segue.types import FeatureName, Frame, Image, Refinement, Segmentation
 
 
 class Detector(Protocol):
