@@ -439,9 +439,8 @@ class Edits:
     ) -> None:
         """Take from other unlocked objects the regions of an object that was clicked on them.
 
-        Objects that overlap on another annotated frame may share pixels; ``visible_mask`` is the index
-        mask before it.
-        Only objects of ``losing`` lose pixels.
+        Objects that overlap on another annotated frame may share pixels. ``visible_mask`` is the index mask
+        before the clicks; only objects of ``losing`` lose pixels.
         """
         project = self._project
         regions = clicked_regions(project.plane(frame, number), visible_mask, clicks)
