@@ -91,6 +91,11 @@ class ConditioningFrame:
         """Whether any object has a mask."""
         return bool(self.whole) or bool(self.mask.any())
 
+    @property
+    def changed_objects(self) -> frozenset[int]:
+        """Objects that were corrected since the neighbouring frames were tracked."""
+        return frozenset() if self.changed is None else self.corrected or self.checked
+
     def prompts(self) -> FramePrompts:
         """Masks of the frame as prompts of a session."""
         size = list(self.mask.shape)
@@ -204,15 +209,14 @@ class Layer:
 
     def _kept(self, index: int, previous: Sequence[StoredMask]) -> frozenset[int]:
         """Corrected objects whose previous mask was made from a frame nearer than their changed frames."""
-        changed = {i: each for i, each in self.conditioning.items() if each.changed is not None}
+        conditioning = self.conditioning
         sources = {mask.stored[0].id: {i for i, _ in mask.made_from.carried} for mask in previous}
         kept = set[int]()
-        for number in frozenset[int]().union(*(each.corrected or each.checked for each in changed.values())):
-            own = {i for i, each in changed.items() if number in (each.corrected or each.checked)}
-            others = {i for i in sources.get(number, ()) if i in self.conditioning} - own
-            checked = (i for i in others if number in self.conditioning[i].checked)
-            nearest = min(abs(i - index) for i in own)
-            if any(abs(i - index) < nearest for i in checked):
+        for number in frozenset[int]().union(*(each.changed_objects for each in conditioning.values())):
+            changed = {i for i, each in conditioning.items() if number in each.changed_objects}
+            others = (sources.get(number, set()) & conditioning.keys()) - changed
+            distances = [abs(i - index) for i in others if number in conditioning[i].checked]
+            if distances and min(distances) < min(abs(i - index) for i in changed):
                 kept.add(number)
         return frozenset(kept)
 
