@@ -71,6 +71,7 @@ class Camera(Observer):
         undelivered: number of messages that are waiting or failed.
         memory: knowledge of its scene, kept over runs.
         page: address of the page, for links in messages; empty for none.
+        on_frame: called after each frame.
         disk_problem: output without room on the disk, and the reason; empty if there is none.
     """
 
@@ -86,6 +87,7 @@ class Camera(Observer):
         self.name, self.job = name, job
         self._tell, self._on_event = tell, on_event
         self._pool, self.page = pool, ""
+        self.on_frame: Callable[[], None] = lambda: None
         self._patience = patience or Reconnect()
         self._online, self._error = False, ""
         self._frames = self._events = self._reconnects = self._restarts = 0
@@ -452,6 +454,7 @@ class Camera(Observer):
         self._set_online(online=True)
         self._error = ""
         self._delay = (self._source.delay(frame) if self._source else None) or 0.0
+        self.on_frame()
 
     def _note_blind(self, frame: Frame) -> None:
         """Count the seconds in which the background is unknown; report long ones."""

@@ -52,6 +52,7 @@ class CameraSet:
         self._make = make
         self._threads: dict[str, tuple[threading.Thread, CancelToken]] = {}
         self._stop, self._page = CancelToken(), ""
+        self._on_frame: Callable[[], None] = lambda: None
 
     def __iter__(self) -> Iterator[Camera]:
         return iter([*self._cameras.values()])
@@ -90,6 +91,17 @@ class CameraSet:
             camera.page = address
 
     @property
+    def on_frame(self) -> Callable[[], None]:
+        """Called after each frame of a camera."""
+        return self._on_frame
+
+    @on_frame.setter
+    def on_frame(self, call: Callable[[], None]) -> None:
+        self._on_frame = call
+        for camera in self:
+            camera.on_frame = call
+
+    @property
     def unfinished(self) -> list[str]:
         """Names of the cameras that are still running."""
         return [name for name, (thread, _) in self._threads.items() if thread.is_alive()]
@@ -120,9 +132,9 @@ class CameraSet:
         for name, job in jobs.items():
             camera = self._cameras.get(name)
             if camera is None and self._make is not None:
-                self._cameras[name] = self._make(name, job)
-                self._cameras[name].page = self.page
-                self._begin(self._cameras[name])
+                new = self._cameras[name] = self._make(name, job)
+                new.page, new.on_frame = self.page, self.on_frame
+                self._begin(new)
                 done[name] = "new"
             elif camera is not None and camera.job != job:
                 camera.change(job)

@@ -142,6 +142,7 @@ def watch(
             served = CameraPage(cameras, port, save, host=host, access=access, encryption=context)
         with served as page:
             if page is not None:
+                cameras.on_frame = page.changed
                 files = None if context is None or certfile is None else (context, certfile, keyfile)
                 following = PageReload(page, host, port or 0, new_token, files)
                 reload.prepare = following.prepare

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
-import time
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from ssl import SSLContext
@@ -44,9 +41,9 @@ with requires_extra("web"):
         PlainTextResponse,
         RedirectResponse,
         Response,
-        StreamingResponse,
     )
 
+    from segue_watch.live import NEXT_SECONDS, LiveCameras
     from segue_web.server.address import listening
     from segue_web.server.kit import (
         PARTS,
@@ -67,18 +64,6 @@ MAX_CONNECTIONS = 40
 
 MAX_MARKS = 1000
 """Maximum number of visits marked at once."""
-
-NEXT_SECONDS = 2.0
-"""Maximum seconds that a request waits for the next image."""
-
-LOOK_SECONDS = 0.02
-"""Seconds between two checks for it."""
-
-LIVE_WIDTHS = 160, 320, 640, 1280
-"""Widths of live images; each is encoded once for all viewers."""
-
-LIVE_SECONDS = 10.0
-"""Seconds of an answer with live images; then the page asks again, so revoked access takes effect."""
 
 _PART = re.compile(PART)
 
@@ -111,10 +96,12 @@ class CameraRoutes:
     Args:
         cameras: shown cameras; each iteration gives the current ones.
         save: saves drawings of a camera; None refuses them.
+        live: answers the web sockets of pages.
     """
 
-    def __init__(self, cameras: Iterable[Camera], save: Save | None) -> None:
+    def __init__(self, cameras: Iterable[Camera], save: Save | None, live: LiveCameras) -> None:
         self._cameras, self._save = cameras, save
+        self._live = live
 
     def table(self) -> Routes:
         """Handlers by request."""
@@ -128,7 +115,7 @@ class CameraRoutes:
             "GET /visits": self._answer(visits_of, "visits"),
             "GET /counts": self._counts,
             "GET /image/{camera}.jpg": self._image,
-            "GET /live": self._live,
+            "WS /ws": self._live.hub.talk,
             "GET /files/{camera}/{file}": self._file,
             "GET /files/{camera}/{part}/{file}": self._file,
             "GET /outlines/{camera}/{file}": self._outlines,
@@ -186,38 +173,10 @@ class CameraRoutes:
         """Send the newest image of a camera; with ``?after=NUMBER`` wait for the next one."""
         camera = self._camera(request)
         after = parse_qs(question_of(request), max_num_fields=10).get("after", ["-1"])[0]
-        end = time.monotonic() + NEXT_SECONDS
-        while after == str(camera.num_frames) and time.monotonic() < end:
-            await asyncio.sleep(LOOK_SECONDS)
+        await self._live.hub.wait_for(lambda: after != str(camera.num_frames), NEXT_SECONDS)
         number, image = await run_in_threadpool(camera.numbered_image)
         headers = {"Frame": str(number)}
         return Response(image, 200 if image else 404, headers, media_type="image/jpeg")
-
-    def _live(self, request: Request) -> Response:
-        """Stream the frames of all cameras, with ``?width=PIXELS`` at that width.
-
-        Each frame is a line of JSON (camera, number of the frame, bytes) and its JPEG.
-        """
-        text = parse_qs(question_of(request), max_num_fields=10).get("width", [""])[0]
-        min_width = int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0
-        width = next((each for each in LIVE_WIDTHS if each >= (min_width or LIVE_WIDTHS[1])), None)
-        headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-        return StreamingResponse(
-            self._live_frames(width), headers=headers, media_type="application/octet-stream"
-        )
-
-    async def _live_frames(self, width: int | None) -> AsyncIterator[bytes]:
-        sent, end = dict[str, int](), time.monotonic() + LIVE_SECONDS
-        while time.monotonic() < end:
-            for camera in [*self._cameras]:
-                if sent.get(camera.name, 0) == camera.num_frames:
-                    continue
-                number, image = await run_in_threadpool(camera.numbered_image, width)
-                if image and sent.get(camera.name) != number:
-                    head = {"camera": camera.name, "frame": number, "bytes": len(image)}
-                    yield json.dumps(head).encode() + b"\n" + image
-                sent[camera.name] = number
-            await asyncio.sleep(LOOK_SECONDS)
 
     def _file(self, request: Request) -> Response:
         """Send an image or clip of an event, or the requested range of it."""
@@ -243,16 +202,19 @@ class CameraRoutes:
             raise HTTPException(404)
         return path
 
-    def _change(self, call: Callable[[Camera, Any, Visit], Response]) -> Callable[[Request], Any]:
+    def _change(self, save: Callable[[Camera, Any, Visit], Response]) -> Callable[[Request], Any]:
         """Create the handler that changes a camera by the JSON of a request."""
 
         async def change(request: Request) -> Response:
             camera = self._camera(request)
             body = await read_body(request, MAX_BYTES)
             try:
-                return await run_in_threadpool(call, camera, parse_json(body.decode()), _visit(request))
+                values = parse_json(body.decode())
+                answer = await run_in_threadpool(save, camera, values, _visit(request))
             except ValueError as error:
                 raise SegueError(str(error)) from None
+            await self._live.publish_states()
+            return answer
 
         return change
 
@@ -349,6 +311,7 @@ class CameraPage(AbstractContextManager["CameraPage"]):
 
     Attributes:
         authenticator: identifies visitors; its ``access`` may change.
+        changed: to be called when a camera has a new frame, from any thread.
 
     Raises:
         SegueError: the port is taken.
@@ -366,14 +329,20 @@ class CameraPage(AbstractContextManager["CameraPage"]):
     ) -> None:
         self.authenticator = Authenticator(access, warn=_warn)
         self._host, self._scheme = host, "http" if encryption is None else "https"
+        live = LiveCameras(cameras)
+        self.changed = live.hub.changed
         app = application(
-            CameraRoutes(cameras, save).table(),
+            CameraRoutes(cameras, save, live).table(),
             self.authenticator,
             errors={SegueError: _refuse},
+            life=live.life,
             health="/health",
+            publishes=True,
         )
         listener = listening(host, port)
-        self._server = ServerThread(app, listener, encryption, limit_concurrency=MAX_CONNECTIONS)
+        self._server = ServerThread(
+            app, listener, encryption, limit_concurrency=MAX_CONNECTIONS, ws_max_size=MAX_BYTES
+        )
         self._server.start()
 
     @property

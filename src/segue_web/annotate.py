@@ -92,9 +92,8 @@ class AnnotateBackend(Backend):
         self.exports = folder / "exports"
         self._extend_schema(schema, classes)
         remove_unfinished(self.exports)
-        self.project.send = self._send_from_thread
+        self.project.send = lambda event: self.send(event)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-project")
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._worker = worker or Worker(video, (model, weights), prompter, device)
         # Exports have a process of their own: neither they nor a tracking waits for the other.
         self._exporter = worker or Worker(video, (model, weights), prompter, device)
@@ -256,13 +255,8 @@ class AnnotateBackend(Backend):
         """Run a call in the project's thread; ClosedError once it is closed."""
         if self._closed:
             raise ClosedError
-        self._loop = asyncio.get_running_loop()
         # The thread hears who asks.
-        return await self._loop.run_in_executor(self._thread, copy_context().run, call)
-
-    def _send_from_thread(self, event: dict[str, Any]) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.send, event)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, copy_context().run, call)
 
     async def import_file(self, name: str, path: Path, number: int | None = None) -> dict[str, Any]:
         # Not in the thread of the project, which all pages wait for.

@@ -31,7 +31,8 @@ from segue_web.project.annotations import FrameAnnotation
 from segue_web.project.project import Project
 from segue_web.project.queue import TrackingQueue
 from segue_web.project.tracking import TrackedFrame, track_job
-from segue_web.server.server import DEFECT, make_app
+from segue_web.server.hub import DEFECT
+from segue_web.server.server import make_app
 from segue_web.video import Video
 from segue_web.video_list import VideoListBackend
 from tests.segue_web.test_annotate import CircleWorker

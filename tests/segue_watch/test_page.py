@@ -391,6 +391,7 @@ def test_viewers_get_each_frame_as_it_comes_encoded_once_for_all(monkeypatch: py
             return response.headers["Frame"], round(float(np.asarray(image).mean()))
 
     with CameraPage([yard], 0) as page, ThreadPoolExecutor(4) as viewers:
+        yard.on_frame = page.changed
         show(50)
         assert [*viewers.map(look, [""] * 4)] == [("1", 50)] * 4
         waiting = [viewers.submit(look, "?after=1") for _ in range(4)]
@@ -436,47 +437,3 @@ def swaying(index: int, number: int) -> Segmentation:
     mask = np.zeros((50, 100), np.uint8)
     mask[5:15, 5:20] = number
     return Segmentation(index, float(index), mask, (ObjectInfo(number),) if number else ())
-
-
-def test_live_images_of_all_cameras_come_at_the_width_of_tiles_encoded_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    encoded, encode = list[int](), cv2.imencode
-
-    def count(*arguments: Any) -> Any:
-        encoded.append(arguments[1].shape[1])
-        return encode(*arguments)
-
-    monkeypatch.setattr(camera_module.cv2, "imencode", count)
-    job = ForegroundJob(source=VideoSource(place="0"), model=Model(name="median"))
-    shown = [Camera(name, job, ignore, ignore) for name in ("gate", "yard")]
-
-    def show(value: int) -> None:
-        image, mask = np.full((300, 400, 3), value, np.uint8), np.zeros((300, 400), np.uint8)
-        for camera in shown:
-            camera.frame(Frame(value, 0.0, image), Segmentation(value, 0.0, mask, ()), "")
-
-    def frame(stream: Any) -> tuple[str, int, int, int]:
-        head = json.loads(stream.readline())
-        image = cv2.imdecode(np.frombuffer(stream.read(head["bytes"]), np.uint8), cv2.IMREAD_COLOR)
-        return (
-            head["camera"],
-            head["frame"],
-            np.asarray(image).shape[1],
-            round(float(np.asarray(image).mean())),
-        )
-
-    with CameraPage(shown, 0) as page, ExitStack() as stack:
-        show(50)
-        viewers = [
-            stack.enter_context(urlopen(f"{page.address}live?width={width}", timeout=30))
-            for width in (150, 120)
-        ]
-        for stream in viewers:
-            assert sorted(frame(stream) for _ in shown) == [("gate", 1, 160, 50), ("yard", 1, 160, 50)]
-        show(90)
-        for stream in viewers:
-            assert sorted(frame(stream) for _ in shown) == [("gate", 2, 160, 90), ("yard", 2, 160, 90)]
-        assert encoded == [160] * 4
-        with urlopen(f"{page.address}live?width=9999", timeout=30) as stream:
-            assert frame(stream)[2] == 400

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +30,7 @@ with requires_extra("web"):
     from starlette.requests import HTTPConnection, Request
     from starlette.responses import FileResponse, Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.websockets import WebSocketDisconnect
     from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 HEADERS = {
@@ -45,6 +47,12 @@ _CHALLENGE = {"WWW-Authenticate": 'Basic realm="segue", charset="UTF-8"'}
 
 _PROOF = re.compile(r"/proof/([0-9a-f]{32})")
 """A page asks for a proof before it connects again; see :func:`segue_web.server.address.proof`."""
+
+CHECK_SECONDS = 10.0
+"""Seconds after which the credentials of an open web socket are checked again."""
+
+FORBIDDEN = 1008
+"""Code that closes a socket whose credentials no longer hold."""
 
 READING = ("GET", "HEAD", "OPTIONS")
 """Methods that change nothing."""
@@ -68,6 +76,7 @@ class Guard:
         secret: whether paths begin with the token, which is for one person on this machine.
         programs: whether only programs may ask: browsers name pages in each request.
         health: path that is passed on whoever asks, to tell whether all is well.
+        publishes: whether requests by web sockets only read, so that those who may look may open one.
     """
 
     def __init__(
@@ -78,9 +87,11 @@ class Guard:
         secret: bool = False,
         programs: bool = False,
         health: str = "",
+        publishes: bool = False,
     ) -> None:
         self._app, self._authenticator = app, authenticator
         self._has_secret, self._programs, self._health = secret, programs, health
+        self._publishes = publishes
         self._hashing = CapacityLimiter(1)  # a password takes a core
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,8 +120,15 @@ class Guard:
             else:
                 answer = self._refusal(connection, visit)
         cookie = self._cookie(connection, visit)
+        checked_at = time.monotonic()
 
         async def sent(message: Message) -> None:
+            nonlocal checked_at
+            if message["type"] == "websocket.send" and time.monotonic() > checked_at + CHECK_SECONDS:
+                if not await self._is_permitted(connection):
+                    await send({"type": "websocket.close", "code": FORBIDDEN})
+                    raise WebSocketDisconnect(FORBIDDEN)
+                checked_at = time.monotonic()
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 headers = MutableHeaders(scope=message)
                 headers.update(HEADERS)
@@ -206,9 +224,17 @@ class Guard:
         headers, question = connection.headers, connection.scope["query_string"].decode("latin-1")
         return credentials_of(headers.get("authorization", ""), headers.get("token", ""), question)
 
+    async def _is_permitted(self, connection: HTTPConnection) -> bool:
+        """Whether the credentials of an open socket still hold."""
+        try:
+            return self._refusal(connection, await self._visit(connection)) is None
+        except TooManyTriesError:
+            return False
+
     def _refusal(self, connection: HTTPConnection, visit: Visit) -> Response | None:
         """Response to a request without permission."""
-        if visit.permission == "look" and _changes(connection):
+        is_reading = self._publishes and connection.scope["type"] == "websocket"
+        if visit.permission == "look" and _changes(connection) and not is_reading:
             return Response("this link is for looking", 403)
         if visit.permission is not None or (self._health and connection.scope["path"] == self._health):
             return None

@@ -17,7 +17,7 @@ from segue.utils.files import Claim, remove_partial
 from segue_web.project.project import Send
 from segue_web.project.tracking import ConditioningProgress, TrackingPlan
 from segue_web.server.conflicts import ConflictError
-from segue_web.server.server import DEFECT
+from segue_web.server.hub import DEFECT
 
 
 @dataclass

@@ -243,6 +243,7 @@ def quiet_server(app: ASGIApp, encryption: ssl.SSLContext | None = None, **setti
     defaults: dict[str, Any] = {"log_level": "error", "access_log": False, "server_header": False}
     defaults |= {"http": PatientProtocol, "interface": "asgi3", "timeout_graceful_shutdown": 2}
     defaults |= {"proxy_headers": False}  # the guard knows which proxies are trusted
+    defaults |= {"ws_per_message_deflate": False}  # JPEG does not become smaller
     config = EncryptedConfig(partial(_answer_at_the_end, app), **(defaults | settings))
     config.encryption = encryption
     return uvicorn.Server(config)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,12 +27,12 @@ from segue.utils.system import lower_thread_priority
 from segue.video import Source
 from segue.video.decoding.readers import ConnectionChange
 from segue_web.colours import palette
+from segue_web.server.hub import Answer, Hub, Page, call
 from segue_web.server.kit import LocalServer, local_application
+from segue_web.server.messages import Count, PageRequest
 
 with requires_extra("web"):
     from starlette.applications import Starlette
-    from starlette.websockets import WebSocket, WebSocketDisconnect
-
 
 if TYPE_CHECKING:
     from typing import Self
@@ -49,8 +48,11 @@ PAUSE = 0.04
 EVENTS = 100
 """Last events that are kept; a page that is opened later gets these."""
 
-MAX_MESSAGE_BYTES = 64
-"""Most bytes of a message of a page, which says no more than that it is ready."""
+MAX_PAGES = 16
+"""Pages that may be open at once."""
+
+MAX_MESSAGE_BYTES = 200
+"""Most bytes of a message of a page, which says no more than what it has."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,6 @@ class LivePage(Observer):
     farewell = 2.0
     """Seconds for which the end of a run waits until all pages know of it."""
 
-    most_pages = 16
-    """Pages that may be open at once."""
-
     def __init__(
         self, observer: Observer, *, port: int = 0, browser: bool = False, events: bool = True
     ) -> None:
@@ -113,7 +112,7 @@ class LivePage(Observer):
         self._events: list[tuple[int, dict[str, Any]]] = []  # made anew with each: pages read it meanwhile
         self._event_count = 0
         self._ended = ""
-        self._pages: set[WebSocket] = set()
+        self._hub = Hub(self._answer, max_pages=MAX_PAGES, max_requests=1)
         self._encoder = ThreadPoolExecutor(1, "segue-page-image", lower_thread_priority)
         self._server = LocalServer(self.make_app, port, browser, MAX_MESSAGE_BYTES)
 
@@ -122,8 +121,9 @@ class LivePage(Observer):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self._ended = "The run finished." if kind is None else f"The run has ended: {error or 'interrupted'}"
+        self._hub.changed()
         until = time.monotonic() + self.farewell
-        while self._pages and time.monotonic() < until:
+        while self._hub.pages and time.monotonic() < until:
             time.sleep(PAUSE)
         self._server.stop()
         self._encoder.shutdown()
@@ -173,10 +173,13 @@ class LivePage(Observer):
         full = self._source.original_size if self._source is not None else None
         self._delay = self._source.delay(frame) if self._source is not None else None
         self._done = _Done(number, frame, result, full or frame.size)
+        self._hub.changed()
 
     def event(self, event: Event) -> None:
-        self._event_count += 1
-        self._events = [*self._events, (self._event_count, asdict(event))][-EVENTS:]
+        number = self._event_count + 1
+        self._events = [*self._events, (number, asdict(event))][-EVENTS:]
+        self._event_count = number
+        self._hub.changed()
         self._observer.event(event)
 
     def messages(self, messages: Notifiers) -> None:
@@ -204,59 +207,39 @@ class LivePage(Observer):
             lower_thread_priority()
             yield
 
-        async def show(page: WebSocket) -> None:
-            if len(self._pages) >= self.most_pages:
-                await page.close(1013)
-                return
-            self._pages.add(page)
-            try:
-                await page.accept()
-                await self._show(page)
-            except (WebSocketDisconnect, RuntimeError, KeyError):  # it went away, or sent what is no text
-                pass
-            finally:
-                self._pages.discard(page)
+        return local_application(token, "live.html", {"WS /ws": self._hub.talk}, life)
 
-        return local_application(token, "live.html", {"WS /ws": show}, life)
+    async def _answer(self, request: PageRequest, _: Page) -> Answer:
+        """Answer the one request of pages, which they repeat: the news since what they have."""
+        answer: Answer = await call({"next": self._next}, request.op, request.model_extra or {})
+        return answer
 
-    async def _show(self, page: WebSocket) -> None:
-        """Send updates on request until the run ends."""
-        number = last_event = 0
-        about: dict[str, Any] = {"about": self._about}
-        while True:
-            await page.receive_text()
-            ended, done = await self._next(number)
-            changes: dict[str, Any] = {
-                "run": self._run(),
-                "events": [event for event in self._events if event[0] > last_event],
-                "ended": ended,
-            }
-            changes |= about
-            about = {}
-            last_event = changes["events"][-1][0] if changes["events"] else last_event
-            if done is not None:
-                number = done.number
-                changes["image"] = done.encoded[0]
-            await page.send_text(json.dumps(changes, separators=(",", ":")))
-            if done is not None:
-                await page.send_bytes(done.encoded[1])
-            if ended:
-                with suppress(RuntimeError):
-                    await page.close()
-                return
+    async def _next(self, image: Count = 0, event: Count = 0, about: bool = True) -> Answer:
+        """News of the run, as soon as there is a new image or event, or after :attr:`patience`.
 
-    async def _next(self, number: int) -> tuple[str, _Done | None]:
-        """End of the run, if any, and a newer frame with its image, if one arrives in time."""
-        until = time.monotonic() + self.patience
-        while True:
-            await asyncio.sleep(PAUSE)
-            ended, done = self._ended, self._done  # in this order, so that the end comes with the last frame
-            if done is not None and done.number > number:
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._encoder, getattr, done, "encoded")  # once for all pages
-                return ended, done
-            if ended or time.monotonic() > until:
-                return ended, None
+        ``image`` and ``event``: numbers of the last ones that the page has; ``about``: whether it needs the
+        description of the run.
+        """
+        await asyncio.sleep(PAUSE)
+        await self._hub.wait_for(lambda: self._has_news(image, event), self.patience)
+        ended, done = self._ended, self._done  # in this order, so that the end comes with the last frame
+        news: dict[str, Any] = {
+            "run": self._run(),
+            "events": [each for each in self._events if each[0] > event],
+            "ended": ended,
+        }
+        if about:
+            news["about"] = self._about
+        if done is None or done.number <= image:
+            return Answer(news, is_last=bool(ended))
+        loop = asyncio.get_running_loop()
+        # once for all pages
+        values, coded = await loop.run_in_executor(self._encoder, getattr, done, "encoded")
+        return Answer(news | {"image": {"number": done.number, **values}}, coded, is_last=bool(ended))
+
+    def _has_news(self, image: int, event: int) -> bool:
+        is_new = self._done is not None and self._done.number > image
+        return is_new or self._event_count > event or bool(self._ended)
 
     def _run(self) -> dict[str, Any]:
         times = list(self._times)  # the run may begin anew at any time

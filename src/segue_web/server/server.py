@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-import json
 import re
-import traceback
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import ExitStack, asynccontextmanager, suppress
-from functools import cache, partial
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from shutil import rmtree
 from tempfile import TemporaryDirectory
-from types import MethodType
 from typing import Any
 
-from pydantic import TypeAdapter, validate_call
+from pydantic import TypeAdapter
 
 from segue.errors import SegueError, SinkError, SourceError
 from segue.utils.extras import requires_extra
@@ -28,7 +24,7 @@ from segue.video.decoding.readers import LoadCancelledError
 from segue_web.project.project import Send
 from segue_web.project.store import acting
 from segue_web.server import messages
-from segue_web.server.conflicts import ConflictError
+from segue_web.server.hub import MAX_WAITING, Hub, Page, call
 from segue_web.server.kit import LocalServer, Routes, cancelled_with, local_application, refuse_half
 from segue_web.video import Video
 
@@ -38,7 +34,6 @@ with requires_extra("web"):
     from starlette.concurrency import run_in_threadpool
     from starlette.requests import ClientDisconnect, Request
     from starlette.responses import FileResponse, JSONResponse, Response
-    from starlette.websockets import WebSocket, WebSocketDisconnect
 
 
 _ENDING = re.compile(r"\.[a-z0-9]{1,12}")
@@ -47,14 +42,8 @@ _ENDING = re.compile(r"\.[a-z0-9]{1,12}")
 MAX_UPLOAD = 1 << 30
 """Largest file that may be imported."""
 
-MAX_WAITING = 64 << 20
-"""Characters that wait to be sent to a page; more mean that it does not read them."""
-
 MAX_DECODED_FRAMES = 8
 """Maximum number of simultaneous requests for frames; others wait, and are dropped without a client."""
-
-DEFECT = "internal error in segue; see the terminal for details"
-"""Message of the page for errors that are not :class:`SegueError`."""
 
 _USER: TypeAdapter[str] = TypeAdapter(messages.ShortText)
 
@@ -95,17 +84,11 @@ class Backend:
             return await self._answer(request, fields)
 
     async def _answer(self, request: messages.PageRequest, fields: dict[str, Any]) -> dict[str, Any]:
-        if request.op not in self._requests:
-            raise SegueError(f"the request is not valid: this page has no {request.op!r}")
         frame = fields.get("frame", 0)
         if isinstance(frame, int) and frame >= self.video.count:
             raise SegueError(f"there is no frame {frame}; the last one is {self.video.count - 1}")
-        call: Any = self._requests[request.op]
-        checked = MethodType(_checked(call.__func__), call.__self__)
-        with messages.checked():
-            if inspect.iscoroutinefunction(call):
-                return await checked(**fields) or {}
-            return await self.run(partial(checked, **fields)) or {}
+        answer: dict[str, Any] = await call(self._requests, request.op, fields, self.run)
+        return answer
 
     async def import_file(self, name: str, path: Path, number: int | None = None) -> dict[str, Any]:
         """Read an uploaded file for a video of a list; returns what importing it would change."""
@@ -125,28 +108,29 @@ class Backend:
         """File or folder of an export by name, or by path if several have the name."""
 
 
-@cache
-def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Validate a function's arguments by its annotations; cached, as pydantic takes milliseconds."""
-    return validate_call(function)
-
-
 def make_app(
     backend: Backend, token: str, *, max_upload: int = MAX_UPLOAD, most_waiting: int = MAX_WAITING
 ) -> Starlette:
     """Make the application of a backend; all routes are below ``/TOKEN/``."""
-    pages: set[Outbox] = set()
 
-    def send(event: dict[str, Any]) -> None:
-        text = json.dumps(event, separators=(",", ":"))
-        video = event.get("video")
-        for outbox in pages:
-            if video is None or video == outbox.video:
-                outbox.put(text)
+    def show(page: Page, video: int | None) -> None:
+        """Note which video of a list a page shows."""
+        previous, page.channel = page.channel, video
+        if video != previous:
+            backend.joined(video)
+            backend.left(previous)
+
+    async def answer(request: messages.PageRequest, page: Page) -> dict[str, Any]:
+        values = await backend.handle(request)
+        if request.op == "hello":
+            show(page, values["video"].get("number"))
+        return values
+
+    hub = Hub(answer, on_close=partial(show, video=None), max_waiting=most_waiting)
 
     @asynccontextmanager
     async def life(_: Starlette) -> AsyncIterator[None]:
-        backend.send = send
+        backend.send = hub.publish
         backend.open()
         yield
         backend.close()
@@ -200,36 +184,11 @@ def make_app(
                 await backend.import_file(name, path, None if number is None else whole_number(number))
             )
 
-    async def talk(page: WebSocket) -> None:
-        await page.accept()
-        outbox = Outbox(page, most_waiting)
-        pages.add(outbox)
-        work: set[asyncio.Task[None]] = set()
-
-        async def listen() -> None:
-            while True:
-                text = await page.receive_text()
-                task = asyncio.create_task(_reply(backend, text, outbox))
-                work.add(task)
-                task.add_done_callback(work.discard)
-
-        listening = asyncio.create_task(listen())
-        try:
-            await asyncio.wait({listening, outbox.sending}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            pages.remove(outbox)
-            outbox.show(backend, None)
-            listening.cancel()
-            outbox.sending.cancel()
-        # KeyError: a binary message, which no page of ours sends; RuntimeError: the page has gone meanwhile.
-        with suppress(WebSocketDisconnect, KeyError, RuntimeError, asyncio.CancelledError):
-            await asyncio.gather(listening, outbox.sending)
-
     routes: Routes = {
         "GET /frame/{index}.jpg": frame,
         "GET /exports/{name}": export,
         "POST /import/{name}": import_file,
-        "WS /ws": talk,
+        "WS /ws": hub.talk,
     }
     return local_application(
         token, "index.html", routes, life, {SegueError: _refuse, LoadCancelledError: refuse_half}
@@ -239,56 +198,6 @@ def make_app(
 def _refuse(_: Request, error: SegueError) -> Response:
     status = {SinkError: 507, SourceError: 404}.get(type(error), 400)
     return JSONResponse({"error": str(error)}, status)
-
-
-class Outbox:
-    """Messages waiting for a page; a page that does not read is disconnected."""
-
-    def __init__(self, page: WebSocket, max_waiting: int) -> None:
-        self._page, self._max_waiting = page, max_waiting
-        self.video: int | None = None  # that the page shows, of a list
-        self._queue: asyncio.Queue[str] = asyncio.Queue()
-        self._waiting = 0
-        self.sending = asyncio.create_task(self._send())
-
-    def show(self, backend: Backend, video: int | None) -> None:
-        """Record which video of a list the page shows."""
-        previous, self.video = self.video, video
-        if video != previous:
-            backend.joined(video)
-            backend.left(previous)
-
-    def put(self, text: str) -> None:
-        """Queue a message; any length is accepted if the queue is empty."""
-        if self._waiting and self._waiting + len(text) > self._max_waiting:
-            self.sending.cancel()
-        elif not self.sending.done():
-            self._waiting += len(text)
-            self._queue.put_nowait(text)
-
-    async def _send(self) -> None:
-        while True:
-            text = await self._queue.get()
-            await self._page.send_text(text)
-            self._waiting -= len(text)
-
-
-async def _reply(backend: Backend, text: str, outbox: Outbox) -> None:
-    number = None
-    try:
-        request = messages.parse(text)
-        number = request.id
-        answer = await backend.handle(request)
-        if request.op == "hello":
-            outbox.show(backend, answer["video"].get("number"))
-    except ConflictError as error:
-        answer = {"error": str(error), "stale": True, "current": error.current}
-    except SegueError as error:
-        answer = {"error": str(error), "stale": False}
-    except Exception as error:
-        traceback.print_exception(error)
-        answer = {"error": DEFECT}
-    outbox.put(json.dumps({"id": number, **answer}, separators=(",", ":")))
 
 
 def _zipped(folder: Path, stack: ExitStack) -> Path:

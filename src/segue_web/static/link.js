@@ -1,15 +1,8 @@
-// The connection to the server: requests with answers, events, and a new try whenever it is lost.
+// What the page of a project asks of its server, and how it names this browser and its person.
 
 import { notice } from "./dom.js";
+import { Refused, Socket, waitBefore } from "./socket.js";
 import { state } from "./state.js";
-
-/** An answer that says no; the message is for the person. */
-class Refused extends Error {
-  constructor(/** @type {string} */ message, stale = false) {
-    super(message);
-    this.stale = stale;
-  }
-}
 
 /** what the address of a page ends with that shows a video of a list: its number */
 const OF_LIST = /^#video=([0-9]{1,9})$/;
@@ -25,91 +18,31 @@ export function showVideo(/** @type {number} */ number) {
   history.replaceState(null, "", `#video=${number}`);
   location.reload();
 }
-/** longest milliseconds between two tries */
-const LONGEST = 4000;
-
-/** Milliseconds before a try is repeated, which grow. */
-const waitBefore = (/** @type {number} */ tries, first = 50) => Math.min(LONGEST, first * 2 ** tries);
 const pause = (/** @type {number} */ milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** what is called with the answers that are due, by the number of the request */
-const waiting = new Map();
-let [number, tries] = [0, 0];
-/** @type {WebSocket | null} */
-let socket = null;
+/** @type {Socket | null} */
+let connection = null;
 
 /**
  * Connect again and again; what is called hears of events, and whether there is a connection, or at least segue.
  * @param {(event: any) => void} onEvent @param {(online: boolean, mayReturn: boolean) => void} onState
  */
 export function connect(onEvent, onState) {
-  socket = new WebSocket(new URL("ws", location.href.replace(/^http/, "ws")));
-  socket.onopen = () => {
-    state.connected();
-    onState(true, true);
-  };
-  socket.onmessage = ({ data }) => {
-    tries = 0;
-    const message = JSON.parse(data);
-    if (message.event) {
-      onEvent(message);
-      return;
-    }
-    waiting.get(message.id)?.(message);
-    waiting.delete(message.id);
-  };
-  socket.onclose = () => {
-    for (const answer of waiting.values()) answer({ error: "the connection was lost; try again" });
-    waiting.clear();
-    onState(false, true);
-    const again = () =>
-      setTimeout(
-        async () => {
-          const known = await isSegue();
-          if (known === null) again();
-          else if (known) connect(onEvent, onState);
-          else onState(false, false);
-        },
-        waitBefore(tries++, 250),
-      );
-    again();
-  };
-}
-
-/** Whether who answers at this address knows its secret, which no other program may hear; null where nobody answers. */
-async function isSegue() {
-  const challenge = [...crypto.getRandomValues(new Uint8Array(16))]
-    .map((byte) => byte.toString(16).padStart(2, "0"))
-    .join("");
-  const answer = await fetch(`/proof/${challenge}`)
-    .then((response) => response.text())
-    .catch(() => null);
-  if (answer === null) return null;
-  const bytes = (/** @type {string} */ text) => new TextEncoder().encode(text);
-  const key = await crypto.subtle.importKey(
-    "raw",
-    bytes(location.pathname.split("/")[1]),
-    { name: "HMAC", hash: "SHA-256" },
-    false,
-    ["verify"],
-  );
-  const given = Uint8Array.from(answer.match(/[0-9a-f]{2}/g) ?? [], (pair) => parseInt(pair, 16));
-  return crypto.subtle.verify("HMAC", key, given, bytes(challenge));
+  connection = new Socket({
+    onEvent,
+    onState: (online, mayReturn) => {
+      if (online) state.connected();
+      onState(online, mayReturn);
+    },
+  });
 }
 
 /** The answer to a request; an error where it is refused. @returns {Promise<any>} */
 export async function request(/** @type {string} */ op, fields = {}) {
-  const open = socket;
-  if (open?.readyState !== WebSocket.OPEN) throw new Refused("not connected to segue");
-  const id = ++number;
-  const answer = await new Promise((resolve) => {
-    waiting.set(id, resolve);
-    // Of several videos, the one that this page shows.
-    const video = op === "hello" ? videoOfPage() : state.video.number;
-    open.send(JSON.stringify({ id, op, ...fields, video, user: state.user || undefined }));
-  });
-  if (answer.error) throw new Refused(answer.error, Boolean(answer.stale));
-  return answer;
+  if (!connection) throw new Refused("not connected to segue");
+  // Of several videos, the one that this page shows.
+  const video = op === "hello" ? videoOfPage() : state.video.number;
+  return connection.request(op, { ...fields, video, user: state.user || undefined });
 }
 
 /** The answer to a request; nothing where it is refused, which the person is told. @returns {Promise<any>} */
@@ -123,13 +56,13 @@ export const ask = (/** @type {string} */ op, fields = {}) =>
  * @returns {Promise<any>}
  */
 export async function hello() {
-  const connection = socket;
+  const socket = connection?.socket;
   for (let repeated = 0; ; repeated++) {
     const known = await ask("hello", thisBrowser());
-    if (!known || socket !== connection) return null;
+    if (!known || socket !== connection?.socket) return null;
     if (!(known.revision < state.revision)) return known;
     await pause(waitBefore(repeated));
-    if (socket !== connection) return null;
+    if (socket !== connection?.socket) return null;
   }
 }
 

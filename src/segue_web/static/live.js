@@ -7,6 +7,7 @@ import { icon } from "./icons.js";
 import { cleared, paintedMask, rimOf } from "./paint.js";
 import { fitted } from "./places.js";
 import { maskBox } from "./runs.js";
+import { Socket } from "./socket.js";
 import { drawZones, ZoneEditor } from "./zones.js";
 
 /**
@@ -14,9 +15,9 @@ import { drawZones, ZoneEditor } from "./zones.js";
  * @typedef {{name: string, live: boolean, zones: Zone[], colours: string[], events: boolean}} About
  * @typedef {{what: string, done: number, total: number | null, rate: number | null, age: number | null, delay:
  *   number | null, dropped: number}} Run
- * @typedef {{index: number, time: number, size: [number, number], full: [number, number], masks: Record<string,
- *   string>,
- *   boxes: Record<string, [number, number, number, number]>, labels: Record<string, string>}} FrameImage
+ * @typedef {{number: number, index: number, time: number, size: [number, number], full: [number, number],
+ *   masks: Record<string, string>, boxes: Record<string, [number, number, number, number]>, labels: Record<string,
+ *   string>}} FrameImage
  * @typedef {{event: string, object: number, time: number, seconds: number, label: string | null, zone: string,
  *   direction: string}} Happening
  * @typedef {{about?: About, run: Run, events: [number, Happening][], ended: string, image?: FrameImage}} News
@@ -24,6 +25,7 @@ import { drawZones, ZoneEditor } from "./zones.js";
 
 const SHOWN_EVENTS = 100;
 const LATE = 3; // seconds without a frame that are worth a word
+const RESTART = 1012; // code of a socket that the end of the server closes
 
 const canvas = element("canvas");
 /** @type {About} */
@@ -34,10 +36,9 @@ let image = null;
 let bitmap = null;
 /** masks as images, made when they are shown @type {{image: HTMLCanvasElement, x: number, y: number}[] | null} */
 let overlay = null;
-/** @type {WebSocket | null} */
-let socket = null;
 let ended = "";
-let tries = 0;
+let isKnown = false; // whether the page has the description of the run
+let lastEvent = 0;
 let asking = false; // whether an answer is awaited: one at a time, however often a run is held and goes on
 const shown = { pause: false, masks: true, zones: true, opacity: 0.45 };
 
@@ -49,55 +50,39 @@ const colourOf = (/** @type {number} */ id) => about.colours[(id - 1) % about.co
 
 // Talking to the run
 
-function ask() {
-  if (asking || shown.pause || ended || socket?.readyState !== WebSocket.OPEN) return;
+/** Show the news of the run, one answer after the other; a hidden page sends no requests. */
+async function follow() {
+  if (asking || shown.pause || ended || !socket.open) return;
   asking = true;
-  socket.send("next");
-}
-
-function connect() {
-  /** @type {FrameImage | null} */
-  let coming = null;
-  socket = new WebSocket(new URL("ws", location.href.replace(/^http/, "ws")));
-  socket.binaryType = "blob";
-  socket.onopen = () => {
-    tries = 0;
-    asking = false;
-    element("offline").hidden = true;
-    ask();
-  };
-  socket.onmessage = async (message) => {
-    if (typeof message.data === "string") {
-      const news = JSON.parse(message.data);
-      coming = news.image ?? null;
-      hear(news);
-      if (!coming) {
-        asking = false;
-        ask();
-      }
-      return;
-    }
-    [image, bitmap] = [coming, await createImageBitmap(message.data)];
+  const seen = { image: image?.number ?? 0, event: lastEvent, about: !isKnown };
+  const news = await socket.request("next", seen).catch(() => null);
+  if (news) hear(news);
+  if (news?.image) {
+    [image, bitmap] = [news.image, await createImageBitmap(new Blob([news.data]))];
     overlay = null;
     draw();
-    asking = false;
-    requestAnimationFrame(ask); // a hidden page sends no requests
-  };
-  socket.onclose = (event) => {
-    if (ended) return;
-    if (event.code === 1012) {
-      end("The run has ended.");
-      return;
-    }
-    element("offline").hidden = false;
-    element("offline").textContent =
-      "The connection to the run is lost. If it has ended, start it again and use the new address.";
-    setTimeout(connect, Math.min(4000, 250 * 2 ** tries++));
-  };
+  }
+  asking = false;
+  if (!news) setTimeout(follow, 1000 * LATE);
+  else if (news.image) requestAnimationFrame(follow);
+  else void follow();
 }
+
+const socket = new Socket({
+  onState: (open, mayReturn, code) => {
+    element("offline").hidden = open || Boolean(ended);
+    if (open) void follow();
+    else if (!mayReturn || code === RESTART) end("The run has ended.");
+    else
+      element("offline").textContent =
+        "The connection to the run is lost. If it has ended, start it again and use the new address.";
+  },
+});
 
 function end(/** @type {string} */ text) {
   ended = text;
+  socket.end();
+  element("offline").hidden = true;
   element("hint").textContent = text;
   element("age").textContent = "";
 }
@@ -105,9 +90,9 @@ function end(/** @type {string} */ text) {
 function hear(/** @type {News} */ news) {
   if (news.about) {
     about = news.about;
+    isKnown = true;
     element("run-name").textContent = document.title = about.name;
     element("zones").hidden = !about.zones.length;
-    element("events").replaceChildren();
     element("events-empty").replaceChildren(
       "Nothing yet.",
       ...(about.events ? [] : [" To see events, use ", make("code", { textContent: "--events FILE" }), "."]),
@@ -115,7 +100,7 @@ function hear(/** @type {News} */ news) {
   }
   element("hint").textContent = news.image || image ? "" : "Waiting for the first frame …";
   showRun(news.run);
-  for (const [number, event] of news.events) addEvent(number, event);
+  for (const [number, event] of news.events) addEvent((lastEvent = number), event);
   if (news.ended) end(news.ended);
 }
 
@@ -214,7 +199,7 @@ function toggle(/** @type {Switch} */ what) {
   press(what, shown[what]);
   if (what === "pause") {
     showPause();
-    ask();
+    void follow();
   }
   draw();
 }
@@ -244,4 +229,3 @@ const KEYS = {
 };
 listenKeys(() => KEYS);
 new ResizeObserver(draw).observe(canvas);
-connect();

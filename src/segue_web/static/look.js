@@ -1,117 +1,106 @@
-// Polls the states of the cameras and their newest images while the page is visible.
+// Hears of the states of the cameras, and asks for their newest images while the page is visible.
 
 import { hearOfEvents, showLast } from "./activity.js";
 import { cameras, IMAGE } from "./cameras.js";
 import { element, tell } from "./dom.js";
 import { sayScene } from "./scene.js";
+import { Socket } from "./socket.js";
 
-const EVERY = 1000; // milliseconds between two looks
-let [asked, answered] = [0, 0]; // looks, and the newest one with an answer
+const RETRY = 1000; // milliseconds before images are asked for again after an error
 
-/** Load the newest image of a camera, or the one after a frame; gives its number. */
-async function loadImage(/** @type {string} */ name, after = "") {
-  const response = await fetch(`image/${name}.jpg${after && `?after=${after}`}`);
-  if (!response.ok) return "";
-  cameras.setImage(name, await createImageBitmap(await response.blob()));
-  return response.headers.get("Frame") ?? "";
+/** @type {Socket | null} */
+let socket = null;
+let refused = 0; // sockets in a row that were not opened although the server answers
+let followed = ""; // the images that are shown as they come, as JSON
+
+/** The images that the view shows: of one camera, or of all at a width; empty for none. */
+function wanted() {
+  if (document.hidden || !socket?.open) return "";
+  if (cameras.view === "camera") return JSON.stringify({ camera: cameras.chosen });
+  if (cameras.view !== "wall") return "";
+  return JSON.stringify({ width: Number(document.querySelector("#wall canvas")?.getAttribute("width")) || 1 });
 }
 
-/** the camera whose frames are shown as they come @type {{name: string} | null} */
-let following = null;
-
-/** Show each frame of the selected camera, at its rate. */
+/** Show the images of the view as they come, one answer after the other. */
 export async function follow() {
-  if (cameras.view !== "camera" || following?.name === cameras.chosen) return;
-  const mine = { name: cameras.chosen };
-  following = mine;
-  const goesOn = () =>
-    following === mine && cameras.view === "camera" && cameras.chosen === mine.name && !document.hidden;
-  let number = "";
-  while (goesOn()) {
-    const next = await loadImage(mine.name, number).catch(() => "");
-    if (!next || next === number) await new Promise((resolve) => setTimeout(resolve, EVERY));
-    number = next || number;
-    if (goesOn()) cameras.changed(IMAGE);
+  const view = wanted();
+  if (view === followed) return;
+  followed = view;
+  /** number of the last image by camera @type {Record<string, number>} */
+  const seen = {};
+  while (view && followed === view && wanted() === view) {
+    const answer = await socket?.request("images", { ...JSON.parse(view), seen }).catch(() => null);
+    if (!answer) await new Promise((resolve) => setTimeout(resolve, RETRY));
+    if (answer?.data && followed === view) await showImages(answer.images, answer.data, seen);
   }
-  if (following === mine) following = null;
+  if (followed === view) followed = "";
 }
 
-/** Read the frames of an answer of `live`; each is a line of JSON, then an image. */
-async function readFrames(/** @type {ReadableStreamDefaultReader<Uint8Array>} */ reader, goesOn = () => true) {
-  let bytes = new Uint8Array();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done || !goesOn()) return;
-    const joined = new Uint8Array(bytes.length + value.length);
-    joined.set(bytes);
-    joined.set(value, bytes.length);
-    bytes = joined;
-    for (;;) {
-      const end = bytes.indexOf(10);
-      if (end < 0) break;
-      const head = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
-      if (bytes.length < end + 1 + head.bytes) break;
-      const image = new Blob([bytes.slice(end + 1, end + 1 + head.bytes)], { type: "image/jpeg" });
-      bytes = bytes.slice(end + 1 + head.bytes);
-      cameras.setImage(head.camera, await createImageBitmap(image));
-      cameras.changed(IMAGE);
-    }
+/**
+ * @param {{camera: string, frame: number, bytes: number}[]} images @param {ArrayBuffer} data
+ * @param {Record<string, number>} seen
+ */
+async function showImages(images, data, seen) {
+  let start = 0;
+  for (const { camera, frame, bytes } of images) {
+    const image = new Blob([data.slice(start, start + bytes)], { type: "image/jpeg" });
+    start += bytes;
+    cameras.setImage(camera, await createImageBitmap(image));
+    seen[camera] = frame;
   }
+  cameras.changed(IMAGE);
 }
 
-let isLive = false;
-
-/** Show the frames of all cameras as they come, at the size of the tiles, while the wall is shown. */
-async function showLive() {
-  if (isLive) return;
-  isLive = true;
-  const goesOn = () => cameras.view === "wall" && !document.hidden;
-  while (goesOn()) {
-    const ended = new AbortController();
-    try {
-      const width = document.querySelector("#wall canvas")?.getAttribute("width") ?? "";
-      const response = await fetch(`live?width=${width}`, { signal: ended.signal });
-      if (!response.ok || !response.body) break; // the next look tells
-      await readFrames(response.body.getReader(), goesOn);
-    } catch {
-      break;
-    } finally {
-      ended.abort();
-    }
-  }
-  isLive = false;
-}
-
-/** Ask how the cameras are, and for their images where these are shown. */
-export async function look() {
-  const number = ++asked;
-  const response = await fetch("states");
-  const answer = await response.json();
-  if (number < answered) return; // a later one was faster
-  answered = number;
+/** Show how the cameras are, and load what is new of them. @param {typeof cameras.states} states */
+function hear(states) {
   const before = cameras.states;
-  const states = (cameras.states = answer);
+  cameras.states = states;
   const { view, chosen } = cameras;
-  element("offline").hidden = true;
   sayScene(before, states);
   void follow();
-  if (view === "wall") void showLive();
   const news = Object.keys(states).filter((name) => before[name] && states[name].events !== before[name].events);
   if (view === "events" && news.length) void hearOfEvents().catch(tell);
   if (view === "camera" && news.includes(chosen)) void showLast(chosen, element("camera-last")).catch(tell);
   cameras.changed();
 }
 
-/** Poll now, and report missing answers. */
-export const tryLook = () =>
-  look().catch(() => {
-    element("offline").hidden = false;
+/** Ask how the cameras are. */
+export async function look() {
+  hear((await socket?.request("states"))?.states ?? cameras.states);
+}
+
+/** Whether the server answers, with the states; null if not, or if it knows this browser no more. */
+async function answers() {
+  const response = await fetch("states").catch(() => null);
+  if (!response?.ok) return null;
+  hear(await response.json());
+  if (++refused > 2)
+    element("offline").textContent = "The images are missing: a proxy between this page and segue refuses web sockets.";
+  return true;
+}
+
+/** Connect, and again whenever the connection is lost; done with the first states, or without a connection. */
+export const begin = () =>
+  new Promise((resolve) => {
+    const lost = element("offline").textContent;
+    socket = new Socket({
+      isServer: answers,
+      onState: (open) => {
+        element("offline").hidden = open;
+        if (!open) {
+          resolve(null);
+          return;
+        }
+        refused = 0;
+        element("offline").textContent = lost;
+        void look().catch(tell).then(resolve);
+      },
+      onEvent: ({ states }) => {
+        if (!document.hidden) hear(states);
+      },
+    });
   });
 
-/** Continue polling; a hidden page sends no requests. */
-export function goOn() {
-  setTimeout(async () => {
-    if (!document.hidden) await tryLook();
-    goOn();
-  }, EVERY);
-}
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && socket?.open) void look().catch(tell);
+});

@@ -7,7 +7,7 @@ import { listenKeys } from "./controls.js";
 import { beginCounts, loadCounts } from "./counts.js";
 import { element, headerButton, letThemeChange, offer, press, tell } from "./dom.js";
 import "./health.js";
-import { follow, goOn, tryLook } from "./look.js";
+import { begin, follow } from "./look.js";
 import "./wall.js";
 
 /** What an address asks for: a view, what is shown in it, and a question behind ``?``. */
@@ -40,8 +40,8 @@ function navigate() {
   if (view === "camera") {
     element("camera-last").replaceChildren();
     void showLast(chosen, element("camera-last")).catch(tell);
-    void follow();
   }
+  void follow();
   cameras.changed();
 }
 
@@ -64,7 +64,7 @@ const PAGE_KEYS = {
 listenKeys(() => (element("dialog").open ? {} : { ...PAGE_KEYS, ...(cameras.view === "events" && LIST_KEYS) }));
 addEventListener("hashchange", navigate);
 new ResizeObserver(() => cameras.changed()).observe(element("view"));
-await tryLook();
+await begin();
 beginActivity();
 beginCounts();
 const offerCameras = () => {
@@ -73,4 +73,3 @@ const offerCameras = () => {
 offerCameras();
 cameras.listen(offerCameras); // others may come while the page is open
 navigate();
-goOn();

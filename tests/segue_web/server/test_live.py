@@ -60,9 +60,14 @@ def connect(client: TestClient) -> Any:
     return client.websocket_connect(f"/{TOKEN}/ws", headers={"host": "127.0.0.1:8123", "origin": HOST})
 
 
-def ask(socket: Any) -> tuple[dict[str, Any], np.ndarray | None]:
+def request(**seen: Any) -> str:
+    """Ask for the news since what a page has."""
+    return json.dumps({"id": 1, "op": "next", **seen})
+
+
+def ask(socket: Any, **seen: Any) -> tuple[dict[str, Any], np.ndarray | None]:
     """What a page gets: the news, and the image where there is one."""
-    socket.send_text("next")
+    socket.send_text(request(**seen))
     news = json.loads(socket.receive_text())
     if "image" not in news:
         return news, None
@@ -98,12 +103,12 @@ def test_the_newest_frame_wins_and_is_compressed_once_for_all_pages(
             assert np.array_equal(found, drawn_image(19)[1].mask == 3)
         for index in range(20, 120):  # the pages are slow: they see none of these but the last
             page.frame(*drawn_image(index), "")
-        news, image = ask(one)
+        news, image = ask(one, image=news["image"]["number"], about=False)
         assert image is not None
         assert abs(float(image[50].mean()) - 119) < 3
         assert news["run"]["done"] == 120
         assert "about" not in news
-        assert ask(one)[1] is None, "nothing new"
+        assert ask(one, image=news["image"]["number"])[1] is None, "nothing new"
     assert made == [19, 119]
 
 
@@ -135,9 +140,9 @@ def test_a_page_gets_each_event_once_and_a_new_page_the_last_ones(page: LivePage
         events = ask(socket)[0]["events"]
         assert [event["object"] for _, event in events] == list(range(5, live.EVENTS + 5))
         page.event(Event("cross", 4, 9, 0.4, 1, 2, 3, 4, 9, 0.0, 9, zone="door", direction="left"))
-        ((number, event),) = ask(socket)[0]["events"]
+        ((number, event),) = ask(socket, event=live.EVENTS + 5)[0]["events"]
         assert (number, event["event"], event["direction"]) == (live.EVENTS + 6, "cross", "left")
-        assert ask(socket)[0]["events"] == []
+        assert ask(socket, event=number)[0]["events"] == []
 
 
 @pytest.mark.parametrize(
@@ -152,21 +157,21 @@ def test_pages_hear_how_the_run_has_ended_with_its_last_frame(
 ) -> None:
     page.patience = page.farewell = WAIT
     with connect(client) as socket:
-        socket.send_text("next")
+        socket.send_text(request())
         page.frame(*drawn_image(3), "")
         ending = threading.Thread(target=page.__exit__, args=(type(error) if error else None, error, None))
         ending.start()
         received = [json.loads(socket.receive_text())]
         assert socket.receive_bytes()[:2] == b"\xff\xd8"
         if not received[0]["ended"]:  # the frame was on its way before the end
-            socket.send_text("next")
+            socket.send_text(request(image=received[0]["image"]["number"]))
             received.append(json.loads(socket.receive_text()))
     ending.join()
     assert received[-1]["ended"] == message
 
 
 def test_only_so_many_pages_are_open_at_once(page: LivePage, client: TestClient) -> None:
-    page.most_pages = 1
+    page._hub.max_pages = 1
     page.frame(*drawn_image(0), "")
     with connect(client) as socket:
         ask(socket)

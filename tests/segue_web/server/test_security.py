@@ -14,8 +14,10 @@ pytest.importorskip("starlette")
 pytest.importorskip("httpx")
 from starlette.testclient import TestClient
 
+from segue.jobs.observer import Observer
 from segue.jobs.values import ForegroundJob, Model, VideoSource
 from segue_watch.camera import Camera
+from segue_watch.live import LiveCameras
 from segue_watch.page import CameraRoutes
 from segue_web.access.authentication import SESSION, Authenticator
 from segue_web.access.table import Access
@@ -92,14 +94,17 @@ def view(folder: Path) -> Served:
 
 
 def live(_: Path) -> Served:
-    page = LivePage.__new__(LivePage)  # one that does not listen
+    page = LivePage(Observer())
+    page._server._listener.close()
     return Served(page.make_app(TOKEN), "/", "/ws", in_path=True)
 
 
 def watch(_: Path) -> Served:
     job = ForegroundJob(source=VideoSource(place="0"), model=Model(name="median"))
     yard = Camera("yard", job, lambda *_: None, lambda _: None)
-    app = application(CameraRoutes([yard], None).table(), Authenticator(Access(token=TOKEN)))
+    app = application(
+        CameraRoutes([yard], None, LiveCameras([yard])).table(), Authenticator(Access(token=TOKEN))
+    )
     return Served(app, "/process", "/zones/yard")
 
 
