@@ -1,21 +1,24 @@
-"""What people who look at the page of cameras cost: processor time of a request, and memory.
+"""Processor time and memory of people who look at the wall of the page of cameras.
 
-Run it as ``python -m benchmarks.services.page``. Each person asks for the states and the images of all
-cameras, again and again; the cameras have an image each, and watch nothing.
+Run it as ``python -m benchmarks.services.page``. The cameras give frames, and watch nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
+import json
 import multiprocessing
 import threading
 import time
+from collections.abc import Sequence
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 import numpy as np
 import torch
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from benchmarks.lib.machine import describe
 from segue.jobs.values import ForegroundJob, Model, VideoSource
@@ -25,43 +28,53 @@ from segue_watch.page import CameraPage
 from segue_watch.threads import sharing_cores
 
 
-def camera(name: str, height: int = 240, width: int = 320) -> Camera:
-    """A camera with an image and an object on it."""
-    job = ForegroundJob(source=VideoSource(place="0"), model=Model(name="median"))
-    made = Camera(name, job, lambda *_: None, lambda _: None)
+def result(height: int = 240, width: int = 320) -> tuple[Frame, Segmentation]:
+    """An image with an object."""
     rows, columns = np.indices((height, width))
     image = np.stack([rows, columns, rows + columns], axis=2).astype(np.uint8)
     mask = np.zeros((height, width), np.uint8)
     mask[50:90, 60:100] = 1
-    made.frame(Frame(0, 0.0, image), Segmentation(0, 0.0, mask, ()), "")
-    return made
+    return Frame(0, 0.0, image), Segmentation(0, 0.0, mask, ())
 
 
-def look(port: int, people: int, rounds: int, paths: list[str]) -> None:
-    """Have people look, each in a thread."""
+def camera(name: str) -> Camera:
+    """A camera that watches nothing."""
+    job = ForegroundJob(source=VideoSource(place="0"), model=Model(name="median"))
+    return Camera(name, job, lambda *_: None, lambda _: None)
+
+
+def give_frames(cameras: Sequence[Camera], fps: float, stop: threading.Event) -> None:
+    """Give all cameras new frames until stopped."""
+    frame, segmentation = result()
+    while not stop.wait(1 / fps):
+        for each in cameras:
+            each.frame(frame, segmentation, "")
+
+
+def look(address: str, people: int, seconds: float, received: Synchronized[int]) -> None:
+    """Have people look at the wall, each in a thread."""
 
     def person() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-        for path in paths * rounds:
-            while not _is_answered(connection, path):
-                connection.close()
-                time.sleep(0.05)
+        seen, count = dict[str, int](), 0
+        with connect(f"{address}ws", origin=Origin(origin), proxy=None) as page:
+            while time.monotonic() < end:
+                page.send(json.dumps({"id": 1, "op": "images", "seen": seen, "width": 320}))
+                answer: dict[str, Any] = {}
+                while answer.get("id") != 1:
+                    answer = json.loads(page.recv(60))
+                if answer.get("data"):
+                    page.recv(60)
+                seen |= {image["camera"]: image["frame"] for image in answer["images"]}
+                count += len(answer["images"])
+        with received.get_lock():
+            received.value += count
 
+    origin, end = address.replace("ws", "http", 1).rstrip("/"), time.monotonic() + seconds
     threads = [threading.Thread(target=person) for _ in range(people)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-
-
-def _is_answered(connection: http.client.HTTPConnection, path: str) -> bool:
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        answer.read()
-    except (OSError, http.client.HTTPException):
-        return False
-    return answer.status == 200
 
 
 def memory() -> float:
@@ -73,24 +86,33 @@ def main() -> None:
     """Print all figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cameras", type=int, default=8)
-    parser.add_argument("--people", type=int, default=40)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--people", type=int, nargs="+", default=[0, 1, 8, 32])
+    parser.add_argument("--fps", type=float, default=5.0)
+    parser.add_argument("--seconds", type=float, default=10.0)
     options = parser.parse_args()
     print(describe(torch.get_num_threads()))
-    names = [f"camera{number}" for number in range(options.cameras)]
-    paths = ["/states", *(f"/image/{name}.jpg" for name in names)]
-    with sharing_cores(options.cameras), CameraPage([camera(name) for name in names], 0) as page:
-        arguments = urlsplit(page.address).port, options.people, options.rounds, paths
-        people = multiprocessing.get_context("spawn").Process(target=look, args=arguments)
-        before, begun = time.process_time(), time.monotonic()
-        people.start()
-        people.join()
-        requests = options.people * options.rounds * len(paths)
-        cost = 1000 * (time.process_time() - before) / requests
-        print(
-            f"{requests} requests in {time.monotonic() - begun:.1f} s, {cost:.2f} ms of processor time each"
-        )
-        print(f"memory {memory():.0f} MB")
+    cameras, stop = [camera(f"camera{number}") for number in range(options.cameras)], threading.Event()
+    with sharing_cores(options.cameras), CameraPage(cameras, 0) as page:
+        for each in cameras:
+            each.on_frame = page.changed
+        giving = threading.Thread(target=give_frames, args=(cameras, options.fps, stop))
+        giving.start()
+        context = multiprocessing.get_context("spawn")
+        for people in options.people:
+            received = context.Value("q", 0)
+            arguments = page.address.replace("http", "ws", 1), people, options.seconds, received
+            viewers = context.Process(target=look, args=arguments)
+            before, begun = time.process_time(), time.monotonic()
+            viewers.start()
+            viewers.join()
+            passed = time.monotonic() - begun
+            used = 100 * (time.process_time() - before) / passed
+            print(
+                f"{people} people: {used:.1f} % of a core, {received.value / passed:.0f} images/s, "
+                f"memory {memory():.0f} MB"
+            )
+        stop.set()
+        giving.join()
 
 
 if __name__ == "__main__":
