@@ -634,6 +634,30 @@ def test_each_object_gives_back_what_its_own_clicks_took(stolen: AnnotateBackend
     assert project.marks(3)[2].kind == "tracked"
 
 
+@pytest.mark.parametrize("how", GIVES_BACK)
+def test_a_region_that_is_given_back_stays_with_a_third_object_that_took_it(
+    stolen: AnnotateBackend, ask: Ask, how: str
+) -> None:
+    """Object 1 took a region from object 2, and object 3 from object 1."""
+    project = stolen.project
+    with project.change("third object"):
+        mask = np.zeros(project.size, np.bool_)
+        mask[22:30, 10:20] = True
+        project.put(3, {project.add_object(): (mask, FrameAnnotation("tracked", 0.9))})
+        project.put(5, {1: (project.plane(3, 1), FrameAnnotation("given"))})
+    before = project.plane(3, 2)
+    click(ask, 3, 25, 15, 1)
+    taken = project.plane(3, 1) & before
+    click(ask, 3, 26, 15, 3)
+    lost = project.plane(3, 3) & taken
+    assert lost.any()
+    ask(**GIVES_BACK[how], **({} if how == "removed" else {"frame": 3}), object=1, seen=SEEN)
+    assert np.array_equal(project.plane(3, 2), before & ~lost)
+    ask("forget", frame=3, object=3, seen=SEEN, hidden=False)
+    assert np.array_equal(project.plane(3, 2), before)
+    assert project.marks(3)[2].kind == "tracked"
+
+
 def test_an_object_that_is_split_or_merged_gives_back_what_its_clicks_took(
     stolen: AnnotateBackend, ask: Ask
 ) -> None:

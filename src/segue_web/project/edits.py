@@ -440,19 +440,28 @@ class Edits:
         """Take from other unlocked objects the regions of an object that was clicked on them.
 
         Objects that overlap on another annotated frame may share pixels. ``visible_mask`` is the index mask
-        before the clicks; only objects of ``losing`` lose pixels.
+        before the clicks; only objects of ``losing`` lose pixels. If clicks on such an object took a part of
+        the region from a further one, that one does not get it back from either alone.
         """
         project = self._project
         regions = clicked_regions(project.plane(frame, number), visible_mask, clicks)
-        annotated = {*project.frames_of([number])} - {frame}
         for other in project.unlocked(sorted(regions.keys() & losing)):
-            both = (project.masks(index) for index in annotated & {*project.frames_of([other])})
-            if len(split_overlapping([number, other], both, project.size)) == 1:
-                score = project.marks(frame)[other].score
-                correction = project.correction(frame, other) or Correction()
-                prompts = correction.points, correction.box, True  # clicks alone have not made it
-                taken = project.taken_pixels(frame, other, number, regions[other])
-                self._put(frame, other, partial(_erased, regions[other]), prompts, score, taken=taken)
+            if self._overlap(frame, number, other):
+                continue
+            for owner, part in project.earlier_owners(frame, other, regions[other]):
+                if owner != number and not self._overlap(frame, number, owner):
+                    project.take_later(frame, owner, number, part)
+            score = project.marks(frame)[other].score
+            correction = project.correction(frame, other) or Correction()
+            prompts = correction.points, correction.box, True  # clicks alone have not made it
+            taken = project.taken_pixels(frame, other, number, regions[other])
+            self._put(frame, other, partial(_erased, regions[other]), prompts, score, taken=taken)
+
+    def _overlap(self, frame: int, one: int, other: int) -> bool:
+        """Whether two objects overlap on another annotated frame."""
+        project = self._project
+        frames = ({*project.frames_of([one])} & {*project.frames_of([other])}) - {frame}
+        return len(split_overlapping([one, other], map(project.masks, frames), project.size)) > 1
 
     def _put(
         self,
