@@ -156,11 +156,11 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         return len(self._frames)
 
     def __iter__(self) -> Iterator[Segmentation]:
-        """Iterate over the results of all prompted or tracked frames, in order."""
-        prompted, tracked = {*self.prompted}, self._session.tracked
-        if prompted and not tracked and len(self) > 1:
+        """Iterate over the results of prompted and tracked frames, and of those without present objects."""
+        known = self._session.known
+        if self.ids and not self._session.tracked and len(known) < len(self):
             raise SegueError("nothing is tracked yet; take the results of propagate() first")
-        return (self[index] for index in self._frames if index in prompted or index in tracked)
+        return (self[index] for index in self._frames if index in known)
 
     @one_thread_at_a_time
     def __getitem__(self, index: int) -> Segmentation:

@@ -184,9 +184,9 @@ class MaskVideoSession(VideoSession):
                 if is_final(index, number) and (part is None or index != part[0]):
                     yielded.add(index)
                     yield index
-        stored = {*self.prompted, *self.tracked}
-        order = self._frames if part is None or part[0] < part[1] else self._frames[::-1]
-        yield from (i for i in order if low <= i <= high and i in stored and i not in yielded)
+        if self.objects:  # else all were removed meanwhile
+            order = self._frames if part is None or part[0] < part[1] else self._frames[::-1]
+            yield from (i for i in order if low <= i <= high and i not in yielded)
 
     def _track(self, each: Pass, snapshots: Mapping[int, PromptSnapshot]) -> Iterator[int]:
         """Run a pass and store its masks; yields frame indices."""
