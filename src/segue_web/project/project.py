@@ -464,8 +464,11 @@ class Project(ObjectStore):
         left = plane & ~lost
         mask = {"mask": runs_of(left), "area": int(np.count_nonzero(left))}
         self._set("marks", (frame, number), dict(row) | mask)
+        lost |= self.decode_mask(frame, before.lost)  # which is erased before
         painted, erased = runs_of(on & ~lost), runs_of(off | lost)
-        self.correct(frame, number, replace(correction, on=painted, off=erased, taken=taken))
+        self.correct(
+            frame, number, replace(correction, on=painted, off=erased, taken=taken, lost=runs_of(lost))
+        )
 
     def marks_of(self, number: int) -> dict[int, FrameAnnotation]:
         """Annotations of an object by frame, ascending."""
