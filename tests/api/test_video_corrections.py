@@ -494,6 +494,13 @@ def test_an_object_that_is_removed_from_a_frame_on_stays_before_it(video: segue.
     assert video.ids == (2,)
 
 
+def test_an_object_that_is_unknown_cannot_be_removed_from_a_frame_on(video: segue.Video) -> None:
+    give(video, 0, "01")
+    with pytest.raises(PromptError, match="there is no object 2 to remove"):
+        video.add(3, [RemovePrompt(2)])
+    assert (video.ids, video.prompted) == ((1,), (0,))
+
+
 def test_an_object_that_is_removed_before_it_is_tracked(video: segue.Video) -> None:
     give(video, 1, "01")
     video.add(5, [RemovePrompt(1)])

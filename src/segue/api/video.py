@@ -20,7 +20,7 @@ from segue.errors import PromptError, SegueError, SourceError
 from segue.models.base import Schedule, TrackNetwork
 from segue.prompt_inputs.arguments import PromptArguments, PromptsLike, collect_prompts
 from segue.prompt_inputs.checks import check_frame
-from segue.prompt_types import Prompt
+from segue.prompt_types import Prompt, RemovePrompt
 from segue.prompts import MakePrompter, find_prompter
 from segue.sessions.association import new_objects
 from segue.sessions.detecting import detector
@@ -210,7 +210,7 @@ class Video(ResultTables, AbstractContextManager["Video"]):
             The result of this frame, with all objects.
 
         Raises:
-            PromptError: a prompt does not match the frame.
+            PromptError: a prompt does not match the frame, or there is no object to remove.
             SourceError: there is no such frame, or it cannot be read.
         """
         read, id = self.source.frame(self._checked(frame)), check_id(id)
@@ -233,6 +233,9 @@ class Video(ResultTables, AbstractContextManager["Video"]):
             corrects = id in self._session.stored_at(read.index)
             added = collect_prompts(prompts, **arguments, size=read.size, id=id, corrects=corrects)
         check_frame(added, read.index)
+        for item in added:
+            if isinstance(item, RemovePrompt) and item.id not in self.ids:
+                raise PromptError(f"there is no object {item.id} to remove; {self._session.prompts_text}")
         self._session.prompt(read, added)
         return self._result(read.index)
 
