@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 import segue
@@ -30,6 +32,7 @@ from tests.nearest_mask import (
 )
 
 COUNT = 9
+NUMBERS = st.integers(1, 3)
 SAMPLE = Path(segue.__file__).parent / "assets/sample"
 SAVED = Path(__file__).parents[1] / "saved/video.json"
 """Two objects, tracked from frame 0 and then corrected on frames 6 and 3, as saved by an earlier version."""
@@ -239,6 +242,57 @@ def test_a_region_that_two_objects_took_stays_with_the_second_one(video: segue.V
     assert cells_in_first_row(video, 2)[4] == "12"
 
 
+@pytest.mark.parametrize("how", ["frame", "object", "mask"])
+def test_a_region_that_is_given_back_stays_with_a_third_object_that_took_it(
+    video: segue.Video, how: str
+) -> None:
+    """Object 1 took cell 2 from object 2, and object 3 from object 1."""
+    video.add(0, masks={1: mask_of({0}, 0), 2: mask_of({1, 2}, 0), 3: mask_of({3}, 0)})
+    track(video)
+    for number in (1, 3):
+        video.add(4, points=[centre_of(2, 0)], id=number)
+    assert [cells_in_first_row(video, number)[4] for number in (1, 2, 3)] == ["0", "1", "23"]
+    if how == "mask":
+        video.add(4, masks={1: mask_of({0, 4}, 0)})
+    else:
+        video.remove(1, 4 if how == "frame" else None)
+    assert [cells_in_first_row(video, number)[4] for number in (2, 3)] == ["1", "23"]
+    video.restore(json.loads(json.dumps(video.state())))
+    video.remove(3, 4)
+    assert [cells_in_first_row(video, number)[4] for number in (2, 3)] == ["12", "3"]
+    assert 4 not in video._session.objects[2].prompts
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    owners=st.lists(NUMBERS, min_size=4, max_size=4),
+    clicks=st.lists(st.tuples(NUMBERS, st.integers(0, 3)), min_size=1, max_size=6),
+    order=st.permutations([1, 2, 3]),
+)
+def test_no_cell_belongs_to_two_of_three_objects_that_are_clicked(
+    owners: list[int], clicks: list[tuple[int, int]], order: list[int]
+) -> None:
+    """Clicks come and are withdrawn in any order, and leave nothing."""
+    video = segue.Video(images(3), model=NearestMask(), prompter=CellPrompter, device="cpu")
+    first = {i: {cell for cell, owner in enumerate(owners) if owner == i} for i in (1, 2, 3)}
+    video.add(0, masks={i: mask_of(cells, 0) | mask_of({i}, 1) for i, cells in first.items()})
+    track(video)
+
+    def owners_of(cell: int) -> set[int]:
+        return {i for i, mask in whole_masks(video[2]).items() if mask[mask_of({cell}, 0)].all()}
+
+    for number, cell in clicks:
+        video.add(2, points=[centre_of(cell, 0)], id=number)
+        assert [len(owners_of(i)) for i in range(4)] == [1] * 4
+        assert owners_of(cell) == {number}
+    for number in order:
+        if number in {i for i, _ in clicks}:
+            video.remove(number, 2)
+            assert max(len(owners_of(i)) for i in range(4)) == 1
+    assert [owners_of(i) for i in range(4)] == [{owner} for owner in owners]
+    assert video.prompted == (0,)
+
+
 def test_a_click_on_an_object_that_lost_pixels_does_not_bring_them_back(video: segue.Video) -> None:
     """The object was made of clicks, so that clicks could change all of its mask."""
     video.add(0, masks={1: mask_of({0}, 0)})
@@ -438,6 +492,13 @@ def test_an_object_that_is_removed_from_a_frame_on_stays_before_it(video: segue.
     assert cells(video) == ["01"] * COUNT
     video.add(0, [RemovePrompt(1)])
     assert video.ids == (2,)
+
+
+def test_an_object_that_is_unknown_cannot_be_removed_from_a_frame_on(video: segue.Video) -> None:
+    give(video, 0, "01")
+    with pytest.raises(PromptError, match="there is no object 2 to remove"):
+        video.add(3, [RemovePrompt(2)])
+    assert (video.ids, video.prompted) == ((1,), (0,))
 
 
 def test_an_object_that_is_removed_before_it_is_tracked(video: segue.Video) -> None:

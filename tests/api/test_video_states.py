@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -205,8 +205,8 @@ class VideoMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.prompts)
     @rule()
     def track_all(self) -> None:
-        given = [result.index for result in self.video.propagate()]
-        assert len({*given}) == len(given)
+        assert sorted(result.index for result in self.video.propagate()) == [*range(COUNT)]
+        assert [result.index for result in self.video] == [*range(COUNT)]
         self.check_settled()
 
     @precondition(lambda self: self.prompts)
@@ -217,8 +217,7 @@ class VideoMachine(RuleBasedStateMachine):
         low, high = sorted((start, stop))
         given = [result.index for result in self.video.propagate(start, stop)]
         assert given[0] == start
-        assert len({*given}) == len(given)
-        assert all(low <= index <= high for index in given)
+        assert sorted(given) == [*range(low, high + 1)]
         after = self.table()
         assert all(after[key] == cells for key, cells in before.items() if not low <= key[0] <= high)
 
@@ -504,6 +503,19 @@ def test_every_frame_comes_also_those_that_are_prompted_only(prompted: tuple[int
         return
     first, last = prompted[0], prompted[-1]
     assert [result.index for result in video.propagate(first, last)] == [*range(first, last + 1)]
+
+
+@pytest.mark.parametrize("prompted", [range(COUNT), [0]])
+def test_frames_that_need_no_tracking_come_and_are_saved(prompted: Sequence[int], tmp_path: Path) -> None:
+    """All frames are prompted, or the object is removed from the second one on."""
+    video = segue.Video(IMAGES, model=NETWORK, device="cpu")
+    for index in prompted:
+        video.add(index, mask_of({0}, 0))
+    if len(prompted) == 1:
+        video.add(1, [RemovePrompt(1)])
+    assert [result.index for result in video.propagate()] == [*range(COUNT)]
+    assert [bool(result.mask.any()) for result in video] == [index in prompted for index in range(COUNT)]
+    assert len([*video.save(tmp_path / "out", formats=["png"])["png"].glob("*.png")]) == COUNT
 
 
 class OverlappingMachine(VideoMachine):

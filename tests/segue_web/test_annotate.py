@@ -22,6 +22,7 @@ from segue.masks import Edge, Rle, decode_rle, encode_rle, opacity, write_index_
 from segue.prompt_types import PointPrompt
 from segue.prompts import ImagePrompter, ImagePrompts, MaskPrediction
 from segue.prompts.correction import ClickHistory
+from segue.utils.arrays import BoolArray
 from segue.video.sources.images import write_image
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import snapshot
@@ -634,6 +635,53 @@ def test_each_object_gives_back_what_its_own_clicks_took(stolen: AnnotateBackend
     assert project.marks(3)[2].kind == "tracked"
 
 
+@pytest.mark.parametrize("is_whole", [True, False], ids=["all of it", "a part"])
+def test_a_click_on_an_object_takes_back_the_whole_region_that_it_lost(
+    stolen: AnnotateBackend, ask: Ask, monkeypatch: pytest.MonkeyPatch, is_whole: bool
+) -> None:
+    """Also where it has no pixel left."""
+    project = stolen.project
+    before = project.plane(3, 1), project.plane(3, 2)
+    lost = before[1].copy()
+    if not is_whole:
+        lost[:, 35:] = False
+
+    async def correct(method: str, _: int, mask: BoolArray, *__: Any) -> Any:
+        assert method == "correct"
+        return mask | lost, 0.7
+
+    monkeypatch.setattr(stolen._worker, "ask", correct)
+    click(ask, 3, 25, 15, 1)
+    assert np.array_equal(project.plane(3, 2), before[1] & ~lost)
+    click(ask, 3, 22, 15, 2)
+    assert np.array_equal(project.plane(3, 2), before[1])
+    assert np.array_equal(project.plane(3, 1), before[0])
+
+
+@pytest.mark.parametrize("how", GIVES_BACK)
+def test_a_region_that_is_given_back_stays_with_a_third_object_that_took_it(
+    stolen: AnnotateBackend, ask: Ask, how: str
+) -> None:
+    """Object 1 took a region from object 2, and object 3 from object 1."""
+    project = stolen.project
+    with project.change("third object"):
+        mask = np.zeros(project.size, np.bool_)
+        mask[22:30, 10:20] = True
+        project.put(3, {project.add_object(): (mask, FrameAnnotation("tracked", 0.9))})
+        project.put(5, {1: (project.plane(3, 1), FrameAnnotation("given"))})
+    before = project.plane(3, 2)
+    click(ask, 3, 25, 15, 1)
+    taken = project.plane(3, 1) & before
+    click(ask, 3, 26, 15, 3)
+    lost = project.plane(3, 3) & taken
+    assert lost.any()
+    ask(**GIVES_BACK[how], **({} if how == "removed" else {"frame": 3}), object=1, seen=SEEN)
+    assert np.array_equal(project.plane(3, 2), before & ~lost)
+    ask("forget", frame=3, object=3, seen=SEEN, hidden=False)
+    assert np.array_equal(project.plane(3, 2), before)
+    assert project.marks(3)[2].kind == "tracked"
+
+
 def test_an_object_that_is_split_or_merged_gives_back_what_its_clicks_took(
     stolen: AnnotateBackend, ask: Ask
 ) -> None:
@@ -653,10 +701,13 @@ def test_an_object_that_is_split_or_merged_gives_back_what_its_clicks_took(
     assert np.array_equal(project.plane(3, other), mask)
 
 
+@pytest.mark.parametrize("in_front", [1, 2])
 def test_an_alternative_mask_takes_its_own_region(
-    stolen: AnnotateBackend, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    stolen: AnnotateBackend, ask: Ask, monkeypatch: pytest.MonkeyPatch, in_front: int
 ) -> None:
     project = stolen.project
+    with project.change("order"):
+        project.move_object(3 - in_front, in_front)
     before = project.plane(3, 2)
     click(ask, 3, 25, 15, 1)
     corrected, lost = project.plane(3, 1), before & ~project.plane(3, 2)

@@ -20,7 +20,7 @@ from segue.errors import PromptError, SegueError, SourceError
 from segue.models.base import Schedule, TrackNetwork
 from segue.prompt_inputs.arguments import PromptArguments, PromptsLike, collect_prompts
 from segue.prompt_inputs.checks import check_frame
-from segue.prompt_types import Prompt
+from segue.prompt_types import Prompt, RemovePrompt
 from segue.prompts import MakePrompter, find_prompter
 from segue.sessions.association import new_objects
 from segue.sessions.detecting import detector
@@ -156,11 +156,11 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         return len(self._frames)
 
     def __iter__(self) -> Iterator[Segmentation]:
-        """Iterate over the results of all prompted or tracked frames, in order."""
-        prompted, tracked = {*self.prompted}, self._session.tracked
-        if prompted and not tracked and len(self) > 1:
+        """Iterate over the results of prompted and tracked frames, and of those without present objects."""
+        known = self._session.known
+        if self.ids and not self._session.tracked and len(known) < len(self):
             raise SegueError("nothing is tracked yet; take the results of propagate() first")
-        return (self[index] for index in self._frames if index in prompted or index in tracked)
+        return (self[index] for index in self._frames if index in known)
 
     @one_thread_at_a_time
     def __getitem__(self, index: int) -> Segmentation:
@@ -210,7 +210,7 @@ class Video(ResultTables, AbstractContextManager["Video"]):
             The result of this frame, with all objects.
 
         Raises:
-            PromptError: a prompt does not match the frame.
+            PromptError: a prompt does not match the frame, or there is no object to remove.
             SourceError: there is no such frame, or it cannot be read.
         """
         read, id = self.source.frame(self._checked(frame)), check_id(id)
@@ -233,6 +233,9 @@ class Video(ResultTables, AbstractContextManager["Video"]):
             corrects = id in self._session.stored_at(read.index)
             added = collect_prompts(prompts, **arguments, size=read.size, id=id, corrects=corrects)
         check_frame(added, read.index)
+        for item in added:
+            if isinstance(item, RemovePrompt) and item.id not in self.ids:
+                raise PromptError(f"there is no object {item.id} to remove; {self._session.prompts_text}")
         self._session.prompt(read, added)
         return self._result(read.index)
 

@@ -72,6 +72,7 @@ class Correction:
     tracked: Mapping[Side, Revision] = field(default_factory=dict)  # that the neighbours were tracked from
     versions: Mapping[Revision, str] = field(default_factory=dict)  # other masks that they may agree with
     taken: TakenPixels | None = None  # what the mask has lost since a person edited it
+    lost: str = ""  # erased pixels that clicks on other objects took
 
     @property
     def untracked(self) -> tuple[Side, ...]:
@@ -112,6 +113,7 @@ def correction_from(data: Mapping[str, Any]) -> Correction:
         and TakenPixels(
             taken["mark"], taken["prompts"], tuple((int(by), str(counts)) for by, counts in taken["regions"])
         ),
+        data.get("lost", ""),
     )
 
 

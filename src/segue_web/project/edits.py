@@ -151,9 +151,7 @@ class Edits:
 
         def give() -> dict[str, Any]:
             visible_mask = self._project.plane(frame, object)
-            paint = Paint(
-                *(self._project.decode_mask(frame, counts) for counts in (correction.on, correction.off))
-            )
+            paint = self._paint(frame, correction)
             shared = [iou(visible_mask, paint.over(plane)) for plane, _ in candidates]
             place = (int(np.argmax(shared)) + 1) % len(candidates)
             plane, score = candidates[place]
@@ -231,7 +229,8 @@ class Edits:
         previous_points = list(correction.points)
         added = points[len(previous_points) :]
         plane = self._project.plane(frame, number)
-        retained = bool(plane.any() and (correction.mends or _is_detected(marks[number], correction)))
+        is_retained = correction.mends or _is_detected(marks[number], correction)
+        retained = bool((plane.any() or correction.lost) and is_retained)
         if points[: len(previous_points)] != previous_points or not added or correction.box != box:
             return None, [point for point in points if point not in previous_points], retained
         return plane, added, retained
@@ -372,7 +371,8 @@ class Edits:
     ) -> dict[str, Any]:
         """Paste a mask of the same or another object and frame."""
         copied = self._copied(of_frame, of_object)
-        pasted = copied, Paint(copied, np.zeros_like(copied))
+        nothing = np.zeros_like(copied)
+        pasted = copied, Paint(copied, nothing, nothing)
         return self._give(
             frame, object, seen, "paste", lambda _, __: pasted, ((), None, True), gives_back=True
         )
@@ -426,7 +426,9 @@ class Edits:
         with project.change(label):
             number = requested or project.add_object()
             given_back = project.give_back(frame, number) if gives_back else []
-            visible = [row["id"] for row in project.objects() if row["visible"]] if clicks else []
+            hidden = {number} if gives_back else set()  # its mask before counts no more
+            rows = project.objects() if clicks else []
+            visible = [row["id"] for row in rows if row["visible"] and row["id"] not in hidden]
             visible_mask = project.mask(frame, visible) if clicks else None
             self._put(frame, number, change, prompts, score, keeps_score=keeps_score)
             if visible_mask is not None:
@@ -440,19 +442,28 @@ class Edits:
         """Take from other unlocked objects the regions of an object that was clicked on them.
 
         Objects that overlap on another annotated frame may share pixels. ``visible_mask`` is the index mask
-        before the clicks; only objects of ``losing`` lose pixels.
+        before the clicks; only objects of ``losing`` lose pixels. If clicks on such an object took a part of
+        the region from a further one, that one does not get it back from either alone.
         """
         project = self._project
         regions = clicked_regions(project.plane(frame, number), visible_mask, clicks)
-        annotated = {*project.frames_of([number])} - {frame}
         for other in project.unlocked(sorted(regions.keys() & losing)):
-            both = (project.masks(index) for index in annotated & {*project.frames_of([other])})
-            if len(split_overlapping([number, other], both, project.size)) == 1:
-                score = project.marks(frame)[other].score
-                correction = project.correction(frame, other) or Correction()
-                prompts = correction.points, correction.box, True  # clicks alone have not made it
-                taken = project.taken_pixels(frame, other, number, regions[other])
-                self._put(frame, other, partial(_erased, regions[other]), prompts, score, taken=taken)
+            if self._overlap(frame, number, other):
+                continue
+            for owner, part in project.earlier_owners(frame, other, regions[other]):
+                if owner != number and not self._overlap(frame, number, owner):
+                    project.take_later(frame, owner, number, part)
+            score = project.marks(frame)[other].score
+            correction = project.correction(frame, other) or Correction()
+            prompts = correction.points, correction.box, True  # clicks alone have not made it
+            taken = project.taken_pixels(frame, other, number, regions[other])
+            self._put(frame, other, partial(_loses, regions[other]), prompts, score, taken=taken)
+
+    def _overlap(self, frame: int, one: int, other: int) -> bool:
+        """Whether two objects overlap on another annotated frame."""
+        project = self._project
+        frames = ({*project.frames_of([one])} & {*project.frames_of([other])}) - {frame}
+        return len(split_overlapping([one, other], map(project.masks, frames), project.size)) > 1
 
     def _put(
         self,
@@ -470,57 +481,83 @@ class Edits:
         correction = project.correction(frame, number) or Correction()
         previous = project.marks(frame).get(number)
         is_detected = previous is not None and previous.area > 0 and _is_detected(previous, correction)
-        on, off = (project.decode_mask(frame, counts) for counts in (correction.on, correction.off))
         current = project.plane(frame, number)
-        plane, paint = change(current, Paint(on, off))
+        plane, paint = change(current, self._paint(frame, correction))
         if keeps_score and previous is not None and np.array_equal(plane, current):
             score = previous.score
         project.put(frame, {number: (plane, FrameAnnotation("given", score))})
         points, box, mends = prompts or (correction.points, correction.box, correction.mends or is_detected)
-        painted = runs_of(paint.on), runs_of(paint.off)
-        project.correct(frame, number, Correction(points, box, *painted, mends=mends, taken=taken))
+        on, off, lost = map(runs_of, (paint.on, paint.off, paint.lost))
+        project.correct(frame, number, Correction(points, box, on, off, mends=mends, taken=taken, lost=lost))
+
+    def _paint(self, frame: int, correction: Correction) -> Paint:
+        """Paint of an object on a frame."""
+        planes = (correction.on, correction.off, correction.lost)
+        return Paint(*(self._project.decode_mask(frame, counts) for counts in planes))
 
 
 @dataclass(frozen=True, slots=True)
 class Paint:
-    """Painted and erased pixels, (H, W) each, over the masks of a prompter."""
+    """Painted and erased pixels, (H, W) each, over the masks of a prompter.
+
+    Attributes:
+        on: painted pixels.
+        off: erased pixels.
+        lost: those that clicks on other objects erased.
+    """
 
     on: BoolArray
     off: BoolArray
+    lost: BoolArray
 
     def add(self, stroke: BoolArray) -> Paint:
         """Add painted pixels."""
-        return Paint(self.on | stroke, self.off & ~stroke)
+        return Paint(self.on | stroke, self.off & ~stroke, self.lost & ~stroke)
 
     def erase(self, stroke: BoolArray) -> Paint:
         """Add erased pixels."""
-        return Paint(self.on & ~stroke, self.off | stroke)
+        return Paint(self.on & ~stroke, self.off | stroke, self.lost & ~stroke)
+
+    def lose(self, region: BoolArray) -> Paint:
+        """Add pixels that clicks on another object take."""
+        return Paint(self.on & ~region, self.off | region, self.lost | region)
 
     def over(self, answer: BoolArray) -> BoolArray:
         """Apply the paint to a mask."""
         return (answer | self.on) & ~self.off
 
     def without(self, clicks: Sequence[Click], answer: BoolArray) -> Paint:
-        """Remove paint near contradicting clicks."""
+        """Remove paint near contradicting clicks, and the whole region that another object took under one."""
         on, off = self.on.copy(), self.off.copy()
         reach = max(NEAREST, min(answer.shape) / CLICK_REACH_SHARE)
         for x, y, inside in clicks:
             paint, denied = (off, answer) if inside else (on, ~answer)
             if paint[int(y), int(x)]:
                 rows, columns = np.ogrid[: paint.shape[0], : paint.shape[1]]
-                paint &= ~(denied & (np.hypot(rows + 0.5 - y, columns + 0.5 - x) <= reach))
-        return Paint(on, off)
+                near = np.hypot(rows + 0.5 - y, columns + 0.5 - x) <= reach
+                if inside and self.lost[int(y), int(x)]:
+                    near |= piece_at(self.lost, (x, y))
+                paint &= ~(denied & near)
+        return Paint(on, off, self.lost & off)
 
 
-def _erased(region: BoolArray, mask: BoolArray, paint: Paint) -> tuple[BoolArray, Paint]:
+def _loses(region: BoolArray, mask: BoolArray, paint: Paint) -> tuple[BoolArray, Paint]:
     """A mask and its paint without a region."""
-    return mask & ~region, paint.erase(region)
+    return mask & ~region, paint.lose(region)
 
 
 def _is_detected(mark: FrameAnnotation, correction: Correction) -> bool:
     """Whether a mask was tracked, imported or suggested, and not edited since."""
     untouched = not (correction.box or correction.on or correction.off)
     return not correction.points and (mark.kind != "given" or untouched)
+
+
+def piece_at(plane: BoolArray, place: tuple[float, float]) -> BoolArray:
+    """Component of a mask, (H, W), at a point (x, y)."""
+    clicked = np.zeros_like(plane)
+    clicked[int(place[1]), int(place[0])] = True
+    pieces = Pieces.of(plane)
+    return pieces.where(pieces.count(clicked) > 0)
 
 
 def holes(plane: BoolArray) -> BoolArray:

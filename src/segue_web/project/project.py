@@ -402,6 +402,23 @@ class Project(ObjectStore):
             if each.taken is not None and any(by == number for by, _ in each.taken.regions)
         ]
 
+    def earlier_owners(self, frame: int, number: int, region: BoolArray) -> list[tuple[int, BoolArray]]:
+        """Objects from which clicks on an object took parts of a region, (H, W), of a frame, and these."""
+        parts = [
+            (owner, region & self.decode_mask(frame, counts))
+            for owner, _, taken in self._corrections_without_pixels(frame, number)
+            for by, counts in taken.regions
+            if by == number
+        ]
+        return [(owner, part) for owner, part in parts if part.any()]
+
+    def take_later(self, frame: int, number: int, by: int, region: BoolArray) -> None:
+        """Note that an object does not get a region back that clicks on ``by`` took from its new owner."""
+        correction = self.correction(frame, number)
+        assert correction is not None
+        taken = self.taken_pixels(frame, number, by, region)
+        self._note_correction(frame, number, replace(correction, taken=taken))
+
     def taken_pixels(self, frame: int, number: int, by: int, region: BoolArray) -> TakenPixels:
         """Note that clicks on object ``by`` take a region, (H, W), of another one on a frame."""
         correction = self.correction(frame, number)
@@ -447,8 +464,11 @@ class Project(ObjectStore):
         left = plane & ~lost
         mask = {"mask": runs_of(left), "area": int(np.count_nonzero(left))}
         self._set("marks", (frame, number), dict(row) | mask)
+        lost |= self.decode_mask(frame, before.lost)  # which is erased before
         painted, erased = runs_of(on & ~lost), runs_of(off | lost)
-        self.correct(frame, number, replace(correction, on=painted, off=erased, taken=taken))
+        self.correct(
+            frame, number, replace(correction, on=painted, off=erased, taken=taken, lost=runs_of(lost))
+        )
 
     def marks_of(self, number: int) -> dict[int, FrameAnnotation]:
         """Annotations of an object by frame, ascending."""

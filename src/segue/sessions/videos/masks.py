@@ -95,7 +95,8 @@ class MaskVideoSession(VideoSession):
         """Regions, (H, W), of objects that were clicked on others, which lose them.
 
         Objects that overlap on a prompted frame may share pixels, and those that are clicked inside of a
-        region keep it.
+        region keep it. If clicks on an object took a part of the region from a further one, that one does not
+        get it back from either alone.
 
         Args:
             index: the frame.
@@ -114,11 +115,24 @@ class MaskVideoSession(VideoSession):
         regions = []
         for number in sorted({*mended} & {*resolved.masked}):
             by_object = clicked_regions(resolved.plane(number).numpy(), visible_mask, clicks[number])
-            for other, region in by_object.items():
+            for other, region in self._with_earlier_owners(index, by_object):
                 keeps = any(inside and region[int(y), int(x)] for x, y, inside in clicks.get(other, ()))
                 if other not in {*fixed, number} and not keeps and not self._overlap(number, other):
                     regions.append((number, other, region))
         return regions
+
+    def _with_earlier_owners(
+        self, index: int, by_object: Mapping[int, BoolArray]
+    ) -> Iterator[tuple[int, BoolArray]]:
+        """Regions by object, and the parts that clicks on these objects took from others."""
+        for number, region in by_object.items():
+            yield number, region
+            for owner, masks in self.objects.items():
+                for change in masks.taken.get(index, ()):
+                    if change.by == number and change.region is not None:
+                        part = region & decode(change.region, self._size)
+                        if part.any():
+                            yield owner, part
 
     def _overlap(self, one: int, other: int) -> bool:
         """Whether two objects overlap on a prompted frame."""
@@ -170,9 +184,9 @@ class MaskVideoSession(VideoSession):
                 if is_final(index, number) and (part is None or index != part[0]):
                     yielded.add(index)
                     yield index
-        stored = {*self.prompted, *self.tracked}
-        order = self._frames if part is None or part[0] < part[1] else self._frames[::-1]
-        yield from (i for i in order if low <= i <= high and i in stored and i not in yielded)
+        if self.objects:  # else all were removed meanwhile
+            order = self._frames if part is None or part[0] < part[1] else self._frames[::-1]
+            yield from (i for i in order if low <= i <= high and i not in yielded)
 
     def _track(self, each: Pass, snapshots: Mapping[int, PromptSnapshot]) -> Iterator[int]:
         """Run a pass and store its masks; yields frame indices."""

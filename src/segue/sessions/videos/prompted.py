@@ -6,8 +6,11 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
 from typing import Any
+
+import numpy as np
 
 from segue.errors import CheckpointError, PromptError
 from segue.inference.running import own_precision
@@ -20,8 +23,8 @@ from segue.sessions.track_results import segmentation_of
 from segue.sessions.videos.provenance import StoredMask, decode, present
 from segue.sessions.videos.session import VideoSession, stored_objects
 from segue.state import SessionState
-from segue.types import Frame, Image, Point, Segmentation
-from segue.utils.arrays import BoolArray
+from segue.types import Frame, Image, ObjectMaps, Point, Segmentation, visible_in
+from segue.utils.arrays import BoolArray, Float32Array
 from segue.video import Source
 
 Label = tuple[Point, int]
@@ -101,6 +104,7 @@ class PromptedVideoSession(VideoSession):
         masks = self.objects[id]
         is_prompted = index in masks.prompts
         masks.withdraw(index)
+        self._latest = None
         if is_prompted:
             self._unprompt(index, id)
             self._take_over(index, self._prompted_on(index))
@@ -116,6 +120,7 @@ class PromptedVideoSession(VideoSession):
 
     def remove_from(self, id: int, index: int) -> list[int]:
         withdrawn = super().remove_from(id, index)
+        self._latest = None
         for each in withdrawn:
             self._unprompt(each, id)
         return withdrawn
@@ -177,7 +182,7 @@ class PromptedVideoSession(VideoSession):
     def _take_over(self, index: int, prompted: Collection[int]) -> None:
         """Store the network's masks of a frame, of prompted and tracked objects."""
         self._encoded_frames.add(index)
-        result = self._network_result(index)
+        result = self._network_result(index, prompted)
         for stored in () if result is None else stored_objects(result, self.objects.keys()):
             number = stored[0].id
             masks = self.objects[number]
@@ -234,14 +239,19 @@ class PromptedVideoSession(VideoSession):
         """Whether an object keeps its mask on a frame in a new pass."""
         return self._tracker.is_prompted(self._place(index), id)
 
-    def _network_result(self, index: int) -> Segmentation | None:
-        """The network's result of a frame; None if no object has a mask."""
+    def _network_result(self, index: int, prompted: Collection[int] = ()) -> Segmentation | None:
+        """The network's result of a frame; None if no object has a mask.
+
+        Objects that were removed before are left out, unless they are ``prompted`` there.
+        """
         if self._latest is None or self._latest.index != index:
             with self._prepared.inference_guard():
                 output = self._tracker.output(self._place(index))
             if output is None:
                 return None
-            self._latest = segmentation_of(index, self._source.times[index], output, {}, {}, (1.0, 0.0))
+            result = segmentation_of(index, self._source.times[index], output, {}, {}, (1.0, 0.0))
+            absent = {i for i, masks in self.objects.items() if masks.is_absent(index)}
+            self._latest = _without(result, absent - {*prompted})
         return self._latest
 
     def _click(self, index: int, number: int, prompts: Sequence[BoxPrompt | PointPrompt]) -> None:
@@ -279,6 +289,25 @@ class PromptedVideoSession(VideoSession):
                 yield
         finally:
             self._current = None
+
+
+def _without(result: Segmentation, ids: Collection[int]) -> Segmentation:
+    """Leave objects out of a result; each pixel belongs to the object with the highest log-odds above 0."""
+    rows = [row for row, i in enumerate(result.ids) if i not in ids]
+    if len(rows) == len(result.ids):
+        return result
+    objects = [result.objects[row] for row in rows]
+    numbers = np.array([0, *(item.id for item in objects)], result.mask.dtype)
+    logits = result._logits_of(rows)
+    mask = numbers[np.concatenate([np.zeros_like(result.mask, np.float32)[None], logits]).argmax(0)]
+    maps = ObjectMaps(partial(result._logits_of, rows), partial(_probabilities_of, result, rows))
+    return replace(result, mask=mask, objects=visible_in(mask, objects), _probabilities=maps)
+
+
+def _probabilities_of(result: Segmentation, rows: Sequence[int]) -> Float32Array:
+    """Probabilities (k+1, H, W) of the background and some objects of a result."""
+    selected = result.probabilities[[0, *(row + 1 for row in rows)]]
+    return np.asarray(selected / selected.sum(0), np.float32)
 
 
 def _labelled(prompt: PointPrompt) -> list[Label]:

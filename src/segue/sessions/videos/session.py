@@ -58,6 +58,17 @@ class VideoSession(ABC):
         return {index for masks in self.objects.values() for index in masks.tracked}
 
     @property
+    def known(self) -> set[int]:
+        """Indices of frames with a result: prompted, tracked, or without any object that is present."""
+        known = {*self.prompted, *self.tracked}
+        absent = (i for i in self._frames if i not in known and self._is_empty(i))
+        return known | {*absent}
+
+    def _is_empty(self, index: int) -> bool:
+        """Whether all objects are absent from a frame."""
+        return bool(self.objects) and all(masks.is_absent(index) for masks in self.objects.values())
+
+    @property
     def prompts_text(self) -> str:
         """List of prompted frames, for errors."""
         frames_text = ", ".join(map(str, self.prompted[:10]))
