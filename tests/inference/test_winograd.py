@@ -41,6 +41,17 @@ def test_winograd_equals_a_direct_convolution(
     torch.testing.assert_close(found, expected, rtol=0, atol=limit)
 
 
+@pytest.mark.parametrize("forms", [DIRECT, WIDE])
+@torch.inference_mode()
+def test_inputs_are_rectified_as_by_a_relu_before_the_layer(forms: Forms) -> None:
+    conv = nn.Conv2d(100, 96, 3, padding=1)
+    x = torch.randn(2, 100, 41, 53).contiguous(memory_format=torch.channels_last)
+    before = x.clone()
+    expected = FusedConv2d(conv, "relu", forms)(x.relu())
+    assert torch.equal(FusedConv2d(conv, "relu", forms)(x, rectify_input=True), expected)
+    assert torch.equal(x, before)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (4, 4), (7, 70), (200, 3)])
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_maps_of_any_size_are_divided_for_any_number_of_threads(size: tuple[int, int], threads: int) -> None:

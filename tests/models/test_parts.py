@@ -98,3 +98,12 @@ def test_values_that_are_read_where_they_are_wanted_are_those_of_a_whole_read() 
     for place in range(3):
         assert torch.equal(some[place][:, wanted[place]], whole[place][:, wanted[place]])
     assert torch.equal(tables[0].usage(), usage)
+
+
+def test_the_first_of_equal_planes_is_highest() -> None:
+    planes = torch.randint(0, 4, (5, 30, 40), generator=torch.Generator().manual_seed(0)) / 4
+    highest = Highest.of(planes)
+    assert torch.equal(highest.best, planes.amax(0))
+    is_best = planes == highest.best
+    assert torch.equal(highest.channel.long(), is_best.int().argmax(0))
+    torch.testing.assert_close(highest.sums, planes.sum((1, 2)))

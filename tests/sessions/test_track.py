@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from segue.errors import CheckpointError, PromptError, SegueError, SinkError, SourceError
@@ -25,6 +26,7 @@ from segue.inference.cpu.features import has_int8
 from segue.inference.running import choose_device, has_bfloat16
 from segue.models.base import MemoryNetwork, Schedule
 from segue.models.memory import tracker
+from segue.models.memory.memory import Memory
 from segue.models.stcn import STCNLite
 from segue.prompt_types import MAX_OBJECTS, BoxPrompt, MaskPrompt, PointPrompt, Prompt, RemovePrompt
 from segue.prompts import ImagePrompts as Asked
@@ -245,6 +247,22 @@ def test_objects_in_several_passes_give_the_same_results(
     together = follow(new_session(ready, schedule=schedule), {0: FIRST}, end=3)
     for one, other in zip(apart, together, strict=True):
         np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-4)
+
+
+def test_several_passes_share_one_read_of_the_memory(
+    ready: Prepared[MemoryNetwork], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = list[tuple[int, ...]]()
+    plain = Memory.read
+
+    def counted(memory: Memory, key: Tensor, ids: Sequence[int], *rest: Any, **options: Any) -> Tensor:
+        reads.append(tuple(ids))
+        return plain(memory, key, ids, *rest, **options)
+
+    monkeypatch.setattr(Memory, "read", counted)
+    session = new_session(ready, memory_limit=1)
+    follow(session, {0: FIRST}, end=3)
+    assert {*reads} == {session.ids}
 
 
 def test_ids_are_names_only(lite: STCNLite) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from segue.errors import SinkError
@@ -72,6 +74,34 @@ def test_close_writes_the_queue_in_the_calling_thread() -> None:
     assert len(writers) == 4
     assert writers[0] != threading.get_ident()
     assert {*writers[1:]} == {threading.get_ident()}
+
+
+def test_few_large_images_wait() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Blocked(Sink):
+        def write(self, frame: Frame, segmentation: Segmentation) -> None:
+            begun.set()
+            go_on.wait(60)
+
+    frame, segmentation = result(0)
+    large = replace(frame, image=np.zeros((2160, 3840, 3), np.uint8))
+    sink, written = BackgroundSink(Blocked()), list[int]()
+
+    def write() -> None:
+        for index in range(6):
+            sink.write(large, segmentation)
+            written.append(index)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    begun.wait(60)
+    thread.join(0.3)
+    assert len(written) <= 3, "one is written, and two wait"
+    go_on.set()
+    thread.join(60)
+    sink.close()
+    assert len(written) == 6
 
 
 def test_a_sink_that_only_shows_ends_no_run() -> None:

@@ -30,6 +30,7 @@ class PreparedConv(Protocol):
         *,
         first: int = 0,
         bias: bool = True,
+        rectify_input: bool = False,
         rectify: bool = False,
         overwrite: bool = False,
     ) -> Tensor:

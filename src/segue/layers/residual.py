@@ -21,6 +21,14 @@ def convolve(conv: Conv, x: Tensor, skip: Tensor, *, overwrite: bool = False) ->
     return conv(x, skip, overwrite=overwrite)
 
 
+def conv_of_relu(conv: Conv, x: Tensor) -> Tensor:
+    """Compute ``conv(relu(x))``; on wide maps, a prepared ``conv`` needs no copy of ``x``.
+
+    ``x``: (B, cin, H, W); returns (B, cout, h, w).
+    """
+    return conv(F.relu(x)) if isinstance(conv, nn.Conv2d) else conv(x, rectify_input=True)
+
+
 def conv_channels(conv: Conv, x: Tensor, first: int = 0, *, bias: bool = False) -> Tensor:
     """Apply a zero-padded ``conv`` to input channels ``first`` to ``first + x.shape[1]`` only.
 
@@ -102,7 +110,7 @@ class ResBlock(nn.Module):
         self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = self.conv1(F.relu(x))
+        inner = conv_of_relu(self.conv1, x)
         skip = x if self.downsample is None else self.downsample(x)
         return convolve(self.conv2, inner, skip, overwrite=True)
 

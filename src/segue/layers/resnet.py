@@ -127,8 +127,8 @@ class Bottleneck(nn.Module):
         self.inplace_residual = inplace_residual or self.downsample is not None
 
     def forward(self, x: Tensor) -> Tensor:
+        residual = x if self.downsample is None else self.downsample(x)  # first: it fits where the stem was
         y = norm_relu(self.conv2, self.bn2, norm_relu(self.conv1, self.bn1, x))
-        residual = x if self.downsample is None else self.downsample(x)
         return norm_relu(self.conv3, self.bn3, y, residual, overwrite=self.inplace_residual)
 
 

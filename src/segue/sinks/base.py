@@ -12,6 +12,7 @@ from typing import Any
 from segue.errors import SinkError
 from segue.formats.base import Sink
 from segue.types import Frame, Segmentation
+from segue.utils.allocation import queue_depth
 from segue.utils.notices import warn_caller
 from segue.utils.system import lower_thread_priority
 from segue.utils.threads import context_thread
@@ -115,7 +116,7 @@ class LenientSink(Sink):
 
 
 class BackgroundSink(Sink):
-    """Writes to another sink in a thread, at most ``depth`` results behind.
+    """Writes to another sink in a thread, at most ``depth`` results behind, fewer for large images.
 
     Errors in the thread are raised by the next :meth:`write`, :meth:`flush` or :meth:`close`.
 
@@ -125,7 +126,7 @@ class BackgroundSink(Sink):
     """
 
     def __init__(self, sink: Sink, depth: int = 8) -> None:
-        self._sink = sink
+        self._sink, self._depth = sink, depth
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(depth)
         self._error: BaseException | None = None
         self._ends = threading.Event()  # the caller writes what waits
@@ -144,6 +145,7 @@ class BackgroundSink(Sink):
             segmentation: its result.
         """
         self._raise_error()
+        self._jobs.maxsize = queue_depth(self._depth, frame.image.nbytes)
         self._jobs.put(partial(self._sink.write, frame, segmentation))
 
     def connection(self, change: ConnectionChange) -> None:

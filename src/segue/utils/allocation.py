@@ -22,6 +22,9 @@ MAX_IN_HEAP = 32 << 20
 MMAP_THRESHOLD = 1 << 17
 """Minimum bytes of blocks outside of the heap inside :func:`apart_from_heap`."""
 
+QUEUE_BYTES = 64 << 20
+"""Maximum bytes of images that wait for another thread, if these are several."""
+
 PRODUCT_ROOM = 48 << 20
 """Maximum bytes that OpenBLAS allocates for matrix products; 32 MiB on x86."""
 
@@ -96,6 +99,11 @@ def reserve_products() -> None:
         raise OutOfMemoryError(f"needed about {PRODUCT_ROOM / 1e6:.0f} MB more")
     some = np.ones((2, 2))
     some @ some.T  # a matrix by itself goes to the one routine that takes the memory for any size
+
+
+def queue_depth(depth: int, nbytes: int) -> int:
+    """Number of images of a size in bytes that may wait: at most ``depth``, and at least one."""
+    return max(1, min(depth, QUEUE_BYTES // max(nbytes, 1)))
 
 
 def is_prepared() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.inference.cpu import winograd
@@ -54,10 +55,11 @@ class FusedConv2d(nn.Module):
         *,
         first: int = 0,
         bias: bool = True,
+        rectify_input: bool = False,
         rectify: bool = False,
         overwrite: bool = False,
     ) -> Tensor:
-        """``conv(x) + skip``, optionally with ReLU and in place of ``skip``.
+        """``conv(x) + skip``, optionally with ReLU before and after, and in place of ``skip``.
 
         ``x``: (B, C, H, W), the input channels from ``first`` on; ``skip``: (B, cout, h, w), for layers
         without an activation; returns (B, cout, h, w), channels last in memory if ``x`` is.
@@ -73,11 +75,14 @@ class FusedConv2d(nn.Module):
         weight, shift = self._arrange(x, first, transformed), self.bias if bias else None
         if transformed:
             given_form: Any = {
+                "rectify_input": rectify_input,
                 "rectify": activation == RELU,
                 "overwrite": overwrite,
                 "threads": self.forms.threads,
             }
             return winograd.convolve(x, weight, shift, skip, **given_form)
+        if rectify_input:
+            x = F.relu(x)
         arguments = weight, shift, *self.layout
         if skip is None:
             return cast(Tensor, ONEDNN._convolution_pointwise(x, *arguments, *activation))

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.errors import SegueError
@@ -67,10 +68,12 @@ class Int8Conv2d(nn.Module):
         *,
         first: int = 0,
         bias: bool = True,
+        rectify_input: bool = False,
         rectify: bool = False,
         overwrite: bool = False,
     ) -> Tensor:
         """See :meth:`FusedConv2d.forward`; ``x`` may be uint8 in steps of :data:`RELU6_SCALE`."""
+        x = F.relu(x) if rectify_input else x
         values, step, zero = (x, RELU6_SCALE, 0) if x.dtype == torch.uint8 else quantize(x)
         (packed, sums), shift = self._pack(values, first), self.bias if bias else None
         if zero and self._is_local:  # a constant of each output, else oneDNN sums its weights at each call

@@ -108,11 +108,12 @@ def convolve(
     bias: Tensor | None,
     skip: Tensor | None = None,
     *,
+    rectify_input: bool = False,
     rectify: bool = False,
     overwrite: bool = False,
     threads: int = 1,
 ) -> Tensor:
-    """``conv(x) + skip`` with zero padding, optionally with ReLU and in place of ``skip``.
+    """``conv(x) + skip`` with zero padding, optionally with ReLU before and after, and in place of ``skip``.
 
     ``x``: (B, cin, H, W), float32; ``kernel``: (9, cin, cout), see :func:`arrange`; ``bias``: (cout,);
     ``skip``: (B, cout, H, W); returns (B, cout, H, W), channels last in memory unless ``skip`` is not.
@@ -128,7 +129,7 @@ def convolve(
         out = skip if overwrite else skip.clone()
     down, across = -(-height // TILE), -(-width // TILE)
     planes, outputs = x.permute(0, 2, 3, 1), out.permute(0, 2, 3, 1)
-    layer = _Layer(planes, bias, outputs, skip is not None, rectify, down, across)
+    layer = _Layer(planes, bias, outputs, skip is not None, rectify_input, rectify, down, across)
     kernel_bytes = 4 * WINDOW**2 * cin * cout
     if kernel_bytes <= KERNEL_BYTES:
         strips = _strips(images * down, max(STRIP_TILES // across, 1), threads)
@@ -166,6 +167,7 @@ class _Layer:
     bias: Tensor | None
     out: Tensor
     adds: bool
+    rectify_input: bool
     rectify: bool
     down: int
     across: int
@@ -206,6 +208,8 @@ class _Layer:
         padded = self.x.new_zeros(rows, self.across * TILE + 2, channels)
         above, below = max(-first, 0), min(height - first, rows)
         padded[above:below, 1 : width + 1] = self.x[piece.image, first + above : first + below]
+        if self.rectify_input:
+            padded.relu_()
         overlapping = padded.unfold(0, WINDOW, TILE).unfold(1, WINDOW, TILE).permute(3, 4, 0, 1, 2)
         torch.mm(_transforms()[1], overlapping.reshape(WINDOW**2, -1), out=output[:, piece.columns])
 

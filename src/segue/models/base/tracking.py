@@ -162,8 +162,16 @@ class Highest:
         Returns:
             The highest value of each pixel, its channel, and the sums.
         """
-        best, place = planes.max(0)
-        return cls(best, place.to(torch.int16), planes.sum((1, 2)))
+        sums = planes.sum((1, 2))
+        if planes.device.type != "cpu":
+            best, place = planes.max(0)
+            return cls(best, place.to(torch.int16), sums)
+        # Plane by plane: places of all pixels, int64, would take twice the memory of the highest values.
+        best, channel = planes[0].clone(), torch.zeros(planes.shape[1:], dtype=torch.int16)
+        for number, plane in enumerate(planes[1:], 1):
+            channel.masked_fill_(plane > best, number)
+            torch.maximum(best, plane, out=best)
+        return cls(best, channel, sums)
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,12 +282,13 @@ class MemoryTracker(Checkpointable):
 
     def predict(self, view: int, query: QueryFeatures, plan: FramePlan) -> Tensor:
         """Predict log-odds (K, h, w), float32, of all objects by one view, in order of ``self.ids``."""
-        logits = []
-        for part in self.passes(query, len(self.ids)):
-            ids = self.ids[part]
-            readout = self.read(view, query, ids, plan)
-            logits.append(self.decode(view, query, readout, ids, plan).float())
-        return cat(logits)
+        readout = self.read(view, query, self.ids, plan)
+        return cat(
+            [
+                self.decode(view, query, readout[part], self.ids[part], plan).float()
+                for part in self.passes(query, len(self.ids))
+            ]
+        )
 
     def read(self, view: int, query: QueryFeatures, ids: Sequence[int], plan: FramePlan) -> Tensor:
         """Read values (K, Cv, h, w) of objects from the memory of a view."""

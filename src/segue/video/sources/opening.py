@@ -94,8 +94,8 @@ def open_source(
             for what has an end, and for cameras and live streams "skip" with one warning; see ``damaged``.
         when_late: handling of frames that arrive faster than they are processed: "newest"
             drops the oldest frames that wait, "all" takes every frame and falls behind.
-        prefetch: number of frames to decode ahead in a thread; 0 decodes when asked. Arrays and other
-            images in memory are never read ahead.
+        prefetch: maximum number of frames to decode ahead in a thread, fewer if they are large; 0 decodes
+            when asked. Arrays and other images in memory are never read ahead.
         reconnect: patience with cameras and addresses that fail; None is ``Reconnect()``.
         hardware: kind of a device that decodes the stream of an address, such as ``cuda``, ``vaapi`` or
             ``videotoolbox``, as FFmpeg calls it; what it cannot decode is decoded by the processor.

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from segue.errors import OutOfMemoryError, SourceDamageError, SourceError, memory_is_short
 from segue.options import RuntimeObject
 from segue.types import DamagePolicy, Frame, Image, WhenLate
+from segue.utils.allocation import queue_depth
 from segue.utils.arrays import UInt16Array
 from segue.utils.cancel import Cancelled, CancelToken, cancelled_with
 from segue.utils.naming import last_number
@@ -416,7 +417,8 @@ class Source(AbstractContextManager["Source"]):
             yield self._decoded()
             return
         live = self._reader.once and self._drops
-        depth = WAITING if live else self._prefetch
+        height, width = self.size or (0, 0)
+        depth = queue_depth(WAITING if live else self._prefetch, 3 * height * width)
         drops = (lambda: self.endless) if live else None
         ahead = Prefetcher(self._decoded, depth, self._reader.interrupt, stopped, drops)
         self._active.append(ahead)
