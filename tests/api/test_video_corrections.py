@@ -123,6 +123,15 @@ def test_an_object_that_has_only_lost_pixels_goes_with_its_last_prompt(stolen: s
     assert stolen.ids == (1,)
 
 
+def test_lost_pixels_are_no_prompt_that_can_be_removed(stolen: segue.Video) -> None:
+    with pytest.raises(PromptError, match="object 2 has no prompt on frame 4"):
+        stolen.remove(2, 4)
+    assert (shown(stolen, 1)[4], shown(stolen, 2)[4]) == ("03", "2")
+    stolen.add(4, masks={2: mask_of({2}, 0)})
+    stolen.remove(2, 4)
+    assert (shown(stolen, 1)[4], shown(stolen, 2)[4]) == ("03", "2"), "the click still holds"
+
+
 def test_a_mask_that_was_clicked_since_is_not_given_back(stolen: segue.Video) -> None:
     stolen.add(4, points=[centre_of(2, 0)], id=1)
     assert (shown(stolen, 1)[4], shown(stolen, 2)[4]) == ("023", "")

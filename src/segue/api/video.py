@@ -253,7 +253,7 @@ class Video(ResultTables, AbstractContextManager["Video"]):
             PromptError: there is no such object, or it has no prompt on this frame.
         """
         masks = self._session.objects.get(check_id(id))
-        if masks is None or (frame is not None and frame not in masks.prompts | dict.fromkeys(masks.removed)):
+        if masks is None or not (frame is None or frame in masks.removed or masks.has_own_prompt(frame)):
             where = "" if frame is None else f" on frame {frame}"
             raise PromptError(f"object {id} has no prompt{where}; {self._session.prompts_text}")
         if frame is None:

@@ -134,14 +134,17 @@ class ObjectMasks:
     @property
     def is_prompted(self) -> bool:
         """Whether it has a prompt; tracked masks that lost pixels to clicks on other objects are none."""
-        return any(self._has_own_prompt(frame) for frame in self.prompts)
+        return any(map(self.has_own_prompt, self.prompts))
 
     def has_lost_pixels(self, frame: int) -> bool:
         """Whether clicks on other objects took pixels of a frame since its last prompt there."""
         changes = self.taken.get(frame, [])
         return bool(changes) and changes[-1].by != OWN
 
-    def _has_own_prompt(self, frame: int) -> bool:
+    def has_own_prompt(self, frame: int) -> bool:
+        """Whether it has a prompt on a frame, and has not only lost pixels to other objects there."""
+        if frame not in self.prompts:
+            return False
         changes = self.taken.get(frame)
         return not changes or changes[0].previous is not None or any(each.by == OWN for each in changes)
 
@@ -216,7 +219,7 @@ class ObjectMasks:
 
     def withdraw_own(self, frame: int, size: tuple[int, int], new_revision: Callable[[], Revision]) -> None:
         """Withdraw the prompts on a frame; other objects keep the pixels that clicks on them took."""
-        if frame in self.taken and self._has_own_prompt(frame):
+        if frame in self.taken and self.has_own_prompt(frame):
             self.restore_pixels(frame, OWN, size, new_revision)
         else:
             self.withdraw(frame)
