@@ -19,6 +19,7 @@ from segue.events.scene.scenery import SceneryRecord
 from segue_watch.camera import Camera
 from segue_watch.configuration import read_cameras
 from segue_watch.drawn import Change, save_change
+from segue_watch.live import LiveCameras
 from segue_watch.page import CameraPage, CameraRoutes
 from tests.events.stored import ask, store_of
 from tests.segue_watch.test_history import event
@@ -141,5 +142,6 @@ def test_a_place_that_is_scene_is_taken_back_by_one(gate: Camera, send: Send, ro
 
 
 def test_every_change_of_the_page_is_driven() -> None:
-    posts = {route.split("/")[1] for route in CameraRoutes([], None).table() if route.startswith("POST ")}
+    routes = CameraRoutes([], None, LiveCameras([])).table()
+    posts = {route.split("/")[1] for route in routes if route.startswith("POST ")}
     assert posts == {"marks", "scene", "armed", *KINDS} - {"lines"}

@@ -485,14 +485,19 @@ class Project(ObjectStore):
         frame: int,
         tracked: Mapping[int, MarkedMask],
         sources: Mapping[int, Sequence[Source]],
+        begin: int,
         way: Side,
     ) -> None:
         """Record the corrections from which objects were tracked on a frame, inside :meth:`change`.
+
+        A correction ahead counts as tracked only if the tracking began at a corrected frame. Otherwise frames
+        before ``begin`` may still disagree with it.
 
         Args:
             frame: index of the frame.
             tracked: masks of the tracking, including unsaved ones.
             sources: corrected frames in its memory, with revisions, by object.
+            begin: first frame of the tracking.
             way: direction of the tracking.
         """
         behind: Side = "back" if way == "forward" else "forward"
@@ -506,7 +511,7 @@ class Project(ObjectStore):
                 self._note_correction(frame, number, replace(correction, tracked=noted, versions=versions))
             for neighbour, side in ((frame - 1, SIDES[0]), (frame + 1, SIDES[1])):
                 correction = self.correction(neighbour, number)
-                if correction is None:
+                if correction is None or (side != way and begin not in revisions):
                     continue
                 agrees_with = revisions.get(
                     neighbour, correction.tracked.get(behind) if side == way else None

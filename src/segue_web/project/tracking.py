@@ -372,7 +372,8 @@ def store_tracked(
     }
     project.put(index, with_sources)
     way: Side = "forward" if plan.begin < plan.stop else "back"
-    project.note_tracked(index, with_sources, {i: _sources(plan.sources, i) for i in tracked}, way)
+    sources = {i: _sources(plan.sources, i) for i in tracked}
+    project.note_tracked(index, with_sources, sources, plan.begin, way)
 
 
 def _sources(noted: Mapping[str, Sequence[Sequence[int]]], number: int) -> list[Source]:

@@ -30,7 +30,7 @@ def test_the_page_of_a_run_asks_for_one_image_at_a_time(desk: Desk) -> None:
     for _ in range(4):  # held and on again, before the first image has come
         desk.page.keyboard.press("Space")
     drawn(desk.page)
-    assert asked == ["next"]
+    assert [json.loads(text)["op"] for text in asked] == ["next"]
 
 
 def test_a_look_from_before_a_change_of_many_frames_is_asked_for_again(desk: Desk) -> None:

@@ -640,7 +640,7 @@ def test_a_correction_keeps_the_mask_that_each_side_agrees_with_until_that_is_tr
     with project.change("tracking"):
         tracked = {number: (plane(6), FrameAnnotation("tracked", 0.5))}
         project.put(5, tracked)
-        project.note_tracked(5, tracked, {number: project.sources(number)}, "forward")
+        project.note_tracked(5, tracked, {number: project.sources(number)}, 4, "forward")
     with project.change("click"):
         project.put(4, {number: (plane(1), FrameAnnotation("given"))})
         project.correct(4, number, Correction())

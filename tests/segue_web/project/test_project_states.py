@@ -431,6 +431,23 @@ def test_a_confirmed_object_leaves_the_correction_of_another_one_alone() -> None
         machine.teardown()
 
 
+def test_a_tracking_from_a_tracked_frame_leaves_the_correction_ahead_to_be_tracked() -> None:
+    """The tracking sees the correction of frame 3; frame 0, where it begins, still disagrees with that."""
+    machine = ProjectMachine()
+    machine.begin()
+    try:
+        machine.click(3, 2, frozenset({0, 1}))
+        machine.track_corrections()
+        machine.click(0, 1, frozenset({0}))
+        machine.click(3, 2, frozenset({0}))
+        machine.track(0, "forward", False, None)
+        machine.track_corrections()
+        assert [machine.table()[frame, 2] - {RESTLESS} for frame in range(COUNT)] == [{0}] * COUNT
+        assert not machine.project.untracked(2)[3]
+    finally:
+        machine.teardown()
+
+
 @pytest.mark.parametrize("how", ["confirm", "review"])
 def test_a_frame_that_was_confirmed_or_reviewed_keeps_no_mask_that_came_of_another_one(how: str) -> None:
     """Frame 4 is nearer to frame 3, which was confirmed, but its mask came of frame 6 alone."""
