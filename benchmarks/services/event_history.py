@@ -17,8 +17,8 @@ from pathlib import Path
 from segue.events.store.records import RecordedEvent, insert_event
 from segue.events.store.store import EventStore
 from segue.events.table import Event, Kind
-from segue_watch.history import Stores, choices_of, counts_of, events_of, visits_of
-from segue_watch.query import Query
+from segue_watch.web.history import Stores, choices_of, counts_of, events_of, visits_of
+from segue_watch.web.query import Query
 
 KINDS: tuple[Kind, ...] = ("enter", "zone-enter", "zone-leave", "leave")
 

@@ -24,8 +24,8 @@ from benchmarks.lib.machine import describe
 from segue.jobs.values import ForegroundJob, Model, VideoSource
 from segue.types import Frame, Segmentation
 from segue_watch.camera import Camera
-from segue_watch.page import CameraPage
 from segue_watch.threads import sharing_cores
+from segue_watch.web.page import CameraPage
 
 
 def result(height: int = 240, width: int = 320) -> tuple[Frame, Segmentation]:

@@ -112,7 +112,7 @@ def watch(
         from segue_watch.threads import network_pool, sharing_cores
 
     if port is not None:
-        from segue_watch.page import CameraPage  # needs an extra
+        from segue_watch.web.page import CameraPage  # needs an extra
 
     pool = network_pool(len(jobs))
     lock = Lock()

@@ -20,7 +20,7 @@ from segue_web.access.table import Access
 
 if TYPE_CHECKING:  # PyTorch is imported when the file is checked
     from segue_watch.cameras import CameraSet
-    from segue_watch.page import CameraPage
+    from segue_watch.web.page import CameraPage
 
 _Stamp = tuple[int, int, int, int]
 

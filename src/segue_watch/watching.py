@@ -19,8 +19,8 @@ from segue_watch.camera import Camera
 from segue_watch.cameras import LOOK_SECONDS, CameraSet
 from segue_watch.configuration import Camera as GivenCamera
 from segue_watch.configuration import jobs_of, read_cameras
-from segue_watch.metrics import states_of
 from segue_watch.threads import network_pool, sharing_cores
+from segue_watch.web.metrics import states_of
 
 WAITING = 1000
 """Maximum number of events waiting for the program; then cameras wait."""

@@ -49,8 +49,8 @@ from segue.events.table import read_events
 from segue.events.targets import NotifyRule, NotifyTarget
 from segue.events.zones import Zone
 from segue.types import Frame, ObjectInfo, Segmentation
-from segue_watch.history import visits_of
-from segue_watch.query import Query
+from segue_watch.web.history import visits_of
+from segue_watch.web.query import Query
 
 ZONES = {name: Zone.parse(f"{name}=0%,0% 100%,0% 100%,100% 0%,100%") for name in ("hall", "a,b")}
 TARGETS = {

@@ -35,7 +35,7 @@ from segue.jobs.values import ForegroundJob
 from segue_watch.camera import Camera
 from segue_watch.configuration import read_cameras
 from segue_watch.drawn import Change, save_change
-from segue_watch.page import CameraPage
+from segue_watch.web.page import CameraPage
 
 pytestmark = pytest.mark.slow
 

@@ -27,7 +27,7 @@ from segue_watch.camera import Camera
 from segue_watch.configuration import read_cameras, read_file
 from segue_watch.drawn import Change
 from segue_watch.log import CameraWarning
-from segue_watch.page import CameraPage
+from segue_watch.web.page import CameraPage
 from segue_web.access.addresses import page_host, sender_of
 from segue_web.access.authentication import SESSION, Authenticator, Credential
 from segue_web.access.encryption import certificate, encryption

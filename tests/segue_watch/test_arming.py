@@ -17,7 +17,7 @@ pytest.importorskip("starlette")
 from segue.events.table import Event
 from segue_watch.camera import Camera
 from segue_watch.configuration import read_file
-from segue_watch.page import CameraPage
+from segue_watch.web.page import CameraPage
 from tests.cli.mjpeg import mjpeg_camera
 from tests.events.stored import ask
 from tests.events.test_notify import Listener, make_broker

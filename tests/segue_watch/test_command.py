@@ -38,7 +38,7 @@ from segue_watch.cameras import watch_cameras
 from segue_watch.configuration import read_cameras
 from segue_watch.drawn import Change, save_change
 from segue_watch.log import CameraWarning
-from segue_watch.page import CameraPage
+from segue_watch.web.page import CameraPage
 from tests.cli.forked import run_forked
 from tests.cli.mjpeg import JPEGS, mjpeg_camera
 from tests.cli.running import Command

@@ -20,8 +20,8 @@ from segue.events.store.file import StoreFile
 from segue.events.table import Event, EventTable
 from segue_watch.camera import Camera
 from segue_watch.configuration import read_cameras
-from segue_watch.metrics import metrics
-from segue_watch.page import CameraPage
+from segue_watch.web.metrics import metrics
+from segue_watch.web.page import CameraPage
 from tests.cli.mjpeg import mjpeg_camera
 from tests.events.test_notify import Listener
 from tests.segue_watch.small_disk import SmallDisk

@@ -15,8 +15,8 @@ from segue.events.archive import pending_path
 from segue.events.store.records import moment_of
 from segue.events.store.store import EventStore
 from segue.events.table import COLUMNS, Event, EventTable
-from segue_watch.history import Stores, choices_of, counts_of, events_of, visits_of
-from segue_watch.query import Place, Query, edges_of
+from segue_watch.web.history import Stores, choices_of, counts_of, events_of, visits_of
+from segue_watch.web.query import Place, Query, edges_of
 from tests.events.stored import imported, store_of
 
 NOON = datetime(2026, 11, 27, 12, 0).astimezone()

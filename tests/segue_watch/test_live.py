@@ -23,9 +23,9 @@ from websockets.typing import Origin
 from segue.jobs.values import ForegroundJob, Model, VideoSource
 from segue.types import Frame, Segmentation
 from segue_watch import camera as camera_module
-from segue_watch import live
 from segue_watch.camera import Camera
-from segue_watch.page import CameraPage
+from segue_watch.web import live
+from segue_watch.web.page import CameraPage
 from segue_web.access.encryption import encryption
 from segue_web.access.table import Access
 from segue_web.server import guard

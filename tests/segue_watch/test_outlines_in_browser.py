@@ -13,7 +13,7 @@ import pytest
 from segue.video.decoding.packets import PacketBuffer
 from segue_watch.camera import Camera
 from segue_watch.configuration import read_cameras
-from segue_watch.page import CameraPage
+from segue_watch.web.page import CameraPage
 from tests.events.test_packet_clips import Watched, stream
 from tests.segue_web.chromium import launched, needs_chromium
 from tests.segue_web.pages.page import WAIT, becomes

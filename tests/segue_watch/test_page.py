@@ -28,7 +28,7 @@ from segue.types import Frame, ObjectInfo, Segmentation
 from segue_watch import camera as camera_module
 from segue_watch.camera import Camera
 from segue_watch.drawn import Change
-from segue_watch.page import MAX_CONNECTIONS, CameraPage
+from segue_watch.web.page import MAX_CONNECTIONS, CameraPage
 from segue_web.server.slow_clients import PatientProtocol
 from tests.events.stored import ask
 

@@ -17,7 +17,7 @@ from segue_watch.camera import Camera
 from segue_watch.cameras import watch_cameras
 from segue_watch.configuration import read_cameras
 from segue_watch.drawn import Change, save_change
-from segue_watch.page import CameraPage
+from segue_watch.web.page import CameraPage
 from tests.cli.mjpeg import mjpeg_camera
 from tests.events.stored import ask
 from tests.segue_watch.test_page import swaying

@@ -18,9 +18,9 @@ from segue_watch import threads as module
 from segue_watch.camera import Camera
 from segue_watch.cameras import CameraSet, care_for_removed
 from segue_watch.configuration import read_cameras
-from segue_watch.history import counts_of, visits_of
-from segue_watch.query import Query
 from segue_watch.threads import NetworkPool
+from segue_watch.web.history import counts_of, visits_of
+from segue_watch.web.query import Query
 from tests.cli.mjpeg import mjpeg_camera
 from tests.events.stored import store_of
 from tests.segue_watch.test_command import QUICK, two_cameras, watched

@@ -19,8 +19,8 @@ from segue.events.scene.scenery import SceneryRecord
 from segue_watch.camera import Camera
 from segue_watch.configuration import read_cameras
 from segue_watch.drawn import Change, save_change
-from segue_watch.live import LiveCameras
-from segue_watch.page import CameraPage, CameraRoutes
+from segue_watch.web.live import LiveCameras
+from segue_watch.web.page import CameraPage, CameraRoutes
 from tests.events.stored import ask, store_of
 from tests.segue_watch.test_history import event
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from segue.events.table import Row
-from segue_watch.history import Stores, visits_of
-from segue_watch.query import Query
+from segue_watch.web.history import Stores, visits_of
+from segue_watch.web.query import Query
 from tests.events.stored import store_of
 from tests.segue_watch.test_history import event
 

@@ -929,7 +929,7 @@ def test_the_chosen_object_is_tracked_with_those_that_were_corrected_with_it_and
         tracked = {i: (plane, FrameAnnotation("tracked", 0.5)) for i in (one, two)}
         backend.project.put(5, tracked)
         sources = {i: backend.project.sources(i) for i in (one, two)}
-        backend.project.note_tracked(5, tracked, sources, "forward")
+        backend.project.note_tracked(5, tracked, sources, 4, "forward")
     assert planned([one]) == [one], "the other is finished"
     assert planned([two], direction="back") == [one, two], "not in this direction"
     three = click(ask, 4, 22, 30)

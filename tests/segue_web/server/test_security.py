@@ -17,8 +17,8 @@ from starlette.testclient import TestClient
 from segue.jobs.observer import Observer
 from segue.jobs.values import ForegroundJob, Model, VideoSource
 from segue_watch.camera import Camera
-from segue_watch.live import LiveCameras
-from segue_watch.page import CameraRoutes
+from segue_watch.web.live import LiveCameras
+from segue_watch.web.page import CameraRoutes
 from segue_web.access.authentication import SESSION, Authenticator
 from segue_web.access.table import Access
 from segue_web.access.tries import MAX_TRIES

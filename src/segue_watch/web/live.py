@@ -12,7 +12,7 @@ from pydantic import Field
 
 from segue.utils.extras import requires_extra
 from segue_watch.camera import Camera
-from segue_watch.metrics import states_of
+from segue_watch.web.metrics import states_of
 from segue_web.server.messages import Count, PageRequest, ShortText
 
 with requires_extra("web"):

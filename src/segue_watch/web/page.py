@@ -22,10 +22,10 @@ from segue.utils.extras import requires_extra
 from segue.utils.inputs import parse_json
 from segue_watch.camera import Camera
 from segue_watch.drawn import Change, DrawnOption
-from segue_watch.history import Answer, choices_of, counts_of, events_of, visits_of
 from segue_watch.log import CameraWarning
-from segue_watch.metrics import metrics, process_state, states_of
-from segue_watch.query import Query, edges_of
+from segue_watch.web.history import Answer, choices_of, counts_of, events_of, visits_of
+from segue_watch.web.metrics import metrics, process_state, states_of
+from segue_watch.web.query import Query, edges_of
 from segue_web.access.addresses import page_host
 from segue_web.access.authentication import Authenticator, Visit, token_of
 from segue_web.access.table import Access
@@ -43,7 +43,7 @@ with requires_extra("web"):
         Response,
     )
 
-    from segue_watch.live import NEXT_SECONDS, LiveCameras
+    from segue_watch.web.live import NEXT_SECONDS, LiveCameras
     from segue_web.server.address import listening
     from segue_web.server.kit import (
         PARTS,

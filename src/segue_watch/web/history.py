@@ -18,7 +18,7 @@ from segue.events.store.records import CLASS
 from segue.events.store.schema import SPAN
 from segue.events.store.store import EventStore
 from segue.events.table import COLUMNS, UNKNOWN, csv_texts
-from segue_watch.query import Place, Query
+from segue_watch.web.query import Place, Query
 
 _ZONE_EVENTS = ("zone-enter", "zone-leave", "loiter", "cross")
 

@@ -1,0 +1,1 @@
+"""Page of the cameras: routes, live images, history of visits, metrics."""
