@@ -104,6 +104,13 @@ def test_clicks_a_box_and_a_correction_give_what_the_predictor_gives(
     assert all(same(video[row.frame], row) for row in expected), "also when a frame is looked up"
 
 
+def test_a_click_that_is_taken_back_counts_again(video: segue.Video, predictor: VideoPredictor) -> None:
+    assert same(video.add(2, points=[ON]), predictor.click(2, 1, [ON], [1]))
+    for label in (0, 1):
+        clicked = video.add(2, points=[ON], labels=[label])
+        assert same(clicked, predictor.click(2, 1, [ON], [label], add=True))
+
+
 def test_a_mask_and_parts_give_what_the_predictor_gives(
     video: segue.Video, predictor: VideoPredictor
 ) -> None:

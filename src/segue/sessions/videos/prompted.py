@@ -265,7 +265,8 @@ class PromptedVideoSession(VideoSession):
         has_box, earlier = self._marks.get(key, (False, ()))
         add = box is None and (has_box or not set(earlier) <= set(points))
         if add:
-            points = [point for point in points if point not in earlier]
+            last_labels = dict(earlier)
+            points = [(at, on) for at, on in points if last_labels.get(at) != on]
             if not points:
                 return
         positions, labels = [at for at, _ in points], [on for _, on in points]
