@@ -72,7 +72,8 @@ async function answers() {
   if (!response?.ok) return null;
   hear(await response.json());
   if (++refused > 2)
-    element("offline").textContent = "The images are missing: a proxy between this page and segue refuses web sockets.";
+    element("offline").textContent =
+      "The images are missing: a proxy between this page and segue refuses web sockets, or too many pages are open.";
   return true;
 }
 
