@@ -52,6 +52,11 @@ export async function follow() {
 function hear(states) {
   const before = cameras.states;
   cameras.states = states;
+  for (const [name, image] of cameras.images) {
+    if (states[name]) continue;
+    image.close(); // of a camera that was removed; one that comes under its name may show another place
+    cameras.images.delete(name);
+  }
   const { view, chosen } = cameras;
   sayScene(before, states);
   void follow();

@@ -105,3 +105,10 @@ test("a hidden page asks for no images, and for the newest ones when it is shown
   await turns();
   assert.deepEqual(Socket.last.images.at(-1)?.seen, {});
 });
+
+test("the image of a removed camera is not shown when one of its name is added", async () => {
+  await askedNext(7);
+  assert.ok(cameras.images.has("gate"));
+  Socket.last.onmessage({ data: JSON.stringify({ event: "states", states: {} }) });
+  assert.ok(!cameras.images.has("gate"));
+});
