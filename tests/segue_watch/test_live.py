@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -245,6 +245,16 @@ def test_who_may_look_may_open_a_socket_until_that_is_revoked(
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == guard.FORBIDDEN
             assert "gate" in changing.ask("states")["states"], "another one stays"
+
+
+def test_open_pages_leave_connections_for_programs(page: CameraPage, gate: Camera) -> None:
+    show(gate, 50)
+    with ExitStack() as pages:
+        with pytest.raises(InvalidStatus):  # noqa: PT012  one is too many
+            for _ in range(60):
+                viewer = Viewer(pages.enter_context(open_socket(page)))
+        assert "gate" in viewer.ask("states")["states"]
+        assert urlopen(f"{page.address}health", timeout=30).status == 200
 
 
 def test_another_website_opens_no_socket(page: CameraPage) -> None:

@@ -24,6 +24,9 @@ with requires_extra("web"):
 MAX_REQUESTS = 8
 """Maximum number of requests of a page that are answered at once."""
 
+MAX_PAGES = 32
+"""Maximum number of open pages; each holds a connection, of which programs need some, too."""
+
 MAX_WAITING = 16 << 20
 """Maximum bytes that wait for a page; one that does not read them is disconnected."""
 
@@ -56,7 +59,7 @@ class LiveCameras:
     def __init__(self, cameras: Iterable[Camera]) -> None:
         self._cameras = cameras
         self._ordered = asyncio.Lock()  # pages get states in the order in which they were computed
-        self.hub = Hub(self._answer, max_requests=MAX_REQUESTS, max_waiting=MAX_WAITING)
+        self.hub = Hub(self._answer, max_pages=MAX_PAGES, max_requests=MAX_REQUESTS, max_waiting=MAX_WAITING)
 
     async def publish_states(self) -> None:
         """Publish the states of all cameras; an error is printed, as the next ones follow."""

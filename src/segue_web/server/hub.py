@@ -130,12 +130,14 @@ class Hub:
         self._loop = asyncio.get_running_loop()
         event = asyncio.Event()
         self._waiters.add(event)  # before the first look, so that no change is missed
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while not is_met():
-                    await event.wait()
-                    event.clear()
-        self._waiters.discard(event)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    while not is_met():
+                        await event.wait()
+                        event.clear()
+        finally:
+            self._waiters.discard(event)
 
     async def talk(self, socket: WebSocket) -> None:
         """Serve a page until its socket is closed."""
@@ -181,8 +183,8 @@ class Hub:
         except Exception as error:
             traceback.print_exception(error)
             answer = Answer({"error": DEFECT})
-        data = {} if answer.data is None else {"data": True}
-        page.put(_encoded({"id": number, **answer.values, **data}), *filter(None, [answer.data]))
+        flag, parts = ({}, []) if answer.data is None else ({"data": True}, [answer.data])
+        page.put(_encoded({"id": number, **answer.values, **flag}), *parts)
         if answer.is_last:
             page.end()
 

@@ -122,7 +122,7 @@ def make_app(
 
     async def answer(request: messages.PageRequest, page: Page) -> dict[str, Any]:
         values = await backend.handle(request)
-        if request.op == "hello":
+        if request.op == "hello" and page in hub.pages:  # else it has gone meanwhile, and leaves nothing
             show(page, values["video"].get("number"))
         return values
 

@@ -58,7 +58,8 @@ async function follow() {
   const news = await socket.request("next", seen).catch(() => null);
   if (news) hear(news);
   if (news?.image) {
-    [image, bitmap] = [news.image, await createImageBitmap(new Blob([news.data]))];
+    const decoded = await createImageBitmap(new Blob([news.data])).catch(() => bitmap); // the next one may be readable
+    [image, bitmap] = [news.image, decoded];
     overlay = null;
     draw();
   }

@@ -11,7 +11,7 @@ const RETRY = 1000; // milliseconds before images are asked for again after an e
 /** @type {Socket | null} */
 let socket = null;
 let refused = 0; // sockets in a row that were not opened although the server answers
-let followed = ""; // the images that are shown as they come, as JSON
+let followed = { view: "" }; // the images that are shown as they come, as JSON
 
 /** The images that the view shows: of one camera, or of all at a width; empty for none. */
 function wanted() {
@@ -21,40 +21,42 @@ function wanted() {
   return JSON.stringify({ width: Number(document.querySelector("#wall canvas")?.getAttribute("width")) || 1 });
 }
 
-/** Show the images of the view as they come, one answer after the other. */
+/** Show the images of the view as they come, one answer after the other, until another view is followed. */
 export async function follow() {
-  const view = wanted();
-  if (view === followed) return;
-  followed = view;
+  const mine = { view: wanted() };
+  if (mine.view === followed.view) return;
+  followed = mine;
   /** number of the last image by camera @type {Record<string, number>} */
   const seen = {};
-  while (view && followed === view && wanted() === view) {
-    const answer = await socket?.request("images", { ...JSON.parse(view), seen }).catch(() => null);
-    if (!answer) await new Promise((resolve) => setTimeout(resolve, RETRY));
-    if (answer?.data && followed === view) await showImages(answer.images, answer.data, seen);
+  while (mine.view && followed === mine) {
+    try {
+      const answer = await socket?.request("images", { ...JSON.parse(mine.view), seen });
+      let start = 0;
+      for (const { camera, frame, bytes } of answer.images) {
+        const data = answer.data.slice(start, start + bytes);
+        start += bytes;
+        const image = await createImageBitmap(new Blob([data], { type: "image/jpeg" }));
+        if (followed !== mine) return; // these may be smaller
+        cameras.setImage(camera, image);
+        seen[camera] = frame;
+      }
+      cameras.changed(IMAGE);
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, RETRY));
+    }
+    void follow(); // where the tiles have another size, or nothing is shown any more
   }
-  if (followed === view) followed = "";
-}
-
-/**
- * @param {{camera: string, frame: number, bytes: number}[]} images @param {ArrayBuffer} data
- * @param {Record<string, number>} seen
- */
-async function showImages(images, data, seen) {
-  let start = 0;
-  for (const { camera, frame, bytes } of images) {
-    const image = new Blob([data.slice(start, start + bytes)], { type: "image/jpeg" });
-    start += bytes;
-    cameras.setImage(camera, await createImageBitmap(image));
-    seen[camera] = frame;
-  }
-  cameras.changed(IMAGE);
 }
 
 /** Show how the cameras are, and load what is new of them. @param {typeof cameras.states} states */
 function hear(states) {
   const before = cameras.states;
   cameras.states = states;
+  for (const [name, image] of cameras.images) {
+    if (states[name]) continue;
+    image.close(); // of a camera that was removed; one that comes under its name may show another place
+    cameras.images.delete(name);
+  }
   const { view, chosen } = cameras;
   sayScene(before, states);
   void follow();
@@ -75,7 +77,8 @@ async function answers() {
   if (!response?.ok) return null;
   hear(await response.json());
   if (++refused > 2)
-    element("offline").textContent = "The images are missing: a proxy between this page and segue refuses web sockets.";
+    element("offline").textContent =
+      "The images are missing: a proxy between this page and segue refuses web sockets, or too many pages are open.";
   return true;
 }
 

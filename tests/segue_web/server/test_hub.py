@@ -44,6 +44,8 @@ class Shop:
                 return {"number": self.number}
             case "data":
                 return Answer({"length": 3}, b"abc", is_last=fields.get("last", False))
+            case "empty":
+                return Answer({}, b"")
             case "refuse":
                 raise SegueError("no")
         raise ZeroDivisionError
@@ -132,6 +134,12 @@ def test_the_data_of_an_answer_follow_it_and_the_last_answer_closes(shop: Shop, 
             assert page.receive_bytes() == b"abc"
         with pytest.raises(WebSocketDisconnect):
             page.receive_text()
+
+
+def test_data_of_no_bytes_follow_their_answer(shop: Shop, client: TestClient) -> None:
+    with client.websocket_connect("/ws") as page:
+        assert ask(page, 1, "empty") == {"id": 1, "data": True}
+        assert page.receive_bytes() == b""
 
 
 def test_a_defect_is_an_answer_and_a_page_too_many_is_refused(

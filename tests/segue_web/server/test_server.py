@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import io
 import json
+import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -27,6 +28,7 @@ from segue_web.server.server import _zipped, make_app
 from segue_web.video import Video
 from tests.segue_web.limited_files import files_limited_to
 from tests.segue_web.videos import numbered, write_video
+from tests.waiting import wait_for
 
 TOKEN = "s3cret-of-this-run"
 HOST = "http://127.0.0.1:8123"
@@ -244,6 +246,31 @@ def test_every_page_hears_of_a_change(client: TestClient) -> None:
         assert json.loads(two.receive_text()) == {"event": "changed", "revision": 7}
         assert json.loads(one.receive_text()) == {"event": "changed", "revision": 7}
         assert json.loads(one.receive_text())["id"] == 1
+
+
+def test_a_page_that_goes_before_it_is_greeted_shows_no_video(
+    client: TestClient, backend: Failing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, shown, goes = list[str](), list[int | None](), threading.Event()
+
+    async def handle(request: messages.PageRequest) -> dict[str, Any]:
+        calls.append("begun")
+        while not goes.is_set():
+            await asyncio.sleep(0.01)
+        calls.append("ended")
+        return {"video": {"number": 2}}
+
+    monkeypatch.setattr(backend, "handle", handle)
+    monkeypatch.setattr(backend, "joined", shown.append)
+    with connect(client) as page:
+        page.send_text('{"id": 1, "op": "hello"}')
+        wait_for(lambda: calls == ["begun"])
+    goes.set()
+    wait_for(lambda: calls == ["begun", "ended"])
+    with connect(client) as page:  # after what the answer of the first one leads to
+        page.send_text('{"id": 1, "op": "hello"}')
+        page.receive_text()
+        assert shown == [2]
 
 
 def test_an_upload_is_taken_in_and_removed(client: TestClient, backend: Failing) -> None:
