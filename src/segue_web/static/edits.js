@@ -344,7 +344,7 @@ export const seenNow = () => (state.pending ? null : state.revision);
 export const setSchema = (/** @type {import("./state.js").LabelSchema} */ schema, /** @type {number} */ seen) =>
   change(() => request("schema", { schema, seen }));
 
-/** The revision of what is seen of this frame and all others; a frame whose masks have not come shows the timeline's. */
+/** The revision of this frame and all others as shown; a frame whose masks have not come shows the timeline's. */
 const seenRevision = () =>
   state.current && !state.isFresh(state.frame) ? Math.max(0, state.current.revision) : state.revision;
 

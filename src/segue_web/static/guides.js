@@ -11,6 +11,9 @@ export const GUIDES = [
   ["safe", "safe areas"],
 ];
 
+/** shares of the film at which lines cross it, by kind @type {Record<string, number[]>} */
+const LINES = { thirds: [1 / 3, 2 / 3], centre: [1 / 2] };
+
 /**
  * Draw guides, light beside dark so that they show on any film.
  * @param {CanvasRenderingContext2D} context @param {number} width @param {number} height of the film
@@ -21,7 +24,7 @@ export function drawGuides(context, width, height, kind, pixel) {
   if (kind === "safe")
     for (const share of SAFE)
       path.rect((width * (1 - share)) / 2, (height * (1 - share)) / 2, width * share, height * share);
-  for (const share of kind === "thirds" ? [1 / 3, 2 / 3] : kind === "centre" ? [1 / 2] : []) {
+  for (const share of LINES[kind] ?? []) {
     path.moveTo(width * share, 0);
     path.lineTo(width * share, height);
     path.moveTo(0, height * share);
