@@ -6,6 +6,7 @@ import { element, tell } from "./dom.js";
 import { sayScene } from "./scene.js";
 import { Socket } from "./socket.js";
 
+const PATIENCE = 15000; // milliseconds without states, of which some come each second, after which a connection is lost
 const RETRY = 1000; // milliseconds before images are asked for again after an error
 
 /** @type {Socket | null} */
@@ -88,6 +89,7 @@ export const begin = () =>
     const lost = element("offline").textContent;
     socket = new Socket({
       isServer: answers,
+      patience: PATIENCE,
       onState: (open) => {
         element("offline").hidden = open;
         if (!open) {

@@ -3,6 +3,12 @@
 /** longest milliseconds between two tries */
 const LONGEST = 4000;
 
+/** milliseconds between two looks whether something has come */
+const SILENCE = 1000;
+
+/** code of a connection that is lost without a word */
+const GONE = 1006;
+
 /** Milliseconds before a try is repeated, which grow. */
 export const waitBefore = (/** @type {number} */ tries, first = 50) => Math.min(LONGEST, first * 2 ** tries);
 
@@ -19,14 +25,15 @@ export class Refused extends Error {
  *
  * `onState` hears whether it is open and, if not, the code that closed it; `onEvent` of what the server publishes.
  * `isServer` tells before a new try whether the server is there: null if nobody answers, false if it is another
- * program, to which the page says nothing; then `onState` hears that it will not return.
+ * program, to which the page says nothing; then `onState` hears that it will not return. A socket by which nothing has
+ * come for `patience` milliseconds is given up, as nobody tells of a network that is gone.
  */
 export class Socket {
   /**
    * @param {{onState: (open: boolean, mayReturn: boolean, code: number) => void, onEvent?: (event: any) => void,
-   *   isServer?: () => Promise<boolean | null>}} options
+   *   isServer?: () => Promise<boolean | null>, patience?: number}} options
    */
-  constructor({ onState, onEvent = () => {}, isServer = isSegue }) {
+  constructor({ onState, onEvent = () => {}, isServer = isSegue, patience = Infinity }) {
     this.onState = onState;
     this.onEvent = onEvent;
     this.isServer = isServer;
@@ -35,17 +42,21 @@ export class Socket {
     this.number = 0;
     this.tries = 0;
     this.ended = false;
+    this.heard = 0;
     this.connect();
+    if (patience < Infinity) setInterval(() => Date.now() - this.heard > patience && this.drop(), SILENCE);
   }
 
   connect() {
     /** an answer whose bytes are to follow @type {any} */
     let coming = null;
     const socket = (this.socket = new WebSocket(new URL("ws", location.href.replace(/^http/, "ws"))));
+    this.heard = Date.now();
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.onState(true, true, 0);
     socket.onmessage = ({ data }) => {
       this.tries = 0;
+      this.heard = Date.now();
       const message = typeof data === "string" ? JSON.parse(data) : { ...coming, data };
       if (message.data === true) {
         coming = message;
@@ -78,6 +89,16 @@ export class Socket {
       },
       waitBefore(this.tries++, 250),
     );
+  }
+
+  /** Give the connection up without waiting for its end, which takes minutes where the network is gone. */
+  drop() {
+    const { socket } = this;
+    const closed = socket?.onclose;
+    if (!socket || !closed) return;
+    Object.assign(socket, { onopen: null, onmessage: null, onclose: null });
+    socket.close();
+    closed.call(socket, new CloseEvent("close", { code: GONE }));
   }
 
   get open() {

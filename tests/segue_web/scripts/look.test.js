@@ -35,6 +35,7 @@ Object.assign(globalThis, {
   WebSocket: Socket,
   location: { href: "http://127.0.0.1:1/", pathname: "/", hash: "" },
   createImageBitmap: async () => ({ close() {} }),
+  setInterval: () => 0,
   addEventListener: () => {},
   requestAnimationFrame: () => 0,
   document: {
