@@ -5,12 +5,8 @@ The network gives the mask of the nearest prompted frame, and changes cells unde
 
 from __future__ import annotations
 
-import json
-import pickle
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +21,7 @@ from segue.prompt_types import RemovePrompt
 from segue.registry import PromptKind
 from segue.state import Checkpointable, checkpointed
 from segue.types import Box, Image, Point
+from tests.api.test_video_states import saved_and_restored
 from tests.nearest_mask import (
     GAP,
     RESTLESS,
@@ -282,18 +279,7 @@ class NativeVideoMachine(RuleBasedStateMachine):
     @rule(how=st.sampled_from(["json", "pickle", "state"]))
     def save_and_restore(self, how: str) -> None:
         before = self.table()
-        if how == "json":
-            state = json.loads(json.dumps(self.video.state()))
-            self.video = opened()
-            self.video.restore(state)
-            assert json.loads(json.dumps(self.video.state())) == state
-        elif how == "pickle":
-            self.video = pickle.loads(pickle.dumps(self.video))
-        else:
-            with TemporaryDirectory() as folder:
-                self.video.save_state(Path(folder) / "video.state")
-                self.video.reset()
-                self.video.restore(Path(folder) / "video.state")
+        self.video = saved_and_restored(self.video, how, opened)
         assert self.table() == before
 
     # What holds

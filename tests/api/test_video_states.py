@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -52,6 +52,29 @@ class Taken(NamedTuple):
     by: int
     before: Cells | None
     hidden: Cells
+
+
+def opened() -> segue.Video:
+    """A video without prompts."""
+    return segue.Video(IMAGES, model=NETWORK, prompter=CellPrompter, device="cpu")
+
+
+def saved_and_restored(video: segue.Video, how: str, make: Callable[[], segue.Video]) -> segue.Video:
+    """Save a video as ``json``, ``pickle`` or ``state``, and restore it; JSON in a new video of ``make``."""
+    if how == "pickle":
+        restored: segue.Video = pickle.loads(pickle.dumps(video))
+        return restored
+    if how == "json":
+        state = json.loads(json.dumps(video.state()))
+        restored = make()
+        restored.restore(state)
+        assert json.loads(json.dumps(restored.state())) == state
+        return restored
+    with TemporaryDirectory() as folder:
+        video.save_state(Path(folder) / "video.state")
+        video.reset()
+        video.restore(Path(folder) / "video.state")
+    return video
 
 
 class VideoMachine(RuleBasedStateMachine):
@@ -251,18 +274,7 @@ class VideoMachine(RuleBasedStateMachine):
     @rule(how=st.sampled_from(["json", "pickle", "state"]))
     def save_and_restore(self, how: str) -> None:
         before = self.table()
-        if how == "json":
-            state = json.loads(json.dumps(self.video.state()))
-            self.video = segue.Video(IMAGES, model=NETWORK, prompter=CellPrompter, device="cpu")
-            self.video.restore(state)
-            assert json.loads(json.dumps(self.video.state())) == state
-        elif how == "pickle":
-            self.video = pickle.loads(pickle.dumps(self.video))
-        else:
-            with TemporaryDirectory() as folder:
-                self.video.save_state(Path(folder) / "video.state")
-                self.video.reset()
-                self.video.restore(Path(folder) / "video.state")
+        self.video = saved_and_restored(self.video, how, opened)
         assert self.table() == before
 
     @rule()
