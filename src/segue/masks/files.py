@@ -45,6 +45,8 @@ def fold_ids(mask: IndexMask) -> npt.NDArray[np.uint8]:
     """
     if mask.dtype == np.uint8:
         return np.asarray(mask, np.uint8)
+    if mask.size == 0 or (mask.min() >= 0 and mask.max() <= 255):
+        return mask.astype(np.uint8)
     folded = np.where(mask > 0, (mask.astype(np.int64) - 1) % 255 + 1, 0)
     return folded.astype(np.uint8)
 

@@ -16,7 +16,11 @@ from segue.sessions.foreground.box_finder import BoxFinder
 from segue.sessions.foreground.masks import ForegroundMasks
 from segue.sessions.foreground.segmenters.base import Segmenter, SegmenterInput
 from segue.sessions.foreground.session import ForegroundSession
-from segue.sessions.foreground.stages.agreement import DETECTION_INTERVAL, _in_reference
+from segue.sessions.foreground.stages.agreement import (
+    DETECTION_INTERVAL,
+    LONG_DETECTION_INTERVAL,
+    _in_reference,
+)
 from segue.types import Box, Frame, Image, ObjectInfo, Segmentation
 
 RNG = np.random.default_rng(0)
@@ -141,6 +145,15 @@ def test_looks_are_rare_and_a_calm_film_has_none() -> None:
     for index in range(100):
         one.step(Frame(index, index / 25, WALL))
     assert calm.calls == 0
+
+
+def test_looks_become_rarer_where_the_detector_knows_all_places() -> None:
+    detector = Boxes()
+    one = session(detector)
+    run(one, 0, 400)
+    calls = detector.calls
+    assert inside(run(one, 400, 700)[-1], LEAF_BOX) == 0
+    assert detector.calls - calls <= 300 // LONG_DETECTION_INTERVAL + 1
 
 
 @pytest.mark.parametrize("at", [21, 149])

@@ -47,6 +47,7 @@ class AgreementSettings:
         min_uncovered: detector runs without a box before a place is false.
         max_covered: share of runs with a box up to which a place stays false.
         min_false: share of a doubtful object in false places for it to be removed.
+        known_looks: detector runs, with foreground or a box, after which a place is known.
         grow_probability: probability of pixels that an object grows over; smaller values grow more.
         gap_probability: probability of pixels in gaps that an object closes.
     """
@@ -64,6 +65,7 @@ class AgreementSettings:
     min_uncovered: int = 3
     max_covered: float = 0.1
     min_false: float = 0.5
+    known_looks: int = 6
     grow_probability: float = 0.1
     gap_probability: float = 0.05
 
@@ -115,6 +117,9 @@ class Agreement(Stage):
         mask = frame.foreground >= self._threshold
         if frame.pans or not mask.any():
             return
+        is_due = self._detection_age + 1 >= DETECTION_INTERVAL
+        if not is_due and frame.boxes is None and self.trust < SETTINGS.min_trust:
+            return  # nothing to change, and no detection to ask for
         # Objects grow over no other pixels.
         window = window_of(frame.foreground >= min(SETTINGS.grow_probability, self._threshold))
         support = background.recent.unseen(frame.image, SETTINGS.max_recurrence, window)
@@ -138,12 +143,8 @@ class Agreement(Stage):
             false = doubtful & (
                 pieces.count(self._false_places(pieces.size)) >= SETTINGS.min_false * pieces.areas
             )
-        is_settled = trust < SETTINGS.min_trust or not doubtful.any()
-        seldom = self._supported >= SETTINGS.settled_evidence and is_settled
         is_useful = bool(supported.any() or doubtful.any())
-        self._needs_detection = is_useful and self._detection_age + 1 >= (
-            LONG_DETECTION_INTERVAL if seldom else DETECTION_INTERVAL
-        )
+        self._needs_detection = is_due and is_useful and not self._is_settled(pieces, doubtful)
         if trust >= SETTINGS.min_trust:
             grows = trust >= SETTINGS.min_trust_to_grow
             self._change(frame, pieces, false, supported if grows else np.zeros_like(supported), support)
@@ -186,6 +187,19 @@ class Agreement(Stage):
         if grown is not None:
             changed[grown] = np.maximum(changed[grown], np.float32((1 + self._threshold) / 2))
         frame.maps = np.stack([changed, *frame.maps[1:]]) if frame.maps is not None else None
+
+    def _is_settled(self, pieces: Pieces, doubtful: BoolArray) -> bool:
+        """Whether a detection can wait: trust is clear, and all doubtful places are known."""
+        if self._detection_age + 1 >= LONG_DETECTION_INTERVAL:
+            return False
+        if self._supported < SETTINGS.settled_evidence:
+            return False
+        if self.trust < SETTINGS.min_trust or not doubtful.any():
+            return True
+        if self._uncovered_counts is None or self._covered_counts is None:
+            return False
+        known = cv2.add(self._uncovered_counts, self._covered_counts) >= SETTINGS.known_looks
+        return not (doubtful & (pieces.count(known) < SETTINGS.min_false * pieces.areas)).any()
 
     def _false_places(self, size: tuple[int, int]) -> BoolArray:
         """Mask of places with frequent unsupported foreground and hardly any detections, (H, W)."""
