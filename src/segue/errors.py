@@ -131,6 +131,12 @@ def memory_is_short(room: int = ROOM) -> bool:
     """Whether the process cannot allocate ``room`` more bytes.
 
     FFmpeg gives no reason for what it cannot do then, and Python itself may fail in odd ways.
+
+    Args:
+        room: bytes to try; they are freed at once.
+
+    Returns:
+        True if the allocation fails.
     """
     try:
         mmap.mmap(-1, room).close()
@@ -180,7 +186,14 @@ def _means_memory(error: BaseException) -> bool:
 
 @contextmanager
 def memory_errors(advice: str = "") -> Iterator[None]:
-    """Errors inside that mean that memory ran out are raised as :class:`OutOfMemoryError`."""
+    """Convert errors in the block that mean that memory ran out to :class:`OutOfMemoryError`.
+
+    Args:
+        advice: text to add to the message.
+
+    Raises:
+        OutOfMemoryError: memory ran out; other errors pass through.
+    """
     try:
         yield
     except Exception as error:

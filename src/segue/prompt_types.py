@@ -27,7 +27,14 @@ MAX_OBJECTS = 1000
 
 
 def check_count(objects: int) -> None:
-    """Refuse more objects than one session can track, before they are processed."""
+    """Refuse more objects than one session can track, before they are processed.
+
+    Args:
+        objects: number of objects.
+
+    Raises:
+        PromptError: there are more than :data:`MAX_OBJECTS`.
+    """
     if objects > MAX_OBJECTS:
         raise PromptError(
             f"{objects} objects are more than the {MAX_OBJECTS} that one session can follow; "
@@ -239,7 +246,12 @@ def _has_items(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class BoxPrompt(Prompt):
-    """The object is inside ``box``; ``fill`` uses the whole box as the mask."""
+    """The object is inside a box.
+
+    Attributes:
+        box: ``(x0, y0, x1, y1)`` in pixels; ``x1`` and ``y1`` are exclusive.
+        fill: use the whole box as the mask, without a prompter.
+    """
 
     box: Box
     fill: bool = False
@@ -278,6 +290,11 @@ class PointPrompt(Prompt):
 
     Points of a tracked object, or of an object with a mask, correct the mask: each point changes only the
     region under it. With ``whole``, the prompter segments the whole object again.
+
+    Attributes:
+        positive: points ``(x, y)`` on the object, in pixels; also a single one, an array or a tensor (N, 2).
+        negative: points off the object.
+        whole: segment the whole object again instead of the region under each point.
     """
 
     positive: tuple[Point, ...] = ()
@@ -330,6 +347,10 @@ class ScribblePrompt(Prompt):
     """The object is under every stroke of ``strokes``, each of several points.
 
     Strokes on a tracked object, or on an object with a mask, correct the mask like clicks on their points.
+
+    Attributes:
+        strokes: strokes on the object, each a sequence of points ``(x, y)`` in pixels.
+        whole: segment the whole object again instead of the regions under the strokes.
     """
 
     strokes: tuple[tuple[Point, ...], ...] = ()

@@ -26,7 +26,12 @@ FORMAT = "segue-session-20"
 
 @dataclass(frozen=True, slots=True)
 class SessionState:
-    """All that a session knows, as named tensors and JSON values."""
+    """All that a session knows.
+
+    Attributes:
+        tensors: tensors by name.
+        values: JSON values by name.
+    """
 
     tensors: dict[str, Tensor]
     values: dict[str, Any]

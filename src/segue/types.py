@@ -167,7 +167,15 @@ class ObjectInfo:
 
 
 def visible_in(mask: IndexMask, objects: Iterable[ObjectInfo]) -> tuple[ObjectInfo, ...]:
-    """Objects with their boxes and areas in an index mask (H, W); the score of a hidden object is 0."""
+    """Measure objects in an index mask.
+
+    Args:
+        mask: index mask (H, W).
+        objects: the objects.
+
+    Returns:
+        The objects with their boxes and areas; those without a pixel have the score 0 and no box.
+    """
     extents = _MEASURE(mask)
     return tuple(
         replace(item, box=extents[item.id].box, area=extents[item.id].area)
@@ -207,7 +215,15 @@ class ObjectMaps:
 
 
 def log_odds(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Convert probabilities of any shape to finite log-odds, float32."""
+    """Convert probabilities to finite log-odds, log(p / (1 - p)).
+
+    Args:
+        probabilities: array of any shape, in [0, 1].
+
+    Returns:
+        Array of this shape, float32; values are those of probabilities clipped to
+        [``MIN_PROBABILITY``, 1 - ``MIN_PROBABILITY``].
+    """
     inside = np.clip(probabilities.astype(np.float64), MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     return np.log(inside / (1 - inside)).astype(np.float32)
 

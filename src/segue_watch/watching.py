@@ -81,11 +81,21 @@ class Watch:
             raise self._error.pop()
 
     def states(self) -> dict[str, dict[str, Any]]:
-        """States of the cameras by name: ``status``, ``fps``, ``events`` and others of ``/health``."""
+        """Get the states of the cameras.
+
+        Returns:
+            By name of the camera: ``status``, ``fps``, ``events`` and others, as in ``/health``.
+        """
         return states_of(self._cameras)
 
     def image(self, name: str) -> bytes:
-        """Newest frame of a camera with its objects, as JPEG; empty before the first one.
+        """Get the newest frame of a camera with its objects drawn.
+
+        Args:
+            name: name of the camera.
+
+        Returns:
+            JPEG; empty before the first frame.
 
         Raises:
             KeyError: there is no camera of that name.

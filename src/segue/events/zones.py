@@ -87,14 +87,28 @@ class Zone:
         return len(self.points) == 2
 
     def in_pixels(self, size: tuple[int, int]) -> Zone:
-        """Convert the zone to pixels of a frame of this size."""
+        """Convert the zone to pixels.
+
+        Args:
+            size: height and width of the frame.
+
+        Returns:
+            The zone in pixels; the same one if it is in pixels already.
+        """
         if not self.percent:
             return self
         height, width = size
         return Zone(self.name, tuple((x * width / 100, y * height / 100) for x, y in self.points))
 
     def check(self, size: tuple[int, int]) -> None:
-        """Raise an error if a zone, in pixels, lies outside the frame; warn if part of it does."""
+        """Check that the zone, in pixels, lies in the frame; warn if part of it does not.
+
+        Args:
+            size: height and width of the frame.
+
+        Raises:
+            SegueError: the whole zone lies outside.
+        """
         plane = np.zeros(size, np.uint8)
         cv2.fillPoly(plane, [np.rint(self.points).astype(np.int32)], 1)
         if not plane.any():
@@ -112,7 +126,14 @@ class Zone:
             )
 
     def share_outside(self, size: tuple[int, int]) -> float:
-        """Share of the area, or of the length of a line, that lies outside a frame of this size."""
+        """Compute the share of the area, or of the length of a line, that lies outside the frame.
+
+        Args:
+            size: height and width of the frame.
+
+        Returns:
+            The share in [0, 1].
+        """
         corners = np.array(self.points)
         if self.is_line:
             places = corners[0] + np.linspace(0, 1, _PARTS)[:, None] * (corners[1] - corners[0])
@@ -124,17 +145,39 @@ class Zone:
         return float(((places < 0) | (places > size[::-1])).any(axis=1).mean())
 
     def contains(self, point: Point) -> bool:
-        """Whether a point lies in the polygon or on its border."""
+        """Whether a point lies in the polygon or on its border.
+
+        Args:
+            point: (x, y) in pixels.
+
+        Returns:
+            True if it does; False for lines.
+        """
         corners = np.array(self.points, np.float32)
         return not self.is_line and cv2.pointPolygonTest(corners, point, False) >= 0
 
     def side(self, point: Point) -> float:
-        """Distance of a point from the line in pixels; positive on the right of its direction."""
+        """Compute the signed distance of a point from the line.
+
+        Args:
+            point: (x, y) in pixels.
+
+        Returns:
+            Pixels; positive on the right of the line's direction.
+        """
         (ax, ay), (bx, by) = self.points[:2]
         return ((bx - ax) * (point[1] - ay) - (by - ay) * (point[0] - ax)) / math.hypot(bx - ax, by - ay)
 
     def crossed(self, previous: Point, now: Point) -> bool:
-        """Whether the segment between two points crosses the line between its ends."""
+        """Whether a movement crosses the line between its ends.
+
+        Args:
+            previous: (x, y) before, in pixels.
+            now: (x, y) after.
+
+        Returns:
+            True if the segment between both points crosses the line.
+        """
         one, other = self.side(previous), self.side(now)
         if (one > 0) == (other > 0):
             return False

@@ -93,10 +93,14 @@ def _flow(values: npt.NDArray[np.number]) -> Flow:
 class FlowFiles:
     """Flow images of a video from files, one per frame, in natural order of their names.
 
-    Flow images lie in ``folder`` itself, and so does flow to a single earlier frame. Flow to several ones
-    lies in folders below it that are called after the ``gaps``, the growing distances in frames: ``1``, ``3``
-    and ``5``. The first frames, which have no frame so far before them, may lack a file if all others of the
-    ``frames`` have one; they then have no motion.
+    Flow images lie in ``folder`` itself, and so does flow to a single earlier frame. Flow to several earlier
+    frames lies in subfolders named after the gaps: ``1``, ``3`` and ``5``. The first frames, which have no
+    frame at that distance, may lack a file if all others have one; they then have no motion.
+
+    Args:
+        folder: folder of the files.
+        gaps: growing distances of the earlier frames, in frames.
+        frames: number of frames of the video; None does not check it.
 
     Raises:
         FlowError: there are no such files, or not as many as frames.

@@ -101,7 +101,9 @@ class Farneback:
 class RAFT:
     """Recurrent all-pairs field transforms (Teed, Deng, ECCV 2020), the small network of torchvision.
 
-    The weights are a file of torchvision's ``raft_small``; segue brings none.
+    Args:
+        weights: weight file of torchvision's ``raft_small``; segue has none.
+        device: device of the network.
 
     Raises:
         FlowError: torchvision is not there.
@@ -167,9 +169,14 @@ def _grey(image: Image) -> npt.NDArray[np.uint8]:
 
 @dataclass(frozen=True, slots=True)
 class FlowImages:
-    """Flow images between a frame and the frames ``gaps`` before it; ``scale`` pixels are white.
+    """Flow images between a frame and earlier frames.
 
     Motion is measured in pixels of a 256 x 256 image, as published, for any frame size.
+
+    Attributes:
+        provider: computes the flow.
+        gaps: growing distances of the earlier frames, in frames.
+        scale: motion in pixels that is white.
     """
 
     provider: FlowProvider = field(default_factory=DIS)

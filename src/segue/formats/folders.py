@@ -66,14 +66,32 @@ class FolderWriter(Writer):
             make_folder(self._partial)
 
     def subfolder(self, *parts: str) -> Path:
-        """Create a folder below the written one."""
+        """Create a folder below the written one.
+
+        Args:
+            parts: its path, one name each.
+
+        Returns:
+            The folder, which may exist.
+
+        Raises:
+            SinkError: it cannot be created.
+        """
         folder = self._partial.joinpath(*parts)
         with writing(self._folder):
             make_folder(folder)
         return folder
 
     def put(self, path: Path, data: bytes) -> None:
-        """Write a file of the folder."""
+        """Write a file of the folder.
+
+        Args:
+            path: path of the file, as from :meth:`subfolder`.
+            data: its bytes.
+
+        Raises:
+            SinkError: it cannot be written.
+        """
         with writing(self._folder):
             path.write_bytes(data)
 

@@ -110,7 +110,11 @@ class FrameObjects:
         return {i: mask if isinstance(mask, dict) else encode_rle(mask) for i, mask in self._masks.items()}
 
     def planes(self) -> Iterator[tuple[int, BoolArray]]:
-        """Id and mask, (H, W), bool, of each object, from below; may overlap."""
+        """Iterate over the masks of the objects, from the lowest layer up.
+
+        Yields:
+            Id and mask, (H, W), bool; masks may overlap.
+        """
         for i, mask in self._masks.items():
             yield i, decode_rle(mask) if isinstance(mask, dict) else mask
 
@@ -145,7 +149,11 @@ class FrameObjects:
         return self.frame.colours
 
     def jpeg(self) -> bytes:
-        """Encode the image as JPEG."""
+        """Encode the image as JPEG.
+
+        Returns:
+            The bytes of the file.
+        """
         if self._jpeg is not None:
             return self._jpeg()
         image = cv2.cvtColor(self.frame.image, cv2.COLOR_RGB2BGR)

@@ -59,17 +59,33 @@ _SAVE = LazyCallable("segue.formats.conversion:save")
 
 
 class Frames(Protocol):
-    """Properties of a video that readers need: size, frame count, image names, times."""
+    """Properties of a video that readers of labels need."""
 
     @property
-    def size(self) -> tuple[int, int]: ...
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+
     @property
-    def count(self) -> int: ...
+    def count(self) -> int:
+        """Number of frames."""
+
     @property
-    def names(self) -> tuple[str, ...] | None: ...
+    def names(self) -> tuple[str, ...] | None:
+        """File names of the frames; None for a video file."""
+
     @property
-    def fps(self) -> float | None: ...  # the mean rate; None where frames have no times
-    def time(self, index: int) -> float: ...  # seconds from the first frame
+    def fps(self) -> float | None:
+        """Mean frames per second; None if frames have no times."""
+
+    def time(self, index: int) -> float:
+        """Get the time of a frame.
+
+        Args:
+            index: index of the frame.
+
+        Returns:
+            Seconds from the first frame.
+        """
 
 
 def held_at(values: Mapping[int, str], frame: int) -> str | None:
@@ -93,27 +109,40 @@ def composed(masks: Mapping[int, str], size: tuple[int, int]) -> IndexMask:
 
 @dataclass(slots=True)
 class Labels:
-    """Objects and masks of a video, as compressed run lengths."""
+    """Objects and masks of a video, as compressed run lengths.
 
-    size: tuple[int, int]  # height and width of the video
-    names: dict[int, str] = field(default_factory=dict)  # by id, from below: the last one is on top
-    masks: dict[int, dict[int, str]] = field(default_factory=dict)  # by frame and object, which is visible
-    scores: dict[tuple[int, int], float] = field(default_factory=dict)  # by frame and object
-    attributes: dict[int, dict[str, str]] = field(default_factory=dict)  # by id; ``group`` is one of them
-    # by id, name and frame; each value holds until the next one
+    Attributes:
+        size: height and width of the video.
+        names: names by id, from below: the last object is on top.
+        masks: run lengths by frame and id; objects without an entry are not visible.
+        scores: scores by frame and id.
+        attributes: values by id and name; ``group`` is one of them.
+        frame_attributes: values by id, name and frame; each holds until the next one.
+        schema: classes and attributes of the file.
+        ids: ids in the file, by id; ids that are not unique in the file are replaced.
+        class_of: class by id.
+        colour_of: colour by id, ``#rrggbb``.
+        shapes: shapes by id, of objects whose file has them; ``masks`` has these objects, too.
+        skipped: numbers of shapes that are no areas, by kind.
+        colours: colour by class or name, of those that are written.
+        objects: id, name, category and colour of each object that is written.
+    """
+
+    size: tuple[int, int]
+    names: dict[int, str] = field(default_factory=dict)
+    masks: dict[int, dict[int, str]] = field(default_factory=dict)
+    scores: dict[tuple[int, int], float] = field(default_factory=dict)
+    attributes: dict[int, dict[str, str]] = field(default_factory=dict)
     frame_attributes: dict[int, dict[str, dict[int, str]]] = field(default_factory=dict)
     schema: LabelSchema = field(default_factory=LabelSchema)
-    ids: dict[int, int] = field(
-        default_factory=dict
-    )  # ids in the file; other keys where these are not unique
-    class_of: dict[int, str] = field(default_factory=dict)  # by id
-    colour_of: dict[int, str] = field(default_factory=dict)  # ``#rrggbb`` by id
-    # of objects whose file has them; their masks are among the others
+    ids: dict[int, int] = field(default_factory=dict)
+    class_of: dict[int, str] = field(default_factory=dict)
+    colour_of: dict[int, str] = field(default_factory=dict)
     shapes: dict[int, list[KeyedShape]] = field(default_factory=dict)
-    skipped: Counter[str] = field(default_factory=Counter)  # shapes that are no areas, by their kind
+    skipped: Counter[str] = field(default_factory=Counter)
     _count: int = 0
-    colours: Mapping[str, str] = field(default_factory=dict)  # of each class or name that is written
-    objects: Sequence[Mapping[str, Any]] = ()  # id, name, category and colour of each that is written
+    colours: Mapping[str, str] = field(default_factory=dict)
+    objects: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
     def of_frames(cls, frames: Iterable[FrameObjects], video: Frames) -> Labels:
@@ -195,25 +224,66 @@ class Labels:
         return dict(zip(self.names, sorted(self.names), strict=True))
 
     def planes(self, index: int) -> dict[int, BoolArray]:
-        """Masks of the objects on a frame, (H, W), bool; may overlap, the last one is on top."""
+        """Decode the masks of the objects on a frame.
+
+        Args:
+            index: index of the frame.
+
+        Returns:
+            Masks (H, W), bool, by id; they may overlap, and the last one is on top.
+        """
         return {
             number: decode_mask(counts, self.size) for number, counts in self.masks.get(index, {}).items()
         }
 
     def mask(self, index: int) -> IndexMask:
-        """Index mask (H, W) of a frame; empty without annotations."""
+        """Merge the masks of the objects on a frame.
+
+        Args:
+            index: index of the frame.
+
+        Returns:
+            Index mask (H, W); zeros without annotations.
+        """
         return composed(self.masks.get(index, {}), self.size)
 
     def area(self, index: int, number: int) -> int:
-        """Number of pixels of an object on a frame that shows it."""
+        """Count the pixels of an object on a frame.
+
+        Args:
+            index: index of a frame that shows it.
+            number: id of the object.
+
+        Returns:
+            Area in pixels.
+
+        Raises:
+            KeyError: the frame does not show the object.
+        """
         return rle_area(Rle(size=[*self.size], counts=self.masks[index][number]))
 
     def score(self, frame: int, number: int) -> float:
-        """Score of an object on a frame; 1 by default."""
+        """Get the score of an object on a frame.
+
+        Args:
+            frame: index of the frame.
+            number: id of the object.
+
+        Returns:
+            The score; 1 by default.
+        """
         return self.scores.get((frame, number), 1.0)
 
     def attributes_at(self, frame: int, number: int) -> dict[str, str]:
-        """Attributes of an object, including those of the frame."""
+        """Get the attributes of an object on a frame.
+
+        Args:
+            frame: index of the frame.
+            number: id of the object.
+
+        Returns:
+            Values by name: those of the object, and those of frames, which hold until the next value.
+        """
         points = self.frame_attributes.get(number, {})
         frame_values = {name: held_at(values, frame) for name, values in points.items()}
         return self.attributes.get(number, {}) | {

@@ -74,12 +74,18 @@ class AttributeDefinition(_Part):
     """An attribute: its values, and whether they belong to an object or to each frame.
 
     The value of a frame holds on the frames after it, up to the next one that has a value.
+
+    Attributes:
+        name: its name.
+        type: kind of its values.
+        of: whether values belong to an object or to each frame.
+        values: allowed values, for a choice.
     """
 
     name: Annotated[_Name, AfterValidator(_free)]
     type: Kind = "text"
     of: Owner = "object"
-    values: Annotated[tuple[_Value, ...], Field(max_length=MAX_CLASSES)] = ()  # of a choice
+    values: Annotated[tuple[_Value, ...], Field(max_length=MAX_CLASSES)] = ()
 
     @model_validator(mode="after")
     def _has_values(self) -> AttributeDefinition:
@@ -97,7 +103,14 @@ class AttributeDefinition(_Part):
 
 
 class ClassDefinition(_Part):
-    """A class of objects."""
+    """A class of objects.
+
+    Attributes:
+        name: its name, unique in the schema.
+        colour: ``#rrggbb``; None uses the palette.
+        key: key of the page that selects it.
+        attributes: attributes of objects of this class.
+    """
 
     name: _Name
     colour: _Colour | None = None
@@ -106,11 +119,15 @@ class ClassDefinition(_Part):
 
 
 class LabelSchema(_Part):
-    """Classes and attributes of objects; without classes any class is allowed."""
+    """Classes and attributes of objects.
+
+    Attributes:
+        classes: the classes; without any, every class is allowed.
+        attributes: attributes of objects of every class.
+    """
 
     classes: Annotated[tuple[ClassDefinition, ...], Field(max_length=MAX_CLASSES)] = ()
     attributes: Annotated[tuple[AttributeDefinition, ...], Field(max_length=MAX_ATTRIBUTES)] = ()
-    """Attributes of objects of every class."""
 
     @model_validator(mode="after")
     def _is_unambiguous(self) -> LabelSchema:

@@ -90,7 +90,15 @@ class Model(OptionModel):
 
     @classmethod
     def of(cls, network: Any, weights: Path | None = None) -> Model:
-        """Make a model from a name or a network."""
+        """Make a model from a name or a network.
+
+        Args:
+            network: a name for :func:`segue.load`, or a network.
+            weights: weight file for a name; None uses the default.
+
+        Returns:
+            The model; that of a network has the name of its class.
+        """
         if isinstance(network, str):
             return cls(name=network, weights=weights)
         return cls(name=type(network).__name__, network=RuntimeObject.of(network))

@@ -93,15 +93,38 @@ class MotionPrompter(ImagePrompter):
         self._last: tuple[ImagePrompts, MaskPrediction] | None = None  # the page asks where the pointer rests
 
     def candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
-        """Candidates of the wrapped prompter, after the region that moves with the click."""
+        """Predict several masks for the same prompts.
+
+        Args:
+            prompts: prompts of one object.
+
+        Returns:
+            The region that moves with the click, then the candidates of the wrapped prompter.
+        """
         return distinct([self.answer(prompts).one(0), *self._prompter.candidates(prompts)])
 
     def predict_near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
-        """Predictions of the wrapped prompter; a mask already defines the extent."""
+        """Predict the region near a click; a mask already defines the extent of the object.
+
+        Args:
+            prompts: prompts of one object, with its mask.
+            click: point (x, y) in pixels.
+            reach: distance of the click from the outline of the mask, in pixels.
+
+        Returns:
+            The predictions of the wrapped prompter.
+        """
         return self._prompter.predict_near(prompts, click, reach)
 
     def objects_at(self, point: Point) -> Iterator[MaskPrediction]:
-        """Objects of the wrapped prompter."""
+        """Find objects at a point.
+
+        Args:
+            point: (x, y) in pixels.
+
+        Returns:
+            An iterator over the masks of the wrapped prompter.
+        """
         return self._prompter.objects_at(point)
 
     def _segment(self, prompts: ImagePrompts) -> MaskPrediction:

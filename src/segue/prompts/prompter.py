@@ -161,7 +161,14 @@ class Prompter(ImagePrompter):
         return answer
 
     def candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
-        """Add whole objects, the mask of the click alone and those of single crops."""
+        """Predict several masks for the same prompts: whole objects, the click alone, and single crops.
+
+        Args:
+            prompts: prompts of one object.
+
+        Returns:
+            Different masks, the answer first.
+        """
         prompts = checked_prompts(prompts, self.size)
         if _says_how_much(prompts):
             return super().candidates(prompts)
@@ -243,7 +250,17 @@ class Prompter(ImagePrompter):
         return prediction.calibrated(kind)
 
     def predict_near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
-        """Predict the whole mask with the click, and the region near the click."""
+        """Predict the whole mask with a click, and the region near the click.
+
+        Args:
+            prompts: prompts of one object, with its mask.
+            click: point (x, y) in pixels.
+            reach: distance of the click from the outline of the mask, in pixels.
+
+        Returns:
+            The prediction of the whole object, then those of windows around the click; the answer alone
+            without a mask.
+        """
         prompts = checked_prompts(prompts, self.size)
         if prompts.mask is None:
             return [self.answer(prompts)]
@@ -257,7 +274,14 @@ class Prompter(ImagePrompter):
         return [first.calibrated("mask"), *more]
 
     def objects_at(self, point: Point) -> Iterator[MaskPrediction]:
-        """Masks of objects that NanoDet-Plus detects at a point."""
+        """Segment the objects that NanoDet-Plus detects at a point.
+
+        Args:
+            point: (x, y) in pixels.
+
+        Yields:
+            The mask of each box with the point, the best score first.
+        """
         if not self._objects:
             return
         for score, box in boxes_with_clicks(self._detected, ImagePrompts(points=[point]), self.size):

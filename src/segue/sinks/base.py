@@ -149,11 +149,20 @@ class BackgroundSink(Sink):
         self._jobs.put(partial(self._sink.write, frame, segmentation))
 
     def connection(self, change: ConnectionChange) -> None:
-        """Queue a change of the connection; thread-safe."""
+        """Queue a change of the connection; thread-safe.
+
+        Args:
+            change: the connection is lost or back.
+        """
         self._jobs.put(partial(self._sink.connection, change))
 
     def events(self, events: Sequence[Any], objects: Mapping[int, Any]) -> None:
-        """Queue events; thread-safe."""
+        """Queue events; thread-safe.
+
+        Args:
+            events: events of a frame, in order.
+            objects: present objects by id.
+        """
         self._jobs.put(partial(self._sink.events, events, objects))
 
     def flush(self) -> None:

@@ -61,7 +61,14 @@ class CancelToken:
                 self._callbacks.pop()()
 
     def wait(self, seconds: float) -> bool:
-        """Sleep until the time is over or the run is cancelled."""
+        """Sleep until the time is over or the run is cancelled.
+
+        Args:
+            seconds: maximum time.
+
+        Returns:
+            True if the run is cancelled.
+        """
         end = time.monotonic() + seconds
         while not self.cancelled and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, LOOK_SECONDS))
@@ -70,14 +77,20 @@ class CancelToken:
     def on_cancel(self, callback: Callable[[], None]) -> None:
         """Call a function once on cancellation, in the cancelling thread, or now if cancelled.
 
-        It must be quick and must not take a lock, because that thread may be in a signal handler.
+        Args:
+            callback: function without arguments; it must be quick and must not take a lock, because that
+                thread may be in a signal handler.
         """
         self._callbacks.append(callback)
         if self.cancelled:
             self.cancel()
 
     def forget(self, callback: Callable[[], None]) -> None:
-        """Remove a function of :meth:`on_cancel`."""
+        """Remove a function of :meth:`on_cancel`.
+
+        Args:
+            callback: the function; unknown ones are ignored.
+        """
         with suppress(ValueError):
             self._callbacks.remove(callback)
 

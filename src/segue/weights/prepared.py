@@ -127,7 +127,14 @@ class Prepared(Generic[Network]):
         return dtype_of_maps(self.precision)
 
     def with_forms(self, forms: Forms | None) -> Prepared[Network]:
-        """The network with other layer forms on a CPU; itself if they are equal."""
+        """Change the forms of the layers on a CPU.
+
+        Args:
+            forms: the forms; None keeps them.
+
+        Returns:
+            A copy with these forms; the network itself if they are equal, or on other devices.
+        """
         if forms in (None, self.forms) or self.device.type != "cpu":
             return self
         copy = deepcopy(self.network)
@@ -147,8 +154,8 @@ class Prepared(Generic[Network]):
     def inference_guard(self) -> Iterator[None]:
         """Context in which the network runs for a frame or a window of frames.
 
-        On a processor it takes no more threads than there are free cores, and while its layers arrange their
-        weights, one thread at a time does.
+        On a CPU it uses no more threads than there are idle cores. While layers arrange their weights, one
+        thread at a time runs the network.
         """
         threads = limit_threads_to_idle_cores() if self.device.type == "cpu" else nullcontext()
         with own_precision(self.device, self.precision), threads:

@@ -142,7 +142,11 @@ _PARTS = ("input", "groundtruth")
 
 
 class ForegroundFolder(ByName[ForegroundSequence]):
-    """Videos of a data set below ``root``, listed when it is opened.
+    """Videos of a data set, listed when it is opened.
+
+    Args:
+        root: folder of the data set.
+        sequences: its videos, in order.
 
     Raises:
         DatasetError: there is none, or two have one key.

@@ -95,25 +95,55 @@ class EventReceiver:
         """Close the receiver."""
 
     def see(self, frame: Frame, result: Segmentation) -> None:
-        """Receive a frame; called before its events."""
+        """Receive a frame; called before its events.
+
+        Args:
+            frame: the frame.
+            result: its objects.
+        """
 
     def announce(self, online: bool) -> None:
-        """Receive whether the camera gives frames."""
+        """Receive whether the camera gives frames.
+
+        Args:
+            online: False while the connection is lost.
+        """
 
     def show_armed(self, armed: bool) -> None:
-        """Receive whether alerts are on."""
+        """Receive whether alerts are on.
+
+        Args:
+            armed: False while new events cause no alert.
+        """
 
     def show_better(self, view: BetterView) -> None:
-        """Receive a better view of an object; called in the thread of the run."""
+        """Receive a better view of an object; called in the thread of the run.
+
+        Args:
+            view: the event of the visit, and the new image.
+        """
 
     def change(self, zones: Sequence[Zone]) -> None:
-        """Receive new zones."""
+        """Receive new zones.
+
+        Args:
+            zones: all zones, which replace the earlier ones.
+        """
 
     def keep(self, topic: str, body: bytes) -> None:
-        """Publish a retained message, if the receiver is a broker."""
+        """Publish a retained message, if the receiver is a broker.
+
+        Args:
+            topic: full name of the topic.
+            body: the message; an empty one clears the topic.
+        """
 
     def keep_no_other(self, filters: Sequence[str]) -> None:
-        """Clear retained messages of topics (+ is any part) unless :meth:`keep` has set them."""
+        """Clear retained messages that :meth:`keep` has not set.
+
+        Args:
+            filters: topics to clear; + is any part.
+        """
 
 
 class FileReceiver(EventReceiver):

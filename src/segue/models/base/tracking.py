@@ -117,12 +117,26 @@ class FramePrompts:
         return tuple(dict.fromkeys((*self.masked, *(prompt.id for prompt in self.prompts))))
 
     def plane(self, id: int) -> Tensor:
-        """Whole mask (H, W), bool, of an object in ``masked``."""
+        """Get the whole mask of an object.
+
+        Args:
+            id: id of an object in ``masked``.
+
+        Returns:
+            Mask (H, W), bool, with the pixels that other objects hide.
+        """
         whole = self.whole.get(id)
         return self.mask == id if whole is None else whole
 
     def without(self, ids: Collection[int]) -> FramePrompts:
-        """Copy without the masks of some objects; pixels that they hid become visible."""
+        """Remove the masks of some objects.
+
+        Args:
+            ids: ids of these objects.
+
+        Returns:
+            A copy in which the pixels that they hid belong to the objects below.
+        """
         masked = tuple(i for i in self.masked if i not in ids)
         visible = torch.isin(self.mask, torch.tensor(masked, dtype=self.mask.dtype))
         mask, whole = torch.where(visible, self.mask, 0), {}
@@ -133,7 +147,14 @@ class FramePrompts:
         return replace(self, mask=mask, masked=masked, whole=whole)
 
     def on(self, device: torch.device) -> FramePrompts:
-        """Copy with masks on a device."""
+        """Move the masks to a device.
+
+        Args:
+            device: the device.
+
+        Returns:
+            A copy with masks on the device.
+        """
         whole = {i: to_device(plane, device) for i, plane in self.whole.items()}
         return replace(self, mask=to_device(self.mask, device), whole=whole)
 
@@ -316,36 +337,104 @@ class VideoTracker(Protocol):
         box: Box | None = None,
         add: bool = False,
     ) -> Any:
-        """Prompt an object with points or a box; ``add`` keeps earlier points of the frame."""
+        """Prompt an object with points or a box.
+
+        Args:
+            frame: index of the frame.
+            id: id of the object.
+            points: points (x, y) in pixels of the image.
+            labels: 1 for a point on the object and 0 for one outside, one each; None is 1 for all.
+            box: left, top, right and bottom in pixels.
+            add: keep the earlier points of the object on this frame.
+
+        Returns:
+            The objects of the frame, as :meth:`output` returns them.
+        """
 
     def mask(self, frame: int, id: int, mask: Any) -> Any:
-        """Prompt an object with a mask (H, W)."""
+        """Prompt an object with a mask.
+
+        Args:
+            frame: index of the frame.
+            id: id of the object.
+            mask: mask (H, W), true or non-zero on the object.
+
+        Returns:
+            The objects of the frame, as :meth:`output` returns them.
+        """
 
     def unprompt(self, frame: int, id: int) -> None:
-        """Remove the prompts of an object on a frame."""
+        """Remove the prompts of an object on a frame.
+
+        Args:
+            frame: index of the frame.
+            id: id of the object.
+        """
 
     def remove(self, id: int) -> None:
-        """Stop tracking an object."""
+        """Stop tracking an object.
+
+        Args:
+            id: id of the object.
+        """
 
     def propagate(
         self, start: int | None = None, *, reverse: bool = False, frames: int | None = None
     ) -> Iterator[Any]:
-        """Track all objects from a frame on, ``start`` included, one frame per step."""
+        """Track all objects, one frame per step.
+
+        Args:
+            start: index of the first frame; None is the first prompted frame.
+            reverse: go towards the beginning of the video.
+            frames: maximum number of frames after ``start``; None goes to the end.
+
+        Returns:
+            An iterator over the objects of each frame, from ``start`` on.
+        """
 
     def is_prompted(self, frame: int, id: int) -> bool:
-        """Whether an object keeps its mask on a frame when the video is tracked again."""
+        """Whether an object keeps its mask on a frame when the video is tracked again.
+
+        Args:
+            frame: index of the frame.
+            id: id of the object.
+
+        Returns:
+            True if the object has prompts on the frame.
+        """
 
     def output(self, frame: int) -> TrackOutput | None:
-        """Objects with a mask on a frame, prompted or tracked; None without any."""
+        """Get the objects with a mask on a frame, prompted or tracked.
+
+        Args:
+            frame: index of the frame.
+
+        Returns:
+            The objects; None without any.
+        """
 
     def reset(self) -> None:
         """Remove all objects."""
 
     def state(self, *, copy: bool = True) -> SessionState:
-        """State for :meth:`restore`."""
+        """Save the state.
+
+        Args:
+            copy: copy tensors; False shares them with the tracker.
+
+        Returns:
+            The state for :meth:`restore`.
+        """
 
     def restore(self, state: SessionState) -> None:
-        """Continue from a state of :meth:`state`."""
+        """Continue from a saved state.
+
+        Args:
+            state: a state of :meth:`state`, from the same video and network.
+
+        Raises:
+            CheckpointError: it is of another network or has other settings.
+        """
 
 
 class MakeVideoTracker(Protocol):

@@ -87,6 +87,11 @@ class MSSTSVIS(SeqFormer):
 
     Files of SeqFormer fit but for the new names ``*.ms_sts.*`` and ``*.temporal_attn.*``; these start as a
     network that does what SeqFormer does.
+
+    Args:
+        backbone: name of the backbone.
+        size: widths and depths; None uses those of the paper.
+        parts: parts of MS-STS VIS to use; None uses all.
     """
 
     def __init__(
@@ -302,7 +307,11 @@ class Block(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Judges per patch whether a foreground mask belongs to a frame."""
+    """Judges per patch whether a foreground mask belongs to a frame.
+
+    Args:
+        width: channels of the frame's features.
+    """
 
     def __init__(self, width: int = 256) -> None:
         super().__init__()

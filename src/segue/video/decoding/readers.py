@@ -167,11 +167,22 @@ class Reader:
         raise SourceError(f"{self.where}: images come in order only")
 
     def times(self) -> list[float]:
-        """Times of all images in seconds, in the order of :meth:`images`."""
+        """List the times of all images.
+
+        Returns:
+            Seconds, in the order of :meth:`images`.
+        """
         return [index / (self.fps or DEFAULT_FPS) for index in range(self.count)]
 
     def key_of(self, index: int) -> int:
-        """Index at or before this one that is loaded fastest."""
+        """Find the image at or before an index that is loaded fastest, such as a keyframe.
+
+        Args:
+            index: index of an image.
+
+        Returns:
+            Index of that image.
+        """
         return index
 
     def close(self) -> None:

@@ -207,7 +207,11 @@ class Source(AbstractContextManager["Source"]):
         return None if delay is None else datetime.now().astimezone() - timedelta(seconds=delay)
 
     def packets(self) -> PacketBuffer | None:
-        """Packets of a stream from now on; None for other sources."""
+        """Keep the packets of a stream from now on.
+
+        Returns:
+            The buffer of the packets; None for sources without packets.
+        """
         if self._reader.packets is not None:
             self._reader.packets.enable()
         return self._reader.packets
