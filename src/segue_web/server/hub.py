@@ -142,6 +142,7 @@ class Hub:
     async def talk(self, socket: WebSocket) -> None:
         """Serve a page until its socket is closed."""
         if self.max_pages is not None and len(self.pages) >= self.max_pages:
+            await socket.accept()  # a browser does not see the code of a socket that was never open
             await socket.close(FULL)
             return
         self._loop = asyncio.get_running_loop()

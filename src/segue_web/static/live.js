@@ -7,7 +7,7 @@ import { icon } from "./icons.js";
 import { cleared, paintedMask, rimOf } from "./paint.js";
 import { fitted } from "./places.js";
 import { maskBox } from "./runs.js";
-import { Socket } from "./socket.js";
+import { FULL, Socket } from "./socket.js";
 import { drawZones, ZoneEditor } from "./zones.js";
 
 /**
@@ -74,6 +74,8 @@ const socket = new Socket({
     element("offline").hidden = open || Boolean(ended);
     if (open) void follow();
     else if (!mayReturn || code === RESTART) end("The run has ended.");
+    else if (code === FULL)
+      element("offline").textContent = "Too many pages show this run. Close one; this page then connects.";
     else
       element("offline").textContent =
         "The connection to the run is lost. If it has ended, start it again and use the new address.";

@@ -4,7 +4,7 @@ import { hearOfEvents, showLast } from "./activity.js";
 import { cameras, IMAGE } from "./cameras.js";
 import { element, tell } from "./dom.js";
 import { sayScene } from "./scene.js";
-import { Socket } from "./socket.js";
+import { FULL, Socket } from "./socket.js";
 
 const PATIENCE = 15000; // milliseconds without states, of which some come each second, after which a connection is lost
 const RETRY = 1000; // milliseconds before images are asked for again after an error
@@ -78,8 +78,7 @@ async function answers() {
   if (!response?.ok) return null;
   hear(await response.json());
   if (++refused > 2)
-    element("offline").textContent =
-      "The images are missing: a proxy between this page and segue refuses web sockets, or too many pages are open.";
+    element("offline").textContent = "The images are missing: a proxy between this page and segue refuses web sockets.";
   return true;
 }
 
@@ -90,9 +89,11 @@ export const begin = () =>
     socket = new Socket({
       isServer: answers,
       patience: PATIENCE,
-      onState: (open) => {
+      onState: (open, _, code) => {
         element("offline").hidden = open;
         if (!open) {
+          if (code === FULL)
+            element("offline").textContent = "Too many pages are open. Close one; this page then connects.";
           resolve(null);
           return;
         }

@@ -6,6 +6,9 @@ const LONGEST = 4000;
 /** milliseconds between two looks whether something has come */
 const SILENCE = 1000;
 
+/** code of a connection that is closed because too many pages are open */
+export const FULL = 1013;
+
 /** code of a connection that is lost without a word */
 const GONE = 1006;
 

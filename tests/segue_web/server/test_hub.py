@@ -148,8 +148,8 @@ def test_a_defect_is_an_answer_and_a_page_too_many_is_refused(
     with client.websocket_connect("/ws") as one, client.websocket_connect("/ws"):
         assert ask(one, 1, "divide") == {"id": 1, "error": DEFECT}
         assert "ZeroDivisionError" in capsys.readouterr().err
-        with pytest.raises(WebSocketDisconnect) as refused, client.websocket_connect("/ws"):
-            pass
+        with pytest.raises(WebSocketDisconnect) as refused, client.websocket_connect("/ws") as third:
+            third.receive_text()
         assert refused.value.code == FULL
     with client.websocket_connect("/ws") as one:
         assert ask(one, 1, "hello", channel=None) == {"id": 1}

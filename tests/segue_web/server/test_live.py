@@ -175,7 +175,7 @@ def test_only_so_many_pages_are_open_at_once(page: LivePage, client: TestClient)
     page.frame(*drawn_image(0), "")
     with connect(client) as socket:
         ask(socket)
-        with pytest.raises(WebSocketDisconnect), connect(client):
-            pass
+        with pytest.raises(WebSocketDisconnect), connect(client) as other:
+            other.receive_text()
     with connect(client) as socket:
         assert ask(socket)[1] is not None, "a page that is closed makes room"
