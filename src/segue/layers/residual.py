@@ -127,7 +127,13 @@ class JointResBlock(nn.Module):
 
     def forward(self, objects: Tensor, frame: Tensor) -> Tensor:
         """(B·K, own, H, W) and (B, frame, H, W) → (B·K, cout, H, W)."""
-        first = self.frame_first
-        hidden = joint_conv(self.conv1, F.relu(objects), F.relu(frame), frame_first=first).relu_()
-        skip = joint_conv(self.downsample, objects, frame, frame_first=first)
+        if len(objects) == len(frame) and not isinstance(self.conv1, nn.Conv2d):
+            # As in joint_conv; both convolutions take the same maps, which are joined once.
+            joined = torch.cat([frame, objects] if self.frame_first else [objects, frame], 1)
+            skip = self.downsample(joined)
+            hidden = norm_relu(self.conv1, NO_NORM, joined.relu_())
+        else:
+            first = self.frame_first
+            hidden = joint_conv(self.conv1, F.relu(objects), F.relu(frame), frame_first=first).relu_()
+            skip = joint_conv(self.downsample, objects, frame, frame_first=first)
         return convolve(self.conv2, hidden, skip, overwrite=True)
