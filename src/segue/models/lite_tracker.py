@@ -111,13 +111,15 @@ class LiteTracker(MemoryTracker):
         boxes = self._boxes_for(ids, plan)
         if boxes is None:
             return None
-        stride = self.network.read_stride
-        mask = torch.ones(len(ids), *(side // stride for side in boxes.image), dtype=torch.bool)
-        # Also what is read where an object leaves its window.
-        for plane, window in zip(mask, self._windows(boxes, WIDER * margin), strict=True):
-            if window is not None:
-                plane.zero_()
-                window.cut(plane).fill_(True)
+        windows = self._windows(boxes, round(DECODED * margin))
+        return torch.stack([self._positions_of(window, boxes) for window in windows])
+
+    def _positions_of(self, window: Window | None, boxes: Boxes) -> Tensor:
+        """Memory positions (h, w), bool, in a window of the image of some boxes; all without one."""
+        height, width = (side // self.network.read_stride for side in boxes.image)
+        mask = torch.full((height, width), window is None)
+        if window is not None:
+            window.cut(mask).fill_(True)
         return mask
 
     def _boxes_for(self, ids: Sequence[int], plan: FramePlan) -> Boxes | None:
@@ -148,8 +150,10 @@ class LiteTracker(MemoryTracker):
             winning = object_logits.masked_fill(object_logits < window.cut(highest), OUTSIDE)
             # An object that only may be there (LIKELY) is no reason to decode it again.
             if any(window.left_sides(winning, EVEN)):
-                wider = self._windows(boxes.select([number]), WIDER * margin)
-                (decoded[one],) = self._decode_within(query, readout[one], wider)
+                (wider,) = self._windows(boxes.select([number]), WIDER * margin)
+                within, table = self._positions_of(wider, boxes), self.memories[view].tables[0]
+                more = table.read_wider(ids[number], readout[one], within).to(readout.dtype)
+                (decoded[one],) = self._decode_within(query, more, [wider])
         return decoded
 
     def _decode_within(
