@@ -65,15 +65,27 @@ def add_conv_of_frame(objects: Tensor, conv: Conv, frame: Tensor) -> Tensor:
     return add_frame(objects, conv(frame))
 
 
+def takes_joined(conv: Conv, objects: Tensor, frame: Tensor) -> bool:
+    """Whether ``conv`` is applied to the maps of objects and their frames in one piece.
+
+    No other object shares the frame's part then, and the weights are arranged, and held, once. Training sums
+    the two parts, as the releases do: another rounding can flip a mask of the attention.
+    """
+    return len(objects) == len(frame) and not isinstance(conv, nn.Conv2d)
+
+
+def join(objects: Tensor, frame: Tensor, *, frame_first: bool) -> Tensor:
+    """Join the channels of (B, C, H, W) and (B, D, H, W)."""
+    return torch.cat([frame, objects] if frame_first else [objects, frame], 1)
+
+
 def joint_conv(conv: Conv, objects: Tensor, frame: Tensor, *, frame_first: bool = False) -> Tensor:
     """Apply ``conv`` to ``cat[own, frame]`` or ``cat[frame, own]``: (B·K, C, H, W) and (B, D, H, W).
 
     Returns (B·K, cout, H, W).
     """
-    if len(objects) == len(frame) and not isinstance(conv, nn.Conv2d):
-        # No other object shares the frame's part, and in one piece the weights are arranged, and held, once.
-        # Training sums the two parts, as the releases do: another rounding can flip a mask of the attention.
-        return conv(torch.cat([frame, objects] if frame_first else [objects, frame], 1))
+    if takes_joined(conv, objects, frame):
+        return conv(join(objects, frame, frame_first=frame_first))
     objects_at, frame_at = (frame.shape[1], 0) if frame_first else (0, objects.shape[1])
     return add_frame(
         conv_channels(conv, objects, objects_at), conv_channels(conv, frame, frame_at, bias=True)
@@ -127,13 +139,12 @@ class JointResBlock(nn.Module):
 
     def forward(self, objects: Tensor, frame: Tensor) -> Tensor:
         """(B·K, own, H, W) and (B, frame, H, W) → (B·K, cout, H, W)."""
-        if len(objects) == len(frame) and not isinstance(self.conv1, nn.Conv2d):
-            # As in joint_conv; both convolutions take the same maps, which are joined once.
-            joined = torch.cat([frame, objects] if self.frame_first else [objects, frame], 1)
+        first = self.frame_first
+        if takes_joined(self.conv1, objects, frame):
+            joined = join(objects, frame, frame_first=first)
             skip = self.downsample(joined)
             hidden = norm_relu(self.conv1, NO_NORM, joined.relu_())
         else:
-            first = self.frame_first
             hidden = joint_conv(self.conv1, F.relu(objects), F.relu(frame), frame_first=first).relu_()
             skip = joint_conv(self.downsample, objects, frame, frame_first=first)
         return convolve(self.conv2, hidden, skip, overwrite=True)

@@ -139,7 +139,7 @@ class LiteTracker(MemoryTracker):
             logits: Tensor = self.network.decode(query, readout)
             return logits
         windows = self._windows(boxes, round(DECODED * margin))
-        decoded = torch.cat(self._decode_within(query, readout, windows))
+        decoded = self._decode_within(query, readout, windows)
         highest = decoded.amax(0, keepdim=True)
         for number, window in enumerate(windows):
             if window is None:
@@ -153,23 +153,28 @@ class LiteTracker(MemoryTracker):
                 (wider,) = self._windows(boxes.select([number]), WIDER * margin)
                 within, table = self._positions_of(wider, boxes), self.memories[view].tables[0]
                 more = table.read_wider(ids[number], readout[one], within).to(readout.dtype)
-                (decoded[one],) = self._decode_within(query, more, [wider])
+                decoded[one] = self._decode_within(query, more, [wider])
         return decoded
 
     def _decode_within(
         self, query: QueryFeatures, readout: Tensor, windows: Sequence[Window | None]
-    ) -> list[Tensor]:
-        """Decode log-odds (1, h, w) of each object from its readout, in its window if any."""
+    ) -> Tensor:
+        """Decode log-odds (K, h, w) of each object from its readout, in its window if any."""
         joint, *maps = query.features
 
-        def decode(places: list[int], parts: list[Window]) -> Sequence[Tensor]:
+        def decode(places: list[int], parts: list[Window]) -> Tensor:
             if not parts:
-                return self.network.decode(query, readout[places]).split(1)
+                whole: Tensor = self.network.decode(query, readout[places])
+                return whole
             inside = replace(query, features=(joint, *(_stacked(parts, planes) for planes in maps)))
-            logits = self.network.decode(inside, _stacked(parts, readout, places)[:, None])
-            return [part.paste(one) for part, one in zip(parts, logits, strict=True)]
+            logits: Tensor = self.network.decode(inside, _stacked(parts, readout, places)[:, None])
+            return logits[:, 0]
 
-        return _by_size(decode, windows)
+        decoded = _by_size(decode, windows)
+        logits = decoded[0].new_full((len(windows), *maps[-1].shape[-2:]), OUTSIDE)
+        for plane, window, values in zip(logits, windows, decoded, strict=True):
+            (plane if window is None else window.cut(plane)).copy_(values)
+        return logits
 
     def _margin(self) -> int | None:
         """Margin of windows around objects in pixels; None to predict the whole frame."""

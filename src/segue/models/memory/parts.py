@@ -260,7 +260,8 @@ class _Resized:
         first = int(left[0])
         columns = F.pad(values, (1, 1, 1, 1))[:, first : int(right[-1]) + 1]
         rows = torch.lerp(columns.index_select(0, top), columns.index_select(0, below), down[:, None])
-        return (at[0], at[1]), torch.lerp(rows[:, left - first], rows[:, right - first], across)
+        near, far = (rows.index_select(1, places - first) for places in (left, right))
+        return (at[0], at[1]), torch.lerp(near, far, across)
 
     def _shifted(self, values: Tensor, region: Region) -> tuple[Region, Tensor]:
         """See :meth:`part`, for an image that is not resized."""

@@ -83,6 +83,10 @@ class Changes:
     parts: Sequence[tuple[tuple[int, int], Tensor]]
 
 
+Values = Tensor | Sequence[Tensor] | Changes
+"""Values of the objects of a frame: (K, Cv, h, w), or those of each object, (Cv, h, w), or changes."""
+
+
 class MemoryTable(Checkpointable):
     """Keys and values of frames and prototypes, read by objects.
 
@@ -175,7 +179,7 @@ class MemoryTable(Checkpointable):
         self,
         ids: Sequence[int],
         key: Tensor,
-        values: Tensor | Changes,
+        values: Values,
         *,
         shrinkage: Tensor | None = None,
         selection: Tensor | None = None,

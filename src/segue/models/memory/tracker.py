@@ -392,13 +392,14 @@ class MemoryTracker(Checkpointable):
         total = total_of(masks)
         if plan.prompts is not None and plan.prompts.whole:
             total = total.clamp(max=1)  # in its own whole mask each object sees no others
-        keys, values = [], []
+        keys: list[Tensor] = []
+        values: list[Tensor] = []
         for part in self.passes(query, len(plan.ids)):
             key, value = self.encode_objects(view, query, masks[part], total, plan.ids[part], plan)
-            values.append(value)
+            values += value.unbind()  # to join them would take their memory twice
             if key is not None:
                 keys.append(key)
-        return replace(query, key=cat(keys or [query.key])), cat(values)
+        return replace(query, key=cat(keys or [query.key])), values
 
     def encode_objects(
         self,
