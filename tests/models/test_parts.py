@@ -113,7 +113,10 @@ def test_values_that_are_read_where_they_are_wanted_are_those_of_a_whole_read() 
     some = memory.read(key, ids, within=wanted)
     for place in range(3):
         assert torch.equal(some[place][:, wanted[place]], whole[place][:, wanted[place]])
-    assert torch.equal(tables[0].usage(), usage)
+    more = torch.rand(8, 12, generator=generator) > 0.2
+    wider = tables[0].read_wider(5, some[1:2], more)
+    assert torch.equal(wider[0][:, more], whole[1][:, more])
+    assert torch.equal(tables[0].usage(), usage), "reading more of the same key does not count"
 
 
 def test_the_first_of_equal_planes_is_highest() -> None:
