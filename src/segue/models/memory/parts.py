@@ -77,7 +77,9 @@ class Parts:
         """Boxes around the masks above 0.5."""
         sides = []
         for (rows, columns), values in self.pieces:
-            x, y, width, height = cv2.boundingRect((values.float().numpy() > 0.5).view(np.uint8))
+            x = y = width = height = 0
+            if values.numel():
+                x, y, width, height = cv2.boundingRect((values.float().numpy() > 0.5).view(np.uint8))
             top, left = rows.start + y, columns.start + x
             sides.append((top, left, top + height, left + width))
         return Boxes.at(sides, self.size)
