@@ -17,7 +17,7 @@ from segue.layers.activated import ActivatedConv2d
 from segue.layers.attention import Similarity
 from segue.layers.gates import cbam
 from segue.layers.mobilenet import MobileNetV2Trunk
-from segue.layers.residual import JointResBlock, ResBlock, add_conv_of_frame, convolve, joint_conv
+from segue.layers.residual import JointResBlock, ResBlock, add_conv_of_frame, joint_conv
 from segue.layers.resnet import BasicBlock, Bottleneck, FrozenBatchNorm, ResidualTrunk
 from segue.models.base import QueryFeatures, Schedule, TrackCapabilities, Tracker
 from segue.models.geometry import padding
@@ -266,5 +266,5 @@ class LiteDecoder(nn.Module):
         x = self.refine4(add_conv_of_frame(x, self.skip4, f4))
         x = F.interpolate(self.reduce2(x), scale_factor=2.0, mode="bilinear")
         x = add_conv_of_frame(x, self.skip2, f2, rectify=True)
-        x = convolve(self.refine2, x, x, rectify=True)
+        x = self.refine2(x).add_(x).relu_()
         return self.pred(x)
