@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -9,10 +10,17 @@ from torch import Tensor
 from segue.models.base import Highest
 from segue.models.geometry import ResizePadGeometry, aggregate
 from segue.models.memory.memory import Memory
-from segue.models.memory.parts import merge_parts
+from segue.models.memory.parts import (
+    binary_masks,
+    boxes_of,
+    merge_parts,
+    planes_of,
+    total_of,
+    working_window,
+)
 from segue.models.memory.table import Changes, MemoryTable
 from segue.models.memory.tracker import upsample_then_aggregate
-from segue.models.memory.window import OUTSIDE
+from segue.models.memory.window import OUTSIDE, Boxes, Window
 
 COUNT = 9
 
@@ -39,7 +47,15 @@ def test_objects_are_merged_in_their_parts_as_in_the_whole_image(
     dense = upsample_then_aggregate(logits, geometry.padded, aggregate=aggregate)
     expected = Highest.of(geometry.to_image(dense))
     highest, seen = merge_parts(logits, geometry)
-    torch.testing.assert_close(seen, dense, atol=2e-4, rtol=0)
+    planes = planes_of(seen)
+    torch.testing.assert_close(planes, dense[1:], atol=2e-4, rtol=0)
+    torch.testing.assert_close(total_of(seen)[0], planes.sum(0))
+    assert torch.equal(binary_masks(seen), planes > 0.5)
+    for window in (Window(16, 32, 48, 64, geometry.padded), working_window(geometry)):
+        part = window.cut(planes)
+        assert torch.equal(planes_of(seen.cut(window)), part)
+        assert torch.equal(window.cut(planes_of(seen.clipped(window))), part)
+        assert np.array_equal(boxes_of(seen.cut(window)).sides, Boxes.of(part > 0.5).sides)
     torch.testing.assert_close(highest.best, expected.best, atol=1e-4, rtol=0)
     torch.testing.assert_close(highest.sums, expected.sums, atol=0.05, rtol=1e-4)
     assert (highest.channel != expected.channel).float().mean() < 1e-3
@@ -97,7 +113,10 @@ def test_values_that_are_read_where_they_are_wanted_are_those_of_a_whole_read() 
     some = memory.read(key, ids, within=wanted)
     for place in range(3):
         assert torch.equal(some[place][:, wanted[place]], whole[place][:, wanted[place]])
-    assert torch.equal(tables[0].usage(), usage)
+    more = torch.rand(8, 12, generator=generator) > 0.2
+    wider = tables[0].read_wider(5, some[1:2], more)
+    assert torch.equal(wider[0][:, more], whole[1][:, more])
+    assert torch.equal(tables[0].usage(), usage), "reading more of the same key does not count"
 
 
 def test_the_first_of_equal_planes_is_highest() -> None:

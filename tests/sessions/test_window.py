@@ -14,7 +14,7 @@ import torch
 import segue
 from segue.models.lite_tracker import LiteTracker
 from segue.models.memory import FramePlan, MemoryTracker
-from segue.models.memory.window import Window
+from segue.models.memory.window import Boxes, Window
 from segue.models.stcn import STCNLite
 from segue.prompt_types import BoxPrompt
 from segue.sessions import SessionState, TrackSession
@@ -171,7 +171,7 @@ def test_a_window_holds_all_objects_and_the_margin() -> None:
     masks = torch.zeros(2, 240, 432, dtype=torch.bool)
     masks[0, 100:120, 90:100] = True
     masks[1, 90:110, 200:230] = True
-    (window,) = Window.around(masks.amax(0, keepdim=True), 20)
+    (window,) = Window.around(Boxes.of(masks).union(), 20)
     assert window is not None
     assert window.top <= 78
     assert window.top + window.height >= 132
@@ -180,12 +180,12 @@ def test_a_window_holds_all_objects_and_the_margin() -> None:
     assert (window.top % 16, window.left % 16) == (0, 0)
     assert window.height < 240
     assert window.width < 432
-    (coarse,) = Window.around(masks.amax(0, keepdim=True), 20, 48)
+    (coarse,) = Window.around(Boxes.of(masks).union(), 20, 48)
     assert coarse is not None
     assert (coarse.height % 48, coarse.width % 48) == (0, 0), "few sizes, for which few kernels are made"
     assert window.height <= coarse.height < window.height + 48
     masks[1] = False
-    assert Window.around(masks, 20)[1] is None
+    assert Window.around(Boxes.of(masks), 20)[1] is None
 
 
 def test_the_whole_image_is_seen_while_an_object_is_out_of_sight(
@@ -279,7 +279,7 @@ def test_many_objects_are_encoded_in_windows_on_frames_that_are_kept_with_the_sa
 def test_a_window_ends_at_the_next_multiple_of_the_stride() -> None:
     masks = torch.zeros(1, 240, 432, dtype=torch.bool)
     masks[0, 100:120, 100:120] = True
-    (window,) = Window.around(masks, 10)
+    (window,) = Window.around(Boxes.of(masks), 10)
     assert window is not None
     assert (window.height, window.width) == (48, 48)
 

@@ -11,14 +11,17 @@ from segue.layers.activated import ActivatedConv2d, PreparedConv
 Conv = nn.Conv2d | PreparedConv
 
 
-def convolve(conv: Conv, x: Tensor, skip: Tensor, *, overwrite: bool = False) -> Tensor:
-    """Compute ``conv(x) + skip``, in one pass over memory if ``conv`` is prepared for inference.
+def convolve(
+    conv: Conv, x: Tensor, skip: Tensor, *, rectify: bool = False, overwrite: bool = False
+) -> Tensor:
+    """Compute ``conv(x) + skip``, and ReLU, in one pass over memory if ``conv`` is prepared for inference.
 
     ``x``: (B, cin, H, W); ``skip``: (B, cout, h, w), over which the sum may be written; returns the same.
     """
     if isinstance(conv, nn.Conv2d):
-        return conv(x).add_(skip)
-    return conv(x, skip, overwrite=overwrite)
+        total = conv(x).add_(skip)
+        return total.relu_() if rectify else total
+    return conv(x, skip, rectify=rectify, overwrite=overwrite)
 
 
 def conv_of_relu(conv: Conv, x: Tensor) -> Tensor:
@@ -53,31 +56,48 @@ def add_frame(objects: Tensor, frame: Tensor) -> Tensor:
     return joined.flatten(0, 1)
 
 
-def add_conv_of_frame(objects: Tensor, conv: Conv, frame: Tensor) -> Tensor:
-    """Add a convolution of a frame to each of its objects, ``objects + conv(frame)``.
+def add_conv_of_frame(objects: Tensor, conv: Conv, frame: Tensor, *, rectify: bool = False) -> Tensor:
+    """Add a convolution of a frame to each of its objects, ``objects + conv(frame)``, optionally with ReLU.
 
     With one object per frame, ``objects`` is changed in place, in one pass over memory if ``conv`` was
     prepared for inference. ``objects``: (B·K, cout, H, W); ``frame``: (B, cin, H, W). Returns
     (B·K, cout, H, W).
     """
     if len(objects) == len(frame):
-        return convolve(conv, frame, objects, overwrite=True)
-    return add_frame(objects, conv(frame))
+        return convolve(conv, frame, objects, rectify=rectify, overwrite=True)
+    total = add_frame(objects, conv(frame))
+    return total.relu_() if rectify else total
 
 
-def joint_conv(conv: Conv, objects: Tensor, frame: Tensor, *, frame_first: bool = False) -> Tensor:
-    """Apply ``conv`` to ``cat[own, frame]`` or ``cat[frame, own]``: (B·K, C, H, W) and (B, D, H, W).
+def takes_joined(conv: Conv, objects: Tensor, frame: Tensor) -> bool:
+    """Whether ``conv`` is applied to the maps of objects and their frames in one piece.
+
+    No other object shares the frame's part then, and the weights are arranged, and held, once. Training sums
+    the two parts, as the releases do: another rounding can flip a mask of the attention.
+    """
+    return len(objects) == len(frame) and not isinstance(conv, nn.Conv2d)
+
+
+def join(objects: Tensor, frame: Tensor, *, frame_first: bool) -> Tensor:
+    """Join the channels of (B, C, H, W) and (B, D, H, W)."""
+    return torch.cat([frame, objects] if frame_first else [objects, frame], 1)
+
+
+def joint_conv(
+    conv: Conv, objects: Tensor, frame: Tensor, *, frame_first: bool = False, rectify: bool = False
+) -> Tensor:
+    """Apply ``conv``, and ReLU, to ``cat[own, frame]`` or ``cat[frame, own]``: (B·K, C, H, W), (B, D, H, W).
 
     Returns (B·K, cout, H, W).
     """
-    if len(objects) == len(frame) and not isinstance(conv, nn.Conv2d):
-        # No other object shares the frame's part, and in one piece the weights are arranged, and held, once.
-        # Training sums the two parts, as the releases do: another rounding can flip a mask of the attention.
-        return conv(torch.cat([frame, objects] if frame_first else [objects, frame], 1))
+    if takes_joined(conv, objects, frame):
+        joined = join(objects, frame, frame_first=frame_first)
+        return norm_relu(conv, NO_NORM, joined) if rectify else conv(joined)
     objects_at, frame_at = (frame.shape[1], 0) if frame_first else (0, objects.shape[1])
-    return add_frame(
+    total = add_frame(
         conv_channels(conv, objects, objects_at), conv_channels(conv, frame, frame_at, bias=True)
     )
+    return total.relu_() if rectify else total
 
 
 NO_NORM = nn.Identity()
@@ -128,6 +148,11 @@ class JointResBlock(nn.Module):
     def forward(self, objects: Tensor, frame: Tensor) -> Tensor:
         """(B·K, own, H, W) and (B, frame, H, W) → (B·K, cout, H, W)."""
         first = self.frame_first
-        hidden = joint_conv(self.conv1, F.relu(objects), F.relu(frame), frame_first=first).relu_()
-        skip = joint_conv(self.downsample, objects, frame, frame_first=first)
+        if takes_joined(self.conv1, objects, frame):
+            joined = join(objects, frame, frame_first=first)
+            skip = self.downsample(joined)
+            hidden = norm_relu(self.conv1, NO_NORM, joined.relu_())
+        else:
+            hidden = joint_conv(self.conv1, F.relu(objects), F.relu(frame), frame_first=first, rectify=True)
+            skip = joint_conv(self.downsample, objects, frame, frame_first=first)
         return convolve(self.conv2, hidden, skip, overwrite=True)

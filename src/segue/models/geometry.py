@@ -116,6 +116,13 @@ class ResizePadGeometry:
         """Pad with zeros from the working size (..., h, w) to (..., h', w')."""
         return F.pad(x, padding(*self.working, self.stride))
 
+    def clear_padding(self, x: Tensor) -> None:
+        """Set everything in (..., h', w') to 0 that :meth:`pad` would add, in place."""
+        left, right, top, bottom = padding(*self.working, self.stride)
+        height, width = self.padded
+        x[..., :top, :] = x[..., height - bottom :, :] = 0
+        x[..., :left] = x[..., width - right :] = 0
+
     def to_image(self, probabilities: Tensor) -> Tensor:
         """Resize probabilities (C, h', w') from the padded size to the image, (C, H, W), bilinear."""
         cut = unpad(probabilities, self.working)

@@ -16,12 +16,11 @@ from segue.models.base import QueryFeatures, Setup, Shape, TrackOutput
 from segue.models.geometry import ResizePadGeometry
 from segue.models.memory import FramePlan, MemoryTracker
 from segue.models.memory.components import EVEN
-from segue.models.memory.parts import merge_parts
+from segue.models.memory.parts import Parts, boxes_of, merge_parts, planes_of, total_of, working_window
 from segue.models.memory.table import Changes
 from segue.models.memory.tracker import object_logits, to_image
-from segue.models.memory.window import ALIGNED, OUTSIDE, Sides, Window
+from segue.models.memory.window import ALIGNED, OUTSIDE, Boxes, Sides, Window
 from segue.state import checkpointed
-from segue.utils.arrays import BoolArray
 
 WIDER = 2
 """Growth of a window at sides where objects leave it, in margins."""
@@ -62,32 +61,43 @@ class LiteTracker(MemoryTracker):
     def __init__(self, network: Any, setup: Setup) -> None:
         super().__init__(network, setup)
         self._windows = partial(Window.around, step=STEP_OF_INT8 if setup.in_int8 else ALIGNED)
+        self._measured: tuple[Tensor, Boxes] | None = None  # the previous masks, and boxes around them
 
     def choose_window(self, plan: FramePlan) -> Window | None:
         masks, margin = self._previous_masks, self._margin()
         if masks is None or margin is None:
             return None
-        planes: BoolArray = masks.numpy()  # NumPy takes a tenth of the time
-        if not np.all(planes.any((1, 2))):  # an object out of sight may come back anywhere
+        boxes = self._boxes_of(masks)
+        if not boxes.visible.all():  # an object out of sight may come back anywhere
             return None
-        union = torch.from_numpy(np.asarray(planes.any(0, keepdims=True)))
-        return self._windows(
-            union, WIDER * margin if plan.keep and self._is_mostly_hidden(planes) else margin
-        )[0]
+        is_wide = plan.keep and self._is_mostly_hidden(masks)
+        return self._windows(boxes.union(), WIDER * margin if is_wide else margin)[0]
+
+    def _boxes_of(self, masks: Tensor) -> Boxes:
+        """Boxes around the previous masks, measured once."""
+        if self._measured is None or self._measured[0] is not masks:
+            self._measured = masks, Boxes.of(masks)
+        return self._measured[1]
+
+    def _areas(self, masks: Tensor) -> list[int]:
+        """Number of pixels of each of the previous masks."""
+        sides = self._boxes_of(masks).sides.tolist()
+        return [
+            int(np.count_nonzero(plane[top:bottom, left:right]))
+            for plane, (top, left, bottom, right) in zip(masks.numpy(), sides, strict=True)
+        ]
 
     def finish(self, plan: FramePlan) -> None:
         super().finish(plan)
         if plan.keep and self._previous_masks is not None and self._margin() is not None:
-            areas = np.count_nonzero(self._previous_masks.numpy(), axis=(1, 2))
             self._largest = {
-                i: max(int(area), round(AREA_DECAY * self._largest.get(i, 0)))
-                for i, area in zip(self.ids, areas, strict=True)
+                i: max(area, round(AREA_DECAY * self._largest.get(i, 0)))
+                for i, area in zip(self.ids, self._areas(self._previous_masks), strict=True)
             }
 
-    def _is_mostly_hidden(self, masks: BoolArray) -> bool:
+    def _is_mostly_hidden(self, masks: Tensor) -> bool:
         """Whether much of an object is hidden, so that it may reappear elsewhere."""
-        areas = np.count_nonzero(masks, axis=(1, 2))
-        pairs = zip(self.ids, areas, strict=True)
+        pairs = zip(self.ids, self._areas(masks), strict=True)
         return any(area < HIDDEN * self._largest.get(i, 0) for i, area in pairs)
 
     def widen(self, window: Window, sides: Sides) -> Window | None:
@@ -98,36 +108,38 @@ class LiteTracker(MemoryTracker):
         margin = self._margin()
         if len(self.ids) < MANY or margin is None:  # before the masks are taken: on a GPU that waits
             return None
-        masks = self._masks_for(ids, plan)
-        if masks is None:
+        boxes = self._boxes_for(ids, plan)
+        if boxes is None:
             return None
-        stride = self.network.read_stride
-        mask = torch.ones(len(ids), *(side // stride for side in masks.shape[1:]), dtype=torch.bool)
-        # Also what is read where an object leaves its window.
-        for plane, window in zip(mask, self._windows(masks, WIDER * margin), strict=True):
-            if window is not None:
-                plane.zero_()
-                window.cut(plane).fill_(True)
+        windows = self._windows(boxes, round(DECODED * margin))
+        return torch.stack([self._positions_of(window, boxes) for window in windows])
+
+    def _positions_of(self, window: Window | None, boxes: Boxes) -> Tensor:
+        """Memory positions (h, w), bool, in a window of the image of some boxes; all without one."""
+        height, width = (side // self.network.read_stride for side in boxes.image)
+        mask = torch.full((height, width), window is None)
+        if window is not None:
+            window.cut(mask).fill_(True)
         return mask
 
-    def _masks_for(self, ids: Sequence[int], plan: FramePlan) -> Tensor | None:
-        """Last masks (K, h, w), bool, of some objects in the predicted region."""
+    def _boxes_for(self, ids: Sequence[int], plan: FramePlan) -> Boxes | None:
+        """Boxes around the last masks of some objects, in the predicted region."""
         masks = self._previous_masks
         if masks is None:
             return None
-        masks = masks[[self.ids.index(i) for i in ids]]
-        return masks if plan.window is None else plan.window.cut(masks)
+        boxes = self._boxes_of(masks).select([self.ids.index(i) for i in ids])
+        return boxes if plan.window is None else boxes.cut(plan.window)
 
     def decode(
         self, view: int, query: QueryFeatures, readout: Tensor, ids: Sequence[int], plan: FramePlan
     ) -> Tensor:
         margin = self._margin()
-        masks = None if len(self.ids) == 1 or margin is None else self._masks_for(ids, plan)
-        if masks is None or margin is None:
+        boxes = None if len(self.ids) == 1 or margin is None else self._boxes_for(ids, plan)
+        if boxes is None or margin is None:
             logits: Tensor = self.network.decode(query, readout)
             return logits
-        windows = self._windows(masks, round(DECODED * margin))
-        decoded = torch.cat(self._decode_within(query, readout, windows))
+        windows = self._windows(boxes, round(DECODED * margin))
+        decoded = self._decode_within(query, readout, windows)
         highest = decoded.amax(0, keepdim=True)
         for number, window in enumerate(windows):
             if window is None:
@@ -138,24 +150,31 @@ class LiteTracker(MemoryTracker):
             winning = object_logits.masked_fill(object_logits < window.cut(highest), OUTSIDE)
             # An object that only may be there (LIKELY) is no reason to decode it again.
             if any(window.left_sides(winning, EVEN)):
-                wider = self._windows(masks[one], WIDER * margin)
-                (decoded[one],) = self._decode_within(query, readout[one], wider)
+                (wider,) = self._windows(boxes.select([number]), WIDER * margin)
+                within, table = self._positions_of(wider, boxes), self.memories[view].tables[0]
+                more = table.read_wider(ids[number], readout[one], within).to(readout.dtype)
+                decoded[one] = self._decode_within(query, more, [wider])
         return decoded
 
     def _decode_within(
         self, query: QueryFeatures, readout: Tensor, windows: Sequence[Window | None]
-    ) -> list[Tensor]:
-        """Decode log-odds (1, h, w) of each object from its readout, in its window if any."""
+    ) -> Tensor:
+        """Decode log-odds (K, h, w) of each object from its readout, in its window if any."""
         joint, *maps = query.features
 
-        def decode(places: list[int], parts: list[Window]) -> Sequence[Tensor]:
+        def decode(places: list[int], parts: list[Window]) -> Tensor:
             if not parts:
-                return self.network.decode(query, readout[places]).split(1)
+                whole: Tensor = self.network.decode(query, readout[places])
+                return whole
             inside = replace(query, features=(joint, *(_stacked(parts, planes) for planes in maps)))
-            logits = self.network.decode(inside, _stacked(parts, readout, places)[:, None])
-            return [part.paste(one) for part, one in zip(parts, logits, strict=True)]
+            logits: Tensor = self.network.decode(inside, _stacked(parts, readout, places)[:, None])
+            return logits[:, 0]
 
-        return _by_size(decode, windows)
+        decoded = _by_size(decode, windows)
+        logits = decoded[0].new_full((len(windows), *maps[-1].shape[-2:]), OUTSIDE)
+        for plane, window, values in zip(logits, windows, decoded, strict=True):
+            (plane if window is None else window.cut(plane)).copy_(values)
+        return logits
 
     def _margin(self) -> int | None:
         """Margin of windows around objects in pixels; None to predict the whole frame."""
@@ -166,27 +185,37 @@ class LiteTracker(MemoryTracker):
         reads_everything = masks.device.type != "cpu" or schedule.flip_tta
         return None if reads_everything else round(schedule.window * min(masks.shape[-2:]))
 
-    def merge(self, logits: Tensor, geometry: ResizePadGeometry) -> tuple[TrackOutput, Tensor]:
+    def merge(self, logits: Tensor, geometry: ResizePadGeometry) -> tuple[TrackOutput, Tensor | Parts]:
         if len(logits) < MANY or self._margin() is None:
             return super().merge(logits, geometry)
-        highest, probabilities = merge_parts(logits, geometry)
+        highest, masks = merge_parts(logits, geometry)
         expand = partial(to_image, geometry=geometry, to_probabilities=self.class_probabilities())
         full_logits = partial(object_logits, geometry=geometry)
         output = TrackOutput(
             self.ids, None, logits, expand, highest=highest, logits=full_logits, by_object=True
         )
-        return output, probabilities
+        return output, masks
 
-    def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
+    def crop_masks(
+        self, masks: Tensor | Parts, geometry: ResizePadGeometry, plan: FramePlan
+    ) -> Tensor | Parts:
+        if not isinstance(masks, Parts):
+            return super().crop_masks(masks, geometry, plan)
+        masks = masks.to(self._setup.dtype)
+        if not self.network.masks_in_padding:
+            masks = masks.clipped(working_window(geometry))
+        return masks if plan.window is None else masks.cut(plan.window)
+
+    def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor | Parts, plan: FramePlan) -> Any:
         """Encode objects in their windows; elsewhere the values of the last frame are kept."""
         previous, margin = self._previous_masks, self._margin()
         if plan.keep or margin is None or previous is None:
             return super().encode_masks(view, query, masks, plan)
-        size: Shape = (masks.shape[1], masks.shape[2])
-        full = Window(0, 0, *size, size)
+        boxes = boxes_of(masks)
+        full = Window(0, 0, *boxes.image, boxes.image)
         part, stride = plan.window or full, self.network.read_stride
-        windows = self._windows((masks > 0.5) | part.cut(previous), round(NARROW * margin))
-        encoded = self._encode_within(query, masks, masks.sum(0, keepdim=True), windows)
+        windows = self._windows(boxes.joined(self._boxes_of(previous).cut(part)), round(NARROW * margin))
+        encoded = self._encode_within(query, masks, total_of(masks), windows)
         row, column = part.at(stride)
         changed = []
         for window, values in zip(windows, encoded, strict=True):
@@ -202,15 +231,16 @@ class LiteTracker(MemoryTracker):
         self,
         view: int,
         query: QueryFeatures,
-        masks: Tensor,
+        masks: Tensor | Parts,
         total: Tensor,
         ids: Sequence[int],
         plan: FramePlan,
     ) -> tuple[Tensor | None, Tensor]:
-        if len(masks) < MANY or masks.device.type != "cpu" or self.schedule.window is None:
-            return None, self.network.encode_memory(query, masks, total)[1]
+        if len(masks) < MANY or total.device.type != "cpu" or self.schedule.window is None:
+            return None, self.network.encode_memory(query, planes_of(masks), total)[1]
         # Far from an object all values are those of a frame without it.
-        windows = self._windows(masks > 0.5, round(self.schedule.window * min(masks.shape[-2:])))
+        boxes = boxes_of(masks)
+        windows = self._windows(boxes, round(self.schedule.window * min(boxes.image)))
         without = self.network.encode_memory(query, torch.zeros_like(total), total)[1]
         values = without.expand(len(masks), -1, -1, -1).contiguous(memory_format=torch.channels_last)
         encoded = self._encode_within(query, masks, total, windows)
@@ -223,19 +253,19 @@ class LiteTracker(MemoryTracker):
         return None, values
 
     def _encode_within(
-        self, query: QueryFeatures, masks: Tensor, total: Tensor, windows: Sequence[Window | None]
+        self, query: QueryFeatures, masks: Tensor | Parts, total: Tensor, windows: Sequence[Window | None]
     ) -> list[Tensor]:
         """Encode values (Cv, h, w) of each mask (K, H, W), in its window if any."""
         joint, *maps = query.features
 
         def encode(places: list[int], parts: list[Window]) -> Tensor:
+            planes = planes_of(masks, places, parts)
             if not parts:
-                values: Tensor = self.network.encode_memory(query, masks[places], total)[1]
+                values: Tensor = self.network.encode_memory(query, planes, total)[1]
                 return values
             features = (_stacked(parts, joint), *maps)
             inside = replace(query, image=_stacked(parts, query.image), features=features)
-            object_masks, every = _stacked(parts, masks, places), _stacked(parts, total)
-            encoded: Tensor = self.network.encode_memory(inside, object_masks, every)[1]
+            encoded: Tensor = self.network.encode_memory(inside, planes[:, None], _stacked(parts, total))[1]
             return encoded[:, 0]
 
         return _by_size(encode, windows)

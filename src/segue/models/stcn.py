@@ -237,8 +237,8 @@ class LiteValueEncoder(nn.Module):
 
     def forward(self, image: Tensor, joint: Tensor, planes: Tensor) -> Tensor:
         """(B, 3, H, W), (B, C, H/8, W/8), (B*K, 2, H, W) → (B*K, channels, H/8, W/8)."""
-        x = joint_conv(self.conv1, planes, image, frame_first=True)
-        x = self.conv3(self.conv2(x.relu_()))
+        x = joint_conv(self.conv1, planes, image, frame_first=True, rectify=True)
+        x = self.conv3(self.conv2(x))
         return self.block(joint_conv(self.fuse, x, joint))
 
 
@@ -265,6 +265,6 @@ class LiteDecoder(nn.Module):
         x = F.interpolate(self.reduce4(x), scale_factor=2.0, mode="bilinear")
         x = self.refine4(add_conv_of_frame(x, self.skip4, f4))
         x = F.interpolate(self.reduce2(x), scale_factor=2.0, mode="bilinear")
-        x = add_conv_of_frame(x, self.skip2, f2).relu_()
+        x = add_conv_of_frame(x, self.skip2, f2, rectify=True)
         x = self.refine2(x).add_(x).relu_()
         return self.pred(x)

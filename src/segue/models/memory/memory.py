@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from segue.models.memory.table import Changes, MemoryTable
+from segue.models.memory.table import Changes, MemoryTable, Values
 from segue.state import Checkpointable, checkpointed
 
 Sharing = Literal["all", "entry", "object"]
@@ -34,7 +34,7 @@ class Memory(Checkpointable):
     def _reset_transient_state(self) -> None:
         self._coming = {}
 
-    def write(self, ids: Sequence[int], key: Tensor, values: Tensor | Changes, **how: Any) -> None:
+    def write(self, ids: Sequence[int], key: Tensor, values: Values, **how: Any) -> None:
         """Store a frame; keys are (1, C, h, w), or (K, C, h, w) if objects share none."""
         if self._sharing == "all":
             self.tables = self.tables or [self._new_table()]

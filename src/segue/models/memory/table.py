@@ -56,6 +56,23 @@ class MemoryFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class ChosenRows:
+    """Rows that a group of objects reads at positions of a key.
+
+    Attributes:
+        group: the objects.
+        weights: weights (P, k) of the rows.
+        index: the rows, (P, k), int64.
+        places: the positions, (P,), int64.
+    """
+
+    group: ReadGroup
+    weights: Tensor
+    index: Tensor
+    places: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """Values of a frame that differ from the previous frame.
 
@@ -64,6 +81,10 @@ class Changes:
     """
 
     parts: Sequence[tuple[tuple[int, int], Tensor]]
+
+
+Values = Tensor | Sequence[Tensor] | Changes
+"""Values of the objects of a frame: (K, Cv, h, w), or those of each object, (Cv, h, w), or changes."""
 
 
 class MemoryTable(Checkpointable):
@@ -128,9 +149,10 @@ class MemoryTable(Checkpointable):
         self.penalty, self.last_penalty, self.official = penalty, last_penalty, official
         self._rounded = RoundedKeys() if in_int8 and similarity == "l2" else None
         self.received: Tensor | None = None
+        self._chosen: list[ChosenRows] = []  # by the last read of some positions
 
     def _reset_transient_state(self) -> None:
-        self.received = None
+        self.received, self._chosen = None, []
         self._rounded = None if self._rounded is None else RoundedKeys()
 
     @property
@@ -157,7 +179,7 @@ class MemoryTable(Checkpointable):
         self,
         ids: Sequence[int],
         key: Tensor,
-        values: Tensor | Changes,
+        values: Values,
         *,
         shrinkage: Tensor | None = None,
         selection: Tensor | None = None,
@@ -181,7 +203,7 @@ class MemoryTable(Checkpointable):
             for name, table in self._tables.items():
                 size = positions // 4 if name == "coarse" else positions
                 table.rows = table.rows[: len(table.rows) - size]
-        self.received = None
+        self.received, self._chosen = None, []
         frame = MemoryFrame(self._writes, pinned, keep)
         self._writes += 1
         objects = self.objects | dict.fromkeys(ids, frame.number) | self.objects  # known ones keep theirs
@@ -230,7 +252,7 @@ class MemoryTable(Checkpointable):
         Each query position takes the softmax over its ``top_k`` best positions, over all frames together.
         The read counts as usage at :meth:`commit_usage`; ``at`` is the row and column of the key's first
         position. ``within`` says at which positions the values of each object are wanted, (K, h, w), bool;
-        elsewhere they are arbitrary.
+        elsewhere they are arbitrary, see :meth:`read_wider`.
         """
         height, width = key.shape[-2:]
         asked_for = None if selection is None else selection[0].flatten(1).T
@@ -260,11 +282,28 @@ class MemoryTable(Checkpointable):
                         if isinstance(places, slice):
                             places = torch.arange(places.start, places.stop)
                         selected.setdefault(number, []).append((weights, index, places))
-            for number, parts in selected.items():
+            self._chosen = [
+                ChosenRows(groups[number], *(torch.cat(column) for column in zip(*parts, strict=True)))
+                for number, parts in selected.items()
+            ]
+            for chosen in self._chosen:
                 assert within is not None
-                weights, index, at_places = (torch.cat(column) for column in zip(*parts, strict=True))
-                self._gather_within(weights, index, at_places, groups[number], ids, out, within.flatten(1))
+                self._gather_within(chosen, chosen.group.members, ids, out, within.flatten(1))
         return out.view(len(ids), height, width, -1).permute(0, 3, 1, 2)
+
+    def read_wider(self, id: int, readout: Tensor, within: Tensor) -> Tensor:
+        """Read the values of an object at more positions, for the key of the last :meth:`read`.
+
+        It does not count as usage. ``readout`` (1, Cv, h, w) is the result of that read, ``within`` (h, w),
+        bool; returns (1, Cv, h, w), channels last.
+        """
+        chosen = next((chosen for chosen in self._chosen if id in chosen.group.members), None)
+        if chosen is None:  # the read gave all positions
+            return readout
+        values = self._tables[f"value.{id}"].rows
+        out = values.new_empty(1, within.numel(), values.shape[-1])
+        self._gather_within(chosen, [id], [id], out, within.flatten()[None])
+        return out.view(1, *within.shape, -1).permute(0, 3, 1, 2)
 
     def _read_of(self, query: Tensor, size: tuple[int, int], at: tuple[int, int]) -> DenseRead | CoarseRead:
         """Create the read for query rows of a size and position."""
@@ -569,27 +608,20 @@ class MemoryTable(Checkpointable):
             )
 
     def _gather_within(
-        self,
-        weights: Tensor,
-        index: Tensor,
-        places: Tensor,
-        group: ReadGroup,
-        ids: Sequence[int],
-        out: Tensor,
-        mask: Tensor,
+        self, chosen: ChosenRows, members: Sequence[int], ids: Sequence[int], out: Tensor, mask: Tensor
     ) -> None:
-        """Write weighted values into ``mask`` places, (K, P), bool, of the output (K, P, Cv)."""
+        """Write weighted values of some objects into places ``mask`` (K, P), bool, of (K, P, Cv)."""
 
         def gather(i: int) -> None:
             values, number = self._tables[f"value.{i}"].rows, ids.index(i)
-            some = mask[number].index_select(0, places).nonzero().flatten()
-            sample_weights = weights.index_select(0, some).to(values.dtype)
+            some = mask[number].index_select(0, chosen.places).nonzero().flatten()
+            sample_weights = chosen.weights.index_select(0, some).to(values.dtype)
             gathered = F.embedding_bag(
-                index.index_select(0, some), values, per_sample_weights=sample_weights, mode="sum"
+                chosen.index.index_select(0, some), values, per_sample_weights=sample_weights, mode="sum"
             )
-            out[number].index_copy_(0, places.index_select(0, some), gathered)
+            out[number].index_copy_(0, chosen.places.index_select(0, some), gathered)
 
-        run_each(gather, group.members)
+        run_each(gather, members)
 
     def _own_among(self, i: int, compressed_frames: Sequence[int], recent: int) -> list[int]:
         """Replaced frames that contribute to an object's prototype values."""

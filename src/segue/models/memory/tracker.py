@@ -24,9 +24,10 @@ from segue.models.base import (
     TrackOutput,
     shared_image,
 )
-from segue.models.geometry import ResizePadGeometry, unpad
+from segue.models.geometry import ResizePadGeometry
 from segue.models.memory.components import EVEN, LIKELY_LOGIT, suppress_distant_components
 from segue.models.memory.memory import Memory
+from segue.models.memory.parts import binary_masks, total_of
 from segue.models.memory.table import MemoryTable
 from segue.models.memory.window import Sides, Window
 from segue.registry import PromptKind
@@ -104,9 +105,10 @@ class MemoryTracker(Checkpointable):
     :meth:`widen`               a larger part, where an object leaves it
     :meth:`read`                readout of some objects from the memory of a view
     :meth:`decode`              their log-odds; may move what is kept of them on
-    :meth:`merge`               log-odds to the result, and probabilities for the memory
+    :meth:`merge`               log-odds to the result, and soft masks for the memory
     :meth:`class_probabilities` log-odds to probabilities of background and objects
     :meth:`merge_masks`         puts given masks into the prediction
+    :meth:`crop_masks`          masks of the predicted region, without padding
     :meth:`encode_masks`        a frame with its masks as an entry of the memory
     :meth:`encode_objects`      some of its objects, as many as fit into memory together
     :meth:`write`               puts the entry into the memory of a view
@@ -199,27 +201,27 @@ class MemoryTracker(Checkpointable):
         plan = prediction.plan
         if prompts is None:
             assert prediction.logits is not None
-            tracked, probabilities = self.merge(prediction.logits, geometry)
+            tracked, masks = self.merge(prediction.logits, geometry)
         else:
             whole = {i: geometry.mask_to_network(plane.int()) > 0 for i, plane in prompts.whole.items()}
             probabilities, tracked = self._merge(prediction.logits, prompts, geometry, ids, whole)
             if whole:
                 probabilities = with_whole_masks(probabilities, ids, whole)
-        previous_masks = None if self.schedule.max_jump is None else probabilities[1:] > 0.5
-        if plan.keep and self._dense_radius is not None:
-            touched = F.max_pool2d(probabilities[1:].amax(0, keepdim=True), self.network.read_stride)[0] > 0.5
-            plan = replace(plan, occupied=touched)
-        masks = probabilities[1:].to(self._setup.dtype)
-        if not self.network.masks_in_padding:
-            masks = geometry.pad(unpad(masks, geometry.working))
-        if plan.window is not None:
-            masks = plan.window.cut(masks)
+            masks = probabilities[1:]
+        finds_masks = self.schedule.max_jump is not None
+        binary = (
+            binary_masks(masks) if finds_masks or (plan.keep and self._dense_radius is not None) else None
+        )
+        if plan.keep and self._dense_radius is not None and binary is not None:
+            occupied = F.max_pool2d(binary.any(0, keepdim=True).float(), self.network.read_stride)[0] > 0
+            plan = replace(plan, occupied=occupied)
+        masks = self.crop_masks(masks, geometry, plan)
         entries = [
             self.encode_masks(view, query, masks.flip(-1) if view else masks, plan)
             for view, query in enumerate(prediction.views)
         ]
         with self.changing("writing the memory"):
-            self.ids, self._previous_masks, self._peeked = ids, previous_masks, None
+            self.ids, self._previous_masks, self._peeked = ids, binary if finds_masks else None, None
             for memory in self.memories:
                 memory.commit()
             for view, entry in enumerate(entries):
@@ -314,8 +316,12 @@ class MemoryTracker(Checkpointable):
         """
         return functools.partial(upsample_then_aggregate, aggregate=self.network.aggregate)
 
-    def merge(self, logits: Tensor, geometry: ResizePadGeometry) -> tuple[TrackOutput, Tensor]:
-        """Merge log-odds (K, h, w) to a result, and probabilities (K+1, H', W') for the memory."""
+    def merge(self, logits: Tensor, geometry: ResizePadGeometry) -> tuple[TrackOutput, Any]:
+        """Merge log-odds (K, h, w) to a result, and soft masks (K, H', W') for the memory.
+
+        A subclass with its own :meth:`crop_masks` and :meth:`encode_masks` may return them as
+        :class:`segue.models.memory.parts.Parts`.
+        """
         to_probabilities = self.class_probabilities()
         probabilities = to_probabilities(logits, geometry.padded)
         expand = functools.partial(to_image, geometry=geometry, to_probabilities=to_probabilities)
@@ -327,7 +333,14 @@ class MemoryTracker(Checkpointable):
             expand,
             logits=full_logits,
             by_object=True,
-        ), probabilities
+        ), probabilities[1:]
+
+    def crop_masks(self, masks: Tensor, geometry: ResizePadGeometry, plan: FramePlan) -> Any:
+        """Soft masks (K, H', W') as :meth:`encode_masks` takes them; ``masks`` may change."""
+        masks = masks.to(self._setup.dtype)
+        if not self.network.masks_in_padding:
+            geometry.clear_padding(masks)
+        return masks if plan.window is None else plan.window.cut(masks)
 
     def merge_masks(
         self, predicted: Tensor | None, ids: Sequence[int], mask: Tensor, prompted: Sequence[int]
@@ -372,20 +385,21 @@ class MemoryTracker(Checkpointable):
         expand = functools.partial(values_of, values=values)
         return TrackOutput(tuple(ids), None, channels, expand, highest=highest)
 
-    def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
-        """Encode soft masks (K, H', W') for :meth:`write`; None if the frame is not kept."""
+    def encode_masks(self, view: int, query: QueryFeatures, masks: Any, plan: FramePlan) -> Any:
+        """Encode masks of :meth:`crop_masks` for :meth:`write`; None if the frame is not kept."""
         if not plan.keep and not self.schedule.include_last:
             return None
-        total = masks.sum(0, keepdim=True)
+        total = total_of(masks)
         if plan.prompts is not None and plan.prompts.whole:
             total = total.clamp(max=1)  # in its own whole mask each object sees no others
-        keys, values = [], []
+        keys: list[Tensor] = []
+        values: list[Tensor] = []
         for part in self.passes(query, len(plan.ids)):
             key, value = self.encode_objects(view, query, masks[part], total, plan.ids[part], plan)
-            values.append(value)
+            values += value.unbind()  # to join them would take their memory twice
             if key is not None:
                 keys.append(key)
-        return replace(query, key=cat(keys or [query.key])), cat(values)
+        return replace(query, key=cat(keys or [query.key])), values
 
     def encode_objects(
         self,
