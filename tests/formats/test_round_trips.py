@@ -467,7 +467,7 @@ def test_pycocotools_reads_the_same_masks_areas_and_boxes(case: Case) -> None:
 
 
 @pytest.mark.parametrize("entry", BOTH_WAYS, ids=lambda entry: entry.name)
-def test_a_label_of_a_result_may_have_characters_that_files_cannot_hold(entry: Format, tmp_path: Path) -> None:
+def test_labels_of_results_may_have_characters_that_files_cannot_hold(entry: Format, tmp_path: Path) -> None:
     labels = Labels(SIZE)
     labels.names[1] = "a\x00b\ud800"
     mask = np.zeros(SIZE, np.bool_)
