@@ -92,7 +92,7 @@ class Model(OptionModel):
     def of(cls, network: Any, weights: Path | None = None) -> Model:
         """Make a model from a name or a network."""
         if isinstance(network, str):
-            return cls(name=network, weights=weights)
+            return checked(cls, {"name": network, "weights": weights})
         return cls(name=type(network).__name__, network=RuntimeObject.of(network))
 
     @property
