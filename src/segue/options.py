@@ -92,7 +92,14 @@ def _text(value: object) -> str:
 Text = Annotated[str, PlainValidator(_text)]
 """A text that may be the name of a file."""
 
-FilePath = Annotated[Path, PlainValidator(lambda value: Path(_text(value)))]
+
+def _path(value: object) -> Path:
+    if isinstance(value, str) and not value:  # of a variable that is not set; it would mean the working directory
+        raise ValueError("must not be empty")
+    return Path(_text(value))
+
+
+FilePath = Annotated[Path, PlainValidator(_path)]
 
 
 def by_commas(value: object) -> object:

@@ -301,6 +301,7 @@ def _output_paths(name: str, job: ForegroundJob) -> Iterator[Path]:
     if job.events is not None:
         yield job.events
         yield job.snapshots or job.events.with_suffix("")
+    yield from filter(None, (job.explain, job.background))
     if job.outputs.formats:
         yield job.outputs.folder or default_folder(name)
 

@@ -23,6 +23,7 @@ from segue.masks import encode_rle
 from segue.metrics.foreground.counts import Counts, ForegroundAccumulator
 from segue.metrics.measures import contour_accuracy, region_similarity
 from segue.utils.arrays import BoolArray
+from segue.utils.inputs import absolute_path
 from segue.utils.naming import distinct_ends
 from segue.video.sources.images import is_source
 from segue.video.sources.kinds import is_image
@@ -174,14 +175,15 @@ def video_of(results: Path) -> Path:
     """
     if not results.exists():
         raise SegueError(f"{results}: no such file or folder")
-    records = (results / RECORD, results.with_name(f"{results.name}.{RECORD}"), results.parent / RECORD)
+    place = absolute_path(results)
+    records = (place / RECORD, place.with_name(f"{place.name}.{RECORD}"), place.parent / RECORD)
     record = next((path for path in records if path.is_file()), None)
     job = None if record is None else read_job(record)
     if isinstance(job, VideoJob) and job.source.place is not None:
         video: Path | None = Path(job.source.place)
     else:
         # An export lies in the folder ``exports`` of its project.
-        video = Store.video_of(results) or Store.video_of(results.absolute().parent.parent)
+        video = Store.video_of(results) or Store.video_of(place.parent.parent)
     if video is None or not is_source(video):
         video = _own_images(results) or video
     if video is None:

@@ -329,6 +329,10 @@ def test_a_state_of_another_video_or_a_damaged_one_is_refused(video: segue.Video
         state["prompted"]["0"]["1"][1] = damaged
         with pytest.raises(CheckpointError, match="no state of a video"):
             video.restore(state)
+    state["prompted"]["0"]["1"][1] = counts
+    for damage in ({"prompted": {}}, {"revision": float("inf")}):
+        with pytest.raises(CheckpointError, match="no state of a video"):
+            video.restore(state | damage)
     assert video.prompted == (0,), "what was there stays"
 
 

@@ -56,6 +56,27 @@ def test_images_of_a_run_are_not_put_among_its_frames(
     assert [path.name for path in tmp_path.iterdir()] == [image.name]
 
 
+@pytest.mark.parametrize("place", ["out/masks", "out/masks/why"])
+def test_images_of_a_run_are_not_put_among_its_masks(
+    place: str, command: Command, image: Path, tmp_path: Path
+) -> None:
+    outcome = command("foreground", image, "--explain", tmp_path / place, "-o", tmp_path / "out")
+    assert outcome.code == 2
+    assert place in outcome.complaint
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_background_and_events_replace_no_image_of_the_source_and_no_record(
+    command: Command, image: Path, tmp_path: Path
+) -> None:
+    before = image.read_bytes()
+    outcome = command("foreground", image, "--background", image, "-o", tmp_path / "out", "--overwrite")
+    assert "the frames come from there" in outcome.complaint
+    assert image.read_bytes() == before
+    events = ("--objects", "--events", tmp_path / "out" / "job.json")
+    assert "the record" in command("foreground", image, *events, "-o", tmp_path / "out").complaint
+
+
 def test_explanations_do_not_replace_images(command: Command, image: Path, tmp_path: Path) -> None:
     (tmp_path / "why").mkdir()
     other = image.rename(tmp_path / "why" / "000000.png")

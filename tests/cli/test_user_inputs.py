@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,28 @@ def test_numbers_of_a_box_with_blanks_lead_to_commas(command: Command, name: str
     run = command(name, *words.split())
     assert run.code == 2
     assert run.complaint.strip().endswith("--box 60,40,110,90")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("track", "clip.mp4", "--box", "1,1,9,9", "--output", ""),
+        ("foreground", "clip.mp4", "-o", "out", "--explain="),
+        ("detect", "clip.mp4", "-o", ""),
+        ("batch", "clip.mp4", "--do", "foreground", "-o", ""),
+        ("eval", "davis", "results", "--data", "DAVIS", "--json", ""),
+    ],
+)
+def test_an_empty_path_is_not_the_working_directory(
+    command: Command, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """It is the value of a variable of the shell that is not set."""
+    shutil.copy(inputs / "clip.mp4", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    outcome = command(*words)
+    assert outcome.code == 2
+    assert "empty" in outcome.complaint or "''" in outcome.complaint
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
 def test_superfluous_arguments_are_named(command: Command, tmp_path: Path) -> None:

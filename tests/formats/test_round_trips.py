@@ -464,3 +464,17 @@ def test_pycocotools_reads_the_same_masks_areas_and_boxes(case: Case) -> None:
                 x0, y0, x1, y1 = measure(mask.astype(np.uint8))[1].box
                 assert item["bbox"] == [x0, y0, x1 - x0, y1 - y0]
                 assert coco.loadCats(item["category_id"])[0]["name"] == case.labels.names[item["track_id"]]
+
+
+@pytest.mark.parametrize("entry", BOTH_WAYS, ids=lambda entry: entry.name)
+def test_labels_of_results_may_have_characters_that_files_cannot_hold(entry: Format, tmp_path: Path) -> None:
+    labels = Labels(SIZE)
+    labels.names[1] = "a\x00b\ud800"
+    mask = np.zeros(SIZE, np.bool_)
+    mask[4:12, 5:20] = True
+    labels.add_mask(0, 1, encode_rle(mask)["counts"].encode())
+    names = ("film_00000.jpg",)
+    video = SimpleNamespace(size=SIZE, count=1, names=names, fps=10.0, time=lambda index: index / 10)
+    found = read_labels(run(entry, Case(labels, (0,), video), tmp_path), video)
+    assert [found.area(0, number) for number in found.names] == [mask.sum()]
+    assert not {"a\x00b\ud800"} & {*found.names.values()}

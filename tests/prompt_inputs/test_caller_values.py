@@ -12,9 +12,9 @@ from PIL.Image import fromarray
 
 from segue.errors import PromptError, SourceError
 from segue.masks import write_index_mask
-from segue.prompt_inputs.arguments import as_prompts
+from segue.prompt_inputs.arguments import as_prompts, collect_prompts
 from segue.prompt_inputs.values import as_masks, is_mask_like
-from segue.prompt_types import MaskPrompt
+from segue.prompt_types import BoxPrompt, MaskPrompt
 
 INDEX = np.array([[0, 2, 2, 0, 0], [0, 0, 7, 0, 0]], np.uint8)
 TWO = np.stack([INDEX == 2, INDEX == 7])
@@ -58,3 +58,10 @@ def test_masks_in_a_list_are_objects_in_its_order() -> None:
     assert (first.id, second.id) == (1, 2)
     assert np.array_equal(np.asarray(first.mask) != 0, one > 0)
     assert np.array_equal(np.asarray(second.mask) != 0, two > 0)
+
+
+def test_a_prompt_for_another_frame_than_its_key_is_refused() -> None:
+    with pytest.raises(PromptError, match="for frame 3, but was given on frame 5"):
+        collect_prompts({5: BoxPrompt(1, (1, 1, 9, 9), frame=3)})
+    (prompt,) = collect_prompts({5: BoxPrompt(1, (1, 1, 9, 9), frame=5)})
+    assert prompt.frame == 5

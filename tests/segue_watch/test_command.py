@@ -607,6 +607,9 @@ TWO = "[cameras.gate]\nsource = '0'\n[cameras.yard]\nsource = '1'"
         ("[cameras.gate]\nsource = '0'\nnotify = ''", "camera gate: notify"),
         ("[defaults]\nevents = 'e.csv'\n" + TWO, "gate and yard would both write e.csv"),
         ("[defaults]\nsnapshots = 's'\n" + TWO, "gate and yard would both write s;"),
+        ("[defaults]\nexplain = 'why'\n" + TWO, "gate and yard would both write why;"),
+        ("[defaults]\nbackground = 'b.png'\n" + TWO, "gate and yard would both write b.png;"),
+        ("[cameras.gate]\nsource = '0'\nsnapshots = ''", "camera gate: .*--snapshots"),
         ("[defaults]\noutput = 'o'\nformat = 'png'\n" + TWO, "gate and yard would both write o;"),
         (
             "[cameras.gate]\nsource = '0'\nevents = 'a.csv'\n"

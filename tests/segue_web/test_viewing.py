@@ -107,7 +107,9 @@ def test_both_sides_have_names_of_their_own(one: str, other: str, names: tuple[s
     assert distinct_ends(Path(one), Path(other)) == names
 
 
-def test_results_know_the_video_that_they_were_made_of(tmp_path: Path) -> None:
+def test_results_know_the_video_that_they_were_made_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     video, out = tmp_path / "video", tmp_path / "out"
     video.mkdir()
     for index in range(2):
@@ -116,6 +118,10 @@ def test_results_know_the_video_that_they_were_made_of(tmp_path: Path) -> None:
     segue.foreground(video, model="difference").save(tmp_path / "alone.json", formats="coco")
     for results in (out, out / "masks", out / "coco.json", tmp_path / "alone.json"):
         assert video_of(results) == video
+    for folder in (out, out / "masks"):
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            assert video_of(Path()) == video
     for results, said in ((tmp_path / "nothing", "no such file"), (video, "does not name its video")):
         with pytest.raises(SegueError, match=said):
             video_of(results)

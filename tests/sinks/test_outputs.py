@@ -188,6 +188,18 @@ def test_two_runs_cannot_write_to_one_place_at_a_time(tmp_path: Path) -> None:
     open_sinks(tmp_path, ["overlay", "png"], video(), overwrite=True).sink.abort()
 
 
+def test_the_working_directory_is_locked_under_both_of_its_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with files.locked([Path()]), pytest.raises(SinkError, match="another"):
+        files.refuse_if_locked(folder)
+    with files.locked([folder]), pytest.raises(SinkError, match="another"):
+        files.refuse_if_locked(Path())
+
+
 def test_the_lock_of_a_killed_run_is_gone_with_it_and_so_is_its_half_written_file(tmp_path: Path) -> None:
     program = (
         "import os, sys; from pathlib import Path; from tests.sinks.test_outputs import *\n"

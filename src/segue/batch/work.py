@@ -53,7 +53,7 @@ class JobConfig(OptionModel):
     options: tuple[str, ...] = ()
     """Options of that command, for every video."""
 
-    output: str = option("segue-out", flags="output,out,o")
+    output: str = option("segue-out", flags="output,out,o", min_length=1)
     """Folder or address of the results."""
 
     workers: int | None = option(None, ge=1)

@@ -87,7 +87,9 @@ class LazyGroup(TyperGroup):
         name, _, rest = super().resolve_command(ctx, args)
         check_numbers(rest)
         self._words = [*rest]
-        return name, None if name is None else load_command(name), rest
+        command = None if name is None else load_command(name)
+        check_paths(command, rest)
+        return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -134,6 +136,20 @@ def check_numbers(words: Sequence[str]) -> None:
                 raise SegueError(
                     f"{name} {' '.join(numbers)}: separate its numbers by commas: {name} {joined}"
                 )
+
+
+def check_paths(command: Any, words: Sequence[str]) -> None:
+    """Raise an error for an option with an empty path, which would mean the working directory."""
+    empty = {words[place - 1] for place, word in enumerate(words) if not word and place}
+    empty |= {word[:-1] for word in words if word.startswith("--") and word.endswith("=")}
+    if not empty:
+        return
+    from pathlib import Path  # imported late to keep start-up short
+
+    command = getattr(command, "commands", {}).get(words[0], command)
+    for option in getattr(command, "params", ()):
+        if option.type_descriptor.annotation is Path and (names := empty.intersection(option.opts)):
+            raise SegueError(f"{names.pop()}: the path is empty; is a variable of the shell not set?")
 
 
 def _surplus(error: Any, words: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ from segue.models.hub import PREFIX
 from segue.registry import MODELS
 from segue.reports.terminal import bars, print_table
 from segue.utils.files import locked, remove_partial
-from segue.utils.inputs import check_file
+from segue.utils.inputs import absolute_path, check_file
 from segue.weights.available import weight_file
 from segue.weights.download import installed
 
@@ -131,12 +131,13 @@ def convert_file(
 
         segue weights convert SeqFormer_r50.pth --install
     """
-    target = target or (None if install else source.with_suffix(".safetensors"))
+    check_file(weight_file(source), CheckpointError)
+    named = source if source.name else absolute_path(source)
+    target = target or (None if install else named.with_suffix(".safetensors"))
     if install and target is not None:
         raise CheckpointError(f"{target}: --install has a place of its own; leave the file to write out")
     if target is not None and target.exists() and not overwrite:
         raise CheckpointError(f"{target}: exists already; give --overwrite or another name")
-    check_file(weight_file(source), CheckpointError)
     from segue.weights import loading  # imports PyTorch
 
     if target is None:

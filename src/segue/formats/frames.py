@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 
 from segue.errors import ArgumentError
+from segue.formats.text import without_controls
 from segue.masks import Rle, decode_rle, encode_objects, encode_rle, resize_mask
 from segue.types import Frame, IndexMask, ObjectInfo, Segmentation, visible_in
 from segue.utils.arrays import BoolArray, UInt8Array, UInt16Array, id_type
@@ -97,7 +99,9 @@ class FrameObjects:
     @cached_property
     def objects(self) -> tuple[ObjectInfo, ...]:
         """Visible objects from below: id, label and score; boxes and areas are computed."""
-        return tuple(ObjectInfo(i, self._labels.get(i), self._scores.get(i, 1.0)) for i in self._masks)
+        return tuple(
+            ObjectInfo(i, _plain(self._labels.get(i)), self._scores.get(i, 1.0)) for i in self._masks
+        )
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -175,7 +179,10 @@ class _ResultObjects(FrameObjects):
 
     @cached_property
     def objects(self) -> tuple[ObjectInfo, ...]:
-        return self.result.objects
+        return tuple(
+            item if (label := _plain(item.label)) == item.label else replace(item, label=label)
+            for item in self.result.objects
+        )
 
     @cached_property
     def lengths(self) -> dict[int, Rle]:
@@ -193,6 +200,12 @@ class _ResultObjects(FrameObjects):
     @cached_property
     def mask(self) -> IndexMask:
         return sized_mask(self.result, self._target)
+
+
+@lru_cache(maxsize=1024)
+def _plain(label: str | None) -> str | None:
+    """Label that every format can hold."""
+    return None if label is None else without_controls(label)
 
 
 def known_size(size: Size) -> tuple[int, int] | None:

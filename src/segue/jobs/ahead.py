@@ -19,7 +19,7 @@ from segue.prompt_inputs.checks import check_pixels, errors_name, fit_mask
 from segue.prompt_inputs.mask_files import read_masks
 from segue.prompt_inputs.values import PromptWarning
 from segue.prompt_types import AnyPrompt, MaskPrompt, Prompt
-from segue.sinks.outputs import check_distinct, free_paths
+from segue.sinks.outputs import free_paths
 from segue.types import Frame
 from segue.utils.inputs import exists
 from segue.utils.notices import warn_caller
@@ -68,14 +68,14 @@ class Plan:
 
 def _checked_prompts(job: VideoJob, source: Source) -> Mapping[int, list[Prompt]] | None:
     """Check outputs, frames and prompts; return the prompts if the first frame is known."""
-    outputs = with_defaults(job, endless=False).outputs
-    images = {name: getattr(job, name, None) for name in ("snapshots", "explain")}
-    check_distinct({name: path for name, path in images.items() if path is not None}, source)
-    explanations, replaces = images["explain"], outputs.overwrite or outputs.resume
+    job = with_defaults(job, endless=False)
+    outputs = job.outputs
+    explanations, replaces = getattr(job, "explain", None), outputs.overwrite or outputs.resume
     if explanations is not None and not replaces and any(explanations.glob(f"{'[0-9]' * 6}.png")):
         raise SinkError(f"{explanations}: has images already; give --overwrite, or another folder")
+    places = OutputPlaces.of(job, source.name)
+    places.check(job, source)
     if outputs.rotate is None and not outputs.append:
-        places = OutputPlaces.of(job, source.name)
         free_paths(places.folder, outputs.formats or (), source, outputs, places.other_outputs)
     if isinstance(job, TrackJob):
         check_frames(job, source)

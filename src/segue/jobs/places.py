@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from segue.errors import SinkError
 from segue.events.archive import EventArchive
 from segue.events.store.importing import import_archive
 from segue.events.store.store import EventStore
+from segue.jobs.record import record_path
 from segue.jobs.values import DEFAULT_FORMATS, ForegroundJob, InstancesJob, VideoJob
+from segue.registry import FORMATS
 from segue.sinks import output_paths
-from segue.sinks.outputs import default_folder
+from segue.sinks.outputs import all_paths, check_distinct, default_folder
 from segue.sinks.rotation import clear_parts, new_part, part_path
+from segue.video import Source
 
 EVENTS = "events"
 
@@ -48,6 +52,23 @@ class OutputPlaces:
         table = paths[EVENTS]
         is_table = job.outputs.folder == table or (isinstance(job, ForegroundJob) and job.events is not None)
         return table if is_table else table.parent
+
+    def check(self, job: VideoJob, source: Source) -> None:
+        """Raise SinkError if outputs of a job would replace each other or files of its source.
+
+        Each part of a run, and each run of a camera, has its formats in a folder of its own.
+        """
+        outputs, paths = job.outputs, dict[str, Path]()
+        if outputs.rotate is None and not outputs.append:
+            paths = all_paths(self.folder, outputs.formats or (), self.other_outputs)
+        options = {name: getattr(job, name, None) for name in ("snapshots", "explain", "background")}
+        others = {name: path for name, path in options.items() if path is not None}
+        record = {"the record": record_path(self.record(job, paths), paths)} if paths else {}
+        check_distinct({**paths, **others, **record}, source)
+        folders = {path.resolve(): name for name, path in paths.items() if not FORMATS.find(name).suffix}
+        for name, path in {**paths, **others}.items():
+            if holder := next((folders[each] for each in path.resolve().parents if each in folders), None):
+                raise SinkError(f"{path}: is in the folder of {holder}; give {name} another place")
 
     def part(self, name: str) -> OutputPlaces:
         """Output paths of a part of a run, all with one name."""

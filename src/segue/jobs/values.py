@@ -100,7 +100,7 @@ class Model(OptionModel):
             The model; that of a network has the name of its class.
         """
         if isinstance(network, str):
-            return cls(name=network, weights=weights)
+            return checked(cls, {"name": network, "weights": weights})
         return cls(name=type(network).__name__, network=RuntimeObject.of(network))
 
     @property

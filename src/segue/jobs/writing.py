@@ -86,6 +86,7 @@ class JobOutputs:
         if self._store is not None and (outputs.overwrite or not opened.source.endless):
             self._close_events()
         self._places = OutputPlaces.of(opened.job, opened.source.name)
+        self._places.check(opened.job, opened.source)
         if self._store is None:
             self._open_events(opened.job)
         with self._lock:

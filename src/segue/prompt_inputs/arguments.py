@@ -16,6 +16,7 @@ from segue.errors import DatasetError, PromptError
 from segue.formats.supervision import labels_of
 from segue.masks.rle import check_size
 from segue.masks.tracks import RleTrack
+from segue.prompt_inputs.checks import check_frame
 from segue.prompt_inputs.values import (
     EXPECTED,
     as_box,
@@ -265,7 +266,9 @@ def collect_prompts(
     if isinstance(prompts, Mapping):
         _check_frames(prompts)
         for index, value in prompts.items():
-            collected += (replace(item, frame=index) for item in as_prompts(value, f"prompts[{index}]"))
+            of_frame = as_prompts(value, f"prompts[{index}]")
+            check_frame(of_frame, index)
+            collected += (replace(item, frame=index) for item in of_frame)
     elif prompts is not None:
         collected = [*_of_object(as_prompts(prompts), prompts, id)]
     if not collected and needed:

@@ -189,6 +189,18 @@ def open_sinks(
     return OpenSinks(BackgroundSink(together) if background else together, paths)
 
 
+def all_paths(
+    output: str | Path, formats: Sequence[str], places: Mapping[str, Path] | None = None
+) -> dict[str, Path]:
+    """Paths of the outputs of a run, some of them at ``places`` of their own; masks come last."""
+    paths = dict(places or {})
+    rest = [name for name in formats if name not in paths]
+    if rest or not paths:
+        paths |= output_paths(output, rest)
+    order = sorted(dict.fromkeys((*formats, *paths)), key=lambda name: name == MASKS)
+    return {name: paths[name] for name in order}
+
+
 def free_paths(
     output: str | Path,
     formats: Sequence[str],
@@ -197,12 +209,7 @@ def free_paths(
     places: Mapping[str, Path] | None = None,
 ) -> dict[str, Path]:
     """Paths of the outputs of a run, see :func:`open_sinks`; raise if something must not be replaced."""
-    paths = dict(places or {})
-    rest = [name for name in formats if name not in paths]
-    if rest or not paths:
-        paths |= output_paths(output, rest)
-    order = sorted(dict.fromkeys((*formats, *paths)), key=lambda name: name == MASKS)
-    paths = {name: paths[name] for name in order}
+    paths = all_paths(output, formats, places)
     check_distinct(paths, source)
     if existing.resume and existing.overwrite:
         raise SinkError("overwrite and resume exclude each other; give one of them")

@@ -18,6 +18,7 @@ from typing import IO
 from filelock import FileLock, Timeout
 
 from segue.errors import SinkError
+from segue.utils.inputs import absolute_path
 from segue.utils.system import remove_lock, replace_file, sync_folder, sync_open_file
 
 _REASONS = {
@@ -342,6 +343,7 @@ def _remove(path: Path) -> None:
 
 
 def _lock_file(path: Path) -> Path:
+    path = absolute_path(path)
     return path.with_name(f".{_stem(path)}.lock")
 
 

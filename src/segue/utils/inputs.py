@@ -54,7 +54,13 @@ def is_pointer(start: bytes) -> bool:
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:
-    """Expand ``~`` in a path of a user, unless a file has that name."""
+    """Expand ``~`` in a path of a user, unless a file has that name.
+
+    Raises:
+        ArgumentError: the path is empty, and would mean the working directory.
+    """
+    if isinstance(path, str) and not path:
+        raise ArgumentError("the path is empty")
     plain = Path(path)
     if not plain.parts or not plain.parts[0].startswith("~") or exists(plain):
         return plain
@@ -62,6 +68,11 @@ def user_path(path: str | os.PathLike[str]) -> Path:
         return plain.expanduser()
     except RuntimeError:  # no such user
         return plain
+
+
+def absolute_path(path: Path) -> Path:
+    """Absolute path without ``.`` and ``..``, which has a name and a parent; links stay."""
+    return Path(os.path.abspath(path))  # noqa: PTH100  that of Path keeps ".."
 
 
 def exists(path: Path) -> bool:

@@ -222,7 +222,7 @@ class Project(ObjectStore):
             stored = json.loads(row["previous"])
             previous = {name: kind(stored[name]) for name, kind in _REPLACED.items()}
             previous |= {name: str(stored.get(name, "")) for name in _REPLACED_OPTIONAL}
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             where = f"project.db: frame {row['frame']}"
             raise SourceError(f"{where}: a mask that a tracking replaced is damaged") from None
         self._checked({row["object"]: previous["mask"]} if previous["mask"] else {}, row["frame"])

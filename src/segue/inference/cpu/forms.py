@@ -189,7 +189,7 @@ def read_rows(path: Path) -> dict[str, Any]:
     try:
         rows: dict[str, Any] = parse_json(path.read_text("utf-8"))
         _table_of(rows)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         raise CheckpointError(f"{path}: not a table of forms") from None
     return rows
 

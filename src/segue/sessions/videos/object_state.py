@@ -161,7 +161,9 @@ def _history_of(clicks: Any, box: Any, mends: Any, size: tuple[int, int]) -> Cli
 
 
 def _check(objects: Mapping[int, ObjectMasks], size: tuple[int, int]) -> None:
-    """Raise DatasetError unless all run lengths fit an image of a size."""
+    """Raise an error unless all objects have prompts, and all run lengths fit an image of a size."""
+    if without := [i for i, masks in objects.items() if not masks.prompts]:
+        raise ValueError(f"prompted: object {without[0]} has no prompt")
     stored = [each.stored for masks in objects.values() for each in masks.prompts.values()]
     stored += [m.stored for masks in objects.values() for each in masks.tracked.values() for m in each]
     taken = [each for masks in objects.values() for of_frame in masks.taken.values() for each in of_frame]

@@ -179,7 +179,7 @@ class VideoSession(ABC):
                 raise CheckpointError(f"the state's {name} is {saved!r}, this video's is {value!r}")
         try:
             objects, revision = from_json(values, self._frames, self._size)
-        except (AttributeError, KeyError, TypeError, ValueError, SegueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError, OverflowError, SegueError) as error:
             raise CheckpointError(f"this is no state of a video: {error!r}") from error
         self.objects, self._revision = objects, revision
 
