@@ -5,6 +5,7 @@ Networks are imported where they are used: the process that hands out the tests 
 
 from __future__ import annotations
 
+import asyncio
 import faulthandler
 import gc
 import os
@@ -108,6 +109,18 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     gc.enable()
+    if server := sys.modules.get("uvicorn.server"):
+        cast(Any, server).asyncio = _QuickAsyncio()
+
+
+class _QuickAsyncio:
+    """For the servers of pages, which look every .1 s whether they are to end: two such waits for each."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(min(seconds, 0.01))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -72,8 +72,8 @@ class CameraSet:
         self._stop = stop
         for camera in self:
             self._begin(camera)
-        while any(thread.is_alive() for thread, _ in self._threads.values()):
-            time.sleep(LOOK_SECONDS)
+        while alive := [thread for thread, _ in self._threads.values() if thread.is_alive()]:
+            alive[0].join(LOOK_SECONDS)
             if not stop.cancelled:
                 between()
             elif time.monotonic() > (stop.cancel_time or 0.0) + STOP_SECONDS:

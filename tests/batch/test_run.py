@@ -292,7 +292,10 @@ def test_missing_parts_are_found_before_anything_is_written(opened: Any, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def test_two_batches_on_one_output_exclude_each_other_until_one_dies(opened: Any, tmp_path: Path) -> None:
+def test_two_batches_on_one_output_exclude_each_other_until_one_dies(
+    opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "ENDING", 0.05)
     code = (
         "import sys; from pathlib import Path; from segue.utils.files import locked\n"
         "with locked([Path('out/.segue-batch/ledger.sqlite')]): print('held', flush=True); sys.stdin.read()"

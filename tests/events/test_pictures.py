@@ -227,8 +227,13 @@ def test_the_first_picture_stays_by_a_rule_and_on_a_server_that_would_send_a_sec
     assert not any(b"better" in each for each in service.pictures.values())
 
 
-def test_a_service_that_refuses_the_picture_gets_the_text(tmp_path: Path, service: Service) -> None:
+def test_a_service_that_refuses_the_picture_gets_the_text(
+    tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from apprise.plugins.ntfy import NotifyNtfy
+
     service.refuses_pictures = True
+    monkeypatch.setattr(NotifyNtfy, "request_rate_per_sec", 0.0)  # Apprise waits 5.5 s between two requests
     camera = Camera(tmp_path, address_of("ntfy", service))
     camera.tell(ENTER)
     camera.close()

@@ -219,7 +219,10 @@ def test_existing_output_is_refused_unless_resumed_or_thrown_away(settings: Any)
 
 
 @pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])
-def test_a_folder_takes_one_training_at_a_time(settings: Any, how: dict[str, bool]) -> None:
+def test_a_folder_takes_one_training_at_a_time(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, how: dict[str, bool]
+) -> None:
+    monkeypatch.setattr(files, "ENDING", 0.05)
     if how:
         loop.train(LineRecipe(), replace(settings, steps=1))
     with locked([settings.out / "last.ckpt"]):

@@ -452,6 +452,7 @@ def test_the_page_answers_by_https_and_waits_for_no_handshake(pem: Path) -> None
         assert answer.status == 303
         assert "Secure" in (answer.headers["Set-Cookie"] or "")
         assert time.monotonic() - begun < 30
+        connection.close()
         for each in silent:
             each.close()
         plain = HTTPConnection("127.0.0.1", port, timeout=10)

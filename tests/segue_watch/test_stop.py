@@ -15,6 +15,7 @@ pytest.importorskip("starlette")
 pytest.importorskip("paho.mqtt.client")
 
 from segue.utils.cancel import CancelToken
+from segue_watch import cameras as cameras_module
 from segue_watch.camera import Camera
 from segue_watch.cameras import CameraSet
 from segue_watch.configuration import read_cameras
@@ -68,7 +69,31 @@ def clip_states(folder: Path, clips: set[tuple[str, str]]) -> set[str]:
     return {state_of(folder / "out" / f"{name}.csv", clip) for name, clip in clips}
 
 
-def test_a_camera_that_does_not_end_holds_up_no_other(tmp_path: Path) -> None:
+def test_watching_ends_with_the_last_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cameras_module, "LOOK_SECONDS", 60.0)
+
+    class Brief(Camera):
+        """Ends soon."""
+
+        def watch(self, stop: CancelToken) -> None:
+            stop.wait(0.1)
+
+    with mjpeg_camera() as address:
+        file = tmp_path / "cameras.toml"
+        file.write_text("".join(f'[cameras.{name}]\nsource = "{address}"\n' for name in CAMERAS))
+        jobs = read_cameras(file, tmp_path / "out")
+        cameras = CameraSet(Brief(name, job, lambda *_: None, lambda _: None) for name, job in jobs.items())
+        begin = time.monotonic()
+        cameras.watch(CancelToken())
+    assert time.monotonic() - begin < 30
+    assert not cameras.unfinished
+
+
+def test_a_camera_that_does_not_end_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cameras_module.STOP_SECONDS < SECONDS
+    monkeypatch.setattr(cameras_module, "STOP_SECONDS", 0.5)
     ended, leave = list[str](), threading.Event()
 
     class Held(Camera):

@@ -175,7 +175,10 @@ def test_a_mask_that_segue_did_not_write_is_not_replaced(tmp_path: Path) -> None
     assert (tmp_path / "masks" / "00011.png").read_bytes() == b"mine"
 
 
-def test_two_runs_cannot_write_to_one_place_at_a_time(tmp_path: Path) -> None:
+def test_two_runs_cannot_write_to_one_place_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "ENDING", 0.05)
     first = open_sinks(tmp_path, ["overlay", "png"], video())
     for formats in (["png"], ["overlay"]):
         with pytest.raises(SinkError):

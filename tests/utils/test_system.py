@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from segue.batch.publish import publish
 from segue.errors import SinkError
-from segue.utils import system
+from segue.utils import files, system
 from segue.utils.files import locked, write_complete
 
 fcntl: Any = pytest.importorskip("fcntl", reason="Windows is faked here")
@@ -72,7 +72,10 @@ def test_files_and_results_of_a_batch_are_written_on_windows(tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("windows")
-def test_a_lock_ends_on_windows_where_its_file_cannot_be_removed_while_it_is_held(tmp_path: Path) -> None:
+def test_a_lock_ends_on_windows_where_its_file_cannot_be_removed_while_it_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "ENDING", 0.05)
     output = tmp_path / "masks"
     with locked([output]), pytest.raises(SinkError), locked([output]):
         pass
