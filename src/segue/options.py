@@ -94,7 +94,7 @@ Text = Annotated[str, PlainValidator(_text)]
 
 
 def _path(value: object) -> Path:
-    if isinstance(value, str) and not value:  # of a variable that is not set; it would mean the working directory
+    if isinstance(value, str) and not value:  # of an unset variable; it would mean the working directory
         raise ValueError("must not be empty")
     return Path(_text(value))
 
