@@ -29,6 +29,7 @@ from segue_watch.web.page import CameraPage
 from segue_web.access.encryption import encryption
 from segue_web.access.table import Access
 from segue_web.server import guard
+from segue_web.server.hub import FULL
 from tests.waiting import wait_for
 
 TOKEN, LOOK = "token-of-everything", "token-for-looking"
@@ -259,9 +260,14 @@ def test_who_may_look_may_open_a_socket_until_that_is_revoked(
 def test_open_pages_leave_connections_for_programs(page: CameraPage, gate: Camera) -> None:
     show(gate, 50)
     with ExitStack() as pages:
-        with pytest.raises(InvalidStatus):  # noqa: PT012  one is too many
+        viewers = list[Viewer]()
+        with pytest.raises(ConnectionClosed) as closed:  # noqa: PT012  one is too many
             for _ in range(60):
-                viewer = Viewer(pages.enter_context(open_socket(page)))
+                viewers.append(Viewer(pages.enter_context(open_socket(page))))
+                viewers[-1].ask("states")
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == FULL
+        viewer = viewers[-2]
         assert "gate" in viewer.ask("states")["states"]
         assert urlopen(f"{page.address}health", timeout=30).status == 200
 

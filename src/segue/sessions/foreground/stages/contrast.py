@@ -44,8 +44,8 @@ class ContrastGain:
             return values
         levels = (np.arange(256) - self.level) * self.gain + MIDDLE
         table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
-        # OpenCV drops a last axis of one.
-        return np.asarray(cv2.LUT(values, table), np.uint8).reshape(values.shape)
+        # In two dimensions: OpenCV takes the last of three for channels, of which there are 128 at most.
+        return np.asarray(cv2.LUT(values.reshape(len(values), -1), table), np.uint8).reshape(values.shape)
 
     def of_scene(self, scene: Scene) -> Scene:
         """Apply the gain to background statistics."""
