@@ -122,8 +122,8 @@ def samples(make: Callable[[Material], Any], folder: Path) -> list[float]:
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 def test_samples_of_a_seed_are_what_they_were(make: Callable[[Material], Any], tmp_path: Path) -> None:
     known = json.loads(NUMBERS.read_text("utf-8"))[make.__name__]
-    # Libraries that handle images round a level otherwise now and then, such as warps of OpenCV 5.1: a sum with
-    # weights moves by as much as the plain sum. Other draws change it by its own size.
+    # Libraries for images round otherwise now and then, as OpenCV 5.1 does in warps. A weighted sum then
+    # moves by as much as the plain sum; other draws change it by its own size.
     np.testing.assert_allclose(samples(make, tmp_path), known, rtol=1e-3, atol=max(50, 1e-5 * known[1]))
 
 
