@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -92,8 +93,9 @@ class Lens:
             flow=self._bent_flow(np.asarray(flow, np.float32)),
         )
 
-    def _remapped(self, values: npt.NDArray[np.generic], how: int) -> cv2.typing.MatLike:
-        return cv2.remap(values, self._sources, None, how, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload,no-any-return]
+    def _remapped(self, values: npt.NDArray[Any], how: int) -> npt.NDArray[Any]:
+        remap: Any = cv2.remap  # whose stubs do not know that the second map may be missing
+        return np.asarray(remap(values, self._sources, None, how, borderMode=cv2.BORDER_REPLICATE))
 
     def _bent_flow(self, flow: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Convert flow (H, W, 2) to the distorted image."""
