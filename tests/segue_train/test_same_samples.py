@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import cv2
 import numpy as np
 import pytest
 
@@ -29,6 +30,10 @@ from tests.fingerprint import fingerprint
 from tests.segue_train.making import write_all
 
 NUMBERS = Path(__file__).with_name("same_samples.json")
+
+WARPS = ", OpenCV 5.1" if tuple(map(int, cv2.__version__.split(".")[:2])) >= (5, 1) else ""
+"""Ends the names of samples that differ since OpenCV 5.1, whose warps round otherwise."""
+
 SHAPE = ClipShape(batch=2, frames=3, side=48, objects=2)
 
 
@@ -121,15 +126,16 @@ def samples(make: Callable[[Material], Any], folder: Path) -> list[float]:
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 def test_samples_of_a_seed_are_what_they_were(make: Callable[[Material], Any], tmp_path: Path) -> None:
-    known = json.loads(NUMBERS.read_text("utf-8"))[make.__name__]
-    # Libraries for images round otherwise now and then, as OpenCV 5.1 does in warps. A weighted sum then
-    # moves by as much as the plain sum; other draws change it by its own size.
-    np.testing.assert_allclose(samples(make, tmp_path), known, rtol=1e-3, atol=max(50, 1e-5 * known[1]))
+    known = json.loads(NUMBERS.read_text("utf-8"))
+    numbers = known.get(f"{make.__name__}{WARPS}", known[make.__name__])
+    # Libraries that handle images round a level otherwise now and then.
+    np.testing.assert_allclose(samples(make, tmp_path), numbers, rtol=1e-3, atol=50)
 
 
 if __name__ == "__main__":
-    found = {}
+    found = json.loads(NUMBERS.read_text("utf-8"))
     for make in MAKERS:
+        name = f"{make.__name__}{WARPS}"
         with tempfile.TemporaryDirectory() as folder:
-            found[make.__name__] = samples(make, Path(folder))
+            found[name if name in found else make.__name__] = samples(make, Path(folder))
     NUMBERS.write_text(json.dumps(found, indent=1) + "\n", "utf-8")

@@ -28,7 +28,6 @@ from segue.types import Frame, ObjectInfo, Segmentation
 from segue_watch import camera as camera_module
 from segue_watch.camera import Camera
 from segue_watch.drawn import Change
-from segue_watch.web import page as page_module
 from segue_watch.web.page import MAX_CONNECTIONS, CameraPage
 from segue_web.server.slow_clients import PatientProtocol
 from tests.events.stored import ask
@@ -400,10 +399,9 @@ def test_viewers_get_each_frame_as_it_comes_encoded_once_for_all(monkeypatch: py
         show(90)
         assert [each.result(30) for each in waiting] == [("2", 90)] * 4
         assert look("?after=1") == ("2", 90), "who is late gets the newest one"
-        monkeypatch.setattr(page_module, "NEXT_SECONDS", 0.5)
         begin = time.monotonic()
         assert look("?after=2") == ("2", 90), "a camera that gives nothing"
-        assert time.monotonic() - begin > 0.25
+        assert time.monotonic() - begin > 1
     assert len(encoded) == 2
 
 

@@ -69,6 +69,14 @@ def clip_states(folder: Path, clips: set[tuple[str, str]]) -> set[str]:
     return {state_of(folder / "out" / f"{name}.csv", clip) for name, clip in clips}
 
 
+def camera_set(kind: type[Camera], folder: Path) -> CameraSet:
+    """Cameras of a kind that opens no source."""
+    file = folder / "cameras.toml"
+    file.write_text("".join(f"[cameras.{name}]\nsource = 'http://127.0.0.1:9/'\n" for name in CAMERAS))
+    jobs = read_cameras(file, folder / "out")
+    return CameraSet(kind(name, job, lambda *_: None, lambda _: None) for name, job in jobs.items())
+
+
 def test_watching_ends_with_the_last_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cameras_module, "LOOK_SECONDS", 60.0)
 
@@ -78,22 +86,14 @@ def test_watching_ends_with_the_last_camera(tmp_path: Path, monkeypatch: pytest.
         def watch(self, stop: CancelToken) -> None:
             stop.wait(0.1)
 
-    with mjpeg_camera() as address:
-        file = tmp_path / "cameras.toml"
-        file.write_text("".join(f'[cameras.{name}]\nsource = "{address}"\n' for name in CAMERAS))
-        jobs = read_cameras(file, tmp_path / "out")
-        cameras = CameraSet(Brief(name, job, lambda *_: None, lambda _: None) for name, job in jobs.items())
-        begin = time.monotonic()
-        cameras.watch(CancelToken())
+    cameras = camera_set(Brief, tmp_path)
+    begin = time.monotonic()
+    cameras.watch(CancelToken())
     assert time.monotonic() - begin < 30
     assert not cameras.unfinished
 
 
-def test_a_camera_that_does_not_end_holds_up_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert cameras_module.STOP_SECONDS < SECONDS
-    monkeypatch.setattr(cameras_module, "STOP_SECONDS", 0.5)
+def test_a_camera_that_does_not_end_holds_up_no_other(tmp_path: Path) -> None:
     ended, leave = list[str](), threading.Event()
 
     class Held(Camera):
@@ -104,14 +104,9 @@ def test_a_camera_that_does_not_end_holds_up_no_other(
             ended.append(self.name)
             leave.wait(60)
 
-    with mjpeg_camera() as address:
-        file = tmp_path / "cameras.toml"
-        file.write_text("".join(f'[cameras.{name}]\nsource = "{address}"\n' for name in CAMERAS))
-        jobs = read_cameras(file, tmp_path / "out")
-        cameras = CameraSet(Held(name, job, lambda *_: None, lambda _: None) for name, job in jobs.items())
-        stop = CancelToken()
-        threading.Timer(0.1, stop.cancel).start()
-        cameras.watch(stop)
+    cameras, stop = camera_set(Held, tmp_path), CancelToken()
+    threading.Timer(0.1, stop.cancel).start()
+    cameras.watch(stop)
     took = time.monotonic() - (stop.cancel_time or 0.0)
     assert cameras.unfinished == CAMERAS == sorted(ended)
     assert took < SECONDS

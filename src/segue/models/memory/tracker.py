@@ -209,10 +209,9 @@ class MemoryTracker(Checkpointable):
                 probabilities = with_whole_masks(probabilities, ids, whole)
             masks = probabilities[1:]
         finds_masks = self.schedule.max_jump is not None
-        binary = (
-            binary_masks(masks) if finds_masks or (plan.keep and self._dense_radius is not None) else None
-        )
-        if plan.keep and self._dense_radius is not None and binary is not None:
+        finds_occupied = plan.keep and self._dense_radius is not None
+        binary = binary_masks(masks) if finds_masks or finds_occupied else None
+        if finds_occupied and binary is not None:
             occupied = F.max_pool2d(binary.any(0, keepdim=True).float(), self.network.read_stride)[0] > 0
             plan = replace(plan, occupied=occupied)
         masks = self.crop_masks(masks, geometry, plan)
