@@ -354,7 +354,7 @@ EVENT_SINKS = Registry(
 DATASETS = Registry(DatasetEntry, "segue.datasets", "data set", ("segue.datasets.catalogue",), DatasetError)
 METRICS = Registry(MetricEntry, "segue.metrics", "metric", ("segue.metrics.further",), DatasetError)
 STAGES = Registry(
-    StageEntry, "segue.stages", "stage", ("segue.sessions.foreground.stage_list",), ArgumentError
+    StageEntry, "segue.stages", "stage", ("segue.sessions.foreground.stages.entries",), ArgumentError
 )
 COMMANDS = Registry(CommandEntry, "segue.commands", "command", ("segue.cli.commands",), wrap=_command)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from segue.errors import (
+    ArgumentError,
     CheckpointError,
     PromptError,
     SegueError,
@@ -19,6 +20,7 @@ from segue.jobs.plan import check_needs
 from segue.jobs.values import (
     DetectorConfig,
     ForegroundJob,
+    ForegroundOptions,
     InstancesJob,
     Model,
     TrackJob,
@@ -108,6 +110,14 @@ LACKS: list[tuple[VideoJob, type[SegueError], str]] = [
     (foreground(depth="maps"), SourceError, "maps"),
     (foreground(flow_weights="raft.pth"), SourceError, "raft.pth.*--flow-weights"),
     (foreground(zones=("door",)), SegueError, "door"),
+    (foreground(options=ForegroundOptions(without=("nope",))), ArgumentError, "no stage nope"),
+    (foreground(options=ForegroundOptions(stages=("nope",))), ArgumentError, "no stage is called 'nope'"),
+    (foreground(options=ForegroundOptions(detector="nope")), SegueError, "no detector is called 'nope'"),
+    (
+        foreground(source=VideoSource(place="rtsp://camera/stream"), options=ForegroundOptions(passes=2)),
+        SourceError,
+        "rtsp://camera/stream: can be read only once",
+    ),
     (instances(names="names.json"), SourceError, "names.json"),
     (instances(model=Model(name="maskrcnn+stcn-lite")), CheckpointError, "no weights of maskrcnn"),
 ]

@@ -21,6 +21,7 @@ from segue.flow import FlowFiles
 from segue.jobs.ahead import Plan
 from segue.jobs.opened import Run, open_video
 from segue.jobs.places import OutputPlaces, with_defaults
+from segue.jobs.plan import refuse_two_passes
 from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
 from segue.masks.files import read_levels
@@ -128,8 +129,8 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, plan: Plan
 
 def _check_passes(job: ForegroundJob, source: Source) -> None:
     """Raise an error for two passes over a source that can be read once, or with a given scene."""
-    if job.options.passes == 2 and source.once:
-        raise SegueError(f"{source.name}: can be iterated only once; two passes are for files and folders")
+    if source.once:
+        refuse_two_passes(job, source.name)
     if job.options.passes == 2 and job.scene != "median":
         raise SegueError("two passes learn the empty scene: give either passes=2 or a scene")
 

@@ -10,9 +10,10 @@ from segue.errors import CheckpointError, PromptError, SegueError, SourceError
 from segue.events.rules import UNKNOWN, with_groups
 from segue.events.targets import check_targets
 from segue.jobs.record import named_files
-from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, VideoSource
+from segue.jobs.values import ForegroundJob, ForegroundOptions, TrackJob, VideoJob, VideoSource
 from segue.prompt_types import MaskPrompt
-from segue.registry import DETECTORS, FORMATS, MODELS, PROMPTERS, NetworkTask
+from segue.registry import DETECTORS, FORMATS, MODELS, PROMPTERS, STAGES, NetworkTask
+from segue.sessions.foreground.stages.entries import checked
 from segue.utils.inputs import check_file, exists, missing_message
 from segue.video.sources.addresses import check_place, is_url
 from segue.video.sources.images import is_source
@@ -40,6 +41,8 @@ def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Colle
         place = job.source.place
         if place is not None and not is_url(place) and is_source(place):  # files and folders have an end
             refuse_live_options(job, place)
+        elif place is not None:
+            refuse_two_passes(job, place)
         for item in job.prompts if isinstance(job, TrackJob) else ():
             if isinstance(item, MaskPrompt) and item.path and not _exists(item.path):
                 raise PromptError(f"{item.path}: no such mask file")
@@ -62,6 +65,12 @@ def refuse_live_options(job: VideoJob, name: str) -> None:
     for option, value in options.items():
         if value:
             raise SourceError(f"{name}: has an end; --{option} is for cameras and live streams")
+
+
+def refuse_two_passes(job: VideoJob, name: str) -> None:
+    """Raise an error for two passes over a source, ``name``, that can be read once."""
+    if isinstance(job, ForegroundJob) and job.options.passes == 2:
+        raise SourceError(f"{name}: can be read only once; two passes are for files and folders")
 
 
 def _exists(place: str) -> bool:
@@ -88,6 +97,15 @@ def check_detector(name: str | None, weights: Path | None) -> None:
         raise CheckpointError(f"{weights}: no such file")
     if weights is None and entry is not None and entry.network is not None:
         check_available(MODELS.find(entry.network).task, entry.network)
+
+
+def _check_stages(options: ForegroundOptions) -> None:
+    """Raise an error for unknown stages, or for an unknown detector of the stage ``agreement``."""
+    checked(options.without)
+    for name in options.stages:
+        STAGES.find(name)
+    if isinstance(options.detector, str) and options.detector != "none":
+        check_detector(options.detector, None)
 
 
 def _check_messages(job: ForegroundJob) -> None:
@@ -126,6 +144,7 @@ def _check_options(job: VideoJob) -> None:
     if isinstance(job, ForegroundJob):
         if job.name_events is not None:
             check_detector(job.name_events, None)
+        _check_stages(job.options)
         job.event_settings(job.outputs.formats or ())
         _check_messages(job)
     for name, text in named_files(job).items():

@@ -19,7 +19,7 @@ from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.masks import ForegroundMasks
 from segue.sessions.foreground.segmenters.subtractors import BackgroundDifference, Subtractor
 from segue.sessions.foreground.session import ForegroundSession, ForegroundWarning
-from segue.sessions.foreground.stage_list import OF_CAMERA
+from segue.sessions.foreground.stages.entries import OF_CAMERA
 from segue.state import FORMAT
 from segue.types import Frame, Segmentation
 from tests.sessions.foreground.scenes import video, wall, with_squares

@@ -30,9 +30,10 @@ from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.sessions.foreground.segmenters.explaining import draw
 from segue.sessions.foreground.segmenters.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.foreground.segmenters.subtractors import Subtractor
-from segue.sessions.foreground.stage_list import checked, followed, stages_for
+from segue.sessions.foreground.stage_list import followed, stages_for
 from segue.sessions.foreground.stages.agreement import Agreement
 from segue.sessions.foreground.stages.base import StageList, WorkFrame
+from segue.sessions.foreground.stages.entries import checked
 from segue.sessions.session import ExplainedSession, one_thread_at_a_time
 from segue.state import SessionState, checkpointed
 from segue.types import FollowCamera, Frame, Image, Segmentation

@@ -9,37 +9,12 @@ from segue.registry import STAGES, StageEntry
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.video_scenes import LearntBackground
 from segue.sessions.foreground.segmenters.base import NetworkSegmenter, Segmenter
-from segue.sessions.foreground.stages.agreement import Agreement
-from segue.sessions.foreground.stages.align import Alignment
 from segue.sessions.foreground.stages.average import MotionAverage
 from segue.sessions.foreground.stages.base import Stage, StageList
-from segue.sessions.foreground.stages.blur import ReferenceBlur
-from segue.sessions.foreground.stages.contrast import Contrast
-from segue.sessions.foreground.stages.exposure import Exposure
+from segue.sessions.foreground.stages.entries import checked
 from segue.sessions.foreground.stages.follow import CameraFollower
-from segue.sessions.foreground.stages.lights import Lights
-from segue.sessions.foreground.stages.panels import Panels
-from segue.sessions.foreground.stages.rain import Precipitation
-from segue.sessions.foreground.stages.shadows import Shadows
 from segue.types import FollowCamera
 from segue.utils.inputs import check_choice
-
-ENTRIES = (
-    StageEntry("agreement", lambda segmenter: Agreement(segmenter.threshold), of_scene=True),
-    StageEntry("align", lambda segmenter: Alignment()),
-    StageEntry("exposure", lambda segmenter: Exposure(), of_scene=True),
-    StageEntry("blur", lambda segmenter: ReferenceBlur(), of_scene=True),
-    StageEntry("panels", lambda segmenter: Panels(), of_scene=True),
-    StageEntry("shadows", lambda segmenter: Shadows(segmenter.threshold)),
-    StageEntry("lights", lambda segmenter: Lights(segmenter.threshold)),
-    StageEntry("rain", lambda segmenter: Precipitation(segmenter.threshold)),
-    StageEntry("contrast", lambda segmenter: Contrast(), of_scene=True),
-)
-"""Stages that a model asks for, see :class:`segue.models.base.ForegroundCapabilities`, outermost first; those
-of other packages follow."""
-
-OF_CAMERA = ("follow", "average")
-"""Stages for panning cameras and two passes."""
 
 
 def stages_for(
@@ -76,16 +51,6 @@ def _built(entry: StageEntry, segmenter: Segmenter) -> Iterator[Stage]:
     if not isinstance(stage, Stage) or stage.name != entry.name:
         raise ArgumentError(f"stage {entry.name}: its entry builds {stage!r}; give a Stage of that name")
     yield stage
-
-
-def checked(without: Collection[str]) -> frozenset[str]:
-    """Return names of stages to remove; raise an error for unknown ones."""
-    if isinstance(without, str):
-        raise ArgumentError(f"without: give a list of names, [{without!r}]")
-    names = (*OF_CAMERA, *STAGES.names)
-    if unknown := sorted(set(without) - set(names)):
-        raise ArgumentError(f"without: no stage {', '.join(unknown)}; there are {', '.join(names)}")
-    return frozenset(without)
 
 
 def followed(follow: FollowCamera | None, without: Collection[str]) -> FollowCamera:

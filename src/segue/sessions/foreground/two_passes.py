@@ -19,8 +19,8 @@ from segue.sessions.foreground.background.scene_estimation import Sample
 from segue.sessions.foreground.background.video_scenes import LearntBackground, VideoScenes
 from segue.sessions.foreground.segmenters.base import Segmenter, SegmenterInput
 from segue.sessions.foreground.session import ForegroundSession
-from segue.sessions.foreground.stage_list import checked
 from segue.sessions.foreground.stages.contrast import PLAIN, contrast_gain, in_contrast
+from segue.sessions.foreground.stages.entries import checked
 from segue.sessions.session import Passes
 from segue.state import Checkpointable, checkpointed
 from segue.types import Frame

@@ -1,0 +1,52 @@
+"""Entries of segue's own stages; importing them imports neither the stages nor PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from segue.errors import ArgumentError
+from segue.registry import STAGES, StageEntry
+from segue.utils.lazy import LazyCallable
+
+_PACKAGE = "segue.sessions.foreground.stages"
+
+OF_CAMERA = ("follow", "average")
+"""Stages for panning cameras and two passes."""
+
+
+def _plain(place: str) -> Callable[[Any], Any]:
+    """Build a stage without arguments."""
+    stage = LazyCallable(f"{_PACKAGE}.{place}")
+    return lambda segmenter: stage()
+
+
+def _with_threshold(place: str) -> Callable[[Any], Any]:
+    """Build a stage with the threshold of the segmenter."""
+    stage = LazyCallable(f"{_PACKAGE}.{place}")
+    return lambda segmenter: stage(segmenter.threshold)
+
+
+ENTRIES = (
+    StageEntry("agreement", _with_threshold("agreement:Agreement"), of_scene=True),
+    StageEntry("align", _plain("align:Alignment")),
+    StageEntry("exposure", _plain("exposure:Exposure"), of_scene=True),
+    StageEntry("blur", _plain("blur:ReferenceBlur"), of_scene=True),
+    StageEntry("panels", _plain("panels:Panels"), of_scene=True),
+    StageEntry("shadows", _with_threshold("shadows:Shadows")),
+    StageEntry("lights", _with_threshold("lights:Lights")),
+    StageEntry("rain", _with_threshold("rain:Precipitation")),
+    StageEntry("contrast", _plain("contrast:Contrast"), of_scene=True),
+)
+"""Stages that a model asks for, see :class:`segue.models.base.ForegroundCapabilities`, outermost first; those
+of other packages follow."""
+
+
+def checked(without: Collection[str]) -> frozenset[str]:
+    """Return names of stages to remove; raise an error for unknown ones."""
+    if isinstance(without, str):
+        raise ArgumentError(f"without: give a list of names, [{without!r}]")
+    names = (*OF_CAMERA, *STAGES.names)
+    if unknown := sorted(set(without) - set(names)):
+        raise ArgumentError(f"without: no stage {', '.join(unknown)}; there are {', '.join(names)}")
+    return frozenset(without)
