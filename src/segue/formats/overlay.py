@@ -177,7 +177,7 @@ def _add_stream(container: OutputContainer, fps: float, like: Image, aspect: Fra
     stream.codec_context.time_base = Fraction(1, _CLOCK)
     _set_aspect(stream, aspect)
     # The same images give the same bytes: x264 without its approximations for a processor, in one thread.
-    stream.codec_context.options = {"preset": "veryfast", "crf": "20", "x264-params": "cpu-independent=1"}
+    stream.codec_context.options = {"preset": "superfast", "crf": "20", "x264-params": "cpu-independent=1"}
     stream.codec_context.thread_count = 1
     _tag_colours(stream)
     return stream

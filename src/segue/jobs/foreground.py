@@ -203,7 +203,7 @@ class ForegroundRun(Run):
 
     def note(self, result: Segmentation) -> str:
         """Foreground share of the image, for the progress."""
-        return f"{np.count_nonzero(result.mask) / result.mask.size:.1%} foreground"
+        return f"{np.count_nonzero(result.mask != 0) / result.mask.size:.1%} foreground"
 
     def at_end(self) -> dict[str, Path]:
         """Write the background of the session."""

@@ -144,8 +144,9 @@ def _draw_box(canvas: Image, box: Box, colour: npt.NDArray[np.uint8], thickness:
 def _widest_point(mask: IndexMask, number: int, box: Box) -> tuple[int, int]:
     """Pixel ``(x, y)`` of the object farthest from its border; unlike the mean, it is always inside."""
     x0, y0, x1, y1 = (int(side) for side in box)
-    inside = (mask[y0:y1, x0:x1] == number).astype(np.uint8)
-    distance = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    inside = np.zeros((y1 - y0 + 2, x1 - x0 + 2), np.uint8)
+    np.equal(mask[y0:y1, x0:x1], number, out=inside[1:-1, 1:-1].view(np.bool_))
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     # Squares are whole numbers. Roots of equal ones differ in the last digit with the place in memory.
     row, column = np.unravel_index(int(np.rint(np.square(distance)).argmax()), distance.shape)
     return x0 + int(column) - 1, y0 + int(row) - 1

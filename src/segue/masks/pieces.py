@@ -51,7 +51,11 @@ class Pieces:
 
     def count(self, mask: BoolArray) -> npt.NDArray[np.intp]:
         """Number of pixels of each component inside another mask, (H, W), by number."""
-        counts = np.bincount(self.labels[mask[self.window]], minlength=len(self.areas))
+        return self.count_inside(mask[self.window])
+
+    def count_inside(self, part: BoolArray) -> npt.NDArray[np.intp]:
+        """The same for a mask of the window, (h, w)."""
+        counts = np.bincount(self.labels[part], minlength=len(self.areas))
         counts[0] = 0
         return counts
 

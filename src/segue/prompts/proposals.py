@@ -75,23 +75,29 @@ def select(
     min_pixels = max(1, rules.min_area * size[0] * size[1])
     keep_indices: list[int] = []
     planes: list[BoolArray] = []
+    areas: list[int] = []
     for i in np.argsort(-scores, kind="stable").tolist():
         if scores[i] < rules.score or not (rules.classes is None or names[i] in rules.classes):
             continue
         plane = probabilities[i] >= rules.probability
-        area = plane.sum()
+        area = int(np.count_nonzero(plane))
         if area < min_pixels or any(
-            (plane & other).sum() / min(area, other.sum()) > rules.covered for other in planes
+            np.count_nonzero(plane & other) / min(area, other_area) > rules.covered
+            for other, other_area in zip(planes, areas, strict=True)
         ):
             continue
         keep_indices.append(i)
         planes.append(plane)
+        areas.append(area)
         if len(keep_indices) == rules.max_objects:
             break
     if not keep_indices:
         return Segmentation(frame.index, frame.time, np.zeros(size, np.uint8))
-    claimed = np.where(planes, probabilities[keep_indices], -1.0)
-    owner = np.where(np.any(planes, axis=0), claimed.argmax(0) + 1, 0)
+    owner, highest = np.zeros(size, np.intp), np.full(size, -1, probabilities.dtype)
+    for number, (i, plane) in enumerate(zip(keep_indices, planes, strict=True), start=1):
+        claimed = plane & (probabilities[i] > highest)
+        owner[claimed] = number
+        np.copyto(highest, probabilities[i], where=claimed)
     alive = np.bincount(owner.ravel(), minlength=len(keep_indices) + 1)[1:] >= min_pixels
     ids: IndexMask = np.append(0, alive.cumsum() * alive).astype(id_type(len(keep_indices)))
     mask, numbers = ids[owner], np.array(keep_indices)[alive]

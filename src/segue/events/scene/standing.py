@@ -218,12 +218,11 @@ class _Standing:
         """Whether a working image shows it, and not its background."""
         part = image[self.place]
         gain = (part[self.ring].mean(0) + 1) / (self.light + 1) if self.ring.any() else np.ones(3)
-        to_object = np.abs(part - self.appearance * gain).mean(-1)
-        to_background = np.abs(part - self.background * gain).mean(-1)
-        contrast = np.abs(self.appearance - self.background).mean(-1)
-        decided = self.inside & (contrast >= MIN_CONTRAST)
-        if decided.sum() < _MIN_DECIDED * self.inside.sum():
+        decided = self.inside & (_difference(self.appearance, self.background) >= MIN_CONTRAST)
+        if np.count_nonzero(decided) < _MIN_DECIDED * np.count_nonzero(self.inside):
             return 0.0
+        to_object = _difference(part, self.appearance * gain)
+        to_background = _difference(part, self.background * gain)
         if np.median(np.minimum(to_object, to_background)[decided]) > _UNLIKE:
             return None
         return float((to_object < to_background)[decided].mean())
@@ -393,7 +392,11 @@ class StandingObjects:
         for number, track in self._retained.items():
             standing = track.standing
             assert standing is not None
-            if (pixels & standing.mask).sum() >= _SAME_PLACE * (pixels | standing.mask).sum():
+            common, either = (
+                np.count_nonzero(pixels & standing.mask),
+                np.count_nonzero(pixels | standing.mask),
+            )
+            if common >= _SAME_PLACE * either:
                 share = standing.verdict(image)
                 return _Match(number, is_hole=share is not None and share < 0.5)
         return None
@@ -447,12 +450,13 @@ class StandingObjects:
         part, contrast = local
         inside = np.zeros_like(region)
         inside[part] = region[part] & (contrast >= MIN_CONTRAST)
-        common, size = (inside & previous).sum(), int(inside.sum())
-        is_same = common >= _SAME_OUTLINE * (inside | previous).sum()
-        if is_same or common < 0.5 * previous.sum() or not (is_new or size <= _MAX_GROWTH * standing.size):
+        common, size = np.count_nonzero(inside & previous), int(np.count_nonzero(inside))
+        is_same = common >= _SAME_OUTLINE * np.count_nonzero(inside | previous)
+        is_lost = common < 0.5 * np.count_nonzero(previous)
+        if is_same or is_lost or not (is_new or size <= _MAX_GROWTH * standing.size):
             return standing
         mask = resize_mask(inside, result.mask.shape) > 0
-        info = replace(standing.info, box=tight_box(mask), area=int(mask.sum()))
+        info = replace(standing.info, box=tight_box(mask), area=int(np.count_nonzero(mask)))
         outlined = _standing(info, mask, inside, image, background)
         return replace(outlined, size=size if is_new else standing.size, checked=standing.checked)
 
@@ -505,6 +509,12 @@ def _with_room(mask: IndexMask, ids: Collection[int]) -> IndexMask:
     return mask.astype(np.promote_types(mask.dtype, id_type(max(ids))))
 
 
+def _difference(one: FloatArray, other: FloatArray) -> FloatArray:
+    """Mean difference of the colours of two images, (h, w)."""
+    red, green, blue = np.moveaxis(np.abs(one - other), -1, 0)
+    return np.asarray((red + green + blue) / 3, np.float32)
+
+
 def _standing(
     item: ObjectInfo, mask: BoolArray, inside: BoolArray, image: FloatArray, background: FloatArray
 ) -> _Standing:
@@ -516,7 +526,7 @@ def _standing(
     part, ring = image[place], _ring(inside[place])
     light = part[ring].mean(0) if ring.any() else np.zeros(3, np.float32)
     images = background[place].copy(), part.copy()
-    return _Standing(item, mask, place, inside[place], *images, ring, light, int(inside.sum()))
+    return _Standing(item, mask, place, inside[place], *images, ring, light, int(np.count_nonzero(inside)))
 
 
 def _beyond(box: tuple[float, float, float, float], place: tuple[float, float, float, float]) -> float:
@@ -526,8 +536,8 @@ def _beyond(box: tuple[float, float, float, float], place: tuple[float, float, f
 
 def _owner(pixels: BoolArray, standing: Mapping[int, BoolArray]) -> int | None:
     """Standing object that contains most of some pixels."""
-    area = int(pixels.sum())
-    return next((number for number, mask in standing.items() if (pixels & mask).sum() >= _PART * area), None)
+    area = np.count_nonzero(pixels)
+    return next((n for n, mask in standing.items() if np.count_nonzero(pixels & mask) >= _PART * area), None)
 
 
 def _ring(inside: BoolArray) -> BoolArray:

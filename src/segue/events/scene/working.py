@@ -29,6 +29,9 @@ _UNEVEN = 0.4
 _MIN_RING = 8
 """Minimum number of pixels around an object for estimating the light."""
 
+_RING_SAMPLES = 400
+"""Number of these pixels from which on only some, evenly spread, are used."""
+
 
 def working_image(image: npt.NDArray[np.uint8]) -> FloatArray:
     """Reduce an image for comparison, (h, w, 3)."""
@@ -70,21 +73,28 @@ def local_contrast(
     margin = max(3, max(width, height) // 4)
     part = slice(max(0, y - margin), y + height + margin), slice(max(0, x - margin), x + width + margin)
     free = grown_mask(inside[part], margin) & ~grown_mask(covered[part], 1)
-    if free.sum() < _MIN_RING:
+    if np.count_nonzero(free) < _MIN_RING:
         return None
     levels, empty = image[part] + _BLACK, background[part] + _BLACK
-    expected = empty * _light_of(levels / empty, free)
-    return part, np.asarray(np.abs(levels - expected).max(-1), np.float32)
+    expected = empty * _light_of(levels, empty, free)
+    red, green, blue = np.moveaxis(np.abs(levels - expected), -1, 0)
+    return part, np.maximum(np.maximum(red, green), blue)
 
 
-def _light_of(gains: FloatArray, free: BoolArray) -> FloatArray:
-    """Interpolate brightness gains over a region, (h, w, 3), from the valid pixels."""
-    rows, columns = np.mgrid[: free.shape[0], : free.shape[1]].astype(np.float32)
-    terms = np.stack([np.ones_like(rows), rows, columns], axis=-1)
-    logs = np.log(gains[free])
-    middle = np.median(logs, axis=0)
-    plane = np.linalg.lstsq(terms[free], np.clip(logs, middle - _UNEVEN, middle + _UNEVEN), rcond=None)[0]
-    return np.asarray(np.exp(terms @ plane), np.float32)
+def _light_of(levels: FloatArray, empty: FloatArray, free: BoolArray) -> FloatArray:
+    """Interpolate the brightness gain between two images, (h, w, 3), over a region from its free pixels."""
+    rows, columns = np.nonzero(free)
+    step = max(1, len(rows) // _RING_SAMPLES)
+    rows, columns = rows[::step], columns[::step]
+    logs = np.log((levels[rows, columns] / empty[rows, columns]).T)
+    middle = np.median(logs, axis=1, keepdims=True)
+    logs = np.clip(logs, middle - _UNEVEN, middle + _UNEVEN)
+    # Least squares by the normal equations.
+    terms = np.stack([np.ones(len(rows)), rows, columns])
+    plane = np.linalg.lstsq(terms @ terms.T, terms @ logs.T, rcond=None)[0]
+    down = np.exp(plane[0] + np.arange(free.shape[0])[:, None] * plane[1]).astype(np.float32)
+    across = np.exp(np.arange(free.shape[1])[:, None] * plane[2]).astype(np.float32)
+    return np.asarray(down[:, None] * across)
 
 
 def grown_mask(mask: BoolArray, pixels: int) -> BoolArray:

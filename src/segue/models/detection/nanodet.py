@@ -100,8 +100,8 @@ class NanoDetPlus(nn.Module):
         return take(merged, _not_parts(merged, views).nonzero()[:LIMIT, 0])
 
     def _detect(self, image: Image, min_score: float) -> TensorDetections:
-        # In the copy for inference the weights are buffers.
-        weight = next(itertools.chain(self.parameters(), self.buffers()))
+        # In the copy for inference the weights are buffers; the original has no others.
+        weight = next(itertools.chain(self.buffers(), self.parameters()))
         pixels = to_device(prepare(image), weight.device).to(weight.dtype)
         outputs = self(pixels.contiguous(memory_format=torch.channels_last))
         detections = select(outputs, (pixels.shape[2], pixels.shape[3]), min_score)
@@ -125,38 +125,51 @@ def prepare(image: Image, size: tuple[int, int] | None = None) -> Tensor:
         image = np.asarray(cv2.resize(image, (2 * columns, 2 * rows), interpolation=cv2.INTER_AREA), np.uint8)
     if image.shape[:2] != (rows, columns):
         image = np.asarray(cv2.resize(image, (columns, rows), interpolation=cv2.INTER_LINEAR), np.uint8)
-    pixels = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)[None].float()
-    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
-    return (pixels - mean) / std
+    levels = torch.arange(256, dtype=torch.float32)[:, None]
+    table = ((levels - torch.tensor(MEAN)) / torch.tensor(STD)).numpy()
+    normalised = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), table[None])
+    return torch.from_numpy(np.asarray(normalised)).permute(2, 0, 1)[None]
 
 
 def decode(outputs: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Decode boxes (B, N, 4) in pixels and class logits (B, N, 80) of all cells, level by level.
+    """Decode boxes (B, N, 4) in pixels and class logits (B, N, 80) of all cells, level by level."""
+    values, points, strides = _cells(outputs)
+    return clip(_boxes(values, points, strides), size), values[..., :CLASSES]
 
-    A cell (i, j) of stride s stands for the point (j·s, i·s), without half a cell; a distance is s times the
-    mean of its distribution over 0..7 (Generalized Focal Loss, section 3.2).
+
+def _cells(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Values (B, N, 112) of all cells, level by level, with their points (N, 2) and strides (N, 1).
+
+    A cell (i, j) of stride s stands for the point (j·s, i·s), without half a cell.
     """
-    boxes, logits = [], []
+    values, points, strides = [], [], []
     for stride, output in zip(STRIDES, outputs, strict=True):
-        rows, columns = output.shape[-2:]
-        flat = output.flatten(2).transpose(1, 2)
-        logits.append(flat[..., :CLASSES])
-        steps = torch.arange(BINS, device=flat.device, dtype=flat.dtype)
-        distances = (flat[..., CLASSES:].unflatten(-1, (4, BINS)).softmax(-1) * steps).sum(-1) * stride
-        y, x = torch.meshgrid(
-            torch.arange(rows, device=flat.device), torch.arange(columns, device=flat.device), indexing="ij"
-        )
-        points = torch.stack((x, y), -1).view(-1, 2).to(flat) * stride
-        boxes.append(torch.cat((points - distances[..., :2], points + distances[..., 2:]), -1))
-    return clip(torch.cat(boxes, 1), size), torch.cat(logits, 1)
+        y, x = (torch.arange(side, device=output.device) for side in output.shape[-2:])
+        rows, columns = torch.meshgrid(y, x, indexing="ij")
+        points.append(torch.stack((columns, rows), -1).view(-1, 2).to(output) * stride)
+        strides.append(points[-1].new_full((len(points[-1]), 1), stride))
+        values.append(output.flatten(2).transpose(1, 2))
+    return torch.cat(values, 1), torch.cat(points), torch.cat(strides)
+
+
+def _boxes(values: Tensor, points: Tensor, strides: Tensor) -> Tensor:
+    """Boxes (..., N, 4) in pixels of cells, from their values (..., N, 112), points and strides.
+
+    A distance is the stride times the mean of its distribution over 0..7 (Generalized Focal Loss, section
+    3.2).
+    """
+    steps = torch.arange(BINS, device=values.device, dtype=values.dtype)
+    distances = (values[..., CLASSES:].unflatten(-1, (4, BINS)).softmax(-1) * steps).sum(-1) * strides
+    return torch.cat((points - distances[..., :2], points + distances[..., 2:]), -1)
 
 
 def select(outputs: Sequence[Tensor], size: tuple[int, int], min_score: float) -> TensorDetections:
     """Boxes of an image after class-wise suppression; a cell may give several classes."""
-    boxes, logits = (each[0] for each in decode([output.float() for output in outputs], size))
-    scores = logits.sigmoid()
+    values, points, strides = _cells([output.float() for output in outputs])
+    scores = values[0, :, :CLASSES].sigmoid()
     cell, label = (scores > min_score).nonzero().unbind(1)
-    detections = Detections(boxes[cell], scores[cell, label], label)
+    boxes = clip(_boxes(values[0, cell], points[cell], strides[cell]), size)
+    detections = Detections(boxes, scores[cell, label], label)
     detections = take(detections, areas(detections.boxes) > 0)
     keep = suppress(detections.boxes, detections.scores, detections.labels, NMS_IOU)
     return take(detections, keep[:LIMIT])

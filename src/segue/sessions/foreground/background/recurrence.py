@@ -173,18 +173,20 @@ class RecentPast(Checkpointable):
         for frame in frames:
             count -= np.asarray(cv2.inRange(frame[rows, columns], low, high), np.uint8)  # 255 is -1
         seen = next(n for n in range(256) if n * 255 // len(frames) >= share * 255)
-        doubled = np.zeros(image.shape[:2], np.bool_)
-        part = slice(2 * rows.start, 2 * rows.stop), slice(2 * columns.start, 2 * columns.stop)
-        doubled[part] = _doubled(count < seen, doubled[part].shape)
-        unseen = np.zeros_like(doubled)
-        unseen[window] = doubled[window]
+        unseen = np.zeros(image.shape[:2], np.bool_)
+        part = unseen[window]
+        top, left = window[0].start - 2 * rows.start, window[1].start - 2 * columns.start
+        doubled = _doubled(count < seen, (top + part.shape[0], left + part.shape[1]))
+        part[...] = doubled[top:, left:]
         return unseen
 
-    def arrivals(self, size: tuple[int, int]) -> Float32Array:
-        """Decayed number of foreground arrivals at each place, (H, W)."""
+    def arrivals(self, window: Window) -> Float32Array:
+        """Decayed number of foreground arrivals at each place of a window, (h, w), from even places on."""
+        size = window[0].stop - window[0].start, window[1].stop - window[1].start
         if self._arrivals is None:
             return np.zeros(size, np.float32)
-        return _doubled(self._arrivals / np.float32(255), size)
+        half = tuple(slice(side.start // 2, -(-side.stop // 2)) for side in window)
+        return _doubled(self._arrivals[half] / np.float32(255), size)
 
     def apply_gain(self, gains: Sequence[float]) -> None:
         """Scale all frames by factors of red, green and blue."""

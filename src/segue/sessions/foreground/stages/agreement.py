@@ -132,7 +132,7 @@ class Agreement(Stage):
         doubtful = exists & (share < SETTINGS.max_doubtful)
         if doubtful.any():
             inside = doubtful[pieces.labels]
-            arrivals = background.recent.arrivals(mask.shape)[pieces.window][inside]
+            arrivals = background.recent.arrivals(pieces.window)[inside]
             num_arrivals = np.bincount(pieces.labels[inside], arrivals, len(areas)) / areas
             doubtful &= num_arrivals >= SETTINGS.min_arrivals
         if frame.boxes is not None:
@@ -140,9 +140,8 @@ class Agreement(Stage):
         trust = self.trust
         false = np.zeros_like(doubtful)
         if trust >= SETTINGS.min_trust and doubtful.any():
-            false = doubtful & (
-                pieces.count(self._false_places(pieces.size)) >= SETTINGS.min_false * pieces.areas
-            )
+            num_false = pieces.count_inside(self._false_places(pieces))
+            false = doubtful & (num_false >= SETTINGS.min_false * pieces.areas)
         is_useful = bool(supported.any() or doubtful.any())
         self._needs_detection = is_due and is_useful and not self._is_settled(pieces, doubtful)
         if trust >= SETTINGS.min_trust:
@@ -198,15 +197,16 @@ class Agreement(Stage):
             return True
         if self._uncovered_counts is None or self._covered_counts is None:
             return False
-        known = cv2.add(self._uncovered_counts, self._covered_counts) >= SETTINGS.known_looks
-        return not (doubtful & (pieces.count(known) < SETTINGS.min_false * pieces.areas)).any()
+        unboxed, boxed = (each[pieces.window] for each in (self._uncovered_counts, self._covered_counts))
+        num_known = pieces.count_inside(cv2.add(unboxed, boxed) >= SETTINGS.known_looks)
+        return not (doubtful & (num_known < SETTINGS.min_false * pieces.areas)).any()
 
-    def _false_places(self, size: tuple[int, int]) -> BoolArray:
-        """Mask of places with frequent unsupported foreground and hardly any detections, (H, W)."""
+    def _false_places(self, pieces: Pieces) -> BoolArray:
+        """Mask of places with frequent unsupported foreground and hardly any detections, in the window."""
         if self._uncovered_counts is None or self._covered_counts is None:
-            return np.zeros(size, bool)
-        unboxed = self._uncovered_counts
-        return (unboxed >= SETTINGS.min_uncovered) & (self._covered_counts <= SETTINGS.max_covered * unboxed)
+            return np.zeros(pieces.labels.shape, bool)
+        unboxed, boxed = (each[pieces.window] for each in (self._uncovered_counts, self._covered_counts))
+        return (unboxed >= SETTINGS.min_uncovered) & (boxed <= SETTINGS.max_covered * unboxed)
 
 
 def _in_reference(boxes: Sequence[Box], matrix: Float32Array | None) -> Sequence[Box]:
