@@ -324,6 +324,8 @@ def test_a_state_of_another_video_or_a_damaged_one_is_refused(video: segue.Video
     shorter = segue.Video(IMAGES[:5], model=lite, device="cpu")
     with pytest.raises(CheckpointError, match=r"frames is \[0, 7, 8\], this video's is \[0, 4, 5\]"):
         shorter.restore(state)
+    with pytest.raises(CheckpointError, match="JSON text"):
+        video.restore(json.dumps(state))
     counts = state["prompted"]["0"]["1"][1]
     for damaged in (counts[:-1], counts + "a", "", "\x80"):
         state["prompted"]["0"]["1"][1] = damaged

@@ -16,7 +16,7 @@ import torch
 from segue.api.results import Colour, Layout, Position, ReadAgain, opened_source, save
 from segue.api.slides import MAX_SLIDES, WIDTH, Slides
 from segue.api.tables import ResultTables
-from segue.errors import PromptError, SegueError, SourceError
+from segue.errors import CheckpointError, PromptError, SegueError, SourceError
 from segue.models.base import Schedule, TrackNetwork
 from segue.prompt_inputs.arguments import PromptArguments, PromptsLike, collect_prompts
 from segue.prompt_inputs.checks import check_frame
@@ -388,6 +388,8 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         Raises:
             CheckpointError: the state is invalid, or belongs to another video or network.
         """
+        if isinstance(state, str) and state.lstrip().startswith("{"):
+            raise CheckpointError("the state is JSON text; give its values, as json.loads returns them")
         if isinstance(state, (str, os.PathLike)):
             state = SessionState.load(state)
         if isinstance(state, SessionState):

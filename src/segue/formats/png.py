@@ -319,12 +319,23 @@ def _check_settings(folder: Path, old: Settings, new: Settings) -> None:
         return
     key = changed[0]
     was, is_now = old.get(key), new.get(key)
-    if isinstance(was, dict) and isinstance(is_now, dict) and key != "prompts":
+    if isinstance(was, dict) and isinstance(is_now, dict):
+        if key == "prompts":
+            raise ResumeError(
+                f"{folder}: was begun with other prompts on {_frames_that_differ(was, is_now)}; "
+                "resume with the old ones, or give --overwrite"
+            )
         _check_settings(folder, was, is_now)
     raise ResumeError(
         f"{folder}: was begun with {key}={was!r}, now it is {is_now!r}; "
         "resume with the old settings, or give --overwrite"
     )
+
+
+def _frames_that_differ(old: Settings, new: Settings) -> str:
+    """Name the frames whose prompts differ."""
+    frames = sorted(each for each in {*old, *new} if _by_content(old.get(each)) != _by_content(new.get(each)))
+    return ", ".join("the first frame" if frame == "-1" else f"frame {frame}" for frame in frames)
 
 
 def _by_content(value: Any) -> Any:
