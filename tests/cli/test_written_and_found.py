@@ -98,8 +98,8 @@ def test_scores_and_reports_replace_nothing_that_is_scored_and_not_each_other(
         (("--fit",), "fit="),
         (("--stride", "2"), "stride="),
         (("--max-size", "40"), "max_size="),
-        (("--box", "3:1,1,20,20"), "other prompts on frame 3;"),
-        (("--remove", "2@1"), "other prompts on frame 1;"),
+        (("--box", "3:1,1,20,20"), "other prompts on the first frame;"),
+        (("--remove", "2@1"), "other prompts on frame 2;"),
         (("--mem-every", "2"), "mem_every="),
     ],
 )
