@@ -376,6 +376,13 @@ CHANNELS_FIRST = torch.from_numpy(FRAMES).permute(0, 3, 1, 2)
 WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
     "nothing to follow": (lambda: segue.track(IMAGES), PromptError, "say what to follow"),
     "no source": (lambda: segue.track(None, FIRST), SourceError, "source"),
+    "a number as text": (lambda: segue.Video(IMAGES).add(0, text=5), ArgumentError, "text: int"),  # type: ignore[arg-type]
+    "a number as schedule": (
+        lambda: segue.Video(IMAGES, schedule=5),  # type: ignore[arg-type]
+        ArgumentError,
+        r"schedule: int; give a segue\.models\.base\.Schedule",
+    ),
+    "true as a frame": (lambda: segue.Video(IMAGES).add(True, FIRST), SourceError, "frame: bool"),
     "floats": (lambda: segue.track(FLOATS, FIRST), SourceError, "frame 0"),
     "images of 16 bits": (
         lambda: segue.track(FRAMES.astype(np.uint16) * 257, FIRST),

@@ -223,7 +223,7 @@ class Video(ResultTables, AbstractContextManager["Video"]):
             if any(each is not None for each in (prompts, *arguments.values())):
                 raise PromptError("text says what to look for; leave out the other prompts")
             added: Sequence[Prompt] = new_objects(
-                self._detector_of(text if isinstance(text, str) else tuple(text))(read),
+                self._detector_of(tuple(text) if isinstance(text, (list, tuple)) else text)(read),
                 self._result(read.index),
                 self.ids,
             )
@@ -415,7 +415,7 @@ class Video(ResultTables, AbstractContextManager["Video"]):
 
     def _checked(self, index: int) -> int:
         """Check the index of a frame."""
-        if not isinstance(index, (int, np.integer)):
+        if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
             raise SourceError(f"frame: {kind_of(index)}; give the index of a frame, such as video[0]")
         if index not in self.source.times:
             first, last = self._frames[0], self._frames[-1]

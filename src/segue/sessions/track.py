@@ -110,6 +110,8 @@ class TrackSession(Checkpointable, Session):
             raise ArgumentError(
                 f"prompter: {kind_of(prompter)}; give segue.Prompter, or a function of an image"
             )
+        if schedule is not None and not isinstance(schedule, Schedule):
+            raise ArgumentError(f"schedule: {kind_of(schedule)}; give a segue.models.base.Schedule")
         self.prepared = prepared = track_network(network, device=device, fast=fast)
         self.schedule, self.fit = schedule or prepared.network.schedule, fit
         self._confidence = track_capabilities(prepared.network).confidence

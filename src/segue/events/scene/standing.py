@@ -392,11 +392,8 @@ class StandingObjects:
         for number, track in self._retained.items():
             standing = track.standing
             assert standing is not None
-            common, either = (
-                np.count_nonzero(pixels & standing.mask),
-                np.count_nonzero(pixels | standing.mask),
-            )
-            if common >= _SAME_PLACE * either:
+            either = np.count_nonzero(pixels | standing.mask)
+            if np.count_nonzero(pixels & standing.mask) >= _SAME_PLACE * either:
                 share = standing.verdict(image)
                 return _Match(number, is_hole=share is not None and share < 0.5)
         return None

@@ -30,7 +30,7 @@ _MIN_RING = 8
 """Minimum number of pixels around an object for estimating the light."""
 
 _RING_SAMPLES = 400
-"""Number of these pixels from which on only some, evenly spread, are used."""
+"""Number of these pixels, evenly spread, that suffice for estimating the light."""
 
 
 def working_image(image: npt.NDArray[np.uint8]) -> FloatArray:
