@@ -15,7 +15,7 @@ from segue.prompt_types import MaskPrompt
 from segue.registry import DETECTORS, FORMATS, MODELS, PROMPTERS, STAGES, NetworkTask
 from segue.sessions.foreground.stages.entries import checked
 from segue.utils.inputs import check_file, exists, missing_message
-from segue.video.sources.addresses import check_place, is_url
+from segue.video.sources.addresses import check_place, is_address, is_url, public_address
 from segue.video.sources.images import is_source
 from segue.video.sources.span import Span, parse_duration
 from segue.weights.available import check_available
@@ -42,7 +42,7 @@ def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Colle
         if place is not None and not is_url(place) and is_source(place):  # files and folders have an end
             refuse_live_options(job, place)
         elif place is not None:
-            refuse_two_passes(job, place)
+            refuse_two_passes(job, public_address(place) if is_address(place) else f"camera {place}")
         for item in job.prompts if isinstance(job, TrackJob) else ():
             if isinstance(item, MaskPrompt) and item.path and not _exists(item.path):
                 raise PromptError(f"{item.path}: no such mask file")
