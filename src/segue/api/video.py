@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -222,8 +222,9 @@ class Video(ResultTables, AbstractContextManager["Video"]):
         if text is not None:
             if any(each is not None for each in (prompts, *arguments.values())):
                 raise PromptError("text says what to look for; leave out the other prompts")
+            several = isinstance(text, Iterable) and not isinstance(text, str)
             added: Sequence[Prompt] = new_objects(
-                self._detector_of(tuple(text) if isinstance(text, (list, tuple)) else text)(read),
+                self._detector_of(tuple(text) if several else text)(read),
                 self._result(read.index),
                 self.ids,
             )

@@ -334,7 +334,8 @@ def _check_settings(folder: Path, old: Settings, new: Settings) -> None:
 
 def _frames_that_differ(old: Settings, new: Settings) -> str:
     """Name the frames whose prompts differ."""
-    frames = sorted(each for each in {*old, *new} if _by_content(old.get(each)) != _by_content(new.get(each)))
+    frames = [each for each in {*old, *new} if _by_content(old.get(each)) != _by_content(new.get(each))]
+    frames.sort(key=_index)
     return ", ".join("the first frame" if frame == "-1" else f"frame {frame}" for frame in frames)
 
 

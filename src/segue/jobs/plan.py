@@ -101,10 +101,12 @@ def check_detector(name: str | None, weights: Path | None) -> None:
 
 def _check_stages(options: ForegroundOptions) -> None:
     """Raise an error for unknown stages, or for an unknown detector of the stage ``agreement``."""
-    checked(options.without)
+    if options.without:
+        checked(options.without)
     for name in options.stages:
         STAGES.find(name)
-    if isinstance(options.detector, str) and options.detector != "none":
+    default = type(options).model_fields["detector"].default  # known, and takes milliseconds to look up
+    if isinstance(options.detector, str) and options.detector not in ("none", default):
         check_detector(options.detector, None)
 
 

@@ -40,6 +40,10 @@ MULTIPLE = 32
 MEAN, STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
 """For blue, green and red, in that order, in 0..255."""
 
+_LEVELS = torch.arange(256, dtype=torch.float32)[:, None]
+_NORMALISED = ((_LEVELS - torch.tensor(MEAN)) / torch.tensor(STD)).numpy()[None]
+"""Normalised levels of blue, green and red, (1, 256, 3), for OpenCV's tables."""
+
 NMS_IOU = 0.6
 LIMIT = 100
 """Most boxes of an image."""
@@ -125,9 +129,7 @@ def prepare(image: Image, size: tuple[int, int] | None = None) -> Tensor:
         image = np.asarray(cv2.resize(image, (2 * columns, 2 * rows), interpolation=cv2.INTER_AREA), np.uint8)
     if image.shape[:2] != (rows, columns):
         image = np.asarray(cv2.resize(image, (columns, rows), interpolation=cv2.INTER_LINEAR), np.uint8)
-    levels = torch.arange(256, dtype=torch.float32)[:, None]
-    table = ((levels - torch.tensor(MEAN)) / torch.tensor(STD)).numpy()
-    normalised = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), table[None])
+    normalised = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _NORMALISED)
     return torch.from_numpy(np.asarray(normalised)).permute(2, 0, 1)[None]
 
 

@@ -15,28 +15,22 @@ OF_CAMERA = ("follow", "average")
 """Stages for panning cameras and two passes."""
 
 
-def _plain(place: str) -> Callable[[Any], Any]:
-    """Build a stage without arguments."""
+def _built(place: str, *names: str) -> Callable[[Any], Any]:
+    """Build a stage with these attributes of the segmenter."""
     stage = LazyCallable(f"{_PACKAGE}.{place}")
-    return lambda segmenter: stage()
-
-
-def _with_threshold(place: str) -> Callable[[Any], Any]:
-    """Build a stage with the threshold of the segmenter."""
-    stage = LazyCallable(f"{_PACKAGE}.{place}")
-    return lambda segmenter: stage(segmenter.threshold)
+    return lambda segmenter: stage(*(getattr(segmenter, name) for name in names))
 
 
 ENTRIES = (
-    StageEntry("agreement", _with_threshold("agreement:Agreement"), of_scene=True),
-    StageEntry("align", _plain("align:Alignment")),
-    StageEntry("exposure", _plain("exposure:Exposure"), of_scene=True),
-    StageEntry("blur", _plain("blur:ReferenceBlur"), of_scene=True),
-    StageEntry("panels", _plain("panels:Panels"), of_scene=True),
-    StageEntry("shadows", _with_threshold("shadows:Shadows")),
-    StageEntry("lights", _with_threshold("lights:Lights")),
-    StageEntry("rain", _with_threshold("rain:Precipitation")),
-    StageEntry("contrast", _plain("contrast:Contrast"), of_scene=True),
+    StageEntry("agreement", _built("agreement:Agreement", "threshold"), of_scene=True),
+    StageEntry("align", _built("align:Alignment")),
+    StageEntry("exposure", _built("exposure:Exposure"), of_scene=True),
+    StageEntry("blur", _built("blur:ReferenceBlur"), of_scene=True),
+    StageEntry("panels", _built("panels:Panels"), of_scene=True),
+    StageEntry("shadows", _built("shadows:Shadows", "threshold")),
+    StageEntry("lights", _built("lights:Lights", "threshold")),
+    StageEntry("rain", _built("rain:Precipitation", "threshold")),
+    StageEntry("contrast", _built("contrast:Contrast"), of_scene=True),
 )
 """Stages that a model asks for, see :class:`segue.models.base.ForegroundCapabilities`, outermost first; those
 of other packages follow."""
