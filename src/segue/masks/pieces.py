@@ -62,8 +62,12 @@ class Pieces:
     def where(self, selected: BoolArray) -> BoolArray:
         """Mask of the selected components, (H, W)."""
         mask = np.zeros(self.size, np.bool_)
-        mask[self.window] = (selected & (self.areas > 0))[self.labels]
+        mask[self.window] = self.spread(selected & (self.areas > 0))
         return mask
+
+    def spread(self, values: BoolArray) -> BoolArray:
+        """Values of the components, (n + 1,), at each pixel of the window, (h, w)."""
+        return values.take(self.labels, mode="clip")  # three times as fast as an index
 
     def dilate(self, number: int, margin: int) -> tuple[Window, BoolArray]:
         """Window around a component with a margin, and the component in it, (h, w)."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from segue.models.geometry import reduced_to
-from segue.sessions.foreground.camera.changes import LONG_SIDE, Change, difference, gains_between
+from segue.sessions.foreground.camera.changes import LONG_SIDE, Change, Comparison, gains_between
 from segue.sessions.foreground.camera.step import VIEW_SIDE, CameraStep
 from segue.sessions.foreground.segmenters.subtractors import BackgroundDifference
 from segue.sessions.foreground.session import ForegroundSession
@@ -26,7 +26,10 @@ def small(image: Bytes) -> Bytes:
 def changes(images: Sequence[Bytes]) -> list[Change]:
     views = [reduced_to(image, VIEW_SIDE) for image in images]
     pairs = itertools.pairwise([views[0], *views])
-    return [difference(small(now), small(before), CameraStep(before, now)).change for before, now in pairs]
+    return [
+        Comparison(small(now), small(before)).difference(CameraStep(before, now)).change
+        for before, now in pairs
+    ]
 
 
 def test_a_cut_is_another_scene() -> None:

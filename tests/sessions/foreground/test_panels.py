@@ -61,6 +61,15 @@ def test_only_a_large_part_with_straight_sides_counts() -> None:
     assert _changed_part(half, before) is None
 
 
+@pytest.mark.parametrize("top", range(4, 12))
+@pytest.mark.parametrize(("height", "width"), [(11, 320), (240, 14), (40, 90)])
+def test_a_panel_of_any_shape_is_found_at_any_row(top: int, height: int, width: int) -> None:
+    before = RNG.integers(60, 120, (256, 320, 3), dtype=np.uint8)
+    after = before.copy()
+    after[top : top + height, :width] = 220
+    assert _changed_part(after, before) == (top, top + height, 0, width)
+
+
 def test_a_background_takes_a_part_of_an_image_as_its_own() -> None:
     background = MaskedMedian()
     for _ in range(40):

@@ -93,7 +93,9 @@ class Past:
 
 def _spread(frames: Sequence[Image]) -> list[Image]:
     """Select at most :data:`MOST` evenly spread frames, the newest first."""
-    places = np.linspace(len(frames) - 1, 0, min(len(frames), MOST)).round().astype(int).tolist()
+    if len(frames) <= MOST:
+        return list(frames[::-1])
+    places = np.linspace(len(frames) - 1, 0, MOST).round().astype(int).tolist()
     return [frames[place] for place in places]
 
 

@@ -12,15 +12,15 @@ from segue.models.geometry import reduced_to
 from segue.sessions.foreground.camera.changes import (
     LONG_SIDE,
     Change,
+    Comparison,
     Difference,
-    difference,
     farthest,
     is_visible,
 )
 from segue.sessions.foreground.camera.flicker import Flicker
 from segue.sessions.foreground.camera.pan import PanDetector
 from segue.sessions.foreground.camera.step import VIEW_SIDE, CameraStep
-from segue.sessions.foreground.camera.views import LIT, Views
+from segue.sessions.foreground.camera.views import LIT, Seen, Views
 from segue.state import Checkpointable, checkpointed
 from segue.types import FollowCamera, Image
 from segue.utils.arrays import UInt8Array
@@ -123,7 +123,7 @@ class SceneEvents(Checkpointable):
         if self.pans:
             self.changes, self.views.current = False, None
             return Change.none
-        jump = difference(tiny, previous, self.step)
+        jump = Comparison(tiny, previous).difference(self.step)
         # Another scene is not the same one in bands, and of no known view they are no other light.
         if self._flicker.moved and (jump.change is Change.scene or self.views.current is None):
             jump = jump._replace(change=Change.none)
@@ -158,29 +158,30 @@ class SceneEvents(Checkpointable):
                 return self._arrive(small)
             return self._give_up() if self._since >= self._longest else Change.none
         # A camera that is carried has no view; before one that rests, much may move for long.
-        if self.views.current is None or (self._restless > rest and self.views.is_gone(small)):
+        seen = None if self.views.current is None else self.views.see(small)
+        if seen is None or (self._restless > rest and self.views.is_gone(seen)):
             return self._without_view(jump.change, small, empty, settled=settled)
         if jump.change is Change.light and jump.relit <= LIT:
             return Change.light
         switched = jump.change is Change.light or (jump.relit > JUMPED and jump.altered < JUMPED)
-        if (switched and not self.views.is_visible(small)) or self.views.is_gone(small):
+        if (switched and not self.views.is_visible(seen)) or self.views.is_gone(seen):
             self.changes, self._since = True, 0
             return Change.none
-        return self._at_rest(small) if settled else Change.none
+        return self._at_rest(seen) if settled else Change.none
 
     @property
     def _longest(self) -> int:
         """Maximum frames of a change before a scene begins with an unsettled view."""
         return LONGEST * self.rest // REST
 
-    def _at_rest(self, small: Image) -> Change:
+    def _at_rest(self, seen: Seen) -> Change:
         """Process a frame of a settled view, which may have changed gradually."""
-        self._differs = self._differs + 1 if self.views.differs(small) else 0
+        self._differs = self._differs + 1 if self.views.differs(seen) else 0
         if self._differs >= self.rest:
             self.settled = 2 * self.rest - 1
-            return self._arrive(small)
+            return self._arrive(seen.small)
         if self._differs == 0:
-            self.views.learn(small)
+            self.views.learn(seen.small)
         return Change.none
 
     def _without_view(self, change: Change, small: Image, empty: Image | None, *, settled: bool) -> Change:

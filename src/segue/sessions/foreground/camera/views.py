@@ -13,13 +13,9 @@ from segue.sessions.foreground.camera.changes import (
     SAME_LIGHT,
     TOUCH,
     Change,
+    Comparison,
     Gains,
-    difference,
-    farthest,
-    gains_between,
-    seen_share,
     share_of,
-    structure,
 )
 from segue.sessions.foreground.camera.registration import normalised, shift, to_reference
 from segue.sessions.foreground.camera.step import AROUND
@@ -65,6 +61,18 @@ class _View:
     median: Image  # of these
     newest: Image  # RGB (h, w, 3), small
     since: int = 0  # frames since the last one that was kept
+
+
+class Seen(Comparison):
+    """Comparison of a frame with the median of the current view; both are reduced to :data:`LONG_SIDE`."""
+
+    def __init__(self, small: Image, median: Image) -> None:
+        super().__init__(reduced_to(small, LONG_SIDE), median)
+        self.small = small
+
+    def has_colours(self) -> bool:
+        """Whether half of it has the colours of the view, as a crowd hides a plain square's structure."""
+        return share_of(self.distance <= TOUCH) >= 1 - DIFFERS
 
 
 class Views(Checkpointable):
@@ -115,46 +123,46 @@ class Views(Checkpointable):
         self._known[best] = self._known.pop(best)
         return True
 
-    def is_gone(self, small: Image) -> bool:
+    def see(self, small: Image) -> Seen:
+        """Compare a small image, RGB (h, w, 3), uint8, with the current view."""
+        return Seen(small, self._view.median)
+
+    def is_gone(self, seen: Seen) -> bool:
         """Whether the current view, also shifted, is no longer visible.
 
         To be asked for each frame: the exposure of a camera, which follows what passes, is followed.
         """
-        view, image = self._view, reduced_to(small, LONG_SIDE)
-        median, lit = view.median, self._in_light_of(image)
-        share, close = seen_share(image, median)
-        if share >= GONE or max(close, seen_share(image, lit)[1]) >= HIDDEN or _has_colours(image, median):
+        view, small, lit = self._view, seen.small, self._in_light_of(seen)
+        share, close = seen.seen_shares()
+        if share >= GONE or close >= HIDDEN or seen.has_colours():
+            return False
+        if Comparison(seen.image, lit).seen_shares()[1] >= HIDDEN:
             return False
         matrix = shift(normalised(view.newest, AROUND), normalised(small, AROUND))
         if np.abs(matrix[:, 2]).max() > SHAKEN * max(small.shape):
             return True
-        return seen_share(reduced_to(to_reference(small, matrix, small), LONG_SIDE), median)[0] < DIFFERS
+        return Seen(to_reference(small, matrix, small), view.median).seen_shares()[0] < DIFFERS
 
-    def is_visible(self, small: Image) -> bool:
+    def is_visible(self, seen: Seen) -> bool:
         """Whether an image shows the current view in its light, apart from objects.
 
         Something large that moves from frame to frame changes as much of the image as a lamp does, but what
         it leaves free is as it was.
         """
-        image, median = reduced_to(small, LONG_SIDE), self._view.median
-        change = difference(image, median)
-        visible_share = seen_share(image, median)[1]
+        change = seen.difference()
+        visible_share = seen.seen_shares()[1]
         return change.change is Change.none and change.relit <= RELIT and visible_share >= CLOSE
 
-    def _in_light_of(self, image: Image) -> Image:
-        """Median of the current view adapted to the light of a reduced image, unless it jumped."""
-        median, light = self._view.median, np.asarray(self._light)
-        gains = gains_between(image, median, ~structure(image, median)[1])
-        self._light = tuple(np.clip(gains, light * (1 - FASTEST), light * (1 + FASTEST)).tolist())
-        return np.asarray(np.clip(np.rint(median * np.asarray(self._light)), 0, 255), np.uint8)
+    def _in_light_of(self, seen: Seen) -> Image:
+        """Median of the current view adapted to the light of an image, unless it jumped."""
+        light = np.asarray(self._light)
+        self._light = tuple(np.clip(seen.gains, light * (1 - FASTEST), light * (1 + FASTEST)).tolist())
+        return np.asarray(np.clip(np.rint(seen.other * np.asarray(self._light)), 0, 255), np.uint8)
 
-    def differs(self, small: Image) -> bool:
+    def differs(self, seen: Seen) -> bool:
         """Whether more than half of an image differs from the current view, in any light."""
-        image, median = reduced_to(small, LONG_SIDE), self._view.median
-        change = difference(image, median)
-        if change.altered > DIFFERS:
-            return not _has_colours(image, median)
-        return change.relit > DIFFERS
+        change = seen.difference()
+        return not seen.has_colours() if change.altered > DIFFERS else change.relit > DIFFERS
 
     @property
     def _view(self) -> _View:
@@ -162,12 +170,7 @@ class Views(Checkpointable):
         return self._known[self.current]
 
 
-def _has_colours(image: Image, median: Image) -> bool:
-    """Whether half of an image has the colours of a view, as a crowd hides a plain square's structure."""
-    return share_of(farthest(image, median) <= TOUCH) >= 1 - DIFFERS
-
-
 def _similarity(image: Image, other: Image) -> float:
     """Share of two images with equal structure; 0 if no gain matches their light."""
-    change = difference(image, other)
+    change = Comparison(image, other).difference()
     return 1 - change.altered if change.relit <= LIT else 0.0

@@ -252,12 +252,16 @@ class NetworkSegmenter(Segmenter):
                 scene_tensor = self._tensor(scene.planes) if planes else self._prepared(scene.image)
                 return self._network.encode(scene_tensor, role)
             image, statistics = parts
-            reference = self._tensor(scene.look.image.transpose(2, 0, 1))
-            maps = lru_get(self._looks, scene.look, lambda: self._network.encode(reference, image), LOOKS)
+            maps = lru_get(
+                self._looks, scene.look, lambda: self._encoded_image(scene.look.image, image), LOOKS
+            )
             return *maps, *self._network.encode(self._tensor(scene.planes), statistics)
 
         role = self._network.background
         return lru_get(self._backgrounds, scene, encode, BACKGROUNDS)
+
+    def _encoded_image(self, image: Image, role: str) -> Features:
+        return self._network.encode(self._tensor(image.transpose(2, 0, 1)), role)
 
     def _tensor(self, planes: npt.NDArray[np.uint8], multiple: int | None = None) -> Tensor:
         """Convert planes (C, h, w) to a network input, (1, C, h, w) in [0, 1]."""

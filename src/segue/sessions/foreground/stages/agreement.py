@@ -131,7 +131,7 @@ class Agreement(Stage):
         supported = exists & (share >= SETTINGS.min_support)
         doubtful = exists & (share < SETTINGS.max_doubtful)
         if doubtful.any():
-            inside = doubtful[pieces.labels]
+            inside = pieces.spread(doubtful)
             arrivals = background.recent.arrivals(pieces.window)[inside]
             num_arrivals = np.bincount(pieces.labels[inside], arrivals, len(areas)) / areas
             doubtful &= num_arrivals >= SETTINGS.min_arrivals
@@ -171,21 +171,21 @@ class Agreement(Stage):
         self, frame: WorkFrame, pieces: Pieces, false: BoolArray, growing: BoolArray, support: BoolArray
     ) -> None:
         """Remove objects at false places, and let others grow."""
+        assert frame.maps is not None
         foreground, grown = frame.foreground, None
         removed = pieces.where(false) if false.any() else None
         if growing.any():
-            assert frame.maps is not None
             is_shadow = frame.maps[1] > foreground if len(frame.maps) > 1 else None
             grown = _grown(pieces.where(growing), support, foreground, is_shadow)
         if removed is None and grown is None:
             return
         frame.learned = foreground if frame.learned is None else frame.learned
-        changed = foreground.copy()
+        frame.maps = frame.maps.copy()
+        changed = frame.foreground
         if removed is not None:
             changed[removed] = 0
         if grown is not None:
-            changed[grown] = np.maximum(changed[grown], np.float32((1 + self._threshold) / 2))
-        frame.maps = np.stack([changed, *frame.maps[1:]]) if frame.maps is not None else None
+            np.maximum(changed, np.float32((1 + self._threshold) / 2), out=changed, where=grown)
 
     def _is_settled(self, pieces: Pieces, doubtful: BoolArray) -> bool:
         """Whether a detection can wait: trust is clear, and all doubtful places are known."""
