@@ -111,5 +111,9 @@ def _ends_of_scene(scene: Scene) -> tuple[float, float]:
 def _ends(image: Image) -> tuple[float, float]:
     """Levels of the darkest and brightest parts of an image (H, W, 3)."""
     grey = cv2.cvtColor(np.ascontiguousarray(image[::4, ::4]), cv2.COLOR_RGB2GRAY)
-    low, high = np.percentile(grey, ENDS).tolist()
+    # ``np.percentile`` takes four times as long.
+    below = np.bincount(grey.ravel(), minlength=256).cumsum()
+    ranks = np.divide(ENDS, 100) * (grey.size - 1)
+    lower, upper = (below.searchsorted(each, "right") for each in (np.floor(ranks), np.ceil(ranks)))
+    low, high = (lower + (upper - lower) * (ranks % 1)).tolist()
     return low, high

@@ -92,7 +92,7 @@ class Precipitation(Stage):
         """Remove small new pieces of foreground while it rains or snows."""
         foreground = frame.foreground >= self._threshold
         streak = np.zeros(foreground.shape, np.uint8) if self._streak is None else self._streak
-        self._streak = (np.minimum(streak, 254) + np.uint8(1)) * foreground
+        self._streak = np.asarray(cv2.add(streak, 1), np.uint8) * foreground.view(np.uint8)
         if not self.falls or not foreground.any():
             return
         # Pieces that lie close together are one object, through which drops fall.
