@@ -147,6 +147,17 @@ def test_looks_are_rare_and_a_calm_film_has_none() -> None:
     assert calm.calls == 0
 
 
+def test_specks_are_too_small_to_look_for() -> None:
+    detector = Boxes()
+    one = session(detector)
+    for index in range(200):
+        frame = WALL.copy()
+        if index and index % 6 < 3:
+            _fill(frame, (20, 20, 22, 21), LEAF)
+        one.step(Frame(index, index / 25, frame))
+    assert detector.calls == 0
+
+
 def test_looks_become_rarer_where_the_detector_knows_all_places() -> None:
     detector = Boxes()
     one = session(detector)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from segue.masks.measure import min_object_area
 from segue.masks.pieces import Pieces, window_of
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.camera.changes import Change
@@ -142,8 +143,10 @@ class Agreement(Stage):
         if trust >= SETTINGS.min_trust and doubtful.any():
             num_false = pieces.count_inside(self._false_places(pieces))
             false = doubtful & (num_false >= SETTINGS.min_false * pieces.areas)
-        is_useful = bool(supported.any() or doubtful.any())
-        self._needs_detection = is_due and is_useful and not self._is_settled(pieces, doubtful)
+        # No detector finds smaller ones.
+        findable = doubtful & (pieces.areas >= min_object_area(pieces.size))
+        is_useful = bool(supported.any() or findable.any())
+        self._needs_detection = is_due and is_useful and not self._is_settled(pieces, findable)
         if trust >= SETTINGS.min_trust:
             grows = trust >= SETTINGS.min_trust_to_grow
             self._change(frame, pieces, false, supported if grows else np.zeros_like(supported), support)
