@@ -148,7 +148,9 @@ def check_paths(command: Any, words: Sequence[str]) -> None:
 
     command = getattr(command, "commands", {}).get(words[0], command)
     for option in getattr(command, "params", ()):
-        if option.type_descriptor.annotation is Path and (names := empty.intersection(option.opts)):
+        # An output may also be an address.
+        is_path = option.type_descriptor.annotation is Path or "--output" in option.opts
+        if is_path and (names := empty.intersection(option.opts)):
             raise SegueError(f"{names.pop()}: the path is empty; is a variable of the shell not set?")
 
 
