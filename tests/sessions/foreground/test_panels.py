@@ -70,6 +70,12 @@ def test_a_panel_of_any_shape_is_found_at_any_row(top: int, height: int, width: 
     assert _changed_part(after, before) == (top, top + height, 0, width)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (1, 40)])
+def test_the_smallest_images_have_no_panels(size: tuple[int, int]) -> None:
+    one = np.zeros((*size, 3), np.uint8)
+    assert _changed_part(one, one) is None
+
+
 def test_a_background_takes_a_part_of_an_image_as_its_own() -> None:
     background = MaskedMedian()
     for _ in range(40):

@@ -88,7 +88,7 @@ class Panels(Stage):
 def _changed_part(image: Image, previous: Image) -> tuple[int, int, int, int] | None:
     """Box of a large part of the image that changed as a whole since the previous frame."""
     # Some rows tell that there is none, which holds for nearly all frames.
-    rows = slice(ROW_STEP // 2, None, ROW_STEP)
+    rows = slice(None, None, ROW_STEP)
     if _filled_box(_changes(image[rows], previous[rows]), _GAP[:1], *SPARSE) is None:
         return None
     return _filled_box(_changes(image, previous), _GAP, SETTINGS.min_share, SETTINGS.min_filled)
