@@ -90,4 +90,4 @@ def test_cars_that_fill_a_dimmed_view_are_not_another_view() -> None:
     for t in range(30):
         image, light = view.copy(), 0.97**t
         image[: min(2 * t, 44)] = 190  # two plain cars, side by side
-        assert not views.is_gone(views.see(dimmed(image, light)))
+        assert not views.is_gone(views.compare(dimmed(image, light)))

@@ -133,7 +133,7 @@ class Comparison:
             change = Change.scene if everywhere and share_altered > ALTERED else Change.light
         return Difference(change, share_altered, share_of(relit))
 
-    def seen_shares(self) -> tuple[float, float]:
+    def visible_shares(self) -> tuple[float, float]:
         """Shares of the images with equal structure, and with equal colours.
 
         Plain parts count little: a road or the sky looks the same in many views.

@@ -20,7 +20,7 @@ from segue.sessions.foreground.camera.changes import (
 from segue.sessions.foreground.camera.flicker import Flicker
 from segue.sessions.foreground.camera.pan import PanDetector
 from segue.sessions.foreground.camera.step import VIEW_SIDE, CameraStep
-from segue.sessions.foreground.camera.views import LIT, Seen, Views
+from segue.sessions.foreground.camera.views import LIT, ViewComparison, Views
 from segue.state import Checkpointable, checkpointed
 from segue.types import FollowCamera, Image
 from segue.utils.arrays import UInt8Array
@@ -158,30 +158,30 @@ class SceneEvents(Checkpointable):
                 return self._arrive(small)
             return self._give_up() if self._since >= self._longest else Change.none
         # A camera that is carried has no view; before one that rests, much may move for long.
-        seen = None if self.views.current is None else self.views.see(small)
-        if seen is None or (self._restless > rest and self.views.is_gone(seen)):
+        comparison = None if self.views.current is None else self.views.compare(small)
+        if comparison is None or (self._restless > rest and self.views.is_gone(comparison)):
             return self._without_view(jump.change, small, empty, settled=settled)
         if jump.change is Change.light and jump.relit <= LIT:
             return Change.light
         switched = jump.change is Change.light or (jump.relit > JUMPED and jump.altered < JUMPED)
-        if (switched and not self.views.is_visible(seen)) or self.views.is_gone(seen):
+        if (switched and not self.views.is_visible(comparison)) or self.views.is_gone(comparison):
             self.changes, self._since = True, 0
             return Change.none
-        return self._at_rest(seen) if settled else Change.none
+        return self._at_rest(comparison) if settled else Change.none
 
     @property
     def _longest(self) -> int:
         """Maximum frames of a change before a scene begins with an unsettled view."""
         return LONGEST * self.rest // REST
 
-    def _at_rest(self, seen: Seen) -> Change:
+    def _at_rest(self, comparison: ViewComparison) -> Change:
         """Process a frame of a settled view, which may have changed gradually."""
-        self._differs = self._differs + 1 if self.views.differs(seen) else 0
+        self._differs = self._differs + 1 if self.views.differs(comparison) else 0
         if self._differs >= self.rest:
             self.settled = 2 * self.rest - 1
-            return self._arrive(seen.small)
+            return self._arrive(comparison.small)
         if self._differs == 0:
-            self.views.learn(seen.small)
+            self.views.learn(comparison.small)
         return Change.none
 
     def _without_view(self, change: Change, small: Image, empty: Image | None, *, settled: bool) -> Change:

@@ -63,7 +63,7 @@ class _View:
     since: int = 0  # frames since the last one that was kept
 
 
-class Seen(Comparison):
+class ViewComparison(Comparison):
     """Comparison of a frame with the median of the current view; both are reduced to :data:`LONG_SIDE`."""
 
     def __init__(self, small: Image, median: Image) -> None:
@@ -83,7 +83,7 @@ class Views(Checkpointable):
     """
 
     current: int | None = checkpointed(None)
-    _known: dict[int, _View] = checkpointed(dict)  # by number, the last one seen last
+    _known: dict[int, _View] = checkpointed(dict)  # by number, the one of the last frame last
     _count: int = checkpointed(0)
     _light: Gains = checkpointed(SAME_LIGHT, later=True)  # over that of the median
     state_types = (_View,)
@@ -123,46 +123,46 @@ class Views(Checkpointable):
         self._known[best] = self._known.pop(best)
         return True
 
-    def see(self, small: Image) -> Seen:
+    def compare(self, small: Image) -> ViewComparison:
         """Compare a small image, RGB (h, w, 3), uint8, with the current view."""
-        return Seen(small, self._view.median)
+        return ViewComparison(small, self._view.median)
 
-    def is_gone(self, seen: Seen) -> bool:
+    def is_gone(self, comparison: ViewComparison) -> bool:
         """Whether the current view, also shifted, is no longer visible.
 
         To be asked for each frame: the exposure of a camera, which follows what passes, is followed.
         """
-        view, small, lit = self._view, seen.small, self._in_light_of(seen)
-        share, close = seen.seen_shares()
-        if share >= GONE or close >= HIDDEN or seen.has_colours():
+        view, small, lit = self._view, comparison.small, self._in_light_of(comparison)
+        share, close = comparison.visible_shares()
+        if share >= GONE or close >= HIDDEN or comparison.has_colours():
             return False
-        if Comparison(seen.image, lit).seen_shares()[1] >= HIDDEN:
+        if Comparison(comparison.image, lit).visible_shares()[1] >= HIDDEN:
             return False
         matrix = shift(normalised(view.newest, AROUND), normalised(small, AROUND))
         if np.abs(matrix[:, 2]).max() > SHAKEN * max(small.shape):
             return True
-        return Seen(to_reference(small, matrix, small), view.median).seen_shares()[0] < DIFFERS
+        return ViewComparison(to_reference(small, matrix, small), view.median).visible_shares()[0] < DIFFERS
 
-    def is_visible(self, seen: Seen) -> bool:
+    def is_visible(self, comparison: ViewComparison) -> bool:
         """Whether an image shows the current view in its light, apart from objects.
 
         Something large that moves from frame to frame changes as much of the image as a lamp does, but what
         it leaves free is as it was.
         """
-        change = seen.difference()
-        visible_share = seen.seen_shares()[1]
+        change = comparison.difference()
+        visible_share = comparison.visible_shares()[1]
         return change.change is Change.none and change.relit <= RELIT and visible_share >= CLOSE
 
-    def _in_light_of(self, seen: Seen) -> Image:
+    def _in_light_of(self, comparison: ViewComparison) -> Image:
         """Median of the current view adapted to the light of an image, unless it jumped."""
         light = np.asarray(self._light)
-        self._light = tuple(np.clip(seen.gains, light * (1 - FASTEST), light * (1 + FASTEST)).tolist())
-        return np.asarray(np.clip(np.rint(seen.other * np.asarray(self._light)), 0, 255), np.uint8)
+        self._light = tuple(np.clip(comparison.gains, light * (1 - FASTEST), light * (1 + FASTEST)).tolist())
+        return np.asarray(np.clip(np.rint(comparison.other * np.asarray(self._light)), 0, 255), np.uint8)
 
-    def differs(self, seen: Seen) -> bool:
+    def differs(self, comparison: ViewComparison) -> bool:
         """Whether more than half of an image differs from the current view, in any light."""
-        change = seen.difference()
-        return not seen.has_colours() if change.altered > DIFFERS else change.relit > DIFFERS
+        change = comparison.difference()
+        return not comparison.has_colours() if change.altered > DIFFERS else change.relit > DIFFERS
 
     @property
     def _view(self) -> _View:
