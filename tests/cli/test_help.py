@@ -169,6 +169,7 @@ def test_following_objects_imports_what_it_needs_alone_and_warns_of_nothing(tmp_
     done = found[f"app({words!r})"]
     assert done.code == 0
     assert done.modules & {*LARGE} == {"torch", "cv2", "av"}, "scipy is not needed"
+    assert "PIL.PdfImagePlugin" not in done.modules, "all formats of Pillow are not needed"
     assert (tmp_path / "out" / "masks" / "00000.png").is_file()
 
 

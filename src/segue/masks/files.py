@@ -223,6 +223,7 @@ def open_image(file: str | Path | IO[bytes], where: str, max_pixels: int = MAX_P
         file.seek(0)
     if is_prepared() and Image.MAX_IMAGE_PIXELS is not None:  # orthophotos and slides have more
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, MAX_PIXELS)
+    Image.preinit()  # else Pillow imports all of its formats at the first that this file's name does not give
     try:
         image = Image.open(file, formats=IMAGE_FORMATS)
     except Image.DecompressionBombError as error:
