@@ -18,7 +18,7 @@ from segue.models.memory.parts import (
     total_of,
     working_window,
 )
-from segue.models.memory.table import Changes, MemoryTable
+from segue.models.memory.table import MemoryTable, PartialValues, Values
 from segue.models.memory.tracker import upsample_then_aggregate
 from segue.models.memory.window import OUTSIDE, Boxes, Window
 
@@ -61,7 +61,7 @@ def test_objects_are_merged_in_their_parts_as_in_the_whole_image(
     assert (highest.channel != expected.channel).float().mean() < 1e-3
 
 
-def test_changes_of_a_frame_are_written_as_all_its_values_are() -> None:
+def test_partial_values_of_a_frame_are_written_as_all_its_values_are() -> None:
     generator = torch.Generator().manual_seed(7)
     ids = [1, 4]
 
@@ -75,13 +75,16 @@ def test_changes_of_a_frame_are_written_as_all_its_values_are() -> None:
         memory.write(ids, key, values)
     for keep in (False, False, True, False, True, True, False):  # frames are replaced from the fourth on
         key, fresh = frame()
+        part = fresh[0, :, 1:4, 2:7].clone()
         if keep:
-            values = fresh
-            written: tuple[Tensor | Changes, ...] = values, values
+            values = fresh[1].repeat(2, 1, 1, 1)
+            partial = [PartialValues((1, 2), part, fresh[1]), fresh[1]]
         else:
             values = values.clone()
-            values[0, :, 1:4, 2:7], values[1] = fresh[0, :, 1:4, 2:7], fresh[1]
-            written = values, Changes([((1, 2), fresh[0, :, 1:4, 2:7]), ((0, 0), fresh[1])])
+            values[1] = fresh[1]
+            partial = [PartialValues((1, 2), part), PartialValues((0, 0), fresh[1])]
+        values[0, :, 1:4, 2:7] = part
+        written: tuple[Values, ...] = values, partial
         for memory, each in zip(memories, written, strict=True):
             memory.write(ids, key, each, keep=keep)
         asked = torch.randn(1, 16, 6, 9, generator=generator)

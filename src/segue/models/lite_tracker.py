@@ -17,7 +17,7 @@ from segue.models.geometry import ResizePadGeometry
 from segue.models.memory import FramePlan, MemoryTracker
 from segue.models.memory.components import EVEN
 from segue.models.memory.parts import Parts, boxes_of, merge_parts, planes_of, total_of, working_window
-from segue.models.memory.table import Changes
+from segue.models.memory.table import PartialValues, Values
 from segue.models.memory.tracker import object_logits, to_image
 from segue.models.memory.window import ALIGNED, OUTSIDE, Boxes, Sides, Window
 from segue.state import checkpointed
@@ -220,12 +220,12 @@ class LiteTracker(MemoryTracker):
         changed = []
         for window, values in zip(windows, encoded, strict=True):
             down, across = (window or full).at(stride)
-            changed.append(((row + down, column + across), values))
+            changed.append(PartialValues((row + down, column + across), values))
         if plan.window is not None:
             key = self.memories[0].tables[0].last_key()
             part.cut(key).copy_(query.key)
             query = replace(query, key=key)
-        return query, Changes(changed)
+        return query, changed
 
     def encode_objects(
         self,
@@ -235,21 +235,21 @@ class LiteTracker(MemoryTracker):
         total: Tensor,
         ids: Sequence[int],
         plan: FramePlan,
-    ) -> tuple[Tensor | None, Tensor]:
+    ) -> tuple[Tensor | None, Values]:
         if len(masks) < MANY or total.device.type != "cpu" or self.schedule.window is None:
             return None, self.network.encode_memory(query, planes_of(masks), total)[1]
         # Far from an object all values are those of a frame without it.
         boxes = boxes_of(masks)
         windows = self._windows(boxes, round(self.schedule.window * min(boxes.image)))
-        without = self.network.encode_memory(query, torch.zeros_like(total), total)[1]
-        values = without.expand(len(masks), -1, -1, -1).contiguous(memory_format=torch.channels_last)
-        encoded = self._encode_within(query, masks, total, windows)
-        for value, window, object_value in zip(values, windows, encoded, strict=True):
+        without = self.network.encode_memory(query, torch.zeros_like(total), total)[1][0]
+        values: list[Tensor | PartialValues] = []
+        for window, value in zip(windows, self._encode_within(query, masks, total, windows), strict=True):
             if window is None:
-                value.copy_(object_value)
+                values.append(value)
             else:  # what is near a side sees less than all around it
                 inner = window.without_edge(EDGE)
-                inner.cut(value).copy_(inner.cut(object_value, window))
+                at = inner.at(self.network.read_stride)
+                values.append(PartialValues(at, inner.cut(value, window), without))
         return None, values
 
     def _encode_within(

@@ -37,6 +37,9 @@ ENVIRONMENT = {
     "GOMP_SPINCOUNT": "20000",
     # Objects in windows of many sizes need more kernels than the 1024 that oneDNN keeps; one takes 70 kB.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "2048",
+    # OpenCV's threads spin for some 2,000 steps after each call; in a foreground session that is a seventh of
+    # the processor time.
+    "OPENCV_THREAD_POOL_ACTIVE_WAIT_WORKER": "100",
     # OpenCV writes lines of its own beside the one that says what failed.
     "OPENCV_LOG_LEVEL": "FATAL",
     # Operations that Apple's GPU lacks are computed on the processor.

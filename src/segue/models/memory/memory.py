@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from segue.models.memory.table import Changes, MemoryTable, Values
+from segue.models.memory.table import MemoryTable, Values
 from segue.state import Checkpointable, checkpointed
 
 Sharing = Literal["all", "entry", "object"]
@@ -50,10 +50,9 @@ class Memory(Checkpointable):
             if len(members) == len(ids):
                 table.write(ids, key, values, **how)
                 continue
-            assert not isinstance(values, Changes)
             places = [ids.index(i) for i in members]
             keys = key if len(key) == 1 else torch.stack([key[place] for place in places])
-            table.write(members, keys, torch.stack([values[place] for place in places]), **how)
+            table.write(members, keys, [values[place] for place in places], **how)
 
     def read(
         self,

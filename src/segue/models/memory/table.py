@@ -73,18 +73,23 @@ class ChosenRows:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
-    """Values of a frame that differ from the previous frame.
+class PartialValues:
+    """Values of an object that differ from others only in a part of the frame.
 
     Attributes:
-        parts: for each object, first row and column of the changed part, and its values (Cv, h, w).
+        at: first row and column of the part.
+        part: values there, (Cv, h', w').
+        base: values (Cv, h, w) everywhere else, which objects may share; None for those of the previous
+            frame, on a frame that is not kept.
     """
 
-    parts: Sequence[tuple[tuple[int, int], Tensor]]
+    at: tuple[int, int]
+    part: Tensor
+    base: Tensor | None = None
 
 
-Values = Tensor | Sequence[Tensor] | Changes
-"""Values of the objects of a frame: (K, Cv, h, w), or those of each object, (Cv, h, w), or changes."""
+Values = Tensor | Sequence[Tensor | PartialValues]
+"""Values of the objects of a frame: (K, Cv, h, w), or those of each object, (Cv, h, w) or partial."""
 
 
 class MemoryTable(Checkpointable):
@@ -190,14 +195,13 @@ class MemoryTable(Checkpointable):
     ) -> None:
         """Store keys (1, C, h, w) and values (K, Cv, h, w) of a frame, temporarily without ``keep``.
 
-        Values may be the :class:`Changes` of all known objects, of a frame that is not kept.
         ``shrinkage`` (1, 1, h, w) and ``selection`` (1, C, h, w) are for the anisotropic similarity; a
         ``pinned`` frame is spared as long as possible, and not penalised if it is ``trusted``. Reads that
         were not committed do not count. ``occupied`` says where its objects are, (h, w), bool, for
         ``dense_radius``.
         """
         positions = key.shape[2] * key.shape[3]
-        last_slot = self._by_time()[-1] if isinstance(values, Changes) else 0
+        last_slot = self._by_time()[-1] if self.frames else 0
         if self.frames and not self.frames[-1].kept:  # the previous frame
             self.frames = self.frames[:-1]
             for name, table in self._tables.items():
@@ -217,15 +221,16 @@ class MemoryTable(Checkpointable):
             rows["read"] = self._choose_positions(rows["keys"], occupied, self.dense_radius)
         if selection is not None:
             rows["selection"] = selection[0].flatten(1).T.float()
-        if isinstance(values, Changes):
-            for i, ((top, left), part) in zip(ids, values.parts, strict=True):
+        partial: dict[int, PartialValues] = {}
+        for i, value in zip(ids, values, strict=True):
+            whole = value
+            if isinstance(value, PartialValues):
+                partial[i], whole = value, value.base
+            if whole is not None:
+                rows[f"value.{i}"] = whole.flatten(1).T
+            else:
                 table = self._tables[f"value.{i}"]
                 table.copy(len(table.rows) - (len(self.frames) - last_slot) * positions, positions)
-                last = table.rows[-positions:].view(*self._grid, -1)
-                last[top : top + part.shape[1], left : left + part.shape[2]] = part.permute(1, 2, 0)
-        else:
-            for i, value in zip(ids, values, strict=True):
-                rows[f"value.{i}"] = value.flatten(1).T
         frames = len(self.frames)
         for name, new_rows in rows.items():
             size = len(new_rows)
@@ -237,6 +242,11 @@ class MemoryTable(Checkpointable):
             end = max(len(table.rows), frames * size)  # a new table has nothing of the other frames
             table.write(end - (frames - slot) * size, new_rows)
         self.frames[slot : slot + 1] = [frame]
+        from_end = (len(self.frames) - slot) * positions
+        for i, value in partial.items():
+            values_of_frame = self._tables[f"value.{i}"].rows[-from_end:][:positions].view(*self._grid, -1)
+            (top, left), (height, width) = value.at, value.part.shape[1:]
+            values_of_frame[top : top + height, left : left + width] = value.part.permute(1, 2, 0)
 
     def read(
         self,

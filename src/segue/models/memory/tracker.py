@@ -28,7 +28,7 @@ from segue.models.geometry import ResizePadGeometry
 from segue.models.memory.components import EVEN, LIKELY_LOGIT, suppress_distant_components
 from segue.models.memory.memory import Memory
 from segue.models.memory.parts import binary_masks, total_of
-from segue.models.memory.table import MemoryTable
+from segue.models.memory.table import MemoryTable, PartialValues, Values
 from segue.models.memory.window import Sides, Window
 from segue.registry import PromptKind
 from segue.state import Checkpointable, checkpointed
@@ -392,10 +392,10 @@ class MemoryTracker(Checkpointable):
         if plan.prompts is not None and plan.prompts.whole:
             total = total.clamp(max=1)  # in its own whole mask each object sees no others
         keys: list[Tensor] = []
-        values: list[Tensor] = []
+        values: list[Tensor | PartialValues] = []
         for part in self.passes(query, len(plan.ids)):
-            key, value = self.encode_objects(view, query, masks[part], total, plan.ids[part], plan)
-            values += value.unbind()  # to join them would take their memory twice
+            key, some = self.encode_objects(view, query, masks[part], total, plan.ids[part], plan)
+            values.extend(some)  # to join them would take their memory twice
             if key is not None:
                 keys.append(key)
         return replace(query, key=cat(keys or [query.key])), values
@@ -408,7 +408,7 @@ class MemoryTracker(Checkpointable):
         total: Tensor,
         ids: Sequence[int],
         plan: FramePlan,
-    ) -> tuple[Tensor | None, Tensor]:
+    ) -> tuple[Tensor | None, Values]:
         """Encode values of some objects, and keys if separate; ``total`` is the sum of all masks."""
         return self.network.encode_memory(query, masks, total)
 
