@@ -74,13 +74,13 @@ class ChosenRows:
 
 @dataclass(frozen=True, slots=True)
 class PartialValues:
-    """Values of an object that differ from others only in a part of the frame.
+    """Values of an object that differ from a base in a part of the frame.
 
     Attributes:
         at: first row and column of the part.
         part: values there, (Cv, h', w').
-        base: values (Cv, h, w) everywhere else, which objects may share; None for those of the previous
-            frame, on a frame that is not kept.
+        base: values (Cv, h, w) elsewhere, which objects may share; None for those of the previous frame,
+            which a frame that is not kept may have.
     """
 
     at: tuple[int, int]
@@ -221,13 +221,10 @@ class MemoryTable(Checkpointable):
             rows["read"] = self._choose_positions(rows["keys"], occupied, self.dense_radius)
         if selection is not None:
             rows["selection"] = selection[0].flatten(1).T.float()
-        partial: dict[int, PartialValues] = {}
         for i, value in zip(ids, values, strict=True):
-            whole = value
-            if isinstance(value, PartialValues):
-                partial[i], whole = value, value.base
-            if whole is not None:
-                rows[f"value.{i}"] = whole.flatten(1).T
+            base = value.base if isinstance(value, PartialValues) else value
+            if base is not None:
+                rows[f"value.{i}"] = base.flatten(1).T
             else:
                 table = self._tables[f"value.{i}"]
                 table.copy(len(table.rows) - (len(self.frames) - last_slot) * positions, positions)
@@ -243,10 +240,11 @@ class MemoryTable(Checkpointable):
             table.write(end - (frames - slot) * size, new_rows)
         self.frames[slot : slot + 1] = [frame]
         from_end = (len(self.frames) - slot) * positions
-        for i, value in partial.items():
-            values_of_frame = self._tables[f"value.{i}"].rows[-from_end:][:positions].view(*self._grid, -1)
-            (top, left), (height, width) = value.at, value.part.shape[1:]
-            values_of_frame[top : top + height, left : left + width] = value.part.permute(1, 2, 0)
+        for i, value in zip(ids, values, strict=True):
+            if isinstance(value, PartialValues):
+                by_place = self._tables[f"value.{i}"].rows[-from_end:][:positions].view(*self._grid, -1)
+                (top, left), (height, width) = value.at, value.part.shape[1:]
+                by_place[top : top + height, left : left + width] = value.part.permute(1, 2, 0)
 
     def read(
         self,

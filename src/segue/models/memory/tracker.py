@@ -394,8 +394,8 @@ class MemoryTracker(Checkpointable):
         keys: list[Tensor] = []
         values: list[Tensor | PartialValues] = []
         for part in self.passes(query, len(plan.ids)):
-            key, some = self.encode_objects(view, query, masks[part], total, plan.ids[part], plan)
-            values.extend(some)  # to join them would take their memory twice
+            key, part_values = self.encode_objects(view, query, masks[part], total, plan.ids[part], plan)
+            values.extend(part_values)  # to join them would take their memory twice
             if key is not None:
                 keys.append(key)
         return replace(query, key=cat(keys or [query.key])), values
