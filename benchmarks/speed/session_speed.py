@@ -13,6 +13,11 @@ Example::
     python -m benchmarks.speed.session_speed /tmp/before --frames CDNET/baseline/highway/input \\
         --task foreground
 
+    python -m benchmarks.speed.session_speed /tmp/before --scene shaken --data ../shared/data \\
+        --task foreground
+    python -m benchmarks.speed.session_speed --scene crown --data ../shared/data --count 200 \\
+        --task foreground --without agreement
+
     python -m benchmarks.speed.session_speed --frames DAVIS/JPEGImages/240p/goat \\
         --mask DAVIS/Annotations/240p/goat/00000.png --objects 1,2,3,4
 
@@ -22,22 +27,25 @@ threads may then take 1.3 times the time of one at most.
 Each run is a process of its own that tracks the first frames; the first six are not timed. Several objects
 are vertical parts of the mask. Prints a Markdown table with the medians of the rounds. With ``--task
 foreground`` or ``instances`` it finds the foreground by mustan-lite, or the instances by the default network,
-with one thread, and compares the processor time, of each frame the least of all rounds: that of a busy
-machine differs from run to run. ``--processor`` does so for tracking. Several numbers of objects are compared
-in the same way, without another checkout: the table shows what each further object takes of the first one's
-time.
+with one thread, and compares the processor time. Both sides compute each frame in turn, and the least of all
+rounds counts: the speed of a busy machine differs from minute to minute. ``--processor`` does so for
+tracking. ``--scene`` is the first video of a group of scenes of ``benchmarks.accuracy.foreground_scores``.
+``--without`` compares this checkout with and without a stage of the foreground. Several numbers of objects
+are compared in the same way, without another checkout: the table shows what each further object takes of the
+first one's time.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 from statistics import mean, median
 
@@ -84,8 +92,8 @@ print((len(frames) - {UNTIMED}) / (time.perf_counter() - begun))
 
 
 RUN_TASK = """
-import importlib, json, sys, time
-root, folder, count, task, mask = sys.argv[1:]
+import importlib, sys, time
+root, folder, count, task, mask, without = sys.argv[1:]
 sys.path.insert(0, root + "/src")
 for place in ("segue.utils.allocation", "segue.allocation"):  # the second before the modules moved
     try:
@@ -106,40 +114,49 @@ if task == "track":
     first = (cv2.imread(mask, 0) > 0).astype("uint8")
     steps = (session.step(image, None if i else first) for i, image in enumerate(images))
 elif task == "foreground":
-    session = ForegroundSession(segue.load("mustan-lite"))
+    stages = {"without": [without]} if without else {}
+    session = ForegroundSession(segue.load("mustan-lite"), **stages)
     steps = (session.step(segue.types.Frame(i, i / 25, image)) for i, image in enumerate(images))
 else:
     steps = segue.instances(images)
-begun, seconds = time.process_time(), []
-for _ in steps:
-    seconds.append(time.process_time() - begun)
+print(len(images), flush=True)
+for _ in sys.stdin:
     begun = time.process_time()
-print(json.dumps(seconds))
+    next(steps)
+    print(time.process_time() - begun, flush=True)
 """
-"""Prints the processor time of each frame of one session."""
+"""Prints the number of images, then for each line that it reads the processor time of a frame."""
 
 
-def processor_time(root: Path, options: argparse.Namespace) -> list[float]:
-    """Seconds of each frame in the checkout ``root``."""
-    command = [
-        sys.executable,
-        "-c",
-        RUN_TASK,
-        str(root),
-        str(options.frames),
-        str(options.count),
-        options.task,
-        str(options.mask),
-    ]
+def start(root: Path, without: str, options: argparse.Namespace) -> subprocess.Popen[str]:
+    """Start a session in the checkout ``root``, without a stage."""
+    given = [root, options.frames, options.count, options.task, options.mask, without]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    seconds: list[float] = json.loads(done.stdout)
-    return seconds[UNTIMED:]
+    command = [sys.executable, "-c", RUN_TASK, *map(str, given)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True, bufsize=1)
 
 
-def compare_processor_time(roots: tuple[Path, Path], options: argparse.Namespace) -> None:
-    """Time the frames of both checkouts in turn and print a table."""
-    rounds = [[processor_time(root, options) for root in roots] for _ in range(options.rounds)]
+def processor_times(sides: Sequence[tuple[Path, str]], options: argparse.Namespace) -> list[list[float]]:
+    """Seconds of each timed frame of each side; all sides compute a frame in turn."""
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(start(*side, options)) for side in sides]
+        counts = [int(answer(session)) for session in sessions]
+        seconds = [[float(answer(each, "\n")) for each in sessions] for _ in range(min(counts))]
+    return [list(side) for side in zip(*seconds[UNTIMED:], strict=True)]
+
+
+def answer(session: subprocess.Popen[str], line: str = "") -> str:
+    """The next line of a session, after one for it."""
+    assert session.stdin is not None
+    assert session.stdout is not None
+    session.stdin.write(line)
+    return session.stdout.readline()
+
+
+def compare_processor_time(sides: Sequence[tuple[Path, str]], options: argparse.Namespace) -> None:
+    """Time the frames of two checkouts, each without a stage or with all, and print a table."""
+    rounds = [processor_times(sides, options) for _ in range(options.rounds)]
     before, now = (
         1000 * mean(min(frame) for frame in zip(*side, strict=True)) for side in zip(*rounds, strict=True)
     )
@@ -190,6 +207,26 @@ def compare_objects(options: argparse.Namespace) -> None:
         print(f"| {count} | {ms:.1f} | {share} |")
 
 
+@contextmanager
+def images_of(options: argparse.Namespace) -> Iterator[Path]:
+    """The folder of images; those of a scene are written into a temporary one."""
+    if options.scene is None:
+        yield options.frames
+        return
+    import cv2
+
+    from benchmarks.lib.foreground_scenes import development_scenes
+    from benchmarks.lib.foreground_swaying import swaying_scenes
+
+    groups = {**development_scenes(options.data), **swaying_scenes(options.data)}
+    if options.scene not in groups:
+        raise SystemExit(f"--scene {options.scene}: there are {', '.join(groups)}")
+    with tempfile.TemporaryDirectory() as name:
+        for index, (image, _) in enumerate(islice(groups[options.scene][0].shots(), options.count)):
+            cv2.imwrite(f"{name}/{index:06}.png", image[..., ::-1])
+        yield Path(name)
+
+
 def numbers(text: str) -> list[int]:
     """Numbers of objects, such as ``1,2,3``."""
     return [int(part) for part in text.split(",")]
@@ -222,9 +259,13 @@ def main() -> None:
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("other", type=Path, nargs="?", help="another checkout, or a folder of ONNX graphs")
-    parser.add_argument("--frames", type=Path, required=True, help="folder of images")
+    images = parser.add_mutually_exclusive_group(required=True)
+    images.add_argument("--frames", type=Path, help="folder of images")
+    images.add_argument("--scene", help="such as shaken or crown, with --task foreground")
+    parser.add_argument("--data", type=Path, help="folder of the data of --scene")
     parser.add_argument("--mask", type=Path, help="mask of the first image, to track")
     parser.add_argument("--task", choices=("track", "foreground", "instances"), default="track")
+    parser.add_argument("--without", default="", help="compare with the foreground without this stage")
     parser.add_argument("--objects", type=numbers, default=[1], help="or several numbers (default: 1)")
     parser.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
     parser.add_argument("--processor", action="store_true", help="track: processor time, one object")
@@ -235,16 +276,21 @@ def main() -> None:
     here = Path(__file__).resolve().parents[2]
     if options.task == "track" and options.mask is None:
         parser.error("--mask: tracking begins with the mask of the first image")
+    if (options.scene is None) != (options.data is None):
+        parser.error("--scene and --data: give both, or --frames")
+    if (options.scene or options.without) and options.task != "foreground":
+        parser.error("--scene and --without are for --task foreground")
     if len(options.objects) > 1:
         if options.task != "track" or options.other is not None or 1 not in options.objects:
             parser.error("--objects: several numbers, with 1 among them, are for tracking in this checkout")
         compare_objects(options)
         return
     (options.objects,) = options.objects
-    if options.other is None:
-        parser.error("give another checkout, or several numbers as --objects 1,2,3")
+    if (options.other is None) != bool(options.without):
+        parser.error("give another checkout, --without, or several numbers as --objects 1,2,3")
     if options.task != "track" or options.processor:
-        compare_processor_time((options.other, here), options)
+        with images_of(options) as options.frames:
+            compare_processor_time([(options.other or here, options.without), (here, "")], options)
         return
     rounds = [
         [frames_per_second(root, options) for root in (options.other, here)] for _ in range(options.rounds)

@@ -131,10 +131,16 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, forms.Forms]]:
     names = list[tuple[str, forms.Forms]]()
 
     def noted(
-        network: object, device: torch.device, precision: torch.dtype, shape: forms.Forms, compiled: bool
+        network: object,
+        device: torch.device,
+        precision: torch.dtype,
+        shape: forms.Forms,
+        compiled: bool,
+        *,
+        inplace: bool,
     ) -> object:
         names.append((type(network).__name__, shape))
-        return inference_copy(network, device, precision, shape)
+        return inference_copy(network, device, precision, shape, inplace=inplace)
 
     monkeypatch.setattr(prepared, "inference_copy", noted)
     monkeypatch.setattr(prepared, "_BY_KEY", {})

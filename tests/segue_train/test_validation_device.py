@@ -64,9 +64,9 @@ def test_a_training_on_a_device_is_scored_there(
 ) -> None:
     devices: set[torch.device] = set()
 
-    def prepare_for(network: Any, device: torch.device, *how: Any) -> Any:
+    def prepare_for(network: Any, device: torch.device, *how: Any, **options: Any) -> Any:
         devices.add(device)
-        return running.inference_copy(network, device, *how)
+        return running.inference_copy(network, device, *how, **options)
 
     monkeypatch.setattr(prepared, "inference_copy", prepare_for)
     with LogicalDevice():

@@ -38,6 +38,20 @@ def test_ten_sessions_of_a_name_hold_one_copy_of_the_weights() -> None:
     assert len({id(session.prepared) for session in sessions}) == 1
 
 
+def test_weights_that_are_read_for_a_session_are_not_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(shutil.copy(own_file(MODELS.find("stcn-lite")), tmp_path / "stcn-lite.safetensors"))
+    monkeypatch.setattr(nn.Module, "__deepcopy__", refuse_copy, raising=False)
+    prepared: Prepared[nn.Module] = prepare("stcn-lite", path, device="cpu")
+    assert prepared.digest == network_digest(load("stcn-lite"))
+
+
+def refuse_copy(module: nn.Module, memo: object) -> nn.Module:
+    """Fail where a module is copied."""
+    pytest.fail(f"a {type(module).__name__} is copied")
+
+
 def test_sessions_of_one_network_of_the_caller_share_a_copy_until_it_is_trained_further() -> None:
     network = load("stcn-lite")
     first, second = (segue.TrackSession(network, device="cpu") for _ in range(2))

@@ -18,9 +18,9 @@ from segue.layers.activated import ActivatedConv2d, BatchNormReLU
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def fold_batch_norms(module: Module) -> Module:
-    """Copy ``module`` for inference, with batch norms folded into convolutions."""
-    clone = copy.deepcopy(module).eval().requires_grad_(False)
+def fold_batch_norms(module: Module, *, inplace: bool = False) -> Module:
+    """Copy ``module`` for inference, or change it, with batch norms folded into convolutions."""
+    clone = (module if inplace else copy.deepcopy(module)).eval().requires_grad_(False)
     places = Counter(child for parent in clone.modules() for child in parent._modules.values())
     for parent in clone.modules():
         for names, name in list(preceding_convolutions(parent, nn.BatchNorm2d)):

@@ -152,11 +152,14 @@ def inference_copy(
     precision: torch.dtype,
     forms: Forms = DIRECT,
     compiled: bool = False,
+    *,
+    inplace: bool = False,
 ) -> Network:
     """Copy a network for inference: finite weights, folded batch norms, channels last.
 
     On a processor ``forms`` decide on the form of each convolution, unless its parts are ``compiled``.
-    A network with ``fuses = False`` keeps its layers as they are.
+    A network with ``fuses = False`` keeps its layers as they are. With ``inplace`` the network itself is
+    changed and returned.
     """
     module, dtype = cast(nn.Module, network), dtype_of_maps(precision)
     for name, value in module.state_dict().items():
@@ -166,8 +169,9 @@ def inference_copy(
     release_freed_memory()  # what is held back takes no memory
     with apart_from_heap():
         if not getattr(module, "fuses", True):
-            return cast(Network, deepcopy(module).to(device, dtype).eval().requires_grad_(False))
-        copy: Any = fold_batch_norms(module)
+            module = module if inplace else deepcopy(module)
+            return cast(Network, module.to(device, dtype).eval().requires_grad_(False))
+        copy: Any = fold_batch_norms(module, inplace=inplace)
         for part in copy.modules():
             if isinstance(part, Composable):
                 part.compose_layers()

@@ -241,10 +241,10 @@ def prepare(
             name, by_file = network, (network, weights_identity(network, weights), adapt, *how)
 
             def read() -> Prepared[Network]:
-                with own_random_numbers():
+                with own_random_numbers(), apart_from_heap():
                     network = read_network(name, weights)
                     network = network if adapt is None else adapt(network)
-                return _prepared(network, *making, name)
+                return _prepared(network, *making, name, inplace=True)
 
             return _shared(by_file, read)
         module = cast(nn.Module, network)
@@ -432,14 +432,17 @@ def _prepared(
     forms: Forms,
     name: str | None,
     digest: str | None = None,
+    *,
+    inplace: bool = False,
 ) -> Prepared[Any]:
     if not isinstance(network, nn.Module):
         raise ArgumentError(f"{name or kind_of(network)} is no network, and runs on the processor")
     # A session may prepare its prompter while it takes a frame.
     precision = choose_precision(network, device, fast)
     with torch.inference_mode(False), own_precision(device), own_random_numbers():
-        copy = inference_copy(network, device, precision, forms, compiled)
-    return Prepared(copy, device, precision, digest or network_digest(network), name, forms)
+        digest = digest or network_digest(network)
+        copy = inference_copy(network, device, precision, forms, compiled, inplace=inplace)
+    return Prepared(copy, device, precision, digest, name, forms)
 
 
 def _size(network: nn.Module) -> int:
