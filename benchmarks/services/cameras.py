@@ -6,11 +6,16 @@ Example::
         --images CDNET/baseline/office/input \\
         --cameras 8 --seconds 60 --fast
 
+    git worktree add /tmp/before 1a6fe92c
+    python -m benchmarks.services.cameras --images CDNET/baseline/highway/input \\
+        --cameras 4 --other /tmp/before
+
 Each camera shows a folder of images again and again as MJPEG, forwards and backwards, at 5 frames a second;
 they take the folders in turn. With ``--h264 25`` they send H.264 in MPEG-TS at 25 frames a second, of which 5
 are taken; give so many images (``--number``) that they last. ``segue watch`` gets one core, and the cameras
 another one where there is one. The first 20 seconds are not measured: all networks and backgrounds are made
-there.
+there. With ``--other`` the ``segue watch`` of another checkout, in the first row, runs at the same time on
+the same core, each with all cameras: compare the processor time of a frame.
 """
 
 from __future__ import annotations
@@ -41,8 +46,8 @@ from segue.video import open_source
 WARM_UP = 20.0
 """Seconds that are not measured."""
 
-PORT = 18473
-"""Port of the page of the cameras."""
+PORTS = 18473, 18474
+"""Ports of the pages of the cameras, here and of another checkout."""
 
 
 def jpegs_of(folder: Path, size: tuple[int, int], number: int) -> list[bytes]:
@@ -139,8 +144,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--seconds", type=float, default=60.0)
     add("--fast", action="store_true", help="8-bit integers")
     add("--h264", type=int, metavar="RATE", help="send H.264 at so many frames a second")
-    add("--detector", default="nanodet", help="none is without the stage agreement")
+    add("--detector", help="none is without the stage agreement")
     add("--clips", default="packets", choices=("packets", "overlay"))
+    add("--other", type=Path, help="another checkout to compare with")
     return parser.parse_args(arguments)
 
 
@@ -157,38 +163,63 @@ def main(arguments: Sequence[str] | None = None) -> int:
     server = multiprocessing.Process(target=serve, args=given, daemon=True)
     server.start()
     port = ports.get()
+    here = Path(__file__).resolve().parents[2]
+    roots = [here] if options.other is None else [options.other.resolve(), here]
+    ports_of_pages = PORTS[: len(roots)]
     with tempfile.TemporaryDirectory() as folder:
         lines = ["[defaults]", f"fast = {str(options.fast).lower()}", 'device = "cpu"']
-        lines += [f"fps = {options.fps}", f'clips = "{options.clips}"', f'detector = "{options.detector}"']
+        lines += [f"fps = {options.fps}", f'clips = "{options.clips}"']
+        if options.detector is not None:
+            lines.append(f'detector = "{options.detector}"')
         for number in range(options.cameras):
             lines += [f"[cameras.camera{number}]", f'source = "http://127.0.0.1:{port}/{number}"']
-        file = Path(folder) / "cameras.toml"
-        file.write_text("\n".join(lines))
-        command = [sys.executable, "-m", "segue", "watch", str(file), "-o", folder, "--port", str(PORT)]
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.DEVNULL,
-            preexec_fn=lambda: os.sched_setaffinity(0, {cores[0]}),
-        )
+        processes = []
+        for root, page in zip(roots, ports_of_pages, strict=True):
+            place = Path(folder, str(page))
+            place.mkdir()
+            file = place / "cameras.toml"
+            file.write_text("\n".join(lines))
+            processes.append(watch(root, file, page, cores[0]))
         try:
             time.sleep(WARM_UP)
-            begun, (before, _), (frames, dropped) = time.monotonic(), used(process.pid), frames_of(PORT)
+            begun, before = time.monotonic(), state_of(processes, ports_of_pages)
             time.sleep(options.seconds)
-            seconds, (after, memory), now = time.monotonic() - begun, used(process.pid), frames_of(PORT)
+            seconds, after = time.monotonic() - begun, state_of(processes, ports_of_pages)
         finally:
-            process.terminate()
-            process.wait()
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.wait()
             server.terminate()
-    done = now[0] - frames
     print(f"Measured on {describe(1)}.\n")
     print("| cameras | frames a second | of | ms of processor time a frame | dropped | MB |")
     print("| --- | --- | --- | --- | --- | --- |")
-    offered, cost = options.cameras * options.fps, 1000 * (after - before) / max(1, done)
-    print(
-        f"| {options.cameras} | {done / seconds:.1f} | {offered:.0f} | {cost:.1f} | "
-        f"{now[1] - dropped} | {memory:.0f} |"
-    )
+    for (used_before, _, done_before, lost_before), (used_now, memory, done, lost) in zip(
+        before, after, strict=True
+    ):
+        frames, cost = done - done_before, 1000 * (used_now - used_before) / max(1, done - done_before)
+        offered = options.cameras * options.fps
+        row = f"| {options.cameras} | {frames / seconds:.1f} | {offered:.0f} | {cost:.1f} "
+        print(f"{row}| {lost - lost_before} | {memory:.0f} |")
     return 0
+
+
+def watch(root: Path, file: Path, port: int, core: int) -> subprocess.Popen[bytes]:
+    """Start the ``segue watch`` of a checkout on one core."""
+    command = [sys.executable, "-m", "segue", "watch", str(file), "-o", str(file.parent), "--port", str(port)]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(root / "src")},
+        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+    )
+
+
+def state_of(
+    processes: Sequence[subprocess.Popen[bytes]], ports: Sequence[int]
+) -> list[tuple[float, float, int, int]]:
+    """Processor time in seconds, memory in MB, and frames watched and dropped, of each process."""
+    return [(*used(each.pid), *frames_of(port)) for each, port in zip(processes, ports, strict=True)]
 
 
 if __name__ == "__main__":

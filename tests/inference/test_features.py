@@ -83,19 +83,36 @@ def test_a_feature_that_does_not_exist_is_named(without: Without) -> None:
         instruction_set()
 
 
-@pytest.mark.skipif(not has_int8(), reason="this processor saturates sums of 8-bit products")
+SATURATED = """
+import torch
+from torch import nn
+from segue.inference.cpu.features import can_fuse, has_int8, int8_weight_limit
+from segue.inference.cpu.fused import FusedConv2d
+from segue.inference.cpu.int8 import Int8Conv2d
+
+torch.manual_seed(0)
+limit, conv = int8_weight_limit(), nn.Conv2d(8, 16, 3, bias=False)
+weight = torch.randint(0, 2, conv.weight.shape) * 2.0 * limit - limit
+conv.weight.data.copy_(weight)
+x = torch.full((1, 8, 6, 6), 255.0).contiguous(memory_format=torch.channels_last)
+with torch.inference_mode():
+    exact = torch.equal(Int8Conv2d(FusedConv2d(conv, "none"))(x), conv(x))
+print(has_int8(), can_fuse(), limit, exact)
+"""
+
+
+@pytest.mark.skipif(not has_int8(), reason="this processor has no instructions for 8-bit integers")
 def test_a_library_that_saturates_is_asked_before_it_computes_integers() -> None:
     """oneDNN with AVX2 alone adds pairs of products in 16 bits; it is limited when a process starts."""
-    script = "from segue.inference.cpu.features import has_int8, can_fuse; print(has_int8(), can_fuse())"
     limits = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
     run = subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", SATURATED],
         env={**os.environ, **limits},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert run.stdout.split() == ["False", "True"]
+    assert run.stdout.split() == ["True", "True", "63", "True"]
 
 
 @pytest.mark.parametrize(

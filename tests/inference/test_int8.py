@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from segue.errors import SegueError
-from segue.inference.cpu.features import has_int8
+from segue.inference.cpu.features import has_int8, int8_weight_limit
 from segue.inference.cpu.fused import FusedConv2d
-from segue.inference.cpu.int8 import RELU6_SCALE, FineInt8Conv2d, Int8Conv2d, quantize, use_int8
+from segue.inference.cpu.int8 import RELU6_SCALE, FineInt8Conv2d, Int8Conv2d, balanced, quantize, use_int8
 from segue.inference.running import choose_precision, inference_copy
 from segue.layers.activated import Activation
 from segue.layers.mobilenet import InvertedResidual, MobileNetV2Trunk
@@ -41,10 +41,10 @@ def integers(*shape: int, low: int, high: int) -> Tensor:
 
 def of_integers(kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Conv2d:
     """A convolution of 8 to 16 channels whose weights are whole numbers that 8 bits hold."""
-    conv = nn.Conv2d(8, 16, kernel, stride, kernel // 2, groups=groups)
+    conv, limit = nn.Conv2d(8, 16, kernel, stride, kernel // 2, groups=groups), int8_weight_limit()
     with torch.no_grad():
-        conv.weight.copy_(torch.randint(-127, 128, conv.weight.shape))
-        conv.weight[:, 0, 0, 0] = 127
+        conv.weight.copy_(torch.randint(-limit, limit + 1, conv.weight.shape))
+        conv.weight[:, 0, 0, 0] = limit
         assert conv.bias is not None
         conv.bias.copy_(torch.randint(-500, 500, (16,)))
     return conv
@@ -119,6 +119,18 @@ def test_fine_weights_keep_small_differences_of_large_numbers() -> None:
     found = FineInt8Conv2d(conv)(x, skip, rectify=True)
     assert (found - expected.relu()).abs().max() < 0.02
     assert torch.equal(skip, before)
+
+
+@given(size=st.tuples(*[st.integers(1, 6)] * 4), seed=st.integers(0, 99))
+def test_rounded_weights_have_the_sums_of_the_exact_ones(size: tuple[int, ...], seed: int) -> None:
+    weight = 20 * torch.randn(size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    rounded = balanced(weight)
+    errors = rounded - weight
+    assert torch.equal(rounded, rounded.round())
+    assert errors.abs().max() <= 1
+    assert errors.sum((1, 2, 3)).abs().max() <= 0.5 + 1e-9
+    whole = weight.round()
+    assert torch.equal(balanced(whole), whole)
 
 
 @torch.inference_mode()

@@ -47,6 +47,14 @@ def test_weights_that_are_read_for_a_session_are_not_copied(
     assert prepared.digest == network_digest(load("stcn-lite"))
 
 
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_network_that_is_read_in_inference_mode_computes_outside_of_it(fast: bool, tmp_path: Path) -> None:
+    path = Path(shutil.copy(own_file(MODELS.find("segue-prompt")), tmp_path / "segue-prompt.safetensors"))
+    with torch.inference_mode():  # as in a step of a session with a prompter
+        prepared: Prepared[nn.Module] = prepare("segue-prompt", path, device="cpu", fast=fast)
+    assert not any(tensor.is_inference() for tensor in prepared.network.state_dict().values())
+
+
 def refuse_copy(module: nn.Module, memo: object) -> nn.Module:
     """Fail where a module is copied."""
     pytest.fail(f"a {type(module).__name__} is copied")

@@ -241,7 +241,8 @@ def prepare(
             name, by_file = network, (network, weights_identity(network, weights), adapt, *how)
 
             def read() -> Prepared[Network]:
-                with own_random_numbers(), apart_from_heap():
+                # A session may prepare its prompter while it takes a frame.
+                with torch.inference_mode(False), own_random_numbers(), apart_from_heap():
                     network = read_network(name, weights)
                     network = network if adapt is None else adapt(network)
                 return _prepared(network, *making, name, inplace=True)
@@ -437,7 +438,6 @@ def _prepared(
 ) -> Prepared[Any]:
     if not isinstance(network, nn.Module):
         raise ArgumentError(f"{name or kind_of(network)} is no network, and runs on the processor")
-    # A session may prepare its prompter while it takes a frame.
     precision = choose_precision(network, device, fast)
     with torch.inference_mode(False), own_precision(device), own_random_numbers():
         digest = digest or network_digest(network)

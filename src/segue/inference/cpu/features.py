@@ -64,9 +64,24 @@ def has_bfloat16_products() -> bool:
 
 
 def has_int8() -> bool:
-    """Whether 8-bit convolutions are exact and faster than float32: with VNNI of any width."""
+    """Whether convolutions of 8-bit integers are exact and faster than float32."""
+    return int8_weight_limit() > 0
+
+
+def has_full_int8() -> bool:
+    """Whether sums of products are exact with all 8-bit weights, so with VNNI."""
+    return int8_weight_limit() == 127
+
+
+def int8_weight_limit() -> int:
+    """Largest 8-bit weight with exact sums of products: 127 with VNNI, else 63, or 0 without such layers.
+
+    Without VNNI oneDNN adds two products in 16 bits (``vpmaddubsw``): 2 x 255 x 63 fit, 2 x 255 x 127 do not.
+    """
     operators = hasattr(torch.ops.onednn, "qconv2d_pointwise") and hasattr(torch, "quantize_per_tensor")
-    return operators and can_fuse() and "vnni" not in disabled_features() and _sums_integers_exactly()
+    if not operators or not can_fuse() or "vnni" in disabled_features():
+        return 0
+    return next(filter(_sums_integers_exactly, (127, 63)), 0)
 
 
 _MKLDNN: Any = torch.ops.mkldnn
@@ -88,14 +103,11 @@ def _onednn_limit() -> str:
 
 @cache
 @torch.inference_mode()
-def _sums_integers_exactly() -> bool:
-    """Whether oneDNN's integer sums do not saturate.
-
-    Without VNNI it adds two products in 16 bits (``vpmaddubsw``), which holds 32,767 and not 2 x 255 x 127.
-    """
+def _sums_integers_exactly(limit: int) -> bool:
+    """Whether oneDNN's sums of products with weights up to a limit do not saturate."""
     operators, channels = torch.ops.onednn, 64
     x = torch.full((1, channels, 4, 4), 255, dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
-    weight = torch.full((channels, channels, 1, 1), 127, dtype=torch.int8)
+    weight = torch.full((channels, channels, 1, 1), limit, dtype=torch.int8)
     scale, zero = torch.ones(channels), torch.zeros(channels, dtype=torch.int8)
     layout: tuple[Any, ...] = [1, 1], [0, 0], [1, 1], 1
     try:
@@ -105,4 +117,4 @@ def _sums_integers_exactly() -> bool:
         )
     except RuntimeError:  # oneDNN has no such layer for this processor
         return False
-    return bool((y == channels * 255 * 127).all())
+    return bool((y == channels * 255 * limit).all())
