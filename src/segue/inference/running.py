@@ -14,7 +14,7 @@ from torch import nn
 
 from segue.errors import ArgumentError, CheckpointError
 from segue.inference.compiling import compile_parts, requested_compilation
-from segue.inference.cpu.features import can_fuse, has_bfloat16_products, has_int8
+from segue.inference.cpu.features import can_fuse, has_bfloat16_products, has_full_int8, has_int8
 from segue.inference.cpu.forms import DIRECT, Forms
 from segue.inference.cpu.fused import use_fused
 from segue.inference.cpu.int8 import use_int8
@@ -81,8 +81,9 @@ def choose_precision(network: object, device: torch.device, fast: bool) -> torch
     """Type for convolutions: float32, or with ``fast`` the fastest of the device.
 
     On a GPU that is bfloat16, or float16 where the hardware lacks bfloat16; on a processor int8 or bfloat16.
-    int8 is for networks that name, in ``int8_parts``, the parts that lose nothing by it. Networks that find
-    other objects in half precision say so by ``half_precision = False``.
+    int8 is for networks that name, in ``int8_parts``, the parts that lose nothing by it, and in
+    ``int7_parts`` those for processors without VNNI, where weights have 7 bits. Networks that find other
+    objects in half precision say so by ``half_precision = False``.
     """
     if not fast or not getattr(network, "half_precision", True):
         return torch.float32
@@ -181,7 +182,8 @@ def inference_copy(
         elif device.type == "cpu" and can_fuse(dtype) and precision != torch.float16:
             use_fused(copy, forms)
             if precision == torch.int8 and has_int8():
-                use_int8(copy, copy.int8_parts)
+                full = has_full_int8()
+                use_int8(copy, copy.int8_parts if full else getattr(copy, "int7_parts", copy.int8_parts))
             if dtype == torch.float32:
                 use_fused_linear(copy)
     return cast(Network, copy)

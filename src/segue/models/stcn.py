@@ -194,6 +194,7 @@ class STCNLite(CorrespondenceNetwork):
     """Confidence fitted to clips at 240p and 480p, by source (research/stcn-lite.md)."""
     tracker: type[Tracker] = LiteTracker
     int8_parts = ("key_encoder", "key_proj", "key_comp", "value_encoder", "decoder")
+    int7_parts = ("value_encoder", "decoder")
     read_stride = 8
     value_channels = 128
 
