@@ -58,6 +58,18 @@ def discs(height: int, width: int, objects: int) -> Iterator[tuple[Image, IndexM
         yield image, mask
 
 
+def ellipses(height: int, width: int, objects: int) -> IndexMask:
+    """An index mask (H, W) with a grid of ellipses, with ids 1 to ``objects``, at most 255."""
+    columns = round((objects * width / height) ** 0.5)
+    rows = -(-objects // columns)
+    mask = np.zeros((height, width), np.uint8)
+    for number in range(objects):
+        row, column = divmod(number, columns)
+        middle = int((column + 0.5) * width / columns), int((row + 0.5) * height / rows)
+        cv2.ellipse(mask, middle, (width // columns // 3, height // rows // 3), 0, 0, 360, number + 1, -1)
+    return mask
+
+
 def _reflected(places: npt.NDArray[Any], size: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Places on axes of a length ``size`` at whose ends what moves turns round."""
     return np.asarray(np.abs((places + size) % (2 * size) - size))

@@ -173,14 +173,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             lines.append(f'detector = "{options.detector}"')
         for number in range(options.cameras):
             lines += [f"[cameras.camera{number}]", f'source = "http://127.0.0.1:{port}/{number}"']
-        processes = []
-        for root, page in zip(roots, ports_of_pages, strict=True):
-            place = Path(folder, str(page))
-            place.mkdir()
-            file = place / "cameras.toml"
-            file.write_text("\n".join(lines))
-            processes.append(watch(root, file, page, cores[0]))
+        processes = list[subprocess.Popen[bytes]]()
         try:
+            for root, page in zip(roots, ports_of_pages, strict=True):
+                file = Path(folder, str(page), "cameras.toml")
+                file.parent.mkdir()
+                file.write_text("\n".join(lines))
+                processes.append(watch(root, file, page, cores[0]))
             time.sleep(WARM_UP)
             begun, before = time.monotonic(), state_of(processes, ports_of_pages)
             time.sleep(options.seconds)

@@ -13,11 +13,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
 
 from benchmarks.lib.machine import describe
+from benchmarks.lib.scenes import ellipses
 from benchmarks.services.annotate import annotating, sample_480p
 from segue_web.project.annotations import Correction, FrameAnnotation
 from segue_web.project.project import Project
@@ -61,18 +60,12 @@ def main() -> None:
 def draw(path: Path, place: Path, count: int) -> None:
     """Give the first frame a grid of ellipses."""
     video = Video(path)
-    height, width = video.size
-    columns = round((count * width / height) ** 0.5)
-    rows = -(-count // columns)
+    mask = ellipses(*video.size, count)
     project = Project(place, video.describe(), video.size)
     with project.change("draw"):
-        for number in range(count):
-            row, column = divmod(number, columns)
-            plane = np.zeros(video.size, np.uint8)
-            middle = int((column + 0.5) * width / columns), int((row + 0.5) * height / rows)
-            cv2.ellipse(plane, middle, (width // columns // 3, height // rows // 3), 0, 0, 360, 1, -1)
+        for number in range(1, count + 1):
             new = project.add_object()
-            project.put(0, {new: (plane > 0, FrameAnnotation("given"))})
+            project.put(0, {new: (mask == number, FrameAnnotation("given"))})
             project.correct(0, new, Correction())
     project.close()
     video.close()

@@ -24,11 +24,10 @@ from pathlib import Path
 from statistics import median
 
 import cv2
-import numpy as np
 
 from benchmarks.lib.machine import describe
+from benchmarks.lib.scenes import ellipses
 from benchmarks.services.annotate import SIZE, sample_480p
-from segue.types import IndexMask
 
 RUN = """
 import json, resource, sys, time
@@ -61,19 +60,6 @@ print(json.dumps(figures | {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_
 """Prints the figures of one process."""
 
 
-def grid(count: int) -> IndexMask:
-    """An index mask (480, 864) with a grid of ellipses."""
-    height, width = SIZE
-    columns = round((count * width / height) ** 0.5)
-    rows = -(-count // columns)
-    mask = np.zeros(SIZE, np.uint8)
-    for number in range(count):
-        row, column = divmod(number, columns)
-        middle = int((column + 0.5) * width / columns), int((row + 0.5) * height / rows)
-        cv2.ellipse(mask, middle, (width // columns // 3, height // rows // 3), 0, 0, 360, number + 1, -1)
-    return mask
-
-
 def run(root: Path, case: str, video: Path, mask: Path, options: argparse.Namespace) -> Mapping[str, float]:
     """Figures of one process with the checkout ``root``."""
     command = [sys.executable, "-c", RUN, str(root), case, str(video), str(mask), str(options.frames)]
@@ -101,7 +87,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         video, mask = sample_480p(Path(name, "sample.mp4")), Path(name, "mask.png")
         for case, count in (("track", options.track), ("video", options.video)):
-            cv2.imwrite(str(mask), grid(count))
+            cv2.imwrite(str(mask), ellipses(*SIZE, count))
             rounds = [
                 [run(root, case, video, mask, options) for root in roots] for _ in range(options.rounds)
             ]

@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.inference.cpu.features import has_full_int8
 from segue.inference.running import own_precision
 from segue.inference.threads import run_each
 from segue.models.memory.reads import CoarseRead, DenseRead, Readable, ReadGroup
@@ -113,8 +112,8 @@ class MemoryTable(Checkpointable):
         last_penalty: the same for the previous frame.
         dense_radius: how far from the objects all positions of a kept frame are read; farther away one in
             four is, which counts for two. None reads all; only for L2, and not from coarse to fine.
-        in_int8: whether keys are rounded to 8-bit integers for affinities. Only for L2, on a processor with
-            VNNI, and not from coarse to fine.
+        in_int8: whether keys are rounded to 8-bit integers for affinities. Only for L2, on a processor, and
+            not from coarse to fine.
         official: compress as XMem's release does: the first values of objects that entered later end up
             beside keys of another frame, or vanish (docs/systems/xmem.md).
         received: the attention that rows received by reads that do not count yet, (N,); None before a read.
@@ -153,7 +152,7 @@ class MemoryTable(Checkpointable):
         self.coarse_cells = coarse_cells
         self.coarse_above, self.last_window, self.dense_radius = coarse_above, last_window, dense_radius
         self.penalty, self.last_penalty, self.official = penalty, last_penalty, official
-        self._rounded = RoundedKeys() if in_int8 and similarity == "l2" and has_full_int8() else None
+        self._rounded = RoundedKeys() if in_int8 and similarity == "l2" else None
         self.received: Tensor | None = None
         self._chosen: list[ChosenRows] = []  # by the last read of some positions
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segue.inference.cpu.features import has_full_int8
 from segue.layers.pieces import cat
 from segue.models.base import (
     FramePrompts,
@@ -166,7 +167,7 @@ class MemoryTracker(Checkpointable):
             dense_radius=self._dense_radius,
             penalty=schedule.penalty,
             last_penalty=schedule.last_penalty,
-            in_int8=self._setup.in_int8,
+            in_int8=self._setup.in_int8 and has_full_int8(),  # weights of 7 bits would blur keys
         )
         return Memory(table, "all" if network.shared_keys else "object")
 
