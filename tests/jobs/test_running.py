@@ -15,13 +15,15 @@ from segue.entries.events import EventSettings
 from segue.errors import PromptError, SinkError, SourceError
 from segue.events.sink import Event
 from segue.events.zones import Zone
+from segue.inference.cpu.features import has_int8
 from segue.jobs import read_job, writing
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Run
-from segue.jobs.running import RunCancelledError, run_open
-from segue.jobs.values import ForegroundJob, Model, Outputs, VideoJob, VideoSource
+from segue.jobs.running import RunCancelledError, run, run_open
+from segue.jobs.values import ForegroundJob, InstancesJob, Model, Outputs, TrackJob, VideoJob, VideoSource
 from segue.masks import read_index_mask
 from segue.options import RuntimeObject
+from segue.prompt_types import BoxPrompt
 from segue.sessions.session import Passes
 from segue.sinks.outputs import default_folder
 from segue.state import Checkpointable, SessionState, checkpointed
@@ -73,7 +75,7 @@ def camera(breaks: bool = False, max_size: int | None = None) -> Source:
 class Squares:
     """A session that finds one object on each frame, which moves to the right; it explains itself."""
 
-    lag = 0
+    lag, precision = 0, None
 
     def __init__(self) -> None:
         self.label: str | None = "koi"
@@ -195,13 +197,43 @@ def test_an_observer_is_told_everything_in_order_and_the_outcome_says_the_same(v
     assert quiet.calls[:2] == [("ready", "video", []), ("begin", "frames", 5)], "there is no notice"
 
 
-def test_fast_says_where_it_changes_nothing(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kind", "model", "reason"),
+    [
+        (ForegroundJob, "median", "median has no network"),
+        (ForegroundJob, "mustan-lite", "mustan-lite is not faster here with less than float32"),
+        (TrackJob, "stcn-lite", "stcn-lite is not faster here with less than float32"),
+        (InstancesJob, "msstsvis-lite", "msstsvis-lite is not faster here with less than float32"),
+        (InstancesJob, "nanodet+stcn-lite", "nanodet+stcn-lite is not faster here with less than float32"),
+    ],
+)
+def test_fast_says_where_it_changes_nothing(
+    video: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, model: str, reason: str
+) -> None:
     monkeypatch.setenv("SEGUE_CPU_WITHOUT", "vnni,bfloat16,amx")
     observer = Recorder()
-    job = foreground(video, video.parent / "out", fast=True, device="cpu")
-    run_open(opened(job, open_source(video)), observer)
+    prompts = {"prompts": (BoxPrompt(1, (2, 2, 8, 8)),)} if kind is TrackJob else {}
+    job = kind(
+        source=VideoSource(place=str(video)),
+        model=Model(name=model),
+        outputs=Outputs(folder=video.parent / "out", formats=("png",)),
+        fast=True,
+        device="cpu",
+        **prompts,
+    )
+    run(job, observer)
     notices = [call[1] for call in observer.calls if call[0] == "notice"]
-    assert notices == ["--fast changes nothing: this device is not faster with less than float32"]
+    assert f"--fast changes nothing: {reason}" in notices
+
+
+@pytest.mark.skipif(not has_int8(), reason="no 8-bit integers here")
+@pytest.mark.parametrize("model", ["mustan-lite", "median"])
+def test_fast_says_nothing_where_it_is_faster(video: Path, model: str) -> None:
+    observer = Recorder()
+    job = foreground(video, video.parent / "out", fast=True, device="cpu")
+    run(job.model_copy(update={"model": Model(name=model)}), observer)
+    said = any("--fast" in call[1] for call in observer.calls if call[0] == "notice")
+    assert said == (model == "median")
 
 
 def test_results_go_where_the_source_is_called_if_nobody_says(video: Path) -> None:

@@ -72,11 +72,6 @@ def has_float16(device: torch.device) -> bool:
     return device.type == "mps"
 
 
-def has_lower_precision(device: torch.device) -> bool:
-    """Whether ``fast`` can be faster than float32 for any network."""
-    return (device.type == "cpu" and has_int8()) or has_bfloat16(device) or has_float16(device)
-
-
 def choose_precision(network: object, device: torch.device, fast: bool) -> torch.dtype:
     """Type for convolutions: float32, or with ``fast`` the fastest of the device.
 

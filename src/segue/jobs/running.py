@@ -9,10 +9,11 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import cast
 
+import torch
+
 from segue.errors import ArgumentError, SegueError, UndeliveredError, memory_errors
 from segue.inference.cpu.features import instruction_set
 from segue.inference.cpu.forms import Forms, recorded
-from segue.inference.running import choose_device, has_lower_precision
 from segue.jobs.ahead import Plan
 from segue.jobs.frame_loop import FrameRun, first_pass, forget_state, forms_of_run
 from segue.jobs.observer import Observer
@@ -132,8 +133,10 @@ def run_open(
     observer = observer or Observer()
     if opened.notice:
         observer.notice(opened.notice)
-    if opened.job.fast and not has_lower_precision(choose_device(opened.job.device)):
-        observer.notice("--fast changes nothing: this device is not faster with less than float32")
+    if opened.job.fast and opened.session.precision in (None, torch.float32):
+        name, network = opened.job.model.name, opened.session.precision
+        reason = f"{name} is not faster here with less than float32" if network else f"{name} has no network"
+        observer.notice(f"--fast changes nothing: {reason}")
     cancel = cancel or CancelToken()
     opened.frames.token = cancel
     try:

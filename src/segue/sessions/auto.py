@@ -87,6 +87,7 @@ class AutoSession(DetectionSession):
         check_detector(detector)
         self._session, self._detector, self._every, self._max_objects = session, detector, every, max_objects
         self.options, self.lag = DetectionOptions(), detector.lookahead
+        self.precision = session.precision
         self.reset()
 
     def _config_fingerprint(self) -> dict[str, object]:

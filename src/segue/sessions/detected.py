@@ -112,7 +112,7 @@ class DetectionSession(FindingSession):
         check_detector(detector)
         if detector.lookahead:
             raise PromptError("a detector that compares frames finds no instances; choose one with classes")
-        self._session, self._detector = session, detector
+        self._session, self._detector, self.precision = session, detector, session.precision
         self.options = options or DetectionOptions()
         self.reset()
 

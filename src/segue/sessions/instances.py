@@ -125,6 +125,7 @@ class InstanceSession(ExplainedSession):
         self.options = options or WindowOptions()
         self._prepared = prepared = instance_network(network, device=device, fast=fast)
         self._network, self.device, self._dtype = prepared.network, prepared.device, prepared.dtype
+        self.precision = prepared.precision
         self._names = dict(names or {})
         self.lag = self.options.window - 1
         self.reset()

@@ -124,6 +124,7 @@ class WholeVideo(Passes):
 
     Attributes:
         records: result of :func:`whole_clip`; empty before the end of the first pass.
+        precision: precision of the convolutions.
     """
 
     def __init__(
@@ -137,6 +138,7 @@ class WholeVideo(Passes):
         read_once: bool = False,
     ) -> None:
         self._network, self._frames, self._size, self._short_side = network, frames, size, short_side
+        self.precision = network.precision
         self._images, self._read_once = images, read_once
         self._rereads = False  # whether the second pass reads the frames once more
         self._frames_read: list[Frame] = []
@@ -181,6 +183,7 @@ class WholeVideoSession(FindingSession):
 
     def __init__(self, video: WholeVideo, names: Mapping[int, str], score: float) -> None:
         self._video, self._names, self._score = video, names, score
+        self.precision = video.precision
         self.reset()
 
     def _take(self, frame: Frame, prepared: None) -> None:

@@ -19,6 +19,8 @@ from segue.video.decoding.readers import Colour, FrameLike, as_frame
 if TYPE_CHECKING:
     from typing import Self
 
+    import torch
+
 Step = TypeVar("Step", bound=Callable[..., Any])
 
 
@@ -55,6 +57,9 @@ class Session(Protocol):
 
     lag: int = 0
     """Number of frames by which results lag behind; 0: ``step`` returns the frame's result."""
+
+    precision: torch.dtype | None = None
+    """Precision of the convolutions of its network: float32, bfloat16, float16 or int8; None without one."""
 
     def __enter__(self) -> Self:
         return self

@@ -115,7 +115,7 @@ class TrackSession(Checkpointable, Session):
         self.prepared = prepared = track_network(network, device=device, fast=fast)
         self.schedule, self.fit = schedule or prepared.network.schedule, fit
         self._confidence = track_capabilities(prepared.network).confidence
-        self.device = prepared.device
+        self.device, self.precision = prepared.device, prepared.precision
         default = "segue-prompt" if prepared.name is None else MODELS.find(prepared.name).prompter
         self.prompter: MakePrompter = prompter or find_prompter(
             default, device=self.device, fast=prepared.precision != torch.float32

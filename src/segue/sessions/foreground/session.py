@@ -125,6 +125,7 @@ class ForegroundSession(ExplainedSession):
         if warm_up < 0 or (short_side is not None and short_side < 1):
             raise ArgumentError(f"warm_up is {warm_up} and short_side {short_side}: give no negative numbers")
         self._segmenter = foreground_segmenter(model, device=device, fast=fast)
+        self.precision = self._segmenter.precision
         self._background = background or MaskedMedian()
         self._masks = masks or ForegroundMasks()
         self._masks.set_default_threshold(self._segmenter.threshold)

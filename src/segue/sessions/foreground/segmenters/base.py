@@ -86,6 +86,7 @@ class Segmenter(Protocol):
         stages: names of the session stages it needs, see :mod:`.stage_list`.
         fingerprint: identifies its weights in saved states.
         forms: choice of layer implementations, as JSON; empty without any.
+        precision: precision of the convolutions of its network; None without one.
         capabilities: further capabilities of a network.
     """
 
@@ -99,6 +100,7 @@ class Segmenter(Protocol):
     stages: tuple[str, ...] = PLAIN_STAGES
     fingerprint: str = ""
     forms: Mapping[str, Any] = MappingProxyType({})
+    precision: torch.dtype | None = None
     capabilities: ForegroundCapabilities = ForegroundCapabilities()
 
     def step(
@@ -143,6 +145,7 @@ class NetworkSegmenter(Segmenter):
         network, self._guard = prepared.network, prepared.inference_guard
         self._network, self._device, self._dtype = network, prepared.device, prepared.dtype
         self.fingerprint, self.forms = prepared.digest, prepared.forms.as_json()
+        self.precision = prepared.precision
         able = foreground_capabilities(network)
         # A copy: sessions of the network may run in several threads.
         provider = flow or copy.deepcopy(cast("FlowProvider | None", able.flow_provider))
