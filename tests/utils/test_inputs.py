@@ -14,7 +14,7 @@ from PIL import Image
 
 import segue
 from segue.datasets.files import read_mask_file, read_rgb
-from segue.errors import SegueError
+from segue.errors import ArgumentError, SegueError
 from segue.flow.files import read_flow
 from segue.formats.reading import read_labels
 from segue.masks import read_index_mask
@@ -72,6 +72,12 @@ def test_a_pointer_in_an_archive_is_called_so(tmp_path: Path) -> None:
         archive.writestr("masks/0.png", POINTER)
     with pytest.raises(SegueError, match="pointer of Git LFS"):
         read_labels(tmp_path / "a.zip", VIDEO)
+
+
+@pytest.mark.parametrize("path", [b"masks", 3.5, None])
+def test_what_is_no_path_is_named(path: Any) -> None:
+    with pytest.raises(ArgumentError, match="no path"):
+        segue.SessionState.load(path)
 
 
 def test_small_files_are_read_as_they_are(tmp_path: Path) -> None:

@@ -57,11 +57,14 @@ def user_path(path: str | os.PathLike[str]) -> Path:
     """Expand ``~`` in a path of a user, unless a file has that name.
 
     Raises:
-        ArgumentError: the path is empty, and would mean the working directory.
+        ArgumentError: it is no path, or empty, which would mean the working directory.
     """
     if isinstance(path, str) and not path:
         raise ArgumentError("the path is empty")
-    plain = Path(path)
+    try:
+        plain = Path(path)
+    except TypeError:
+        raise ArgumentError(f"{kind_of(path)} is no path; give a string or a pathlib.Path") from None
     if not plain.parts or not plain.parts[0].startswith("~") or exists(plain):
         return plain
     try:

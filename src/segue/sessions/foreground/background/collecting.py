@@ -16,7 +16,7 @@ from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.background.recurrence import NO_PAST, Past, halved
 from segue.sessions.foreground.background.scene_estimation import Sample, estimate_scene
 from segue.sessions.foreground.background.video_scenes import VideoPart, VideoScenes
-from segue.sessions.foreground.camera.changes import LONG_SIDE, Change, Levels, gains_between, structure
+from segue.sessions.foreground.camera.changes import LONG_SIDE, Change, Comparison, Levels
 from segue.sessions.foreground.camera.scene_events import SceneEvents
 from segue.state import checkpointed
 from segue.types import Image
@@ -254,5 +254,4 @@ class CollectingBackground(Background):
 
 def _light_between(image: Levels, other: Levels) -> float:
     """Largest absolute log gain per colour between two reduced images."""
-    _, altered = structure(image, other)
-    return float(np.abs(np.log(gains_between(image, other, ~altered))).max())
+    return float(np.abs(np.log(Comparison(image, other).gains)).max())

@@ -93,10 +93,10 @@ class Difference(NamedTuple):
 
 @dataclass(eq=False)
 class Comparison:
-    """Two reduced images, RGB (h, w, 3), uint8, and the results of comparing them, each computed once."""
+    """Two reduced images, RGB (h, w, 3), and the results of comparing them, each computed once."""
 
-    image: Image
-    other: Image
+    image: Levels
+    other: Levels
 
     @cached_property
     def structure(self) -> tuple[BoolArray, BoolArray]:
