@@ -101,6 +101,26 @@ def test_an_empty_path_is_not_the_working_directory(
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("detect", "clip.mp4", "-o", "objects.png"),
+        ("export", "stcn-lite", "stcn.onnx"),
+        ("demo", "-o", "demo.mp4"),
+        ("batch", "clip.mp4", "--do", "foreground", "-o", "results.mp4"),
+    ],
+)
+def test_the_name_of_a_file_is_no_folder_for_several(
+    command: Command, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    shutil.copy(inputs / "clip.mp4", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    outcome = command(*words)
+    assert outcome.code == 2
+    assert f"{words[-1]}: is the name of a file" in outcome.complaint
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
 def test_superfluous_arguments_are_named(command: Command, tmp_path: Path) -> None:
     videos = [tmp_path / f"{name}.mp4" for name in "ab"]
     for video in videos:

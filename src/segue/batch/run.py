@@ -28,6 +28,7 @@ from segue.jobs.plan import check_needs
 from segue.jobs.record import files_of, model_digest, words_by_content
 from segue.jobs.values import Model, VideoJob, to_json
 from segue.registry import MODELS
+from segue.sinks.outputs import check_folder
 from segue.utils.cancel import CancelToken, cancel_on_signals
 from segue.utils.files import (
     locked,
@@ -70,6 +71,8 @@ class BatchObserver:
 def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) -> int:
     """Process videos and report the outcome; return the number of failed ones."""
     home = home_of(how.output, how.shard)
+    if not is_url(how.output):
+        check_folder(Path(how.output))
     check_division(how)
     if (home / LEDGER).exists() and not (how.resume or how.retry_failed):
         refuse_if_locked(home / LEDGER)

@@ -15,7 +15,7 @@ from segue.jobs.values import DetectorConfig, Outputs, VideoSource, checked
 from segue.options import FilePath, OptionModel, option
 from segue.registry import DETECTORS
 from segue.reports.terminal import interruptible, print_table
-from segue.sinks.outputs import check_distinct, default_folder
+from segue.sinks.outputs import check_distinct, check_folder, default_folder
 from segue.utils.files import prepare, write_complete
 from segue.utils.notices import notice
 
@@ -60,6 +60,7 @@ def _detect(fields: Values) -> None:
     check_detector(request.finding.name, request.finding.weights)
     source = open_video(request.source)
     folder = request.outputs.folder or default_folder(source.name)
+    check_folder(folder)
     mask, drawing = folder / "mask.png", folder / "overlay.png"
     places = {"the mask": mask, "the drawing": drawing, "the table": request.json_file}
     paths = [path for path in places.values() if path is not None]
@@ -112,7 +113,7 @@ detect = command(
             *("source.end", "source.stride", "source.duration", "source.max_size", "source.on_damage"),
             *("source.when_late", "source.hardware", "source.analyse", "finding.frames", "finding.every"),
             *("outputs.formats", "outputs.side_by_side", "outputs.whole", "outputs.rotate"),
-            *("outputs.resume", "outputs.sound"),
+            *("outputs.resume", "outputs.append", "outputs.sound"),
         ),
         help={
             "source.place": "Image, video, image folder, glob, camera or address.",

@@ -37,6 +37,7 @@ from segue.prompt_inputs.texts import PROMPT_FORMS, typed_prompts
 from segue.prompt_types import MaskPrompt
 from segue.registry import DETECTORS, FORMATS, MODELS
 from segue.reports.terminal import bars, interruptible
+from segue.sinks.outputs import check_folder
 from segue.types import Frame, Segmentation
 from segue.utils.allocation import permanent_imports
 from segue.utils.cache import ASSETS
@@ -345,6 +346,7 @@ def demo(
 
         segue demo --output out/demo
     """
+    check_folder(output)
     sample = ASSETS / "sample"
     job = TrackJob(
         source=VideoSource(place=str(sample / "video.mp4")),

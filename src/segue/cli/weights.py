@@ -15,6 +15,7 @@ from segue.export import EXPORTED
 from segue.models.hub import PREFIX
 from segue.registry import MODELS
 from segue.reports.terminal import bars, print_table
+from segue.sinks.outputs import check_folder
 from segue.utils.files import locked, remove_partial
 from segue.utils.inputs import absolute_path, check_file
 from segue.weights.available import weight_file
@@ -198,6 +199,7 @@ def export(
     if len(places) != 1:
         raise ArgumentError("give one folder for the graphs, as FOLDER or by --output")
     (folder,) = places
+    check_folder(folder)
     with locked([folder]):
         if folder.is_dir():
             remove_partial(folder)  # of an export that was killed

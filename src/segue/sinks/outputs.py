@@ -90,6 +90,12 @@ def default_folder(name: str) -> Path:
     return Path("segue-out") / (f"{stem}_{ending}" if f".{ending.lower()}" in _file_endings() else name)
 
 
+def check_folder(output: Path) -> None:
+    """Raise SinkError if the name of a folder for several files ends like that of a file."""
+    if output.suffix.lower() in _file_endings() | {".onnx"} and not output.is_dir():
+        raise SinkError(f"{output}: is the name of a file, and several are written; give a folder")
+
+
 def _file_endings() -> frozenset[str]:
     """Suffixes that make an output a file, also of unsupported formats."""
     return VIDEO_SUFFIXES | IMAGE_SUFFIXES | {ZIP} | _suffixes()
