@@ -22,7 +22,7 @@ from segue.events.archive import EventArchive
 from segue.events.deliveries import Notifiers
 from segue.events.options import RULES
 from segue.events.scene.memory import SceneMemory
-from segue.events.store.retention import DiskUse, Retention, disk_use
+from segue.events.store.retention import DiskUse, Retention, disk_use, note_limits
 from segue.events.store.store import EventStore
 from segue.events.store.upkeep import KEEP_SECONDS, UPKEEP
 from segue.events.table import Event
@@ -277,14 +277,17 @@ class Camera(Observer):
             raise SegueError(f"{self.name} has no events")
 
     def care(self) -> None:
-        """Begin the upkeep of its images, with or without frames."""
+        """Begin the upkeep of its images, with or without frames; its store knows the limits."""
         archive, keep = self.archive, Retention.parse(self.job.keep)
         with self._store_lock:
             previous, self._cared_archive = self._cared_archive, None
-            if archive is not None and keep is not None and (store := self.store) is not None:
-                store.set(keep=" ".join(self.job.keep), table=archive.table.name)
-                UPKEEP.care(store, archive, keep)
-                self._cared_archive = archive
+            if archive is not None and (keep is not None or archive.store.exists()):
+                store = self.store
+                assert store is not None
+                note_limits(store, archive, self.job.keep)
+                if keep is not None:
+                    UPKEEP.care(store, archive, keep)
+                    self._cared_archive = archive
             if previous is not None:
                 UPKEEP.leave(previous)
 

@@ -11,8 +11,7 @@ from contextvars import copy_context
 from pathlib import Path
 
 from segue.errors import SegueError, SeveralProblemsError
-from segue.events.archive import EventArchive
-from segue.events.store.retention import Retention
+from segue.events.store.retention import noted_limits
 from segue.events.store.store import EventStore
 from segue.events.store.upkeep import UPKEEP
 from segue.jobs.values import ForegroundJob
@@ -186,11 +185,9 @@ def care_for_removed(output: Path, names: Container[str]) -> None:
         with suppress(SegueError, OSError):
             store = EventStore.open(path)
             try:
-                settings = store.settings()
-                keep = Retention.parse(settings.get("keep", "").split())
-                table = path.with_name(Path(settings.get("table", f"{path.stem}.csv")).name)
+                archive, keep = noted_limits(store, path)
                 if keep is not None:
-                    UPKEEP.care(store, EventArchive(table, table.with_suffix("")), keep)
+                    UPKEEP.care(store, archive, keep)
             finally:
                 store.close()
 

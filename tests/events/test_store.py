@@ -201,6 +201,29 @@ def test_events_waiting_at_the_end_of_a_run_are_written_by_the_next_one(
     store.close()
 
 
+def test_events_of_a_run_that_could_not_open_the_file_belong_to_its_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
+    store = begun(tmp_path)
+    put(store, event("enter", 1), event("leave", 1))
+    store.note_written("", 200, 2)
+    store.close()
+    other = sqlite3.connect(tmp_path / "gate.db", isolation_level=None)
+    other.execute("begin exclusive")
+    store = begun(tmp_path)
+    assert store.problem
+    put(store, event("enter", 2))
+    store.set_media("", "00003-enter-2.jpg", "complete", 10)
+    other.execute("rollback")
+    other.close()
+    store.flush()
+    assert store.read("select position, written from parts") == [(200, 2)]
+    assert len(store.of_part("")) == store.read("select count(*) from events")[0][0] == 3
+    assert len(store.read("select 1 from media join parts on parts.id = media.part")) == 1
+    store.close()
+
+
 def test_a_camera_that_was_lost_when_the_process_ended_is_lost_until_somebody_says_else(
     tmp_path: Path,
 ) -> None:

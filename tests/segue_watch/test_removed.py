@@ -99,6 +99,41 @@ def test_images_of_a_camera_that_is_no_longer_in_the_file_are_deleted(
     UPKEEP.leave(EventArchive(tmp_path / "gate.csv", tmp_path / "gate"))
 
 
+def test_images_elsewhere_are_deleted_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "KEEP_SECONDS", 0.05)
+    gate = offline_camera(tmp_path)
+    elsewhere = tmp_path / "more" / "pictures"
+    elsewhere.parent.mkdir()
+    gate.change(gate.job.model_copy(update={"snapshots": elsewhere, "keep": ("99999d",)}))
+    (tmp_path / "gate").rename(elsewhere)
+    gate.care()
+    archive = gate.archive
+    assert archive is not None
+    UPKEEP.leave(archive)
+    gate.close()
+    store = EventStore.open(tmp_path / "gate.db")
+    store.set(keep="1h")
+    store.close()
+    care_for_removed(tmp_path, {"yard"})
+    wait_for(lambda: not [*elsewhere.glob("0*")])
+    UPKEEP.leave(archive)
+
+
+def test_limits_that_were_lifted_delete_nothing_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "KEEP_SECONDS", 0.05)
+    gate = offline_camera(tmp_path)
+    gate.change(gate.job.model_copy(update={"keep": ("99999d",)}))
+    gate.care()
+    gate.change(gate.job.model_copy(update={"keep": ()}))
+    gate.care()
+    gate.close()
+    care_for_removed(tmp_path, {"yard"})
+    assert not UPKEEP.knows(tmp_path / "gate.db")
+    assert images(tmp_path) == ["00001-enter-1.jpg"]
+
+
 def test_a_camera_that_was_just_removed_is_an_error_that_people_understand() -> None:
     with pytest.raises(SegueError, match="there is no camera gate any more"):
         CameraSet([])["gate"]

@@ -79,7 +79,7 @@ class EventArchive:
         folder = images if images is None or not name else part_path(images, name)
         if not name:
             return EventPart(name, self.table, folder)
-        if self._has_folders:
+        if self.has_folders:
             return EventPart(name, self.table.parent / name / self.table.name, folder)
         return EventPart(name, part_path(self.table, name), folder)
 
@@ -92,10 +92,11 @@ class EventArchive:
         return next((part.name for part in self.parts() if part.table == table), "")
 
     @property
-    def _has_folders(self) -> bool:
+    def has_folders(self) -> bool:
+        """Whether each part has a folder of its own, with its table."""
         return self.table.parent == self.output
 
     def _names(self) -> Iterator[str]:
-        yield from part_names(self.table.parent if self._has_folders else self.table)
+        yield from part_names(self.table.parent if self.has_folders else self.table)
         if self.images is not None:
             yield from part_names(self.images)

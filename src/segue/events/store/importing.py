@@ -15,7 +15,7 @@ from typing import Any
 from segue.errors import SinkError
 from segue.events.archive import EVENT_FILE, PENDING, EventArchive, EventPart
 from segue.events.store.notices import warn_on_change
-from segue.events.store.records import FIRST, LAST, RecordedEvent, insert_event, moment_of
+from segue.events.store.records import FIRST, LAST, PART_NUMBER, RecordedEvent, insert_event, moment_of
 from segue.events.store.store import MARK_NAMES, EventStore
 from segue.events.table import UNKNOWN, Event, event_of, numbered_events
 from segue.utils.files import reason_of
@@ -91,7 +91,8 @@ def unread_parts(store: EventStore) -> list[str]:
 
 
 def _import_tables(store: EventStore, parts: list[EventPart]) -> None:
-    numbers = {part.name: store.begin_part(part.name, part.table.name).id for part in parts}
+    for part in parts:
+        store.begin_part(part.name, part.table.name)
     store.flush()
     visits: dict[int, tuple[int, set[str]]] = {}
     invalid_lines: dict[Path, list[int]] = {}
@@ -105,18 +106,18 @@ def _import_tables(store: EventStore, parts: list[EventPart]) -> None:
             if event.event in FIRST or event.object not in visits:
                 visit, classes = seq, set()
             recorded = RecordedEvent(seq, visit, event, frozenset(classes), part.name)
-            insert_event(base, recorded, None, numbers[part.name], moment)
+            insert_event(base, recorded, None, moment)
             classes.add(event.label or UNKNOWN)
             visits[event.object] = visit, classes
             if event.event in LAST:
                 del visits[event.object]
-            _import_media(base, numbers[part.name], event, files[part.name], moment)
+            _import_media(base, part.name, event, files[part.name], moment)
             last = seq
         base.execute("update visits set ended = last where ended is null and object = 0")
         for part in parts:
             base.execute(
-                "update parts set position = ?, written = ? where id = ?",
-                (_length(part.table), last, numbers[part.name]),
+                "update parts set position = ?, written = ? where name = ?",
+                (_length(part.table), last, part.name),
             )
     store.reload()
     store.reserve(max((_number_of(name) for each in files.values() for name in each), default=0))
@@ -174,7 +175,7 @@ def _files_of(part: EventPart) -> dict[str, tuple[str, int, float]]:
 
 def _import_media(
     base: sqlite3.Connection,
-    part: int,
+    part: str,
     event: Event,
     files: dict[str, tuple[str, int, float]],
     moment: float,
@@ -183,7 +184,8 @@ def _import_media(
         if EVENT_FILE.fullmatch(name):
             state, size, created = files.get(name, ("lost", 0, moment))
             base.execute(
-                "insert or ignore into media (part, name, bytes, state, created) values (?, ?, ?, ?, ?)",
+                "insert or ignore into media (part, name, bytes, state, created)"
+                f" values ({PART_NUMBER}, ?, ?, ?, ?)",
                 (part, name, size, state, created or moment),
             )
 

@@ -24,9 +24,12 @@ EVENT_COLUMNS = "seq, visit, (select name from parts where id = part), armed, ea
 )
 """Columns read by :func:`recorded_of`."""
 
+PART_NUMBER = "(select id from parts where name = ?)"
+"""Number of a part in statements, by its name."""
+
 _INSERT = (
     f"insert into events (seq, visit, part, run, moment, armed, earlier, kind, {', '.join(_COLUMNS)})"
-    f" values ({', '.join('?' * (8 + len(_COLUMNS)))})"
+    f" values (?, ?, {PART_NUMBER}, {', '.join('?' * (5 + len(_COLUMNS)))})"
 )
 
 
@@ -67,17 +70,14 @@ def insert_event(
     base: sqlite3.Connection,
     recorded: RecordedEvent,
     run: int | None,
-    part: int,
     moment: float | None = None,
 ) -> None:
     """Insert an event, and update its visit and the counts."""
     event, seq = recorded.event, recorded.seq
     moment = moment_of(event.at) if moment is None else moment
     earlier = _joined(recorded.earlier)
-    values = (getattr(event, name) for name in _COLUMNS)
-    base.execute(
-        _INSERT, (seq, recorded.visit, part, run, moment, recorded.armed, earlier, event.event, *values)
-    )
+    own = seq, recorded.visit, recorded.part, run, moment, recorded.armed, earlier, event.event
+    base.execute(_INSERT, (*own, *(getattr(event, name) for name in _COLUMNS)))
     zones = [zone for zone in event.zone.split(";") if zone]
     ended = seq if event.event in LAST else None
     if recorded.visit == seq:

@@ -77,6 +77,31 @@ class Retention:
         return cls(limits.get("seconds"), int(limits["size"]) if "size" in limits else None)
 
 
+def note_limits(store: EventStore, archive: EventArchive, texts: Sequence[str]) -> None:
+    """Note limits and places of the files of a camera in its store, for :func:`noted_limits`."""
+    folder, images = archive.table.parent.absolute(), archive.images
+    if images is not None:  # the folder of all may be moved
+        images = images.absolute()
+        images = images.relative_to(folder) if images.is_relative_to(folder) else images
+    store.set(
+        keep=" ".join(texts),
+        table=archive.table.name,
+        images="" if images is None else str(images),
+        parts="folders" if archive.has_folders else "",
+    )
+
+
+def noted_limits(store: EventStore, path: Path) -> tuple[EventArchive, Retention | None]:
+    """Files and last limits of a camera that may be in no file of cameras, by its store and the path of that."""
+    settings = store.settings()
+    table = path.with_name(Path(settings.get("table", f"{path.stem}.csv")).name)
+    images = settings.get("images", path.stem)
+    archive = EventArchive(
+        table, table.parent / images if images else None, table.parent if settings.get("parts") else None
+    )
+    return archive, Retention.parse(settings.get("keep", "").split())
+
+
 _MARKED = """
     select part, snapshot from events where visit in (select id from visits where kept = 1) and snapshot != ''
     union

@@ -16,7 +16,15 @@ from typing import Any, Literal, NamedTuple, get_args
 from segue.errors import SinkError
 from segue.events.store.clock import StoreClock
 from segue.events.store.file import StoreFile
-from segue.events.store.records import EVENT_COLUMNS, FIRST, LAST, RecordedEvent, insert_event, recorded_of
+from segue.events.store.records import (
+    EVENT_COLUMNS,
+    FIRST,
+    LAST,
+    PART_NUMBER,
+    RecordedEvent,
+    insert_event,
+    recorded_of,
+)
 from segue.events.table import UNKNOWN, Event
 from segue.masks.values import MAX_ID
 from segue.utils.database import VersionError
@@ -48,7 +56,6 @@ class Marks(NamedTuple):
 class PartState(NamedTuple):
     """Progress of the table of a part: its size in bytes, and the last event in it."""
 
-    id: int
     position: int
     written: int
 
@@ -103,7 +110,7 @@ class EventStore:
         self._parts: dict[str, PartState] = {}
         self._present: dict[int, _Visit] = {}
         self._run: int | None = None
-        self._last = self._saved = self._last_part = self._last_run = 0
+        self._last = self._saved = self._last_run = 0
         self._retry_time = 0.0
         self.clock, self.armed = StoreClock(), True
         try:
@@ -112,7 +119,7 @@ class EventStore:
             raise SinkError(f"{path}: is no store of events ({error}); move it away") from None
         except (sqlite3.OperationalError, OSError) as error:  # as on a full disk
             self._note_failure(error)
-            self._last = self._saved = self._last_part = self._last_run = self._estimate()
+            self._last = self._saved = self._last_run = self._estimate()
         except sqlite3.DatabaseError as error:
             raise SinkError(f"{path}: is no store of events ({error}); move it away") from None
 
@@ -206,23 +213,23 @@ class EventStore:
         with self._memory:
             state = self._parts.get(name)
             if state is None:
-                self._last_part += 1
-                state = self._parts[name] = PartState(self._last_part, 0, self._last)
+                state = self._parts[name] = PartState(0, self._last)
+            # By its name everywhere: its number is unknown as long as the file cannot be read.
             self.change(
-                "insert into parts (id, name, file, position, written) values (?, ?, ?, ?, ?)"
+                "insert into parts (name, file, position, written) values (?, ?, ?, ?)"
                 " on conflict (name) do update set file = excluded.file",
-                *(state.id, name, file, state.position, state.written),
+                *(name, file, state.position, state.written),
             )
             return state
 
     def note_written(self, name: str, position: int, written: int) -> None:
         """Note the progress of the table of a part; written with the next :meth:`flush`."""
         with self._memory:
-            state = self._parts[name] = self._parts[name]._replace(position=position, written=written)
+            self._parts[name] = PartState(position, written)
             self.change_last(
-                f"part {state.id}",
-                "update parts set position = ?, written = ? where id = ?",
-                *(position, written, state.id),
+                f"part {name}",
+                "update parts set position = ?, written = ? where name = ?",
+                *(position, written, name),
             )
 
     def reserve(self, number: int) -> None:
@@ -252,9 +259,9 @@ class EventStore:
         with self._memory:
             if len(self._unsaved) >= MAX_WAITING:
                 raise SinkError(f"{self.problem or self.path}; too many events wait")
-            run, part = self._run, self._parts[recorded.part].id
+            run, _ = self._run, self._parts[recorded.part]
             self._unsaved.append(recorded)
-            self._pending.append(lambda base: insert_event(base, recorded, run, part))
+            self._pending.append(lambda base: insert_event(base, recorded, run))
             self._changed.notify_all()
 
     def change(self, statement: str, *values: object) -> None:
@@ -386,9 +393,9 @@ class EventStore:
 
     def of_part(self, part: str, seq: int = 0) -> list[RecordedEvent]:
         """Saved events of a part after a number, in order."""
-        state = self._parts[part]
         rows = self.read(
-            f"select {EVENT_COLUMNS} from events where part = ? and seq > ? order by seq", state.id, seq
+            f"select {EVENT_COLUMNS} from events where part = {PART_NUMBER} and seq > ? order by seq",
+            *(part, seq),
         )
         return [recorded_of(row) for row in rows]
 
@@ -447,11 +454,11 @@ class EventStore:
     def set_media(self, part: str, name: str, state: MediaState, size: int = 0) -> None:
         """Set the state of an image or clip; written with the next :meth:`flush`."""
         with self._memory:
-            number, created = self._parts[part].id, self.clock.now()
+            _ = self._parts[part]
             self.change(
-                "insert into media (part, name, bytes, state, created) values (?, ?, ?, ?, ?)"
+                f"insert into media (part, name, bytes, state, created) values ({PART_NUMBER}, ?, ?, ?, ?)"
                 " on conflict (part, name) do update set bytes = excluded.bytes, state = excluded.state",
-                *(number, name, size, state, created),
+                *(part, name, size, state, self.clock.now()),
             )
 
     def scene(self, source: str) -> str | None:
@@ -533,9 +540,8 @@ class EventStore:
         self._saved = self._last
         self._parts = {
             name: PartState(*rest)
-            for name, *rest in base.execute("select name, id, position, written from parts")
+            for name, *rest in base.execute("select name, position, written from parts")
         }
-        self._last_part = max((each.id for each in self._parts.values()), default=0)
         self._present = {}
         for number, visit in base.execute("select object, id from visits where ended is null order by id"):
             labels = base.execute("select distinct label from events where visit = ?", (visit,))
@@ -559,7 +565,7 @@ class EventStore:
                 for (name,) in base.execute("select name from sqlite_master where type = 'table'").fetchall():
                     base.execute(f'delete from "{name}"')
             self._parts, self._present, self._run = {}, {}, None
-            self._last = self._saved = self._last_part = self._last_run = 0
+            self._last = self._saved = self._last_run = 0
             if not self.armed:
                 self.set(armed="0")
 
