@@ -25,7 +25,7 @@ KINDS: tuple[Kind, ...] = ("enter", "zone-enter", "zone-leave", "leave")
 
 def fill(store: EventStore, events: int, days: int) -> None:
     """Write visits of four events each, evenly over some days up to now."""
-    part = store.begin_part("", "gate.csv").id
+    store.begin_part("", "gate.csv")
     store.flush()
     begin, step = time.time() - 86400 * days, 86400 * days / events
     with store.changing() as base:
@@ -38,7 +38,7 @@ def fill(store: EventStore, events: int, days: int) -> None:
             where = (0.0, 0.0, 0.0, 9.0, 9.0, 81, 1.0, 81)
             names = f"{seq:05d}-{kind}-1.jpg", f"{visit:05d}-enter-1.mp4"
             event = Event(kind, visit // 4 % 65535 + 1, seq, *where, label, 0.9, zone, "", at, "gate", *names)
-            insert_event(base, RecordedEvent(seq, visit, event), None, part)
+            insert_event(base, RecordedEvent(seq, visit, event), None)
         base.execute("insert into media select part, snapshot, 30000, 'complete', moment from events")
     store.reload()
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from segue.cli.running import given_in_file, job_of_values
 from segue.errors import SegueError, SeveralProblemsError
+from segue.events.archive import EventArchive
 from segue.events.receivers.mqtt import topic_of
 from segue.events.targets import NotifyTarget
 from segue.jobs.plan import check_needs
@@ -175,25 +176,30 @@ def _mistakes(values: Mapping[str, Any], name: str, first: str) -> Iterator[str]
     problem = first
     while problem:
         yield problem
+        # One value without which all is well; else an item of a list, before a whole option.
         rest = [
-            (key not in problem, is_complete, len(left), left, shorter)
-            for key, is_complete, shorter in _without_parts(values)
+            (key not in problem, is_several or bool(left), is_whole, len(left), left, shorter)
+            for key, is_whole, is_several, shorter in _without_parts(values)
             if (left := problem_of(shorter)) != problem
         ]
         if not rest:
             return
-        *_, problem, values = min(rest, key=lambda each: each[:3])
+        *_, problem, values = min(rest, key=lambda each: each[:4])
 
 
-def _without_parts(values: Mapping[str, Any]) -> Iterator[tuple[str, bool, dict[str, Any]]]:
-    """Remove an item of a list, or a whole option; returns the remaining options and the option's name."""
+def _without_parts(values: Mapping[str, Any]) -> Iterator[tuple[str, bool, bool, dict[str, Any]]]:
+    """Remove an item of a list, or a whole option.
+
+    Yields:
+        Name of the option, whether it goes as a whole, whether that is several items, and what remains.
+    """
     for key, value in values.items():
         if key == "source":
             continue
-        if isinstance(value, list) and len(value) > 1:
-            for place in range(len(value)):
-                yield key, False, {**values, key: value[:place] + value[place + 1 :]}
-        yield key, True, {other: each for other, each in values.items() if other != key}
+        is_several = isinstance(value, list) and len(value) > 1
+        for place in range(len(value) if is_several else 0):
+            yield key, False, False, {**values, key: value[:place] + value[place + 1 :]}
+        yield key, True, is_several, {other: each for other, each in values.items() if other != key}
 
 
 def _receivers(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -301,6 +307,7 @@ def _output_paths(name: str, job: ForegroundJob) -> Iterator[Path]:
     if job.events is not None:
         yield job.events
         yield job.snapshots or job.events.with_suffix("")
+        yield EventArchive(job.events, None).store
     yield from filter(None, (job.explain, job.background))
     if job.outputs.formats:
         yield job.outputs.folder or default_folder(name)

@@ -132,11 +132,19 @@ def _apply(change: Change, listed: Any, name: str) -> None:
     ]:
         raise ConflictError(f"{_label(new)} already exists; choose another name or place", current)
     if index is None:
-        listed.append(change.new)
+        _append(listed, change.new)
     elif new is None:
         del listed[index]
     else:
         listed[index] = change.new
+
+
+def _append(listed: Any, text: str) -> None:
+    """Append a text to an array; after a comment as a line, since tomlkit would write into the comment."""
+    if re.search(r"#[^\n]*\n\s*\]$", listed.as_string()):
+        listed.add_line(text)
+    else:
+        listed.append(text)
 
 
 Value = Zone | tuple[float, float]

@@ -357,6 +357,13 @@ def test_passages_are_counted_for_each_zone_and_line_and_go_on(tmp_path: Path) -
     assert [row[3] for row in rows(tmp_path / "events.counts.csv")[1:]] == ["2", "2", "0", "2"]
 
 
+def test_a_zone_is_no_formula_in_the_counts(tmp_path: Path) -> None:
+    zones = [Zone.parse("@SUM(1+1)=0,0 60,0 60,119 0,119")]
+    with EventSink(tmp_path / "events.csv", live=True, zones=zones) as sink:
+        sink.write(*big(0, {}))
+    assert {row[0] for row in rows(tmp_path / "events.counts.csv")[1:]} == {"'@SUM(1+1)"}
+
+
 def kinds_of(
     path: Path, frames: int, box: tuple[int, int, int, int], **rules: Any
 ) -> list[tuple[str, float]]:

@@ -28,7 +28,9 @@ from segue.sessions.session import Passes
 from segue.sinks.outputs import default_folder
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, ObjectInfo, Segmentation
+from segue.utils import files
 from segue.utils.cancel import CancelToken
+from segue.utils.files import locked
 from segue.video import Source, open_source
 from segue.video.decoding.readers import Reader, SourceImage
 from segue.video.sources.images import write_image
@@ -304,6 +306,17 @@ def test_a_camera_that_is_lost_leaves_what_it_gave_complete_and_is_told(tmp_path
     assert (tmp_path / "out/job.json").exists()
     assert observer.calls[-2:] == [("end", 5), ("png", "masks")]
     assert not finished, "the job could not mean what it says"
+
+
+def test_runs_whose_tables_share_a_store_exclude_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "ENDING", 0.01)
+    job = foreground(7, tmp_path / "out", events=tmp_path / "gate.json")
+    with locked([tmp_path / "gate.db"]), pytest.raises(SinkError, match="another run"):
+        run_open(opened(job, camera()))
+    run_open(opened(job, camera()))
+    assert (tmp_path / "gate.json").is_file()
 
 
 @pytest.mark.parametrize("breaks", [False, True])

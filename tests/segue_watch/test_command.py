@@ -22,7 +22,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from segue.cli.running import parse_job
-from segue.errors import SegueError, SinkError, SourceError
+from segue.errors import SegueError, SeveralProblemsError, SinkError, SourceError
 from segue.events.table import Event
 from segue.jobs import writing
 from segue.jobs.opened import Run
@@ -617,6 +617,11 @@ TWO = "[cameras.gate]\nsource = '0'\n[cameras.yard]\nsource = '1'"
             "gate and yard would both write a;",
         ),
         (
+            "[cameras.gate]\nsource = '0'\nevents = 'a.csv'\n"
+            "[cameras.yard]\nsource = '1'\nevents = './a.json'\nsnapshots = 'b'",
+            "gate and yard would both write a.db;",
+        ),
+        (
             "[defaults]\nnotify = 'mqtt://me:a@Host:1883/x'\n[cameras.gate]\nsource = '0'\n"
             "home-assistant = true\n[cameras.yard]\nsource = '1'\nnotify = 'mqtt://host/%78'",
             "gate and yard have one topic",
@@ -868,6 +873,23 @@ def test_regions_and_least_heights_are_saved_beside_zones(tmp_path: Path) -> Non
         with pytest.raises(SegueError, match=r"ignore|minimum height|another person"):
             save_change(path, tmp_path, "gate", change)
     assert path.read_bytes() == before
+
+
+def test_a_zone_is_added_after_a_comment_at_the_end_of_the_list(tmp_path: Path) -> None:
+    path = cameras_file(
+        tmp_path, f"[cameras.gate]\nsource = '0'\nzone = [\n    '{A}'\n    # '{B}'\n]\nfps = 5\n"
+    )
+    text = saved(path, ("", C))
+    assert read_cameras(path, tmp_path)["gate"].zones == (A, C)
+    assert f"# '{B}'\n" in text
+
+
+@pytest.mark.parametrize("loiter", ["['dor=1s']", "'dor=1s'"])
+def test_one_mistake_is_one_line(tmp_path: Path, loiter: str) -> None:
+    path = cameras_file(tmp_path, f"[cameras.gate]\nsource = '0'\nzone = ['{A}', '{B}']\nloiter = {loiter}\n")
+    with pytest.raises(SeveralProblemsError) as caught:
+        read_cameras(path, tmp_path)
+    assert len(caught.value.problems) == 1
 
 
 def test_an_option_of_all_cameras_is_changed_for_one_alone(tmp_path: Path) -> None:

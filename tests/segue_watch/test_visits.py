@@ -105,6 +105,16 @@ def test_words_of_other_scripts_are_found_in_any_case(tmp_path: Path) -> None:
     stores["gate"].close()
 
 
+def test_letters_that_are_two_in_capitals_are_found(tmp_path: Path) -> None:
+    stores = {
+        "gate": store_of(tmp_path / "gate.db", [of(1, "enter", 0, "Straße"), of(2, "enter", 0, "door")])
+    }
+    for words in ("Straße", "straße", "STRASSE", "str", "rasse"):
+        assert names(asked(stores, f"search={words}")) == ["gate1"]
+    assert not asked(stores, "search=gasse")
+    stores["gate"].close()
+
+
 def test_answers_one_after_the_other_have_each_visit_once_and_whole(tmp_path: Path) -> None:
     """Also of objects that stay while hundreds of others come and go, and of ids that are used again."""
     draw, rows = random.Random(3), list[Row]()

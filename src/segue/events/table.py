@@ -195,7 +195,12 @@ class EventTable:
         if self._as_json:
             separator, self._is_first = b"\n" if self._is_first else b",\n", False
             return separator + json.dumps(event).encode()
-        return _csv_line([_plain(name, value) for name, value in csv_texts(event).items()])
+        return _csv_line(
+            [
+                value if name in _NUMBERS else without_formula(value)
+                for name, value in csv_texts(event).items()
+            ]
+        )
 
     def flush(self) -> None:
         """Write all events to the disk; after an OSError they still wait."""
@@ -235,10 +240,9 @@ def csv_texts(event: Row) -> Row:
     return {name: "" if (value := (event | times)[name]) is None else str(value) for name in COLUMNS}
 
 
-def _plain(name: str, value: Any) -> Any:
-    """Escape a value so that no program reads a formula in it."""
-    is_formula = isinstance(value, str) and name not in _NUMBERS and value.startswith(FORMULA)
-    return f"'{value}" if is_formula else value
+def without_formula(value: Any) -> Any:
+    """Escape a text so that no program reads a formula in it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def _csv_line(values: Iterable[object]) -> bytes:
@@ -321,7 +325,7 @@ def _csv_rows(stream: IO[bytes], path: Path) -> Iterator[tuple[int, Row | None]]
 
 
 def _read(name: str, value: str) -> str:
-    """Reverse :func:`_plain`."""
+    """Reverse :func:`without_formula`."""
     is_escaped = name not in _NUMBERS and value[:1] == "'" and value[1:].startswith(FORMULA)
     return value[1:] if is_escaped else value
 

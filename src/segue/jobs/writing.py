@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import RLock
@@ -34,6 +34,7 @@ from segue.sinks import Sink, open_sinks
 from segue.sinks.base import BackgroundSink
 from segue.sinks.rotation import RotatingSink, clear_parts, part_name
 from segue.types import Frame, Segmentation
+from segue.utils.files import locked
 from segue.utils.notices import warn_caller
 from segue.video.decoding.packets import PacketBuffer
 from segue.video.decoding.readers import ConnectionChange
@@ -60,6 +61,7 @@ class JobOutputs:
         self.messages: Notifiers | None = None
         self._store: EventStore | None = None
         self._cared_archive: EventArchive | None = None  # cared for as long as the run lasts
+        self._locks = ExitStack()  # of the store
         self._monitor: EventMonitor | None = None
         self._publisher: EventPublisher | None = None
         self._outage: Event | None = None  # the loss of the camera that an earlier run has reported
@@ -230,6 +232,7 @@ class JobOutputs:
         store, self._store = self._store, None
         if store is not None and (num_unsaved := store.close()) and self._opened.source.endless:
             warn_caller(f"{store.problem}; {num_unsaved} events wait for room", TableWarning)
+        self._locks.close()
 
     def _close_events(self) -> None:
         """Deliver messages and close event outputs opened before the first frame."""
@@ -253,6 +256,8 @@ class JobOutputs:
         if archive is None:
             return
         if source.endless:
+            # Tables of several names, such as e.csv and e.json, have one store.
+            self._locks.enter_context(locked([archive.store]))
             if outputs.overwrite and is_empty:
                 EventStore.remove(archive.store)
             goes_on = (outputs.append or outputs.rotate) and not outputs.overwrite

@@ -195,17 +195,19 @@ def _visits_matching(base: sqlite3.Connection, camera: str, query: Query) -> lis
         where.add(f"exists (select 1 from events where visit = visits.id and {inner})", *inner.values)
     label = f"coalesce(label, iif(object, '{UNKNOWN}', ''))"
     text = f"object || ' ' || {label} || zones || kinds"
+    if query.words:
+        base.create_function("folded", 1, lambda value: str(value).casefold(), deterministic=True)
     for word in query.words:
         if word in camera.casefold():
             continue
-        if word.isascii():
+        folded, values = f"instr(folded({text}), ?)", [word]
+        if word.isascii():  # faster, but for texts with letters such as ß, which is ss
             escaped = re.sub(r"([\\%_])", r"\\\1", word)
             columns = ("object", label, "zones", "kinds")
             each = " or ".join(f"{column} like ? escape '\\'" for column in columns)
-            where.add(f"({each})", *[f"%{escaped}%"] * len(columns))
-        else:
-            base.create_function("folded", 1, lambda value: str(value).casefold(), deterministic=True)
-            where.add(f"instr(folded({text}), ?)", word)
+            folded = f"({each} or ({text}) glob '*[^ -~]*' and {folded})"
+            values = [*[f"%{escaped}%"] * len(columns), word]
+        where.add(folded, *values)
     rows = base.execute(
         f"select coalesce(moment, 0), id from visits where {where} order by id desc limit ?",
         (*where.values, query.limit + 1),

@@ -178,6 +178,16 @@ def test_frames_of_another_size_and_scene_begin_anew_with_a_warning() -> None:
     assert [result.mask.shape for result in results] == [SIZE] * 10 + [(48, 80)] * 4
 
 
+@pytest.mark.parametrize("size", [(1, 1), (100, 1), (1, 100), (2, 2)])
+def test_images_one_pixel_wide_may_change_their_scene(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(2, 253, (2, *size, 3))
+    images = [first] * 30 + [second] * 30
+    frames = [np.asarray(image + rng.integers(-2, 3, image.shape), np.uint8) for image in images]
+    results = run(new_session(BackgroundDifference()), video(frames))
+    assert [result.mask.shape for result in results] == [size] * 60
+
+
 def test_another_scene_at_another_size_is_a_cut() -> None:
     session = new_session(BackgroundDifference())
     large = [Frame(t, t / 25, wall(7, 144, 192)) for t in range(10, 14)]

@@ -12,6 +12,7 @@ from segue.errors import SinkError
 from segue.events.receivers.base import SENT, Delivery, FileReceiver, ReceiverContext
 from segue.events.store.records import RecordedEvent
 from segue.events.store.store import EventStore
+from segue.events.table import without_formula
 from segue.events.zones import Zone
 from segue.utils.files import write_complete
 
@@ -78,7 +79,10 @@ class CountsReceiver(FileReceiver):
         text = io.StringIO(newline="")
         rows = csv.writer(text)
         rows.writerow(("zone", "event", "direction", "count"))
-        rows.writerows((zone, kind, way, number) for zone, kind, way, _, number in _all(self._zones, counts))
+        rows.writerows(
+            (without_formula(zone), kind, way, number)
+            for zone, kind, way, _, number in _all(self._zones, counts)
+        )
         write_complete(self._path, text.getvalue().encode())
 
     def abort(self) -> None:

@@ -92,7 +92,7 @@ def note_limits(store: EventStore, archive: EventArchive, texts: Sequence[str]) 
 
 
 def noted_limits(store: EventStore, path: Path) -> tuple[EventArchive, Retention | None]:
-    """Files and last limits of a camera that may be in no file of cameras, by its store and the path of that."""
+    """Files of a camera that may be in no file of cameras, and its last limits, by its store and its path."""
     settings = store.settings()
     table = path.with_name(Path(settings.get("table", f"{path.stem}.csv")).name)
     images = settings.get("images", path.stem)

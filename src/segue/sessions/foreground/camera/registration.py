@@ -73,8 +73,10 @@ def half_grey(image: Image) -> UInt8Array:
 
 
 def shift(reference: Float32Array, view: Float32Array) -> Matrix:
-    """Translation by phase correlation."""
+    """Translation by phase correlation; none of images one pixel wide or high."""
     height, width = view.shape
+    if min(height, width) < 2:
+        return _IDENTITY.copy()
     window = cv2.createHanningWindow((width, height), cv2.CV_32F)
     # Copies: where the sizes are good for its transform, OpenCV 5.0 writes into what it is given.
     (dx, dy), _ = cv2.phaseCorrelate(reference.copy(), view.copy(), window)
