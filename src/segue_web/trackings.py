@@ -19,6 +19,7 @@ from segue_web.project.tracking import (
     InterruptedTracking,
     TrackedFrame,
     begin_plan,
+    has_last_masks,
     interrupted,
     planned,
     previous_masks,
@@ -162,14 +163,15 @@ class Trackings:
         if one is None:
             return None
         try:
-            make = resumed if one.tracking.is_started else self._replanned
+            goes_on = one.tracking.is_started and has_last_masks(self._project, one.tracking)
+            make = resumed if goes_on else self._replanned
             return make(self._project, one.tracking), one.id
         except PromptError:
             self._queue.move(one.id, None)
             raise
 
     def _replanned(self, project: Project, tracking: InterruptedTracking) -> InterruptedTracking:
-        """Plan a queued tracking from the current corrections."""
+        """Plan a queued tracking, or one whose masks are gone, from the current corrections."""
         plan = tracking.plan
         # One between two corrections starts at the first of them, and lies behind it.
         frame = plan.begin + (plan.direction == "between")
@@ -233,10 +235,10 @@ class Trackings:
         alive = {i: tracked[i] for i in project.unlocked(tracked)}
         entry = job.entry if project.is_open(job.entry) else None
         step = project.change("tracking", entry=entry, of=plan.objects)
-        with acting(plan.user), step:
+        with acting(plan.user), step as changed:
             store_tracked(project, plan, index, alive)
             project.note("tracking", InterruptedTracking(plan, index, job.done).as_json())
-        job.entry = project.last_entry
+        job.entry = changed.entry or job.entry
 
     async def _ended(self, job: Job, how: str, error: SegueError | None) -> None:
         """Start the next tracking in the queue, of another person if this one was stopped or failed."""

@@ -224,14 +224,13 @@ class VideoListBackend(Backend):
         if request.op in OF_PAGE:
             return await super().handle(request)
         fields = dict(request.model_extra or {})
-        number = fields.pop("video", None)
+        with messages.checked():
+            requested = _NUMBER.validate_python(fields.pop("video", None))
         if request.op != "hello":
             passed_on = messages.PageRequest(id=request.id, op=request.op, **fields)
             if request.op in self._requests:
                 return await super().handle(passed_on)
-            return await self.backend_of(number).handle(passed_on)
-        with messages.checked():
-            requested = _NUMBER.validate_python(number)
+            return await self.backend_of(requested).handle(passed_on)
         number = self._usual
         if requested is not None and requested < 2 * len(self._names):
             number = requested
@@ -424,9 +423,9 @@ class VideoListBackend(Backend):
         ]
         if not annotated:
             raise SegueError("there are no masks to export yet")
+        backend = self.backend_of(video)
         claim = claimed_path(self.exports, self._name, format, "")
         total = sum(about.annotated if entry.known_only else about.frames for _, about in annotated)
-        backend = self.backend_of(video)
         steps = self._exported(backend, [number for number, _ in annotated], format, claim.path)
         try:
             backend.begin_export(Job("export", total, claim=claim, user=actor()), steps)

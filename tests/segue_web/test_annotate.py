@@ -1105,6 +1105,41 @@ def test_frames_are_saved_as_they_come_and_a_stop_can_be_gone_on_with(
     assert memory == backend._worker.jobs[-2][-2]  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        {"op": "reviewed", "objects": [1], "first": 3, "last": 3, "seen": 99},
+        {"op": "layer", "object": 1, "seen": 99},
+        {"op": "object", "object": 1, "visible": True},
+    ],
+)
+def test_what_changes_nothing_is_no_step_and_redo_stays(
+    backend: AnnotateBackend, ask: Ask, nothing: dict[str, Any]
+) -> None:
+    click(ask, 4, 20, 30)
+    click(ask, 5, 20, 30)
+    ask("undo")
+    before = backend.project.history()
+    assert before["redo"] == "click"
+    ask(**nothing)
+    assert backend.project.history() == before
+
+
+def test_a_stopped_tracking_whose_masks_were_undone_begins_again(backend: AnnotateBackend, ask: Ask) -> None:
+    click(ask, 4, 20, 30)
+
+    async def steps() -> None:
+        await step(backend, 5, 8)
+        await step(backend, 6, 9)
+        await backend.handle(request("stop"))
+        await step(backend, 7, 10)
+
+    with_job(backend, ask, steps)
+    assert ask("undo")["label"] == "tracking"
+    answer = ask("track", direction="forward", frame=0, resume=True)
+    assert (answer["start"], answer["stop"]) == (4, 11)
+
+
 def test_an_edit_during_a_tracking_is_a_step_of_its_own(backend: AnnotateBackend, ask: Ask) -> None:
     click(ask, 4, 20, 30)
 

@@ -416,7 +416,7 @@ def test_undo_and_redo_pass_by_what_is_tracked(three: AnnotateBackend) -> None:
 
 
 def test_frames_that_are_tracked_after_an_undo_make_a_step_of_their_own(three: AnnotateBackend) -> None:
-    """So far the tracking has changed nothing, so that its step can be undone while it runs."""
+    """So far the tracking has changed nothing, and is no step of the history."""
 
     async def steps(handle: Any) -> None:
         await handle(**forward(1))
@@ -424,9 +424,11 @@ def test_frames_that_are_tracked_after_an_undo_make_a_step_of_their_own(three: A
         await end(three)
         await handle(**forward(1))
         await give(three, 5, 1)  # as before
-        assert (await handle("undo"))["frames"] == []
+        undone = await handle("undo")
+        assert (undone["label"], undone["objects"]) == ("click", ["Object 3"])
         await give(three, 6, 1)
         await end(three)
+        assert (await handle("undo", redo=True))["objects"] == ["Object 3"]
         for redo in (False, True):
             for frames in ([4, 5], [4]) if not redo else ([4, 5], [4, 5, 6]):
                 await handle("undo", redo=redo)

@@ -157,6 +157,19 @@ def test_each_page_has_a_video_of_its_own(videos: VideoListBackend) -> None:
     assert ask(videos, "hello", video=99)["video"]["number"] == 2, "of another list: the video shown last"
 
 
+@pytest.mark.parametrize("number", [[1], {}, "0", -1, 1.5])
+def test_what_is_no_number_of_a_video_is_refused(videos: VideoListBackend, number: object) -> None:
+    with pytest.raises(SegueError, match="not valid"):
+        ask(videos, "look", frames=[0], video=number)
+
+
+def test_an_export_that_is_refused_keeps_no_name(videos: VideoListBackend) -> None:
+    give(videos.current.project, 0)
+    with pytest.raises(SourceError, match="no longer open"):
+        ask(videos, "export_all", format="coco", video=2)
+    assert not videos.exports.exists() or not [*videos.exports.iterdir()]
+
+
 def test_a_video_that_no_page_shows_is_closed(
     videos: VideoListBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,8 +87,11 @@ class ObjectStore(Store):
         row = self._object(number)
         if below == number:  # it stays where it is
             return
-        other_ids = [each["id"] for each in self.objects() if each["id"] != number]
+        ids = [each["id"] for each in self.objects()]
+        other_ids = [each for each in ids if each != number]
         place = len(other_ids) if below is None else other_ids.index(self._object(below)["id"])
+        if ids.index(number) == place:
+            return
         layers = [self._object(other)["layer"] for other in other_ids]
         low = layers[place - 1] if place else min(layers, default=0.0) - 2
         high = layers[place] if place < len(other_ids) else max(layers, default=0.0) + 2

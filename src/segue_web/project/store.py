@@ -71,10 +71,12 @@ class Changed:
     """Frames touched by a change, and whether objects, schema or comments changed.
 
     ``numbers``: the objects that an undone or redone step is about. ``targets``: what has changed, but for
-    frames. ``replaced``: by frame and object the masks in whose place a person gave another one.
+    frames. ``replaced``: by frame and object the masks in whose place a person gave another one. ``entry``:
+    number of the step of the history, if something has changed.
     """
 
     frames: set[int]
+    entry: int | None = None
     numbers: set[int] = field(default_factory=set)
     targets: set[Target] = field(default_factory=set)
     replaced: dict[tuple[int, int], str] = field(default_factory=dict)
@@ -277,10 +279,10 @@ class Store:
     def change(
         self, label: str, *, entry: int | None = None, of: Iterable[int] | None = None
     ) -> Iterator[Changed]:
-        """Make one step of the history, or a part of ``entry``; drops redo steps ``of`` these objects."""
+        """Make a step of the history, or a part of ``entry``, if rows change; drops redo ``of`` these objects."""
         with self._transaction() as changed:
+            is_new = entry is None
             if entry is None:
-                self._drop_undone(None if of is None else frozenset(of))
                 entry = self._new_id("last_entry")
                 sql = "INSERT INTO history (id, label, user) VALUES (?, ?, ?)"
                 self._db.execute(sql, (entry, label, actor()))
@@ -291,6 +293,12 @@ class Store:
             self._db.execute("UPDATE history SET time=? WHERE id=?", (time(), entry))
             self._entry = entry
             yield changed
+            if self._one("SELECT 1 FROM steps WHERE entry=? LIMIT 1", entry) is None:
+                self._db.execute("DELETE FROM history WHERE id=?", (entry,))
+                return
+            changed.entry = entry
+            if is_new:
+                self._drop_undone(None if of is None else frozenset(of))
 
     def _drop_undone(self, objects: frozenset[int] | None) -> None:
         """Drop redo steps of some objects, with dependent ones, or all; also those that change nothing."""

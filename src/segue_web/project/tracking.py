@@ -234,6 +234,14 @@ def resumed(project: Project, tracking: InterruptedTracking) -> InterruptedTrack
     )
 
 
+def has_last_masks(project: Project, tracking: InterruptedTracking) -> bool:
+    """Whether the masks of an interrupted tracking's last frame are there; an undo removes them."""
+    plan = tracking.plan
+    if tracking.start == plan.begin or not plan.first <= tracking.start <= plan.last:
+        return True
+    return not project.marks(tracking.start).keys().isdisjoint(plan.objects)
+
+
 def corrected_frames(project: Project, plan: TrackingPlan) -> list[dict[int, ConditioningFrame]]:
     """Corrected frames for a tracking: its start, those on its way, and the nearest others.
 
