@@ -172,11 +172,11 @@ class AnnotateBackend(Backend):
         self._imports: dict[int, Upload] = {}
 
     def _extend_schema(self, schema: LabelSchema | None, classes: Sequence[str]) -> None:
-        """Add the command's definitions to the label schema, unless they were added before."""
+        """Add the command's definitions to the label schema, unless they were added before and not undone."""
         if schema is None and not classes:
             return
         project, added = self.project, schema or LabelSchema().with_classes(classes)
-        if project.noted("defined") == added.as_json():
+        if project.schema and project.noted("defined") == added.as_json():
             return
         # A file has details that the project may lack; names of classes have none.
         merged = (

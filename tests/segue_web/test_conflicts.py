@@ -52,6 +52,20 @@ def test_a_schema_that_changed_before_a_restart_is_not_replaced_unseen(
         asyncio.run(again.handle(request("schema", schema=classes("bus"), seen=0)))
 
 
+def test_classes_of_the_command_whose_step_was_undone_are_added_again(
+    tmp_path: Path, backend: AnnotateBackend
+) -> None:
+    backend.close()
+    for undone in (True, False):
+        video = Video(backend.video.path)
+        worker = CircleWorker(video.size)
+        with closing(AnnotateBackend(video, tmp_path / "p", classes=("car",), worker=worker)) as again:
+            assert [each.name for each in again.project.schema.classes] == ["car"]
+            if undone:
+                asyncio.run(again.handle(request("undo")))
+                assert not again.project.schema
+
+
 def test_undo_takes_back_the_step_that_was_seen_alone(backend: AnnotateBackend, ask: Ask) -> None:
     click(ask, 3, 20, 30)
     history = ask("hello")["history"]

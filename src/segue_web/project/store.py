@@ -279,7 +279,7 @@ class Store:
     def change(
         self, label: str, *, entry: int | None = None, of: Iterable[int] | None = None
     ) -> Iterator[Changed]:
-        """Make a step of the history, or a part of ``entry``, if rows change; drops redo ``of`` these objects."""
+        """Make a history step, or part of ``entry``, if rows change; drops redo steps ``of`` some objects."""
         with self._transaction() as changed:
             is_new = entry is None
             if entry is None:
