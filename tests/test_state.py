@@ -52,6 +52,17 @@ def test_bounded_queues_stay_bounded_after_a_restart(size: int | None, tmp_path:
     assert list(other.recent) == ([2, 3, 4] if size else [1, 2, 3, 4])
 
 
+def test_settings_are_those_that_a_file_holds(tmp_path: Path) -> None:
+    class Configured(Keeper):
+        def _config_fingerprint(self) -> dict[str, Any]:
+            return {"frames": (4, 7), "names": {1: "car"}, "size": self.size}
+
+    Configured(3).state().save(tmp_path / "state")
+    Configured(3).restore(SessionState.load(tmp_path / "state"))
+    with pytest.raises(CheckpointError, match="size 3, not 4"):
+        Configured(4).restore(SessionState.load(tmp_path / "state"))
+
+
 def test_every_kind_of_value_comes_back_as_it_was(tmp_path: Path) -> None:
     keeper = Keeper()
     sighting = Sighting((3, 4), np.array([[0.25, 2.0]], np.float32), cache=[1])

@@ -65,7 +65,8 @@ class SessionState:
         for name, value in origin.items():
             if name not in self.values:
                 raise ResumeError(f"the state is one of another kind of session: it has no {name}")
-            saved = self.values[name]
+            # As a file has them: lists for tuples, and keys that are texts.
+            saved, value = (json.loads(json.dumps(each)) for each in (self.values[name], value))
             if saved != value:
                 raise ResumeError(f"the session was saved with {name} {saved}, not {value}")
 

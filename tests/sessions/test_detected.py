@@ -162,7 +162,10 @@ def test_no_more_objects_than_asked_for() -> None:
 
 
 @pytest.mark.usefixtures("trained")
-def test_a_restored_session_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
+@pytest.mark.parametrize("only", [None, (0, 6)])
+def test_a_restored_session_goes_on_as_if_nothing_had_been(
+    tmp_path: Path, only: tuple[int, ...] | None
+) -> None:
     video = [
         drawn(("person", 0.9, 10 + 4 * t, 20, RED), ("dog", 0.55, 90 - 3 * t, 25, GREEN)) for t in range(8)
     ]
@@ -171,9 +174,8 @@ def test_a_restored_session_goes_on_as_if_nothing_had_been(tmp_path: Path) -> No
 
     def session() -> DetectionSession:
         network = segue.load("stcn-lite")
-        return DetectionSession(
-            TrackSession(network, device="cpu"), ScriptedDetector(found), DetectionOptions(every=2)
-        )  # type: ignore[arg-type]
+        options = DetectionOptions(every=2, frames=only)
+        return DetectionSession(TrackSession(network, device="cpu"), ScriptedDetector(found), options)  # type: ignore[arg-type]
 
     whole, first, second = session(), session(), session()
     expected = [whole.step(frame) for frame in frames]
