@@ -134,9 +134,8 @@ def run_open(
     if opened.notice:
         observer.notice(opened.notice)
     if opened.job.fast and opened.session.precision in (None, torch.float32):
-        name, network = opened.job.model.name, opened.session.precision
-        reason = f"{name} is not faster here with less than float32" if network else f"{name} has no network"
-        observer.notice(f"--fast changes nothing: {reason}")
+        reason = "is not faster here with less than float32" if opened.session.precision else "has no network"
+        observer.notice(f"--fast does not change {opened.job.model.name}: it {reason}")
     cancel = cancel or CancelToken()
     opened.frames.token = cancel
     try:

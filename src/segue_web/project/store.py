@@ -286,10 +286,6 @@ class Store:
                 entry = self._new_id("last_entry")
                 sql = "INSERT INTO history (id, label, user) VALUES (?, ?, ?)"
                 self._db.execute(sql, (entry, label, actor()))
-                oldest = self._one("SELECT id FROM history ORDER BY id DESC LIMIT 1 OFFSET ?", HISTORY)
-                if oldest is not None:
-                    self._db.execute("DELETE FROM history WHERE id<=?", (oldest["id"],))
-                    self._db.execute("DELETE FROM steps WHERE entry<=?", (oldest["id"],))
             self._db.execute("UPDATE history SET time=? WHERE id=?", (time(), entry))
             self._entry = entry
             yield changed
@@ -299,6 +295,14 @@ class Store:
             changed.entry = entry
             if is_new:
                 self._drop_undone(None if of is None else frozenset(of))
+                self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        """Drop the steps before the last :data:`HISTORY`."""
+        oldest = self._one("SELECT id FROM history ORDER BY id DESC LIMIT 1 OFFSET ?", HISTORY)
+        if oldest is not None:
+            self._db.execute("DELETE FROM history WHERE id<=?", (oldest["id"],))
+            self._db.execute("DELETE FROM steps WHERE entry<=?", (oldest["id"],))
 
     def _drop_undone(self, objects: frozenset[int] | None) -> None:
         """Drop redo steps of some objects, with dependent ones, or all; also those that change nothing."""
