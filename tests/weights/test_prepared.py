@@ -19,7 +19,7 @@ from torch import nn
 
 import segue
 from segue.errors import ArgumentError
-from segue.registry import MODELS
+from segue.registry import MODELS, Entry
 from segue.weights import Prepared, convert, keep_networks, load, prepare, write_checkpoint
 from segue.weights.download import own_file
 from segue.weights.identity import network_digest
@@ -58,6 +58,18 @@ def test_a_network_that_is_read_in_inference_mode_computes_outside_of_it(fast: b
 def refuse_copy(module: nn.Module, memo: object) -> nn.Module:
     """Fail where a module is copied."""
     pytest.fail(f"a {type(module).__name__} is copied")
+
+
+def test_a_network_that_a_plugin_holds_is_left_as_it_is() -> None:
+    network = load("stcn-lite")
+    before = network_digest(network)
+    MODELS.register(Entry("held", "track", lambda: network))
+    try:
+        for fast in (False, True):
+            assert prepare("held", fast=fast, device="cpu").network is not network
+    finally:
+        MODELS.unregister("held")
+    assert network_digest(network) == before
 
 
 def test_sessions_of_one_network_of_the_caller_share_a_copy_until_it_is_trained_further() -> None:

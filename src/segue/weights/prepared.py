@@ -39,12 +39,12 @@ from segue.inference.running import (
     own_precision,
 )
 from segue.inference.threads import limit_threads_to_idle_cores
-from segue.registry import NetworkTask
+from segue.registry import MODELS, NetworkTask
 from segue.utils.allocation import apart_from_heap, release_freed_memory
 from segue.utils.forks import ForkSafeLock
 from segue.utils.inputs import kind_of
 from segue.utils.keywords import suggests_names
-from segue.weights.available import entry_for, name_of_class
+from segue.weights.available import entry_for, name_of_class, takes_weights
 from segue.weights.identity import network_digest
 from segue.weights.loading import (
     kept_networks,
@@ -245,7 +245,10 @@ def prepare(
                 with torch.inference_mode(False), own_random_numbers(), apart_from_heap():
                     network = read_network(name, weights)
                     network = network if adapt is None else adapt(network)
-                return _prepared(network, *making, name, inplace=True)
+                entry = MODELS.find(name)
+                # What a plug-in builds without a file may be in use there.
+                is_own = takes_weights(entry, weights) or entry.folder is not None
+                return _prepared(network, *making, name, inplace=is_own)
 
             return _shared(by_file, read)
         module = cast(nn.Module, network)
