@@ -316,6 +316,17 @@ def test_a_click_on_an_object_that_lost_pixels_does_not_bring_them_back(video: s
     assert video.ids == (1,)
 
 
+def test_a_click_on_an_object_that_lost_all_pixels_brings_none_of_them_back(video: segue.Video) -> None:
+    """Its earlier clicks are asked again, since there is no mask to correct."""
+    video.add(0, masks={1: mask_of({0}, 0), 2: mask_of({1}, 0)})
+    track(video)
+    for number, cell in ((1, 3), (2, 0), (2, 3), (1, 2)):
+        video.add(4, points=[centre_of(cell, 0)], id=number)
+    assert (cells_in_first_row(video, 1)[4], cells_in_first_row(video, 2)[4]) == ("2", "013")
+    video.add(4, points=[centre_of(3, 0)], id=1)
+    assert (cells_in_first_row(video, 1)[4], cells_in_first_row(video, 2)[4]) == ("23", "01")
+
+
 def test_points_beside_a_mask_or_box_take_nothing(video: segue.Video) -> None:
     """They belong to the prompt that replaces the mask, as for a new object."""
     video.add(0, masks={1: mask_of({0}, 0), 2: mask_of({2, 3}, 0)})

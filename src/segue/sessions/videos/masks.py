@@ -75,6 +75,12 @@ class MaskVideoSession(VideoSession):
             masks = self._object(number, resolved)
             inside = resolved.plane(number).numpy()
             corrected = previous[number] if number in resolved.corrected else None
+            if number not in replaced and masks.has_lost_all(index, self._size):
+                # Clicks took all of it: the earlier clicks that are asked again do not bring it back.
+                lost = masks.lost_pixels(index, self._size)
+                for region in (region for by, _, region in regions if by == number):
+                    lost &= ~region
+                inside = inside & ~lost
             is_new = number in previous and number not in pointed - replaced
             if is_new and not np.array_equal(inside, decode(previous[number][1], self._size)):
                 self._restore_pixels(number, [index])  # what the clicks took that made the mask before

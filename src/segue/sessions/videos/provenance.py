@@ -11,8 +11,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Literal, NamedTuple
+
+import numpy as np
 
 from segue.masks import Rle, decode_rle, encode_rle
 from segue.prompts.correction import ClickHistory
@@ -140,6 +142,18 @@ class ObjectMasks:
         """Whether clicks on other objects took pixels of a frame since its last prompt there."""
         changes = self.taken.get(frame, [])
         return bool(changes) and changes[-1].by != OWN
+
+    def has_lost_all(self, frame: int, size: tuple[int, int]) -> bool:
+        """Whether clicks on other objects took all that it had on a frame since its last prompt there."""
+        return self.has_lost_pixels(frame) and not decode(self.prompts[frame].stored[1], size).any()
+
+    def lost_pixels(self, frame: int, size: tuple[int, int]) -> BoolArray:
+        """Pixels, (H, W), that clicks on other objects took since its last prompt on a frame."""
+        lost = np.zeros(size, np.bool_)
+        for change in takewhile(lambda each: each.by != OWN, reversed(self.taken.get(frame, []))):
+            if change.region is not None:
+                lost |= decode(change.region, size)
+        return lost
 
     def has_own_prompt(self, frame: int) -> bool:
         """Whether it has a prompt on a frame, and has not only lost pixels to other objects there."""
