@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import segue
 from segue.errors import SegueError, SinkError
@@ -73,7 +74,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             return [{"video_id": 1, "score": 0.9, "category_id": 1, "segmentations": masks}]
 
     monkeypatch.setattr("segue.sessions.official.Clip", Clip)
-    prepared = SimpleNamespace(network=NETWORK)
+    prepared = SimpleNamespace(network=NETWORK, precision=torch.float32)
     monkeypatch.setattr("segue.jobs.instances.instance_network", lambda *names, **how: prepared)
     return found
 
