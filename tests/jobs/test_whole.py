@@ -126,7 +126,8 @@ def test_a_large_network_says_its_memory_before_it_starts(
         asked.append((frames, size))
         return 2_040_000_000
 
-    large = SimpleNamespace(network=SimpleNamespace(**vars(NETWORK), memory_bytes=memory_bytes))
+    network = SimpleNamespace(**vars(NETWORK), memory_bytes=memory_bytes)
+    large = SimpleNamespace(network=network, precision=torch.float32)
     monkeypatch.setattr("segue.jobs.instances.instance_network", lambda *names, **how: large)
     observer = Seen()
     run(job, observer)
