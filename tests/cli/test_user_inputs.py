@@ -18,6 +18,14 @@ ORIENTATION = 0x0112
 QUARTER_TURN = 6  # shown after a turn by 90 degrees clockwise
 
 
+@pytest.fixture
+def beside_clip(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with nothing but a film."""
+    shutil.copy(inputs / "clip.mp4", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 def test_a_frame_whose_file_has_another_number_is_named(track: Command, inputs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "gaps"
     folder.mkdir()
@@ -90,15 +98,13 @@ def test_numbers_of_a_box_with_blanks_lead_to_commas(command: Command, name: str
     ],
 )
 def test_an_empty_path_is_not_the_working_directory(
-    command: Command, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+    command: Command, beside_clip: Path, words: tuple[str, ...]
 ) -> None:
     """It is the value of a variable of the shell that is not set."""
-    shutil.copy(inputs / "clip.mp4", tmp_path)
-    monkeypatch.chdir(tmp_path)
     outcome = command(*words)
     assert outcome.code == 2
     assert "path is empty" in outcome.complaint
-    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+    assert [path.name for path in beside_clip.iterdir()] == ["clip.mp4"]
 
 
 @pytest.mark.parametrize(
@@ -111,14 +117,12 @@ def test_an_empty_path_is_not_the_working_directory(
     ],
 )
 def test_the_name_of_a_file_is_no_folder_for_several(
-    command: Command, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+    command: Command, beside_clip: Path, words: tuple[str, ...]
 ) -> None:
-    shutil.copy(inputs / "clip.mp4", tmp_path)
-    monkeypatch.chdir(tmp_path)
     outcome = command(*words)
     assert outcome.code == 2
     assert f"{words[-1]}: is the name of a file" in outcome.complaint
-    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+    assert [path.name for path in beside_clip.iterdir()] == ["clip.mp4"]
 
 
 def test_superfluous_arguments_are_named(command: Command, tmp_path: Path) -> None:

@@ -232,6 +232,11 @@ class EventStore:
                 *(position, written, name),
             )
 
+    def _require_part(self, name: str) -> None:
+        """Raise KeyError for a part that has not begun: a change without its row would never be written."""
+        if name not in self._parts:
+            raise KeyError(name)
+
     def reserve(self, number: int) -> None:
         """Skip numbers up to this one: images already use them."""
         with self._memory:
@@ -259,7 +264,8 @@ class EventStore:
         with self._memory:
             if len(self._unsaved) >= MAX_WAITING:
                 raise SinkError(f"{self.problem or self.path}; too many events wait")
-            run, _ = self._run, self._parts[recorded.part]
+            self._require_part(recorded.part)
+            run = self._run
             self._unsaved.append(recorded)
             self._pending.append(lambda base: insert_event(base, recorded, run))
             self._changed.notify_all()
@@ -454,7 +460,7 @@ class EventStore:
     def set_media(self, part: str, name: str, state: MediaState, size: int = 0) -> None:
         """Set the state of an image or clip; written with the next :meth:`flush`."""
         with self._memory:
-            _ = self._parts[part]
+            self._require_part(part)
             self.change(
                 f"insert into media (part, name, bytes, state, created) values ({PART_NUMBER}, ?, ?, ?, ?)"
                 " on conflict (part, name) do update set bytes = excluded.bytes, state = excluded.state",
